@@ -1,0 +1,322 @@
+//! Deadlines in order: cancellable, lazily reset; knows no clock and no reactor.
+//!
+//! A binary heap of deadlines beside an arena of timers. The heap is never searched: a cancelled
+//! timer leaves its entry behind, a timer moved to a later deadline keeps its old entry, and the
+//! entry is judged when it comes to the top. So `cancel` and a later `reset` touch one slot and no
+//! heap; idle timeouts, moved with every chunk of data, live on that. When more than half of the
+//! heap is dead it is swept, so that a million timers made and cancelled leave nothing behind.
+//!
+//! Timers with one deadline come in the order they were made: the heap compares the deadline, then
+//! the order of making, which a reset does not change. (Twisted's and asyncio's heaps compare the
+//! deadline only, and equal ones come in any order.)
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::Instant;
+
+use crate::arena::{Arena, Key, id_type};
+
+id_type! {
+    /// Names a timer made by `call_later` or `call_every`.
+    TimerId
+}
+
+/// Below this many entries a heap is not worth sweeping.
+const SWEEP_FROM: usize = 64;
+
+/// Timers, each carrying a `T` to be handed out when it is due.
+#[derive(Debug)]
+pub(crate) struct Timers<T> {
+    timers: Arena<Timer<T>>,
+    heap: BinaryHeap<Reverse<Entry>>,
+    /// Those found due by the last [`gather`](Self::gather) and not handed out yet, in order.
+    due: VecDeque<Key>,
+    made: u64,
+}
+
+#[derive(Debug)]
+struct Timer<T> {
+    /// When it is wanted.
+    deadline: Instant,
+    /// How many timers were made before it: breaks ties.
+    order: u64,
+    state: State,
+    /// `None` while the timer is ringing.
+    alarm: Option<T>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In the heap; only the entry with this deadline counts, and it is never after the timer's.
+    Waiting { entry: Instant },
+    /// In `due`.
+    Due,
+    /// Handed out; nowhere until it is put back.
+    Ringing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    deadline: Instant,
+    order: u64,
+    key: Key,
+}
+
+impl<T> Timers<T> {
+    pub(crate) fn new() -> Self {
+        Self { timers: Arena::new(), heap: BinaryHeap::new(), due: VecDeque::new(), made: 0 }
+    }
+
+    /// How many timers are pending, those that ring now included.
+    pub(crate) fn len(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// Sets a timer.
+    pub(crate) fn insert(&mut self, deadline: Instant, alarm: T) -> TimerId {
+        let order = self.made;
+        self.made += 1;
+        let state = State::Waiting { entry: deadline };
+        let key = self.timers.insert(Timer { deadline, order, state, alarm: Some(alarm) });
+        self.heap.push(Reverse(Entry { deadline, order, key }));
+        TimerId(key)
+    }
+
+    /// Takes a timer back, also one that is due but not handed out yet; `None` if there is none.
+    ///
+    /// A timer may be cancelled while it rings: then there is no alarm to return, and it cannot be
+    /// put back.
+    pub(crate) fn cancel(&mut self, id: TimerId) -> Option<Option<T>> {
+        let timer = self.timers.remove(id.0)?;
+        self.sweep();
+        Some(timer.alarm)
+    }
+
+    /// Moves a timer that is pending to another deadline; `false` if it is not pending.
+    ///
+    /// One that is due in the batch under way is taken out of the batch.
+    pub(crate) fn reset(&mut self, id: TimerId, deadline: Instant) -> bool {
+        let Some(timer) = self.timers.get_mut(id.0) else { return false };
+        timer.deadline = deadline;
+        match timer.state {
+            State::Ringing => return false,
+            State::Waiting { entry } if entry <= deadline => return true,
+            State::Waiting { .. } | State::Due => {}
+        }
+        timer.state = State::Waiting { entry: deadline };
+        self.heap.push(Reverse(Entry { deadline, order: timer.order, key: id.0 }));
+        self.sweep();
+        true
+    }
+
+    /// When a pending timer is to ring.
+    pub(crate) fn deadline(&self, id: TimerId) -> Option<Instant> {
+        let timer = self.timers.get(id.0).filter(|timer| timer.state != State::Ringing)?;
+        Some(timer.deadline)
+    }
+
+    /// A moment not after the next deadline: early when the timer at the top was cancelled or moved.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let due = self.due.front().and_then(|&key| self.timers.get(key));
+        due.map(|timer| timer.deadline).or_else(|| self.earliest_entry())
+    }
+
+    /// The next deadline exactly, clearing what is dead off the top of the heap.
+    pub(crate) fn settle(&mut self) -> Option<Instant> {
+        self.top();
+        self.next_deadline()
+    }
+
+    /// Makes a batch of all timers due at `now`; what is set from here on is not in it.
+    pub(crate) fn gather(&mut self, now: Instant) {
+        while let Some(entry) = self.top()
+            && entry.deadline <= now
+        {
+            self.heap.pop();
+            if let Some(timer) = self.timers.get_mut(entry.key) {
+                timer.state = State::Due;
+            }
+            self.due.push_back(entry.key);
+        }
+    }
+
+    /// Hands out the next timer of the batch that was neither cancelled nor moved meanwhile.
+    ///
+    /// It stays known, as ringing, until it is [put back](Self::put_back) or [cancelled](Self::cancel).
+    pub(crate) fn next_due(&mut self) -> Option<(TimerId, Instant, T)> {
+        while let Some(key) = self.due.pop_front() {
+            let Some(timer) = self.timers.get_mut(key) else { continue };
+            if timer.state != State::Due {
+                continue;
+            }
+            timer.state = State::Ringing;
+            if let Some(alarm) = timer.alarm.take() {
+                return Some((TimerId(key), timer.deadline, alarm));
+            }
+        }
+        None
+    }
+
+    /// Sets a ringing timer again, under its old name and in its old order among equals.
+    ///
+    /// Gives the alarm back if the timer was cancelled while it rang.
+    pub(crate) fn put_back(&mut self, id: TimerId, deadline: Instant, alarm: T) -> Result<(), T> {
+        let Some(timer) = self.timers.get_mut(id.0) else { return Err(alarm) };
+        timer.alarm = Some(alarm);
+        timer.deadline = deadline;
+        timer.state = State::Waiting { entry: deadline };
+        self.heap.push(Reverse(Entry { deadline, order: timer.order, key: id.0 }));
+        Ok(())
+    }
+
+    /// Takes every timer back.
+    pub(crate) fn drain(&mut self) -> Vec<T> {
+        self.heap.clear();
+        self.due.clear();
+        let keys: Vec<Key> = self.timers.iter().map(|(key, _)| key).collect();
+        keys.into_iter().filter_map(|key| self.timers.remove(key)?.alarm).collect()
+    }
+
+    fn earliest_entry(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse(entry)| entry.deadline)
+    }
+
+    /// Whether a heap entry is the one that counts for its timer.
+    fn is_current(&self, entry: Entry) -> bool {
+        self.timers
+            .get(entry.key)
+            .is_some_and(|timer| timer.state == State::Waiting { entry: entry.deadline })
+    }
+
+    /// Brings a live entry with its timer's own deadline to the top, and returns it.
+    fn top(&mut self) -> Option<Entry> {
+        while let Some(&Reverse(entry)) = self.heap.peek() {
+            if !self.is_current(entry) {
+                self.heap.pop();
+                continue;
+            }
+            let timer = self.timers.get_mut(entry.key)?;
+            if timer.deadline == entry.deadline {
+                return Some(entry);
+            }
+            timer.state = State::Waiting { entry: timer.deadline };
+            let moved = Entry { deadline: timer.deadline, ..entry };
+            self.heap.pop();
+            self.heap.push(Reverse(moved));
+        }
+        None
+    }
+
+    /// Drops the dead entries once they are the majority: constant cost per cancelled timer.
+    fn sweep(&mut self) {
+        if self.heap.len() > SWEEP_FROM && self.heap.len() > 2 * self.timers.len() {
+            let mut heap = std::mem::take(&mut self.heap);
+            heap.retain(|Reverse(entry)| self.is_current(*entry));
+            self.heap = heap;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn ring<T>(timers: &mut Timers<T>, now: Instant) -> Vec<T> {
+        timers.gather(now);
+        let mut rung = Vec::new();
+        while let Some((id, _, alarm)) = timers.next_due() {
+            assert!(timers.cancel(id).is_some(), "a ringing timer is known until it is released");
+            rung.push(alarm);
+        }
+        rung
+    }
+
+    #[test]
+    fn by_deadline_then_by_making() {
+        let mut timers = Timers::new();
+        let start = Instant::now();
+        for (delay, name) in [(3, "c"), (1, "a1"), (2, "b"), (1, "a2"), (1, "a3")] {
+            timers.insert(start + SECOND * delay, name);
+        }
+        assert_eq!(ring(&mut timers, start), [""; 0]);
+        assert_eq!(ring(&mut timers, start + SECOND * 2), ["a1", "a2", "a3", "b"]);
+        assert_eq!(ring(&mut timers, start + SECOND * 9), ["c"]);
+        assert_eq!(timers.len(), 0);
+    }
+
+    #[test]
+    fn reset_later_then_sooner_rings_once_at_the_last_deadline() {
+        let mut timers = Timers::new();
+        let start = Instant::now();
+        let id = timers.insert(start + SECOND * 5, "x");
+        assert!(timers.reset(id, start + SECOND * 9));
+        assert!(timers.reset(id, start + SECOND * 2));
+        assert!(timers.reset(id, start + SECOND * 3));
+        assert_eq!(timers.settle(), Some(start + SECOND * 3));
+        assert_eq!(ring(&mut timers, start + SECOND * 2), [""; 0]);
+        assert_eq!(ring(&mut timers, start + SECOND * 3), ["x"]);
+        assert_eq!(ring(&mut timers, start + SECOND * 20), [""; 0]);
+    }
+
+    #[test]
+    fn the_batch_obeys_what_its_members_do_to_each_other() {
+        let mut timers = Timers::new();
+        let start = Instant::now();
+        let first = timers.insert(start, 1);
+        let cancelled = timers.insert(start, 2);
+        let moved = timers.insert(start, 3);
+        timers.insert(start, 4);
+        timers.gather(start);
+        assert_eq!(timers.next_due().map(|due| due.0), Some(first));
+        assert!(timers.deadline(first).is_none());
+        assert_eq!(timers.cancel(cancelled), Some(Some(2)));
+        assert!(timers.reset(moved, start));
+        timers.insert(start, 5);
+        assert_eq!(
+            timers.next_due().map(|due| due.2),
+            Some(4),
+            "2 is cancelled, 3 moved, 5 is new"
+        );
+        assert!(timers.next_due().is_none());
+        assert_eq!(ring(&mut timers, start), [3, 5]);
+    }
+
+    #[test]
+    fn a_ringing_timer_can_be_put_back_or_cancelled() {
+        let mut timers = Timers::new();
+        let start = Instant::now();
+        let id = timers.insert(start, "tick");
+        timers.gather(start);
+        let (_, _, alarm) = timers.next_due().unwrap();
+        assert!(!timers.reset(id, start), "not pending while it rings");
+        assert_eq!(timers.put_back(id, start + SECOND, alarm), Ok(()));
+        assert_eq!(timers.deadline(id), Some(start + SECOND));
+        timers.gather(start + SECOND);
+        let (_, _, alarm) = timers.next_due().unwrap();
+        assert_eq!(timers.cancel(id), Some(None));
+        assert_eq!(timers.cancel(id), None);
+        assert_eq!(timers.put_back(id, start + SECOND * 2, alarm), Err("tick"));
+    }
+
+    #[test]
+    fn dead_entries_are_swept() {
+        let mut timers = Timers::new();
+        let start = Instant::now();
+        let keep = timers.insert(start + SECOND * 7, ());
+        for _ in 0..100_000 {
+            let id = timers.insert(start + SECOND, ());
+            timers.cancel(id);
+            assert!(timers.heap.len() <= SWEEP_FROM + 1);
+            timers.reset(keep, start + SECOND * 6);
+            timers.reset(keep, start + SECOND * 7);
+        }
+        assert_eq!(timers.len(), 1);
+        assert_eq!(timers.settle(), Some(start + SECOND * 7));
+        assert_eq!(timers.drain().len(), 1);
+        assert_eq!(timers.settle(), None);
+    }
+}

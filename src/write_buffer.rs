@@ -1,0 +1,138 @@
+//! Bytes still owed to the peer, and the water marks.
+//!
+//! A vector with an offset: bytes are appended at the end and leave from the front. It owns no
+//! memory while it is empty; the reactor lends it a used vector when the first byte comes
+//! ([`push`](WriteBuffer::push) takes the [`Spares`]) and gets it back with the last, so that idle
+//! connections cost nothing and a busy echo allocates nothing.
+
+/// A vector larger than this is given back to the allocator instead of being kept for the next.
+const SPARE_CAPACITY: usize = 64 * 1024;
+
+/// How many used vectors a reactor keeps: as many as are usually written to in one turn.
+const SPARE_COUNT: usize = 64;
+
+/// Used vectors waiting for the next connection that has something to say.
+#[derive(Debug, Default)]
+pub(crate) struct Spares(Vec<Vec<u8>>);
+
+impl Spares {
+    fn lend(&mut self) -> Vec<u8> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    fn give_back(&mut self, mut used: Vec<u8>) {
+        if used.capacity() <= SPARE_CAPACITY && self.0.len() < SPARE_COUNT {
+            used.clear();
+            self.0.push(used);
+        }
+    }
+}
+
+/// The outgoing bytes of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct WriteBuffer {
+    bytes: Vec<u8>,
+    /// How many of `bytes`, from the front, have left already.
+    sent: usize,
+}
+
+impl WriteBuffer {
+    /// How many bytes are still owed.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn push(&mut self, data: &[u8], spares: &mut Spares) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = spares.lend();
+        }
+        // Moving the rest to the front once half has left costs each byte one move at the most.
+        if self.sent > 0 && self.sent >= self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+        self.bytes.extend_from_slice(data);
+    }
+
+    /// What to send next.
+    pub(crate) fn unsent(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// Notes that the first `count` unsent bytes have left.
+    pub(crate) fn advance(&mut self, count: usize, spares: &mut Spares) {
+        self.sent += count.min(self.len());
+        if self.is_empty() {
+            self.clear(spares);
+        }
+    }
+
+    pub(crate) fn clear(&mut self, spares: &mut Spares) {
+        self.sent = 0;
+        let used = std::mem::take(&mut self.bytes);
+        if used.capacity() > 0 {
+            spares.give_back(used);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_leave_in_order_whatever_the_portions() {
+        for portion in 1..40 {
+            let mut spares = Spares::default();
+            let mut buffer = WriteBuffer::default();
+            let (mut wrote, mut left) = (0u32, Vec::new());
+            while left.len() < 4000 {
+                for _ in 0..3 {
+                    buffer.push(&wrote.to_le_bytes(), &mut spares);
+                    wrote += 1;
+                }
+                let out = buffer.unsent()[..portion.min(buffer.len())].to_vec();
+                buffer.advance(out.len(), &mut spares);
+                left.extend(out);
+                assert_eq!(buffer.len() + left.len(), wrote as usize * 4);
+            }
+            let expected: Vec<u8> = (0..wrote).flat_map(u32::to_le_bytes).collect();
+            assert_eq!(left, expected[..left.len()]);
+        }
+    }
+
+    #[test]
+    fn an_empty_buffer_owns_nothing_and_a_used_vector_is_lent_again() {
+        let mut spares = Spares::default();
+        let mut buffer = WriteBuffer::default();
+        buffer.push(b"hello", &mut spares);
+        let memory = buffer.bytes.as_ptr();
+        buffer.advance(5, &mut spares);
+        assert_eq!((buffer.len(), buffer.bytes.capacity()), (0, 0));
+        let mut other = WriteBuffer::default();
+        other.push(b"again", &mut spares);
+        assert_eq!(other.bytes.as_ptr(), memory);
+    }
+
+    #[test]
+    fn a_huge_vector_is_not_kept() {
+        let mut spares = Spares::default();
+        let mut buffer = WriteBuffer::default();
+        buffer.push(&vec![0; SPARE_CAPACITY + 1], &mut spares);
+        buffer.clear(&mut spares);
+        assert!(spares.0.is_empty());
+    }
+
+    #[test]
+    fn consuming_more_than_is_owed_does_no_harm() {
+        let mut spares = Spares::default();
+        let mut buffer = WriteBuffer::default();
+        buffer.push(b"abc", &mut spares);
+        buffer.advance(99, &mut spares);
+        assert!(buffer.is_empty());
+    }
+}
