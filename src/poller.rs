@@ -1,0 +1,164 @@
+//! Who is ready: asked of the kernel, or of the simulated network.
+//!
+//! Both answer with the same [`Readiness`], so everything above is the same code in the real and
+//! in the simulated reactor.
+
+use std::cell::RefCell;
+use std::io;
+use std::ops::{BitOr, BitOrAssign};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Registry, Token};
+
+use crate::clock::Clock;
+use crate::memory::Network;
+
+/// How many events one poll can bring. More wait in the kernel for the next turn; at this size the
+/// cost of the system call is spread thin and the batch still fits into the first-level cache.
+const EVENTS_PER_TURN: usize = 1024;
+
+/// What an event says. A hint: spurious events exist, so everyone tries and sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Readiness(u8);
+
+impl Readiness {
+    /// There may be something to read or to accept.
+    pub const READABLE: Self = Self(1);
+    /// There may be room to write.
+    pub const WRITABLE: Self = Self(2);
+    /// The peer will send nothing more: a read after a short one will find the end.
+    pub const READ_CLOSED: Self = Self(4);
+    /// The connection failed, or both directions are closed.
+    pub const HANGUP: Self = Self(8);
+    /// A hang-up as the latch wants it: the error shows in whatever is tried next.
+    pub(crate) const FAILED: Self = Self(1 | 2 | 8);
+
+    /// Whether this contains all of `other`.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    fn of(event: &mio::event::Event) -> Self {
+        let mut readiness = Self::default();
+        let hangup = event.is_error() || event.is_write_closed();
+        if event.is_readable() {
+            readiness |= Self::READABLE;
+        }
+        if event.is_writable() {
+            readiness |= Self::WRITABLE;
+        }
+        if event.is_read_closed() {
+            readiness |= Self::READABLE | Self::READ_CLOSED;
+        }
+        if hangup {
+            // A lone error event is neither readable nor writable: trying both finds the error.
+            readiness |= Self::FAILED;
+        }
+        readiness
+    }
+}
+
+impl BitOr for Readiness {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Readiness {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+/// What the reactor sleeps on.
+#[derive(Debug)]
+pub(crate) enum Poller {
+    Kernel { poll: Poll, events: Events },
+    Network { network: Rc<RefCell<Network>>, clock: Clock, events: Vec<(Token, Readiness)> },
+}
+
+impl Poller {
+    pub(crate) fn kernel() -> io::Result<Self> {
+        Ok(Self::Kernel { poll: Poll::new()?, events: Events::with_capacity(EVENTS_PER_TURN) })
+    }
+
+    pub(crate) fn network(network: Rc<RefCell<Network>>, clock: Clock) -> Self {
+        Self::Network { network, clock, events: Vec::new() }
+    }
+
+    /// Where sockets are registered; a simulation has none.
+    pub(crate) fn registry(&self) -> Option<&Registry> {
+        match self {
+            Self::Kernel { poll, .. } => Some(poll.registry()),
+            Self::Network { .. } => None,
+        }
+    }
+
+    pub(crate) fn simulated(&self) -> Option<&Rc<RefCell<Network>>> {
+        match self {
+            Self::Kernel { .. } => None,
+            Self::Network { network, .. } => Some(network),
+        }
+    }
+
+    /// Waits until somebody is ready, or the time is over; `None` waits for ever.
+    ///
+    /// A signal that interrupts the wait ends it with nobody ready. In a simulation waiting is what
+    /// winds the clock.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, and in a simulation a wait that nothing could ever end.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Kernel { poll, events } => match poll.poll(events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    events.clear();
+                    Ok(())
+                }
+                result => result,
+            },
+            Self::Network { network, clock, events } => {
+                let mut network = network.borrow_mut();
+                *events = network.step();
+                if !events.is_empty() || timeout == Some(Duration::ZERO) {
+                    return Ok(());
+                }
+                let now = clock.now();
+                let next =
+                    network.next_event().map(|at: Instant| at.saturating_duration_since(now));
+                let Some(wait) = next.into_iter().chain(timeout).min() else {
+                    return Err(io::Error::other(
+                        "the simulated reactor would sleep for ever: nobody could wake it",
+                    ));
+                };
+                clock.wind(wait);
+                *events = network.step();
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the batch of the last wait, and returns how many events it had.
+    pub(crate) fn for_each(&self, mut latch: impl FnMut(Token, Readiness)) -> usize {
+        match self {
+            Self::Kernel { events, .. } => {
+                let mut count = 0;
+                for event in events {
+                    latch(event.token(), Readiness::of(event));
+                    count += 1;
+                }
+                count
+            }
+            Self::Network { events, .. } => {
+                for &(token, readiness) in events {
+                    latch(token, readiness);
+                }
+                events.len()
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What a user writes: protocols, and the factories that make them.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::address::Address;
+use crate::connector::Connector;
+use crate::listener::ListenerId;
+use crate::reactor::Reactor;
+use crate::reason::Reason;
+use crate::timers::TimerId;
+use crate::transport::Transport;
+
+/// One connection's state, called back by the reactor.
+///
+/// The calls come in this order and no other:
+///
+/// 1. [`connection_made`](Self::connection_made), once;
+/// 2. [`data_received`](Self::data_received), [`timer_fired`](Self::timer_fired),
+///    [`timed_out`](Self::timed_out), and [`pause_writing`](Self::pause_writing) and
+///    [`resume_writing`](Self::resume_writing) in turns, any number of times; among them at most
+///    once [`eof_received`](Self::eof_received), after which no data comes;
+/// 3. [`connection_lost`](Self::connection_lost), exactly once and last.
+///
+/// After `lose_connection` or `abort_connection` only step 3 follows. No callback ever runs inside
+/// another one: what a callback asks for is noted, and carried out by the loop after it returned.
+///
+/// Every method has a default, so a protocol says only what is particular to it. A panic in a
+/// callback ends this connection with [`Reason::Panicked`] and nobody else's.
+///
+/// Twisted's `IProtocol`; the pairs around writing are asyncio's.
+///
+/// # Examples
+///
+/// An echo server is one method. It is bounded without another line: when the peer does not read
+/// what it is sent, the default `pause_writing` stops reading what it sends.
+///
+/// ```
+/// use crocus::{Protocol, Transport};
+///
+/// struct Echo;
+///
+/// impl Protocol for Echo {
+///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+///         transport.write(data);
+///     }
+/// }
+/// ```
+#[expect(unused_variables, reason = "the names in the defaults document the arguments")]
+pub trait Protocol {
+    /// The connection stands.
+    fn connection_made(&mut self, transport: &mut Transport<'_>) {}
+
+    /// Bytes arrived: one or more, in whatever portions the network delivered them.
+    ///
+    /// `data` is the reactor's own buffer, used again for the next read: keep what you need.
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {}
+
+    /// The peer will send nothing more; it may still read.
+    ///
+    /// By default the connection is closed once all that is still owed has been sent. Override this
+    /// to go on writing to a half-closed connection.
+    fn eof_received(&mut self, transport: &mut Transport<'_>) {
+        transport.lose_connection();
+    }
+
+    /// More than the high-water mark is waiting to be sent: time to stop writing.
+    ///
+    /// By default this connection is not read until the peer has caught up.
+    fn pause_writing(&mut self, transport: &mut Transport<'_>) {
+        transport.pause_reading();
+    }
+
+    /// What was waiting is down to the low-water mark. Follows each `pause_writing` unless the
+    /// connection ends first.
+    ///
+    /// By default reading goes on.
+    fn resume_writing(&mut self, transport: &mut Transport<'_>) {
+        transport.resume_reading();
+    }
+
+    /// A timer set by [`Transport::call_later`] rings.
+    fn timer_fired(&mut self, transport: &mut Transport<'_>, timer: TimerId) {}
+
+    /// Nothing was read or written for as long as [`Transport::set_timeout`] allows.
+    ///
+    /// By default the connection is closed, with [`Reason::TimedOut`]. The timeout is off
+    /// afterwards; who overrides this sets it again.
+    fn timed_out(&mut self, transport: &mut Transport<'_>) {
+        transport.lose_connection();
+    }
+
+    /// The connection is gone. Commands to `transport` do nothing any more; its addresses, and the
+    /// reactor behind it, can be used.
+    fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {}
+}
+
+impl<P: Protocol + ?Sized> Protocol for Box<P> {
+    fn connection_made(&mut self, transport: &mut Transport<'_>) {
+        (**self).connection_made(transport);
+    }
+
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        (**self).data_received(transport, data);
+    }
+
+    fn eof_received(&mut self, transport: &mut Transport<'_>) {
+        (**self).eof_received(transport);
+    }
+
+    fn pause_writing(&mut self, transport: &mut Transport<'_>) {
+        (**self).pause_writing(transport);
+    }
+
+    fn resume_writing(&mut self, transport: &mut Transport<'_>) {
+        (**self).resume_writing(transport);
+    }
+
+    fn timer_fired(&mut self, transport: &mut Transport<'_>, timer: TimerId) {
+        (**self).timer_fired(transport, timer);
+    }
+
+    fn timed_out(&mut self, transport: &mut Transport<'_>) {
+        (**self).timed_out(transport);
+    }
+
+    fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
+        (**self).connection_lost(transport, reason);
+    }
+}
+
+/// Makes a protocol for each connection a listener accepts, and outlives them.
+///
+/// A closure from the peer's [`Address`] to a protocol is a factory; it takes the address by value.
+/// Connections that share something capture an `Rc<RefCell<…>>` of it. Implement the trait to
+/// refuse connections, or to hear when the listener starts and stops.
+///
+/// A panic in [`build_protocol`](Self::build_protocol) closes the connection it was called for; the
+/// next one is accepted.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{Address, Factory, Protocol};
+///
+/// # struct Echo;
+/// # impl Protocol for Echo {}
+/// /// Serves this machine only.
+/// struct LocalOnly;
+///
+/// impl Factory for LocalOnly {
+///     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
+///         peer.ip()?.is_loopback().then(|| Box::new(Echo) as _)
+///     }
+/// }
+/// ```
+#[expect(unused_variables, reason = "the names in the defaults document the arguments")]
+pub trait Factory {
+    /// A connection was accepted. `None` refuses it: it is closed at once.
+    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>>;
+
+    /// The listener is bound and about to accept. Called by the loop, before the first
+    /// `build_protocol`.
+    fn started(&mut self, reactor: &mut Reactor, listener: ListenerId) {}
+
+    /// The listener is closed. Called by the loop, once, if `started` was; connections made before
+    /// live on.
+    fn stopped(&mut self, reactor: &mut Reactor) {}
+}
+
+impl<F, P> Factory for F
+where
+    F: FnMut(Address) -> P,
+    P: Protocol + 'static,
+{
+    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
+        Some(Box::new(self(peer)))
+    }
+}
+
+/// Makes a protocol for a connection we made, and hears what becomes of the attempt.
+///
+/// Each attempt has exactly one outcome: the protocol's `connection_made`, or
+/// [`connection_failed`](Self::connection_failed). After the protocol's `connection_lost` comes
+/// [`connection_lost`](Self::connection_lost) of this trait, with the same reason. In both one may
+/// try again by [`Connector::connect`] or [`Connector::connect_after`].
+///
+/// A closure from the peer's [`Address`] to a protocol is a client factory that logs failures.
+#[expect(unused_variables, reason = "the names in the defaults document the arguments")]
+pub trait ClientFactory {
+    /// The connection stands. `None` refuses it, which is a failure: [`Reason::Refused`].
+    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>>;
+
+    /// The attempt failed, and no protocol was made. By default the failure is logged.
+    fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
+        log::warn!("could not connect to {}: {reason}", connector.endpoint());
+    }
+
+    /// The connection is gone, and its protocol has been told.
+    fn connection_lost(&mut self, connector: &mut Connector<'_>, reason: &Reason) {}
+}
+
+impl<F, P> ClientFactory for F
+where
+    F: FnMut(Address) -> P,
+    P: Protocol + 'static,
+{
+    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
+        Some(Box::new(self(peer)))
+    }
+}
+
+/// A factory that several listeners share; each of them starts and stops it.
+impl<F: Factory> Factory for Rc<RefCell<F>> {
+    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
+        self.borrow_mut().build_protocol(peer)
+    }
+
+    fn started(&mut self, reactor: &mut Reactor, listener: ListenerId) {
+        self.borrow_mut().started(reactor, listener);
+    }
+
+    fn stopped(&mut self, reactor: &mut Reactor) {
+        self.borrow_mut().stopped(reactor);
+    }
+}

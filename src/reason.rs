@@ -1,0 +1,170 @@
+//! Why a connection ended, or an attempt to make one failed.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::observe::Callback;
+
+/// Why a connection ended, or why an attempt to connect failed.
+///
+/// Says who ended it, in which phase, and keeps the [`io::Error`] where there was one (errno
+/// included). Twisted throws the errno away; asyncio reports three different ends as `None`.
+///
+/// A `Clone` shares the error.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// We closed: everything written was handed to the kernel, then FIN.
+    Closed,
+    /// The peer closed first; what we still owed was flushed before we closed too.
+    PeerClosed,
+    /// We called `abort_connection`.
+    Aborted,
+    /// Nothing was read or written for the time given to `set_timeout`, and the protocol let the
+    /// connection close.
+    TimedOut,
+    /// We closed, but the peer did not take the rest within the close timeout.
+    CloseTimedOut {
+        /// How many bytes were still in our buffer.
+        unsent: usize,
+    },
+    /// A write found more than the cap of the outgoing buffer still waiting for the peer.
+    Overflow {
+        /// How many bytes were waiting.
+        unsent: usize,
+    },
+    /// A callback of this connection panicked.
+    Panicked {
+        /// Which one.
+        callback: Callback,
+    },
+    /// The reactor stopped.
+    Stopped,
+    /// The operating system reported an error.
+    Failed {
+        /// What was being done.
+        phase: Phase,
+        /// The error, as the system gave it.
+        error: Arc<io::Error>,
+    },
+    /// The attempt was cancelled.
+    Cancelled,
+    /// The attempt was not through when its timeout ended. (The kernel giving up by itself is
+    /// [`Failed`](Self::Failed) with `ErrorKind::TimedOut`.)
+    ConnectTimedOut,
+    /// The connection stood, but the factory built no protocol for it.
+    Refused,
+}
+
+/// What was being done when the system reported an error.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Looking up a host name.
+    Resolving,
+    /// Binding the local address of an outgoing connection.
+    Binding,
+    /// Connecting.
+    Connecting,
+    /// Reading from or writing to an open connection.
+    Open,
+    /// Flushing the rest, or waiting for the peer to close too.
+    Closing,
+}
+
+/// Who ended a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Who {
+    /// This program, on purpose.
+    Us,
+    /// The peer.
+    Peer,
+    /// The reactor, to keep a limit or because of a fault on our side.
+    Reactor,
+    /// The operating system or the network.
+    System,
+}
+
+impl Reason {
+    pub(crate) fn failed(phase: Phase, error: io::Error) -> Self {
+        Self::Failed { phase, error: Arc::new(error) }
+    }
+
+    /// Whether all we wrote was delivered to the kernel and the end was an orderly one.
+    pub fn is_clean(&self) -> bool {
+        matches!(self, Self::Closed | Self::PeerClosed)
+    }
+
+    /// Who ended it.
+    pub fn who(&self) -> Who {
+        use io::ErrorKind as Kind;
+        match self {
+            Self::Closed | Self::Aborted | Self::Cancelled | Self::Refused | Self::Stopped => {
+                Who::Us
+            }
+            Self::PeerClosed => Who::Peer,
+            Self::TimedOut
+            | Self::CloseTimedOut { .. }
+            | Self::ConnectTimedOut
+            | Self::Overflow { .. }
+            | Self::Panicked { .. } => Who::Reactor,
+            Self::Failed { error, .. } => match error.kind() {
+                Kind::ConnectionReset | Kind::ConnectionRefused | Kind::BrokenPipe => Who::Peer,
+                _ => Who::System,
+            },
+        }
+    }
+
+    /// The system's error, where there was one.
+    pub fn io_error(&self) -> Option<&io::Error> {
+        match self {
+            Self::Failed { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed"),
+            Self::PeerClosed => f.write_str("closed by the peer"),
+            Self::Aborted => f.write_str("aborted"),
+            Self::TimedOut => f.write_str("idle for too long"),
+            Self::CloseTimedOut { unsent } => {
+                write!(f, "the peer did not take the last {unsent} bytes in time")
+            }
+            Self::Overflow { unsent } => {
+                write!(f, "the peer does not read: {unsent} bytes were waiting for it")
+            }
+            Self::Panicked { callback } => write!(f, "{callback} panicked"),
+            Self::Stopped => f.write_str("the reactor stopped"),
+            Self::Failed { phase, error } => write!(f, "{phase}: {error}"),
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::ConnectTimedOut => f.write_str("connecting: no answer in time"),
+            Self::Refused => f.write_str("the factory refused it"),
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolving => "looking up the name",
+            Self::Binding => "binding the local address",
+            Self::Connecting => "connecting",
+            Self::Open => "connection failed",
+            Self::Closing => "failed while closing",
+        })
+    }
+}
+
+impl std::error::Error for Reason {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Failed { error, .. } => Some(error.as_ref()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! A byte stream and a listening socket: TCP, or in memory, behind one enum each.
+//!
+//! An enum and not a trait object: there are few kinds, all known here, and a match costs nothing.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::address::Address;
+use crate::memory::{MemoryListener, MemoryStream};
+
+/// One end of a connection.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Memory(MemoryStream),
+}
+
+impl Stream {
+    /// Begins to connect a TCP socket; `bind` gives it a local address first.
+    ///
+    /// # Errors
+    ///
+    /// What socket, setsockopt or connect say at once; the outer error is that of bind.
+    pub(crate) fn connect(
+        to: SocketAddr,
+        bind: Option<SocketAddr>,
+        options: &SocketOptions,
+    ) -> io::Result<io::Result<Self>> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        options.apply(&socket)?;
+        if let Some(addr) = bind
+            && let Err(error) = socket.bind(&addr.into())
+        {
+            return Ok(Err(error));
+        }
+        match socket.connect(&to.into()) {
+            Err(error) if !is_under_way(&error) => Err(error),
+            _ => Ok(Ok(Self::Tcp(TcpStream::from_std(socket.into())))),
+        }
+    }
+
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buf),
+            Self::Memory(stream) => stream.read(buf),
+        }
+    }
+
+    pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(data),
+            Self::Memory(stream) => stream.write(data),
+        }
+    }
+
+    /// Sends FIN.
+    pub(crate) fn shut_write(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Memory(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// Makes the coming close a reset, which drops what the kernel still holds (SO_LINGER 0).
+    pub(crate) fn reset_on_close(&self) {
+        match self {
+            // It fails only if the connection is gone already, and then there is nothing to reset.
+            Self::Tcp(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
+            Self::Memory(stream) => stream.reset(),
+        }
+    }
+
+    /// The pending error of the socket, which this clears.
+    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match self {
+            Self::Tcp(stream) => stream.take_error(),
+            Self::Memory(stream) => Ok(stream.take_error()),
+        }
+    }
+
+    /// The peer's address; `NotConnected` while the connection is being made.
+    pub(crate) fn peer_addr(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().map(Address::Tcp),
+            Self::Memory(stream) => stream.peer_addr().map(Address::Memory),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().map(Address::Tcp),
+            Self::Memory(stream) => Ok(Address::Memory(stream.local_addr())),
+        }
+    }
+
+    /// Has both directions reported under `token`, for good: interest never changes again.
+    pub(crate) fn register(&mut self, registry: Option<&Registry>, token: Token) -> io::Result<()> {
+        match (self, registry) {
+            (Self::Tcp(stream), Some(registry)) => {
+                registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
+            }
+            (Self::Tcp(_), None) => Err(no_sockets()),
+            (Self::Memory(stream), _) => {
+                stream.register(token);
+                Ok(())
+            }
+        }
+    }
+
+    /// The socket, for its options.
+    pub(crate) fn socket(&self) -> io::Result<SockRef<'_>> {
+        match self {
+            Self::Tcp(stream) => Ok(SockRef::from(stream)),
+            Self::Memory(_) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a simulated connection has no socket",
+            )),
+        }
+    }
+}
+
+/// Whether connect(2) only says that it is not through yet.
+fn is_under_way(error: &io::Error) -> bool {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return true;
+    }
+    #[cfg(unix)]
+    return error.raw_os_error() == Some(libc::EINPROGRESS);
+    #[cfg(not(unix))]
+    return false;
+}
+
+fn no_sockets() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "a simulated reactor takes no real sockets")
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) enum Acceptor {
+    Tcp(TcpListener),
+    Memory(MemoryListener),
+}
+
+impl Acceptor {
+    /// Binds and listens.
+    pub(crate) fn bind(
+        addr: SocketAddr,
+        backlog: u32,
+        reuse_port: bool,
+        v6_only: Option<bool>,
+        options: &SocketOptions,
+    ) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        // A server may come back at once, while connections of its former life linger in the
+        // kernel. On Windows the option means something else: taking over a port in use.
+        #[cfg(not(windows))]
+        socket.set_reuse_address(true)?;
+        #[cfg(unix)]
+        if reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        #[cfg(not(unix))]
+        if reuse_port {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "reuse_port is for Unix"));
+        }
+        if let Some(only) = v6_only.filter(|_| addr.is_ipv6()) {
+            socket.set_only_v6(only)?;
+        }
+        options.apply(&socket)?;
+        socket.bind(&addr.into())?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        socket.set_nonblocking(true)?;
+        Ok(Self::Tcp(TcpListener::from_std(socket.into())))
+    }
+
+    /// Takes over a socket that listens already.
+    pub(crate) fn adopt(
+        listener: std::net::TcpListener,
+        options: &SocketOptions,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        options.apply(&SockRef::from(&listener))?;
+        Ok(Self::Tcp(TcpListener::from_std(listener)))
+    }
+
+    pub(crate) fn accept(&self) -> io::Result<(Stream, Address)> {
+        match self {
+            Self::Tcp(listener) => {
+                listener.accept().map(|(stream, addr)| (Stream::Tcp(stream), Address::Tcp(addr)))
+            }
+            Self::Memory(listener) => listener
+                .accept()
+                .map(|(stream, addr)| (Stream::Memory(stream), Address::Memory(addr))),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
+            Self::Memory(listener) => Ok(Address::Memory(listener.local_addr())),
+        }
+    }
+
+    pub(crate) fn register(&mut self, registry: Option<&Registry>, token: Token) -> io::Result<()> {
+        match (self, registry) {
+            (Self::Tcp(listener), Some(registry)) => {
+                registry.register(listener, token, Interest::READABLE)
+            }
+            (Self::Tcp(_), None) => Err(no_sockets()),
+            (Self::Memory(listener), _) => {
+                listener.register(token);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the socket out of the poller: an adopted one may live on as a duplicate elsewhere, and
+    /// the kernel would go on reporting on it.
+    pub(crate) fn deregister(&mut self, registry: Option<&Registry>) {
+        if let (Self::Tcp(listener), Some(registry)) = (self, registry) {
+            // If it was not registered there is nothing to undo.
+            drop(registry.deregister(listener));
+        }
+    }
+}
+
+/// What is set on a socket before it listens or connects. Accepted sockets inherit all of it from
+/// the listening one (a test checks that), so it costs nothing per connection.
+#[derive(Clone, Debug)]
+pub(crate) struct SocketOptions {
+    pub(crate) no_delay: bool,
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) receive_buffer: Option<usize>,
+    pub(crate) send_buffer: Option<usize>,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self { no_delay: true, keep_alive: None, receive_buffer: None, send_buffer: None }
+    }
+}
+
+impl SocketOptions {
+    fn apply(&self, socket: &Socket) -> io::Result<()> {
+        if self.no_delay {
+            socket.set_tcp_nodelay(true)?;
+        }
+        if let Some(idle) = self.keep_alive {
+            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+        }
+        if let Some(size) = self.receive_buffer {
+            socket.set_recv_buffer_size(size)?;
+        }
+        if let Some(size) = self.send_buffer {
+            socket.set_send_buffer_size(size)?;
+        }
+        Ok(())
+    }
+}
