@@ -1,0 +1,341 @@
+//! The life of one connection: open, closing, lingering, gone.
+//!
+//! This is the state and the reading and writing; the reactor decides when, and calls the protocol.
+//!
+//! ```text
+//!             lose_connection           all flushed, FIN sent          peer's FIN, or time is up
+//!   Open ─────────────────────▶ Closing ─────────────────────▶ Lingering ──────────────▶ Gone
+//!     │                            │ close timeout                 │                       ▲
+//!     └────────────────────────────┴───────────────────────────────┴───────────────────────┘
+//!        abort_connection · an error · a panic · overflow · stop · both halves shut
+//! ```
+//!
+//! Closing a TCP socket while the peer still sends answers its next segment with a reset, and a
+//! reset may overtake what we wrote and the peer has not read. That is why the last bytes are
+//! followed by FIN and by a while of listening before the socket is closed (nginx calls it a
+//! lingering close). Bytes that arrive after `lose_connection` are read and thrown away, so that a
+//! peer which reads only after it has sent everything cannot deadlock with us.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::address::Address;
+use crate::arena::{Key, id_type};
+use crate::poller::Readiness;
+use crate::protocol::Protocol;
+use crate::reason::{Phase, Reason};
+use crate::stream::Stream;
+use crate::timers::TimerId;
+use crate::write_buffer::{Spares, WriteBuffer};
+
+id_type! {
+    /// Names a connection.
+    ConnectionId
+}
+
+/// A connection that needs no more bytes than this for its whole answer may be closed without
+/// lingering if the peer has sent nothing: they are on their way before any later segment of the
+/// peer's can be answered by a reset. 10 segments may leave without waiting for an acknowledgement
+/// (RFC 6928), of 1,460 bytes on an Ethernet (1,220 is the least an IPv6 path may force).
+pub(crate) const FIRST_FLIGHT: usize = 10 * 1220;
+
+/// Where in its life a connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    Open,
+    /// `lose_connection` was called; the rest is being flushed.
+    Closing,
+    /// Flushed, FIN sent: waiting for the peer's.
+    Lingering,
+    /// Over; only `connection_lost` is owed.
+    Gone,
+}
+
+/// Whom to tell when a connection is gone, beside its protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    Nobody,
+    Listener(Key),
+    Connector(Key),
+}
+
+/// High and low water marks of the outgoing buffer, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Marks {
+    pub(crate) high: usize,
+    pub(crate) low: usize,
+}
+
+/// One connection.
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
+    /// `None` while a callback of it runs.
+    pub(crate) protocol: Option<Box<dyn Protocol>>,
+    pub(crate) owner: Owner,
+    pub(crate) peer: Address,
+    pub(crate) outgoing: WriteBuffer,
+    pub(crate) marks: Marks,
+    pub(crate) close_timeout: Duration,
+    /// What is timed for this connection; most have nothing, and pay a pointer.
+    pub(crate) alarms: Option<Box<Alarms>>,
+    pub(crate) stage: Stage,
+    /// Why it ends; set when it leaves `Open`, and again if something worse happens after.
+    pub(crate) ending: Option<Reason>,
+    /// Whether `connection_made` was called, so that `connection_lost` is owed.
+    pub(crate) made: bool,
+    /// Whether the poller knows the stream. One that is answered and closed in `connection_made`
+    /// never gets there.
+    pub(crate) registered: bool,
+    /// In the run queue, waiting to be served.
+    pub(crate) queued: bool,
+    /// In the flush queue.
+    pub(crate) touched: bool,
+    /// Latched: reading may find something. Cleared only by a read that drains.
+    pub(crate) readable: bool,
+    /// Latched: the peer's FIN is on its way to us, so a short read is not the last.
+    pub(crate) read_closed: bool,
+    /// Latched: the system says that the connection broke.
+    pub(crate) hangup: bool,
+    /// There may be room in the kernel. Cleared only by a write that fills it.
+    pub(crate) writable: bool,
+    /// By `pause_reading`.
+    pub(crate) reading_paused: bool,
+    /// `pause_writing` was called, and `resume_writing` not yet.
+    pub(crate) writing_paused: bool,
+    /// The peer's FIN was read.
+    pub(crate) eof: bool,
+    /// `lose_write_connection` was called.
+    pub(crate) write_closing: bool,
+    /// Our FIN was sent.
+    pub(crate) write_closed: bool,
+    /// `timed_out` is running: a close now is because of it.
+    pub(crate) timing_out: bool,
+}
+
+/// What is timed for one connection. All of it ends with the connection.
+#[derive(Debug, Default)]
+pub(crate) struct Alarms {
+    /// By `Transport::call_later`.
+    pub(crate) timers: Vec<TimerId>,
+    pub(crate) idle: Option<Idle>,
+    /// The end of closing or of lingering.
+    pub(crate) closing: Option<TimerId>,
+}
+
+/// An idle timeout. Activity only notes the time; the timer is moved when it rings too early.
+#[derive(Debug)]
+pub(crate) struct Idle {
+    pub(crate) limit: Duration,
+    pub(crate) last_activity: Instant,
+    pub(crate) timer: TimerId,
+}
+
+/// What a read found.
+#[derive(Debug)]
+pub(crate) enum Received {
+    Bytes(usize),
+    End,
+    Nothing,
+    Failed(io::Error),
+}
+
+impl Connection {
+    pub(crate) fn new(
+        stream: Stream,
+        peer: Address,
+        protocol: Box<dyn Protocol>,
+        owner: Owner,
+        marks: Marks,
+        close_timeout: Duration,
+    ) -> Self {
+        Self {
+            stream,
+            protocol: Some(protocol),
+            owner,
+            peer,
+            outgoing: WriteBuffer::default(),
+            marks,
+            close_timeout,
+            alarms: None,
+            stage: Stage::Open,
+            ending: None,
+            made: false,
+            registered: false,
+            queued: false,
+            touched: false,
+            readable: false,
+            read_closed: false,
+            hangup: false,
+            writable: true,
+            reading_paused: false,
+            writing_paused: false,
+            eof: false,
+            write_closing: false,
+            write_closed: false,
+            timing_out: false,
+        }
+    }
+
+    /// Notes what an event says; returns whether to serve and whether to flush the connection.
+    pub(crate) fn latch(&mut self, readiness: Readiness) -> (bool, bool) {
+        self.readable |= readiness.contains(Readiness::READABLE);
+        self.read_closed |= readiness.contains(Readiness::READ_CLOSED);
+        self.hangup |= readiness.contains(Readiness::HANGUP);
+        self.writable |= readiness.contains(Readiness::WRITABLE);
+        let flush = self.writable && !self.outgoing.is_empty() && !self.touched;
+        self.touched |= flush;
+        (self.can_read() || self.hangup, flush)
+    }
+
+    /// Whether it is time to read: bytes are expected and may be delivered, or thrown away.
+    pub(crate) fn can_read(&self) -> bool {
+        let wanted = match self.stage {
+            Stage::Open => self.made && !self.reading_paused,
+            Stage::Closing | Stage::Lingering => true,
+            Stage::Gone => false,
+        };
+        wanted && self.readable && !self.eof
+    }
+
+    /// Whether anything is still delivered to the protocol.
+    pub(crate) fn takes_reads(&self) -> bool {
+        self.stage == Stage::Open
+    }
+
+    /// Whether writes are still taken.
+    pub(crate) fn takes_writes(&self) -> bool {
+        self.stage == Stage::Open && !self.write_closing
+    }
+
+    /// Reads once. A short read of a stream means that it is drained, which saves the read that
+    /// would only say so; not if the peer's FIN is known to follow, since no event will repeat it.
+    ///
+    /// A peer that sends urgent data makes a read short early, and so delays its own next bytes
+    /// until the segment after them.
+    pub(crate) fn receive(&mut self, buf: &mut [u8]) -> Received {
+        loop {
+            match self.stream.read(buf) {
+                Ok(0) => {
+                    self.eof = true;
+                    self.readable = false;
+                    return Received::End;
+                }
+                Ok(count) => {
+                    // Elsewhere than on Unix only WouldBlock arms the next event.
+                    if cfg!(unix) && count < buf.len() && !self.read_closed && !self.hangup {
+                        self.readable = false;
+                    }
+                    return Received::Bytes(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    return Received::Nothing;
+                }
+                Err(error) => return Received::Failed(error),
+            }
+        }
+    }
+
+    /// Writes once, at most `budget` bytes of what is owed. `Ok(0)`: there was nothing to do.
+    pub(crate) fn send(&mut self, budget: usize, spares: &mut Spares) -> io::Result<usize> {
+        if self.outgoing.is_empty() || !self.writable {
+            return Ok(0);
+        }
+        let unsent = self.outgoing.unsent();
+        let offered = &unsent[..unsent.len().min(budget)];
+        loop {
+            match self.stream.write(offered) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    self.writable = count == offered.len();
+                    self.outgoing.advance(count, spares);
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.writable = false;
+                    return Ok(0);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Begins an orderly close; `false` if the connection is ending already.
+    pub(crate) fn begin_close(&mut self) -> bool {
+        if self.stage != Stage::Open {
+            return false;
+        }
+        self.stage = Stage::Closing;
+        self.ending = Some(match () {
+            () if self.timing_out => Reason::TimedOut,
+            () if self.eof => Reason::PeerClosed,
+            () => Reason::Closed,
+        });
+        true
+    }
+
+    /// Ends it, whatever is still owed; `false` if it had ended already.
+    pub(crate) fn end(&mut self, reason: Reason) -> bool {
+        if self.stage == Stage::Gone {
+            return false;
+        }
+        self.stage = Stage::Gone;
+        self.ending = Some(reason);
+        true
+    }
+
+    /// Ends it because the system reported an error.
+    pub(crate) fn fail(&mut self, error: io::Error) -> bool {
+        let phase = if self.stage == Stage::Open { Phase::Open } else { Phase::Closing };
+        self.end(Reason::failed(phase, error))
+    }
+
+    /// Ends it in order, all having been said on both sides.
+    pub(crate) fn finish(&mut self) -> bool {
+        let reason = self.ending.take();
+        self.end(reason.unwrap_or(if self.eof { Reason::PeerClosed } else { Reason::Closed }))
+    }
+
+    /// Whether closing the socket must be a reset: the peer shall not take what it has for the whole.
+    pub(crate) fn ends_abruptly(&self) -> bool {
+        !self.outgoing.is_empty()
+            || matches!(
+                self.ending,
+                Some(Reason::Aborted | Reason::Panicked { .. } | Reason::Overflow { .. })
+            )
+    }
+
+    pub(crate) fn alarms(&mut self) -> &mut Alarms {
+        self.alarms.get_or_insert_default()
+    }
+
+    /// Notes that bytes moved, for the idle timeout.
+    pub(crate) fn active(&mut self, now: Instant) {
+        if let Some(idle) = self.alarms.as_mut().and_then(|alarms| alarms.idle.as_mut()) {
+            idle.last_activity = now;
+        }
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("peer", &self.peer)
+            .field("stage", &self.stage)
+            .field("unsent", &self.outgoing.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let size = size_of::<Connection>();
+        assert!(size <= 200, "{size} bytes: what is rare belongs into a box");
+    }
+}

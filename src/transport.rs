@@ -1,0 +1,220 @@
+//! A connection, lent to a callback.
+
+use std::io;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+
+use crate::address::Address;
+use crate::connection::{Connection, ConnectionId, Marks};
+use crate::reactor::Reactor;
+use crate::timers::TimerId;
+
+/// A connection, lent to a callback of its protocol, or by [`Reactor::transport`] to anybody.
+///
+/// Its commands note what is wanted and return at once; the loop carries it out in the
+/// [flush phase](Reactor::turn) of the turn. None of them calls back. On a connection that is
+/// ending they do nothing, and those that return a `bool` say so with `false`.
+///
+/// Twisted's `ITransport`; the marks and the idea of `pause_reading` are asyncio's.
+#[derive(Debug)]
+pub struct Transport<'a> {
+    reactor: &'a mut Reactor,
+    id: ConnectionId,
+    /// Kept here so that it can be told even when the connection is no more.
+    peer: Address,
+}
+
+impl<'a> Transport<'a> {
+    pub(crate) fn new(reactor: &'a mut Reactor, id: ConnectionId, peer: Address) -> Self {
+        Self { reactor, id, peer }
+    }
+
+    /// Has `data` sent, after all that was written before.
+    ///
+    /// Never blocks and never fails: what the kernel does not take waits in memory. Look at
+    /// [`buffered`](Self::buffered), or mind `pause_writing`, when there is much to say. All writes
+    /// of a turn leave together.
+    ///
+    /// Returns whether the data was taken: `false` after `lose_connection`,
+    /// `lose_write_connection`, `abort_connection` or the end, and then it is dropped. If more than
+    /// the cap (32 MiB unless [set](crate::ReactorBuilder::write_buffer_cap)) is waiting already,
+    /// the connection ends with [`Reason::Overflow`](crate::Reason::Overflow).
+    ///
+    /// *Not* promised: that the peer gets it. That takes an answer of the peer's.
+    pub fn write(&mut self, data: &[u8]) -> bool {
+        self.reactor.write(self.id, data)
+    }
+
+    /// Closes in order: sends what was written, then FIN, and waits a while for the peer to close
+    /// too, so that nothing is lost.
+    ///
+    /// From here on nothing is delivered but `connection_lost`, and writes are dropped. A peer that
+    /// does not take the rest within the [close timeout](Self::set_close_timeout) is cut off, with
+    /// [`Reason::CloseTimedOut`](crate::Reason::CloseTimedOut).
+    ///
+    /// Twisted's and asyncio's have no such end: a peer that does not read keeps them for ever.
+    pub fn lose_connection(&mut self) {
+        self.reactor.lose_connection(self.id);
+    }
+
+    /// Sends what was written, then FIN, and goes on reading. Writes are dropped from here on.
+    ///
+    /// Once the peer has closed its half too the connection ends by itself.
+    pub fn lose_write_connection(&mut self) {
+        self.reactor.lose_write_connection(self.id);
+    }
+
+    /// Ends it now: drops what was not sent yet and resets the connection.
+    ///
+    /// Nothing is delivered from here on but `connection_lost`, later in this turn.
+    pub fn abort_connection(&mut self) {
+        self.reactor.abort_connection(self.id);
+    }
+
+    /// Stops delivering what the peer sends; once the kernel's buffers are full, TCP stops the peer.
+    ///
+    /// A peer that resets the connection is noticed all the same; one that closes in order is
+    /// noticed after `resume_reading`, behind its last bytes.
+    pub fn pause_reading(&mut self) {
+        if let Some(connection) = self.connection() {
+            connection.reading_paused = true;
+        }
+    }
+
+    /// Goes on delivering. Needed once, however often reading was paused.
+    pub fn resume_reading(&mut self) {
+        self.reactor.resume_reading(self.id);
+    }
+
+    /// Whether what the peer sends is being delivered.
+    pub fn is_reading(&self) -> bool {
+        self.reactor
+            .connection(self.id)
+            .is_some_and(|connection| connection.takes_reads() && !connection.reading_paused)
+    }
+
+    /// Calls the protocol's `timed_out` once nothing was read or written for `limit`; `None` turns
+    /// it off. Returns the former setting.
+    ///
+    /// Costs nothing per byte: activity notes the time, and the timer is moved when it rings.
+    pub fn set_timeout(&mut self, limit: Option<Duration>) -> Option<Duration> {
+        self.reactor.set_timeout(self.id, limit)
+    }
+
+    /// Calls the protocol's `timer_fired` after `delay`, unless the connection is closed before.
+    ///
+    /// The timer is [cancelled](Reactor::cancel) and [reset](Reactor::reset) like any other.
+    pub fn call_later(&mut self, delay: Duration) -> TimerId {
+        self.reactor.connection_timer(self.id, delay)
+    }
+
+    /// Sets the water marks, in bytes waiting to be sent: above `high` comes `pause_writing`, and
+    /// at or below `low` `resume_writing`. A `low` above `high` is taken for `high`.
+    pub fn set_write_buffer_limits(&mut self, high: usize, low: usize) {
+        let id = self.id;
+        if let Some(connection) = self.connection() {
+            connection.marks = Marks { high, low: low.min(high) };
+            self.reactor.touch(id.0);
+        }
+    }
+
+    /// How long an orderly close may take before the connection is cut. 30 s unless set.
+    pub fn set_close_timeout(&mut self, limit: Duration) {
+        if let Some(connection) = self.connection() {
+            connection.close_timeout = limit;
+        }
+    }
+
+    /// How many written bytes are still waiting to be handed to the kernel.
+    pub fn buffered(&self) -> usize {
+        self.reactor.connection(self.id).map_or(0, |connection| connection.outgoing.len())
+    }
+
+    /// Whether the connection is closing or gone, so that nothing more will be delivered or taken.
+    pub fn is_closing(&self) -> bool {
+        self.reactor.connection(self.id).is_none_or(|connection| !connection.takes_reads())
+    }
+
+    /// The peer's address.
+    pub fn peer_addr(&self) -> &Address {
+        &self.peer
+    }
+
+    /// Our address, asked of the kernel.
+    ///
+    /// # Errors
+    ///
+    /// What getsockname(2) says, and `NotConnected` when the connection is no more.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        self.live()?.stream.local_addr()
+    }
+
+    /// Whether small writes leave at once (TCP_NODELAY).
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, `NotConnected` when the connection is no more, and `Unsupported` where
+    /// there is no socket.
+    pub fn no_delay(&self) -> io::Result<bool> {
+        self.socket()?.tcp_nodelay()
+    }
+
+    /// Sets whether small writes leave at once (TCP_NODELAY). On unless the listener or connector
+    /// was told otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As for [`no_delay`](Self::no_delay).
+    pub fn set_no_delay(&mut self, on: bool) -> io::Result<()> {
+        self.socket()?.set_tcp_nodelay(on)
+    }
+
+    /// Whether the kernel probes a silent peer (SO_KEEPALIVE).
+    ///
+    /// # Errors
+    ///
+    /// As for [`no_delay`](Self::no_delay).
+    pub fn keep_alive(&self) -> io::Result<bool> {
+        self.socket()?.keepalive()
+    }
+
+    /// Has the kernel probe the peer after so long a silence; `None` turns it off.
+    ///
+    /// # Errors
+    ///
+    /// As for [`no_delay`](Self::no_delay).
+    pub fn set_keep_alive(&mut self, idle: Option<Duration>) -> io::Result<()> {
+        let socket = self.socket()?;
+        match idle {
+            Some(idle) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
+            None => socket.set_keepalive(false),
+        }
+    }
+
+    /// This connection's name, by which it can be reached from elsewhere.
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// The reactor: through it a callback can do anything, to any other connection too.
+    pub fn reactor(&mut self) -> &mut Reactor {
+        self.reactor
+    }
+
+    fn connection(&mut self) -> Option<&mut Connection> {
+        self.reactor.connection_mut(self.id.0)
+    }
+
+    fn live(&self) -> io::Result<&Connection> {
+        self.reactor.connection(self.id).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn socket(&self) -> io::Result<SockRef<'_>> {
+        let connection = self.live()?;
+        if !connection.takes_reads() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        connection.stream.socket()
+    }
+}
