@@ -1,0 +1,476 @@
+//! **The loop**: sleep, latch, timers, calls, serve, flush.
+//!
+//! [`Reactor::turn`] is the whole of it. What the phases do to one source is in the folder
+//! `reactor/`: `serving` reads and writes connections, `accepting` serves listeners, `connecting`
+//! makes connections, `timing` holds timers and calls, `stopping` ends it all, and `dispatch` is
+//! the one place where code of the user's is called.
+
+mod accepting;
+mod builder;
+mod connecting;
+mod dispatch;
+mod serving;
+#[cfg(feature = "signals")]
+mod signalling;
+mod stopping;
+mod timing;
+
+pub use builder::ReactorBuilder;
+pub use timing::Tick;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::{Token, Waker};
+
+use crate::arena::{Arena, Key};
+use crate::clock::Clock;
+use crate::connection::{Connection, ConnectionId};
+use crate::connector::{Attempt, ConnectorId, ConnectorState};
+use crate::handle::{Handle, Shared};
+use crate::listener::{Listener, ListenerId};
+use crate::memory::Network;
+use crate::observe::{Observer, Stats, Subject, TurnReport};
+use crate::poller::{Poller, Readiness};
+use crate::timers::Timers;
+use crate::write_buffer::Spares;
+use builder::Limits;
+use timing::{Alarm, Call};
+
+/// The token of the waker; no key has it, since an arena never has 2³² slots.
+const WAKE: Token = Token(usize::MAX);
+
+/// Owns the poller, the clock and all sources, and calls the protocols.
+///
+/// A plain value: make as many as you like, on any thread, one inside another's loop. Everything it
+/// does happens in [`turn`](Self::turn), on the thread that calls it. Callbacks get the reactor by
+/// `&mut`, through [`Transport::reactor`](crate::Transport::reactor), and may ask anything of it.
+///
+/// Dropping a reactor stops it: every connection is told first.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::Reactor;
+///
+/// let mut reactor = Reactor::new()?;
+/// reactor.call_later(Duration::from_millis(5), |_reactor| println!("tick"));
+/// reactor.run()?; // nothing is left to wait for after the tick
+/// # std::io::Result::Ok(())
+/// ```
+pub struct Reactor {
+    poller: Poller,
+    clock: Clock,
+    /// The time of this turn. Outside of a turn nobody may rely on it.
+    now: Instant,
+    /// When the callback before this one ended, for the one who is slow.
+    mark: Instant,
+    /// Everything that can be ready: the truth about who is there.
+    sources: Arena<Source>,
+    /// How many of the sources do not keep [`run`](Self::run) from returning.
+    background: usize,
+    timers: Timers<Alarm>,
+    calls: VecDeque<Call>,
+    shared: Arc<Shared>,
+    /// Sources to be served, each at most once: the fairness device, and the repair for readiness
+    /// that is told only once.
+    run_queue: VecDeque<Key>,
+    /// Connections that were written to or given a command, each at most once.
+    flush_queue: VecDeque<Key>,
+    /// Listeners that wait for a descriptor to be freed.
+    starved: Vec<Key>,
+    /// Where everything is read into.
+    scratch: Box<[u8]>,
+    spares: Spares,
+    limits: Limits,
+    observer: Option<Box<dyn Observer>>,
+    stats: Stats,
+    report: TurnReport,
+    in_turn: bool,
+    stop_wanted: bool,
+    /// While `shutdown` waits for the last connection: when it waits no longer.
+    draining: Option<crate::TimerId>,
+    /// Whether notices of a stop are being given.
+    tearing_down: bool,
+}
+
+/// Something the poller reports on, or that the loop serves.
+#[derive(Debug)]
+enum Source {
+    Connection(Connection),
+    Listener(Box<Listener>),
+    Connector(Box<ConnectorState>),
+    Attempt(Box<Attempt>),
+    #[cfg(feature = "signals")]
+    Signals(Box<crate::signals::Signals>),
+}
+
+impl Source {
+    fn queued(&mut self) -> &mut bool {
+        match self {
+            Self::Connection(connection) => &mut connection.queued,
+            Self::Listener(listener) => &mut listener.queued,
+            Self::Connector(connector) => &mut connector.queued,
+            Self::Attempt(attempt) => &mut attempt.queued,
+            #[cfg(feature = "signals")]
+            Self::Signals(signals) => &mut signals.queued,
+        }
+    }
+
+    fn subject(&self, key: Key) -> Subject {
+        match self {
+            Self::Connection(_) => Subject::Connection(ConnectionId(key)),
+            Self::Listener(_) => Subject::Listener(ListenerId(key)),
+            Self::Connector(_) => Subject::Connector(ConnectorId(key)),
+            Self::Attempt(attempt) => Subject::Connector(ConnectorId(attempt.connector)),
+            #[cfg(feature = "signals")]
+            Self::Signals(_) => Subject::Reactor,
+        }
+    }
+}
+
+impl Reactor {
+    /// A reactor with the default limits.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no descriptor for the poller or the waker (two are needed on Linux).
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Sets limits before making the reactor.
+    pub fn builder() -> ReactorBuilder {
+        ReactorBuilder::default()
+    }
+
+    fn with_poller(poller: Poller, clock: Clock, limits: Limits) -> io::Result<Self> {
+        let waker = poller.registry().map(|registry| Waker::new(registry, WAKE)).transpose()?;
+        let now = clock.now();
+        Ok(Self {
+            poller,
+            clock,
+            now,
+            mark: now,
+            sources: Arena::new(),
+            background: 0,
+            timers: Timers::new(),
+            calls: VecDeque::new(),
+            shared: Shared::new(waker),
+            run_queue: VecDeque::new(),
+            flush_queue: VecDeque::new(),
+            starved: Vec::new(),
+            scratch: Box::default(),
+            spares: Spares::default(),
+            limits,
+            observer: None,
+            stats: Stats::default(),
+            report: TurnReport::default(),
+            in_turn: false,
+            stop_wanted: false,
+            draining: None,
+            tearing_down: false,
+        })
+    }
+
+    /// Turns until the reactor is [stopped](Self::stop), or nothing is left that could ever call
+    /// back: no listener, connection, attempt to connect, timer, queued call or live [`Handle`].
+    ///
+    /// May be called again after it returned. No signal handlers are installed; see the feature
+    /// `signals`.
+    ///
+    /// # Errors
+    ///
+    /// What the poller says, and `ResourceBusy` inside a callback: the running loop goes on.
+    pub fn run(&mut self) -> io::Result<()> {
+        while self.has_work() {
+            if self.turn(None)?.stopped {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns the loop once: sleeps for at most `max_wait` (`None`: until something happens), and
+    /// does what there is to do.
+    ///
+    /// The order is a promise:
+    ///
+    /// 1. **sleep** — wait until something is ready or the next timer is due; not at all while
+    ///    something is still to be served;
+    /// 2. **latch** — note in each source what the events say. No callback runs, nothing is freed;
+    /// 3. **timers** — read the clock once and ring the timers that are due, by deadline, and in
+    ///    the order they were made where deadlines are equal. What is set from here on waits for
+    ///    the next turn, with no delay too;
+    /// 4. **calls** — run what was given to `call_soon` and `call_from_thread`, as many as were there
+    ///    when the phase began;
+    /// 5. **serve** — accept, connect and read for each source that is ready, once, within its
+    ///    budget; who has more to do goes to the back of the queue;
+    /// 6. **flush** — one write for each connection that was written to; here `pause_writing`,
+    ///    `resume_writing` and `connection_lost` are called.
+    ///
+    /// If the reactor was told to [stop](Self::stop), everybody is told after that.
+    ///
+    /// # Errors
+    ///
+    /// What the poller says, and `ResourceBusy` inside a callback: the running turn goes on.
+    pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<TurnReport> {
+        if self.in_turn {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "the reactor is in a turn already: callbacks cannot turn it",
+            ));
+        }
+        self.begin_turn();
+        let slept = self.sleep(max_wait);
+        if slept.is_ok() {
+            self.latch();
+            self.ring_timers();
+            self.run_calls();
+            self.serve();
+            self.flush();
+            self.stop_if_wanted();
+        }
+        let report = self.end_turn();
+        slept.map(|()| report)
+    }
+
+    fn begin_turn(&mut self) {
+        self.in_turn = true;
+        self.stats.turns += 1;
+        self.report = TurnReport { turn: self.stats.turns, ..TurnReport::default() };
+        self.observe(|observer, reactor| observer.turn_begin(reactor.stats.turns));
+    }
+
+    fn end_turn(&mut self) -> TurnReport {
+        self.in_turn = false;
+        self.observe(|observer, reactor| observer.turn_end(&reactor.report));
+        self.report
+    }
+
+    /// Phase 1. The only place where the reactor waits.
+    fn sleep(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
+        let timeout = self.time_to_sleep(max_wait);
+        let began = self.observer.is_some().then(|| self.clock.now());
+        self.observe(|observer, _| observer.sleep_begin(timeout));
+        let result = self.poller.wait(timeout);
+        let before = began.unwrap_or(self.now);
+        self.now = self.clock.now();
+        self.mark = self.now;
+        self.report.slept = if timeout == Some(Duration::ZERO) {
+            Duration::ZERO
+        } else {
+            self.now.saturating_duration_since(before)
+        };
+        result
+    }
+
+    fn time_to_sleep(&mut self, max_wait: Option<Duration>) -> Option<Duration> {
+        if self.has_queued() {
+            return Some(Duration::ZERO);
+        }
+        let Some(deadline) = self.timers.settle() else { return max_wait };
+        // Callbacks took time since this turn's reading: without a fresh one timers would be late.
+        let until = deadline.saturating_duration_since(self.clock.now());
+        Some(max_wait.map_or(until, |max| until.min(max)))
+    }
+
+    /// Phase 2. Reads the whole batch before anybody is called, so that a token in it cannot reach
+    /// the next tenant of a slot that was freed on the way.
+    fn latch(&mut self) {
+        let Self { poller, sources, run_queue, flush_queue, observer, .. } = self;
+        let mut woken = false;
+        let events = poller.for_each(|token, readiness| {
+            woken |= token == WAKE;
+            let key = sources.resolve(token);
+            let source = key.and_then(|key| Some((key, sources.get_mut(key)?)));
+            if let Some(observer) = observer
+                && token != WAKE
+            {
+                let subject = source.as_ref().map(|(key, source)| source.subject(*key));
+                observer.event(subject, readiness);
+            }
+            let Some((key, source)) = source else { return };
+            let (serve, flush) = source.latch(readiness);
+            if serve && !std::mem::replace(source.queued(), true) {
+                run_queue.push_back(key);
+            }
+            if flush {
+                flush_queue.push_back(key);
+            }
+        });
+        self.report.events = events;
+        self.stats.events += events as u64;
+        let slept = self.report.slept;
+        self.observe(|observer, _| observer.sleep_end(slept, events));
+        if woken {
+            self.stats.wakes += 1;
+            self.observe(|observer, _| observer.woken());
+        }
+    }
+
+    /// Phase 5. Serves who was in the queue when the phase began, each once.
+    fn serve(&mut self) {
+        for _ in 0..self.run_queue.len() {
+            let Some(key) = self.run_queue.pop_front() else { return };
+            let Some(source) = self.sources.get_mut(key) else { continue };
+            *source.queued() = false;
+            self.report.served += 1;
+            match source {
+                Source::Connection(_) => self.serve_connection(key),
+                Source::Listener(_) => self.serve_listener(key),
+                Source::Connector(_) => self.serve_connector(key),
+                Source::Attempt(_) => self.serve_attempt(key),
+                #[cfg(feature = "signals")]
+                Source::Signals(_) => self.serve_signals(key),
+            }
+        }
+    }
+
+    /// Phase 6. Flushes who was in the queue when the phase began, each once.
+    fn flush(&mut self) {
+        for _ in 0..self.flush_queue.len() {
+            let Some(key) = self.flush_queue.pop_front() else { return };
+            self.report.flushed += 1;
+            self.flush_connection(key);
+        }
+    }
+
+    /// Puts a source at the back of the run queue, unless it is in there.
+    fn queue(&mut self, key: Key) {
+        if let Some(source) = self.sources.get_mut(key)
+            && !std::mem::replace(source.queued(), true)
+        {
+            self.run_queue.push_back(key);
+        }
+    }
+
+    /// Puts a connection at the back of the flush queue, unless it is in there.
+    pub(crate) fn touch(&mut self, key: Key) {
+        if let Some(connection) = self.connection_mut(key)
+            && !std::mem::replace(&mut connection.touched, true)
+        {
+            self.flush_queue.push_back(key);
+        }
+    }
+
+    /// Whether something can be done without waiting.
+    fn has_queued(&self) -> bool {
+        !self.run_queue.is_empty()
+            || !self.flush_queue.is_empty()
+            || !self.calls.is_empty()
+            || self.stop_wanted
+            || self.is_drained()
+            || self.shared.is_filled()
+    }
+
+    /// Whether anything is left that could ever call back.
+    fn has_work(&self) -> bool {
+        self.sources.len() > self.background
+            || self.timers.len() > 0
+            || self.has_queued()
+            || self.shared.is_held()
+    }
+
+    /// The time: this turn's inside of a turn, else the clock's.
+    pub fn now(&self) -> Instant {
+        if self.in_turn { self.now } else { self.clock.now() }
+    }
+
+    /// When the reactor wants its next turn without any event: at once while something is queued,
+    /// else at the next timer. `None`: only an event or another thread can give it something to do.
+    ///
+    /// For a host loop that watches the reactor's descriptor ([`AsFd`](std::os::fd::AsFd)) and calls
+    /// `turn(Some(Duration::ZERO))`. May be early after a timer was cancelled or moved, never late.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        if self.has_queued() { Some(self.now()) } else { self.timers.next_deadline() }
+    }
+
+    /// A handle for other threads.
+    pub fn handle(&self) -> Handle {
+        Handle::new(&self.shared)
+    }
+
+    /// Counters since the reactor was made.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Has the seams of each turn watched by `observer`, or by nobody. Returns who did before.
+    pub fn set_observer(
+        &mut self,
+        observer: Option<Box<dyn Observer>>,
+    ) -> Option<Box<dyn Observer>> {
+        std::mem::replace(&mut self.observer, observer)
+    }
+
+    fn observe(&mut self, tell: impl FnOnce(&mut dyn Observer, &Self)) {
+        if let Some(mut observer) = self.observer.take() {
+            tell(observer.as_mut(), self);
+            self.observer = Some(observer);
+        }
+    }
+
+    pub(crate) fn network(&self) -> Option<&Rc<RefCell<Network>>> {
+        self.poller.simulated()
+    }
+}
+
+impl Source {
+    /// Notes what an event says; returns whether to serve and whether to flush this source.
+    fn latch(&mut self, readiness: Readiness) -> (bool, bool) {
+        match self {
+            Self::Connection(connection) => connection.latch(readiness),
+            Self::Listener(listener) => {
+                listener.ready = true;
+                (listener.can_accept(), false)
+            }
+            Self::Attempt(attempt) => {
+                attempt.readable |= readiness.contains(Readiness::READABLE);
+                attempt.read_closed |= readiness.contains(Readiness::READ_CLOSED);
+                (true, false)
+            }
+            Self::Connector(_) => (true, false),
+            #[cfg(feature = "signals")]
+            Self::Signals(_) => (true, false),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Reactor {
+    /// The poller's descriptor: readable when a turn has events to latch.
+    ///
+    /// # Panics
+    ///
+    /// In a simulated reactor, which has none.
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.poller.registry().expect("a simulated reactor has no descriptor").as_fd()
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.tear_down();
+        }
+        drop(self.shared.close());
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor")
+            .field("sources", &self.sources.len())
+            .field("timers", &self.timers.len())
+            .field("queued", &self.has_queued())
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}

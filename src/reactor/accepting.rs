@@ -1,0 +1,321 @@
+//! Listeners: what may be asked of them, and how they are served.
+
+use std::io;
+use std::time::Duration;
+
+use super::timing::Alarm;
+use super::{Reactor, Source};
+use crate::address::{Address, Endpoint};
+use crate::arena::Key;
+use crate::clock::later;
+use crate::connection::{ConnectionId, Owner};
+use crate::listener::{AcceptError, ListenOptions, Listener, ListenerId};
+use crate::memory::MemoryListener;
+use crate::observe::{Callback, Subject};
+use crate::protocol::Factory;
+use crate::stream::{Acceptor, Stream};
+
+/// How long a listener rests when there is no descriptor, if none of ours is closed before: long
+/// enough to cost nothing, short enough that nobody notices beside the shortage itself.
+const RETRY: Duration = Duration::from_millis(100);
+
+impl Reactor {
+    /// Listens at a TCP address, with the default [options](ListenOptions).
+    ///
+    /// Takes an address in any form an [`Endpoint`] does, but no host name. Port 0 lets the system
+    /// choose one; [`local_addr`](Self::local_addr) tells which. The factory makes a protocol for
+    /// each connection; a closure will do.
+    ///
+    /// # Errors
+    ///
+    /// At once, what bind(2) and its companions say (`AddrInUse`, `PermissionDenied`, …), with the
+    /// address in the message; `InvalidInput` if it is none.
+    pub fn listen_tcp(
+        &mut self,
+        addr: impl Into<Endpoint>,
+        factory: impl Factory + 'static,
+    ) -> io::Result<ListenerId> {
+        self.listen_tcp_with(addr, &ListenOptions::new(), factory)
+    }
+
+    /// Listens at a TCP address.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen_tcp`](Self::listen_tcp), and what the system says of the options.
+    pub fn listen_tcp_with(
+        &mut self,
+        addr: impl Into<Endpoint>,
+        options: &ListenOptions,
+        factory: impl Factory + 'static,
+    ) -> io::Result<ListenerId> {
+        let addr = addr.into().socket_addr()?;
+        let acceptor = match self.network() {
+            Some(network) => {
+                MemoryListener::bind(network, addr, options.backlog as usize).map(Acceptor::Memory)
+            }
+            None => Acceptor::bind(
+                addr,
+                options.backlog,
+                options.reuse_port,
+                options.v6_only,
+                &options.socket,
+            ),
+        };
+        let acceptor = acceptor.map_err(|error| at_address("listening at", addr, error))?;
+        self.add_listener(acceptor, options, Box::new(factory))
+    }
+
+    /// Takes over a socket that is bound and listens: from a parent process, or with options of
+    /// one's own. Of `options`, those that are set before binding are ignored.
+    ///
+    /// # Errors
+    ///
+    /// If the socket has no address, cannot be made non-blocking, or is watched already.
+    pub fn adopt_listener(
+        &mut self,
+        listener: std::net::TcpListener,
+        options: &ListenOptions,
+        factory: impl Factory + 'static,
+    ) -> io::Result<ListenerId> {
+        let acceptor = Acceptor::adopt(listener, &options.socket)?;
+        self.add_listener(acceptor, options, Box::new(factory))
+    }
+
+    fn add_listener(
+        &mut self,
+        acceptor: Acceptor,
+        options: &ListenOptions,
+        factory: Box<dyn Factory>,
+    ) -> io::Result<ListenerId> {
+        let local = acceptor.local_addr()?;
+        let listener = Listener::new(acceptor, local, factory, options.max_connections);
+        let key = self.sources.insert(Source::Listener(Box::new(listener)));
+        let Self { sources, poller, .. } = self;
+        if let Some(Source::Listener(listener)) = sources.get_mut(key)
+            && let Some(acceptor) = &mut listener.acceptor
+            && let Err(error) = acceptor.register(poller.registry(), key.token())
+        {
+            sources.remove(key);
+            return Err(error);
+        }
+        self.queue(key);
+        Ok(ListenerId(key))
+    }
+
+    /// The address a listener is bound to; also after it was stopped, until its factory heard.
+    pub fn local_addr(&self, id: ListenerId) -> Option<Address> {
+        match self.sources.get(id.0)? {
+            Source::Listener(listener) => Some(listener.local.clone()),
+            _ => None,
+        }
+    }
+
+    /// How many connections that a listener accepted are open. `None` if there is no such listener.
+    pub fn connection_count(&self, id: ListenerId) -> Option<usize> {
+        match self.sources.get(id.0)? {
+            Source::Listener(listener) => Some(listener.connections),
+            _ => None,
+        }
+    }
+
+    /// The listener that accepted a connection; `None` if none did, or either is gone.
+    pub fn listener_of(&self, id: ConnectionId) -> Option<ListenerId> {
+        match self.connection(id)?.owner {
+            Owner::Listener(key) => self.sources.get(key).map(|_| ListenerId(key)),
+            Owner::Nobody | Owner::Connector(_) => None,
+        }
+    }
+
+    /// Stops listening, at once: the port is free when this returns, and nobody is accepted any
+    /// more. The factory's `stopped` comes from the loop; open connections live on, and those the
+    /// kernel had queued are reset. `false` if it was stopped already.
+    pub fn stop_listening(&mut self, id: ListenerId) -> bool {
+        let Some(listener) = self.listener_mut(id.0) else { return false };
+        let Some(mut acceptor) = listener.acceptor.take() else { return false };
+        let retry = listener.retry.take();
+        acceptor.deregister(self.poller.registry());
+        drop(acceptor);
+        if let Some(timer) = retry {
+            self.timers.cancel(timer);
+        }
+        self.queue(id.0);
+        true
+    }
+
+    /// Accepts nobody until [`resume_accepting`](Self::resume_accepting); those who come wait in the
+    /// kernel's queue. `false` if there is no such listener.
+    pub fn pause_accepting(&mut self, id: ListenerId) -> bool {
+        let listener = self.listener_mut(id.0).filter(|found| found.acceptor.is_some());
+        listener.map(|listener| listener.paused = true).is_some()
+    }
+
+    /// Accepts again. `false` if there is no such listener.
+    pub fn resume_accepting(&mut self, id: ListenerId) -> bool {
+        let Some(listener) = self.listener_mut(id.0).filter(|found| found.acceptor.is_some())
+        else {
+            return false;
+        };
+        listener.paused = false;
+        self.queue(id.0);
+        true
+    }
+
+    /// Accepts up to the budget; gives the notices of starting and stopping.
+    pub(super) fn serve_listener(&mut self, key: Key) {
+        let Some(listener) = self.listener_mut(key) else { return };
+        if listener.acceptor.is_some() && !std::mem::replace(&mut listener.started, true) {
+            self.call_factory(key, Callback::Started, |factory, reactor| {
+                factory.started(reactor, ListenerId(key));
+            });
+        }
+        for _ in 0..self.limits.accept_budget {
+            let Some(listener) = self.listener_mut(key) else { return };
+            let Some(acceptor) = &listener.acceptor else { return self.listener_stopped(key) };
+            if !listener.can_accept() {
+                return;
+            }
+            match acceptor.accept() {
+                Ok((stream, peer)) => self.admit(key, stream, peer),
+                Err(error) => match AcceptError::of(&error) {
+                    AcceptError::Empty => {
+                        listener.ready = false;
+                        listener.shortage_logged = false;
+                        return;
+                    }
+                    AcceptError::Skip => self.refused(key, Some(&error)),
+                    judged => return self.rest(key, &error, judged),
+                },
+            }
+        }
+        if self
+            .listener_mut(key)
+            .is_some_and(|listener| listener.acceptor.is_none() || listener.can_accept())
+        {
+            self.queue(key);
+        }
+    }
+
+    /// A connection was accepted.
+    fn admit(&mut self, listener: Key, stream: Stream, peer: Address) {
+        self.stats.accepted += 1;
+        let built = self.call_factory(listener, Callback::BuildProtocol, |factory, _| {
+            factory.build_protocol(peer.clone())
+        });
+        let Some(Some(protocol)) = built else {
+            self.refused(listener, None);
+            return;
+        };
+        let connection = self.new_connection(stream, peer, protocol, Owner::Listener(listener));
+        if let Some(listener) = self.listener_mut(listener) {
+            listener.connections += 1;
+        }
+        let key = self.sources.insert(Source::Connection(connection));
+        self.make_connection(key);
+    }
+
+    fn refused(&mut self, listener: Key, error: Option<&io::Error>) {
+        self.stats.refused += 1;
+        self.observe(|observer, _| observer.refused(ListenerId(listener), error));
+    }
+
+    /// No descriptor, or worse: tries again when one of ours is closed, or after a while. No event
+    /// will come for those who wait already.
+    fn rest(&mut self, key: Key, error: &io::Error, judged: AcceptError) {
+        self.refused(key, Some(error));
+        let timer = self.timers.insert(later(self.now(), RETRY), Alarm::Accept(key));
+        self.starved.push(key);
+        let Some(listener) = self.listener_mut(key) else { return };
+        listener.retry = Some(timer);
+        if std::mem::replace(&mut listener.shortage_logged, true) {
+            return;
+        }
+        let local = &listener.local;
+        if judged == AcceptError::Shortage {
+            log::warn!(
+                "listener at {local} cannot accept: {error}; those who come wait until a \
+                 connection is closed (is the limit on open files too low? see ulimit -n)"
+            );
+        } else {
+            log::error!("listener at {local} cannot accept: {error}; trying again");
+        }
+    }
+
+    /// Somebody's descriptor was closed: listeners that wait for one need not wait longer.
+    pub(super) fn descriptor_freed(&mut self) {
+        for key in std::mem::take(&mut self.starved) {
+            self.accept_again(key);
+        }
+    }
+
+    pub(super) fn accept_again(&mut self, key: Key) {
+        if let Some(timer) = self.listener_mut(key).and_then(|listener| listener.retry.take()) {
+            self.timers.cancel(timer);
+            self.queue(key);
+        }
+        self.starved.retain(|starved| *starved != key);
+    }
+
+    pub(super) fn accepted_connection_gone(&mut self, key: Key) {
+        let Some(listener) = self.listener_mut(key) else { return };
+        listener.connections = listener.connections.saturating_sub(1);
+        if listener.can_accept() {
+            self.queue(key);
+        }
+    }
+
+    /// Gives the last notice to a stopped listener's factory, and lets it go.
+    pub(super) fn listener_stopped(&mut self, key: Key) {
+        if self.listener_mut(key).is_some_and(|listener| listener.started) {
+            self.call_factory(key, Callback::Stopped, |factory, reactor| factory.stopped(reactor));
+        }
+        let Some(Source::Listener(listener)) = self.sources.remove(key) else { return };
+        self.let_go(Subject::Listener(ListenerId(key)), listener.factory);
+    }
+
+    fn call_factory<R>(
+        &mut self,
+        key: Key,
+        callback: Callback,
+        code: impl FnOnce(&mut dyn Factory, &mut Self) -> R,
+    ) -> Option<R> {
+        let mut factory = self.listener_mut(key)?.factory.take()?;
+        let subject = Subject::Listener(ListenerId(key));
+        let result = self.call(subject, callback, |reactor| code(factory.as_mut(), reactor));
+        match self.listener_mut(key) {
+            Some(listener) => listener.factory = Some(factory),
+            None => self.let_go(subject, factory),
+        }
+        result
+    }
+
+    fn listener_mut(&mut self, key: Key) -> Option<&mut Listener> {
+        match self.sources.get_mut(key)? {
+            Source::Listener(listener) => Some(listener),
+            _ => None,
+        }
+    }
+}
+
+/// The system's error with what was tried, on what; errno and kind kept as far as std lets.
+fn at_address(what: &str, addr: std::net::SocketAddr, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), Context { what: format!("{what} {addr}"), error })
+}
+
+#[derive(Debug)]
+struct Context {
+    what: String,
+    error: io::Error,
+}
+
+impl std::fmt::Display for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.what, self.error)
+    }
+}
+
+impl std::error::Error for Context {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}

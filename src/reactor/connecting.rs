@@ -1,0 +1,444 @@
+//! Outgoing connections: what may be asked of them, and how attempts are made.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::timing::Alarm;
+use super::{Reactor, Source};
+use crate::address::Endpoint;
+use crate::arena::Key;
+use crate::clock::later;
+use crate::connection::{Connection, ConnectionId, Owner};
+use crate::connector::{
+    Attempt, ConnectOptions, Connector, ConnectorId, ConnectorState, Progress, interleave,
+};
+use crate::memory::MemoryStream;
+use crate::observe::{Callback, Subject};
+use crate::protocol::ClientFactory;
+use crate::reason::{Phase, Reason};
+use crate::stream::Stream;
+
+impl Reactor {
+    /// Connects to a TCP address or host, with the default [options](ConnectOptions).
+    ///
+    /// Never fails here: each attempt has exactly one outcome, and it comes from the loop — the
+    /// protocol's `connection_made`, or the factory's `connection_failed`, for a text that is no
+    /// address too. A host name is looked up on a thread of its own; all its addresses are tried,
+    /// each with a head start over the next (RFC 8305).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Protocol, Reactor, Transport};
+    ///
+    /// struct Hello;
+    ///
+    /// impl Protocol for Hello {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         transport.write(b"hello\n");
+    ///         transport.lose_connection();
+    ///     }
+    /// }
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// # let server = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let addr = server.local_addr()?;
+    /// reactor.connect_tcp(addr, |_peer| Hello);
+    /// # let greeting = std::thread::spawn(move || {
+    /// #     std::io::read_to_string(server.accept().unwrap().0).unwrap()
+    /// # });
+    /// reactor.run()?;
+    /// # assert_eq!(greeting.join().unwrap(), "hello\n");
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn connect_tcp(
+        &mut self,
+        to: impl Into<Endpoint>,
+        factory: impl ClientFactory + 'static,
+    ) -> ConnectorId {
+        self.connect_tcp_with(to, ConnectOptions::new(), factory)
+    }
+
+    /// Connects to a TCP address or host. See [`connect_tcp`](Self::connect_tcp).
+    pub fn connect_tcp_with(
+        &mut self,
+        to: impl Into<Endpoint>,
+        options: ConnectOptions,
+        factory: impl ClientFactory + 'static,
+    ) -> ConnectorId {
+        let mut connector = ConnectorState::new(to.into(), options, Box::new(factory));
+        if self.is_stopping() {
+            connector.progress = Progress::Failed(Reason::Stopped);
+        }
+        let key = self.sources.insert(Source::Connector(Box::new(connector)));
+        self.queue(key);
+        ConnectorId(key)
+    }
+
+    /// Gives an attempt up, in whichever state it is: looking up, connecting, or waiting to connect
+    /// again. Its outcome, [`Reason::Cancelled`], comes from the loop. `false` if no attempt is under
+    /// way: an outcome came, or is about to.
+    pub fn cancel_connect(&mut self, id: ConnectorId) -> bool {
+        let trying = self.connector_mut(id.0).is_some_and(|connector| {
+            connector.is_trying() && !matches!(connector.progress, Progress::Failed(_))
+        });
+        if trying {
+            self.give_up(id.0, Reason::Cancelled);
+        }
+        trying
+    }
+
+    /// The connection an attempt led to, while it stands.
+    pub fn connection_of(&self, id: ConnectorId) -> Option<ConnectionId> {
+        match self.sources.get(id.0)? {
+            Source::Connector(connector) => match connector.progress {
+                Progress::Connected(key) => {
+                    self.connection(ConnectionId(key)).map(|_| ConnectionId(key))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Where an attempt goes. `None` if it is over.
+    pub fn endpoint(&self, id: ConnectorId) -> Option<&Endpoint> {
+        match self.sources.get(id.0)? {
+            Source::Connector(connector) => Some(&connector.endpoint),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn connect_again(&mut self, id: ConnectorId, delay: Duration) -> bool {
+        let resting =
+            |connector: &&mut ConnectorState| matches!(connector.progress, Progress::Resting);
+        if self.is_stopping() || self.connector_mut(id.0).filter(resting).is_none() {
+            return false;
+        }
+        let timer = self.timers.insert(later(self.now(), delay), Alarm::Reconnect(id.0));
+        if let Some(connector) = self.connector_mut(id.0) {
+            connector.progress = Progress::Waiting(timer);
+        }
+        true
+    }
+
+    pub(super) fn reconnect_now(&mut self, key: Key) {
+        if let Some(connector) = self.connector_mut(key) {
+            connector.progress = Progress::Wanted;
+            self.queue(key);
+        }
+    }
+
+    /// Begins an attempt, goes on with it, or tells that it failed.
+    pub(super) fn serve_connector(&mut self, key: Key) {
+        let Some(connector) = self.connector_mut(key) else { return };
+        match connector.progress {
+            Progress::Wanted => self.begin_attempt(key),
+            Progress::Connecting if connector.attempts.is_empty() => self.try_next(key),
+            _ => {}
+        }
+        let Some(connector) = self.connector_mut(key) else { return };
+        if let Progress::Failed(reason) = &connector.progress {
+            let reason = reason.clone();
+            self.stats.failed += 1;
+            self.notify(key, Callback::ConnectionFailed, |factory, connector| {
+                factory.connection_failed(connector, &reason);
+            });
+        }
+    }
+
+    fn begin_attempt(&mut self, key: Key) {
+        let now = self.now;
+        let Some(connector) = self.connector_mut(key) else { return };
+        connector.round += 1;
+        connector.failure = None;
+        connector.progress = Progress::Resolving;
+        let (endpoint, round) = (connector.endpoint.clone(), connector.round);
+        let end = later(now, connector.options.timeout);
+        let timer = self.timers.insert(end, Alarm::ConnectTimeout(key));
+        if let Some(connector) = self.connector_mut(key) {
+            connector.timeout = Some(timer);
+        }
+        match endpoint.name() {
+            Some((host, port)) => self.resolve(key, round, host.to_owned(), port),
+            None => self.resolved(key, round, endpoint.socket_addr().map(|addr| vec![addr])),
+        }
+    }
+
+    /// Looks a name up where it does not hold up the loop.
+    fn resolve(&mut self, key: Key, round: u64, host: String, port: u16) {
+        if let Some(network) = self.network() {
+            let found = network.borrow().resolve(&host, port);
+            return self.resolved(key, round, found);
+        }
+        let shared = Arc::clone(&self.shared);
+        let lookup = move || {
+            let found = (host, port).to_socket_addrs().map(Iterator::collect);
+            shared.push(Box::new(move |reactor| reactor.resolved(key, round, found)));
+        };
+        if let Err(error) = thread::Builder::new().name("crocus-lookup".to_owned()).spawn(lookup) {
+            self.give_up(key, Reason::failed(Phase::Resolving, error));
+        }
+    }
+
+    /// A name was looked up. May run inside a call, so it only notes what was found.
+    fn resolved(&mut self, key: Key, round: u64, found: io::Result<Vec<SocketAddr>>) {
+        let Some(connector) = self.connector_mut(key) else { return };
+        if connector.round != round || !matches!(connector.progress, Progress::Resolving) {
+            return; // cancelled, or timed out
+        }
+        match found {
+            Ok(addresses) => {
+                connector.candidates = interleave(addresses);
+                connector.progress = Progress::Connecting;
+                self.queue(key);
+            }
+            Err(error) => self.give_up(key, Reason::failed(Phase::Resolving, error)),
+        }
+    }
+
+    /// Tries the next address that can be tried; gives up if there is none and none is being tried.
+    fn try_next(&mut self, key: Key) {
+        loop {
+            let Some(connector) = self.connector_mut(key) else { return };
+            if let Some(timer) = connector.head_start.take() {
+                self.timers.cancel(timer);
+            }
+            let Some(connector) = self.connector_mut(key) else { return };
+            let Some(addr) = connector.candidates.pop_front() else {
+                if connector.attempts.is_empty() {
+                    let none = || {
+                        let error =
+                            io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                        Reason::failed(Phase::Resolving, error)
+                    };
+                    let reason = connector.failure.take().unwrap_or_else(none);
+                    self.give_up(key, reason);
+                }
+                return;
+            };
+            match self.start(key, addr) {
+                Ok(()) => return self.give_head_start(key),
+                Err(reason) => {
+                    if let Some(connector) = self.connector_mut(key) {
+                        connector.failure = Some(reason);
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, key: Key, addr: SocketAddr) -> Result<(), Reason> {
+        let network = self.network().map(Rc::clone);
+        let Some(connector) = self.connector_mut(key) else { return Ok(()) };
+        let options = &connector.options;
+        let failed = |error| Reason::failed(Phase::Connecting, error);
+        let stream = match network {
+            Some(network) => {
+                Stream::Memory(MemoryStream::connect(&network, options.local_addr, addr))
+            }
+            None => Stream::connect(addr, options.local_addr, &options.socket)
+                .map_err(failed)?
+                .map_err(|error| Reason::failed(Phase::Binding, error))?,
+        };
+        let attempt =
+            Attempt { connector: key, stream, queued: false, readable: false, read_closed: false };
+        let attempt = self.sources.insert(Source::Attempt(Box::new(attempt)));
+        let Self { sources, poller, .. } = self;
+        if let Some(Source::Attempt(started)) = sources.get_mut(attempt)
+            && let Err(error) = started.stream.register(poller.registry(), attempt.token())
+        {
+            sources.remove(attempt);
+            return Err(failed(error));
+        }
+        if let Some(connector) = self.connector_mut(key) {
+            connector.attempts.push(attempt);
+        }
+        Ok(())
+    }
+
+    fn give_head_start(&mut self, key: Key) {
+        let now = self.now;
+        let Some(connector) = self.connector_mut(key) else { return };
+        if connector.candidates.is_empty() {
+            return;
+        }
+        let end = later(now, connector.options.head_start);
+        let timer = self.timers.insert(end, Alarm::HeadStart(key));
+        if let Some(connector) = self.connector_mut(key) {
+            connector.head_start = Some(timer);
+        }
+    }
+
+    pub(super) fn head_start_is_over(&mut self, key: Key) {
+        if let Some(connector) = self.connector_mut(key) {
+            connector.head_start = None;
+            self.try_next(key);
+        }
+    }
+
+    pub(super) fn connect_timed_out(&mut self, key: Key) {
+        self.give_up(key, Reason::ConnectTimedOut);
+    }
+
+    /// An address answered, or said no.
+    pub(super) fn serve_attempt(&mut self, key: Key) {
+        let Some(Source::Attempt(attempt)) = self.sources.get_mut(key) else { return };
+        let connector = attempt.connector;
+        let stream = &attempt.stream;
+        let error = match stream.take_error() {
+            Ok(Some(error)) | Err(error) => error,
+            Ok(None) => match stream.peer_addr() {
+                Ok(_) => return self.connected(connector, key),
+                // A spurious event: the answer is still to come.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
+                Err(error) => error,
+            },
+        };
+        self.sources.remove(key);
+        self.descriptor_freed();
+        if let Some(connector) = self.connector_mut(connector) {
+            connector.attempts.retain(|&tried| tried != key);
+            connector.failure = Some(Reason::failed(Phase::Connecting, error));
+        }
+        self.try_next(connector);
+    }
+
+    /// The first address that answers wins. The attempt becomes the connection, in the same slot
+    /// and under the same token, so that nothing is registered twice.
+    fn connected(&mut self, connector: Key, winner: Key) {
+        self.drop_attempts(connector, Some(winner));
+        let Some(Source::Attempt(attempt)) = self.sources.get_mut(winner) else { return };
+        let Ok(peer) = attempt.stream.peer_addr() else { return };
+        let built = self.call_client_factory(connector, Callback::BuildProtocol, |factory, _| {
+            factory.build_protocol(peer.clone())
+        });
+        let protocol = match built {
+            Some(Some(protocol)) => protocol,
+            refused => {
+                self.sources.remove(winner);
+                self.descriptor_freed();
+                let callback = Callback::BuildProtocol;
+                return self.give_up(
+                    connector,
+                    match refused {
+                        Some(_) => Reason::Refused,
+                        None => Reason::Panicked { callback },
+                    },
+                );
+            }
+        };
+        self.drop_timers(connector);
+        if let Some(connector) = self.connector_mut(connector) {
+            connector.attempts.clear();
+            connector.progress = Progress::Connected(winner);
+        }
+        self.stats.connected += 1;
+        let (marks, close_timeout) = (self.limits.marks, self.limits.close_timeout);
+        self.sources.convert(winner, |source| match source {
+            Source::Attempt(attempt) => {
+                let Attempt { stream, readable, read_closed, .. } = *attempt;
+                let owner = Owner::Connector(connector);
+                let mut connection =
+                    Connection::new(stream, peer, protocol, owner, marks, close_timeout);
+                connection.registered = true;
+                connection.readable = readable;
+                connection.read_closed = read_closed;
+                Source::Connection(connection)
+            }
+            other => other,
+        });
+        self.make_connection(winner);
+        if self.connection_mut(winner).is_some_and(|connection| connection.can_read()) {
+            self.queue(winner);
+        }
+    }
+
+    /// After the protocol has heard, its owner hears.
+    pub(super) fn connection_of_connector_lost(&mut self, key: Key, reason: &Reason) {
+        self.notify(key, Callback::ClientConnectionLost, |factory, connector| {
+            factory.connection_lost(connector, reason);
+        });
+    }
+
+    /// Gives a notice in which the factory may ask for another attempt; without one it is over.
+    fn notify(
+        &mut self,
+        key: Key,
+        callback: Callback,
+        code: impl FnOnce(&mut dyn ClientFactory, &mut Connector<'_>),
+    ) {
+        let Some(connector) = self.connector_mut(key) else { return };
+        connector.progress = Progress::Resting;
+        let endpoint = connector.endpoint.clone();
+        self.call_client_factory(key, callback, |factory, reactor| {
+            code(factory, &mut Connector { reactor, id: ConnectorId(key), endpoint });
+        });
+        let resting =
+            |connector: &mut ConnectorState| matches!(connector.progress, Progress::Resting);
+        if self.connector_mut(key).is_some_and(resting)
+            && let Some(Source::Connector(connector)) = self.sources.remove(key)
+        {
+            self.let_go(Subject::Connector(ConnectorId(key)), connector.factory);
+        }
+    }
+
+    /// Ends an attempt; the loop tells.
+    pub(super) fn give_up(&mut self, key: Key, reason: Reason) {
+        self.drop_attempts(key, None);
+        self.drop_timers(key);
+        if let Some(connector) = self.connector_mut(key) {
+            connector.progress = Progress::Failed(reason);
+            connector.candidates.clear();
+            self.queue(key);
+        }
+    }
+
+    fn drop_attempts(&mut self, key: Key, except: Option<Key>) {
+        let Some(connector) = self.connector_mut(key) else { return };
+        for attempt in std::mem::take(&mut connector.attempts) {
+            if Some(attempt) != except && self.sources.remove(attempt).is_some() {
+                self.descriptor_freed();
+            }
+        }
+    }
+
+    fn drop_timers(&mut self, key: Key) {
+        let Some(connector) = self.connector_mut(key) else { return };
+        let waiting = match connector.progress {
+            Progress::Waiting(timer) => Some(timer),
+            _ => None,
+        };
+        let timers = [connector.timeout.take(), connector.head_start.take(), waiting];
+        for timer in timers.into_iter().flatten() {
+            self.timers.cancel(timer);
+        }
+    }
+
+    fn call_client_factory<R>(
+        &mut self,
+        key: Key,
+        callback: Callback,
+        code: impl FnOnce(&mut dyn ClientFactory, &mut Self) -> R,
+    ) -> Option<R> {
+        let mut factory = self.connector_mut(key)?.factory.take()?;
+        let subject = Subject::Connector(ConnectorId(key));
+        let result = self.call(subject, callback, |reactor| code(factory.as_mut(), reactor));
+        match self.connector_mut(key) {
+            Some(connector) => connector.factory = Some(factory),
+            None => self.let_go(subject, factory),
+        }
+        result
+    }
+
+    pub(super) fn connector_mut(&mut self, key: Key) -> Option<&mut ConnectorState> {
+        match self.sources.get_mut(key)? {
+            Source::Connector(connector) => Some(connector),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! Connections: reading, writing, closing, and what callbacks may ask of them.
+
+use std::net::TcpStream;
+use std::time::Duration;
+use std::{io, mem};
+
+use super::timing::Alarm;
+use super::{Reactor, Source};
+use crate::address::Address;
+use crate::arena::Key;
+use crate::clock::later;
+use crate::connection::{Connection, ConnectionId, FIRST_FLIGHT, Idle, Owner, Received, Stage};
+use crate::observe::{Callback, Subject};
+use crate::protocol::Protocol;
+use crate::reason::Reason;
+use crate::stream::Stream;
+use crate::timers::TimerId;
+use crate::transport::Transport;
+
+/// What callbacks, and others, may ask of a connection. Each only notes what is wanted.
+impl Reactor {
+    /// Lends a connection, anybody's; `None` if it is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::{ConnectionId, Reactor};
+    /// fn tell_everybody(reactor: &mut Reactor, text: &[u8]) {
+    ///     for id in reactor.connections() {
+    ///         if let Some(mut transport) = reactor.transport(id) {
+    ///             transport.write(text);
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn transport(&mut self, id: ConnectionId) -> Option<Transport<'_>> {
+        let connection = self.connection(id).filter(|found| found.stage != Stage::Gone)?;
+        let peer = connection.peer.clone();
+        Some(Transport::new(self, id, peer))
+    }
+
+    /// The connections that are there, those that are closing included, in no particular order.
+    pub fn connections(&self) -> Vec<ConnectionId> {
+        let connections = self.sources.iter().filter_map(|(key, source)| match source {
+            Source::Connection(connection) if connection.stage != Stage::Gone => {
+                Some(ConnectionId(key))
+            }
+            _ => None,
+        });
+        connections.collect()
+    }
+
+    /// Takes over a connected socket: `connection_made` comes in the next turn.
+    ///
+    /// # Errors
+    ///
+    /// If the socket is not connected, or cannot be made non-blocking.
+    pub fn adopt_stream(
+        &mut self,
+        stream: TcpStream,
+        protocol: impl Protocol + 'static,
+    ) -> io::Result<ConnectionId> {
+        stream.set_nonblocking(true)?;
+        let peer = Address::Tcp(stream.peer_addr()?);
+        let stream = Stream::Tcp(mio::net::TcpStream::from_std(stream));
+        Ok(self.add_connection(stream, peer, Box::new(protocol)))
+    }
+
+    /// A connection whose `connection_made` the loop will call.
+    pub(crate) fn add_connection(
+        &mut self,
+        stream: Stream,
+        peer: Address,
+        protocol: Box<dyn Protocol>,
+    ) -> ConnectionId {
+        let connection = self.new_connection(stream, peer, protocol, Owner::Nobody);
+        let key = self.sources.insert(Source::Connection(connection));
+        self.queue(key);
+        ConnectionId(key)
+    }
+
+    pub(super) fn new_connection(
+        &self,
+        stream: Stream,
+        peer: Address,
+        protocol: Box<dyn Protocol>,
+        owner: Owner,
+    ) -> Connection {
+        let Self { limits, .. } = self;
+        Connection::new(stream, peer, protocol, owner, limits.marks, limits.close_timeout)
+    }
+
+    pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> bool {
+        let Self { sources, spares, limits, .. } = self;
+        let Some(Source::Connection(connection)) = sources.get_mut(id.0) else { return false };
+        if !connection.takes_writes() {
+            return false;
+        }
+        let waiting = connection.outgoing.len();
+        if waiting > limits.write_buffer_cap {
+            self.end(id.0, Reason::Overflow { unsent: waiting });
+            return false;
+        }
+        if !data.is_empty() {
+            connection.outgoing.push(data, spares);
+            self.touch(id.0);
+        }
+        true
+    }
+
+    pub(crate) fn lose_connection(&mut self, id: ConnectionId) {
+        if self.connection_mut(id.0).is_some_and(Connection::begin_close) {
+            self.cancel_alarms(id.0);
+            self.touch(id.0);
+        }
+    }
+
+    pub(crate) fn lose_write_connection(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection_mut(id.0)
+            && connection.takes_writes()
+        {
+            connection.write_closing = true;
+            self.touch(id.0);
+        }
+    }
+
+    pub(crate) fn abort_connection(&mut self, id: ConnectionId) {
+        self.end(id.0, Reason::Aborted);
+    }
+
+    pub(crate) fn resume_reading(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connection_mut(id.0) else { return };
+        connection.reading_paused = false;
+        if connection.can_read() {
+            // No event will repeat what was latched while nobody read.
+            self.queue(id.0);
+        }
+    }
+
+    pub(crate) fn set_timeout(
+        &mut self,
+        id: ConnectionId,
+        limit: Option<Duration>,
+    ) -> Option<Duration> {
+        let now = self.now();
+        let connection = self.connection_mut(id.0).filter(|found| found.takes_reads())?;
+        let before = connection.alarms.as_mut().and_then(|alarms| alarms.idle.take());
+        if let Some(idle) = &before {
+            self.timers.cancel(idle.timer);
+        }
+        if let Some(limit) = limit {
+            let timer = self.timers.insert(later(now, limit), Alarm::Idle(id.0));
+            if let Some(connection) = self.connection_mut(id.0) {
+                connection.alarms().idle = Some(Idle { limit, last_activity: now, timer });
+            }
+        }
+        before.map(|idle| idle.limit)
+    }
+
+    /// Ends a connection for whatever reason; the flush phase will tell it.
+    pub(super) fn end(&mut self, key: Key, reason: Reason) {
+        if self.connection_mut(key).is_some_and(|connection| connection.end(reason)) {
+            self.cancel_alarms(key);
+            self.touch(key);
+        }
+    }
+
+    fn fail(&mut self, key: Key, error: io::Error) {
+        if self.connection_mut(key).is_some_and(|connection| connection.fail(error)) {
+            self.cancel_alarms(key);
+            self.touch(key);
+        }
+    }
+
+    fn cancel_alarms(&mut self, key: Key) {
+        let Some(alarms) = self.connection_mut(key).and_then(|found| found.alarms.take()) else {
+            return;
+        };
+        let idle = alarms.idle.map(|idle| idle.timer);
+        for timer in alarms.timers.into_iter().chain(idle).chain(alarms.closing) {
+            self.timers.cancel(timer);
+        }
+    }
+}
+
+/// The serve phase, for connections.
+impl Reactor {
+    /// Reads what has come, up to the budget.
+    pub(super) fn serve_connection(&mut self, key: Key) {
+        let Some(connection) = self.connection_mut(key) else { return };
+        if !connection.made {
+            self.make_connection(key);
+        } else if connection.hangup && !connection.can_read() {
+            self.look_for_error(key);
+        }
+        let mut scratch = mem::take(&mut self.scratch);
+        if scratch.is_empty() {
+            scratch = vec![0; self.limits.read_buffer].into_boxed_slice();
+        }
+        let mut budget = self.limits.read_budget;
+        while budget > 0 && self.connection_mut(key).is_some_and(|found| found.can_read()) {
+            let room = scratch.len().min(budget);
+            budget -= self.read_once(key, &mut scratch[..room]);
+        }
+        self.scratch = scratch;
+        if self.connection_mut(key).is_some_and(|found| found.can_read()) {
+            self.queue(key);
+        }
+    }
+
+    /// Calls `connection_made`, once, unless the connection was given up before.
+    pub(super) fn make_connection(&mut self, key: Key) {
+        self.touch(key); // to be registered, if nothing else
+        let Some(connection) = self.connection_mut(key).filter(|found| found.takes_reads()) else {
+            return;
+        };
+        connection.made = true;
+        let peer = connection.peer.clone();
+        self.observe(|observer, _| observer.opened(ConnectionId(key), &peer));
+        self.call_protocol(key, Callback::ConnectionMade, |protocol, transport| {
+            protocol.connection_made(transport);
+        });
+    }
+
+    /// A connection broke while nobody reads it: paused, or at its end already.
+    fn look_for_error(&mut self, key: Key) {
+        let Some(connection) = self.connection_mut(key) else { return };
+        // Without an error both directions are shut in order, and reading will find the end.
+        if let Ok(Some(error)) | Err(error) = connection.stream.take_error() {
+            self.fail(key, error);
+        }
+    }
+
+    /// Reads once and delivers; returns how much of the budget that took.
+    fn read_once(&mut self, key: Key, scratch: &mut [u8]) -> usize {
+        let now = self.now;
+        let Some(connection) = self.connection_mut(key) else { return 0 };
+        let count = match connection.receive(scratch) {
+            Received::Bytes(count) => count,
+            Received::Nothing => return 0,
+            Received::Failed(error) => {
+                self.fail(key, error);
+                return 0;
+            }
+            Received::End => {
+                self.end_of_input(key);
+                return 0;
+            }
+        };
+        connection.active(now);
+        let delivered = connection.takes_reads();
+        self.stats.bytes_read += count as u64;
+        self.observe(|observer, _| observer.received(ConnectionId(key), count));
+        if delivered {
+            self.call_protocol(key, Callback::DataReceived, |protocol, transport| {
+                protocol.data_received(transport, &scratch[..count]);
+            });
+        }
+        count
+    }
+
+    fn end_of_input(&mut self, key: Key) {
+        if self.connection_mut(key).is_some_and(|found| found.takes_reads()) {
+            self.call_protocol(key, Callback::EofReceived, |protocol, transport| {
+                protocol.eof_received(transport);
+            });
+        }
+        let Some(connection) = self.connection_mut(key) else { return };
+        if connection.write_closed && connection.finish() {
+            self.cancel_alarms(key);
+        }
+        self.touch(key);
+    }
+}
+
+/// The flush phase.
+impl Reactor {
+    /// Writes what is owed, and carries out what was asked.
+    pub(super) fn flush_connection(&mut self, key: Key) {
+        let Some(connection) = self.connection_mut(key) else { return };
+        connection.touched = false;
+        let sent = if connection.stage == Stage::Gone { 0 } else { self.send_once(key) };
+        let Some(connection) = self.connection_mut(key) else { return };
+        let flushed = connection.outgoing.is_empty();
+        match connection.stage {
+            Stage::Gone => return self.conclude(key),
+            Stage::Closing if flushed => return self.end_of_output(key, sent),
+            Stage::Closing => self.limit_closing(key),
+            Stage::Open if flushed && connection.write_closing => self.shut_write(key),
+            Stage::Open | Stage::Lingering => {}
+        }
+        self.register(key);
+        self.tell_pressure(key);
+    }
+
+    /// Writes once; returns how many bytes left.
+    fn send_once(&mut self, key: Key) -> usize {
+        let Self { sources, spares, limits, now, .. } = self;
+        let Some(Source::Connection(connection)) = sources.get_mut(key) else { return 0 };
+        match connection.send(limits.write_budget, spares) {
+            Ok(0) => 0,
+            Ok(count) => {
+                connection.active(*now);
+                let more = connection.writable && !connection.outgoing.is_empty();
+                self.stats.bytes_written += count as u64;
+                self.observe(|observer, _| observer.sent(ConnectionId(key), count));
+                if more {
+                    self.touch(key);
+                }
+                count
+            }
+            Err(error) => {
+                self.fail(key, error);
+                0
+            }
+        }
+    }
+
+    /// All that was written is with the kernel and the connection is to be closed.
+    fn end_of_output(&mut self, key: Key, sent: usize) {
+        let Some(connection) = self.connection_mut(key) else { return };
+        let answered_at_once = !connection.registered && sent <= FIRST_FLIGHT;
+        if connection.eof || (answered_at_once && !self.peer_has_sent(key)) {
+            return self.conclude(key);
+        }
+        self.linger(key);
+    }
+
+    /// One look whether the peer has sent something we did not read, so that closing would reset.
+    fn peer_has_sent(&mut self, key: Key) -> bool {
+        let mut look = [0; 512];
+        let Some(connection) = self.connection_mut(key) else { return false };
+        match connection.receive(&mut look) {
+            Received::Bytes(_) => true,
+            Received::Nothing | Received::End => false,
+            Received::Failed(error) => {
+                connection.fail(error);
+                false
+            }
+        }
+    }
+
+    /// Sends FIN and waits for the peer's, throwing away what still comes.
+    fn linger(&mut self, key: Key) {
+        let linger = self.limits.linger;
+        let Some(connection) = self.connection_mut(key) else { return };
+        connection.stage = Stage::Lingering;
+        self.shut_write(key);
+        self.limit_closing(key);
+        if let Some(timer) = self.closing_timer(key) {
+            let end = later(self.now(), linger);
+            if self.timers.deadline(timer).is_some_and(|deadline| end < deadline) {
+                self.timers.reset(timer, end);
+            }
+        }
+        self.register(key);
+        if self.connection_mut(key).is_some_and(|found| found.can_read()) {
+            self.queue(key);
+        }
+    }
+
+    fn shut_write(&mut self, key: Key) {
+        let Some(connection) = self.connection_mut(key) else { return };
+        if connection.write_closed {
+            return;
+        }
+        connection.write_closed = true;
+        // It fails if the peer has reset the connection; reading will find that, with the errno.
+        if connection.stream.shut_write().is_err() {
+            connection.readable = true;
+        }
+        if connection.eof && connection.stage == Stage::Open && connection.finish() {
+            self.cancel_alarms(key);
+            self.touch(key);
+        } else if connection.can_read() {
+            self.queue(key);
+        }
+    }
+
+    /// Sets the end of closing, once. Who is closed at once never gets a timer.
+    fn limit_closing(&mut self, key: Key) {
+        let now = self.now();
+        let Some(connection) = self.connection_mut(key) else { return };
+        if connection.alarms.as_ref().is_some_and(|alarms| alarms.closing.is_some()) {
+            return;
+        }
+        let end = later(now, connection.close_timeout);
+        let timer = self.timers.insert(end, Alarm::Close(key));
+        if let Some(connection) = self.connection_mut(key) {
+            connection.alarms().closing = Some(timer);
+        }
+    }
+
+    fn closing_timer(&mut self, key: Key) -> Option<TimerId> {
+        self.connection_mut(key)?.alarms.as_ref()?.closing
+    }
+
+    /// The time for closing is over.
+    pub(super) fn closing_is_over(&mut self, key: Key) {
+        let Some(connection) = self.connection_mut(key) else { return };
+        let unsent = connection.outgoing.len();
+        if unsent > 0 {
+            self.end(key, Reason::CloseTimedOut { unsent });
+        } else if connection.finish() {
+            self.cancel_alarms(key);
+            self.touch(key);
+        }
+    }
+
+    /// Tells the poller, once, for both directions and for good. The kernel reports at once what is
+    /// there already.
+    fn register(&mut self, key: Key) {
+        let Self { sources, poller, .. } = self;
+        let Some(Source::Connection(connection)) = sources.get_mut(key) else { return };
+        if connection.registered || connection.stage == Stage::Gone {
+            return;
+        }
+        match connection.stream.register(poller.registry(), key.token()) {
+            Ok(()) => connection.registered = true,
+            Err(error) => self.fail(key, error),
+        }
+    }
+
+    fn tell_pressure(&mut self, key: Key) {
+        let Some(connection) = self.connection_mut(key).filter(|found| found.takes_reads()) else {
+            return;
+        };
+        let buffered = connection.outgoing.len();
+        let high = !connection.writing_paused && buffered > connection.marks.high;
+        let low = connection.writing_paused && buffered <= connection.marks.low;
+        if !high && !low {
+            return;
+        }
+        connection.writing_paused = high;
+        self.observe(|observer, _| observer.pressure(ConnectionId(key), high, buffered));
+        if high {
+            self.call_protocol(key, Callback::PauseWriting, |protocol, transport| {
+                protocol.pause_writing(transport);
+            });
+        } else {
+            self.call_protocol(key, Callback::ResumeWriting, |protocol, transport| {
+                protocol.resume_writing(transport);
+            });
+        }
+    }
+
+    /// Gives the last notice, and frees everything. The protocol hears first, then the descriptor
+    /// is closed, then the owner hears and may already reconnect.
+    pub(super) fn conclude(&mut self, key: Key) {
+        let Some(connection) = self.connection_mut(key) else { return };
+        connection.finish();
+        let made = connection.made;
+        let reason = connection.ending.clone().unwrap_or(Reason::Closed);
+        self.cancel_alarms(key);
+        if made {
+            self.call_protocol(key, Callback::ConnectionLost, |protocol, transport| {
+                protocol.connection_lost(transport, &reason);
+            });
+        }
+        let Some(Source::Connection(mut connection)) = self.sources.remove(key) else { return };
+        let id = ConnectionId(key);
+        let protocol = connection.protocol.take();
+        self.let_go(Subject::Connection(id), protocol);
+        if connection.ends_abruptly() {
+            connection.stream.reset_on_close();
+        }
+        connection.outgoing.clear(&mut self.spares);
+        let Connection { stream, owner, peer, .. } = connection;
+        drop(stream);
+        self.stats.closed += 1;
+        self.observe(|observer, _| observer.closed(id, &peer, &reason));
+        self.descriptor_freed();
+        match owner {
+            Owner::Nobody => {}
+            Owner::Listener(listener) => self.accepted_connection_gone(listener),
+            Owner::Connector(connector) => self.connection_of_connector_lost(connector, &reason),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Timers and calls: what may be asked, and phases 3 and 4.
+
+use std::time::{Duration, Instant};
+
+use super::Reactor;
+use crate::arena::Key;
+use crate::clock::later;
+use crate::connection::ConnectionId;
+use crate::observe::{Callback, Subject, TimerEvent};
+use crate::timers::TimerId;
+
+/// A function waiting for the calls phase.
+pub(super) type Call = Box<dyn FnOnce(&mut Reactor)>;
+
+/// What a timer does when it rings.
+pub(super) enum Alarm {
+    /// `call_later`
+    Once(Call),
+    /// `call_every`
+    Every(Box<Ticker>),
+    /// `Transport::call_later`
+    Connection(Key),
+    /// A connection may have been idle for too long.
+    Idle(Key),
+    /// A connection had its time for closing.
+    Close(Key),
+    /// A listener rested while there was no descriptor.
+    Accept(Key),
+    /// An attempt to connect had its time.
+    ConnectTimeout(Key),
+    /// An address had its head start over the next.
+    HeadStart(Key),
+    /// It is time to connect again.
+    Reconnect(Key),
+    /// `shutdown` waits no longer.
+    Shutdown,
+}
+
+type TickFunction = Box<dyn FnMut(&mut Reactor, Tick)>;
+
+pub(super) struct Ticker {
+    interval: Duration,
+    function: TickFunction,
+}
+
+/// One tick of a timer made by [`Reactor::call_every`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Tick {
+    /// The timer, so that it can be cancelled from within.
+    pub timer: TimerId,
+    /// How many ticks were left out since the last one because the loop was late.
+    pub missed: u64,
+}
+
+impl Reactor {
+    /// Calls `function` once, `delay` from [now](Self::now); with no delay, in the next turn.
+    ///
+    /// Never early. Late by up to a millisecond on Linux, which rounds the sleep up, and by what
+    /// the callbacks before it take.
+    ///
+    /// Twisted's `callLater`.
+    pub fn call_later(
+        &mut self,
+        delay: Duration,
+        function: impl FnOnce(&mut Self) + 'static,
+    ) -> TimerId {
+        self.set(delay, Alarm::Once(Box::new(function)))
+    }
+
+    /// Calls `function` every `interval`, first after one interval.
+    ///
+    /// The ticks stay on the grid that begins now: a late one does not push the others back. Ticks
+    /// that come too late are left out, never made up for in a burst, and counted in
+    /// [`Tick::missed`]. With no interval it is called every turn. A panic in `function` ends it.
+    ///
+    /// Twisted's `LoopingCall.withCount`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::Reactor;
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// let mut ticks = 0;
+    /// reactor.call_every(Duration::from_millis(1), move |reactor, tick| {
+    ///     ticks += 1 + tick.missed;
+    ///     if ticks >= 3 {
+    ///         reactor.cancel(tick.timer);
+    ///     }
+    /// });
+    /// reactor.run()?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn call_every(
+        &mut self,
+        interval: Duration,
+        function: impl FnMut(&mut Self, Tick) + 'static,
+    ) -> TimerId {
+        self.set(
+            interval,
+            Alarm::Every(Box::new(Ticker { interval, function: Box::new(function) })),
+        )
+    }
+
+    /// Calls `function` in the calls phase of the next turn (of this one, when asked in phase 2 or 3
+    /// of it), in the order of asking.
+    pub fn call_soon(&mut self, function: impl FnOnce(&mut Self) + 'static) {
+        self.calls.push_back(Box::new(function));
+    }
+
+    /// Cancels a timer. `false` if it rang or was cancelled already; also from within its own call,
+    /// except that of `call_every`, which ends then.
+    pub fn cancel(&mut self, timer: TimerId) -> bool {
+        let Some(alarm) = self.timers.cancel(timer) else { return false };
+        if let Some(Alarm::Connection(key)) = alarm {
+            self.forget_timer(key, timer);
+        }
+        self.let_go(Subject::Reactor, alarm);
+        self.observe(|observer, _| observer.timer(timer, TimerEvent::Cancelled));
+        true
+    }
+
+    /// Moves a pending timer: it rings `delay` from [now](Self::now). `false` if there is none to
+    /// move. Its order among timers of the same deadline stays that of making.
+    ///
+    /// Moving to later, the usual case, takes no search and no new place in the queue.
+    pub fn reset(&mut self, timer: TimerId, delay: Duration) -> bool {
+        let deadline = later(self.now(), delay);
+        let moved = self.timers.reset(timer, deadline);
+        if moved {
+            self.observe(|observer, _| observer.timer(timer, TimerEvent::Set(deadline)));
+        }
+        moved
+    }
+
+    /// When a timer is to ring. `None` if it is not pending, as while it rings.
+    pub fn deadline(&self, timer: TimerId) -> Option<Instant> {
+        self.timers.deadline(timer)
+    }
+
+    pub(crate) fn connection_timer(&mut self, id: ConnectionId, delay: Duration) -> TimerId {
+        let timer = self.set(delay, Alarm::Connection(id.0));
+        match self.connection_mut(id.0).filter(|found| found.takes_reads()) {
+            Some(connection) => connection.alarms().timers.push(timer),
+            // A connection that ends gets no timer; the name of none is as harmless as any stale one.
+            None => drop(self.timers.cancel(timer)),
+        }
+        timer
+    }
+
+    fn set(&mut self, delay: Duration, alarm: Alarm) -> TimerId {
+        let deadline = later(self.now(), delay);
+        let timer = self.timers.insert(deadline, alarm);
+        self.observe(|observer, _| observer.timer(timer, TimerEvent::Set(deadline)));
+        timer
+    }
+
+    fn forget_timer(&mut self, key: Key, timer: TimerId) {
+        if let Some(alarms) = self.connection_mut(key).and_then(|found| found.alarms.as_mut()) {
+            alarms.timers.retain(|&set| set != timer);
+        }
+    }
+
+    /// Phase 3.
+    pub(super) fn ring_timers(&mut self) {
+        self.timers.gather(self.now);
+        while let Some((timer, deadline, alarm)) = self.timers.next_due() {
+            self.report.timers += 1;
+            self.stats.timers += 1;
+            self.ring(timer, deadline, alarm);
+        }
+    }
+
+    fn ring(&mut self, timer: TimerId, deadline: Instant, alarm: Alarm) {
+        if matches!(alarm, Alarm::Once(_) | Alarm::Every(_) | Alarm::Connection(_)) {
+            let late = self.now.saturating_duration_since(deadline);
+            self.observe(|observer, _| observer.timer(timer, TimerEvent::Fired(late)));
+        }
+        match alarm {
+            Alarm::Every(ticker) => return self.tick(timer, deadline, ticker),
+            Alarm::Idle(key) => return self.look_at_idle(timer, key),
+            _ => drop(self.timers.cancel(timer)),
+        }
+        match alarm {
+            Alarm::Once(function) => {
+                self.call(Subject::Reactor, Callback::Timer, function);
+            }
+            Alarm::Connection(key) => {
+                self.forget_timer(key, timer);
+                self.call_protocol(key, Callback::TimerFired, |protocol, transport| {
+                    protocol.timer_fired(transport, timer);
+                });
+            }
+            Alarm::Close(key) => self.closing_is_over(key),
+            Alarm::Accept(key) => self.accept_again(key),
+            Alarm::ConnectTimeout(key) => self.connect_timed_out(key),
+            Alarm::HeadStart(key) => self.head_start_is_over(key),
+            Alarm::Reconnect(key) => self.reconnect_now(key),
+            Alarm::Shutdown => self.shutdown_is_over(),
+            Alarm::Every(_) | Alarm::Idle(_) => {}
+        }
+    }
+
+    fn tick(&mut self, timer: TimerId, deadline: Instant, mut ticker: Box<Ticker>) {
+        let late = self.now.saturating_duration_since(deadline);
+        let missed = late.as_nanos().checked_div(ticker.interval.as_nanos()).unwrap_or(0);
+        let missed = u64::try_from(missed).unwrap_or(u64::MAX);
+        let done = self.call(Subject::Reactor, Callback::Timer, |reactor| {
+            (ticker.function)(reactor, Tick { timer, missed });
+        });
+        if done.is_none() {
+            self.timers.cancel(timer);
+        }
+        let next = later(deadline, times(ticker.interval, missed.saturating_add(1)));
+        if let Err(alarm) = self.timers.put_back(timer, next, Alarm::Every(ticker)) {
+            self.let_go(Subject::Reactor, alarm);
+        }
+    }
+
+    /// A connection's idle timer rang: it may have been active since the timer was set.
+    fn look_at_idle(&mut self, timer: TimerId, key: Key) {
+        let now = self.now;
+        let Some(connection) = self.connection_mut(key) else { return };
+        let Some(alarms) = connection.alarms.as_mut() else { return };
+        let Some(idle) = &alarms.idle else { return };
+        let end = later(idle.last_activity, idle.limit);
+        if end > now {
+            // It is known, since it rings: nobody can have cancelled it.
+            drop(self.timers.put_back(timer, end, Alarm::Idle(key)));
+            return;
+        }
+        alarms.idle = None;
+        connection.timing_out = true;
+        self.timers.cancel(timer);
+        self.call_protocol(key, Callback::TimedOut, |protocol, transport| {
+            protocol.timed_out(transport);
+        });
+        if let Some(connection) = self.connection_mut(key) {
+            connection.timing_out = false;
+        }
+    }
+
+    /// Phase 4. Calls made by calls wait for the next turn.
+    pub(super) fn run_calls(&mut self) {
+        for call in self.shared.take() {
+            self.calls.push_back(call);
+        }
+        for _ in 0..self.calls.len() {
+            let Some(call) = self.calls.pop_front() else { return };
+            self.report.calls += 1;
+            self.stats.calls += 1;
+            self.call(Subject::Reactor, Callback::Call, call);
+        }
+    }
+}
+
+fn times(interval: Duration, count: u64) -> Duration {
+    u32::try_from(count).ok().and_then(|count| interval.checked_mul(count)).unwrap_or_else(|| {
+        Duration::from_secs_f64((interval.as_secs_f64() * count as f64).min(1e15))
+    })
+}
