@@ -197,6 +197,11 @@ impl Connection {
         wanted && self.readable && !self.eof
     }
 
+    /// Whether it was announced and has not ended: whether others may reach it.
+    pub(crate) fn is_up(&self) -> bool {
+        self.made && self.stage != Stage::Gone
+    }
+
     /// Whether anything is still delivered to the protocol.
     pub(crate) fn takes_reads(&self) -> bool {
         self.stage == Stage::Open

@@ -1,4 +1,88 @@
-//! A small reactor on `mio`, in Twisted's shape.
+//! A small reactor on [`mio`](https://docs.rs/mio): one thread, one poller, many connections.
+//!
+//! It has Twisted's shape. A [`Protocol`] is one connection's state, a [`Factory`] makes protocols,
+//! and the [`Reactor`] calls them back, lending each its connection as a [`Transport`]. It is made to
+//! be read by who learns how an event loop works, and to be built on by who writes a small server.
+//!
+//! This server answers every connection with sixteen random bytes, and closes:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/minimal.rs")]
+//! ```
+//!
+//! # Layout
+//!
+//! In the order to read it in; each file needs only those of the layers below its own. Who has read
+//! `reactor.rs`, `connection.rs` and `protocol.rs` has understood crocus.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `reactor.rs` | **the loop**: sleep, latch, timers, calls, serve, flush |
+//! | `connection.rs` | the life of one connection: open, closing, lingering, gone |
+//! | `protocol.rs` | what a user writes: [`Protocol`], [`Factory`], [`ClientFactory`] |
+//! | `reactor/dispatch.rs` | the one place that calls the user's code, and catches its panics |
+//! | `reactor/serving.rs` | reading, writing and closing connections |
+//! | `reactor/accepting.rs`, `listener.rs` | accepting them; what the errors of accept(2) mean |
+//! | `reactor/connecting.rs`, `connector.rs` | making them: names, addresses, timeouts, another try |
+//! | `reactor/timing.rs`, `reactor/stopping.rs` | timers and calls; the end, at once or in order |
+//! | `reactor/builder.rs` | the numbers that shape behaviour, and why these |
+//! | `transport.rs` | a connection, lent to a callback |
+//! | `reason.rs`, `address.rs` | why a connection ended; where it leads |
+//! | `handle.rs`, `observe.rs`, `signals.rs` | other threads; watching the loop; Ctrl-C |
+//! | `testing.rs` | the same reactor over memory and a hand-wound clock |
+//! | `poller.rs`, `stream.rs`, `memory.rs` | the kernel, and the network that stands in for it |
+//! | `arena.rs`, `timers.rs`, `write_buffer.rs`, `clock.rs` | plain values that know no reactor |
+//!
+//! # What crocus promises
+//!
+//! 1. **Notices come from the loop.** No callback runs inside another one, nor inside a command:
+//!    what a callback asks for is carried out after it has returned. There is no exception.
+//! 2. **One order of calls.** [`Protocol`] says which; `connection_lost` comes exactly once and last
+//!    to whoever was told `connection_made`, whatever happened. Nothing else is delivered after
+//!    `lose_connection` or `abort_connection`.
+//! 3. **An orderly close loses nothing.** The rest is flushed, FIN is sent, and the socket is kept
+//!    until the peer has closed too or [some seconds](ReactorBuilder::linger) have passed, so that no
+//!    reset overtakes the last bytes. A peer that does not take the rest is cut off after
+//!    [30 s](ReactorBuilder::close_timeout), and the reason says so.
+//! 4. **End of file means: flush, then close.** A client that says all it has to say and closes its
+//!    half gets its answer. Who wants to go on writing overrides one method.
+//! 5. **Buffers are bounded.** A connection whose peer does not read is not read either, unless its
+//!    protocol decides otherwise; past a [cap](ReactorBuilder::write_buffer_cap) it is ended.
+//! 6. **A bug stays in its connection.** A panic in a callback is logged with the peer, ends that
+//!    connection with [`Reason::Panicked`], and nobody else notices.
+//! 7. **Bind fails at once, connect fails later.** Each attempt has one outcome, and errors keep
+//!    their errno.
+//! 8. **Names are never reused.** A stale [`ConnectionId`] or [`TimerId`] finds nobody, and whoever is
+//!    given one says so.
+//! 9. **A reactor is a plain value.** No globals, no signal handlers unless asked for; `run` may be
+//!    called again, a host loop may call [`turn`](Reactor::turn) instead.
+//! 10. **One order of everything.** The phases of a [turn](Reactor::turn) are fixed. Time is monotonic
+//!     and read once per turn; timers with one deadline ring in the order they were made.
+//!
+//! # What it does not do
+//!
+//! * More than one thread. Everything happens on the thread that turns the reactor; [`Handle`] lets
+//!   others in. For several cores, run several reactors on one port
+//!   ([`reuse_port`](ListenOptions::reuse_port)).
+//! * Futures, TLS, UDP, HTTP, child processes.
+//! * Help against callbacks that block: while one runs, nobody else is served. The log says so after
+//!   [100 ms](ReactorBuilder::slow_callback).
+//! * Promise that what was written has arrived. No transport can; protocols answer.
+//!
+//! # When to use something else
+//!
+//! * **tokio** when you want futures, all cores, TLS or any of the crates that build on it: for most
+//!   servers in production.
+//! * **mio** when you want readiness and nothing else, and write the loop yourself.
+//! * **calloop** when your program is a desktop client or compositor, and descriptors of all kinds
+//!   are its sources.
+//! * **Twisted** or **asyncio** when you write Python; this crate's words are theirs.
+//! * Threads, one per connection, when there are at most some hundreds and they do not wait for each
+//!   other: nothing is simpler.
+//!
+//! # Features
+//!
+//! * `signals` (off): `Reactor::on_signal` and `Reactor::shutdown_on_signals`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
@@ -34,3 +118,8 @@ pub use reactor::{Reactor, ReactorBuilder, Tick};
 pub use reason::{Phase, Reason, Who};
 pub use timers::TimerId;
 pub use transport::Transport;
+
+/// The code blocks of the README are tested like those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -109,7 +109,8 @@ pub enum TimerEvent {
 ///
 /// Every method has an empty default. An observer is called between the steps of the loop with
 /// plain values and no access to the reactor, so it cannot change what it sees. It runs on the
-/// loop's thread: while it works, nobody is served. A panic in it is not caught.
+/// loop's thread: while it works, nobody is served. A panic in it is not caught, and the turn it
+/// breaks off is not finished.
 ///
 /// # Examples
 ///

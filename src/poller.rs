@@ -142,6 +142,11 @@ impl Poller {
         }
     }
 
+    /// How many events the last wait brought; counted, so for observers only.
+    pub(crate) fn event_count(&self) -> usize {
+        self.for_each(|_, _| {})
+    }
+
     /// Reads the batch of the last wait, and returns how many events it had.
     pub(crate) fn for_each(&self, mut latch: impl FnMut(Token, Readiness)) -> usize {
         match self {

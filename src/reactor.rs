@@ -3,26 +3,25 @@
 //! [`Reactor::turn`] is the whole of it. What the phases do to one source is in the folder
 //! `reactor/`: `serving` reads and writes connections, `accepting` serves listeners, `connecting`
 //! makes connections, `timing` holds timers and calls, `stopping` ends it all, and `dispatch` is
-//! the one place where code of the user's is called.
+//! the one place where code of the user's is called. `hosting` answers questions from outside.
 
 mod accepting;
 mod builder;
 mod connecting;
 mod dispatch;
+mod hosting;
 mod serving;
 #[cfg(feature = "signals")]
 mod signalling;
+mod source;
 mod stopping;
 mod timing;
 
 pub use builder::ReactorBuilder;
 pub use timing::Tick;
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,16 +29,13 @@ use mio::{Token, Waker};
 
 use crate::arena::{Arena, Key};
 use crate::clock::Clock;
-use crate::connection::{Connection, ConnectionId};
-use crate::connector::{Attempt, ConnectorId, ConnectorState};
-use crate::handle::{Handle, Shared};
-use crate::listener::{Listener, ListenerId};
-use crate::memory::Network;
-use crate::observe::{Observer, Stats, Subject, TurnReport};
-use crate::poller::{Poller, Readiness};
+use crate::handle::Shared;
+use crate::observe::{Observer, Stats, TurnReport};
+use crate::poller::Poller;
 use crate::timers::Timers;
 use crate::write_buffer::Spares;
 use builder::Limits;
+use source::Source;
 use timing::{Alarm, Call};
 
 /// The token of the waker; no key has it, since an arena never has 2³² slots.
@@ -98,41 +94,6 @@ pub struct Reactor {
     draining: Option<crate::TimerId>,
     /// Whether notices of a stop are being given.
     tearing_down: bool,
-}
-
-/// Something the poller reports on, or that the loop serves.
-#[derive(Debug)]
-enum Source {
-    Connection(Connection),
-    Listener(Box<Listener>),
-    Connector(Box<ConnectorState>),
-    Attempt(Box<Attempt>),
-    #[cfg(feature = "signals")]
-    Signals(Box<crate::signals::Signals>),
-}
-
-impl Source {
-    fn queued(&mut self) -> &mut bool {
-        match self {
-            Self::Connection(connection) => &mut connection.queued,
-            Self::Listener(listener) => &mut listener.queued,
-            Self::Connector(connector) => &mut connector.queued,
-            Self::Attempt(attempt) => &mut attempt.queued,
-            #[cfg(feature = "signals")]
-            Self::Signals(signals) => &mut signals.queued,
-        }
-    }
-
-    fn subject(&self, key: Key) -> Subject {
-        match self {
-            Self::Connection(_) => Subject::Connection(ConnectionId(key)),
-            Self::Listener(_) => Subject::Listener(ListenerId(key)),
-            Self::Connector(_) => Subject::Connector(ConnectorId(key)),
-            Self::Attempt(attempt) => Subject::Connector(ConnectorId(attempt.connector)),
-            #[cfg(feature = "signals")]
-            Self::Signals(_) => Subject::Reactor,
-        }
-    }
 }
 
 impl Reactor {
@@ -268,6 +229,9 @@ impl Reactor {
         } else {
             self.now.saturating_duration_since(before)
         };
+        self.observe(|observer, reactor| {
+            observer.sleep_end(reactor.report.slept, reactor.poller.event_count());
+        });
         result
     }
 
@@ -307,8 +271,6 @@ impl Reactor {
         });
         self.report.events = events;
         self.stats.events += events as u64;
-        let slept = self.report.slept;
-        self.observe(|observer, _| observer.sleep_end(slept, events));
         if woken {
             self.stats.wakes += 1;
             self.observe(|observer, _| observer.woken());
@@ -376,101 +338,5 @@ impl Reactor {
             || self.timers.len() > 0
             || self.has_queued()
             || self.shared.is_held()
-    }
-
-    /// The time: this turn's inside of a turn, else the clock's.
-    pub fn now(&self) -> Instant {
-        if self.in_turn { self.now } else { self.clock.now() }
-    }
-
-    /// When the reactor wants its next turn without any event: at once while something is queued,
-    /// else at the next timer. `None`: only an event or another thread can give it something to do.
-    ///
-    /// For a host loop that watches the reactor's descriptor ([`AsFd`](std::os::fd::AsFd)) and calls
-    /// `turn(Some(Duration::ZERO))`. May be early after a timer was cancelled or moved, never late.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        if self.has_queued() { Some(self.now()) } else { self.timers.next_deadline() }
-    }
-
-    /// A handle for other threads.
-    pub fn handle(&self) -> Handle {
-        Handle::new(&self.shared)
-    }
-
-    /// Counters since the reactor was made.
-    pub fn stats(&self) -> Stats {
-        self.stats
-    }
-
-    /// Has the seams of each turn watched by `observer`, or by nobody. Returns who did before.
-    pub fn set_observer(
-        &mut self,
-        observer: Option<Box<dyn Observer>>,
-    ) -> Option<Box<dyn Observer>> {
-        std::mem::replace(&mut self.observer, observer)
-    }
-
-    fn observe(&mut self, tell: impl FnOnce(&mut dyn Observer, &Self)) {
-        if let Some(mut observer) = self.observer.take() {
-            tell(observer.as_mut(), self);
-            self.observer = Some(observer);
-        }
-    }
-
-    pub(crate) fn network(&self) -> Option<&Rc<RefCell<Network>>> {
-        self.poller.simulated()
-    }
-}
-
-impl Source {
-    /// Notes what an event says; returns whether to serve and whether to flush this source.
-    fn latch(&mut self, readiness: Readiness) -> (bool, bool) {
-        match self {
-            Self::Connection(connection) => connection.latch(readiness),
-            Self::Listener(listener) => {
-                listener.ready = true;
-                (listener.can_accept(), false)
-            }
-            Self::Attempt(attempt) => {
-                attempt.readable |= readiness.contains(Readiness::READABLE);
-                attempt.read_closed |= readiness.contains(Readiness::READ_CLOSED);
-                (true, false)
-            }
-            Self::Connector(_) => (true, false),
-            #[cfg(feature = "signals")]
-            Self::Signals(_) => (true, false),
-        }
-    }
-}
-
-#[cfg(unix)]
-impl std::os::fd::AsFd for Reactor {
-    /// The poller's descriptor: readable when a turn has events to latch.
-    ///
-    /// # Panics
-    ///
-    /// In a simulated reactor, which has none.
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.poller.registry().expect("a simulated reactor has no descriptor").as_fd()
-    }
-}
-
-impl Drop for Reactor {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.tear_down();
-        }
-        drop(self.shared.close());
-    }
-}
-
-impl fmt::Debug for Reactor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reactor")
-            .field("sources", &self.sources.len())
-            .field("timers", &self.timers.len())
-            .field("queued", &self.has_queued())
-            .field("stats", &self.stats)
-            .finish_non_exhaustive()
     }
 }

@@ -113,6 +113,14 @@ impl Stream {
         }
     }
 
+    /// Takes the stream out of the poller. Closing does that too, unless there is a duplicate.
+    pub(crate) fn deregister(&mut self, registry: Option<&Registry>) {
+        if let (Self::Tcp(stream), Some(registry)) = (self, registry) {
+            // If it was not registered there is nothing to undo.
+            drop(registry.deregister(stream));
+        }
+    }
+
     /// The socket, for its options.
     pub(crate) fn socket(&self) -> io::Result<SockRef<'_>> {
         match self {

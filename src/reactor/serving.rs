@@ -19,7 +19,7 @@ use crate::transport::Transport;
 
 /// What callbacks, and others, may ask of a connection. Each only notes what is wanted.
 impl Reactor {
-    /// Lends a connection, anybody's; `None` if it is gone.
+    /// Lends a connection, anybody's; `None` if it is gone, or not yet told `connection_made`.
     ///
     /// # Examples
     ///
@@ -34,7 +34,7 @@ impl Reactor {
     /// }
     /// ```
     pub fn transport(&mut self, id: ConnectionId) -> Option<Transport<'_>> {
-        let connection = self.connection(id).filter(|found| found.stage != Stage::Gone)?;
+        let connection = self.connection(id).filter(|found| found.is_up())?;
         let peer = connection.peer.clone();
         Some(Transport::new(self, id, peer))
     }
@@ -42,9 +42,7 @@ impl Reactor {
     /// The connections that are there, those that are closing included, in no particular order.
     pub fn connections(&self) -> Vec<ConnectionId> {
         let connections = self.sources.iter().filter_map(|(key, source)| match source {
-            Source::Connection(connection) if connection.stage != Stage::Gone => {
-                Some(ConnectionId(key))
-            }
+            Source::Connection(connection) if connection.is_up() => Some(ConnectionId(key)),
             _ => None,
         });
         connections.collect()
@@ -422,7 +420,9 @@ impl Reactor {
     }
 
     fn tell_pressure(&mut self, key: Key) {
-        let Some(connection) = self.connection_mut(key).filter(|found| found.takes_reads()) else {
+        let Some(connection) =
+            self.connection_mut(key).filter(|found| found.made && found.takes_reads())
+        else {
             return;
         };
         let buffered = connection.outgoing.len();
@@ -460,6 +460,10 @@ impl Reactor {
         let Some(Source::Connection(mut connection)) = self.sources.remove(key) else { return };
         let id = ConnectionId(key);
         let protocol = connection.protocol.take();
+        if connection.owner == Owner::Nobody {
+            // Adopted: a duplicate may live on elsewhere, and the kernel would go on reporting on it.
+            connection.stream.deregister(self.poller.registry());
+        }
         self.let_go(Subject::Connection(id), protocol);
         if connection.ends_abruptly() {
             connection.stream.reset_on_close();

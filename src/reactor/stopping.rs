@@ -76,6 +76,7 @@ impl Reactor {
     pub(super) fn tear_down(&mut self) {
         self.tearing_down = true;
         self.draining = None;
+        self.now = self.now();
         let in_turn = std::mem::replace(&mut self.in_turn, true); // no turn from within a notice
         self.drop_timers_and_calls();
         let keys: Vec<Key> = self.sources.iter().map(|(key, _)| key).collect();

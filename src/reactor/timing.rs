@@ -104,8 +104,8 @@ impl Reactor {
         )
     }
 
-    /// Calls `function` in the calls phase of the next turn (of this one, when asked in phase 2 or 3
-    /// of it), in the order of asking.
+    /// Calls `function` in the next calls phase: of this turn if a timer asks, else of the next. Calls
+    /// run in the order of asking.
     pub fn call_soon(&mut self, function: impl FnOnce(&mut Self) + 'static) {
         self.calls.push_back(Box::new(function));
     }

@@ -1,0 +1,90 @@
+//! What may be asked of a reactor from outside of its turns: the time, a handle, the counters, and
+//! what a host loop needs.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::Reactor;
+use crate::handle::Handle;
+use crate::memory::Network;
+use crate::observe::{Observer, Stats};
+
+impl Reactor {
+    /// The time: this turn's inside of a turn, else the clock's.
+    pub fn now(&self) -> Instant {
+        if self.in_turn { self.now } else { self.clock.now() }
+    }
+
+    /// When the reactor wants its next turn without any event: at once while something is queued,
+    /// else at the next timer. `None`: only an event or another thread can give it something to do.
+    ///
+    /// For a host loop that watches the reactor's descriptor ([`AsFd`](std::os::fd::AsFd)) and calls
+    /// `turn(Some(Duration::ZERO))`. May be early after a timer was cancelled or moved, never late.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        if self.has_queued() { Some(self.now()) } else { self.timers.next_deadline() }
+    }
+
+    /// A handle for other threads.
+    pub fn handle(&self) -> Handle {
+        Handle::new(&self.shared)
+    }
+
+    /// Counters since the reactor was made.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Has the seams of each turn watched by `observer`, or by nobody. Returns who did before.
+    pub fn set_observer(
+        &mut self,
+        observer: Option<Box<dyn Observer>>,
+    ) -> Option<Box<dyn Observer>> {
+        std::mem::replace(&mut self.observer, observer)
+    }
+
+    /// Tells the observer, if there is one.
+    pub(super) fn observe(&mut self, tell: impl FnOnce(&mut dyn Observer, &Self)) {
+        if let Some(mut observer) = self.observer.take() {
+            tell(observer.as_mut(), self);
+            self.observer = Some(observer);
+        }
+    }
+
+    pub(crate) fn network(&self) -> Option<&Rc<RefCell<Network>>> {
+        self.poller.simulated()
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Reactor {
+    /// The poller's descriptor: readable when a turn has events to latch.
+    ///
+    /// # Panics
+    ///
+    /// In a simulated reactor, which has none.
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.poller.registry().expect("a simulated reactor has no descriptor").as_fd()
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.tear_down();
+        }
+        drop(self.shared.close());
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor")
+            .field("sources", &self.sources.len())
+            .field("timers", &self.timers.len())
+            .field("queued", &self.has_queued())
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,210 @@
+//! What an operation costs in system calls, counted by strace.
+//!
+//! Servers are run as processes of their own: the random server of the examples, and this very test
+//! program in the role of an echo server. Each is given two loads, and the difference counts, so
+//! that what starting costs does not.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crocus::{Protocol, Reactor, Transport};
+
+const CHILD: &str = "CROCUS_ECHO_SERVER";
+
+/// How many connections, or messages, the larger load has more than the smaller.
+const MORE: usize = 200;
+
+struct Echo;
+
+impl Protocol for Echo {
+    fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+        transport.write(data);
+    }
+}
+
+/// Not a test when it is run as one: the server that the tests trace.
+#[test]
+fn child() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let mut reactor = Reactor::new().unwrap();
+    let listener = reactor.listen_tcp("127.0.0.1:0", |_| Echo).unwrap();
+    println!("\nlistening on {}", reactor.local_addr(listener).unwrap());
+    reactor.run().unwrap();
+}
+
+#[test]
+fn a_connection_of_the_random_server_costs_four_calls() {
+    if !has_strace() {
+        return;
+    }
+    let server = example("random_server");
+    let load = |rounds: usize| {
+        let traced =
+            Traced::start("connections", Command::new(&server).args(["--listen", "127.0.0.1:0"]));
+        for _ in 0..rounds {
+            // One after another, so that a turn serves one connection: the dearest case.
+            let mut reply = Vec::new();
+            TcpStream::connect(&traced.addr).unwrap().read_to_end(&mut reply).unwrap();
+            assert_eq!(reply.len(), 81);
+        }
+        traced.stop()
+    };
+    let calls = difference(&load(20 + MORE), &load(20));
+    let shared = calls["epoll_wait"] + calls["accept4 that found nobody"];
+    let own = calls.values().sum::<i64>() - shared;
+    println!("{calls:#?}");
+    assert_eq!(own, 4 * MORE as i64, "accept4, sendto, recvfrom, close");
+    // Shared by all whom one turn serves, one at a time or sixty-four at once.
+    assert!(shared <= 2 * MORE as i64 + 2, "one sleep and one empty accept per turn");
+}
+
+#[test]
+fn an_echoed_message_costs_two_calls() {
+    if !has_strace() {
+        return;
+    }
+    let load = |messages: usize| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "child", "--nocapture"]).env(CHILD, "1");
+        let traced = Traced::start("echo", &mut command);
+        let mut client = TcpStream::connect(&traced.addr).unwrap();
+        let mut back = [0; 64];
+        for message in 0..messages {
+            client.write_all(&[message as u8; 64]).unwrap();
+            client.read_exact(&mut back).unwrap();
+        }
+        traced.stop()
+    };
+    let calls = difference(&load(20 + MORE), &load(20));
+    println!("{calls:#?}");
+    let own = calls.values().sum::<i64>() - calls["epoll_wait"];
+    assert_eq!(own, 2 * MORE as i64, "recvfrom, sendto");
+}
+
+#[test]
+fn an_idle_server_makes_no_call() {
+    if !has_strace() {
+        return;
+    }
+    let server = example("random_server");
+    let traced = Traced::start("idle", Command::new(server).args(["--listen", "127.0.0.1:0"]));
+    let mut reply = Vec::new();
+    TcpStream::connect(&traced.addr).unwrap().read_to_end(&mut reply).unwrap();
+    let trace = traced.trace();
+    // After the last connection was closed it asks for events without a time limit, and that is the
+    // last thing it does before the signal comes.
+    let last = trace.rsplit("close(").next().unwrap();
+    let calls: Vec<&str> = last.lines().skip(1).filter(|line| !line.contains("SIGTERM")).collect();
+    assert!(calls[0].contains("epoll_wait(") && calls[0].contains(", -1"), "{calls:#?}");
+    assert!(!calls[0].contains(") = 0"), "it woke for nothing: {calls:#?}");
+}
+
+/// A server under strace.
+struct Traced {
+    child: Child,
+    addr: String,
+    file: PathBuf,
+}
+
+impl Traced {
+    fn start(name: &str, command: &mut Command) -> Self {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let file = dir.join(format!("{name}-{}.strace", std::process::id()));
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o"]).arg(&file).arg(command.get_program()).args(command.get_args());
+        for (key, value) in command.get_envs() {
+            strace.env(key, value.unwrap());
+        }
+        let mut child = strace.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.map(Result::unwrap).find(|line| line.starts_with("listening on "));
+        let addr =
+            line.expect("a server says where it listens")["listening on ".len()..].to_owned();
+        Self { child, addr, file }
+    }
+
+    /// Ends the server, and returns what it did.
+    fn trace(mut self) -> String {
+        // Before the signal, the trace must show that it sleeps again.
+        let begin = std::time::Instant::now();
+        loop {
+            let trace = std::fs::read_to_string(&self.file).unwrap();
+            let last = trace.lines().last().unwrap_or_default();
+            // A call that has not returned is written as far as its arguments are known.
+            if last.contains("epoll_wait(") && !last.contains(") = ") {
+                break;
+            }
+            assert!(begin.elapsed().as_secs() < 60, "it does not go to sleep: {last}");
+            std::thread::yield_now();
+        }
+        let pid = first_pid(&std::fs::read_to_string(&self.file).unwrap());
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap();
+        std::fs::read_to_string(&self.file).unwrap()
+    }
+
+    /// Ends the server, and counts its calls by name.
+    fn stop(self) -> BTreeMap<String, i64> {
+        let mut calls = BTreeMap::new();
+        for line in self.trace().lines() {
+            // PID CALL(ARGUMENTS) = RESULT, or one cut in two and `resumed` in the second half.
+            let call = line.split_once(' ').map_or("", |(_, call)| call.trim_start());
+            let Some((name, _)) = call.split_once('(') else { continue };
+            if name.starts_with(['<', '-', '+']) {
+                continue;
+            }
+            let nobody = name == "accept4" && line.contains("EAGAIN");
+            let name = if nobody { "accept4 that found nobody" } else { name };
+            *calls.entry(name.to_owned()).or_default() += 1;
+        }
+        calls
+    }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        // Killing strace lets the server go on; when it was not ended in order, end it first.
+        if let Ok(None) = self.child.try_wait() {
+            let pid = first_pid(&std::fs::read_to_string(&self.file).unwrap_or_default());
+            drop(Command::new("kill").args(["-KILL", &pid]).status());
+            drop(self.child.wait());
+        }
+        drop(std::fs::remove_file(&self.file));
+    }
+}
+
+fn first_pid(trace: &str) -> String {
+    trace.split_whitespace().next().unwrap_or("0").to_owned()
+}
+
+/// How many calls of each name the first has more than the second.
+fn difference(more: &BTreeMap<String, i64>, less: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
+    let names = more.keys().chain(less.keys()).cloned();
+    let count = |name: &String| more.get(name).unwrap_or(&0) - less.get(name).unwrap_or(&0);
+    names.map(|name| (name.clone(), count(&name))).collect()
+}
+
+fn example(name: &str) -> PathBuf {
+    let exe = std::env::current_exe().unwrap();
+    let profile = exe.parent().and_then(Path::parent).unwrap();
+    profile.join("examples").join(name)
+}
+
+/// Whether there is a strace that may trace. CI installs it and insists.
+fn has_strace() -> bool {
+    let works =
+        Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
+    let works = works.is_ok_and(|status| status.success());
+    assert!(works || std::env::var_os("CI").is_none(), "CI needs a working strace");
+    if !works {
+        eprintln!("skipped: there is no strace that works (apt-get install strace)");
+    }
+    works
+}
