@@ -299,8 +299,9 @@ impl Connection {
 
     /// Ends it in order, all having been said on both sides.
     pub(crate) fn finish(&mut self) -> bool {
-        let reason = self.ending.take();
-        self.end(reason.unwrap_or(if self.eof { Reason::PeerClosed } else { Reason::Closed }))
+        let both_shut = if self.eof { Reason::PeerClosed } else { Reason::Closed };
+        let reason = self.ending.clone().unwrap_or(both_shut);
+        self.end(reason)
     }
 
     /// Whether closing the socket must be a reset: the peer shall not take what it has for the whole.
