@@ -73,7 +73,7 @@ fn an_echoed_message_costs_two_calls() {
     let load = |messages: usize| {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "child", "--nocapture"]).env(CHILD, "1");
-        let traced = Traced::start("echo", &mut command);
+        let traced = Traced::start("echo", &command);
         let mut client = TcpStream::connect(&traced.addr).unwrap();
         let mut back = [0; 64];
         for message in 0..messages {
@@ -114,7 +114,7 @@ struct Traced {
 }
 
 impl Traced {
-    fn start(name: &str, command: &mut Command) -> Self {
+    fn start(name: &str, command: &Command) -> Self {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let file = dir.join(format!("{name}-{}.strace", std::process::id()));
         let mut strace = Command::new("strace");

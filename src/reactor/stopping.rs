@@ -7,6 +7,7 @@ use super::{Reactor, Source};
 use crate::arena::Key;
 use crate::clock::later;
 use crate::connection::Stage;
+use crate::connector::{ConnectorState, Progress};
 use crate::listener::ListenerId;
 use crate::observe::Subject;
 use crate::reason::Reason;
@@ -43,7 +44,7 @@ impl Reactor {
                     self.lose_connection(crate::ConnectionId(key));
                 }
                 Some(Source::Connector(connector)) if connector.is_trying() => {
-                    self.give_up(key, Reason::Stopped);
+                    self.stop_trying(key);
                 }
                 _ => {}
             }
@@ -85,7 +86,7 @@ impl Reactor {
         }
         for &key in &keys {
             if self.connector_mut(key).is_some_and(|connector| connector.is_trying()) {
-                self.give_up(key, Reason::Stopped);
+                self.stop_trying(key);
                 self.serve_connector(key);
             }
         }
@@ -98,6 +99,15 @@ impl Reactor {
         self.stop_wanted = false;
         self.tearing_down = false;
         self.in_turn = in_turn;
+    }
+
+    /// Gives an attempt up, unless it failed already and only its outcome is owed.
+    fn stop_trying(&mut self, key: Key) {
+        let failed =
+            |connector: &mut ConnectorState| matches!(connector.progress, Progress::Failed(_));
+        if !self.connector_mut(key).is_some_and(failed) {
+            self.give_up(key, Reason::Stopped);
+        }
     }
 
     fn stop_connection(&mut self, key: Key) {

@@ -1,0 +1,271 @@
+//! The article's client on the reactor: asks for 16 random bytes, and prints two points of a square.
+//!
+//! ```text
+//! cargo run --release --example random_server         # or random_server_blocking, or the article's
+//! cargo run --release --example random_client
+//! cargo run --release --example random_client -- localhost:5000 --count 3 --timeout 0.5
+//! ```
+
+mod shared;
+
+use std::cell::RefCell;
+use std::io::ErrorKind;
+use std::mem;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crocus::{
+    Address, ClientFactory, ConnectOptions, Connector, Endpoint, Phase, Protocol, Reactor, Reason,
+    TimerId, Transport,
+};
+use lexopt::prelude::*;
+use shared::cli::{self, Exit};
+use shared::frame::{self, Point};
+
+const HELP: &str = "\
+Asks a server for 16 random bytes and prints the two points of [-1,1] x [-1,1] that they make.
+
+Usage: random_client [HOST:PORT] [--count N] [--timeout SECONDS]
+
+Arguments:
+  HOST:PORT  the server [localhost:5000]
+
+Options:
+      --count N          ask so many times at once [1]
+      --timeout SECONDS  how long one reply may take, connecting included [10]
+  -h, --help             this text
+
+Examples:
+  random_client                          the server of this machine
+  random_client 192.0.2.7:5000
+  random_client :5001 --count 100 --timeout 2.5
+
+Exit status: 0 all replies came whole, 1 one did not, 2 bad usage
+Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
+";
+
+const SERVER: &str = "localhost:5000";
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Who asks more often than this does so in turns: fewer than the 256 files that a program may have
+/// open on macOS, and the 1,024 on Linux, unless the user says otherwise.
+const AT_ONCE: usize = 200;
+
+/// The error of who has too many files open; std has no name for it. The number is the same on every
+/// Unix.
+const EMFILE: i32 = 24;
+
+fn main() -> ExitCode {
+    cli::run("random_client", ask)
+}
+
+fn ask() -> Result<(), Exit> {
+    let inquiry = Rc::new(RefCell::new(Inquiry::from_args()?));
+    let mut reactor = cli::reactor()?;
+    ask_more(&inquiry, &mut reactor);
+    reactor.run()?; // returns when the last reply came, or did not
+    mem::replace(&mut inquiry.borrow_mut().outcome, Ok(()))
+}
+
+/// What is asked, and what became of it. Shared by all who ask.
+#[derive(Debug)]
+struct Inquiry {
+    /// The server as the user named it.
+    name: String,
+    /// Where to connect: at first the name; once that has led to somebody, the address.
+    server: Endpoint,
+    /// How long one reply may take.
+    timeout: Duration,
+    /// How many times to ask still.
+    left: u64,
+    /// How many replies are awaited.
+    open: usize,
+    /// Whether anybody was there.
+    found: bool,
+    outcome: Result<(), Exit>,
+}
+
+impl Inquiry {
+    fn from_args() -> Result<Self, Exit> {
+        let (mut name, mut count, mut timeout) = (SERVER.to_owned(), 1, TIMEOUT);
+        let mut given = false;
+        let mut args = lexopt::Parser::from_env();
+        while let Some(arg) = args.next()? {
+            match arg {
+                Short('h') | Long("help") => return Err(Exit::Help(HELP)),
+                Long("count") => count = args.value()?.parse_with(at_least_one)?,
+                Long("timeout") => timeout = args.value()?.parse_with(seconds)?,
+                Value(text) if !given => {
+                    name = cli::address(&text.string()?, "localhost")?;
+                    given = true;
+                }
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        let server = Endpoint::from(&name);
+        Ok(Self { name, server, timeout, left: count, open: 0, found: false, outcome: Ok(()) })
+    }
+
+    /// Tells what became of one question.
+    fn tell(&mut self, reply: Result<[Point; 2], String>) {
+        self.open -= 1;
+        let [a, b] = match reply {
+            Ok(points) => points,
+            Err(message) => {
+                cli::say(&format!("random_client: {message}"));
+                self.outcome = Err(Exit::FailedAsTold);
+                return;
+            }
+        };
+        match cli::print(&format!("First point:  A {a}\nSecond point: B {b}\n")) {
+            Ok(true) => {}
+            Ok(false) => self.left = 0, // nobody reads on
+            Err(exit) => {
+                self.left = 0;
+                self.outcome = Err(exit);
+            }
+        }
+    }
+
+    /// Why there is no connection, and what to try.
+    fn unreachable(&self, reason: &Reason) -> String {
+        let Self { name, timeout, .. } = self;
+        let (cause, hint) = match reason {
+            Reason::ConnectTimedOut => (
+                format!("no answer within {timeout:?}"),
+                "is the address right? --timeout waits longer",
+            ),
+            Reason::Failed { error, .. } if error.kind() == ErrorKind::InvalidInput => {
+                return error.to_string(); // which has name and hint
+            }
+            Reason::Failed { phase: Phase::Resolving, error } => (
+                error.to_string(),
+                "is it spelt right? An address will do too, as in 127.0.0.1:5000",
+            ),
+            Reason::Failed { error, .. } if error.kind() == ErrorKind::ConnectionRefused => (
+                error.to_string(),
+                "is the server running? To start it: cargo run --release --example random_server",
+            ),
+            Reason::Failed { error, .. } if error.raw_os_error() == Some(EMFILE) => (
+                error.to_string(),
+                "ulimit -n tells and sets the limit, and a smaller --count needs fewer",
+            ),
+            _ => (reason.to_string(), "is the address right, and the network up?"),
+        };
+        format!("cannot reach {name}: {cause}; {hint}")
+    }
+}
+
+fn at_least_one(text: &str) -> Result<u64, &'static str> {
+    text.parse().ok().filter(|&count| count > 0).ok_or("--count takes a number from 1 up")
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.filter(|timeout| !timeout.is_zero()).ok_or("--timeout takes seconds, as in 10 or 0.5")
+}
+
+/// Asks until so many replies are awaited as may be at once.
+///
+/// The first one goes ahead until it has found somebody, so that a name is looked up once.
+fn ask_more(shared: &Rc<RefCell<Inquiry>>, reactor: &mut Reactor) {
+    let mut inquiry = shared.borrow_mut();
+    let at_once = if inquiry.found { AT_ONCE } else { 1 };
+    while inquiry.left > 0 && inquiry.open < at_once {
+        inquiry.left -= 1;
+        inquiry.open += 1;
+        let options = ConnectOptions::new().timeout(inquiry.timeout);
+        let question = Question { inquiry: Rc::clone(shared), asked: reactor.now() };
+        reactor.connect_tcp_with(inquiry.server.clone(), options, question);
+    }
+}
+
+/// Asks once.
+struct Question {
+    inquiry: Rc<RefCell<Inquiry>>,
+    asked: Instant,
+}
+
+impl ClientFactory for Question {
+    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
+        let mut inquiry = self.inquiry.borrow_mut();
+        inquiry.found = true;
+        inquiry.server = Endpoint::from(&peer);
+        let (shared, asked) = (Rc::clone(&self.inquiry), self.asked);
+        Some(Box::new(Reply { inquiry: shared, asked, bytes: Vec::with_capacity(frame::LEN) }))
+    }
+
+    fn connection_failed(&mut self, _connector: &mut Connector<'_>, reason: &Reason) {
+        let mut inquiry = self.inquiry.borrow_mut();
+        let mut message = inquiry.unreachable(reason);
+        // Who is not there need not be looked for again.
+        match mem::take(&mut inquiry.left) {
+            0 => {}
+            left => message += &format!(" ({left} more were not asked for)"),
+        }
+        inquiry.tell(Err(message));
+    }
+}
+
+/// Collects one reply. Its end is the end of the connection: who decoded the first 81 bytes at once
+/// would not notice that more came.
+struct Reply {
+    inquiry: Rc<RefCell<Inquiry>>,
+    asked: Instant,
+    bytes: Vec<u8>,
+}
+
+impl Protocol for Reply {
+    fn connection_made(&mut self, transport: &mut Transport<'_>) {
+        let reactor = transport.reactor();
+        let spent = reactor.now().saturating_duration_since(self.asked);
+        ask_more(&self.inquiry, reactor);
+        let timeout = self.inquiry.borrow().timeout;
+        transport.call_later(timeout.saturating_sub(spent));
+    }
+
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        // One byte too many is kept as evidence, and no more: the reply may be endless.
+        let room = frame::LEN + 1 - self.bytes.len();
+        self.bytes.extend_from_slice(&data[..data.len().min(room)]);
+        if self.bytes.len() > frame::LEN {
+            transport.abort_connection();
+        }
+    }
+
+    fn timer_fired(&mut self, transport: &mut Transport<'_>, _timer: TimerId) {
+        transport.abort_connection();
+    }
+
+    fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
+        let result = self.result(reason);
+        self.inquiry.borrow_mut().tell(result);
+        ask_more(&self.inquiry, transport.reactor());
+    }
+}
+
+impl Reply {
+    /// The points, or what is wrong: with the reply, or with how it ended.
+    fn result(&self, reason: &Reason) -> Result<[Point; 2], String> {
+        let inquiry = self.inquiry.borrow();
+        let Inquiry { name, timeout, .. } = &*inquiry;
+        let came = self.bytes.len();
+        if reason.is_clean() || came > frame::LEN {
+            return frame::decode(&self.bytes).map_err(|error| format!("{name}: {error}"));
+        }
+        let expected = frame::LEN;
+        Err(match reason {
+            Reason::Aborted if came == expected => format!(
+                "{name}: {expected} bytes came, as expected, but the server did not close within \
+                 {timeout:?}"
+            ),
+            Reason::Aborted => format!(
+                "{name}: no whole reply within {timeout:?}: {came} bytes came, {expected} were \
+                 expected; --timeout waits longer"
+            ),
+            _ => format!("{name}: {reason}: {came} bytes came, {expected} were expected"),
+        })
+    }
+}

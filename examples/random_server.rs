@@ -1,0 +1,65 @@
+//! The article's server on the reactor: greets everybody with 16 random bytes and closes.
+//!
+//! ```text
+//! cargo run --release --example random_server
+//! cargo run --release --example random_client        # beside it, or: nc 127.0.0.1 5000 | xxd
+//! ```
+//!
+//! To watch the reactor turn: `RUST_LOG=crocus=trace cargo run --example random_server`
+
+mod shared;
+
+use std::process::ExitCode;
+
+use crocus::{Protocol, Transport};
+use shared::cli::{self, Exit, ServerOptions};
+use shared::frame;
+
+const HELP: &str = "\
+Serves 16 random bytes in a frame of 81 to everybody who connects, all at the same time.
+
+Usage: random_server [--listen HOST:PORT] [--backlog N]
+
+Options:
+  -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
+      --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+  -h, --help              this text
+
+The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
+
+Examples:
+  random_server                         then, beside it: random_client
+  random_server --listen [::1]:0        any free port, IPv6
+  RUST_LOG=crocus=trace random_server   shows each turn of the reactor
+
+Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a second Ctrl-C
+Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
+";
+
+struct RandomBytes;
+
+impl Protocol for RandomBytes {
+    fn connection_made(&mut self, transport: &mut Transport<'_>) {
+        // A cryptographic generator of this thread, seeded by the system now and then: no system
+        // call per connection.
+        transport.write(&frame::encode(rand::random()));
+        transport.lose_connection();
+    }
+}
+
+fn main() -> ExitCode {
+    cli::run("random_server", serve)
+}
+
+fn serve() -> Result<(), Exit> {
+    let options = ServerOptions::from_args(HELP)?;
+    let mut reactor = cli::reactor()?;
+    cli::drain_on_signals(&mut reactor)?;
+    let listener = reactor
+        .listen_tcp_with(options.listen, &options.listen_options(), |_peer| RandomBytes)
+        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
+    if let Some(addr) = reactor.local_addr(listener) {
+        cli::announce(addr)?;
+    }
+    Ok(reactor.run()?)
+}

@@ -1,0 +1,245 @@
+//! The command line that the example programs share: options, output, signals, and errors of one
+//! line that say what to do.
+//!
+//! Exit status: 0 it did what was asked; 1 something failed; 2 bad usage; 130 a second Ctrl-C.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::{self, ExitCode};
+use std::time::Duration;
+
+use crocus::{ListenOptions, LogObserver, Reactor};
+use lexopt::prelude::*;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+/// Where the servers listen unless told otherwise: this machine only, at the article's port.
+const LISTEN: &str = "127.0.0.1:5000";
+
+/// How long a server waits for its last connections: as long as the reactor waits for a peer to
+/// close too.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What a shell reports for a program that Ctrl-C ended: 128 and the number of SIGINT.
+pub(crate) const INTERRUPTED: i32 = 130;
+
+/// Why a program ends before its work is done.
+#[derive(Debug)]
+pub(crate) enum Exit {
+    /// Something failed; this says what, on what, and what to do now.
+    Failed(String),
+    /// Something failed, and was told.
+    FailedAsTold,
+    /// The user wants to read this instead.
+    Help(&'static str),
+    /// The command line makes no sense.
+    Usage(String),
+}
+
+impl From<io::Error> for Exit {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<lexopt::Error> for Exit {
+    fn from(error: lexopt::Error) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+/// Runs a program, with a log on standard error, and tells its end.
+pub(crate) fn run(name: &str, program: impl FnOnce() -> Result<(), Exit>) -> ExitCode {
+    let filter = env_logger::Env::default().default_filter_or("warn");
+    env_logger::Builder::from_env(filter).init();
+    let mut result = program();
+    if let Err(Exit::Help(text)) = result {
+        result = print(text).map(drop);
+    }
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Exit::Usage(message)) => {
+            say(&format!("{name}: {message}; {name} --help tells more"));
+            ExitCode::from(2)
+        }
+        Err(Exit::Failed(message)) => {
+            say(&format!("{name}: {message}"));
+            ExitCode::FAILURE
+        }
+        Err(Exit::FailedAsTold | Exit::Help(_)) => ExitCode::FAILURE,
+    }
+}
+
+/// Prints to standard output, at once. `false`: nobody reads it any more, as behind `| head`. That
+/// is no error, and `println!` would panic.
+pub(crate) fn print(text: &str) -> Result<bool, Exit> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Exit::Failed(format!("cannot write to standard output: {error}"))),
+    }
+}
+
+/// Says one line on standard error, whatever is in the text. If nobody listens there, nobody can be
+/// told.
+pub(crate) fn say(line: &str) {
+    let mut safe = String::with_capacity(line.len() + 1);
+    for char in line.chars() {
+        if char.is_control() {
+            safe.extend(char.escape_default());
+        } else {
+            safe.push(char);
+        }
+    }
+    safe.push('\n');
+    let _ = io::stderr().write_all(safe.as_bytes());
+}
+
+/// An address as people type it, `HOST:PORT`, or `:PORT` for the default host.
+pub(crate) fn address(text: &str, default_host: &str) -> Result<String, Exit> {
+    let wrong = || {
+        Exit::Usage(format!(
+            "{text:?} is not an address: it takes HOST:PORT, as in 127.0.0.1:5000 or [::1]:5000"
+        ))
+    };
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let bare_v6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+    if !digits || port.parse::<u16>().is_err() || bare_v6 {
+        return Err(wrong());
+    }
+    let host = if host.is_empty() { default_host } else { host };
+    Ok(format!("{host}:{port}"))
+}
+
+/// What every server may be told.
+#[derive(Debug)]
+pub(crate) struct ServerOptions {
+    pub(crate) listen: SocketAddr,
+    pub(crate) backlog: Option<u32>,
+}
+
+impl ServerOptions {
+    pub(crate) fn from_args(help: &'static str) -> Result<Self, Exit> {
+        let mut listen = LISTEN.to_owned();
+        let mut backlog = None;
+        let mut args = lexopt::Parser::from_env();
+        while let Some(arg) = args.next()? {
+            match arg {
+                Short('h') | Long("help") => return Err(Exit::Help(help)),
+                Short('l') | Long("listen") => {
+                    listen = address(&args.value()?.string()?, "127.0.0.1")?;
+                }
+                Long("backlog") => backlog = Some(args.value()?.parse_with(backlog_of)?),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(Self { listen: resolve(&listen)?, backlog })
+    }
+
+    pub(crate) fn listen_options(&self) -> ListenOptions {
+        let options = ListenOptions::new();
+        match self.backlog {
+            Some(backlog) => options.backlog(backlog),
+            None => options,
+        }
+    }
+}
+
+fn backlog_of(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "--backlog takes a number, as in 128")
+}
+
+/// The address behind `HOST:PORT`. Waits for the answer where HOST is a name: nobody is being
+/// served yet. Of several, an IPv4 address is taken, since that is what clients try who know none
+/// other.
+fn resolve(listen: &str) -> Result<SocketAddr, Exit> {
+    let found: Vec<SocketAddr> = match listen.to_socket_addrs() {
+        Ok(found) => found.collect(),
+        Err(error) => return Err(cannot_listen(listen, &error)),
+    };
+    let first = found.iter().find(|addr| addr.is_ipv4()).or_else(|| found.first());
+    first.copied().ok_or_else(|| Exit::Failed(format!("{listen} has no address")))
+}
+
+/// Says why there is no listening at `addr`, and what would help.
+pub(crate) fn cannot_listen(addr: impl Display, error: &io::Error) -> Exit {
+    // The reactor's errors name the address; what the system said is the source of those.
+    let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "stop the program that has it (ss -ltnp names it), or try --listen 127.0.0.1:0"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 are for the administrator, try --listen 127.0.0.1:5000"
+        }
+        _ => "it takes an address of this machine, as in --listen 127.0.0.1:5000",
+    };
+    Exit::Failed(format!("cannot listen at {addr}: {cause}; {hint}"))
+}
+
+/// Prints where a server listens: its first line, so that scripts need not guess the port, nor
+/// when it is ready.
+pub(crate) fn announce(addr: impl Display) -> Result<(), Exit> {
+    log::info!("listening on {addr}");
+    print(&format!("listening on {addr}\n")).map(drop)
+}
+
+/// A reactor that logs its turns where `RUST_LOG` asks for it (`crocus=trace`).
+pub(crate) fn reactor() -> Result<Reactor, Exit> {
+    let mut reactor = Reactor::new()?;
+    if log::log_enabled!(target: "crocus::turn", log::Level::Debug) {
+        reactor.set_observer(Some(Box::new(LogObserver::new())));
+    }
+    Ok(reactor)
+}
+
+/// On SIGINT or SIGTERM the reactor stops in order, on a second one the program ends at once.
+pub(crate) fn drain_on_signals(reactor: &mut Reactor) -> Result<(), Exit> {
+    for signal in [SIGINT, SIGTERM] {
+        reactor.on_signal(signal, |reactor| {
+            if reactor.is_stopping() {
+                process::exit(INTERRUPTED);
+            }
+            let open = reactor.connections().len();
+            reactor.shutdown(GRACE); // first, so that who reads the line finds the port free
+            match open {
+                0 => say("stopping"),
+                open => say(&format!("stopping, {open} open; Ctrl-C again to drop them")),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+    use super::*;
+
+    #[test]
+    fn addresses_as_people_type_them() {
+        for text in ["127.0.0.1:5000", "[::1]:0", "localhost:65535", "a-b.example.org:1"] {
+            assert_eq!(address(text, "nowhere").unwrap(), text);
+        }
+        assert_eq!(address(":5000", "localhost").unwrap(), "localhost:5000");
+        for text in ["", ":", "5000", "localhost", "localhost:", "h:65536", "h:+1", "::1:80"] {
+            assert!(matches!(address(text, "localhost"), Err(Exit::Usage(_))), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_listened_at_is_told_with_a_hint() {
+        for (kind, hint) in [
+            (io::ErrorKind::AddrInUse, "ss -ltnp"),
+            (io::ErrorKind::PermissionDenied, "below 1024"),
+            (io::ErrorKind::AddrNotAvailable, "an address of this machine"),
+        ] {
+            let Exit::Failed(message) = cannot_listen("1.2.3.4:5", &kind.into()) else { panic!() };
+            assert!(message.starts_with("cannot listen at 1.2.3.4:5: "), "{message}");
+            assert!(message.contains(hint), "{message}");
+        }
+    }
+}

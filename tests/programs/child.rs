@@ -1,0 +1,210 @@
+//! Programs as child processes: started, listened to, and killed by the test that started them.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long to wait before saying that something never happened. Nothing takes that long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The command of an example program, built if need be.
+pub(crate) fn example(name: &str) -> Command {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    let dir = DIR.get_or_init(build_examples);
+    let mut command = Command::new(dir.join(name).with_extension(std::env::consts::EXE_EXTENSION));
+    command.env_remove("RUST_LOG");
+    command
+}
+
+/// `cargo test` has built the examples, `cargo test --test programs` has not, or an older version of
+/// them: so this asks cargo again, for the profile and folder of the test that is running.
+fn build_examples() -> PathBuf {
+    let test = std::env::current_exe().unwrap(); // TARGET/PROFILE/deps/programs-HASH
+    let profile_dir = test.ancestors().nth(2).unwrap();
+    let profile = match profile_dir.file_name().and_then(OsStr::to_str).unwrap() {
+        "debug" => "dev",
+        other => other,
+    };
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--examples", "--profile", profile, "--target-dir"])
+        .arg(profile_dir.parent().unwrap())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .unwrap();
+    assert!(built.success(), "the examples do not compile");
+    profile_dir.join("examples")
+}
+
+/// The command of a Python program in `tests/python`, if there is a Python.
+pub(crate) fn python(script: &str) -> Option<Command> {
+    let mut command = tool("python3")?;
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script));
+    Some(command)
+}
+
+/// The command of a program that is not ours. Without it a test is skipped; in CI it fails, so that
+/// nobody takes a skipped test for a passed one.
+pub(crate) fn tool(name: &str) -> Option<Command> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|dir| dir.join(name).is_file()) {
+        return Some(Command::new(name));
+    }
+    assert!(std::env::var_os("CI").is_none(), "{name} is not installed, and this is CI");
+    eprintln!("SKIPPED: {name} is not installed");
+    None
+}
+
+/// Runs a program to its end.
+pub(crate) fn run(command: &mut Command) -> Finished {
+    Running::start(command).finish()
+}
+
+/// A program that runs. Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    stdout: Receiver<Vec<u8>>,
+    stderr: Receiver<Vec<u8>>,
+}
+
+impl Running {
+    /// Starts a program with nothing to read; its output is read from the beginning, so that it never
+    /// waits for us.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        command.stdout(Stdio::piped());
+        Self::start_with_stdout(command)
+    }
+
+    /// The same, with the standard output that `command` says.
+    pub(crate) fn start_with_stdout(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = child.stdout.take().map_or_else(|| mpsc::channel().1, lines_of);
+        let stderr = child.stderr.take().map_or_else(|| mpsc::channel().1, lines_of);
+        Self { child, stdout, stderr }
+    }
+
+    /// The next line of its standard output.
+    pub(crate) fn line(&self) -> String {
+        next_line(&self.stdout)
+    }
+
+    /// The next line of its standard error.
+    pub(crate) fn error_line(&self) -> String {
+        next_line(&self.stderr)
+    }
+
+    /// Sends a signal: `TERM`, `INT`, `STOP`, `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        // The shell's own kill: a program of that name is not installed everywhere.
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success(), "{kill}");
+    }
+
+    /// Waits for its end.
+    pub(crate) fn finish(mut self) -> Finished {
+        let end = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < end, "it does not end: {:?}", self.child);
+            thread::sleep(Duration::from_millis(2));
+        };
+        // Nobody writes any more, so both come to an end.
+        let stdout = self.stdout.iter().flatten().collect();
+        let stderr = self.stderr.iter().flatten().collect();
+        Finished { code: status.code(), stdout, stderr: String::from_utf8(stderr).unwrap() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only for a child that has ended, which is just as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines_of(source: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut source = BufReader::new(source);
+        let mut line = Vec::new();
+        while source.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            if sender.send(std::mem::take(&mut line)).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn next_line(lines: &Receiver<Vec<u8>>) -> String {
+    let line = lines.recv_timeout(PATIENCE).expect("the program says nothing more");
+    String::from_utf8(line).unwrap().trim_end().to_owned()
+}
+
+/// What a program left behind.
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl fmt::Debug for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, stdout, stderr } = self;
+        write!(f, "status {code:?}, output \"{}\", errors {stderr:?}", stdout.escape_ascii())
+    }
+}
+
+impl Finished {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout).unwrap()
+    }
+
+    /// The one line of its standard error, after checking that it failed like this and said nothing
+    /// else.
+    pub(crate) fn complaint(&self, code: i32) -> &str {
+        assert_eq!((self.code, self.text()), (Some(code), ""), "{self:?}");
+        let line = self.stderr.strip_suffix('\n').unwrap();
+        assert!(!line.chars().any(char::is_control), "one line, and nothing that is not text");
+        line
+    }
+}
+
+/// A server that listens.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) program: Running,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Server {
+    /// Starts an example server at a free port.
+    pub(crate) fn example(name: &str) -> Self {
+        Self::start(example(name).args(["--listen", "127.0.0.1:0"]))
+    }
+
+    /// Starts a server that says as its first line where it listens.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let program = Running::start(command);
+        let line = program.line();
+        let addr = line.strip_prefix("listening on ").expect(&line).parse().unwrap();
+        Self { program, addr }
+    }
+
+    /// Has it stopped by SIGTERM, and checks that it ends in order.
+    pub(crate) fn stop(self) {
+        self.program.signal("TERM");
+        let end = self.program.finish();
+        assert_eq!((end.code, end.text(), &*end.stderr), (Some(0), "", "stopping\n"));
+    }
+}
