@@ -49,9 +49,8 @@ const SERVER: &str = "localhost:5000";
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Who asks more often than this does so in turns: fewer than the 256 files that a program may have
-/// open on macOS, and the 1,024 on Linux, unless the user says otherwise.
-const AT_ONCE: usize = 200;
+/// Files that are not connections: the standard streams, the poller, a name being looked up.
+const OTHER_FILES: u64 = 16;
 
 /// The error of who has too many files open; std has no name for it. The number is the same on every
 /// Unix.
@@ -81,7 +80,9 @@ struct Inquiry {
     /// How many times to ask still.
     left: u64,
     /// How many replies are awaited.
-    open: usize,
+    open: u64,
+    /// How many may be: as many as the system lets us have connections. The others wait for a turn.
+    at_once: u64,
     /// Whether anybody was there.
     found: bool,
     outcome: Result<(), Exit>,
@@ -104,8 +105,17 @@ impl Inquiry {
                 other => return Err(other.unexpected().into()),
             }
         }
-        let server = Endpoint::from(&name);
-        Ok(Self { name, server, timeout, left: count, open: 0, found: false, outcome: Ok(()) })
+        let files = rlimit::increase_nofile_limit(count.saturating_add(OTHER_FILES))?;
+        Ok(Self {
+            server: Endpoint::from(&name),
+            name,
+            timeout,
+            left: count,
+            open: 0,
+            at_once: files.saturating_sub(OTHER_FILES).max(1),
+            found: false,
+            outcome: Ok(()),
+        })
     }
 
     /// Tells what became of one question.
@@ -167,12 +177,12 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
     seconds.filter(|timeout| !timeout.is_zero()).ok_or("--timeout takes seconds, as in 10 or 0.5")
 }
 
-/// Asks until so many replies are awaited as may be at once.
+/// Asks as often as is asked for, or as may be at once.
 ///
 /// The first one goes ahead until it has found somebody, so that a name is looked up once.
 fn ask_more(shared: &Rc<RefCell<Inquiry>>, reactor: &mut Reactor) {
     let mut inquiry = shared.borrow_mut();
-    let at_once = if inquiry.found { AT_ONCE } else { 1 };
+    let at_once = if inquiry.found { inquiry.at_once } else { 1 };
     while inquiry.left > 0 && inquiry.open < at_once {
         inquiry.left -= 1;
         inquiry.open += 1;
