@@ -19,8 +19,11 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use mio::Registry;
+
 use crate::address::Address;
 use crate::arena::{Key, id_type};
+use crate::observe::Callback;
 use crate::poller::Readiness;
 use crate::protocol::Protocol;
 use crate::reason::{Phase, Reason};
@@ -304,8 +307,28 @@ impl Connection {
         self.end(reason)
     }
 
-    /// Whether closing the socket must be a reset: the peer shall not take what it has for the whole.
-    pub(crate) fn ends_abruptly(&self) -> bool {
+    /// Ends it because a callback of it panicked, which outdoes any other reason.
+    pub(crate) fn panicked(&mut self, callback: Callback) {
+        self.stage = Stage::Gone;
+        self.ending = Some(Reason::Panicked { callback });
+    }
+
+    /// Makes the coming close a reset where the peer must not take what it has for the whole, and for
+    /// an adopted socket one that a duplicate elsewhere cannot hold up.
+    pub(crate) fn prepare_to_close(&mut self, registry: Option<&Registry>) {
+        if self.ends_abruptly() {
+            self.stream.reset_on_close();
+        }
+        if self.owner == Owner::Nobody {
+            if !self.ends_abruptly() && !self.write_closed {
+                // It fails if the connection is gone already, and then there is nothing to tell.
+                drop(self.stream.shut_write());
+            }
+            self.stream.deregister(registry);
+        }
+    }
+
+    fn ends_abruptly(&self) -> bool {
         !self.outgoing.is_empty()
             || matches!(
                 self.ending,

@@ -20,6 +20,7 @@ mod timing;
 pub use builder::ReactorBuilder;
 pub use timing::Tick;
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -88,6 +89,8 @@ pub struct Reactor {
     observer: Option<Box<dyn Observer>>,
     stats: Stats,
     report: TurnReport,
+    /// In a simulation, the first panic of this turn.
+    panic: Option<Box<dyn Any + Send>>,
     in_turn: bool,
     stop_wanted: bool,
     /// While `shutdown` waits for the last connection: when it waits no longer.
@@ -133,6 +136,7 @@ impl Reactor {
             observer: None,
             stats: Stats::default(),
             report: TurnReport::default(),
+            panic: None,
             in_turn: false,
             stop_wanted: false,
             draining: None,
@@ -150,6 +154,7 @@ impl Reactor {
     ///
     /// What the poller says, and `ResourceBusy` inside a callback: the running loop goes on.
     pub fn run(&mut self) -> io::Result<()> {
+        self.refuse_nesting()?;
         while self.has_work() {
             if self.turn(None)?.stopped {
                 break;
@@ -182,12 +187,7 @@ impl Reactor {
     ///
     /// What the poller says, and `ResourceBusy` inside a callback: the running turn goes on.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<TurnReport> {
-        if self.in_turn {
-            return Err(io::Error::new(
-                io::ErrorKind::ResourceBusy,
-                "the reactor is in a turn already: callbacks cannot turn it",
-            ));
-        }
+        self.refuse_nesting()?;
         self.begin_turn();
         let slept = self.sleep(max_wait);
         if slept.is_ok() {
@@ -199,7 +199,18 @@ impl Reactor {
             self.stop_if_wanted();
         }
         let report = self.end_turn();
+        self.let_panic_through();
         slept.map(|()| report)
+    }
+
+    fn refuse_nesting(&self) -> io::Result<()> {
+        if self.in_turn {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "the reactor is in a turn already: callbacks cannot turn it",
+            ));
+        }
+        Ok(())
     }
 
     fn begin_turn(&mut self) {
@@ -217,32 +228,27 @@ impl Reactor {
 
     /// Phase 1. The only place where the reactor waits.
     fn sleep(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
-        let timeout = self.time_to_sleep(max_wait);
-        let began = self.observer.is_some().then(|| self.clock.now());
+        let (timeout, began) = if max_wait == Some(Duration::ZERO) || self.has_queued() {
+            (Some(Duration::ZERO), None)
+        } else {
+            // Callbacks took time since this turn's reading: without a fresh one timers would be late.
+            let began = self.clock.now();
+            (self.time_to_sleep(max_wait, began), Some(began))
+        };
         self.observe(|observer, _| observer.sleep_begin(timeout));
         let result = self.poller.wait(timeout);
-        let before = began.unwrap_or(self.now);
         self.now = self.clock.now();
         self.mark = self.now;
-        self.report.slept = if timeout == Some(Duration::ZERO) {
-            Duration::ZERO
-        } else {
-            self.now.saturating_duration_since(before)
-        };
+        self.report.slept = began.map_or(Duration::ZERO, |began| self.now - began);
         self.observe(|observer, reactor| {
             observer.sleep_end(reactor.report.slept, reactor.poller.event_count());
         });
         result
     }
 
-    fn time_to_sleep(&mut self, max_wait: Option<Duration>) -> Option<Duration> {
-        if self.has_queued() {
-            return Some(Duration::ZERO);
-        }
-        let Some(deadline) = self.timers.settle() else { return max_wait };
-        // Callbacks took time since this turn's reading: without a fresh one timers would be late.
-        let until = deadline.saturating_duration_since(self.clock.now());
-        Some(max_wait.map_or(until, |max| until.min(max)))
+    fn time_to_sleep(&mut self, max_wait: Option<Duration>, now: Instant) -> Option<Duration> {
+        let until = self.timers.settle().map(|deadline| deadline.saturating_duration_since(now));
+        until.into_iter().chain(max_wait).min()
     }
 
     /// Phase 2. Reads the whole batch before anybody is called, so that a token in it cannot reach

@@ -12,7 +12,6 @@ use crate::arena::Key;
 use crate::connection::{Connection, ConnectionId};
 use crate::observe::{Callback, Subject};
 use crate::protocol::Protocol;
-use crate::reason::Reason;
 use crate::transport::Transport;
 
 impl Reactor {
@@ -35,14 +34,13 @@ impl Reactor {
         self.clock_callback(subject, callback);
         match result {
             Ok(value) => Some(value),
-            Err(payload) if self.limits.propagate_panics => {
-                self.in_turn = false;
-                resume_unwind(payload)
-            }
             Err(payload) => {
                 self.stats.panics += 1;
                 let who = self.describe(subject);
                 log::error!("{callback} of {who} panicked: {}", message(payload.as_ref()));
+                if self.limits.propagate_panics {
+                    self.panic.get_or_insert(payload);
+                }
                 None
             }
         }
@@ -67,8 +65,23 @@ impl Reactor {
             // A callback can put another reactor in the place of this one; then nobody is here.
             None => self.let_go(Subject::Connection(id), protocol),
         }
-        if done.is_none() {
-            self.end(key, Reason::Panicked { callback });
+        // Who panics over the news of its loss was lost for another reason.
+        if done.is_none()
+            && callback != Callback::ConnectionLost
+            && let Some(connection) = self.connection_mut(key)
+        {
+            connection.panicked(callback);
+            self.cancel_alarms(key);
+            self.touch(key);
+        }
+    }
+
+    /// In a simulation, lets the first panic of this turn through, now that all is in order.
+    pub(super) fn let_panic_through(&mut self) {
+        if let Some(payload) = self.panic.take()
+            && !std::thread::panicking()
+        {
+            resume_unwind(payload);
         }
     }
 

@@ -75,6 +75,7 @@ impl Drop for Reactor {
             self.tear_down();
         }
         drop(self.shared.close());
+        self.let_panic_through();
     }
 }
 

@@ -110,6 +110,11 @@ impl Reactor {
         if self.connection_mut(id.0).is_some_and(Connection::begin_close) {
             self.cancel_alarms(id.0);
             self.touch(id.0);
+            // From here on what comes is thrown away, paused or not: a peer that reads only after it
+            // has sent everything would wait for us for ever.
+            if self.connection_mut(id.0).is_some_and(|connection| connection.can_read()) {
+                self.queue(id.0);
+            }
         }
     }
 
@@ -170,7 +175,7 @@ impl Reactor {
         }
     }
 
-    fn cancel_alarms(&mut self, key: Key) {
+    pub(super) fn cancel_alarms(&mut self, key: Key) {
         let Some(alarms) = self.connection_mut(key).and_then(|found| found.alarms.take()) else {
             return;
         };
@@ -460,14 +465,8 @@ impl Reactor {
         let Some(Source::Connection(mut connection)) = self.sources.remove(key) else { return };
         let id = ConnectionId(key);
         let protocol = connection.protocol.take();
-        if connection.owner == Owner::Nobody {
-            // Adopted: a duplicate may live on elsewhere, and the kernel would go on reporting on it.
-            connection.stream.deregister(self.poller.registry());
-        }
         self.let_go(Subject::Connection(id), protocol);
-        if connection.ends_abruptly() {
-            connection.stream.reset_on_close();
-        }
+        connection.prepare_to_close(self.poller.registry());
         connection.outgoing.clear(&mut self.spares);
         let Connection { stream, owner, peer, .. } = connection;
         drop(stream);

@@ -22,7 +22,8 @@ impl Reactor {
     ///
     /// May be called as often as one likes. See [`shutdown`](Self::shutdown) for an end in order.
     pub fn stop(&mut self) {
-        self.stop_wanted = true;
+        // What is stopping already need not be told; the next run is not meant.
+        self.stop_wanted = !self.tearing_down;
     }
 
     /// Stops in order: closes the listeners, has every connection closed as by `lose_connection`,
@@ -30,6 +31,9 @@ impl Reactor {
     ///
     /// Called again, it moves the end of the grace.
     pub fn shutdown(&mut self, grace: Duration) {
+        if self.tearing_down {
+            return;
+        }
         let end = later(self.now(), grace);
         if let Some(timer) = self.draining {
             self.timers.reset(timer, end);

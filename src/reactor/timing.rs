@@ -213,7 +213,10 @@ impl Reactor {
         if done.is_none() {
             self.timers.cancel(timer);
         }
-        let next = later(deadline, times(ticker.interval, missed.saturating_add(1)));
+        let next = match ticker.interval {
+            Duration::ZERO => self.now, // there is no grid
+            interval => later(deadline, times(interval, missed.saturating_add(1))),
+        };
         if let Err(alarm) = self.timers.put_back(timer, next, Alarm::Every(ticker)) {
             self.let_go(Subject::Reactor, alarm);
         }
