@@ -283,15 +283,28 @@ mod the_client {
     }
 
     #[test]
+    fn asks_in_turns_when_it_may_open_few_files() {
+        let server = Server::example("random_server");
+        let end = run(&mut limited(20, &client(server.addr, &["--count", "50"])));
+        assert_eq!((end.code, end.text().lines().count()), (Some(0), 100), "{end:?}");
+        server.stop();
+    }
+
+    #[test]
     fn says_that_too_many_files_are_open() {
         let server = Server::example("random_server");
-        let client = client(server.addr, &["--count", "50"]);
-        let mut limited = Command::new("sh");
-        limited.args(["-c", "ulimit -n 12; exec \"$@\"", "sh"]);
-        let end = run(limited.arg(client.get_program()).args(client.get_args()));
-        assert_eq!(end.code, Some(1));
-        assert!(end.stderr.lines().all(|line| line.contains("ulimit -n")), "{end:?}");
+        // Enough for the standard streams and the reactor, and for no connection.
+        let end = run(&mut limited(5, &client(server.addr, &["--count", "50"])));
+        assert!(end.complaint(1).contains("ulimit -n"), "{end:?}");
         server.stop();
+    }
+
+    /// The same command under a limit on open files.
+    fn limited(files: u32, command: &Command) -> Command {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {files}; exec \"$@\""), "sh"]);
+        limited.arg(command.get_program()).args(command.get_args());
+        limited
     }
 
     #[test]

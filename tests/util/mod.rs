@@ -5,16 +5,18 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 #![allow(clippy::type_complexity, reason = "callbacks in boxes are what this is about")]
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crocus::testing::{Peer, PeerListener, Simulation};
 use crocus::{
-    Address, ClientFactory, Connector, Factory, ListenerId, Protocol, Reactor, ReactorBuilder,
-    Reason, TimerId, Transport,
+    Address, ClientFactory, Connector, Factory, ListenOptions, ListenerId, Protocol, Reactor,
+    ReactorBuilder, Reason, TimerId, Transport,
 };
 
 /// How long a test on real sockets waits before it says that something never happened. No test
@@ -84,6 +86,25 @@ impl World {
         let id = self.reactor().listen_tcp("127.0.0.1:0", factory).unwrap();
         let addr = self.reactor().local_addr(id).unwrap().socket_addr().unwrap();
         (id, addr)
+    }
+
+    /// Listens with small buffers in the kernel, so that little of what is written fits into them.
+    pub fn listen_narrow(&mut self, factory: impl Factory + 'static) -> SocketAddr {
+        let options = ListenOptions::new().send_buffer(64 * 1024).receive_buffer(64 * 1024);
+        let id = self.reactor().listen_tcp_with("127.0.0.1:0", &options, factory).unwrap();
+        self.reactor().local_addr(id).unwrap().socket_addr().unwrap()
+    }
+
+    /// More bytes than fit between a narrow listener and a far end that does not read.
+    pub fn much(&self) -> Vec<u8> {
+        pattern(if self.is_real() { 8 << 20 } else { 1 << 20 })
+    }
+
+    /// The only connection there is.
+    pub fn only(&mut self) -> Transport<'_> {
+        let ids = self.reactor().connections();
+        assert_eq!(ids.len(), 1, "one connection");
+        self.reactor().transport(ids[0]).unwrap()
     }
 
     /// Connects from outside.
@@ -218,6 +239,15 @@ impl World {
     }
 }
 
+/// Bytes in which a piece that is missing, doubled or misplaced shows: the period is a prime.
+pub fn pattern(len: usize) -> Vec<u8> {
+    let period: Vec<u8> =
+        (0..65_521u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let mut all = period.repeat(len.div_ceil(period.len()));
+    all.truncate(len);
+    all
+}
+
 /// The far end of a connection.
 pub enum Far {
     Real(TcpStream),
@@ -277,7 +307,8 @@ impl Far {
 
     pub fn close_write(&mut self) {
         match self {
-            Self::Real(stream) => stream.shutdown(Shutdown::Write).unwrap(),
+            // It fails once the connection is over, and then there is nothing to close.
+            Self::Real(stream) => drop(stream.shutdown(Shutdown::Write)),
             Self::Simulated(peer) => peer.close_write(),
         }
     }
@@ -326,10 +357,15 @@ impl FarListener {
     }
 }
 
-/// A list of lines, shared by all who write into it. Objects, when it is dropped, to violations of
-/// the contract that a [`Recorder`] saw (a panic inside a callback would only be caught).
-#[derive(Clone, Default)]
-pub struct Log(Rc<Lines>);
+/// A list of lines, shared by all who write into it. Objects, when the test lets it go, to
+/// violations of the contract that a [`Recorder`] saw (a panic inside a callback would only be
+/// caught).
+#[derive(Default)]
+pub struct Log {
+    lines: Rc<Lines>,
+    /// A clone lives in callbacks, and is dropped where the reactor would catch its objection.
+    is_clone: bool,
+}
 
 #[derive(Default)]
 struct Lines {
@@ -337,10 +373,28 @@ struct Lines {
     violations: RefCell<Vec<String>>,
 }
 
+impl Clone for Log {
+    fn clone(&self) -> Self {
+        Self { lines: Rc::clone(&self.lines), is_clone: true }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if !self.is_clone && !std::thread::panicking() {
+            let violations = std::mem::take(&mut *self.lines.violations.borrow_mut());
+            assert_eq!(violations, [""; 0], "{:#?}", self.lines());
+        }
+    }
+}
+
 impl Drop for Lines {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            assert_eq!(*self.violations.borrow(), [""; 0], "{:#?}", self.lines.borrow());
+        let violations = self.violations.borrow();
+        if !violations.is_empty() && !std::thread::panicking() {
+            // After the test, while its reactor is dropped: a panic would be caught, print captured.
+            drop(writeln!(io::stderr(), "{violations:#?}\n{:#?}", self.lines.borrow()));
+            std::process::exit(101);
         }
     }
 }
@@ -351,40 +405,40 @@ impl Log {
     }
 
     pub fn push(&self, line: impl Into<String>) {
-        self.0.lines.borrow_mut().push(line.into());
+        self.lines.lines.borrow_mut().push(line.into());
     }
 
     /// All lines so far.
     pub fn lines(&self) -> Vec<String> {
-        self.0.lines.borrow().clone()
+        self.lines.lines.borrow().clone()
     }
 
     /// All lines since the last take.
     pub fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lines.borrow_mut())
+        std::mem::take(&mut self.lines.lines.borrow_mut())
     }
 
     pub fn len(&self) -> usize {
-        self.0.lines.borrow().len()
+        self.lines.lines.borrow().len()
     }
 
     pub fn has(&self, line: &str) -> bool {
-        self.0.lines.borrow().iter().any(|known| known == line)
+        self.lines.lines.borrow().iter().any(|known| known == line)
     }
 
     /// How many lines begin like this.
     pub fn count(&self, prefix: &str) -> usize {
-        self.0.lines.borrow().iter().filter(|line| line.starts_with(prefix)).count()
+        self.lines.lines.borrow().iter().filter(|line| line.starts_with(prefix)).count()
     }
 
     fn violation(&self, what: String) {
-        self.0.violations.borrow_mut().push(what);
+        self.lines.violations.borrow_mut().push(what);
     }
 
     /// Adds to the last line if it begins like this, so that the cuts of a stream do not show.
     fn extend(&self, prefix: &str, data: &[u8]) {
         let text = data.escape_ascii().to_string();
-        let mut lines = self.0.lines.borrow_mut();
+        let mut lines = self.lines.lines.borrow_mut();
         match lines.last_mut() {
             Some(last) if last.starts_with(prefix) => last.push_str(&text),
             _ => lines.push(format!("{prefix}{text}")),
@@ -412,6 +466,9 @@ type ThenData = Box<dyn FnMut(&mut Transport, &[u8])>;
 /// Lines: `a made`, `a data …`, `a eof`, `a pause`, `a resume`, `a timer`, `a timed out`,
 /// `a lost Closed`, with the name given in place of `a`. `data` is written only if asked for by
 /// [`Recorder::with_data`].
+///
+/// A panic in what it was set up to do is a violation too, for the reactor catches it like any bug:
+/// unless it says that it happens `on purpose`.
 pub struct Recorder {
     log: Log,
     name: String,
@@ -438,13 +495,10 @@ struct State {
     inside: bool,
 }
 
-/// Leaves the callback, by a panic too.
-struct Outside(Rc<Cell<State>>, State);
-
-impl Drop for Outside {
-    fn drop(&mut self) {
-        self.0.set(self.1);
-    }
+/// What a panic said.
+pub fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default()
 }
 
 impl Recorder {
@@ -542,11 +596,16 @@ impl Recorder {
             _ => {}
         }
         self.state.set(State { inside: true, ..state });
-        let outside = Outside(Rc::clone(&self.state), state);
-        then(self, transport);
-        drop(outside);
-        let closing = transport.is_closing();
+        let result = catch_unwind(AssertUnwindSafe(|| then(self, transport)));
+        let closing = transport.is_closing() || result.is_err();
         self.state.set(State { closing, ..state });
+        if let Err(payload) = result {
+            let message = message(payload.as_ref());
+            if !message.contains("on purpose") {
+                self.log.violation(format!("{} panicked, told {what}: {message}", self.name));
+            }
+            resume_unwind(payload);
+        }
     }
 
     fn line(&self, what: &str) {
@@ -696,4 +755,60 @@ impl<B: FnMut(Address) -> Option<Box<dyn Protocol>>> ClientFactory for Recording
 #[cfg(target_os = "linux")]
 pub fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Ends the test program, with a word, if it is not dropped in time: a `run` that never returns
+/// would otherwise say nothing at all.
+pub struct Watchdog {
+    _bone: std::sync::mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    pub fn new(what: &'static str) -> Self {
+        let (bone, taken) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            if taken.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("never happened: {what}");
+                std::process::exit(101);
+            }
+        });
+        Self { _bone: bone }
+    }
+}
+
+impl World {
+    /// `Reactor::run`, under a watchdog.
+    pub fn run(&mut self) -> io::Result<()> {
+        let _watchdog = Watchdog::new("run to return");
+        self.reactor().run()
+    }
+}
+
+thread_local! {
+    static LOGGED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What this thread logged as warning or error since the last call; the first call begins it.
+pub fn logged() -> Vec<String> {
+    struct Logger;
+
+    impl log::Log for Logger {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            let line = format!("{} {}", record.level(), record.args());
+            LOGGED.with_borrow_mut(|lines| lines.push(line));
+        }
+
+        fn flush(&self) {}
+    }
+
+    static BEGIN: std::sync::Once = std::sync::Once::new();
+    BEGIN.call_once(|| {
+        log::set_logger(&Logger).unwrap();
+        log::set_max_level(log::LevelFilter::Warn);
+    });
+    LOGGED.take()
 }
