@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::address::Endpoint;
 use crate::arena::{Key, id_type};
@@ -95,6 +95,7 @@ pub struct Connector<'a> {
     pub(crate) reactor: &'a mut Reactor,
     pub(crate) id: ConnectorId,
     pub(crate) endpoint: Endpoint,
+    pub(crate) lasted: Duration,
 }
 
 impl Connector<'_> {
@@ -108,12 +109,18 @@ impl Connector<'_> {
         &self.endpoint
     }
 
-    /// Tries again, in the next turn. `false` if it is trying already or the reactor is stopping.
+    /// How long the connection stood whose loss is being told; no time after a failed attempt.
+    pub fn lasted(&self) -> Duration {
+        self.lasted
+    }
+
+    /// Tries again, in the next turn. `false` if it is trying already, was
+    /// [given up](Reactor::disconnect), or the reactor is stopping.
     pub fn connect(&mut self) -> bool {
         self.connect_after(Duration::ZERO)
     }
 
-    /// Tries again after `delay`. `false` if it is trying already or the reactor is stopping.
+    /// Tries again after `delay`; `false` as for [`connect`](Self::connect).
     ///
     /// Until then the attempt can be cancelled like any other.
     pub fn connect_after(&mut self, delay: Duration) -> bool {
@@ -144,6 +151,10 @@ pub(crate) struct ConnectorState {
     pub(crate) timeout: Option<TimerId>,
     pub(crate) head_start: Option<TimerId>,
     pub(crate) queued: bool,
+    /// Since when the connection stands.
+    pub(crate) since: Option<Instant>,
+    /// By `disconnect`: no further attempt is wanted.
+    pub(crate) unwanted: bool,
 }
 
 /// How far an attempt is.
@@ -183,6 +194,8 @@ impl ConnectorState {
             timeout: None,
             head_start: None,
             queued: false,
+            since: None,
+            unwanted: false,
         }
     }
 

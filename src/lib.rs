@@ -29,9 +29,10 @@
 //! | `transport.rs` | a connection, lent to a callback |
 //! | `reason.rs`, `address.rs` | why a connection ended; where it leads |
 //! | `handle.rs`, `observe.rs`, `signals.rs` | other threads; watching the loop; Ctrl-C |
+//! | `client.rs` | outgoing connections that come back |
 //! | `testing.rs` | the same reactor over memory and a hand-wound clock |
 //! | `poller.rs`, `stream.rs`, `memory.rs` | the kernel, and the network that stands in for it |
-//! | `arena.rs`, `timers.rs`, `write_buffer.rs`, `clock.rs` | plain values that know no reactor |
+//! | `arena.rs`, `timers.rs`, `write_buffer.rs`, `clock.rs`, `random.rs` | plain values that know no reactor |
 //!
 //! # What crocus promises
 //!
@@ -87,6 +88,7 @@
 
 mod address;
 mod arena;
+mod client;
 mod clock;
 mod connection;
 mod connector;
@@ -96,6 +98,7 @@ mod memory;
 mod observe;
 mod poller;
 mod protocol;
+mod random;
 mod reactor;
 mod reason;
 #[cfg(feature = "signals")]
@@ -107,6 +110,7 @@ mod transport;
 mod write_buffer;
 
 pub use address::{Address, Endpoint};
+pub use client::{Backoff, Reconnecting};
 pub use connection::ConnectionId;
 pub use connector::{ConnectOptions, Connector, ConnectorId};
 pub use handle::Handle;

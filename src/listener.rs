@@ -201,7 +201,7 @@ impl AcceptError {
         match error.kind() {
             Kind::WouldBlock => return Self::Empty,
             // PermissionDenied is EPERM: a firewall rule forbids the connection.
-            Kind::Interrupted | Kind::ConnectionAborted | Kind::PermissionDenied => {
+            Kind::ConnectionAborted | Kind::PermissionDenied => {
                 return Self::Skip;
             }
             Kind::OutOfMemory => return Self::Shortage,
@@ -239,7 +239,7 @@ mod tests {
     fn the_errors_of_accept() {
         let judge = |errno| AcceptError::of(&io::Error::from_raw_os_error(errno));
         assert_eq!(judge(libc::EAGAIN), AcceptError::Empty);
-        for errno in [libc::ECONNABORTED, libc::EPERM, libc::EPROTO, libc::EINTR, libc::ENETDOWN] {
+        for errno in [libc::ECONNABORTED, libc::EPERM, libc::EPROTO, libc::ENETDOWN] {
             assert_eq!(judge(errno), AcceptError::Skip, "{errno}");
         }
         for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {

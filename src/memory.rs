@@ -21,6 +21,7 @@ use slab::Slab;
 
 use crate::clock::{Clock, later};
 use crate::poller::Readiness;
+use crate::random::Random;
 
 /// How many bytes may be under way or unread in one direction, unless set otherwise.
 const WINDOW: usize = 64 * 1024;
@@ -596,25 +597,5 @@ impl Drop for MemoryListener {
             net.send_reset(link, 1);
             net.close(link, 1);
         }
-    }
-}
-
-/// xorshift64*: small, fast, good enough to choose where to cut; not for secrets.
-#[derive(Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        // The state must not be zero, and neighbouring seeds should not look alike.
-        Self((seed ^ 0x9E37_79B9_7F4A_7C15).wrapping_mul(0xD134_2543_DE82_EF95) | 1)
-    }
-
-    /// A number below `bound`, which is at least one.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let drawn = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32;
-        (drawn % bound as u64) as usize
     }
 }

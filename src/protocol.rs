@@ -224,3 +224,18 @@ impl<F: Factory> Factory for Rc<RefCell<F>> {
         self.borrow_mut().stopped(reactor);
     }
 }
+
+/// A client factory that several connectors share.
+impl<F: ClientFactory> ClientFactory for Rc<RefCell<F>> {
+    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
+        self.borrow_mut().build_protocol(peer)
+    }
+
+    fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
+        self.borrow_mut().connection_failed(connector, reason);
+    }
+
+    fn connection_lost(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
+        self.borrow_mut().connection_lost(connector, reason);
+    }
+}

@@ -144,7 +144,7 @@ fn is_under_way(error: &io::Error) -> bool {
     return false;
 }
 
-fn no_sockets() -> io::Error {
+pub(crate) fn no_sockets() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, "a simulated reactor takes no real sockets")
 }
 
@@ -198,6 +198,15 @@ impl Acceptor {
     }
 
     pub(crate) fn accept(&self) -> io::Result<(Stream, Address)> {
+        loop {
+            match self.accept_once() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn accept_once(&self) -> io::Result<(Stream, Address)> {
         match self {
             Self::Tcp(listener) => {
                 listener.accept().map(|(stream, addr)| (Stream::Tcp(stream), Address::Tcp(addr)))

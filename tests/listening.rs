@@ -768,7 +768,8 @@ fn a_client_who_is_gone_before_it_is_accepted_does_not_hold_up_the_next() {
     simulation.settle();
     assert_eq!(log.take(), ["started", "1 made", "2 made"]);
     assert_eq!(simulation.elapsed(), Duration::ZERO, "nobody had to wait");
-    assert_eq!(*heard.borrow(), errors);
+    let refusals: Vec<i32> = errors.into_iter().filter(|&errno| errno != libc::EINTR).collect();
+    assert_eq!(*heard.borrow(), refusals, "an interrupted call refuses nobody");
     assert_eq!(logged(), [""; 0], "it is not worth a line");
 }
 

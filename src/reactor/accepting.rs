@@ -139,6 +139,7 @@ impl Reactor {
         if let Some(timer) = retry {
             self.timers.cancel(timer);
         }
+        self.descriptor_freed();
         self.queue(id.0);
         true
     }
@@ -203,7 +204,9 @@ impl Reactor {
             factory.build_protocol(peer.clone())
         });
         let Some(Some(protocol)) = built else {
+            drop(stream);
             self.refused(listener, None);
+            self.descriptor_freed();
             return;
         };
         let connection = self.new_connection(stream, peer, protocol, Owner::Listener(listener));

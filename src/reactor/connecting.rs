@@ -92,6 +92,22 @@ impl Reactor {
         trying
     }
 
+    /// Ends an outgoing connection, in whichever state it is: gives an attempt up, or closes the
+    /// connection as by `lose_connection`; and whatever its factory says, no further attempt is made.
+    /// `false` if it is over already.
+    ///
+    /// Twisted's `IConnector.disconnect` and `stopTrying` in one.
+    pub fn disconnect(&mut self, id: ConnectorId) -> bool {
+        let Some(connector) = self.connector_mut(id.0) else { return false };
+        connector.unwanted = true;
+        if let Progress::Connected(key) = connector.progress {
+            self.lose_connection(ConnectionId(key));
+        } else {
+            self.cancel_connect(id);
+        }
+        true
+    }
+
     /// The connection an attempt led to, while it stands.
     pub fn connection_of(&self, id: ConnectorId) -> Option<ConnectionId> {
         match self.sources.get(id.0)? {
@@ -333,9 +349,11 @@ impl Reactor {
             }
         };
         self.drop_timers(connector);
+        let now = self.now;
         if let Some(connector) = self.connector_mut(connector) {
             connector.attempts.clear();
             connector.progress = Progress::Connected(winner);
+            connector.since = Some(now);
         }
         self.stats.connected += 1;
         let (marks, close_timeout) = (self.limits.marks, self.limits.close_timeout);
@@ -375,8 +393,11 @@ impl Reactor {
         let Some(connector) = self.connector_mut(key) else { return };
         connector.progress = Progress::Resting;
         let endpoint = connector.endpoint.clone();
+        let since = connector.since.take();
+        let lasted =
+            since.map_or(Duration::ZERO, |since| self.now.saturating_duration_since(since));
         self.call_client_factory(key, callback, |factory, reactor| {
-            code(factory, &mut Connector { reactor, id: ConnectorId(key), endpoint });
+            code(factory, &mut Connector { reactor, id: ConnectorId(key), endpoint, lasted });
         });
         let resting =
             |connector: &mut ConnectorState| matches!(connector.progress, Progress::Resting);

@@ -13,7 +13,7 @@ use crate::connection::{Connection, ConnectionId, FIRST_FLIGHT, Idle, Owner, Rec
 use crate::observe::{Callback, Subject};
 use crate::protocol::Protocol;
 use crate::reason::Reason;
-use crate::stream::Stream;
+use crate::stream::{Stream, no_sockets};
 use crate::timers::TimerId;
 use crate::transport::Transport;
 
@@ -50,14 +50,20 @@ impl Reactor {
 
     /// Takes over a connected socket: `connection_made` comes in the next turn.
     ///
+    /// Should a duplicate of the descriptor live on elsewhere, the connection is closed in order all
+    /// the same, but aborting it cannot reset it.
+    ///
     /// # Errors
     ///
-    /// If the socket is not connected, or cannot be made non-blocking.
+    /// If the socket is not connected, or cannot be made non-blocking; `Unsupported` in a simulation.
     pub fn adopt_stream(
         &mut self,
         stream: TcpStream,
         protocol: impl Protocol + 'static,
     ) -> io::Result<ConnectionId> {
+        if self.network().is_some() {
+            return Err(no_sockets());
+        }
         stream.set_nonblocking(true)?;
         let peer = Address::Tcp(stream.peer_addr()?);
         let stream = Stream::Tcp(mio::net::TcpStream::from_std(stream));
