@@ -130,9 +130,10 @@ impl Reactor {
     }
 
     pub(crate) fn connect_again(&mut self, id: ConnectorId, delay: Duration) -> bool {
-        let resting =
-            |connector: &&mut ConnectorState| matches!(connector.progress, Progress::Resting);
-        if self.is_stopping() || self.connector_mut(id.0).filter(resting).is_none() {
+        let may = |connector: &mut ConnectorState| {
+            matches!(connector.progress, Progress::Resting) && !connector.unwanted
+        };
+        if self.is_stopping() || !self.connector_mut(id.0).is_some_and(may) {
             return false;
         }
         let timer = self.timers.insert(later(self.now(), delay), Alarm::Reconnect(id.0));
