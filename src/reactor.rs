@@ -340,9 +340,8 @@ impl Reactor {
 
     /// Whether anything is left that could ever call back.
     fn has_work(&self) -> bool {
-        self.sources.len() > self.background
-            || self.timers.len() > 0
-            || self.has_queued()
-            || self.shared.is_held()
+        // First this: who sees that the last handle is gone also sees what was sent through it.
+        let held = self.shared.is_held();
+        held || self.sources.len() > self.background || self.timers.len() > 0 || self.has_queued()
     }
 }

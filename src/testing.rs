@@ -212,7 +212,7 @@ impl Simulation {
     ///
     /// # Panics
     ///
-    /// If that is not the case after a million turns.
+    /// If that is not the case after a million turns, as with a `call_every` that has no interval.
     pub fn settle(&mut self) {
         for _ in 0..LIVELOCK {
             self.turn();
