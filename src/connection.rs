@@ -107,6 +107,8 @@ pub(crate) struct Connection {
     pub(crate) writing_paused: bool,
     /// The peer's FIN was read.
     pub(crate) eof: bool,
+    /// And we had not begun to close by then.
+    pub(crate) peer_first: bool,
     /// `lose_write_connection` was called.
     pub(crate) write_closing: bool,
     /// Our FIN was sent.
@@ -173,6 +175,7 @@ impl Connection {
             reading_paused: false,
             writing_paused: false,
             eof: false,
+            peer_first: false,
             write_closing: false,
             write_closed: false,
             timing_out: false,
@@ -205,6 +208,11 @@ impl Connection {
         self.made && self.stage != Stage::Gone
     }
 
+    /// Whether its protocol is told what happens: it was announced and is not ending.
+    pub(crate) fn is_notified(&self) -> bool {
+        self.made && self.takes_reads()
+    }
+
     /// Whether anything is still delivered to the protocol.
     pub(crate) fn takes_reads(&self) -> bool {
         self.stage == Stage::Open
@@ -225,6 +233,7 @@ impl Connection {
             match self.stream.read(buf) {
                 Ok(0) => {
                     self.eof = true;
+                    self.peer_first = self.takes_writes();
                     self.readable = false;
                     return Received::End;
                 }
@@ -278,7 +287,7 @@ impl Connection {
         self.stage = Stage::Closing;
         self.ending = Some(match () {
             () if self.timing_out => Reason::TimedOut,
-            () if self.eof => Reason::PeerClosed,
+            () if self.peer_first => Reason::PeerClosed,
             () => Reason::Closed,
         });
         true
@@ -302,7 +311,7 @@ impl Connection {
 
     /// Ends it in order, all having been said on both sides.
     pub(crate) fn finish(&mut self) -> bool {
-        let both_shut = if self.eof { Reason::PeerClosed } else { Reason::Closed };
+        let both_shut = if self.peer_first { Reason::PeerClosed } else { Reason::Closed };
         let reason = self.ending.clone().unwrap_or(both_shut);
         self.end(reason)
     }

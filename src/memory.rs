@@ -173,11 +173,13 @@ impl Network {
     }
 
     fn next_event_of(&self, link: &Link) -> Option<Instant> {
-        let request = link.request.filter(|_| self.can_be_answered(link));
+        if link.request.is_some() {
+            return link.request.filter(|_| self.can_be_answered(link));
+        }
         let segments = link.lanes.iter().filter_map(|lane| Some(lane.flying.front()?.arrives));
         let word =
             link.lanes.iter().any(|lane| lane.sender_waits && lane.in_window() < self.window);
-        segments.chain(request).chain(word.then(|| self.clock.now())).min()
+        segments.chain(word.then(|| self.clock.now())).min()
     }
 
     fn can_be_answered(&self, link: &Link) -> bool {
@@ -211,7 +213,9 @@ impl Network {
 
     /// One segment at the most: each piece of a cut stream is seen by itself.
     fn carry_segment(&mut self, index: usize, from: usize, now: Instant) {
-        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(link) = self.links.get_mut(index).filter(|link| link.request.is_none()) else {
+            return;
+        };
         let to = 1 - from;
         let lane = &mut link.lanes[from];
         if lane.flying.front().is_none_or(|segment| segment.arrives > now) {
@@ -397,11 +401,10 @@ impl MemoryStream {
             if let Some(kind) = link.ends[side].error {
                 return Err(kind.into());
             }
-            if !link.ends[side].connected || link.lanes[side].finished {
-                let kind = io::ErrorKind::BrokenPipe;
-                return Err(
-                    if link.request.is_some() { io::ErrorKind::WouldBlock } else { kind }.into()
-                );
+            // What is written while the connection is being made travels once it stands.
+            let pending = link.request.is_some();
+            if !(link.ends[side].connected || pending) || link.lanes[side].finished {
+                return Err(io::ErrorKind::BrokenPipe.into());
             }
             let space = net.window.saturating_sub(link.lanes[side].in_window());
             let count = net.piece(data.len().min(space));

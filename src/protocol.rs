@@ -64,7 +64,7 @@ pub trait Protocol {
         transport.lose_connection();
     }
 
-    /// More than the high-water mark is waiting to be sent: time to stop writing.
+    /// More than the high-water mark was written and not sent yet: time to stop writing.
     ///
     /// By default this connection is not read until the peer has caught up.
     fn pause_writing(&mut self, transport: &mut Transport<'_>) {

@@ -67,7 +67,8 @@ impl<'a> Transport<'a> {
 
     /// Ends it now: drops what was not sent yet and resets the connection.
     ///
-    /// Nothing is delivered from here on but `connection_lost`, later in this turn.
+    /// Nothing is delivered from here on but `connection_lost`, in the next flush phase: mostly that of
+    /// this turn.
     pub fn abort_connection(&mut self) {
         self.reactor.abort_connection(self.id);
     }
@@ -111,6 +112,10 @@ impl<'a> Transport<'a> {
 
     /// Sets the water marks, in bytes waiting to be sent: above `high` comes `pause_writing`, and
     /// at or below `low` `resume_writing`. A `low` above `high` is taken for `high`.
+    ///
+    /// The flush phase looks at the high mark before it sends, at the low mark after. So who writes
+    /// until [`buffered`](Self::buffered) is above `high`, and goes on in `resume_writing`, is called
+    /// again for sure, also when the kernel takes everything at once.
     pub fn set_write_buffer_limits(&mut self, high: usize, low: usize) {
         let id = self.id;
         if let Some(connection) = self.connection() {

@@ -288,7 +288,8 @@ impl Reactor {
     pub(super) fn flush_connection(&mut self, key: Key) {
         let Some(connection) = self.connection_mut(key) else { return };
         connection.touched = false;
-        let sent = if connection.stage == Stage::Gone { 0 } else { self.send_once(key) };
+        self.tell_pressure(key);
+        let sent = self.send_once(key);
         let Some(connection) = self.connection_mut(key) else { return };
         let flushed = connection.outgoing.is_empty();
         match connection.stage {
@@ -299,13 +300,16 @@ impl Reactor {
             Stage::Open | Stage::Lingering => {}
         }
         self.register(key);
-        self.tell_pressure(key);
+        self.tell_relief(key);
     }
 
     /// Writes once; returns how many bytes left.
     fn send_once(&mut self, key: Key) -> usize {
         let Self { sources, spares, limits, now, .. } = self;
         let Some(Source::Connection(connection)) = sources.get_mut(key) else { return 0 };
+        if connection.stage == Stage::Gone {
+            return 0;
+        }
         match connection.send(limits.write_budget, spares) {
             Ok(0) => 0,
             Ok(count) => {
@@ -430,29 +434,41 @@ impl Reactor {
         }
     }
 
+    /// Above the high mark: `pause_writing`.
     fn tell_pressure(&mut self, key: Key) {
-        let Some(connection) =
-            self.connection_mut(key).filter(|found| found.made && found.takes_reads())
-        else {
-            return;
+        let above = |connection: &mut Connection| {
+            connection.is_notified()
+                && !connection.writing_paused
+                && connection.outgoing.len() > connection.marks.high
         };
-        let buffered = connection.outgoing.len();
-        let high = !connection.writing_paused && buffered > connection.marks.high;
-        let low = connection.writing_paused && buffered <= connection.marks.low;
-        if !high && !low {
-            return;
-        }
-        connection.writing_paused = high;
-        self.observe(|observer, _| observer.pressure(ConnectionId(key), high, buffered));
-        if high {
+        if self.connection_mut(key).is_some_and(above) {
+            self.set_writing_paused(key, true);
             self.call_protocol(key, Callback::PauseWriting, |protocol, transport| {
                 protocol.pause_writing(transport);
             });
-        } else {
+        }
+    }
+
+    /// Down to the low mark after that: `resume_writing`.
+    fn tell_relief(&mut self, key: Key) {
+        let below = |connection: &mut Connection| {
+            connection.is_notified()
+                && connection.writing_paused
+                && connection.outgoing.len() <= connection.marks.low
+        };
+        if self.connection_mut(key).is_some_and(below) {
+            self.set_writing_paused(key, false);
             self.call_protocol(key, Callback::ResumeWriting, |protocol, transport| {
                 protocol.resume_writing(transport);
             });
         }
+    }
+
+    fn set_writing_paused(&mut self, key: Key, paused: bool) {
+        let Some(connection) = self.connection_mut(key) else { return };
+        connection.writing_paused = paused;
+        let buffered = connection.outgoing.len();
+        self.observe(|observer, _| observer.pressure(ConnectionId(key), paused, buffered));
     }
 
     /// Gives the last notice, and frees everything. The protocol hears first, then the descriptor
