@@ -145,7 +145,7 @@ impl Reactor {
     }
 
     /// Turns until the reactor is [stopped](Self::stop), or nothing is left that could ever call
-    /// back: no listener, connection, attempt to connect, timer, queued call or live [`Handle`].
+    /// back: no listener, connection, attempt to connect, timer, queued call or live [`Handle`](crate::Handle).
     ///
     /// May be called again after it returned. No signal handlers are installed; see the feature
     /// `signals`.
