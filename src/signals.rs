@@ -11,10 +11,13 @@ use std::io;
 use std::time::Duration;
 
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{FORBIDDEN, SIGINT, SIGTERM};
 
 use crate::arena::Key;
 use crate::reactor::Reactor;
+
+/// The numbers signal-hook keeps a place for; no system has more signals.
+const SIGNALS: std::ops::Range<i32> = 1..128;
 
 /// What a signal does.
 pub(crate) type Action = Box<dyn FnMut(&mut Reactor)>;
@@ -53,17 +56,18 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// If the system has no descriptor left, the signal cannot be caught, or the reactor is
-    /// simulated.
-    ///
-    /// # Panics
-    ///
-    /// With `SIGKILL`, `SIGSTOP`, `SIGILL`, `SIGFPE` and `SIGSEGV`, which nobody may catch like this.
+    /// `InvalidInput` for a signal that cannot be caught like this (`SIGKILL`, `SIGSTOP`, `SIGILL`,
+    /// `SIGFPE`, `SIGSEGV`) and for a number that is none; `Unsupported` in a simulation; and what the
+    /// system says if it has no descriptor left.
     pub fn on_signal(
         &mut self,
         signal: i32,
         action: impl FnMut(&mut Self) + 'static,
     ) -> io::Result<()> {
+        if FORBIDDEN.contains(&signal) || !SIGNALS.contains(&signal) {
+            let message = format!("signal {signal} cannot be caught");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         let key = self.signals(signal)?;
         if let Some(signals) = self.signals_mut(key) {
             signals.source.add_signal(signal)?;
