@@ -124,7 +124,7 @@ impl<T> Arena<T> {
         // A slab gives out the slot that was freed last, so this one is taken again.
         let index =
             self.slots.insert(Tenant { generation: key.generation, value: change(tenant.value) });
-        debug_assert_eq!(index, key.index as usize, "the slot freed last is filled first");
+        assert_eq!(index, key.index as usize, "a slab fills the slot freed last");
     }
 
     /// The tenant a token of the poller means, if it still lives here.

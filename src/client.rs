@@ -114,9 +114,9 @@ impl Backoff {
         self
     }
 
-    /// The limit of the wait after so many failures in a row, at least one.
-    fn limit(&self, failures: u32) -> Duration {
-        let growth = FACTOR.checked_pow(failures.saturating_sub(1));
+    /// The limit of a wait, the first being number one.
+    fn limit(&self, wait: u32) -> Duration {
+        let growth = FACTOR.checked_pow(wait.saturating_sub(1));
         growth
             .and_then(|growth| self.initial.checked_mul(growth))
             .map_or(self.max, |limit| limit.min(self.max))
@@ -151,24 +151,26 @@ pub struct Reconnecting<F> {
     factory: F,
     backoff: Backoff,
     random: Random,
-    /// Failures since the last connection that lasted.
+    /// Failed attempts, and connections that did not last, since one that did.
     failures: u32,
+    /// Waits since then.
+    waits: u32,
 }
 
 impl<F: ClientFactory> Reconnecting<F> {
     /// Connects again and again with the protocols that `factory` makes.
     pub fn new(factory: F, backoff: Backoff) -> Self {
         let seed = backoff.seed.unwrap_or_else(|| RandomState::new().hash_one("crocus"));
-        Self { factory, backoff, random: Random::new(seed), failures: 0 }
+        Self { factory, backoff, random: Random::new(seed), failures: 0, waits: 0 }
     }
 
     fn try_again(&mut self, connector: &mut Connector<'_>) {
-        self.failures = self.failures.saturating_add(1);
         if self.backoff.max_attempts.is_some_and(|max| self.failures >= max) {
             log::warn!("giving up on {} after {} attempts", connector.endpoint(), self.failures);
             return;
         }
-        let limit = self.backoff.limit(self.failures);
+        self.waits = self.waits.saturating_add(1);
+        let limit = self.backoff.limit(self.waits);
         let wait = if self.backoff.jitter { self.random.up_to(limit) } else { limit };
         if connector.connect_after(wait) {
             log::debug!("connecting to {} again in {wait:?}", connector.endpoint());
@@ -184,13 +186,16 @@ impl<F: ClientFactory> ClientFactory for Reconnecting<F> {
     fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
         self.factory.connection_failed(connector, reason);
         if !matches!(reason, Reason::Cancelled | Reason::Stopped) {
+            self.failures = self.failures.saturating_add(1);
             self.try_again(connector);
         }
     }
 
     fn connection_lost(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
         if connector.lasted() >= self.backoff.stable {
-            self.failures = 0;
+            (self.failures, self.waits) = (0, 0);
+        } else {
+            self.failures = self.failures.saturating_add(1);
         }
         self.factory.connection_lost(connector, reason);
         self.try_again(connector);
@@ -204,7 +209,7 @@ mod tests {
     #[test]
     fn limits_double_up_to_the_cap_and_never_overflow() {
         let backoff = Backoff::new();
-        let seconds: Vec<u64> = (1..10).map(|failures| backoff.limit(failures).as_secs()).collect();
+        let seconds: Vec<u64> = (1..10).map(|wait| backoff.limit(wait).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert_eq!(backoff.limit(10_000), MAX);
         assert_eq!(backoff.limit(u32::MAX), MAX);

@@ -82,7 +82,8 @@ pub(crate) struct Connection {
     /// What is timed for this connection; most have nothing, and pay a pointer.
     pub(crate) alarms: Option<Box<Alarms>>,
     pub(crate) stage: Stage,
-    /// Why it ends; set when it leaves `Open`, and again if something worse happens after.
+    /// Why it ends; set when it leaves `Open`, and again if something worse happens after. While it is
+    /// `Open`: writing failed for this, and what the peer sent before is still being delivered.
     pub(crate) ending: Option<Reason>,
     /// Whether `connection_made` was called, so that `connection_lost` is owed.
     pub(crate) made: bool,
@@ -103,6 +104,8 @@ pub(crate) struct Connection {
     pub(crate) writable: bool,
     /// By `pause_reading`.
     pub(crate) reading_paused: bool,
+    /// By the default `pause_writing`: nobody is read who does not read.
+    pub(crate) reading_withheld: bool,
     /// `pause_writing` was called, and `resume_writing` not yet.
     pub(crate) writing_paused: bool,
     /// The peer's FIN was read.
@@ -123,8 +126,15 @@ pub(crate) struct Alarms {
     /// By `Transport::call_later`.
     pub(crate) timers: Vec<TimerId>,
     pub(crate) idle: Option<Idle>,
-    /// The end of closing or of lingering.
-    pub(crate) closing: Option<TimerId>,
+    pub(crate) closing: Option<Closing>,
+}
+
+/// When a connection that is closing is given up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Closing {
+    pub(crate) timer: TimerId,
+    /// The end of the close timeout; lingering may end before it.
+    pub(crate) at_the_latest: Instant,
 }
 
 /// An idle timeout. Activity only notes the time; the timer is moved when it rings too early.
@@ -173,6 +183,7 @@ impl Connection {
             hangup: false,
             writable: true,
             reading_paused: false,
+            reading_withheld: false,
             writing_paused: false,
             eof: false,
             peer_first: false,
@@ -196,7 +207,7 @@ impl Connection {
     /// Whether it is time to read: bytes are expected and may be delivered, or thrown away.
     pub(crate) fn can_read(&self) -> bool {
         let wanted = match self.stage {
-            Stage::Open => self.made && !self.reading_paused,
+            Stage::Open => self.is_reading(),
             Stage::Closing | Stage::Lingering => true,
             Stage::Gone => false,
         };
@@ -218,9 +229,19 @@ impl Connection {
         self.stage == Stage::Open
     }
 
+    /// Whether what comes is delivered.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.is_notified() && !self.reading_paused && !self.reading_withheld
+    }
+
     /// Whether writes are still taken.
     pub(crate) fn takes_writes(&self) -> bool {
-        self.stage == Stage::Open && !self.write_closing
+        self.stage == Stage::Open && !self.write_closing && !self.is_broken()
+    }
+
+    /// Whether writing failed, and only what came before is still to be read.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.stage == Stage::Open && self.ending.is_some()
     }
 
     /// Reads once. A short read of a stream means that it is drained, which saves the read that
@@ -284,6 +305,9 @@ impl Connection {
         if self.stage != Stage::Open {
             return false;
         }
+        if let Some(broken) = self.ending.take() {
+            return self.end(broken);
+        }
         self.stage = Stage::Closing;
         self.ending = Some(match () {
             () if self.timing_out => Reason::TimedOut,
@@ -303,6 +327,21 @@ impl Connection {
         true
     }
 
+    /// Writing failed. What the peer sent before may still be read, and then it ends; at once, if
+    /// nobody reads. `false` if it goes on.
+    pub(crate) fn break_off(&mut self, error: io::Error, spares: &mut Spares) -> bool {
+        if !self.is_notified() || self.reading_paused || self.eof {
+            return self.fail(error);
+        }
+        self.ending = Some(Reason::failed(Phase::Open, error));
+        self.outgoing.clear(spares);
+        self.reading_withheld = false;
+        // No event will tell of what is there already, nor of the end behind it.
+        self.readable = true;
+        self.read_closed = true;
+        false
+    }
+
     /// Ends it because the system reported an error.
     pub(crate) fn fail(&mut self, error: io::Error) -> bool {
         let phase = if self.stage == Stage::Open { Phase::Open } else { Phase::Closing };
@@ -317,9 +356,10 @@ impl Connection {
     }
 
     /// Ends it because a callback of it panicked, which outdoes any other reason.
-    pub(crate) fn panicked(&mut self, callback: Callback) {
+    pub(crate) fn panicked(&mut self, callback: Callback) -> bool {
         self.stage = Stage::Gone;
         self.ending = Some(Reason::Panicked { callback });
+        true
     }
 
     /// Makes the coming close a reset where the peer must not take what it has for the whole, and for

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::address::Endpoint;
 use crate::arena::{Key, id_type};
+use crate::poller::Readiness;
 use crate::protocol::ClientFactory;
 use crate::reactor::Reactor;
 use crate::reason::Reason;
@@ -220,9 +221,8 @@ pub(crate) struct Attempt {
     pub(crate) connector: Key,
     pub(crate) stream: Stream,
     pub(crate) queued: bool,
-    /// Latched, for the connection this may become.
-    pub(crate) readable: bool,
-    pub(crate) read_closed: bool,
+    /// What events said, for the connection this may become.
+    pub(crate) latched: Readiness,
 }
 
 /// Orders addresses so that the families take turns, beginning with that of the first (RFC 8305,

@@ -92,6 +92,8 @@ mod client;
 mod clock;
 mod connection;
 mod connector;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handle;
 mod listener;
 mod memory;

@@ -93,6 +93,7 @@ struct End {
 #[derive(Debug, Default)]
 struct Lane {
     flying: VecDeque<Segment>,
+    flying_bytes: usize,
     arrived: VecDeque<u8>,
     /// The sender said that this is all.
     finished: bool,
@@ -117,17 +118,28 @@ enum Cargo {
 
 impl Lane {
     fn in_window(&self) -> usize {
-        let flying: usize = self.flying.iter().map(|segment| segment.cargo.len()).sum();
-        flying + self.arrived.len()
+        self.flying_bytes + self.arrived.len()
     }
-}
 
-impl Cargo {
-    fn len(&self) -> usize {
-        match self {
-            Self::Bytes(bytes) => bytes.len(),
-            Self::End | Self::Reset(_) => 0,
+    fn send(&mut self, arrives: Instant, cargo: Cargo) {
+        if let Cargo::Bytes(bytes) = &cargo {
+            self.flying_bytes += bytes.len();
         }
+        self.flying.push_back(Segment { arrives, cargo });
+    }
+
+    fn next_arrival(&mut self, now: Instant) -> Option<Cargo> {
+        self.flying.front().filter(|segment| segment.arrives <= now)?;
+        let segment = self.flying.pop_front()?;
+        if let Cargo::Bytes(bytes) = &segment.cargo {
+            self.flying_bytes -= bytes.len();
+        }
+        Some(segment.cargo)
+    }
+
+    fn drop_flying(&mut self) {
+        self.flying.clear();
+        self.flying_bytes = 0;
     }
 }
 
@@ -218,15 +230,12 @@ impl Network {
         };
         let to = 1 - from;
         let lane = &mut link.lanes[from];
-        if lane.flying.front().is_none_or(|segment| segment.arrives > now) {
-            return;
-        }
-        let Some(segment) = lane.flying.pop_front() else { return };
+        let Some(cargo) = lane.next_arrival(now) else { return };
         if !link.ends[to].open {
-            self.refuse_cargo(index, from, &segment.cargo);
+            self.refuse_cargo(index, from, &cargo);
             return;
         }
-        match segment.cargo {
+        match cargo {
             Cargo::Bytes(bytes) => {
                 lane.arrived.extend(bytes);
                 self.announce_end(index, to, Readiness::READABLE);
@@ -239,10 +248,13 @@ impl Network {
         }
     }
 
-    /// Bytes for an end that is gone are answered by a reset.
+    /// Bytes for an end that is gone are answered by a reset, which comes after all that was sent
+    /// from there.
     fn refuse_cargo(&mut self, index: usize, from: usize, cargo: &Cargo) {
         if matches!(cargo, Cargo::Bytes(_)) && self.links[index].ends[from].open {
-            self.fail(index, from, io::ErrorKind::ConnectionReset);
+            let arrives = later(self.clock.now(), self.latency);
+            let reset = Cargo::Reset(io::ErrorKind::ConnectionReset);
+            self.links[index].lanes[1 - from].send(arrives, reset);
         }
         self.sweep(index);
     }
@@ -260,7 +272,7 @@ impl Network {
     fn fail(&mut self, index: usize, side: usize, kind: io::ErrorKind) {
         let link = &mut self.links[index];
         link.ends[side].error = Some(kind);
-        link.lanes[side].flying.clear();
+        link.lanes[side].drop_flying();
         self.announce_end(index, side, Readiness::FAILED);
     }
 
@@ -285,10 +297,15 @@ impl Network {
         }
     }
 
-    fn fresh_port(&mut self) -> u16 {
-        let port = self.next_port;
-        self.next_port = port.checked_add(1).unwrap_or(FIRST_EPHEMERAL_PORT);
-        port
+    /// A port that nobody listens at.
+    pub(crate) fn fresh_port(&mut self) -> u16 {
+        loop {
+            let port = self.next_port;
+            self.next_port = port.checked_add(1).unwrap_or(FIRST_EPHEMERAL_PORT);
+            if self.harbours.keys().all(|addr| addr.port() != port) {
+                return port;
+            }
+        }
     }
 
     fn new_link(&mut self, from: SocketAddr, to: SocketAddr) -> usize {
@@ -414,7 +431,7 @@ impl MemoryStream {
             if count == 0 && !data.is_empty() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            lane.flying.push_back(Segment { arrives, cargo: Cargo::Bytes(data[..count].to_vec()) });
+            lane.send(arrives, Cargo::Bytes(data[..count].to_vec()));
             Ok(count)
         })
     }
@@ -492,7 +509,7 @@ impl Network {
         let lane = &mut self.links[index].lanes[side];
         if !lane.finished {
             lane.finished = true;
-            lane.flying.push_back(Segment { arrives, cargo: Cargo::End });
+            lane.send(arrives, Cargo::End);
         }
     }
 
@@ -500,9 +517,8 @@ impl Network {
         let arrives = later(self.clock.now(), self.latency);
         let lane = &mut self.links[index].lanes[side];
         lane.finished = true;
-        lane.flying.clear();
-        let cargo = Cargo::Reset(io::ErrorKind::ConnectionReset);
-        lane.flying.push_back(Segment { arrives, cargo });
+        lane.drop_flying();
+        lane.send(arrives, Cargo::Reset(io::ErrorKind::ConnectionReset));
     }
 
     fn close(&mut self, index: usize, side: usize) {
@@ -512,7 +528,7 @@ impl Network {
             self.ready.retain(|(ready, _)| *ready != token);
         }
         let link = &mut self.links[index];
-        let unread = link.lanes[1 - side].in_window() > 0;
+        let unread = !link.lanes[1 - side].arrived.is_empty();
         if link.request.take().is_some() {
             link.ends[1].open = false; // nobody was asked yet
         } else if link.ends[side].connected && link.ends[side].error.is_none() {

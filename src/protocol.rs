@@ -68,15 +68,15 @@ pub trait Protocol {
     ///
     /// By default this connection is not read until the peer has caught up.
     fn pause_writing(&mut self, transport: &mut Transport<'_>) {
-        transport.pause_reading();
+        transport.withhold_reading();
     }
 
     /// What was waiting is down to the low-water mark. Follows each `pause_writing` unless the
     /// connection ends first.
     ///
-    /// By default reading goes on.
+    /// By default reading goes on, unless the protocol itself has paused it.
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
-        transport.resume_reading();
+        transport.grant_reading();
     }
 
     /// A timer set by [`Transport::call_later`] rings.

@@ -36,6 +36,7 @@ use crate::poller::Poller;
 use crate::timers::Timers;
 use crate::write_buffer::Spares;
 use builder::Limits;
+use connecting::Lookups;
 use source::Source;
 use timing::{Alarm, Call};
 
@@ -66,8 +67,6 @@ pub struct Reactor {
     clock: Clock,
     /// The time of this turn. Outside of a turn nobody may rely on it.
     now: Instant,
-    /// When the callback before this one ended, for the one who is slow.
-    mark: Instant,
     /// Everything that can be ready: the truth about who is there.
     sources: Arena<Source>,
     /// How many of the sources do not keep [`run`](Self::run) from returning.
@@ -82,6 +81,7 @@ pub struct Reactor {
     flush_queue: VecDeque<Key>,
     /// Listeners that wait for a descriptor to be freed.
     starved: Vec<Key>,
+    lookups: Lookups,
     /// Where everything is read into.
     scratch: Box<[u8]>,
     spares: Spares,
@@ -121,7 +121,6 @@ impl Reactor {
             poller,
             clock,
             now,
-            mark: now,
             sources: Arena::new(),
             background: 0,
             timers: Timers::new(),
@@ -130,6 +129,7 @@ impl Reactor {
             run_queue: VecDeque::new(),
             flush_queue: VecDeque::new(),
             starved: Vec::new(),
+            lookups: Lookups::default(),
             scratch: Box::default(),
             spares: Spares::default(),
             limits,
@@ -238,7 +238,6 @@ impl Reactor {
         self.observe(|observer, _| observer.sleep_begin(timeout));
         let result = self.poller.wait(timeout);
         self.now = self.clock.now();
-        self.mark = self.now;
         self.report.slept = began.map_or(Duration::ZERO, |began| self.now - began);
         self.observe(|observer, reactor| {
             observer.sleep_end(reactor.report.slept, reactor.poller.event_count());

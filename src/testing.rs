@@ -62,7 +62,7 @@ use std::time::{Duration, Instant};
 pub use crate::memory::Cut;
 
 use crate::address::{Address, Endpoint};
-use crate::clock::Clock;
+use crate::clock::{Clock, later};
 use crate::connection::ConnectionId;
 use crate::memory::{MemoryListener, MemoryStream, Network};
 use crate::observe::TurnReport;
@@ -225,7 +225,7 @@ impl Simulation {
 
     /// Lets time pass, and everything happen at its moment.
     pub fn advance(&mut self, by: Duration) {
-        let end = self.clock.now() + by;
+        let end = later(self.clock.now(), by);
         self.settle();
         while let Some(at) = self.next_event().filter(|&at| at <= end) {
             self.clock.wind(at.saturating_duration_since(self.clock.now()));
@@ -240,7 +240,9 @@ impl Simulation {
     }
 
     fn link(&self) -> (MemoryStream, MemoryStream) {
-        let (from, to) = (SocketAddr::from((FAR_AWAY, 1)), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let port = self.network.borrow_mut().fresh_port();
+        let (from, to) =
+            (SocketAddr::from((FAR_AWAY, port)), SocketAddr::from(([127, 0, 0, 1], 1)));
         MemoryStream::pair(&self.network, from, to)
     }
 

@@ -97,11 +97,14 @@ impl<T> Timers<T> {
     /// One that is due in the batch under way is taken out of the batch.
     pub(crate) fn reset(&mut self, id: TimerId, deadline: Instant) -> bool {
         let Some(timer) = self.timers.get_mut(id.0) else { return false };
+        if timer.state == State::Ringing {
+            return false;
+        }
         timer.deadline = deadline;
-        match timer.state {
-            State::Ringing => return false,
-            State::Waiting { entry } if entry <= deadline => return true,
-            State::Waiting { .. } | State::Due => {}
+        if let State::Waiting { entry } = timer.state
+            && entry <= deadline
+        {
+            return true;
         }
         timer.state = State::Waiting { entry: deadline };
         self.heap.push(Reverse(Entry { deadline, order: timer.order, key: id.0 }));

@@ -78,21 +78,32 @@ impl<'a> Transport<'a> {
     /// A peer that resets the connection is noticed all the same; one that closes in order is
     /// noticed after `resume_reading`, behind its last bytes.
     pub fn pause_reading(&mut self) {
-        if let Some(connection) = self.connection() {
-            connection.reading_paused = true;
-        }
+        self.reactor.pause_reading(self.id);
     }
 
     /// Goes on delivering. Needed once, however often reading was paused.
+    ///
+    /// What the default `pause_writing` has paused is resumed by the default `resume_writing` and not
+    /// by this: the two do not interfere.
     pub fn resume_reading(&mut self) {
-        self.reactor.resume_reading(self.id);
+        self.reactor.resume_reading(self.id, |connection| connection.reading_paused = false);
+    }
+
+    /// The default `pause_writing`.
+    pub(crate) fn withhold_reading(&mut self) {
+        if let Some(connection) = self.connection() {
+            connection.reading_withheld = true;
+        }
+    }
+
+    /// The default `resume_writing`.
+    pub(crate) fn grant_reading(&mut self) {
+        self.reactor.resume_reading(self.id, |connection| connection.reading_withheld = false);
     }
 
     /// Whether what the peer sends is being delivered.
     pub fn is_reading(&self) -> bool {
-        self.reactor
-            .connection(self.id)
-            .is_some_and(|connection| connection.takes_reads() && !connection.reading_paused)
+        self.reactor.connection(self.id).is_some_and(Connection::is_reading)
     }
 
     /// Calls the protocol's `timed_out` once nothing was read or written for `limit`; `None` turns

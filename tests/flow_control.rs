@@ -593,3 +593,31 @@ both! {
         assert_eq!(log.take(), ["lost Failed(ConnectionReset)", "lost Closed"]);
     }
 }
+
+both! {
+    /// crocus's own: pressure and the user pause reading each for themselves.
+    fn who_pauses_reading_itself_is_not_resumed_when_the_pressure_is_over(world) {
+        struct Paused(Log);
+        impl Protocol for Paused {
+            fn connection_made(&mut self, transport: &mut Transport) {
+                transport.pause_reading();
+                transport.write(&[7; 200_000]); // above the mark: the defaults pause and resume
+                self.0.push("made");
+            }
+            fn data_received(&mut self, _: &mut Transport, _: &[u8]) {
+                self.0.push("data");
+            }
+        }
+        let log = Log::new();
+        let seen = log.clone();
+        let (_, addr) = world.listen(move |_| Paused(seen.clone()));
+        let mut far = world.dial(addr);
+        world.send(&mut far, b"x");
+        assert_eq!(world.read(&mut far, 200_000).len(), 200_000);
+        world.quiet();
+        assert_eq!(log.lines(), ["made"]);
+        assert!(!world.only().is_reading());
+        world.only().resume_reading();
+        world.until("the data", |_| log.has("data"));
+    }
+}

@@ -300,6 +300,36 @@ fn a_slow_callback_is_logged_with_its_name_and_peer() {
     assert!(LOGGED.take().is_empty(), "not asked for");
 }
 
+struct SlowThenCancels;
+
+impl Protocol for SlowThenCancels {
+    fn connection_made(&mut self, transport: &mut Transport) {
+        let timer = transport.reactor().call_later(Duration::from_secs(60), |_| {});
+        let end = Instant::now() + Duration::from_millis(30);
+        while Instant::now() < end {}
+        transport.reactor().cancel(timer);
+        transport.lose_connection();
+    }
+}
+
+#[test]
+fn nobody_else_is_blamed_for_a_slow_callback() {
+    collect();
+    let limits = Reactor::builder().slow_callback(Some(Duration::from_millis(20)));
+    let mut world = World::real().with_limits(limits);
+    let (_, addr) = world.listen(|_| SlowThenCancels);
+    let idle = world.reactor().call_later(Duration::from_secs(60), |_| {});
+    let end = Instant::now() + Duration::from_millis(30);
+    while Instant::now() < end {} // what passes outside of callbacks is nobody's fault
+    world.reactor().cancel(idle);
+    let mut far = world.dial(addr);
+    assert!(world.read_to_end(&mut far).1.is_ok());
+    let lines = LOGGED.take();
+    let slow: Vec<_> = lines.iter().filter(|(_, line)| line.contains("nobody else")).collect();
+    assert!(!slow.is_empty());
+    assert!(slow.iter().all(|(_, line)| line.starts_with("connection_made")), "{slow:?}");
+}
+
 #[test]
 fn a_panic_is_logged_with_its_callback_and_peer() {
     collect();

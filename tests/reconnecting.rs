@@ -132,6 +132,22 @@ fn the_limit_of_attempts_ends_it() {
     assert!(simulation.reactor().endpoint(connector).is_none());
 }
 
+#[test]
+fn a_loss_after_a_healthy_time_counts_as_no_failed_attempt() {
+    for max in [1, 3] {
+        let mut simulation = Simulation::new();
+        let log = Log::new();
+        let mut listener = listen(&mut simulation);
+        client(&mut simulation, &log, exact().max_attempts(max));
+        simulation.settle();
+        let peer = listener.accept().unwrap();
+        simulation.advance(60 * SECOND);
+        drop((peer, listener));
+        simulation.reactor().run().unwrap();
+        assert_eq!(log.count("c failed"), max as usize);
+    }
+}
+
 /// Twisted's `test_stopServiceWhileRetrying`.
 #[test]
 fn given_up_while_it_waits_it_leaves_no_timer() {

@@ -36,7 +36,8 @@ const WRITE_BUFFER_CAP: usize = 32 * 1024 * 1024;
 /// How long flushing may take after `lose_connection`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long to wait for the peer's FIN once all is flushed; nginx's `lingering_timeout`.
+/// How long to wait for the peer's FIN, once all is flushed, without hearing from it; nginx's
+/// `lingering_timeout`.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// A callback that takes longer is worth a line in the log: asyncio's `slow_callback_duration`.
@@ -150,8 +151,8 @@ impl ReactorBuilder {
         self
     }
 
-    /// How long a close waits for the peer's, once everything was sent: 5 s by default, and never
-    /// beyond the close timeout.
+    /// How long a close waits for the peer's, once everything was sent, without hearing anything from
+    /// it: 5 s by default, and never beyond the close timeout.
     #[must_use]
     pub fn linger(mut self, limit: Duration) -> Self {
         self.limits.linger = limit;
@@ -159,7 +160,7 @@ impl ReactorBuilder {
     }
 
     /// Callbacks that take longer are logged as warnings, with the peer: 100 ms by default. `None`
-    /// logs none, and saves a reading of the clock per callback.
+    /// logs none, and saves two readings of the clock per callback.
     #[must_use]
     pub fn slow_callback(mut self, limit: Option<Duration>) -> Self {
         self.limits.slow_callback = limit;

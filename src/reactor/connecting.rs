@@ -1,5 +1,6 @@
 //! Outgoing connections: what may be asked of them, and how attempts are made.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use super::timing::Alarm;
 use super::{Reactor, Source};
-use crate::address::Endpoint;
+use crate::address::{Address, Endpoint};
 use crate::arena::Key;
 use crate::clock::later;
 use crate::connection::{Connection, ConnectionId, Owner};
@@ -18,17 +19,37 @@ use crate::connector::{
 };
 use crate::memory::MemoryStream;
 use crate::observe::{Callback, Subject};
+use crate::poller::Readiness;
 use crate::protocol::ClientFactory;
 use crate::reason::{Phase, Reason};
 use crate::stream::Stream;
+
+/// How many names are looked up at once, each on a thread of its own, which the system's resolver may
+/// hold up for as long as it likes. More wait.
+const LOOKUPS_AT_ONCE: usize = 8;
+
+/// Host names being looked up, and those that wait for it.
+#[derive(Debug, Default)]
+pub(super) struct Lookups {
+    running: usize,
+    waiting: VecDeque<Lookup>,
+}
+
+#[derive(Debug)]
+struct Lookup {
+    key: Key,
+    round: u64,
+    host: String,
+    port: u16,
+}
 
 impl Reactor {
     /// Connects to a TCP address or host, with the default [options](ConnectOptions).
     ///
     /// Never fails here: each attempt has exactly one outcome, and it comes from the loop — the
     /// protocol's `connection_made`, or the factory's `connection_failed`, for a text that is no
-    /// address too. A host name is looked up on a thread of its own; all its addresses are tried,
-    /// each with a head start over the next (RFC 8305).
+    /// address too. A host name is looked up on a thread of its own (eight at a time); all its addresses
+    /// are tried, each with a head start over the next (RFC 8305).
     ///
     /// # Examples
     ///
@@ -153,10 +174,12 @@ impl Reactor {
     /// Begins an attempt, goes on with it, or tells that it failed.
     pub(super) fn serve_connector(&mut self, key: Key) {
         let Some(connector) = self.connector_mut(key) else { return };
-        match connector.progress {
-            Progress::Wanted => self.begin_attempt(key),
-            Progress::Connecting if connector.attempts.is_empty() => self.try_next(key),
-            _ => {}
+        if matches!(connector.progress, Progress::Wanted) {
+            self.begin_attempt(key);
+        }
+        let Some(connector) = self.connector_mut(key) else { return };
+        if matches!(connector.progress, Progress::Connecting) && connector.attempts.is_empty() {
+            self.try_next(key);
         }
         let Some(connector) = self.connector_mut(key) else { return };
         if let Progress::Failed(reason) = &connector.progress {
@@ -192,13 +215,28 @@ impl Reactor {
             let found = network.borrow().resolve(&host, port);
             return self.resolved(key, round, found);
         }
-        let shared = Arc::clone(&self.shared);
-        let lookup = move || {
-            let found = (host, port).to_socket_addrs().map(Iterator::collect);
-            shared.push(Box::new(move |reactor| reactor.resolved(key, round, found)));
-        };
-        if let Err(error) = thread::Builder::new().name("crocus-lookup".to_owned()).spawn(lookup) {
-            self.give_up(key, Reason::failed(Phase::Resolving, error));
+        self.lookups.waiting.push_back(Lookup { key, round, host, port });
+        self.look_up();
+    }
+
+    /// Starts lookups, as many as there may be at once.
+    fn look_up(&mut self) {
+        while self.lookups.running < LOOKUPS_AT_ONCE
+            && let Some(Lookup { key, round, host, port }) = self.lookups.waiting.pop_front()
+        {
+            let shared = Arc::clone(&self.shared);
+            let lookup = move || {
+                let found = (host, port).to_socket_addrs().map(Iterator::collect);
+                shared.push(Box::new(move |reactor| {
+                    reactor.lookups.running -= 1;
+                    reactor.resolved(key, round, found);
+                    reactor.look_up();
+                }));
+            };
+            match thread::Builder::new().name("crocus-lookup".to_owned()).spawn(lookup) {
+                Ok(_) => self.lookups.running += 1,
+                Err(error) => self.give_up(key, Reason::failed(Phase::Resolving, error)),
+            }
         }
     }
 
@@ -262,8 +300,8 @@ impl Reactor {
                 .map_err(failed)?
                 .map_err(|error| Reason::failed(Phase::Binding, error))?,
         };
-        let attempt =
-            Attempt { connector: key, stream, queued: false, readable: false, read_closed: false };
+        let latched = Readiness::default();
+        let attempt = Attempt { connector: key, stream, queued: false, latched };
         let attempt = self.sources.insert(Source::Attempt(Box::new(attempt)));
         let Self { sources, poller, .. } = self;
         if let Some(Source::Attempt(started)) = sources.get_mut(attempt)
@@ -310,7 +348,7 @@ impl Reactor {
         let error = match stream.take_error() {
             Ok(Some(error)) | Err(error) => error,
             Ok(None) => match stream.peer_addr() {
-                Ok(_) => return self.connected(connector, key),
+                Ok(peer) => return self.connected(connector, key, &peer),
                 // A spurious event: the answer is still to come.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
                 Err(error) => error,
@@ -327,10 +365,8 @@ impl Reactor {
 
     /// The first address that answers wins. The attempt becomes the connection, in the same slot
     /// and under the same token, so that nothing is registered twice.
-    fn connected(&mut self, connector: Key, winner: Key) {
+    fn connected(&mut self, connector: Key, winner: Key, peer: &Address) {
         self.drop_attempts(connector, Some(winner));
-        let Some(Source::Attempt(attempt)) = self.sources.get_mut(winner) else { return };
-        let Ok(peer) = attempt.stream.peer_addr() else { return };
         let built = self.call_client_factory(connector, Callback::BuildProtocol, |factory, _| {
             factory.build_protocol(peer.clone())
         });
@@ -360,13 +396,12 @@ impl Reactor {
         let (marks, close_timeout) = (self.limits.marks, self.limits.close_timeout);
         self.sources.convert(winner, |source| match source {
             Source::Attempt(attempt) => {
-                let Attempt { stream, readable, read_closed, .. } = *attempt;
+                let Attempt { stream, latched, .. } = *attempt;
                 let owner = Owner::Connector(connector);
                 let mut connection =
-                    Connection::new(stream, peer, protocol, owner, marks, close_timeout);
+                    Connection::new(stream, peer.clone(), protocol, owner, marks, close_timeout);
                 connection.registered = true;
-                connection.readable = readable;
-                connection.read_closed = read_closed;
+                connection.latch(latched);
                 Source::Connection(connection)
             }
             other => other,

@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
 
 use super::{Reactor, Source};
 use crate::arena::Key;
@@ -24,14 +25,14 @@ impl Reactor {
         code: impl FnOnce(&mut Self) -> R,
     ) -> Option<R> {
         self.stats.callbacks += 1;
-        if self.observer.is_some() {
-            // For an observer the time is exact; else it begins where the callback before ended, and
-            // a callback bears the (non-blocking) system calls that led to it.
-            self.mark = self.clock.now();
-            self.observe(|observer, _| observer.callback_begin(subject, callback));
-        }
+        self.observe(|observer, _| observer.callback_begin(subject, callback));
+        let timed = self.observer.is_some() || self.limits.slow_callback.is_some();
+        let began = timed.then(|| self.clock.now());
         let result = catch_unwind(AssertUnwindSafe(|| code(self)));
-        self.clock_callback(subject, callback);
+        if let Some(began) = began {
+            let took = self.clock.now().saturating_duration_since(began);
+            self.tell_time(subject, callback, took);
+        }
         match result {
             Ok(value) => Some(value),
             Err(payload) => {
@@ -66,13 +67,8 @@ impl Reactor {
             None => self.let_go(Subject::Connection(id), protocol),
         }
         // Who panics over the news of its loss was lost for another reason.
-        if done.is_none()
-            && callback != Callback::ConnectionLost
-            && let Some(connection) = self.connection_mut(key)
-        {
-            connection.panicked(callback);
-            self.cancel_alarms(key);
-            self.touch(key);
+        if done.is_none() && callback != Callback::ConnectionLost {
+            self.over(key, |connection| connection.panicked(callback));
         }
     }
 
@@ -92,13 +88,7 @@ impl Reactor {
         }
     }
 
-    fn clock_callback(&mut self, subject: Subject, callback: Callback) {
-        if self.observer.is_none() && self.limits.slow_callback.is_none() {
-            return;
-        }
-        let ended = self.clock.now();
-        let took = ended.saturating_duration_since(self.mark);
-        self.mark = ended;
+    fn tell_time(&mut self, subject: Subject, callback: Callback, took: Duration) {
         self.observe(|observer, _| observer.callback_end(subject, callback, took));
         if self.limits.slow_callback.is_some_and(|limit| took > limit) {
             self.stats.slow_callbacks += 1;

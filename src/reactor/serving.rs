@@ -9,12 +9,13 @@ use super::{Reactor, Source};
 use crate::address::Address;
 use crate::arena::Key;
 use crate::clock::later;
-use crate::connection::{Connection, ConnectionId, FIRST_FLIGHT, Idle, Owner, Received, Stage};
+use crate::connection::{
+    Closing, Connection, ConnectionId, FIRST_FLIGHT, Idle, Owner, Received, Stage,
+};
 use crate::observe::{Callback, Subject};
 use crate::protocol::Protocol;
 use crate::reason::Reason;
 use crate::stream::{Stream, no_sockets};
-use crate::timers::TimerId;
 use crate::transport::Transport;
 
 /// What callbacks, and others, may ask of a connection. Each only notes what is wanted.
@@ -113,9 +114,7 @@ impl Reactor {
     }
 
     pub(crate) fn lose_connection(&mut self, id: ConnectionId) {
-        if self.connection_mut(id.0).is_some_and(Connection::begin_close) {
-            self.cancel_alarms(id.0);
-            self.touch(id.0);
+        if self.over(id.0, Connection::begin_close) {
             // From here on what comes is thrown away, paused or not: a peer that reads only after it
             // has sent everything would wait for us for ever.
             if self.connection_mut(id.0).is_some_and(|connection| connection.can_read()) {
@@ -137,9 +136,21 @@ impl Reactor {
         self.end(id.0, Reason::Aborted);
     }
 
-    pub(crate) fn resume_reading(&mut self, id: ConnectionId) {
+    pub(crate) fn pause_reading(&mut self, id: ConnectionId) {
+        self.over(id.0, |connection| {
+            connection.reading_paused = true;
+            // What was still being read is not wanted, and nothing can be written.
+            connection.is_broken() && connection.finish()
+        });
+    }
+
+    pub(crate) fn resume_reading(
+        &mut self,
+        id: ConnectionId,
+        resume: impl FnOnce(&mut Connection),
+    ) {
         let Some(connection) = self.connection_mut(id.0) else { return };
-        connection.reading_paused = false;
+        resume(connection);
         if connection.can_read() {
             // No event will repeat what was latched while nobody read.
             self.queue(id.0);
@@ -168,17 +179,22 @@ impl Reactor {
 
     /// Ends a connection for whatever reason; the flush phase will tell it.
     pub(super) fn end(&mut self, key: Key, reason: Reason) {
-        if self.connection_mut(key).is_some_and(|connection| connection.end(reason)) {
-            self.cancel_alarms(key);
-            self.touch(key);
-        }
+        self.over(key, |connection| connection.end(reason));
     }
 
     fn fail(&mut self, key: Key, error: io::Error) {
-        if self.connection_mut(key).is_some_and(|connection| connection.fail(error)) {
+        self.over(key, |connection| connection.fail(error));
+    }
+
+    /// Takes a step towards the end of a connection; if it was one, nothing is timed any more, and the
+    /// flush phase sees to the rest.
+    pub(super) fn over(&mut self, key: Key, step: impl FnOnce(&mut Connection) -> bool) -> bool {
+        let ending = self.connection_mut(key).is_some_and(step);
+        if ending {
             self.cancel_alarms(key);
             self.touch(key);
         }
+        ending
     }
 
     pub(super) fn cancel_alarms(&mut self, key: Key) {
@@ -186,7 +202,8 @@ impl Reactor {
             return;
         };
         let idle = alarms.idle.map(|idle| idle.timer);
-        for timer in alarms.timers.into_iter().chain(idle).chain(alarms.closing) {
+        let closing = alarms.closing.map(|closing| closing.timer);
+        for timer in alarms.timers.into_iter().chain(idle).chain(closing) {
             self.timers.cancel(timer);
         }
     }
@@ -258,8 +275,12 @@ impl Reactor {
         };
         connection.active(now);
         let delivered = connection.takes_reads();
+        let lingering = connection.stage == Stage::Lingering;
         self.stats.bytes_read += count as u64;
         self.observe(|observer, _| observer.received(ConnectionId(key), count));
+        if lingering {
+            self.linger_on(key);
+        }
         if delivered {
             self.call_protocol(key, Callback::DataReceived, |protocol, transport| {
                 protocol.data_received(transport, &scratch[..count]);
@@ -269,15 +290,15 @@ impl Reactor {
     }
 
     fn end_of_input(&mut self, key: Key) {
+        if self.over(key, |connection| connection.is_broken() && connection.finish()) {
+            return;
+        }
         if self.connection_mut(key).is_some_and(|found| found.takes_reads()) {
             self.call_protocol(key, Callback::EofReceived, |protocol, transport| {
                 protocol.eof_received(transport);
             });
         }
-        let Some(connection) = self.connection_mut(key) else { return };
-        if connection.write_closed && connection.finish() {
-            self.cancel_alarms(key);
-        }
+        self.over(key, |connection| connection.write_closed && connection.finish());
         self.touch(key);
     }
 }
@@ -323,7 +344,12 @@ impl Reactor {
                 count
             }
             Err(error) => {
-                self.fail(key, error);
+                if connection.break_off(error, spares) {
+                    self.cancel_alarms(key);
+                    self.touch(key);
+                } else {
+                    self.queue(key);
+                }
                 0
             }
         }
@@ -355,20 +381,23 @@ impl Reactor {
 
     /// Sends FIN and waits for the peer's, throwing away what still comes.
     fn linger(&mut self, key: Key) {
-        let linger = self.limits.linger;
         let Some(connection) = self.connection_mut(key) else { return };
         connection.stage = Stage::Lingering;
         self.shut_write(key);
         self.limit_closing(key);
-        if let Some(timer) = self.closing_timer(key) {
-            let end = later(self.now(), linger);
-            if self.timers.deadline(timer).is_some_and(|deadline| end < deadline) {
-                self.timers.reset(timer, end);
-            }
-        }
+        self.linger_on(key);
         self.register(key);
         if self.connection_mut(key).is_some_and(|found| found.can_read()) {
             self.queue(key);
+        }
+    }
+
+    /// Gives a peer that is heard of the time to be heard of again, within the close timeout.
+    fn linger_on(&mut self, key: Key) {
+        let end = later(self.now(), self.limits.linger);
+        let Some(connection) = self.connection_mut(key) else { return };
+        if let Some(closing) = connection.alarms.as_ref().and_then(|alarms| alarms.closing) {
+            self.timers.reset(closing.timer, end.min(closing.at_the_latest));
         }
     }
 
@@ -382,12 +411,12 @@ impl Reactor {
         if connection.stream.shut_write().is_err() {
             connection.readable = true;
         }
-        if connection.eof && connection.stage == Stage::Open && connection.finish() {
-            self.cancel_alarms(key);
-            self.touch(key);
-        } else if connection.can_read() {
+        if connection.can_read() {
             self.queue(key);
         }
+        self.over(key, |connection| {
+            connection.eof && connection.stage == Stage::Open && connection.finish()
+        });
     }
 
     /// Sets the end of closing, once. Who is closed at once never gets a timer.
@@ -397,27 +426,19 @@ impl Reactor {
         if connection.alarms.as_ref().is_some_and(|alarms| alarms.closing.is_some()) {
             return;
         }
-        let end = later(now, connection.close_timeout);
-        let timer = self.timers.insert(end, Alarm::Close(key));
+        let at_the_latest = later(now, connection.close_timeout);
+        let timer = self.timers.insert(at_the_latest, Alarm::Close(key));
         if let Some(connection) = self.connection_mut(key) {
-            connection.alarms().closing = Some(timer);
+            connection.alarms().closing = Some(Closing { timer, at_the_latest });
         }
-    }
-
-    fn closing_timer(&mut self, key: Key) -> Option<TimerId> {
-        self.connection_mut(key)?.alarms.as_ref()?.closing
     }
 
     /// The time for closing is over.
     pub(super) fn closing_is_over(&mut self, key: Key) {
-        let Some(connection) = self.connection_mut(key) else { return };
-        let unsent = connection.outgoing.len();
-        if unsent > 0 {
-            self.end(key, Reason::CloseTimedOut { unsent });
-        } else if connection.finish() {
-            self.cancel_alarms(key);
-            self.touch(key);
-        }
+        self.over(key, |connection| match connection.outgoing.len() {
+            0 => connection.finish(),
+            unsent => connection.end(Reason::CloseTimedOut { unsent }),
+        });
     }
 
     /// Tells the poller, once, for both directions and for good. The kernel reports at once what is
@@ -493,7 +514,9 @@ impl Reactor {
         let Connection { stream, owner, peer, .. } = connection;
         drop(stream);
         self.stats.closed += 1;
-        self.observe(|observer, _| observer.closed(id, &peer, &reason));
+        if made {
+            self.observe(|observer, _| observer.closed(id, &peer, &reason));
+        }
         self.descriptor_freed();
         match owner {
             Owner::Nobody => {}

@@ -52,8 +52,7 @@ impl Source {
                 (listener.can_accept(), false)
             }
             Self::Attempt(attempt) => {
-                attempt.readable |= readiness.contains(Readiness::READABLE);
-                attempt.read_closed |= readiness.contains(Readiness::READ_CLOSED);
+                attempt.latched |= readiness;
                 (true, false)
             }
             Self::Connector(_) => (true, false),
