@@ -99,7 +99,7 @@ impl Endpoint {
 
     fn unreadable(&self) -> io::Error {
         invalid(format!(
-            "{self:#} is not an address: it takes HOST:PORT, as in 127.0.0.1:5000 or [::1]:5000"
+            "{self} is not an address: it takes HOST:PORT, as in 127.0.0.1:5000 or [::1]:5000"
         ))
     }
 }

@@ -137,7 +137,7 @@ pub(crate) struct Closing {
     pub(crate) at_the_latest: Instant,
 }
 
-/// An idle timeout. Activity only notes the time; the timer is moved when it rings too early.
+/// An idle timeout. Activity only notes the time; the timer is moved when it fires too early.
 #[derive(Debug)]
 pub(crate) struct Idle {
     pub(crate) limit: Duration,

@@ -87,7 +87,7 @@ impl TimersBesideModel {
                 assert_eq!(self.timers.reset(id, deadline), pending.is_some());
                 self.move_in_model(at, pending.map(|_| deadline));
             }
-            (_, Some(_)) => self.ring(argument),
+            (_, Some(_)) => self.fire(argument),
         }
         assert_eq!(self.timers.len(), self.model.len());
         let first = self.model.keys().next().map(|(deadline, _)| *deadline);
@@ -106,14 +106,14 @@ impl TimersBesideModel {
         self.made[at].1 = deadline;
     }
 
-    fn ring(&mut self, argument: u8) {
+    fn fire(&mut self, argument: u8) {
         self.now += Duration::from_millis(u64::from(argument % 8));
         let due: Vec<_> =
             self.model.range(..=(self.now, u64::MAX)).map(|(k, v)| (*k, *v)).collect();
         self.timers.gather(self.now);
         for ((deadline, order), id) in due {
             assert_eq!(self.timers.next_due(), Some((id, deadline, order)));
-            assert!(!self.timers.reset(id, self.now), "it rings");
+            assert!(!self.timers.reset(id, self.now), "it fires");
             // Every other one is a repeating timer.
             if order % 2 == 0 {
                 assert_eq!(self.timers.cancel(id), Some(None));

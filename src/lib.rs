@@ -12,8 +12,9 @@
 //!
 //! # Layout
 //!
-//! In the order to read it in; each file needs only those of the layers below its own. Who has read
-//! `reactor.rs`, `connection.rs` and `protocol.rs` has understood crocus.
+//! In the order to read it in. The first two files say how crocus works, the third what it asks of
+//! its users; the folder `reactor/` has the work of each phase, and the last two rows know nothing of
+//! a reactor.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -37,7 +38,8 @@
 //! # What crocus promises
 //!
 //! 1. **Notices come from the loop.** No callback runs inside another one, nor inside a command:
-//!    what a callback asks for is carried out after it has returned. There is no exception.
+//!    what a callback asks for is carried out after it has returned. (A closure that is cancelled is
+//!    dropped at once, and so is what it captured.)
 //! 2. **One order of calls.** [`Protocol`] says which; `connection_lost` comes exactly once and last
 //!    to whoever was told `connection_made`, whatever happened. Nothing else is delivered after
 //!    `lose_connection` or `abort_connection`.
@@ -50,15 +52,16 @@
 //! 5. **Buffers are bounded.** A connection whose peer does not read is not read either, unless its
 //!    protocol decides otherwise; past a [cap](ReactorBuilder::write_buffer_cap) it is ended.
 //! 6. **A bug stays in its connection.** A panic in a callback is logged with the peer, ends that
-//!    connection with [`Reason::Panicked`], and nobody else notices.
-//! 7. **Bind fails at once, connect fails later.** Each attempt has one outcome, and errors keep
-//!    their errno.
+//!    connection with [`Reason::Panicked`], and nobody else notices; unless the program is built with
+//!    `panic = "abort"`.
+//! 7. **Bind fails at once, connect fails later.** Each attempt has one outcome. Errors keep their
+//!    errno; that of bind, which names the address, has it in the error within.
 //! 8. **Names are never reused.** A stale [`ConnectionId`] or [`TimerId`] finds nobody, and whoever is
 //!    given one says so.
 //! 9. **A reactor is a plain value.** No globals, no signal handlers unless asked for; `run` may be
 //!    called again, a host loop may call [`turn`](Reactor::turn) instead.
-//! 10. **One order of everything.** The phases of a [turn](Reactor::turn) are fixed. Time is monotonic
-//!     and read once per turn; timers with one deadline ring in the order they were made.
+//! 10. **One order of everything.** The phases of a [turn](Reactor::turn) are fixed. Time is monotonic,
+//!     and one reading serves all of a turn; timers with one deadline fire in the order they were made.
 //!
 //! # What it does not do
 //!

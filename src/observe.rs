@@ -97,9 +97,9 @@ impl fmt::Display for Subject {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum TimerEvent {
-    /// It was set, or set again, to ring at this moment.
+    /// It was set, or set again, to fire at this moment.
     Set(Instant),
-    /// It rings, so much after its deadline.
+    /// It fires, so much after its deadline.
     Fired(Duration),
     /// It was cancelled.
     Cancelled,
@@ -110,7 +110,7 @@ pub enum TimerEvent {
 /// Every method has an empty default. An observer is called between the steps of the loop with
 /// plain values and no access to the reactor, so it cannot change what it sees. It runs on the
 /// loop's thread: while it works, nobody is served. A panic in it is not caught, and the turn it
-/// breaks off is not finished.
+/// breaks off is not finished: the reactor cannot be turned any more.
 ///
 /// # Examples
 ///
@@ -189,7 +189,7 @@ pub struct TurnReport {
     pub slept: Duration,
     /// How many events the sleep brought.
     pub events: usize,
-    /// How many timers rang.
+    /// How many timers fired.
     pub timers: usize,
     /// How many queued calls ran.
     pub calls: usize,
@@ -236,7 +236,7 @@ pub struct Stats {
     pub bytes_read: u64,
     /// Bytes handed to the kernel.
     pub bytes_written: u64,
-    /// Timers that rang.
+    /// Timers that fired.
     pub timers: u64,
     /// Queued calls that ran.
     pub calls: u64,

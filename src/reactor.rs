@@ -49,7 +49,7 @@ const WAKE: Token = Token(usize::MAX);
 /// does happens in [`turn`](Self::turn), on the thread that calls it. Callbacks get the reactor by
 /// `&mut`, through [`Transport::reactor`](crate::Transport::reactor), and may ask anything of it.
 ///
-/// Dropping a reactor stops it: every connection is told first.
+/// Dropping a reactor stops it, and every connection is told first; unless its thread is panicking.
 ///
 /// # Examples
 ///
@@ -171,9 +171,9 @@ impl Reactor {
     /// 1. **sleep** — wait until something is ready or the next timer is due; not at all while
     ///    something is still to be served;
     /// 2. **latch** — note in each source what the events say. No callback runs, nothing is freed;
-    /// 3. **timers** — read the clock once and ring the timers that are due, by deadline, and in
-    ///    the order they were made where deadlines are equal. What is set from here on waits for
-    ///    the next turn, with no delay too;
+    /// 3. **timers** — fire the timers that are due by the clock, which was read once after the
+    ///    sleep: by deadline, and in the order they were made where deadlines are equal. What is set
+    ///    from here on waits for the next turn, with no delay too;
     /// 4. **calls** — run what was given to `call_soon` and `call_from_thread`, as many as were there
     ///    when the phase began;
     /// 5. **serve** — accept, connect and read for each source that is ready, once, within its
@@ -192,7 +192,7 @@ impl Reactor {
         let slept = self.sleep(max_wait);
         if slept.is_ok() {
             self.latch();
-            self.ring_timers();
+            self.fire_timers();
             self.run_calls();
             self.serve();
             self.flush();

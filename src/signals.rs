@@ -51,6 +51,9 @@ impl Reactor {
     /// Calls `action` whenever the process gets `signal` (`SIGHUP` is 1, `SIGINT` 2, `SIGTERM` 15;
     /// crates like `signal-hook` name them all). A second action for a signal replaces the first.
     ///
+    /// The handler belongs to the process and stays when the reactor is gone: the signal does nothing
+    /// then, instead of ending the process.
+    ///
     /// A listener to signals does not keep [`run`](Self::run) from returning. Several signals of one
     /// kind that come while the loop is busy may count as one.
     ///

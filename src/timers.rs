@@ -41,7 +41,7 @@ struct Timer<T> {
     /// How many timers were made before it: breaks ties.
     order: u64,
     state: State,
-    /// `None` while the timer is ringing.
+    /// `None` while the timer is firing.
     alarm: Option<T>,
 }
 
@@ -52,7 +52,7 @@ enum State {
     /// In `due`.
     Due,
     /// Handed out; nowhere until it is put back.
-    Ringing,
+    Firing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,7 +67,7 @@ impl<T> Timers<T> {
         Self { timers: Arena::new(), heap: BinaryHeap::new(), due: VecDeque::new(), made: 0 }
     }
 
-    /// How many timers are pending, those that ring now included.
+    /// How many timers are pending, those that fire now included.
     pub(crate) fn len(&self) -> usize {
         self.timers.len()
     }
@@ -84,7 +84,7 @@ impl<T> Timers<T> {
 
     /// Takes a timer back, also one that is due but not handed out yet; `None` if there is none.
     ///
-    /// A timer may be cancelled while it rings: then there is no alarm to return, and it cannot be
+    /// A timer may be cancelled while it fires: then there is no alarm to return, and it cannot be
     /// put back.
     pub(crate) fn cancel(&mut self, id: TimerId) -> Option<Option<T>> {
         let timer = self.timers.remove(id.0)?;
@@ -97,7 +97,7 @@ impl<T> Timers<T> {
     /// One that is due in the batch under way is taken out of the batch.
     pub(crate) fn reset(&mut self, id: TimerId, deadline: Instant) -> bool {
         let Some(timer) = self.timers.get_mut(id.0) else { return false };
-        if timer.state == State::Ringing {
+        if timer.state == State::Firing {
             return false;
         }
         timer.deadline = deadline;
@@ -112,9 +112,9 @@ impl<T> Timers<T> {
         true
     }
 
-    /// When a pending timer is to ring.
+    /// When a pending timer is to fire.
     pub(crate) fn deadline(&self, id: TimerId) -> Option<Instant> {
-        let timer = self.timers.get(id.0).filter(|timer| timer.state != State::Ringing)?;
+        let timer = self.timers.get(id.0).filter(|timer| timer.state != State::Firing)?;
         Some(timer.deadline)
     }
 
@@ -145,14 +145,14 @@ impl<T> Timers<T> {
 
     /// Hands out the next timer of the batch that was neither cancelled nor moved meanwhile.
     ///
-    /// It stays known, as ringing, until it is [put back](Self::put_back) or [cancelled](Self::cancel).
+    /// It stays known, as firing, until it is [put back](Self::put_back) or [cancelled](Self::cancel).
     pub(crate) fn next_due(&mut self) -> Option<(TimerId, Instant, T)> {
         while let Some(key) = self.due.pop_front() {
             let Some(timer) = self.timers.get_mut(key) else { continue };
             if timer.state != State::Due {
                 continue;
             }
-            timer.state = State::Ringing;
+            timer.state = State::Firing;
             if let Some(alarm) = timer.alarm.take() {
                 return Some((TimerId(key), timer.deadline, alarm));
             }
@@ -160,9 +160,9 @@ impl<T> Timers<T> {
         None
     }
 
-    /// Sets a ringing timer again, under its old name and in its old order among equals.
+    /// Sets a firing timer again, under its old name and in its old order among equals.
     ///
-    /// Gives the alarm back if the timer was cancelled while it rang.
+    /// Gives the alarm back if the timer was cancelled while it fired.
     pub(crate) fn put_back(&mut self, id: TimerId, deadline: Instant, alarm: T) -> Result<(), T> {
         let Some(timer) = self.timers.get_mut(id.0) else { return Err(alarm) };
         timer.alarm = Some(alarm);
@@ -228,14 +228,14 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn ring<T>(timers: &mut Timers<T>, now: Instant) -> Vec<T> {
+    fn fire<T>(timers: &mut Timers<T>, now: Instant) -> Vec<T> {
         timers.gather(now);
-        let mut rung = Vec::new();
+        let mut fired = Vec::new();
         while let Some((id, _, alarm)) = timers.next_due() {
-            assert!(timers.cancel(id).is_some(), "a ringing timer is known until it is released");
-            rung.push(alarm);
+            assert!(timers.cancel(id).is_some(), "a firing timer is known until it is released");
+            fired.push(alarm);
         }
-        rung
+        fired
     }
 
     #[test]
@@ -245,14 +245,14 @@ mod tests {
         for (delay, name) in [(3, "c"), (1, "a1"), (2, "b"), (1, "a2"), (1, "a3")] {
             timers.insert(start + SECOND * delay, name);
         }
-        assert_eq!(ring(&mut timers, start), [""; 0]);
-        assert_eq!(ring(&mut timers, start + SECOND * 2), ["a1", "a2", "a3", "b"]);
-        assert_eq!(ring(&mut timers, start + SECOND * 9), ["c"]);
+        assert_eq!(fire(&mut timers, start), [""; 0]);
+        assert_eq!(fire(&mut timers, start + SECOND * 2), ["a1", "a2", "a3", "b"]);
+        assert_eq!(fire(&mut timers, start + SECOND * 9), ["c"]);
         assert_eq!(timers.len(), 0);
     }
 
     #[test]
-    fn reset_later_then_sooner_rings_once_at_the_last_deadline() {
+    fn reset_later_then_sooner_fires_once_at_the_last_deadline() {
         let mut timers = Timers::new();
         let start = Instant::now();
         let id = timers.insert(start + SECOND * 5, "x");
@@ -260,9 +260,9 @@ mod tests {
         assert!(timers.reset(id, start + SECOND * 2));
         assert!(timers.reset(id, start + SECOND * 3));
         assert_eq!(timers.settle(), Some(start + SECOND * 3));
-        assert_eq!(ring(&mut timers, start + SECOND * 2), [""; 0]);
-        assert_eq!(ring(&mut timers, start + SECOND * 3), ["x"]);
-        assert_eq!(ring(&mut timers, start + SECOND * 20), [""; 0]);
+        assert_eq!(fire(&mut timers, start + SECOND * 2), [""; 0]);
+        assert_eq!(fire(&mut timers, start + SECOND * 3), ["x"]);
+        assert_eq!(fire(&mut timers, start + SECOND * 20), [""; 0]);
     }
 
     #[test]
@@ -285,17 +285,17 @@ mod tests {
             "2 is cancelled, 3 moved, 5 is new"
         );
         assert!(timers.next_due().is_none());
-        assert_eq!(ring(&mut timers, start), [3, 5]);
+        assert_eq!(fire(&mut timers, start), [3, 5]);
     }
 
     #[test]
-    fn a_ringing_timer_can_be_put_back_or_cancelled() {
+    fn a_firing_timer_can_be_put_back_or_cancelled() {
         let mut timers = Timers::new();
         let start = Instant::now();
         let id = timers.insert(start, "tick");
         timers.gather(start);
         let (_, _, alarm) = timers.next_due().unwrap();
-        assert!(!timers.reset(id, start), "not pending while it rings");
+        assert!(!timers.reset(id, start), "not pending while it fires");
         assert_eq!(timers.put_back(id, start + SECOND, alarm), Ok(()));
         assert_eq!(timers.deadline(id), Some(start + SECOND));
         timers.gather(start + SECOND);

@@ -109,7 +109,7 @@ impl<'a> Transport<'a> {
     /// Calls the protocol's `timed_out` once nothing was read or written for `limit`; `None` turns
     /// it off. Returns the former setting.
     ///
-    /// Costs nothing per byte: activity notes the time, and the timer is moved when it rings.
+    /// Costs nothing per byte: activity notes the time, and the timer is moved when it fires.
     pub fn set_timeout(&mut self, limit: Option<Duration>) -> Option<Duration> {
         self.reactor.set_timeout(self.id, limit)
     }
@@ -213,7 +213,8 @@ impl<'a> Transport<'a> {
         self.id
     }
 
-    /// The reactor: through it a callback can do anything, to any other connection too.
+    /// The reactor: through it a callback can do anything, to any other connection too. (Except to put
+    /// another reactor in its place, which would lose this protocol.)
     pub fn reactor(&mut self) -> &mut Reactor {
         self.reactor
     }

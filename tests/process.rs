@@ -34,15 +34,15 @@ fn inherited() -> String {
 #[test]
 fn a_reactor_that_is_stopped_and_continued_goes_on() {
     let mut reactor = Reactor::new().unwrap();
-    let rung = Rc::new(Cell::new(false));
-    let ring = Rc::clone(&rung);
+    let fired = Rc::new(Cell::new(false));
+    let fire = Rc::clone(&fired);
     let pid = std::process::id();
     // SIGCONT interrupts the wait (signal(7) lists epoll_wait), and must not be an error.
     let script = format!("kill -STOP {pid}; kill -CONT {pid}");
     let mut child = Command::new("sh").args(["-c", &script]).spawn().unwrap();
-    reactor.call_later(Duration::from_millis(50), move |_| ring.set(true));
+    reactor.call_later(Duration::from_millis(50), move |_| fire.set(true));
     reactor.run().unwrap();
-    assert!(rung.get());
+    assert!(fired.get());
     assert!(child.wait().unwrap().success());
 }
 
@@ -57,11 +57,11 @@ fn ten_thousand_years_are_a_deadline_like_any_other() {
     reactor.run().unwrap();
 
     let mut simulation = Simulation::new();
-    let rung = Rc::new(Cell::new(false));
-    let ring = Rc::clone(&rung);
-    simulation.reactor().call_later(years, move |_| ring.set(true));
+    let fired = Rc::new(Cell::new(false));
+    let fire = Rc::clone(&fired);
+    simulation.reactor().call_later(years, move |_| fire.set(true));
     simulation.reactor().run().unwrap();
-    assert!(rung.get());
+    assert!(fired.get());
     assert_eq!(simulation.elapsed(), years);
 }
 
@@ -69,14 +69,14 @@ fn ten_thousand_years_are_a_deadline_like_any_other() {
 fn a_million_timers() {
     const COUNT: u32 = 1_000_000;
     let mut simulation = Simulation::new();
-    let rung = Rc::new(Cell::new(0));
+    let fired = Rc::new(Cell::new(0));
     let mut timers: Vec<TimerId> = Vec::new();
     for number in 0..COUNT {
         // Delays all over a second, in no order.
         let delay =
             Duration::from_micros(u64::from(number.wrapping_mul(2_654_435_761) % 1_000_000));
-        let ring = Rc::clone(&rung);
-        timers.push(simulation.reactor().call_later(delay, move |_| ring.set(ring.get() + 1)));
+        let fire = Rc::clone(&fired);
+        timers.push(simulation.reactor().call_later(delay, move |_| fire.set(fire.get() + 1)));
     }
     for timer in timers.iter().step_by(2) {
         assert!(simulation.reactor().cancel(*timer));
@@ -85,9 +85,9 @@ fn a_million_timers() {
         assert!(simulation.reactor().reset(*timer, Duration::from_secs(2)));
     }
     simulation.advance(Duration::from_secs(1));
-    assert_eq!(rung.get(), COUNT / 4);
+    assert_eq!(fired.get(), COUNT / 4);
     simulation.advance(Duration::from_secs(1));
-    assert_eq!(rung.get(), COUNT / 2);
+    assert_eq!(fired.get(), COUNT / 2);
     assert_eq!(simulation.reactor().next_deadline(), None);
 }
 
@@ -96,7 +96,7 @@ fn while_the_clock_stands_still_everything_else_goes_on() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let seen = log.clone();
-    simulation.reactor().call_later(Duration::from_nanos(1), move |_| seen.push("rung"));
+    simulation.reactor().call_later(Duration::from_nanos(1), move |_| seen.push("fired"));
     let mut peer = simulation.connect(Recorder::new(&log, "a").on_data(|transport, data| {
         transport.write(data);
     }));
@@ -105,7 +105,7 @@ fn while_the_clock_stands_still_everything_else_goes_on() {
         simulation.settle();
         assert_eq!(peer.received(), b"x");
     }
-    assert!(!log.has("rung"));
+    assert!(!log.has("fired"));
     simulation.advance(Duration::from_nanos(1));
-    assert!(log.has("rung"));
+    assert!(log.has("fired"));
 }

@@ -199,9 +199,9 @@ both! {
         world.until("the connection", |_| log.has("a made"));
         let count = Arc::new(AtomicUsize::new(0));
         post_again(world.reactor().handle(), count.clone());
-        let rings = Rc::new(Cell::new(0));
-        let ring = rings.clone();
-        world.reactor().call_later(Duration::ZERO, move |_| ring.set(ring.get() + 1));
+        let fires = Rc::new(Cell::new(0));
+        let fire = fires.clone();
+        world.reactor().call_later(Duration::ZERO, move |_| fire.set(fire.get() + 1));
         let before = world.reactor().stats().turns;
         for _ in 0..5 {
             assert_eq!(far.send(b"x"), 1);
@@ -209,7 +209,7 @@ both! {
         }
         let turns = world.reactor().stats().turns - before;
         assert_eq!(count.load(Ordering::Relaxed) as u64, turns);
-        assert_eq!(rings.get(), 1);
+        assert_eq!(fires.get(), 1);
         world.reactor().stop();
         world.run().unwrap();
     }

@@ -45,7 +45,7 @@ type Later = Rc<Cell<Option<TimerId>>>;
 
 both! {
     /// Twisted's `test_callLaterOrdering`, `test_callLaterKeepsCallsOrdered`, `test_callLater`.
-    fn timers_ring_by_deadline_and_none_before_its_time(world) {
+    fn timers_fire_by_deadline_and_none_before_its_time(world) {
         let log = Log::new();
         let lines = log.clone();
         inside(world, move |reactor| {
@@ -71,7 +71,7 @@ both! {
 
 /// Twisted's `test_callLater`, by a clock that is not the reactor's.
 #[test]
-fn no_timer_rings_early_by_the_system_s_clock() {
+fn no_timer_fires_early_by_the_system_s_clock() {
     let mut world = World::real();
     let early = Rc::new(Cell::new(0));
     for delay in 1..20 {
@@ -103,7 +103,7 @@ fn waiting_for_a_timer_takes_few_turns() {
 
 both! {
     /// An experiment: eight of Twisted's, and of asyncio's, came in the order 0, 2, 6, 5, 7, …
-    fn timers_of_one_deadline_ring_in_the_order_they_were_made(world) {
+    fn timers_of_one_deadline_fire_in_the_order_they_were_made(world) {
         let log = Log::new();
         let lines = log.clone();
         inside(world, move |reactor| {
@@ -119,7 +119,7 @@ both! {
 
 both! {
     /// An experiment with Twisted and asyncio, which both obey here.
-    fn a_timer_cancelled_by_one_due_in_the_same_turn_does_not_ring(world) {
+    fn a_timer_cancelled_by_one_due_in_the_same_turn_does_not_fire(world) {
         let log = Log::new();
         let lines = log.clone();
         inside(world, move |reactor| {
@@ -139,7 +139,7 @@ both! {
 
 both! {
     /// An experiment with Twisted, which obeys here.
-    fn a_timer_reset_by_one_due_in_the_same_turn_does_not_ring_in_it(world) {
+    fn a_timer_reset_by_one_due_in_the_same_turn_does_not_fire_in_it(world) {
         let log = Log::new();
         let lines = log.clone();
         inside(world, move |reactor| {
@@ -166,7 +166,7 @@ both! {
 
 both! {
     /// Twisted's code of `DelayedCall.delay`, and an experiment with it.
-    fn a_timer_made_sooner_by_another_rings_once_in_the_next_turn_and_not_inside_the_reset(world) {
+    fn a_timer_made_sooner_by_another_fires_once_in_the_next_turn_and_not_inside_the_reset(world) {
         let log = Log::new();
         let lines = log.clone();
         inside(world, move |reactor| {
@@ -187,7 +187,7 @@ both! {
 
 both! {
     /// Derived from asyncio's `_run_once`; Twisted's `callLater(0)`, by experiment.
-    fn a_timer_with_no_delay_set_by_a_timer_rings_in_the_next_turn(world) {
+    fn a_timer_with_no_delay_set_by_a_timer_fires_in_the_next_turn(world) {
         let log = Log::new();
         let lines = log.clone();
         let (first, second, third) =
@@ -245,7 +245,7 @@ both! {
 both! {
     /// Twisted's `test_cancelCancelledDelayedCall`, `test_cancelCalledDelayedCallSynchronous`,
     /// `test_cancelCalledDelayedCallAsynchronous`, `testAdvanceCancel`.
-    fn cancelling_twice_after_the_ringing_or_within_it_is_harmless_and_says_so(world) {
+    fn cancelling_twice_after_the_firing_or_within_it_is_harmless_and_says_so(world) {
         let log = Log::new();
         let reactor = world.reactor();
         let cancelled = reactor.call_later(MS, say(&log, "cancelled"));
@@ -254,21 +254,21 @@ both! {
 
         let (itself, lines) = (Later::default(), log.clone());
         let target = itself.clone();
-        let rang = reactor.call_later(MS, move |reactor| {
+        let fired = reactor.call_later(MS, move |reactor| {
             let known = reactor.cancel(target.get().unwrap());
             lines.push(format!("cancel itself: {known}"));
         });
-        itself.set(Some(rang));
+        itself.set(Some(fired));
         reactor.call_later(MS * 2, say(&log, "the other"));
         world.run().unwrap();
         assert_eq!(log.take(), ["cancel itself: false", "the other"]);
 
         let reactor = world.reactor();
-        assert!(!reactor.cancel(rang), "it rang");
+        assert!(!reactor.cancel(fired), "it fired");
         let next = reactor.call_later(MS, say(&log, "next"));
-        assert!(!reactor.cancel(rang), "a stale name does not reach the next tenant of its slot");
+        assert!(!reactor.cancel(fired), "a stale name does not reach the next tenant of its slot");
         assert!(!reactor.cancel(cancelled));
-        assert_ne!(next, rang);
+        assert_ne!(next, fired);
         world.run().unwrap();
         assert_eq!(log.take(), ["next"]);
     }
@@ -276,7 +276,7 @@ both! {
 
 both! {
     /// Twisted's `test_active`.
-    fn a_timer_is_pending_until_it_rings_or_is_cancelled(world) {
+    fn a_timer_is_pending_until_it_fires_or_is_cancelled(world) {
         let log = Log::new();
         let (itself, lines) = (Later::default(), log.clone());
         let target = itself.clone();
@@ -314,7 +314,7 @@ fn cancelling_drops_the_function_at_once() {
 
 both! {
     /// Twisted's `testCallLaterResetLater`, `testCallLaterResetSooner`, `test_callLaterReset`.
-    fn reset_later_then_sooner_rings_once_at_the_last_deadline(world) {
+    fn reset_later_then_sooner_fires_once_at_the_last_deadline(world) {
         let log = Log::new();
         let lines = log.clone();
         inside(world, move |reactor| {
@@ -322,7 +322,7 @@ both! {
             let seen = lines.clone();
             let timer = reactor.call_later(MS * 4, move |reactor| {
                 assert!(reactor.now() >= wanted);
-                seen.push("rang");
+                seen.push("fired");
             });
             assert!(reactor.reset(timer, HOUR));
             assert!(reactor.reset(timer, MS));
@@ -334,7 +334,7 @@ both! {
         });
         let begin = world.reactor().now();
         world.run().unwrap();
-        assert_eq!(log.take(), ["before", "rang", "after"]);
+        assert_eq!(log.take(), ["before", "fired", "after"]);
         if !world.is_real() {
             assert_eq!(world.reactor().now() - begin, MS * 3, "nothing was left of the hour");
         }
@@ -364,7 +364,7 @@ both! {
         world.run().unwrap();
         let lines = log.take();
         if world.is_real() {
-            // The turn in which `a` rang may have been a late one, and so the new deadline too.
+            // The turn in which `a` fired may have been a late one, and so the new deadline too.
             let others: Vec<&String> = lines.iter().filter(|line| *line != "moved").collect();
             assert_eq!(others, ["a", "b", "d", "c", "e"]);
             assert_eq!(lines.len(), 6);
@@ -429,7 +429,7 @@ both! {
 
 /// Derived from the code of Twisted's `runUntilCurrent`.
 #[test]
-fn a_panic_in_a_timer_is_logged_once_and_the_others_due_ring_in_the_same_turn() {
+fn a_panic_in_a_timer_is_logged_once_and_the_others_due_fire_in_the_same_turn() {
     let mut world = World::real();
     let log = Log::new();
     logged();
@@ -588,7 +588,7 @@ both! {
     }
 }
 
-/// Records how late timers ring.
+/// Records how late timers fire.
 struct Lateness(Rc<RefCell<Vec<Duration>>>);
 
 impl Observer for Lateness {
@@ -623,7 +623,7 @@ fn with_no_interval_the_lateness_does_not_add_up() {
     }
 }
 
-/// Observers learn the lateness of each timer that rings.
+/// Observers learn the lateness of each timer that fires.
 #[test]
 fn a_simulated_timer_is_never_late() {
     let mut simulation = Simulation::new();
@@ -642,7 +642,7 @@ both! {
         let log = Log::new();
         let lines = log.clone();
         world.reactor().call_every(MS, move |reactor, tick| {
-            assert_eq!(reactor.deadline(tick.timer), None, "as while it rings");
+            assert_eq!(reactor.deadline(tick.timer), None, "as while it fires");
             lines.push(format!("tick {}", reactor.cancel(tick.timer)));
             lines.push(format!("again {}", reactor.cancel(tick.timer)));
             // The slot it leaves is taken at once, by another that shall not suffer from it.
@@ -681,7 +681,7 @@ fn a_repeating_timer_that_is_reset_waits_that_long_and_begins_a_new_grid() {
     let log = Log::new();
     let (lines, start) = (log.clone(), simulation.reactor().now());
     let timer = simulation.reactor().call_every(SECOND * 10, move |reactor, tick| {
-        assert!(!reactor.reset(tick.timer, SECOND), "there is none to move while it rings");
+        assert!(!reactor.reset(tick.timer, SECOND), "there is none to move while it fires");
         lines.push(format!("{} {}", (reactor.now() - start).as_secs(), tick.missed));
     });
     simulation.advance(SECOND * 14);
@@ -720,7 +720,7 @@ fn a_panic_in_a_tick_ends_it_is_logged_once_and_another_may_begin() {
 
 /// Twisted's `testAdvance`, and the code of its `Clock`.
 #[test]
-fn one_advance_rings_all_that_fall_due_in_it_the_new_ones_too_each_at_its_moment() {
+fn one_advance_fires_all_that_fall_due_in_it_the_new_ones_too_each_at_its_moment() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let start = simulation.reactor().now();
@@ -747,7 +747,7 @@ fn one_advance_rings_all_that_fall_due_in_it_the_new_ones_too_each_at_its_moment
 
 /// Random timers against a list that is searched.
 #[test]
-fn timers_made_moved_and_cancelled_at_random_ring_in_order_each_once_and_on_time() {
+fn timers_made_moved_and_cancelled_at_random_fire_in_order_each_once_and_on_time() {
     for seed in 1..=30_u64 {
         let mut simulation = Simulation::new();
         let mut random = seed;
@@ -757,7 +757,7 @@ fn timers_made_moved_and_cancelled_at_random_ring_in_order_each_once_and_on_time
             random ^= random << 17;
             random % bound
         };
-        let rung = Rc::new(RefCell::new(Vec::new()));
+        let fired = Rc::new(RefCell::new(Vec::new()));
         // Deadline, order of making, name; in the list as long as it is pending.
         let mut pending: Vec<(Instant, usize, TimerId)> = Vec::new();
         for order in 0..2_000 {
@@ -766,8 +766,8 @@ fn timers_made_moved_and_cancelled_at_random_ring_in_order_each_once_and_on_time
             let delay = MS * u32::try_from(below(40)).unwrap();
             match below(4) {
                 0 | 1 => {
-                    let rung = rung.clone();
-                    let timer = reactor.call_later(delay, move |_| rung.borrow_mut().push(order));
+                    let fired = fired.clone();
+                    let timer = reactor.call_later(delay, move |_| fired.borrow_mut().push(order));
                     pending.push((now + delay, order, timer));
                 }
                 2 if !pending.is_empty() => {
@@ -793,7 +793,7 @@ fn timers_made_moved_and_cancelled_at_random_ring_in_order_each_once_and_on_time
                 let mut due: Vec<_> = pending.extract_if(.., |timer| timer.0 <= now).collect();
                 due.sort();
                 let due: Vec<usize> = due.into_iter().map(|(_, order, _)| order).collect();
-                assert_eq!(rung.take(), due, "seed {seed}");
+                assert_eq!(fired.take(), due, "seed {seed}");
             }
         }
     }

@@ -1225,8 +1225,8 @@ both! {
         let log = Log::new();
         let seen = log.clone();
         let timers = Rc::new(RefCell::new(Vec::new()));
-        let (set, rung) = (Rc::clone(&timers), Rc::new(Cell::new(None)));
-        let told = Rc::clone(&rung);
+        let (set, fired) = (Rc::clone(&timers), Rc::new(Cell::new(None)));
+        let told = Rc::clone(&fired);
         let (_, addr) = world.listen(move |_| {
             let (set, told) = (Rc::clone(&set), Rc::clone(&told));
             Recorder::new(&seen, "a")
@@ -1244,7 +1244,7 @@ both! {
         let far = world.dial(addr);
         world.until("the timer", |_| log.has("a timer"));
         world.quiet();
-        assert_eq!(rung.get(), Some(timers.borrow()[0]));
+        assert_eq!(fired.get(), Some(timers.borrow()[0]));
         assert!(world.reactor().deadline(timers.borrow()[1]).is_some());
         world.only().lose_connection();
         for &timer in timers.borrow().iter() {

@@ -29,7 +29,8 @@ impl Reactor {
     /// # Errors
     ///
     /// At once, what bind(2) and its companions say (`AddrInUse`, `PermissionDenied`, …), with the
-    /// address in the message; `InvalidInput` if it is none.
+    /// address in the message and the system's error, errno and all, as the source of
+    /// [`get_ref`](io::Error::get_ref); `InvalidInput` if it is no address.
     pub fn listen_tcp(
         &mut self,
         addr: impl Into<Endpoint>,

@@ -12,7 +12,7 @@ use crate::timers::TimerId;
 /// A function waiting for the calls phase.
 pub(super) type Call = Box<dyn FnOnce(&mut Reactor)>;
 
-/// What a timer does when it rings.
+/// What a timer does when it fires.
 pub(super) enum Alarm {
     /// `call_later`
     Once(Call),
@@ -110,7 +110,7 @@ impl Reactor {
         self.calls.push_back(Box::new(function));
     }
 
-    /// Cancels a timer. `false` if it rang or was cancelled already; also from within its own call,
+    /// Cancels a timer. `false` if it fired or was cancelled already; also from within its own call,
     /// except that of `call_every`, which ends then.
     pub fn cancel(&mut self, timer: TimerId) -> bool {
         let Some(alarm) = self.timers.cancel(timer) else { return false };
@@ -122,7 +122,7 @@ impl Reactor {
         true
     }
 
-    /// Moves a pending timer: it rings `delay` from [now](Self::now). `false` if there is none to
+    /// Moves a pending timer: it fires `delay` from [now](Self::now). `false` if there is none to
     /// move. Its order among timers of the same deadline stays that of making.
     ///
     /// Moving to later, the usual case, takes no search and no new place in the queue.
@@ -135,7 +135,7 @@ impl Reactor {
         moved
     }
 
-    /// When a timer is to ring. `None` if it is not pending, as while it rings.
+    /// When a timer is to fire. `None` if it is not pending, as while it fires.
     pub fn deadline(&self, timer: TimerId) -> Option<Instant> {
         self.timers.deadline(timer)
     }
@@ -164,16 +164,16 @@ impl Reactor {
     }
 
     /// Phase 3.
-    pub(super) fn ring_timers(&mut self) {
+    pub(super) fn fire_timers(&mut self) {
         self.timers.gather(self.now);
         while let Some((timer, deadline, alarm)) = self.timers.next_due() {
             self.report.timers += 1;
             self.stats.timers += 1;
-            self.ring(timer, deadline, alarm);
+            self.fire(timer, deadline, alarm);
         }
     }
 
-    fn ring(&mut self, timer: TimerId, deadline: Instant, alarm: Alarm) {
+    fn fire(&mut self, timer: TimerId, deadline: Instant, alarm: Alarm) {
         if matches!(alarm, Alarm::Once(_) | Alarm::Every(_) | Alarm::Connection(_)) {
             let late = self.now.saturating_duration_since(deadline);
             self.observe(|observer, _| observer.timer(timer, TimerEvent::Fired(late)));
@@ -222,7 +222,7 @@ impl Reactor {
         }
     }
 
-    /// A connection's idle timer rang: it may have been active since the timer was set.
+    /// A connection's idle timer fired: it may have been active since the timer was set.
     fn look_at_idle(&mut self, timer: TimerId, key: Key) {
         let now = self.now;
         let Some(connection) = self.connection_mut(key) else { return };
@@ -230,7 +230,7 @@ impl Reactor {
         let Some(idle) = &alarms.idle else { return };
         let end = later(idle.last_activity, idle.limit);
         if end > now {
-            // It is known, since it rings: nobody can have cancelled it.
+            // It is known, since it fires: nobody can have cancelled it.
             drop(self.timers.put_back(timer, end, Alarm::Idle(key)));
             return;
         }
