@@ -621,3 +621,30 @@ both! {
         world.until("the data", |_| log.has("data"));
     }
 }
+
+/// crocus's own: a listener under a storm accepts its budget and lets the others have their turn.
+#[test]
+fn a_storm_of_connections_delays_nobody_by_more_than_the_budget() {
+    const BUDGET: usize = 4;
+    let mut simulation = Simulation::with_limits(Reactor::builder().accept_budget(BUDGET), 0);
+    let log = Log::new();
+    let seen = log.clone();
+    let listener =
+        simulation.reactor().listen_tcp("10.0.0.1:80", move |_| Recorder::new(&seen, "s")).unwrap();
+    let mut peer = simulation.connect(Recorder::new(&log, "p").on_data(|transport, data| {
+        transport.write(data);
+    }));
+    simulation.settle();
+    let _storm: Vec<_> = (0..400).map(|_| simulation.dial("10.0.0.1:80")).collect();
+    let mut turns = 0;
+    while simulation.reactor().connection_count(listener) < Some(400) {
+        let before = log.count("s made");
+        peer.send(b"x");
+        simulation.turn();
+        assert!(log.count("s made") - before <= BUDGET);
+        simulation.turn(); // brings the answer
+        assert_eq!(peer.received(), b"x", "in turn {turns} of the storm");
+        turns += 1;
+    }
+    assert!(turns >= 400 / BUDGET / 2);
+}

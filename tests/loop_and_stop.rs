@@ -1456,3 +1456,34 @@ both! {
         assert_eq!(log.take(), ["a made", "a lost Stopped", &format!("lost: {BUSY}"), "done"]);
     }
 }
+
+/// crocus's own: a shutdown under load gives everybody who was accepted a whole answer.
+#[test]
+fn a_shutdown_under_load_gives_all_who_were_accepted_a_whole_answer() {
+    let mut world = World::real().with_limits(Reactor::builder().accept_budget(7));
+    let log = Log::new();
+    let seen = log.clone();
+    let (_, addr) = world.listen(move |_| {
+        Recorder::new(&seen, "a").on_made(|transport| {
+            transport.write(&[7; 100_000]);
+            transport.lose_connection();
+        })
+    });
+    let mut clients: Vec<Far> = (0..60).map(|_| world.dial(addr)).collect();
+    world.until("some to be accepted", |_| log.count("a made") >= 20);
+    world.reactor().shutdown(Duration::from_secs(60));
+    let mut whole = 0;
+    for mut client in clients.drain(..) {
+        match world.read_to_end(&mut client) {
+            (all, Ok(())) if all.len() == 100_000 => whole += 1,
+            (none, Err(kind)) => {
+                assert_eq!((none.len(), kind), (0, std::io::ErrorKind::ConnectionReset));
+            }
+            (part, end) => panic!("{} bytes, and then {end:?}", part.len()),
+        }
+    }
+    assert_eq!(whole, log.count("a made"));
+    assert!((20..60).contains(&whole), "{whole}");
+    world.run().unwrap();
+    assert_eq!(log.count("a lost Closed"), whole);
+}

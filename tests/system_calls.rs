@@ -109,6 +109,53 @@ fn an_idle_server_makes_no_call() {
     assert!(after.contains("exited with 0"), "{after}");
 }
 
+/// Each error that accept4(2) lists, given by the kernel's own hand: twice, to a server at which a
+/// client waits. It is served all the same, without another client to wake the listener.
+#[test]
+fn no_error_of_accept_strands_a_client() {
+    if !has_strace() {
+        return;
+    }
+    let skipped = ["ECONNABORTED", "EPERM", "EPROTO", "ENETDOWN", "EHOSTUNREACH", "EOPNOTSUPP"];
+    let shortages = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
+    for error in skipped.into_iter().chain(shortages) {
+        let inject = format!("inject=accept4:error={error}:when=1..2");
+        let mut command = Command::new(example("random_server"));
+        command.args(["--listen", "127.0.0.1:0"]);
+        let traced = Traced::start_with(error, &["-e", &inject], &command);
+        let mut reply = Vec::new();
+        TcpStream::connect(&traced.addr).unwrap().read_to_end(&mut reply).unwrap();
+        assert_eq!(reply.len(), 81, "{error}");
+        let trace = traced.trace();
+        assert_eq!(trace.matches("(INJECTED)").count(), 2, "{error}: {trace}");
+    }
+}
+
+/// Errors of connections that the kernel gives once end that connection, and the server goes on.
+#[test]
+fn errors_of_reading_and_writing_end_one_connection_and_not_the_server() {
+    if !has_strace() {
+        return;
+    }
+    for (call, error) in [("recvfrom", "EIO"), ("sendto", "ENOBUFS"), ("sendto", "EPIPE")] {
+        let inject = format!("inject={call}:error={error}:when=1");
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "child", "--nocapture"]).env(CHILD, "1");
+        let traced = Traced::start_with(&format!("{call}-{error}"), &["-e", &inject], &command);
+        let mut unlucky = TcpStream::connect(&traced.addr).unwrap();
+        unlucky.write_all(b"hello").unwrap();
+        unlucky.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut echoed = Vec::new();
+        drop(unlucky.read_to_end(&mut echoed));
+        assert_eq!(echoed, b"", "{call} failed with {error}");
+        let mut next = TcpStream::connect(&traced.addr).unwrap();
+        next.write_all(b"hello").unwrap();
+        next.read_exact(&mut [0; 5]).unwrap();
+        drop(next);
+        assert!(traced.trace().contains("(INJECTED)"));
+    }
+}
+
 /// A server under strace.
 struct Traced {
     child: Child,
@@ -118,10 +165,19 @@ struct Traced {
 
 impl Traced {
     fn start(name: &str, command: &Command) -> Self {
+        Self::start_with(name, &[], command)
+    }
+
+    fn start_with(name: &str, options: &[&str], command: &Command) -> Self {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let file = dir.join(format!("{name}-{}.strace", std::process::id()));
         let mut strace = Command::new("strace");
-        strace.args(["-f", "-o"]).arg(&file).arg(command.get_program()).args(command.get_args());
+        strace
+            .args(options)
+            .args(["-f", "-o"])
+            .arg(&file)
+            .arg(command.get_program())
+            .args(command.get_args());
         for (key, value) in command.get_envs() {
             strace.env(key, value.unwrap());
         }
