@@ -216,8 +216,10 @@ impl Traced {
             // PID CALL(ARGUMENTS) = RESULT, or one cut in two and `resumed` in the second half.
             let call = line.split_once(' ').map_or("", |(_, call)| call.trim_start());
             let Some((name, _)) = call.split_once('(') else { continue };
-            // In debug builds std looks whether a descriptor is open before it closes it.
-            if name.starts_with(['<', '-', '+']) || line.contains("F_GETFD") {
+            // In debug builds std looks whether a descriptor is open before it closes it; and strace
+            // itself makes a sleeping call start again.
+            let not_ours = line.contains("F_GETFD") || name == "restart_syscall";
+            if name.starts_with(['<', '-', '+']) || not_ours {
                 continue;
             }
             let nobody = name == "accept4" && line.contains("EAGAIN");

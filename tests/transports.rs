@@ -1385,3 +1385,24 @@ fn a_peer_that_goes_on_sending_is_lingered_for_until_the_close_timeout() {
     simulation.advance(Duration::from_secs(1));
     assert_eq!(log.take(), ["a made", "a lost Closed"], "at the close timeout");
 }
+
+/// crocus's own, found by a random world: the hang-up was latched while there was still more to read
+/// than the budget allows, and then the protocol paused.
+#[test]
+fn a_reset_is_noticed_though_reading_is_paused_in_the_middle_of_what_came_before() {
+    let limits = Reactor::builder().read_buffer(1).read_budget(1);
+    let mut simulation = Simulation::with_limits(limits, 0);
+    let log = Log::new();
+    let mut left = 3;
+    let mut peer = simulation.connect(Recorder::new(&log, "a").on_data(move |transport, _| {
+        left -= 1;
+        if left == 0 {
+            transport.pause_reading();
+        }
+    }));
+    peer.send(&[b'x'; 10]);
+    simulation.turn();
+    peer.reset();
+    simulation.settle();
+    assert_eq!(log.take(), ["a made", "a lost Failed(ConnectionReset)"]);
+}

@@ -216,8 +216,6 @@ impl Reactor {
         let Some(connection) = self.connection_mut(key) else { return };
         if !connection.made {
             self.make_connection(key);
-        } else if connection.hangup && !connection.can_read() {
-            self.look_for_error(key);
         }
         let mut scratch = mem::take(&mut self.scratch);
         if scratch.is_empty() {
@@ -229,8 +227,10 @@ impl Reactor {
             budget -= self.read_once(key, &mut scratch[..room]);
         }
         self.scratch = scratch;
-        if self.connection_mut(key).is_some_and(|found| found.can_read()) {
-            self.queue(key);
+        match self.connection_mut(key) {
+            Some(connection) if connection.can_read() => self.queue(key),
+            Some(connection) if connection.hangup => self.look_for_error(key),
+            _ => {}
         }
     }
 

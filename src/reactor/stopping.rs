@@ -100,6 +100,9 @@ impl Reactor {
                 self.listener_stopped(key);
             }
         }
+        let Self { sources, run_queue, flush_queue, .. } = self;
+        run_queue.retain(|&key| sources.get(key).is_some());
+        flush_queue.retain(|&key| sources.get(key).is_some());
         self.stop_wanted = false;
         self.tearing_down = false;
         self.in_turn = in_turn;

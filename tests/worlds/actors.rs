@@ -1,0 +1,952 @@
+//! Those inside the reactor: random protocols, factories, functions; and what they may do.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::panic::panic_any;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crocus::{
+    Address, Backoff, Callback, ClientFactory, ConnectOptions, ConnectionId, Connector, Factory,
+    ListenOptions, ListenerId, Observer, Protocol, Reactor, Reason, Reconnecting, Subject, TimerId,
+    Transport, TurnReport,
+};
+
+use crate::chance::{Chance, Deed, Profile};
+use crate::ledger::{Call, Client, Ledger, Limits, Progress, Server, Timer, speech};
+
+/// A world stays small: so many ends of connections, outgoing ones, listeners, timers.
+const MAX_PARTIES: usize = 40;
+const MAX_CLIENTS: usize = 16;
+const MAX_SERVERS: usize = 6;
+const MAX_TIMERS: usize = 60;
+
+/// The payload of a panic that is meant to happen.
+pub struct OnPurpose;
+
+/// What everybody in one world shares.
+pub struct Scene {
+    pub chance: Chance,
+    pub profile: &'static Profile,
+    pub ledger: RefCell<Ledger>,
+    /// Addresses and names somebody may connect to.
+    pub places: RefCell<Vec<String>>,
+    /// While it is set nobody does anything of their own accord.
+    pub quiet: Cell<bool>,
+    /// How many deeds are left: a world comes to an end.
+    pub breath: Cell<usize>,
+    pub trace: bool,
+}
+
+impl Scene {
+    pub fn new(chance: Chance, profile: &'static Profile, limits: Limits, trace: bool) -> Rc<Self> {
+        Rc::new(Self {
+            chance,
+            profile,
+            ledger: RefCell::new(Ledger::new(limits)),
+            places: RefCell::default(),
+            quiet: Cell::new(false),
+            breath: Cell::new(400),
+            trace,
+        })
+    }
+
+    pub fn note(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            eprintln!("{}", what());
+        }
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.ledger.borrow().parties.len() < MAX_PARTIES
+    }
+
+    pub fn new_actor(self: &Rc<Self>) -> Actor {
+        Actor { scene: Rc::clone(self), who: self.ledger.borrow_mut().new_protocol() }
+    }
+
+    fn enter(self: &Rc<Self>, callback: &'static str) -> Inside {
+        self.ledger.borrow_mut().enter(callback);
+        Inside(Rc::clone(self))
+    }
+
+    fn may_act(&self) -> bool {
+        !self.quiet.get() && self.breath.get() > 0
+    }
+
+    fn may_panic(&self) -> bool {
+        let every = self.profile.panics;
+        every > 0 && self.may_act() && self.chance.one_in(every)
+    }
+
+    /// Some deeds, as a callback may do them.
+    fn act(self: &Rc<Self>, reactor: &mut Reactor, me: Option<usize>) {
+        let deeds = self.chance.weighted(&[(5, 0), (5, 1), (2, 2), (1, 4)]);
+        for _ in 0..deeds {
+            self.deed(reactor, me);
+        }
+    }
+
+    /// One deed of `me`'s, or of somebody who is no connection.
+    pub fn deed(self: &Rc<Self>, reactor: &mut Reactor, me: Option<usize>) {
+        if !self.may_act() {
+            return;
+        }
+        self.breath.set(self.breath.get() - 1);
+        let deed = self.chance.weighted(self.profile.deeds);
+        self.note(|| format!("  {me:?} {deed:?}"));
+        match deed {
+            Deed::Elsewhere => {
+                let somebody = self.somebody();
+                self.of_connection(reactor, somebody);
+            }
+            Deed::SetReactorTimer => self.set_reactor_timer(reactor),
+            Deed::Every => self.set_ticker(reactor),
+            Deed::CancelTimer => self.cancel_timer(reactor),
+            Deed::ResetTimer => self.reset_timer(reactor),
+            Deed::Soon => self.call_soon(reactor),
+            Deed::Connect => self.connect(reactor),
+            Deed::GiveUp => self.give_up(reactor),
+            Deed::Listen => self.listen(reactor),
+            Deed::StopListening | Deed::PauseAccepting | Deed::ResumeAccepting => {
+                self.of_listener(reactor, deed);
+            }
+            Deed::Nest => {
+                if self.ledger.borrow().is_inside() {
+                    let nested = reactor.turn(None).is_ok() || reactor.run().is_ok();
+                    self.ledger.borrow_mut().demand(!nested, || "it nested".to_owned());
+                }
+            }
+            Deed::Stop => self.stop(reactor),
+            Deed::Shutdown => self.shutdown(reactor),
+            _ => self.with_connection(reactor, me, deed),
+        }
+    }
+
+    /// Any protocol that ever was made: most names are stale after a while.
+    fn somebody(&self) -> Option<usize> {
+        let ledger = self.ledger.borrow();
+        let made: Vec<usize> = ledger.ids.values().copied().collect();
+        self.chance.pick(&made).copied()
+    }
+
+    fn of_connection(self: &Rc<Self>, reactor: &mut Reactor, who: Option<usize>) {
+        let deed = self.chance.weighted(&[
+            (6, Deed::Write),
+            (1, Deed::PauseReading),
+            (2, Deed::ResumeReading),
+            (2, Deed::Lose),
+            (1, Deed::LoseWrite),
+            (1, Deed::Abort),
+            (1, Deed::SetTimer),
+            (1, Deed::SetTimeout),
+        ]);
+        let calm = self.profile.name == "calm" && matches!(deed, Deed::Abort);
+        self.with_connection(reactor, who, if calm { Deed::Write } else { deed });
+    }
+
+    /// A command to a connection, which may be gone.
+    fn with_connection(self: &Rc<Self>, reactor: &mut Reactor, who: Option<usize>, deed: Deed) {
+        let Some(who) = who else { return };
+        let Some(id) = self.ledger.borrow().parties[who].id else { return };
+        let gone = self.ledger.borrow().parties[who].lost.is_some();
+        let (turn, now) = (reactor.stats().turns, reactor.now());
+        let Some(mut transport) = reactor.transport(id) else { return };
+        if gone {
+            self.ledger.borrow_mut().object(format!("{who} is lost, but {id} is somebody"));
+            return;
+        }
+        match deed {
+            Deed::Write => self.write(&mut transport, who),
+            Deed::PauseReading => {
+                transport.pause_reading();
+                self.ledger.borrow_mut().parties[who].paused = true;
+            }
+            Deed::ResumeReading => {
+                transport.resume_reading();
+                self.ledger.borrow_mut().parties[who].paused = false;
+            }
+            Deed::Lose => self.lose(&mut transport, who),
+            Deed::LoseWrite => {
+                transport.lose_write_connection();
+                self.ledger.borrow_mut().parties[who].write_closed = true;
+            }
+            Deed::Abort => {
+                self.ledger.borrow_mut().parties[who].aborted = true;
+                transport.abort_connection();
+            }
+            Deed::SetTimeout => self.set_timeout(&mut transport, who),
+            Deed::SetTimer => self.set_timer(&mut transport, who, turn),
+            Deed::SetMarks => {
+                let (high, low) = (self.chance.size(1000), self.chance.size(1000));
+                transport.set_write_buffer_limits(high, low);
+                self.ledger.borrow_mut().parties[who].marks = (high, low.min(high));
+            }
+            Deed::SetCloseTimeout if !transport.is_closing() => {
+                let limit = self.chance.millis(1, 300);
+                transport.set_close_timeout(limit);
+                self.ledger.borrow_mut().parties[who].close_timeout = limit;
+            }
+            _ => {}
+        }
+        let closing = transport.is_closing();
+        let mut ledger = self.ledger.borrow_mut();
+        let ends = matches!(deed, Deed::Lose | Deed::Abort);
+        let known = ledger.parties[who].closing.is_some() || ends;
+        ledger.demand(closing || !known, || format!("{who} was closed and takes it back"));
+        if closing {
+            ledger.close(who, now);
+        }
+    }
+
+    fn write(&self, transport: &mut Transport, who: usize) {
+        let said = self.ledger.borrow().parties[who].sent;
+        let data = speech(who, said, said + self.chance.size(self.profile.mouthful));
+        let before = transport.buffered();
+        let taken = transport.write(&data);
+        let after = transport.buffered();
+        let mut ledger = self.ledger.borrow_mut();
+        let cap = ledger.limits.cap;
+        if taken {
+            ledger.parties[who].sent += data.len();
+        } else if before > cap {
+            ledger.parties[who].overflowed = true;
+        } else if !transport.is_closing() && !ledger.parties[who].write_closed {
+            // Sending failed, and what came before is still being delivered.
+            ledger.parties[who].broken = true;
+        }
+        let party = &ledger.parties[who];
+        let shut = party.closing.is_some() || party.write_closed || party.broken;
+        let refused = shut || before > cap || transport.is_closing();
+        ledger.demand(taken != refused, || format!("{who} wrote: {taken}, {before} before"));
+        let bound = cap + self.profile.mouthful;
+        ledger.demand(after <= bound, || format!("{who} buffers {after} bytes"));
+        let wanted = if taken { before + data.len() } else { before };
+        ledger.demand(after == wanted, || format!("{who} buffers {after}, not {wanted} bytes"));
+    }
+
+    fn lose(&self, transport: &mut Transport, who: usize) {
+        self.ledger.borrow_mut().parties[who].asked_to_close = true;
+        transport.lose_connection();
+    }
+
+    fn set_timeout(&self, transport: &mut Transport, who: usize) {
+        let limit = (!self.chance.one_in(4)).then(|| self.chance.millis(1, 100));
+        let open = !transport.is_closing();
+        let before = transport.set_timeout(limit);
+        let now = transport.reactor().now();
+        let mut ledger = self.ledger.borrow_mut();
+        let known = ledger.parties[who].timeout.map(|(limit, _)| limit);
+        ledger.demand(!open || before == known, || {
+            format!("the timeout of {who} was {before:?}, not {known:?}")
+        });
+        ledger.parties[who].timeout = limit.filter(|_| open).map(|limit| (limit, now));
+    }
+
+    fn set_timer(&self, transport: &mut Transport, who: usize, turn: u64) {
+        if self.ledger.borrow().timers.len() >= MAX_TIMERS {
+            return;
+        }
+        let delay = self.chance.millis(0, 40);
+        let id = transport.call_later(delay);
+        let alive = !transport.is_closing();
+        let deadline = transport.reactor().now() + delay;
+        let timer = Timer { id, owner: Some(who), deadline, set_in: turn, interval: None, alive };
+        self.ledger.borrow_mut().timers.push(timer);
+    }
+
+    fn set_reactor_timer(self: &Rc<Self>, reactor: &mut Reactor) {
+        if self.ledger.borrow().timers.len() >= MAX_TIMERS {
+            return;
+        }
+        let delay = self.chance.millis(0, 40);
+        let (deadline, set_in) = (reactor.now() + delay, reactor.stats().turns);
+        let number = self.ledger.borrow().timers.len();
+        let function = Function::new(self, Task::Timer(number));
+        let id = reactor.call_later(delay, move |reactor| {
+            let scene = Rc::clone(&function.scene);
+            let _inside = scene.enter("a timer");
+            let (turn, now) = (reactor.stats().turns, reactor.now());
+            scene.ledger.borrow_mut().rings(number, turn, now);
+            scene.act_or_panic(reactor);
+        });
+        let timer = Timer { id, owner: None, deadline, set_in, interval: None, alive: true };
+        self.ledger.borrow_mut().timers.push(timer);
+    }
+
+    fn set_ticker(self: &Rc<Self>, reactor: &mut Reactor) {
+        if self.ledger.borrow().timers.len() >= MAX_TIMERS {
+            return;
+        }
+        let interval = self.chance.millis(1, 20);
+        let (deadline, set_in) = (reactor.now() + interval, reactor.stats().turns);
+        let number = self.ledger.borrow().timers.len();
+        let function = Function::new(self, Task::Timer(number));
+        let mut ticks = self.chance.between(1, 5);
+        let id = reactor.call_every(interval, move |reactor, tick| {
+            let scene = Rc::clone(&function.scene);
+            let _inside = scene.enter("a ticker");
+            let (turn, now) = (reactor.stats().turns, reactor.now());
+            let mut ledger = scene.ledger.borrow_mut();
+            ledger.rings(number, turn, now);
+            let late = now - ledger.timers[number].deadline;
+            let missed = (late.as_nanos() / interval.as_nanos()) as u64;
+            ledger.demand(tick.missed == missed, || format!("timer {number} miscounts"));
+            ledger.timers[number].deadline += interval * (missed as u32 + 1);
+            ledger.timers[number].set_in = turn;
+            ticks -= 1;
+            let last = ticks == 0;
+            if last {
+                ledger.timers[number].alive = false;
+            }
+            drop(ledger);
+            if last {
+                reactor.cancel(tick.timer);
+            }
+            scene.act(reactor, None);
+        });
+        let interval = Some(interval);
+        let timer = Timer { id, owner: None, deadline, set_in, interval, alive: true };
+        self.ledger.borrow_mut().timers.push(timer);
+    }
+
+    /// One of all timers that ever were, and whether it should be pending.
+    fn some_timer(&self, reactor: &mut Reactor) -> Option<(usize, bool)> {
+        let count = self.ledger.borrow().timers.len();
+        if count == 0 || reactor.is_stopping() {
+            return None; // while it stops, timers go before those they belong to are told
+        }
+        let number = self.chance.below(count);
+        let (alive, owner) = {
+            let ledger = self.ledger.borrow();
+            let timer = &ledger.timers[number];
+            (timer.alive, timer.owner.and_then(|who| ledger.parties[who].id))
+        };
+        // A connection can be over and not told yet.
+        let open = owner.is_none_or(|id| {
+            reactor.transport(id).is_some_and(|transport| !transport.is_closing())
+        });
+        Some((number, alive && open))
+    }
+
+    fn cancel_timer(&self, reactor: &mut Reactor) {
+        let Some((number, pending)) = self.some_timer(reactor) else { return };
+        let Timer { id, interval, .. } = self.ledger.borrow().timers[number];
+        if interval.is_some() {
+            return; // a ticker ends by itself
+        }
+        self.ledger.borrow_mut().timers[number].alive = false;
+        let cancelled = reactor.cancel(id);
+        self.ledger.borrow_mut().demand(cancelled == pending, || {
+            format!("timer {number} was cancelled: {cancelled}, pending: {pending}")
+        });
+    }
+
+    fn reset_timer(&self, reactor: &mut Reactor) {
+        let Some((number, pending)) = self.some_timer(reactor) else { return };
+        let Timer { id, interval, .. } = self.ledger.borrow().timers[number];
+        if interval.is_some() {
+            return;
+        }
+        let delay = self.chance.millis(0, 40);
+        let moved = reactor.reset(id, delay);
+        let (now, turn) = (reactor.now(), reactor.stats().turns);
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.demand(moved == pending, || {
+            format!("timer {number} was moved: {moved}, pending: {pending}")
+        });
+        if moved {
+            ledger.timers[number].deadline = now + delay;
+            ledger.timers[number].set_in = turn;
+        }
+    }
+
+    fn call_soon(self: &Rc<Self>, reactor: &mut Reactor) {
+        let number = self.ledger.borrow_mut().new_call();
+        let function = Function::new(self, Task::Call(number));
+        reactor.call_soon(move |reactor| {
+            let scene = Rc::clone(&function.scene);
+            let _inside = scene.enter("a call");
+            scene.ledger.borrow_mut().call_runs(number);
+            scene.act_or_panic(reactor);
+        });
+    }
+
+    fn act_or_panic(self: &Rc<Self>, reactor: &mut Reactor) {
+        self.act(reactor, None);
+        if self.may_panic() {
+            panic_any(OnPurpose);
+        }
+    }
+
+    pub fn connect(self: &Rc<Self>, reactor: &mut Reactor) {
+        let place = self.chance.pick(&self.places.borrow()).cloned();
+        let clients = self.ledger.borrow().clients.len();
+        let Some(place) = place.filter(|_| self.has_room() && clients < MAX_CLIENTS) else {
+            return;
+        };
+        let timeout = self.chance.millis(1, 400);
+        let options = ConnectOptions::new().timeout(timeout).head_start(self.chance.millis(1, 50));
+        let reconnecting = self.chance.one_in(3);
+        let client = Client {
+            id: None,
+            timeout,
+            reconnecting,
+            progress: Progress::Trying { since: reactor.now() },
+            doomed: reactor.is_stopping(),
+            cancelled: false,
+            unwanted: false,
+            dropped: false,
+        };
+        self.ledger.borrow_mut().clients.push(client);
+        let caller = Caller { scene: Rc::clone(self), client: clients };
+        let id = if reconnecting {
+            let backoff = Backoff::new()
+                .initial(self.chance.millis(0, 20))
+                .max(self.chance.millis(20, 50))
+                .max_attempts(self.chance.between(1, 4) as u32)
+                .stable(Duration::from_secs(1000))
+                .seed(self.chance.next());
+            reactor.connect_tcp_with(place, options, Reconnecting::new(caller, backoff))
+        } else {
+            reactor.connect_tcp_with(place, options, caller)
+        };
+        self.ledger.borrow_mut().clients[clients].id = Some(id);
+    }
+
+    fn give_up(&self, reactor: &mut Reactor) {
+        let count = self.ledger.borrow().clients.len();
+        if count == 0 {
+            return;
+        }
+        let client = self.chance.below(count);
+        let Some(id) = self.ledger.borrow().clients[client].id else { return };
+        if self.chance.one_in(2) {
+            let cancelled = reactor.cancel_connect(id);
+            self.ledger.borrow_mut().clients[client].cancelled |= cancelled;
+            return;
+        }
+        let connection = reactor.connection_of(id);
+        let known = reactor.disconnect(id);
+        let now = reactor.now();
+        let mut ledger = self.ledger.borrow_mut();
+        if !known {
+            return;
+        }
+        let record = &mut ledger.clients[client];
+        record.unwanted = true;
+        record.cancelled |= connection.is_none();
+        if let Progress::Connected(who) = record.progress {
+            drop(ledger);
+            self.note_closing(reactor, who, now);
+        }
+    }
+
+    /// Enters that a connection was closed by a command to somebody else.
+    fn note_closing(&self, reactor: &mut Reactor, who: usize, now: std::time::Instant) {
+        let Some(id) = self.ledger.borrow().parties[who].id else { return };
+        if reactor.transport(id).is_none_or(|transport| transport.is_closing()) {
+            let mut ledger = self.ledger.borrow_mut();
+            ledger.parties[who].asked_to_close = true;
+            ledger.close(who, now);
+        }
+    }
+
+    pub fn listen(self: &Rc<Self>, reactor: &mut Reactor) {
+        let server = self.ledger.borrow().servers.len();
+        if server >= MAX_SERVERS {
+            return;
+        }
+        let addr = SocketAddr::from(([127, 0, 0, 1], 5000 + self.chance.below(4) as u16));
+        let max = if self.chance.one_in(3) { self.chance.between(1, 3) } else { usize::MAX };
+        let backlog = self.chance.between(1, 8);
+        self.ledger.borrow_mut().servers.push(Server::new(addr, max));
+        let factory = Receiver { scene: Rc::clone(self), server };
+        let options = ListenOptions::new().backlog(backlog as u32).max_connections(max);
+        self.note_listeners(reactor);
+        let listened = reactor.listen_tcp_with(addr, &options, factory);
+        let mut ledger = self.ledger.borrow_mut();
+        let open = |other: &Server| other.addr == addr && other.id.is_some() && !other.closed;
+        let taken = ledger.servers.iter().any(open);
+        match listened {
+            Ok(id) => {
+                ledger.demand(!taken, || format!("two listeners at {addr}"));
+                ledger.servers[server].id = Some(id);
+                self.places.borrow_mut().push(addr.to_string());
+            }
+            Err(_) => ledger.servers[server].closed = true,
+        }
+    }
+
+    fn of_listener(&self, reactor: &mut Reactor, deed: Deed) {
+        let count = self.ledger.borrow().servers.len();
+        if count == 0 {
+            return;
+        }
+        let server = self.chance.below(count);
+        let Some(id) = self.ledger.borrow().servers[server].id else { return };
+        let done = match deed {
+            Deed::StopListening => reactor.stop_listening(id),
+            Deed::PauseAccepting => reactor.pause_accepting(id),
+            _ => reactor.resume_accepting(id),
+        };
+        let mut ledger = self.ledger.borrow_mut();
+        let record = &mut ledger.servers[server];
+        let closed = record.closed;
+        match deed {
+            Deed::StopListening => record.closed = true,
+            Deed::PauseAccepting => record.paused = true,
+            _ => record.paused = false,
+        }
+        ledger.demand(!(closed && done), || format!("listener {server} is closed, but {deed:?}"));
+    }
+
+    fn stop(&self, reactor: &mut Reactor) {
+        {
+            let mut ledger = self.ledger.borrow_mut();
+            ledger.stop_asked = true;
+            ledger.stop_due = true;
+        }
+        reactor.stop();
+    }
+
+    pub fn shutdown(&self, reactor: &mut Reactor) {
+        self.ledger.borrow_mut().stop_asked = true;
+        reactor.shutdown(self.chance.millis(0, 100));
+        self.note_shutdown(reactor);
+    }
+
+    /// Enters whom a shutdown has closed.
+    pub fn note_shutdown(&self, reactor: &mut Reactor) {
+        let now = reactor.now();
+        let parties = self.ledger.borrow().parties.len();
+        for who in 0..parties {
+            if self.ledger.borrow().parties[who].is_open() {
+                self.note_closing(reactor, who, now);
+            }
+        }
+        self.note_listeners(reactor);
+    }
+
+    /// Ends all that keeps `run` from returning, in order; timers ring out.
+    pub fn close_everything(&self, reactor: &mut Reactor) {
+        let (clients, servers): (Vec<_>, Vec<_>) = {
+            let ledger = self.ledger.borrow();
+            let clients = ledger.clients.iter().enumerate();
+            let clients = clients.filter_map(|(client, record)| Some((client, record.id?)));
+            let servers = ledger.servers.iter().filter_map(|server| server.id);
+            (clients.collect(), servers.collect())
+        };
+        for (client, id) in clients {
+            if reactor.disconnect(id) {
+                let mut ledger = self.ledger.borrow_mut();
+                ledger.clients[client].unwanted = true;
+                ledger.clients[client].cancelled = true;
+            }
+        }
+        for id in servers {
+            reactor.stop_listening(id);
+        }
+        for id in reactor.connections() {
+            let Some(&who) = self.ledger.borrow().ids.get(&id) else { continue };
+            if let Some(mut transport) = reactor.transport(id) {
+                self.lose(&mut transport, who);
+            }
+        }
+        self.note_shutdown(reactor);
+    }
+
+    /// Enters which listeners a stop or shutdown has closed.
+    pub fn note_listeners(&self, reactor: &mut Reactor) {
+        let mut ledger = self.ledger.borrow_mut();
+        for server in &mut ledger.servers {
+            let Some(id) = server.id else { continue };
+            // Pausing is what tells whether it still listens.
+            server.closed |= !reactor.pause_accepting(id);
+            if !server.paused {
+                reactor.resume_accepting(id);
+            }
+        }
+    }
+}
+
+/// Marks that a callback runs.
+struct Inside(Rc<Scene>);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.ledger.borrow_mut().leave();
+    }
+}
+
+/// Goes with a function given to the reactor, and tells when it was let go.
+struct Function {
+    scene: Rc<Scene>,
+    task: Task,
+}
+
+#[derive(Clone, Copy)]
+enum Task {
+    Timer(usize),
+    Call(usize),
+}
+
+impl Function {
+    fn new(scene: &Rc<Scene>, task: Task) -> Self {
+        let mut ledger = scene.ledger.borrow_mut();
+        ledger.functions += 1;
+        drop(ledger);
+        Self { scene: Rc::clone(scene), task }
+    }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        let mut ledger = self.scene.ledger.borrow_mut();
+        ledger.functions -= 1;
+        match self.task {
+            Task::Timer(timer) => ledger.timer_let_go(timer),
+            Task::Call(call) => ledger.call_let_go(call),
+        }
+    }
+}
+
+/// A protocol that does what comes to its mind.
+pub struct Actor {
+    scene: Rc<Scene>,
+    pub who: usize,
+}
+
+/// The default of every callback.
+struct Plain;
+
+impl Protocol for Plain {}
+
+impl Actor {
+    /// Checks a call, lets `then` do what the protocol does by default, and adds some deeds.
+    fn told(
+        &self,
+        call: Call,
+        transport: &mut Transport,
+        then: impl FnOnce(&Rc<Scene>, &mut Transport),
+    ) {
+        let (scene, who) = (&self.scene, self.who);
+        scene.note(|| format!("{who} {call:?}"));
+        let _inside = scene.enter("a protocol");
+        let now = transport.reactor().now();
+        let mut ledger = scene.ledger.borrow_mut();
+        if ledger.parties[who].withheld && transport.is_reading() {
+            // When sending has failed nobody waits for it any more, and the rest is delivered.
+            ledger.parties[who].withheld = false;
+            ledger.parties[who].broken = true;
+        }
+        ledger.told(who, call, now);
+        drop(ledger);
+        then(scene, transport);
+        scene.act(transport.reactor(), Some(who));
+        if transport.is_closing() {
+            scene.ledger.borrow_mut().close(who, now);
+        }
+        if scene.may_panic() {
+            if call != Call::Lost {
+                let mut ledger = scene.ledger.borrow_mut();
+                ledger.parties[who].panicked = true;
+                ledger.close(who, now);
+            }
+            panic_any(OnPurpose);
+        }
+    }
+
+    /// What most protocols do: the default, or now and then nothing.
+    fn usually(scene: &Scene) -> bool {
+        !scene.chance.one_in(4)
+    }
+}
+
+impl Protocol for Actor {
+    fn connection_made(&mut self, transport: &mut Transport) {
+        let who = self.who;
+        self.told(Call::Made, transport, |scene, transport| {
+            let id = transport.id();
+            scene.ledger.borrow_mut().made(who, id);
+            let local = transport.local_addr().ok().and_then(|local| local.socket_addr());
+            let mut ledger = scene.ledger.borrow_mut();
+            if let Some(local) = local
+                && ledger.parties[who].client.is_some()
+            {
+                ledger.meet(local, who);
+            }
+        });
+    }
+
+    fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+        let who = self.who;
+        self.told(Call::Data, transport, |scene, transport| {
+            let (turn, now) = (transport.reactor().stats().turns, transport.reactor().now());
+            let mut ledger = scene.ledger.borrow_mut();
+            ledger.demand(!data.is_empty(), || format!("{who} was given no data"));
+            ledger.served(who, turn, data.len(), now);
+            ledger.hear(who, data);
+        });
+    }
+
+    fn eof_received(&mut self, transport: &mut Transport) {
+        let who = self.who;
+        self.told(Call::Eof, transport, |scene, transport| {
+            scene.ledger.borrow_mut().hear_end(who);
+            if Self::usually(scene) {
+                scene.ledger.borrow_mut().parties[who].asked_to_close = true;
+                Plain.eof_received(transport);
+            }
+        });
+    }
+
+    fn pause_writing(&mut self, transport: &mut Transport) {
+        let who = self.who;
+        self.told(Call::Pause, transport, |scene, transport| {
+            if Self::usually(scene) {
+                Plain.pause_writing(transport);
+                scene.ledger.borrow_mut().parties[who].withheld = true;
+            }
+        });
+    }
+
+    fn resume_writing(&mut self, transport: &mut Transport) {
+        let who = self.who;
+        self.told(Call::Resume, transport, |scene, transport| {
+            if Self::usually(scene) {
+                Plain.resume_writing(transport);
+                scene.ledger.borrow_mut().parties[who].withheld = false;
+            }
+        });
+    }
+
+    fn timer_fired(&mut self, transport: &mut Transport, timer: TimerId) {
+        let who = self.who;
+        self.told(Call::Timer, transport, |scene, transport| {
+            let (turn, now) = (transport.reactor().stats().turns, transport.reactor().now());
+            let mut ledger = scene.ledger.borrow_mut();
+            match ledger.timer_of(timer) {
+                Some(number) => {
+                    let owner = ledger.timers[number].owner;
+                    ledger.demand(owner == Some(who), || format!("{who} was told of {owner:?}"));
+                    ledger.rings(number, turn, now);
+                }
+                None => ledger.object(format!("{who} was told of an unknown timer")),
+            }
+        });
+    }
+
+    fn timed_out(&mut self, transport: &mut Transport) {
+        let who = self.who;
+        self.told(Call::TimedOut, transport, |scene, transport| {
+            scene.ledger.borrow_mut().parties[who].timed_out = true;
+            if Self::usually(scene) {
+                scene.ledger.borrow_mut().parties[who].asked_to_close = true;
+                Plain.timed_out(transport);
+            }
+        });
+    }
+
+    fn connection_lost(&mut self, transport: &mut Transport, reason: &Reason) {
+        let who = self.who;
+        self.told(Call::Lost, transport, |scene, transport| {
+            scene.note(|| format!("  {reason:?}"));
+            let (buffered, now) = (transport.buffered(), transport.reactor().now());
+            scene.ledger.borrow_mut().lost(who, reason, buffered, now);
+        });
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        let mut ledger = self.scene.ledger.borrow_mut();
+        ledger.enter("the drop of a protocol");
+        ledger.dropped(self.who);
+        ledger.leave();
+        drop(ledger);
+        if !std::thread::panicking() && self.scene.may_panic() {
+            panic_any(OnPurpose);
+        }
+    }
+}
+
+/// The factory of a listener.
+struct Receiver {
+    scene: Rc<Scene>,
+    server: usize,
+}
+
+impl Factory for Receiver {
+    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
+        let _inside = self.scene.enter("build_protocol");
+        let scene = &self.scene;
+        scene.note(|| format!("listener {} accepts {peer}", self.server));
+        scene.ledger.borrow_mut().accepted(self.server);
+        if scene.may_panic() {
+            panic_any(OnPurpose);
+        }
+        if !scene.quiet.get() && scene.chance.one_in(20) {
+            return None;
+        }
+        let actor = scene.new_actor();
+        let mut ledger = scene.ledger.borrow_mut();
+        ledger.parties[actor.who].listener = Some(self.server);
+        if let Some(addr) = peer.socket_addr() {
+            ledger.meet(addr, actor.who);
+        }
+        Some(Box::new(actor))
+    }
+
+    fn started(&mut self, reactor: &mut Reactor, _: ListenerId) {
+        let _inside = self.scene.enter("started");
+        let server = self.server;
+        let mut ledger = self.scene.ledger.borrow_mut();
+        let legal = !std::mem::replace(&mut ledger.servers[server].started, true);
+        ledger.demand(legal, || format!("listener {server} started twice"));
+        drop(ledger);
+        self.scene.act(reactor, None);
+    }
+
+    fn stopped(&mut self, reactor: &mut Reactor) {
+        let _inside = self.scene.enter("stopped");
+        let server = self.server;
+        let mut ledger = self.scene.ledger.borrow_mut();
+        let twice = std::mem::replace(&mut ledger.servers[server].told_stopped, true);
+        ledger.servers[server].closed = true;
+        let legal = !twice && ledger.servers[server].started;
+        ledger.demand(legal, || format!("listener {server} stopped at the wrong moment"));
+        drop(ledger);
+        self.scene.act(reactor, None);
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.scene.ledger.borrow_mut().servers[self.server].dropped = true;
+    }
+}
+
+/// The factory of an outgoing connection.
+struct Caller {
+    scene: Rc<Scene>,
+    client: usize,
+}
+
+impl Caller {
+    /// After an attempt or a connection: perhaps another.
+    fn again(&self, connector: &mut Connector) {
+        let scene = &self.scene;
+        scene.act(connector.reactor(), None);
+        let mut after = Progress::Over;
+        if scene.ledger.borrow().clients[self.client].reconnecting {
+            after = Progress::Perhaps;
+        } else if scene.may_act() && scene.has_room() && scene.chance.one_in(4) {
+            let delay = scene.chance.millis(0, 30);
+            let stopping = connector.reactor().is_stopping();
+            let again = connector.connect_after(delay);
+            let since = connector.reactor().now() + delay;
+            let mut ledger = scene.ledger.borrow_mut();
+            let unwanted = ledger.clients[self.client].unwanted;
+            ledger.demand(again != (unwanted || stopping), || {
+                format!("client {} tries again: {again}", self.client)
+            });
+            if again {
+                after = Progress::Trying { since };
+            }
+        }
+        scene.ledger.borrow_mut().clients[self.client].progress = after;
+        if scene.may_panic() {
+            panic_any(OnPurpose);
+        }
+    }
+}
+
+impl ClientFactory for Caller {
+    fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
+        let _inside = self.scene.enter("build_protocol of a client");
+        let (scene, client) = (&self.scene, self.client);
+        scene.ledger.borrow_mut().building(client);
+        if scene.may_panic() {
+            panic_any(OnPurpose);
+        }
+        if scene.chance.one_in(20) {
+            return None;
+        }
+        let actor = scene.new_actor();
+        let mut ledger = scene.ledger.borrow_mut();
+        ledger.parties[actor.who].client = Some(client);
+        ledger.clients[client].progress = Progress::Built(actor.who);
+        Some(Box::new(actor))
+    }
+
+    fn connection_failed(&mut self, connector: &mut Connector, reason: &Reason) {
+        let _inside = self.scene.enter("connection_failed");
+        self.scene.note(|| format!("client {} failed {reason:?}", self.client));
+        self.scene.ledger.borrow_mut().attempt_failed(self.client, reason);
+        self.again(connector);
+    }
+
+    fn connection_lost(&mut self, connector: &mut Connector, reason: &Reason) {
+        let _inside = self.scene.enter("connection_lost of a client");
+        self.scene.note(|| format!("client {} lost {reason:?}", self.client));
+        self.scene.ledger.borrow_mut().owner_told(self.client, reason);
+        self.again(connector);
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.scene.ledger.borrow_mut().clients[self.client].dropped = true;
+    }
+}
+
+/// Watches from outside what the others are told.
+pub struct Watcher {
+    scene: Rc<Scene>,
+    open: Vec<ConnectionId>,
+    inside: bool,
+}
+
+impl Watcher {
+    pub fn new(scene: &Rc<Scene>) -> Self {
+        Self { scene: Rc::clone(scene), open: Vec::new(), inside: false }
+    }
+
+    fn demand(&self, holds: bool, what: &str) {
+        self.scene.ledger.borrow_mut().demand(holds, || format!("the observer saw {what}"));
+    }
+}
+
+impl Observer for Watcher {
+    fn turn_begin(&mut self, turn: u64) {
+        self.scene.ledger.borrow_mut().turn = turn;
+        self.scene.note(|| format!("turn {turn}"));
+    }
+
+    fn callback_begin(&mut self, _: Subject, callback: Callback) {
+        if callback != Callback::Drop {
+            self.demand(!self.inside, "a callback inside of a callback");
+            self.inside = true;
+        }
+    }
+
+    fn callback_end(&mut self, _: Subject, callback: Callback, _: Duration) {
+        if callback != Callback::Drop {
+            self.inside = false;
+        }
+    }
+
+    fn opened(&mut self, connection: ConnectionId, _: &Address) {
+        self.demand(!self.open.contains(&connection), "a connection opened twice");
+        self.open.push(connection);
+    }
+
+    fn closed(&mut self, connection: ConnectionId, _: &Address, _: &Reason) {
+        self.open.retain(|open| *open != connection);
+    }
+
+    fn turn_end(&mut self, report: &TurnReport) {
+        self.scene.ledger.borrow_mut().turn_ends(report.stopped);
+    }
+}

@@ -1,0 +1,632 @@
+//! One world: the simulation, the peers outside, what happens to them, and the state at rest.
+
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+use std::{io, iter};
+
+use crocus::Reactor;
+use crocus::testing::{Cut, End, Peer, PeerListener, Simulation};
+
+use crate::actors::{OnPurpose, Scene, Watcher};
+use crate::chance::{Chance, Profile, Step};
+use crate::ledger::{Limits, Progress, speech};
+
+const MAX_LATENCY: usize = 20;
+
+/// A piece of rest: longer than it takes to send something there and back.
+const NAP: Duration = Duration::from_millis(50);
+
+/// So many turns may pass before who has bytes waiting is given some.
+const PATIENCE: usize = 4;
+
+/// One who always is there, one who never answers, one who refuses, as texts for `connect_tcp`.
+const BLACKHOLE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 9);
+const OUTSIDE: [&str; 2] = ["127.0.0.1:6000", "10.0.0.2:6000"];
+const OTHERS: [&str; 6] = [
+    "127.0.0.1:1",
+    "10.0.0.1:9",
+    "nowhere.example:80",
+    "several.example:6000",
+    "several.example:5000",
+    "not an address",
+];
+
+/// The far end of a connection, in the hands of the test.
+struct Far {
+    peer: Option<Peer>,
+    who: usize,
+    /// Whether it ever reads.
+    reads: bool,
+    /// When the last bytes it sent have arrived.
+    arrived: Duration,
+    /// Whom it dialled, and when.
+    dialled: Option<SocketAddr>,
+}
+
+pub struct World {
+    sim: Simulation,
+    scene: Rc<Scene>,
+    fars: Vec<Far>,
+    outside: Vec<PeerListener>,
+    latency: Duration,
+    /// Each lets a listener rest for 100 ms.
+    accept_errors: usize,
+}
+
+/// Lives a whole world; `Err` says what broke the contract.
+pub fn live(seed: u64, profile: &'static Profile, trace: bool) -> Result<(), String> {
+    let mut world = World::new(seed, profile, trace);
+    for _ in 0..world.scene.chance.between(5, profile.length) {
+        world.step();
+        world.verdict()?;
+    }
+    world.end()
+}
+
+impl World {
+    fn new(seed: u64, profile: &'static Profile, trace: bool) -> Self {
+        let chance = Chance::new(seed);
+        let high = chance.size(600);
+        let limits = Limits {
+            read_budget: chance.size(2000),
+            accept_budget: chance.between(1, 3),
+            marks: (high, chance.below(high + 1)),
+            cap: chance.between(600, 6000),
+            close_timeout: chance.millis(5, 400),
+            linger: chance.millis(1, 200),
+        };
+        let builder = Reactor::builder()
+            .read_buffer(chance.size(1000))
+            .read_budget(limits.read_budget)
+            .write_budget(chance.size(1000))
+            .accept_budget(limits.accept_budget)
+            .write_buffer_limits(limits.marks.0, limits.marks.1)
+            .write_buffer_cap(limits.cap)
+            .close_timeout(limits.close_timeout)
+            .linger(limits.linger);
+        let mut sim = Simulation::with_limits(builder, seed);
+        let scene = Scene::new(chance, profile, limits, trace);
+        sim.reactor().set_observer(Some(Box::new(Watcher::new(&scene))));
+        sim.set_blackhole(BLACKHOLE);
+        let several = [BLACKHOLE.ip(), IpAddr::from([10, 0, 0, 2]), IpAddr::from([127, 0, 0, 1])];
+        sim.set_host("several.example", &several);
+        let (fars, latency) = (Vec::new(), Duration::ZERO);
+        let mut world = Self { sim, scene, fars, outside: Vec::new(), latency, accept_errors: 0 };
+        world.furnish();
+        world
+    }
+
+    fn furnish(&mut self) {
+        for addr in OUTSIDE {
+            self.outside.push(self.sim.listen(addr).unwrap());
+        }
+        let places = OUTSIDE.iter().chain(&OUTSIDE).chain(&OTHERS);
+        self.scene.places.borrow_mut().extend(places.map(|place| (*place).to_owned()));
+        for _ in 0..self.scene.chance.between(1, 3) {
+            self.scene.listen(self.sim.reactor());
+        }
+        if !self.scene.chance.one_in(3) {
+            self.weather();
+        }
+    }
+
+    fn verdict(&self) -> Result<(), String> {
+        let ledger = self.scene.ledger.borrow();
+        if ledger.objections.is_empty() {
+            return Ok(());
+        }
+        self.scene.quiet.set(true); // for the drop of this world, which is not looked at
+        Err(ledger.objections.join("\n"))
+    }
+
+    fn object(&self, what: String) {
+        self.scene.ledger.borrow_mut().object(what);
+    }
+
+    /// Does something in which callbacks may panic on purpose; `None` if one did.
+    fn dare<R>(&mut self, what: impl FnOnce(&mut Simulation) -> R) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(|| what(&mut self.sim))) {
+            Ok(value) => Some(value),
+            Err(payload) if payload.is::<OnPurpose>() => None,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    fn settle(&mut self) {
+        while self.dare(Simulation::settle).is_none() {}
+    }
+
+    fn advance(&mut self, by: Duration) {
+        let end = self.sim.elapsed() + by;
+        while self.dare(|sim| sim.advance(end.saturating_sub(sim.elapsed()))).is_none() {}
+    }
+
+    fn step(&mut self) {
+        let step = self.scene.chance.weighted(self.scene.profile.steps);
+        let elapsed = self.sim.elapsed();
+        self.scene.note(|| format!("{elapsed:?} {step:?}"));
+        match step {
+            Step::Turn => self.turns(),
+            Step::Settle => self.settle(),
+            Step::Advance => {
+                let by = self.scene.chance.millis(0, 60);
+                self.advance(by);
+            }
+            Step::Inside => self.inside(),
+            Step::Dial => self.dial(),
+            Step::Storm => iter::repeat_n((), 6).for_each(|()| self.dial()),
+            Step::Join => self.join(),
+            Step::Pair => self.pair(),
+            Step::Send => self.with_far(Self::send),
+            Step::Read => self.with_far(Self::read),
+            Step::CloseWrite => self.with_far(Self::close_write),
+            Step::Reset => self.with_far(|world, far| world.let_go(far, true)),
+            Step::Drop => self.with_far(|world, far| world.let_go(far, false)),
+            Step::Accept => self.accept(),
+            Step::Weather => self.weather(),
+            Step::FailAccept => self.fail_accept(),
+            Step::Rest => self.rest(),
+            Step::Run => self.run(),
+        }
+    }
+
+    fn turns(&mut self) {
+        for _ in 0..self.scene.chance.between(1, 6) {
+            self.count_hunger();
+            self.dare(Simulation::turn);
+        }
+    }
+
+    /// Who reads and has bytes waiting must get some within a few turns, whatever the others do.
+    fn count_hunger(&self) {
+        let mut ledger = self.scene.ledger.borrow_mut();
+        for far in &self.fars {
+            let sent = ledger.parties[far.who].sent;
+            let Some(mate) = ledger.parties[far.who].mate else { continue };
+            let arrived = far.peer.is_some() && far.arrived <= self.sim.elapsed();
+            let party = &mut ledger.parties[mate];
+            let waits = arrived && party.is_open() && party.reads() && party.got < sent;
+            party.hungry = if waits { party.hungry + 1 } else { 0 };
+            let starves = party.hungry > PATIENCE;
+            ledger.demand(!starves, || format!("{mate} was given nothing for {PATIENCE} turns"));
+        }
+    }
+
+    /// A deed from outside of any callback, of nobody's or of some connection's.
+    fn inside(&mut self) {
+        let made: Vec<usize> = self.scene.ledger.borrow().ids.values().copied().collect();
+        let who = self.scene.chance.pick(&made).copied();
+        self.scene.deed(self.sim.reactor(), who);
+    }
+
+    fn add_far(&mut self, peer: Peer, who: usize, dialled: Option<SocketAddr>) {
+        let reads = !self.scene.chance.one_in(5);
+        let arrived = self.sim.elapsed() + self.latency;
+        self.fars.push(Far { peer: Some(peer), who, reads, arrived, dialled });
+    }
+
+    fn dial(&mut self) {
+        let servers: Vec<SocketAddr> =
+            self.scene.ledger.borrow().servers.iter().map(|server| server.addr).collect();
+        let Some(&addr) = self.scene.chance.pick(&servers).filter(|_| self.scene.has_room()) else {
+            return;
+        };
+        let peer = self.sim.dial(addr);
+        let who = self.scene.ledger.borrow_mut().new_peer();
+        self.scene.ledger.borrow_mut().meet(peer.addr(), who);
+        self.add_far(peer, who, Some(addr));
+    }
+
+    fn join(&mut self) {
+        if self.scene.has_room() {
+            let actor = self.scene.new_actor();
+            let who = self.scene.ledger.borrow_mut().new_peer();
+            self.scene.ledger.borrow_mut().marry(who, actor.who);
+            let peer = self.sim.connect(actor);
+            self.add_far(peer, who, None);
+        }
+    }
+
+    fn pair(&mut self) {
+        if self.scene.has_room() {
+            let (one, other) = (self.scene.new_actor(), self.scene.new_actor());
+            self.scene.ledger.borrow_mut().marry(one.who, other.who);
+            self.sim.pair(one, other);
+        }
+    }
+
+    fn accept(&mut self) {
+        for at in 0..self.outside.len() {
+            while let Some(peer) = self.outside[at].accept() {
+                let who = self.scene.ledger.borrow_mut().new_peer();
+                self.add_far(peer, who, None);
+            }
+        }
+    }
+
+    fn with_far(&mut self, then: impl FnOnce(&mut Self, usize)) {
+        let held: Vec<usize> =
+            (0..self.fars.len()).filter(|&far| self.fars[far].peer.is_some()).collect();
+        if let Some(&far) = self.scene.chance.pick(&held) {
+            then(self, far);
+        }
+    }
+
+    fn send(&mut self, far: usize) {
+        let far = &mut self.fars[far];
+        let Some(peer) = &mut far.peer else { return };
+        let mut ledger = self.scene.ledger.borrow_mut();
+        let said = ledger.parties[far.who].sent;
+        let size = self.scene.chance.size(self.scene.profile.mouthful);
+        let taken = peer.send(&speech(far.who, said, said + size));
+        ledger.parties[far.who].sent += taken;
+        far.arrived = far.arrived.max(self.sim.elapsed() + self.latency);
+    }
+
+    fn read(&mut self, far: usize) {
+        if self.fars[far].reads {
+            let all = self.scene.chance.one_in(2);
+            let max = if all { usize::MAX } else { self.scene.chance.size(500) };
+            self.take(far, max);
+        }
+    }
+
+    /// Takes what has arrived at a far end.
+    fn take(&mut self, far: usize, max: usize) {
+        let far = &mut self.fars[far];
+        let Some(peer) = &mut far.peer else { return };
+        let data = if max == usize::MAX { peer.received() } else { peer.receive(max) };
+        let mut ledger = self.scene.ledger.borrow_mut();
+        ledger.hear(far.who, &data);
+        if peer.end() == Some(End::Closed) && !ledger.parties[far.who].eof {
+            ledger.hear_end(far.who);
+        }
+    }
+
+    fn close_write(&mut self, far: usize) {
+        let far = &mut self.fars[far];
+        let connected = self.scene.ledger.borrow().parties[far.who].mate.is_some();
+        if let Some(peer) = &mut far.peer
+            && connected
+        {
+            peer.close_write();
+            far.arrived = far.arrived.max(self.sim.elapsed() + self.latency);
+            self.scene.ledger.borrow_mut().parties[far.who].write_closed = true;
+        }
+    }
+
+    fn let_go(&mut self, far: usize, reset: bool) {
+        let far = &mut self.fars[far];
+        let Some(peer) = far.peer.take() else { return };
+        let mut ledger = self.scene.ledger.borrow_mut();
+        ledger.parties[far.who].gone = true;
+        ledger.parties[far.who].was_reset = reset;
+        drop(ledger);
+        if reset { peer.reset() } else { drop(peer) }
+    }
+
+    fn weather(&mut self) {
+        let chance = &self.scene.chance;
+        let size = chance.size(400);
+        let cut = *chance.pick(&[Cut::Whole, Cut::Every(size), Cut::Random(size)]).unwrap();
+        let still = chance.one_in(2);
+        self.latency = if still { Duration::ZERO } else { chance.millis(0, MAX_LATENCY) };
+        self.sim.set_cut(cut);
+        self.sim.set_latency(self.latency);
+        self.sim.set_window(16 + chance.size(3000));
+    }
+
+    fn fail_accept(&mut self) {
+        let servers: Vec<SocketAddr> =
+            self.scene.ledger.borrow().servers.iter().map(|server| server.addr).collect();
+        if let Some(&addr) = self.scene.chance.pick(&servers) {
+            let emfile = io::Error::from_raw_os_error(24);
+            let aborted = io::Error::from(io::ErrorKind::ConnectionAborted);
+            let error = if self.scene.chance.one_in(2) { emfile } else { aborted };
+            self.sim.fail_accept(addr, error);
+            self.accept_errors += 1;
+        }
+    }
+
+    /// `run` until a timer stops it.
+    fn run(&mut self) {
+        let mut waits = Rc::new(());
+        loop {
+            if Rc::strong_count(&waits) == 1 {
+                waits = Rc::default();
+                let (scene, held) = (Rc::clone(&self.scene), Rc::clone(&waits));
+                let delay = self.scene.chance.millis(0, 50);
+                self.sim.reactor().call_later(delay, move |reactor| {
+                    let _held = held;
+                    let mut ledger = scene.ledger.borrow_mut();
+                    (ledger.stop_asked, ledger.stop_due) = (true, true);
+                    reactor.stop();
+                });
+            }
+            match self.dare(|sim| sim.reactor().run()) {
+                None => {}
+                Some(Ok(())) => return,
+                Some(Err(error)) => return self.object(format!("run: {error}")),
+            }
+        }
+    }
+
+    /// Lets everything come to rest while nobody does anything new, and looks at what there is.
+    fn rest(&mut self) {
+        self.scene.quiet.set(true);
+        self.calm_down();
+        self.check_rest();
+        self.scene.quiet.set(false);
+    }
+
+    fn calm_down(&mut self) {
+        let mut naps = 0;
+        while naps < 5 + 2 * self.accept_errors {
+            self.scene.note(|| "nap".to_owned());
+            let before = self.happenings();
+            self.advance(NAP);
+            self.drain();
+            naps = if self.happenings() == before { naps + 1 } else { 0 };
+        }
+        self.settle();
+    }
+
+    /// Grows with whatever happens while nobody acts: bytes that arrive, connections that end.
+    fn happenings(&self) -> usize {
+        let ledger = self.scene.ledger.borrow();
+        ledger.parties.iter().map(|party| party.got + usize::from(party.dropped)).sum()
+    }
+
+    /// Those who read read.
+    fn drain(&mut self) {
+        for far in 0..self.fars.len() {
+            if self.fars[far].reads {
+                self.take(far, usize::MAX);
+            }
+        }
+    }
+
+    fn check_rest(&mut self) {
+        self.scene.note_listeners(self.sim.reactor());
+        let parties = self.scene.ledger.borrow().parties.len();
+        for who in 0..parties {
+            if self.scene.ledger.borrow().parties[who].is_live() {
+                self.check_connection(who);
+            }
+        }
+        self.check_connections();
+        self.check_timers();
+        self.check_clients();
+        self.check_listeners();
+    }
+
+    fn check_connection(&mut self, who: usize) {
+        let now = self.sim.reactor().now();
+        let mut ledger = self.scene.ledger.borrow_mut();
+        let party = &ledger.parties[who];
+        let Some(id) = party.id else { return };
+        let Some(transport) = self.sim.reactor().transport(id) else {
+            return ledger.object(format!("{who} is gone and was not told"));
+        };
+        let (reading, buffered) = (party.reads(), transport.buffered());
+        let closing = party.closing.is_some();
+        let same =
+            transport.is_closing() == closing && transport.is_reading() == (reading && !closing);
+        let overdue = party.closing.is_some_and(|since| since + party.close_timeout <= now);
+        let half_shut = party.write_closed && buffered == 0;
+        let over = !closing && half_shut && party.eof;
+        let pressed =
+            if party.writing_paused { buffered > party.marks.1 } else { buffered <= party.marks.0 };
+        let timeout_missed = !closing
+            && party.timeout.is_some_and(|(limit, since)| since + limit <= now)
+            && party.sent == 0;
+        ledger.demand(same, || format!("{who} is closing or reading, and does not know"));
+        ledger.demand(!overdue, || format!("{who} was to be closed in time"));
+        ledger.demand(!over, || format!("{who} is shut on both sides and goes on"));
+        ledger.demand(closing || pressed, || format!("{who} was not told of {buffered} bytes"));
+        ledger.demand(!timeout_missed, || format!("{who} did not time out"));
+        let mate = ledger.parties[who].mate;
+        drop(ledger);
+        if let Some(mate) = mate
+            && !closing
+        {
+            self.check_stream(who, mate, buffered);
+        }
+    }
+
+    /// What has arrived was delivered, and what was written has left as far as it can.
+    fn check_stream(&mut self, who: usize, mate: usize, buffered: usize) {
+        let other_id = self.scene.ledger.borrow().parties[mate].id;
+        let other = other_id.and_then(|id| self.sim.reactor().transport(id));
+        let withheld = other.map_or(0, |other| other.buffered());
+        let far = self.fars.iter().find(|far| far.who == mate);
+        let drained = far.is_some_and(|far| far.reads && far.peer.is_some());
+        let mut ledger = self.scene.ledger.borrow_mut();
+        let (party, reader) = (&ledger.parties[who], &ledger.parties[mate]);
+        let (reading, sent, got) = (party.reads(), party.sent, reader.got);
+        let reads = drained || (reader.is_open() && reader.reads() && !party.eof);
+        let alive = !reader.gone && reader.lost.is_none();
+        let undelivered = reading && alive && !party.eof && party.got + withheld != reader.sent;
+        let ended = if reader.is_protocol {
+            reader.lost.is_some() || (reader.write_closed && withheld == 0)
+        } else {
+            reader.write_closed || reader.gone
+        };
+        let deaf = reading && ended && !party.eof;
+        let cut = reader.was_reset;
+        ledger.demand(!undelivered, || format!("{who} was not given all that {mate} sent"));
+        ledger.demand(!deaf, || format!("{who} was not told the end of {mate}"));
+        ledger.demand(!cut, || format!("{who} was not told the reset by {mate}"));
+        let stuck = reads && alive && (buffered > 0 || got != sent);
+        ledger.demand(!stuck, || {
+            format!("{mate} reads and got {got} of {sent} bytes; {buffered} are kept by {who}")
+        });
+    }
+
+    fn check_connections(&mut self) {
+        let mut there = self.sim.reactor().connections();
+        there.sort();
+        let ledger = self.scene.ledger.borrow();
+        let live = |(id, who): (&_, &usize)| ledger.parties[*who].is_live().then_some(*id);
+        let known: Vec<_> = ledger.ids.iter().filter_map(live).collect();
+        let unmade = ledger.parties.iter().filter(|party| party.is_protocol && !party.dropped);
+        let unmade = unmade.filter(|party| !party.made).count();
+        drop(ledger);
+        if there != known || unmade > 0 {
+            self.object(format!("{there:?} are there, {known:?} should be, {unmade} unmade"));
+        }
+    }
+
+    fn check_timers(&mut self) {
+        let now = self.sim.reactor().now();
+        let mut ledger = self.scene.ledger.borrow_mut();
+        for number in 0..ledger.timers.len() {
+            let timer = &ledger.timers[number];
+            let wanted = timer.alive.then_some(timer.deadline);
+            let known = self.sim.reactor().deadline(timer.id);
+            let right = known == wanted && wanted.is_none_or(|deadline| deadline > now);
+            ledger.demand(right, || format!("timer {number}: {known:?}, not {wanted:?}"));
+        }
+        let waiting = ledger.calls_waiting.len();
+        ledger.demand(waiting == 0, || format!("{waiting} calls were not called"));
+    }
+
+    fn check_clients(&mut self) {
+        let now = self.sim.reactor().now();
+        let mut ledger = self.scene.ledger.borrow_mut();
+        for client in 0..ledger.clients.len() {
+            let record = &ledger.clients[client];
+            let Some(id) = record.id else { continue };
+            let led_to = self.sim.reactor().connection_of(id);
+            let right = match record.progress {
+                Progress::Connected(who) => led_to == ledger.parties[who].id,
+                Progress::Trying { since } => since + record.timeout > now && led_to.is_none(),
+                Progress::Perhaps | Progress::Over => led_to.is_none(),
+                Progress::Built(_) | Progress::Refused => false,
+            };
+            let progress = record.progress;
+            ledger.demand(right, || format!("client {client} is {progress:?}, with {led_to:?}"));
+        }
+    }
+
+    fn check_listeners(&mut self) {
+        let count = self.scene.ledger.borrow().servers.len();
+        for number in 0..count {
+            let ledger = self.scene.ledger.borrow();
+            let server = &ledger.servers[number];
+            let Some(id) = server.id.filter(|_| !server.closed) else { continue };
+            let there =
+                |party: &&crate::ledger::Party| party.listener == Some(number) && !party.dropped;
+            let open = ledger.parties.iter().filter(there).count();
+            let accepts = !server.paused && open < server.max;
+            let waits = |far: &&Far| {
+                far.peer.is_some()
+                    && far.dialled == Some(server.addr)
+                    && ledger.parties[far.who].mate.is_none()
+                    && !ledger.parties[far.who].eof
+            };
+            let waiting: Vec<usize> = self.fars.iter().filter(waits).map(|far| far.who).collect();
+            drop(ledger);
+            let counted = self.sim.reactor().connection_count(id);
+            if counted != Some(open) {
+                self.object(format!("listener {number} counts {counted:?}, not {open}"));
+            }
+            let stranded = waiting.iter().filter(|who| !self.was_refused(**who)).count();
+            if accepts && stranded > 0 {
+                self.object(format!("{stranded} wait at listener {number}"));
+            }
+        }
+    }
+
+    /// Whether a far end knows that it was not accepted.
+    fn was_refused(&mut self, who: usize) -> bool {
+        let far = self.fars.iter_mut().find(|far| far.who == who);
+        far.and_then(|far| far.peer.as_mut()).is_none_or(|peer| peer.end().is_some())
+    }
+
+    /// Ends the world in one of several ways, and closes the books.
+    fn end(mut self) -> Result<(), String> {
+        self.rest();
+        self.verdict()?;
+        match self.scene.chance.below(4) {
+            0 => self.stop_twice(),
+            1 => self.shut_down(),
+            2 => self.leave(),
+            _ => return self.abandon(false),
+        }
+        self.check_nothing_left();
+        self.verdict()?;
+        self.fars.iter_mut().for_each(|far| far.reads = true);
+        self.calm_down();
+        self.fars.clear();
+        self.abandon(true)
+    }
+
+    /// Twice: the last notices of the first stop may have set up something new.
+    fn stop_twice(&mut self) {
+        for quiet in [false, true] {
+            self.scene.quiet.set(quiet);
+            let mut ledger = self.scene.ledger.borrow_mut();
+            (ledger.stop_asked, ledger.stop_due) = (true, true);
+            drop(ledger);
+            self.sim.reactor().stop();
+            self.dare(Simulation::turn);
+        }
+    }
+
+    fn shut_down(&mut self) {
+        self.scene.quiet.set(true);
+        self.scene.ledger.borrow_mut().stop_asked = true;
+        let begun = self.sim.elapsed();
+        let grace = self.scene.chance.millis(0, 300);
+        self.sim.reactor().shutdown(grace);
+        self.scene.note_shutdown(self.sim.reactor());
+        match self.dare(|sim| sim.reactor().run()) {
+            Some(Ok(())) => {}
+            other => self.object(format!("run while shutting down: {other:?}")),
+        }
+        let took = self.sim.elapsed() - begun;
+        if took > grace {
+            self.object(format!("the shutdown took {took:?}, not {grace:?}"));
+        }
+    }
+
+    /// Everybody goes; then `run` has nothing to wait for.
+    fn leave(&mut self) {
+        self.scene.quiet.set(true);
+        self.fars.iter_mut().for_each(|far| far.reads = true);
+        self.scene.close_everything(self.sim.reactor());
+        self.outside.clear();
+        match self.dare(|sim| sim.reactor().run()) {
+            Some(Ok(())) => {}
+            other => self.object(format!("run when all have left: {other:?}")),
+        }
+    }
+
+    fn check_nothing_left(&mut self) {
+        let turns = self.sim.reactor().stats().turns;
+        let begun = self.sim.elapsed();
+        let ran = self.dare(|sim| sim.reactor().run());
+        let waited = self.sim.elapsed() - begun;
+        let reactor = self.sim.reactor();
+        let idle = matches!(ran, Some(Ok(()))) && reactor.stats().turns <= turns;
+        let empty = reactor.connections().is_empty();
+        if !idle || !empty || !waited.is_zero() {
+            self.object(format!("left over: {ran:?}, {empty}, {waited:?}"));
+        }
+    }
+
+    /// Drops the reactor, with whatever there is in it.
+    fn abandon(self, drained: bool) -> Result<(), String> {
+        let Self { sim, scene, fars, outside, .. } = self;
+        scene.quiet.set(true);
+        scene.ledger.borrow_mut().stop_asked = true;
+        drop(sim);
+        drop((fars, outside));
+        let mut ledger = scene.ledger.borrow_mut();
+        ledger.balance(drained);
+        if ledger.objections.is_empty() { Ok(()) } else { Err(ledger.objections.join("\n")) }
+    }
+}

@@ -1,0 +1,618 @@
+//! The books: what everybody did and was told, and the objections where that breaks the contract.
+//!
+//! Nothing in here acts. Those who act enter what they do, what they are told is checked against
+//! what is written; at the end, and whenever the world is at rest, the books must balance.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crocus::{ConnectionId, ConnectorId, ListenerId, Reason, TimerId};
+
+/// The first bytes of each stream name who sends it.
+const NAME: usize = 4;
+
+/// The bytes `from..to` of what party `who` says: its name, and then a pattern in which a piece that
+/// is missing, doubled, misplaced or somebody else's shows.
+pub fn speech(who: usize, from: usize, to: usize) -> Vec<u8> {
+    (from..to).map(|at| letter(who, at)).collect()
+}
+
+fn letter(who: usize, at: usize) -> u8 {
+    let name = (who as u32).to_le_bytes();
+    name.get(at).copied().unwrap_or((at * 37 + at / 251 + who * 101) as u8)
+}
+
+/// One end of a connection: a protocol in the reactor, or a peer in the hands of the test.
+#[derive(Default)]
+pub struct Party {
+    /// Who is at the other end, once that is known.
+    pub mate: Option<usize>,
+    /// How many bytes `write` or `send` took.
+    pub sent: usize,
+    pub got: usize,
+    name: [u8; NAME],
+    /// The end of the other's stream was seen, in order.
+    pub eof: bool,
+    pub write_closed: bool,
+    /// A peer that was dropped or reset by the test, and hears nothing more.
+    pub gone: bool,
+    pub was_reset: bool,
+    pub is_protocol: bool,
+    pub id: Option<ConnectionId>,
+    pub made: bool,
+    /// By `pause_reading`, and by the default `pause_writing`.
+    pub paused: bool,
+    pub withheld: bool,
+    /// A write was refused because sending failed.
+    pub broken: bool,
+    pub writing_paused: bool,
+    pub marks: (usize, usize),
+    pub close_timeout: Duration,
+    /// Since when nothing may be delivered but the loss.
+    pub closing: Option<Instant>,
+    pub asked_to_close: bool,
+    pub aborted: bool,
+    pub panicked: bool,
+    pub overflowed: bool,
+    pub timed_out: bool,
+    /// The idle timeout that is set, and the moment from which it counts at the earliest.
+    pub timeout: Option<(Duration, Instant)>,
+    pub lost: Option<Loss>,
+    pub dropped: bool,
+    pub listener: Option<usize>,
+    pub client: Option<usize>,
+    /// Bytes delivered in the turn of that number.
+    portion: (u64, usize),
+    /// How many turns in a row it could have been given bytes and was not.
+    pub hungry: usize,
+}
+
+pub struct Loss {
+    pub reason: String,
+    pub clean: bool,
+    pub at: Instant,
+}
+
+impl Party {
+    pub fn is_live(&self) -> bool {
+        self.made && self.lost.is_none()
+    }
+
+    pub fn reads(&self) -> bool {
+        !self.paused && !self.withheld
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.is_live() && self.closing.is_none()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Call {
+    Made,
+    Data,
+    Eof,
+    Pause,
+    Resume,
+    Timer,
+    TimedOut,
+    Lost,
+}
+
+/// Where an outgoing connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    Trying {
+        since: Instant,
+    },
+    /// The factory made a protocol, and it is to hear of it next.
+    Built(usize),
+    /// The factory made none, and a failure is owed.
+    Refused,
+    Connected(usize),
+    /// `Reconnecting` decides whether there will be another attempt.
+    Perhaps,
+    Over,
+}
+
+pub struct Client {
+    pub id: Option<ConnectorId>,
+    pub timeout: Duration,
+    pub reconnecting: bool,
+    pub progress: Progress,
+    /// Whether the reactor was stopping when it was asked to connect.
+    pub doomed: bool,
+    pub cancelled: bool,
+    pub unwanted: bool,
+    pub dropped: bool,
+}
+
+pub struct Server {
+    pub id: Option<ListenerId>,
+    pub addr: SocketAddr,
+    pub max: usize,
+    pub started: bool,
+    pub closed: bool,
+    pub told_stopped: bool,
+    pub paused: bool,
+    pub dropped: bool,
+    portion: (u64, usize),
+}
+
+impl Server {
+    pub fn new(addr: SocketAddr, max: usize) -> Self {
+        Self {
+            id: None,
+            addr,
+            max,
+            started: false,
+            closed: false,
+            told_stopped: false,
+            paused: false,
+            dropped: false,
+            portion: (0, 0),
+        }
+    }
+}
+
+pub struct Timer {
+    pub id: TimerId,
+    /// The protocol it belongs to; `None`: the reactor's.
+    pub owner: Option<usize>,
+    pub deadline: Instant,
+    /// The turn in which it was set or moved.
+    pub set_in: u64,
+    pub interval: Option<Duration>,
+    pub alive: bool,
+}
+
+/// The limits that this world's reactor has.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub read_budget: usize,
+    pub accept_budget: usize,
+    pub marks: (usize, usize),
+    pub cap: usize,
+    pub close_timeout: Duration,
+    pub linger: Duration,
+}
+
+pub struct Ledger {
+    pub limits: Limits,
+    pub objections: Vec<String>,
+    pub parties: Vec<Party>,
+    pub clients: Vec<Client>,
+    pub servers: Vec<Server>,
+    pub timers: Vec<Timer>,
+    pub ids: BTreeMap<ConnectionId, usize>,
+    names: BTreeMap<SocketAddr, usize>,
+    /// The turn and the key of the timer that rang last.
+    rang: Option<(u64, Instant, usize)>,
+    calls_made: usize,
+    last_call: Option<usize>,
+    /// Those that neither ran nor were let go.
+    pub calls_waiting: Vec<usize>,
+    /// How many timers and calls were let go in this turn that should have rung or run.
+    vanished: usize,
+    /// Functions of timers and calls that were neither called nor let go yet.
+    pub functions: usize,
+    /// Whether anybody asked for a stop or a shutdown since the last stop.
+    pub stop_asked: bool,
+    /// Whether this turn must end with a stop.
+    pub stop_due: bool,
+    pub turn: u64,
+    inside: Option<&'static str>,
+}
+
+impl Ledger {
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            objections: Vec::new(),
+            parties: Vec::new(),
+            clients: Vec::new(),
+            servers: Vec::new(),
+            timers: Vec::new(),
+            ids: BTreeMap::new(),
+            names: BTreeMap::new(),
+            rang: None,
+            calls_made: 0,
+            last_call: None,
+            calls_waiting: Vec::new(),
+            vanished: 0,
+            functions: 0,
+            stop_asked: false,
+            stop_due: false,
+            turn: 0,
+            inside: None,
+        }
+    }
+
+    pub fn object(&mut self, what: impl Into<String>) {
+        self.objections.push(what.into());
+    }
+
+    pub fn demand(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.objections.push(what());
+        }
+    }
+
+    // Callbacks.
+
+    pub fn enter(&mut self, callback: &'static str) {
+        if let Some(outer) = self.inside.replace(callback) {
+            self.object(format!("{callback} was called inside of {outer}"));
+        }
+    }
+
+    pub fn is_inside(&self) -> bool {
+        self.inside.is_some()
+    }
+
+    pub fn leave(&mut self) {
+        self.inside = None;
+    }
+
+    // Parties.
+
+    pub fn new_peer(&mut self) -> usize {
+        self.parties.push(Party::default());
+        self.parties.len() - 1
+    }
+
+    pub fn new_protocol(&mut self) -> usize {
+        let Limits { marks, close_timeout, .. } = self.limits;
+        let party = Party { is_protocol: true, marks, close_timeout, ..Party::default() };
+        self.parties.push(party);
+        self.parties.len() - 1
+    }
+
+    /// Both ends of a connection know the address of the one that connected.
+    pub fn meet(&mut self, addr: SocketAddr, who: usize) {
+        match self.names.remove(&addr) {
+            Some(other) => self.marry(who, other),
+            None => drop(self.names.insert(addr, who)),
+        }
+    }
+
+    pub fn marry(&mut self, one: usize, other: usize) {
+        for (who, mate) in [(one, other), (other, one)] {
+            let known = *self.parties[who].mate.get_or_insert(mate);
+            self.demand(known == mate, || format!("{who} hears {mate}, but talks with {known}"));
+        }
+    }
+
+    /// Checks bytes that arrived at `who`.
+    pub fn hear(&mut self, who: usize, data: &[u8]) {
+        for &byte in data {
+            let at = self.parties[who].got;
+            self.parties[who].got += 1;
+            if at < NAME {
+                self.parties[who].name[at] = byte;
+                if at == NAME - 1 {
+                    self.learn_name(who);
+                }
+            } else if let Some(mate) = self.parties[who].mate
+                && byte != letter(mate, at)
+            {
+                self.object(format!("byte {at} from {mate} to {who} is another"));
+                return;
+            }
+        }
+        if let Some(mate) = self.parties[who].mate {
+            let (got, sent) = (self.parties[who].got, self.parties[mate].sent);
+            self.demand(got <= sent, || format!("{who} got {got} of {sent} bytes from {mate}"));
+        }
+    }
+
+    fn learn_name(&mut self, who: usize) {
+        let name = u32::from_le_bytes(self.parties[who].name) as usize;
+        if name < self.parties.len() {
+            self.marry(who, name);
+        } else {
+            self.object(format!("{who} hears somebody who does not exist: {name}"));
+        }
+    }
+
+    pub fn hear_end(&mut self, who: usize) {
+        self.parties[who].eof = true;
+        if let Some(mate) = self.parties[who].mate {
+            let (got, sent) = (self.parties[who].got, self.parties[mate].sent);
+            self.demand(got == sent, || {
+                format!("{who} was told the end after {got} of {sent} bytes from {mate}")
+            });
+        }
+    }
+
+    /// A call of protocol `who`: whether it may come now.
+    pub fn told(&mut self, who: usize, call: Call, now: Instant) {
+        let party = &self.parties[who];
+        let up = party.made && party.closing.is_none();
+        let legal = match call {
+            Call::Made => !party.made,
+            Call::Data | Call::Eof => up && !party.eof && party.reads(),
+            Call::Pause => up && !party.writing_paused,
+            Call::Resume => up && party.writing_paused,
+            Call::Timer => up,
+            Call::TimedOut => {
+                up && party.timeout.is_some_and(|(limit, since)| since + limit <= now)
+            }
+            Call::Lost => party.made,
+        };
+        let late = party.lost.is_some() || party.dropped;
+        self.demand(legal && !late, || format!("{who} was told {call:?} out of order"));
+        let party = &mut self.parties[who];
+        match call {
+            Call::Made => party.made = true,
+            Call::Pause => party.writing_paused = true,
+            Call::Resume => party.writing_paused = false,
+            Call::TimedOut => party.timeout = None,
+            _ => {}
+        }
+    }
+
+    pub fn made(&mut self, who: usize, id: ConnectionId) {
+        self.parties[who].id = Some(id);
+        if let Some(other) = self.ids.insert(id, who) {
+            self.object(format!("{id} was {other} and is {who} now"));
+        }
+        if let Some(client) = self.parties[who].client {
+            let progress = self.clients[client].progress;
+            self.demand(progress == Progress::Built(who), || {
+                format!("client {client} connects while {progress:?}")
+            });
+            self.clients[client].progress = Progress::Connected(who);
+        }
+    }
+
+    /// Bytes for protocol `who`: never more in one turn than its share.
+    pub fn served(&mut self, who: usize, turn: u64, bytes: usize, now: Instant) {
+        let party = &mut self.parties[who];
+        party.hungry = 0;
+        if let Some((_, since)) = &mut party.timeout {
+            *since = now;
+        }
+        let portion = &mut party.portion;
+        *portion = (turn, if portion.0 == turn { portion.1 + bytes } else { bytes });
+        let (served, budget) = (portion.1, self.limits.read_budget);
+        self.demand(served <= budget, || {
+            format!("{who} was given {served} bytes in one turn, with a budget of {budget}")
+        });
+    }
+
+    pub fn lost(&mut self, who: usize, reason: &Reason, buffered: usize, now: Instant) {
+        let text = format!("{reason:?}");
+        let party = &self.parties[who];
+        let over = |limit: Duration| party.closing.is_some_and(|since| now >= since + limit);
+        let deserved = match reason {
+            Reason::Closed => (party.asked_to_close || party.write_closed) && buffered == 0,
+            Reason::PeerClosed => party.eof && buffered == 0,
+            Reason::Aborted => party.aborted,
+            Reason::TimedOut => party.timed_out,
+            Reason::CloseTimedOut { unsent } => over(party.close_timeout) && *unsent == buffered,
+            Reason::Overflow { .. } => party.overflowed,
+            Reason::Panicked { .. } => party.panicked,
+            Reason::Stopped => self.stop_asked,
+            Reason::Failed { error, .. } => error.kind() != io::ErrorKind::NotConnected,
+            _ => false,
+        };
+        let deserved = deserved && !(party.broken && reason.is_clean());
+        let deserved = deserved && (!party.panicked || matches!(reason, Reason::Panicked { .. }));
+        self.demand(deserved, || format!("{who} was lost for no such reason: {text}"));
+        let clean = reason.is_clean();
+        let party = &mut self.parties[who];
+        party.lost = Some(Loss { reason: text, clean, at: now });
+        party.closing.get_or_insert(now);
+        self.forget_timers(who);
+    }
+
+    pub fn close(&mut self, who: usize, now: Instant) {
+        if self.parties[who].closing.is_none() {
+            self.parties[who].closing = Some(now);
+            self.parties[who].timeout = None;
+            self.forget_timers(who);
+        }
+    }
+
+    fn forget_timers(&mut self, who: usize) {
+        for timer in self.timers.iter_mut().filter(|timer| timer.owner == Some(who)) {
+            timer.alive = false;
+        }
+    }
+
+    pub fn dropped(&mut self, who: usize) {
+        let party = &mut self.parties[who];
+        let legal =
+            !std::mem::replace(&mut party.dropped, true) && party.made == party.lost.is_some();
+        self.demand(legal, || format!("{who} was dropped at the wrong moment"));
+    }
+
+    // Listeners.
+
+    pub fn accepted(&mut self, server: usize) {
+        let turn = self.turn;
+        let there = |party: &&Party| party.listener == Some(server) && !party.dropped;
+        let open = self.parties.iter().filter(there).count();
+        let budget = self.limits.accept_budget;
+        let record = &mut self.servers[server];
+        let portion = &mut record.portion;
+        *portion = (turn, if portion.0 == turn { portion.1 + 1 } else { 1 });
+        let legal = record.started && !record.closed && !record.told_stopped && !record.paused;
+        let within = portion.1 <= budget && open < record.max;
+        self.demand(legal, || format!("listener {server} accepted while it should not"));
+        self.demand(within, || format!("listener {server} accepted too many"));
+    }
+
+    // Clients.
+
+    pub fn building(&mut self, client: usize) {
+        let progress = self.clients[client].progress;
+        let trying = matches!(progress, Progress::Trying { .. } | Progress::Perhaps);
+        let wanted = !self.clients[client].cancelled;
+        self.demand(trying && wanted, || {
+            format!("client {client} builds a protocol while {progress:?}")
+        });
+        self.clients[client].progress = Progress::Refused;
+    }
+
+    pub fn attempt_failed(&mut self, client: usize, reason: &Reason) {
+        let record = &self.clients[client];
+        let progress = record.progress;
+        let legal = match progress {
+            Progress::Trying { .. } | Progress::Perhaps => {
+                !matches!(reason, Reason::Refused | Reason::Panicked { .. })
+                    && (record.cancelled || !matches!(reason, Reason::Cancelled))
+                    && (record.doomed || self.stop_asked || !matches!(reason, Reason::Stopped))
+            }
+            Progress::Refused => {
+                matches!(reason, Reason::Refused | Reason::Panicked { .. } | Reason::Stopped)
+            }
+            _ => false,
+        };
+        self.demand(legal, || format!("client {client} failed while {progress:?}: {reason:?}"));
+        self.clients[client].progress = Progress::Over;
+        self.clients[client].cancelled = false;
+        self.clients[client].doomed = false;
+    }
+
+    pub fn owner_told(&mut self, client: usize, reason: &Reason) {
+        let progress = self.clients[client].progress;
+        let same = |who: usize| {
+            let loss = self.parties[who].lost.as_ref();
+            loss.is_some_and(|loss| loss.reason == format!("{reason:?}"))
+        };
+        let legal = matches!(progress, Progress::Connected(who) if same(who));
+        self.demand(legal, || {
+            format!("client {client} was told the loss {reason:?} while {progress:?}")
+        });
+        self.clients[client].progress = Progress::Over;
+    }
+
+    // Timers and calls.
+
+    pub fn timer_of(&self, id: TimerId) -> Option<usize> {
+        self.timers.iter().rposition(|timer| timer.id == id)
+    }
+
+    /// A timer rings: at the right moment, and in the right order?
+    pub fn rings(&mut self, timer: usize, turn: u64, now: Instant) {
+        let Timer { deadline, set_in, alive, .. } = self.timers[timer];
+        self.demand(alive, || format!("timer {timer} rang though it was cancelled"));
+        self.demand(deadline <= now, || format!("timer {timer} rang early"));
+        self.demand(set_in < turn, || format!("timer {timer} rang in the turn it was set in"));
+        if let Some((last_turn, last, order)) = self.rang
+            && last_turn == turn
+        {
+            self.demand((last, order) < (deadline, timer), || {
+                format!("timer {timer} rang after timer {order}")
+            });
+        }
+        self.rang = Some((turn, deadline, timer));
+        if self.timers[timer].interval.is_none() {
+            self.timers[timer].alive = false;
+        }
+    }
+
+    pub fn timer_let_go(&mut self, timer: usize) {
+        if let Some(timer) = self.timers.get_mut(timer)
+            && std::mem::replace(&mut timer.alive, false)
+        {
+            self.vanished += 1;
+        }
+    }
+
+    pub fn new_call(&mut self) -> usize {
+        self.calls_made += 1;
+        self.calls_waiting.push(self.calls_made);
+        self.calls_made
+    }
+
+    pub fn call_let_go(&mut self, call: usize) {
+        let before = self.calls_waiting.len();
+        self.calls_waiting.retain(|waiting| *waiting != call);
+        self.vanished += before - self.calls_waiting.len();
+    }
+
+    pub fn call_runs(&mut self, call: usize) {
+        self.calls_waiting.retain(|waiting| *waiting != call);
+        let before = self.last_call.replace(call);
+        self.demand(before < Some(call), || format!("call {call} ran after call {before:?}"));
+    }
+
+    // Turns.
+
+    pub fn turn_ends(&mut self, stopped: bool) {
+        self.demand(!stopped || self.stop_asked, || "it stopped unasked".to_owned());
+        self.demand(stopped || !self.stop_due, || "it did not stop".to_owned());
+        let vanished = std::mem::take(&mut self.vanished);
+        self.demand(stopped || vanished == 0, || format!("{vanished} timers or calls vanished"));
+        self.stop_due = false;
+        if stopped {
+            self.stop_asked = false;
+            for who in 0..self.parties.len() {
+                let forgotten = self.parties[who].is_live();
+                self.demand(!forgotten, || format!("{who} was not told of the stop"));
+            }
+        }
+        for client in 0..self.clients.len() {
+            if let Progress::Connected(who) = self.clients[client].progress {
+                let silent = self.parties[who].lost.is_some();
+                self.demand(!silent, || format!("the owner of {who} was not told the loss"));
+            }
+        }
+    }
+
+    // The end.
+
+    /// When all is over; `drained`: whether the peers could read to the end.
+    pub fn balance(&mut self, drained: bool) {
+        for who in 0..self.parties.len() {
+            let party = &self.parties[who];
+            let done = !party.is_protocol || (party.dropped && party.made == party.lost.is_some());
+            self.demand(done, || format!("{who} was left over"));
+            self.balance_stream(who, drained);
+        }
+        for client in 0..self.clients.len() {
+            let Client { progress, dropped, reconnecting, .. } = self.clients[client];
+            let over =
+                progress == Progress::Over || (reconnecting && progress == Progress::Perhaps);
+            self.demand(over, || format!("client {client} had no outcome: {progress:?}"));
+            self.demand(dropped, || format!("the factory of client {client} was not dropped"));
+        }
+        for server in 0..self.servers.len() {
+            let Server { started, told_stopped, dropped, .. } = self.servers[server];
+            self.demand(started == told_stopped && dropped, || {
+                format!("listener {server}: {started}, {told_stopped}, {dropped}")
+            });
+        }
+        let functions = self.functions;
+        self.demand(functions == 0, || format!("{functions} functions were not let go"));
+    }
+
+    /// An orderly close loses nothing, unless the peer did not close in time.
+    fn balance_stream(&mut self, who: usize, drained: bool) {
+        let party = &self.parties[who];
+        let Some(mate) = party.mate else { return };
+        let (Some(loss), Some(begun)) = (&party.lost, party.closing) else { return };
+        let reader = &self.parties[mate];
+        let patience = self.limits.linger.min(party.close_timeout);
+        let in_time = party.eof || loss.at < begun + patience;
+        // A protocol that closed, was ended for its own reasons, or did not read when the reset came,
+        // does not take the rest.
+        let takes_all = match &reader.lost {
+            Some(loss) => {
+                loss.reason.starts_with("Failed") && !reader.asked_to_close && reader.reads()
+            }
+            None => !reader.is_protocol && !reader.gone && drained,
+        };
+        if loss.clean && in_time && takes_all {
+            let (got, sent) = (reader.got, party.sent);
+            self.demand(got == sent, || {
+                format!("{who} closed in order, but {mate} got {got} of {sent} bytes")
+            });
+        }
+    }
+}
