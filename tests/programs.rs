@@ -290,6 +290,20 @@ mod the_client {
         server.stop();
     }
 
+    /// The kernel says it, by way of strace.
+    #[test]
+    fn says_that_a_network_is_unreachable() {
+        let Some(mut strace) = tool("strace") else { return };
+        let client = client("127.0.0.1:9", &[]);
+        strace.args(["-f", "-o", "/dev/null", "-e", "inject=connect:error=ENETUNREACH"]);
+        let end = run(strace.arg(client.get_program()).args(client.get_args()));
+        let complaint = end.complaint(1);
+        assert!(
+            complaint.contains("127.0.0.1:9: connecting: Network is unreachable"),
+            "{complaint}"
+        );
+    }
+
     #[test]
     fn says_that_too_many_files_are_open() {
         let server = Server::example("random_server");
@@ -395,6 +409,31 @@ mod the_servers {
         server.program.signal("CONT");
         stream.read_exact(&mut [0; LEN]).unwrap();
         stream
+    }
+
+    /// The poller must not be taken for a standard stream, nor a message go into a connection.
+    #[test]
+    fn serve_with_all_standard_streams_closed() {
+        for name in SERVERS {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let server = example(name);
+            let mut closed = Command::new("sh");
+            closed.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"]).arg(server.get_program());
+            let server = Running::start(closed.args(["--listen", &free.to_string()]));
+            let begin = Instant::now();
+            let mut stream = loop {
+                match TcpStream::connect(free) {
+                    Ok(stream) => break stream,
+                    Err(error) => assert!(begin.elapsed() < PATIENCE, "{name}: {error}"),
+                }
+                thread::yield_now();
+            };
+            let mut reply = Vec::new();
+            stream.read_to_end(&mut reply).unwrap();
+            frame::decode(&reply).unwrap();
+            server.signal("TERM");
+            assert_eq!(server.finish().code, Some(0), "{name}");
+        }
     }
 
     #[test]
