@@ -22,7 +22,7 @@
 //! | `connection.rs` | the life of one connection: open, closing, lingering, gone |
 //! | `protocol.rs` | what a user writes: [`Protocol`], [`Factory`], [`ClientFactory`] |
 //! | `reactor/dispatch.rs` | the one place that calls the user's code, and catches its panics |
-//! | `reactor/serving.rs` | reading, writing and closing connections |
+//! | `reactor/serving.rs`, `reactor/flushing.rs` | reading connections; writing and closing them |
 //! | `reactor/accepting.rs`, `listener.rs` | accepting them; what the errors of accept(2) mean |
 //! | `reactor/connecting.rs`, `connector.rs` | making them: names, addresses, timeouts, another try |
 //! | `reactor/timing.rs`, `reactor/stopping.rs` | timers and calls; the end, at once or in order |

@@ -1,14 +1,16 @@
 //! **The loop**: sleep, latch, timers, calls, serve, flush.
 //!
 //! [`Reactor::turn`] is the whole of it. What the phases do to one source is in the folder
-//! `reactor/`: `serving` reads and writes connections, `accepting` serves listeners, `connecting`
-//! makes connections, `timing` holds timers and calls, `stopping` ends it all, and `dispatch` is
-//! the one place where code of the user's is called. `hosting` answers questions from outside.
+//! `reactor/`: `serving` reads connections and `flushing` writes and closes them, `accepting` serves
+//! listeners, `connecting` makes connections, `timing` holds timers and calls, `stopping` ends it
+//! all, and `dispatch` is the one place where code of the user's is called. `hosting` answers
+//! questions from outside.
 
 mod accepting;
 mod builder;
 mod connecting;
 mod dispatch;
+mod flushing;
 mod hosting;
 mod serving;
 #[cfg(feature = "signals")]

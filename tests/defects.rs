@@ -61,7 +61,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "call connection_lost twice",
-        "src/reactor/serving.rs",
+        "src/reactor/flushing.rs",
         r#"        if made {
             self.call_protocol("#,
         r#"        for _ in 0..usize::from(made) * 2 {
@@ -69,19 +69,19 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "close without flushing",
-        "src/reactor/serving.rs",
+        "src/reactor/flushing.rs",
         r#"Stage::Closing if flushed =>"#,
         r#"Stage::Closing =>"#,
     ),
     (
         "lose resume_writing",
-        "src/reactor/serving.rs",
+        "src/reactor/flushing.rs",
         r#"connection.outgoing.len() <= connection.marks.low"#,
         r#"connection.outgoing.len() < connection.marks.low"#,
     ),
     (
         "resume_writing never told",
-        "src/reactor/serving.rs",
+        "src/reactor/flushing.rs",
         r#"        self.register(key);
         self.tell_relief(key);"#,
         r#"        self.register(key);"#,
@@ -177,7 +177,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "the owner is not told the loss",
-        "src/reactor/serving.rs",
+        "src/reactor/flushing.rs",
         r#"self.connection_of_connector_lost(connector, &reason)"#,
         r#"{ let _ = connector; }"#,
     ),
@@ -189,13 +189,13 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "no close timeout",
-        "src/reactor/serving.rs",
+        "src/reactor/flushing.rs",
         r#"        let timer = self.timers.insert(at_the_latest, Alarm::Close(key));"#,
         r#"        let timer = self.timers.insert(later(at_the_latest, Duration::from_secs(9999)), Alarm::Close(key));"#,
     ),
     (
         "close at once, without lingering",
-        "src/reactor/serving.rs",
+        "src/reactor/flushing.rs",
         r#"if connection.eof || (answered_at_once"#,
         r#"if connection.eof || connection.registered || (answered_at_once"#,
     ),
@@ -208,7 +208,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "both halves shut and it goes on",
-        "src/reactor/serving.rs",
+        "src/reactor/flushing.rs",
         r#"            connection.eof && connection.stage == Stage::Open && connection.finish()"#,
         r#"            connection.eof && connection.stage == Stage::Gone && connection.finish()"#,
     ),
