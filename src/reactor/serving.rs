@@ -261,7 +261,11 @@ impl Reactor {
         let Some(connection) = self.connection_mut(key) else { return 0 };
         let count = match connection.receive(scratch) {
             Received::Bytes(count) => count,
-            Received::Nothing => return 0,
+            Received::Nothing => {
+                // Writing failed, and all that came before was delivered.
+                self.over(key, |connection| connection.is_broken() && connection.finish());
+                return 0;
+            }
             Received::Failed(error) => {
                 self.fail(key, error);
                 return 0;
