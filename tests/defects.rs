@@ -191,7 +191,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         "no close timeout",
         "src/reactor/flushing.rs",
         r#"        let timer = self.timers.insert(at_the_latest, Alarm::Close(key));"#,
-        r#"        let timer = self.timers.insert(later(at_the_latest, Duration::from_secs(9999)), Alarm::Close(key));"#,
+        r#"        let timer = self.timers.insert(later(at_the_latest, std::time::Duration::from_secs(9999)), Alarm::Close(key));"#,
     ),
     (
         "close at once, without lingering",
