@@ -1,0 +1,149 @@
+//! A server's process, as seen by the experiment: started, looked at, and ended.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::cli::Exit;
+use crate::constraint::Constraint;
+use crate::figures::Usage;
+use crate::server::Model;
+
+/// How often a server is looked at. The peak of its memory the kernel keeps; peaks of threads and
+/// descriptors shorter than this may be missed.
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
+
+/// The thread with which a server notices that its parent is gone: not one of its own.
+const WATCHMAN: u64 = 1;
+
+/// A server that listens. Killed when dropped; if this process cannot do even that, its standard
+/// input ends, and it goes by itself.
+#[derive(Debug)]
+pub(crate) struct Server {
+    process: Child,
+    _lifeline: Option<ChildStdin>,
+    pub(crate) addr: SocketAddr,
+    usage: Usage,
+    looked: Instant,
+}
+
+impl Server {
+    pub(crate) fn start(
+        model: Model,
+        constraint: &Constraint,
+        seed: Option<u64>,
+    ) -> Result<Self, Exit> {
+        let failed = |error| Exit::Failed(format!("cannot start the server {model}: {error}"));
+        let mut command = command(model, constraint, seed).map_err(failed)?;
+        separate(&mut command);
+        // What clients do to a server is its log's concern; this program tells it in figures.
+        if std::env::var_os("RUST_LOG").is_none() {
+            command.env("RUST_LOG", "off");
+        }
+        let mut process =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)?;
+        let lifeline = process.stdin.take();
+        let mut first = String::new();
+        if let Some(stdout) = process.stdout.take() {
+            BufReader::new(stdout).read_line(&mut first)?;
+        }
+        let addr =
+            first.trim_end().strip_prefix("listening on ").and_then(|addr| addr.parse().ok());
+        let looked = Instant::now();
+        let Some(addr) = addr else {
+            let _ = process.kill(); // it has ended, or says something that nobody understands
+            let status = process.wait()?;
+            return Err(Exit::Failed(format!("the server {model} does not start: {status}")));
+        };
+        Ok(Self { process, _lifeline: lifeline, addr, usage: Usage::default(), looked })
+    }
+
+    /// Looks what it uses, if it is time to.
+    pub(crate) fn look(&mut self) {
+        if self.looked.elapsed() >= LOOK {
+            self.look_now();
+        }
+    }
+
+    /// Looks once more, and tells the most that was seen.
+    pub(crate) fn usage(&mut self) -> Usage {
+        self.look_now();
+        self.usage
+    }
+
+    fn look_now(&mut self) {
+        self.looked = Instant::now();
+        let seen = usage_of(self.process.id());
+        let Usage { memory, threads, descriptors } = &mut self.usage;
+        *memory = seen.memory.max(*memory);
+        *threads = seen.threads.max(*threads);
+        *descriptors = seen.descriptors.max(*descriptors);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn command(
+    model: Model,
+    constraint: &Constraint,
+    seed: Option<u64>,
+) -> Result<Command, std::io::Error> {
+    let task = constraint.task.to_string();
+    let descriptors = constraint.descriptors.map(|limit| limit.to_string());
+    let seed = seed.map(|seed| seed.to_string());
+    if model == Model::Python {
+        let none = || "-".to_owned();
+        let mut command = Command::new("python3");
+        command.args(["-c", include_str!("blocking.py"), &task]);
+        command.args([descriptors.unwrap_or_else(none), seed.unwrap_or_else(none)]);
+        return Ok(command);
+    }
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["serve", model.name(), "--task", &task]);
+    for (option, value) in [("--descriptors", descriptors), ("--seed", seed)] {
+        if let Some(value) = value {
+            command.args([option, &value]);
+        }
+    }
+    Ok(command)
+}
+
+/// Ctrl-C is for this process, which ends the others.
+#[cfg(unix)]
+fn separate(command: &mut Command) {
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
+#[cfg(not(unix))]
+fn separate(_command: &mut Command) {}
+
+/// What /proc says, where there is one: see proc_pid_status(5).
+fn usage_of(process: u32) -> Usage {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    Usage {
+        memory: field("VmHWM:").map(|kib| kib * 1024),
+        threads: field("Threads:").map(|count| count.saturating_sub(WATCHMAN)),
+        descriptors: descriptors_of(process),
+    }
+}
+
+/// Linux tells the number as the size of the folder since 6.2; before that it has to be counted.
+fn descriptors_of(process: u32) -> Option<u64> {
+    let folder = format!("/proc/{process}/fd");
+    match fs::metadata(&folder).ok()?.len() {
+        0 => Some(fs::read_dir(&folder).ok()?.count() as u64),
+        count => Some(count),
+    }
+}

@@ -1,0 +1,203 @@
+//! The seven constraints: what is asked of the servers, and how the clients behave.
+
+use std::time::Duration;
+
+use crate::figures::{Milliseconds, grouped};
+use crate::options::Options;
+use crate::server::Task;
+
+/// One way to make life hard for a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Constraint {
+    pub(crate) kind: Kind,
+    /// What happens, in half a line.
+    pub(crate) about: String,
+    /// What the server does for each client.
+    pub(crate) task: Task,
+    /// How many files the server may have open; as many as the system lets it, unless said.
+    pub(crate) descriptors: Option<u64>,
+    /// How many clients ask.
+    pub(crate) clients: usize,
+    /// How many ask at a time: one, or all.
+    pub(crate) at_once: usize,
+    pub(crate) manner: Manner,
+    /// Who is there before them, and in the way.
+    pub(crate) nuisance: Option<Nuisance>,
+    /// One more client comes a moment later, asks at once, and is looked at by itself.
+    pub(crate) quick: bool,
+    /// How long a client waits for its answer.
+    pub(crate) patience: Duration,
+    /// What this takes with four servers on an ordinary machine, mostly spent in waiting.
+    pub(crate) usual: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Calm,
+    Stampede,
+    SlowSource,
+    SilentClient,
+    StalledReader,
+    FewDescriptors,
+    Dribble,
+}
+
+/// What a client does once it is connected, before it waits for the answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Manner {
+    /// Nothing: the server speaks first.
+    Listen,
+    /// Sends its line after so long.
+    Ask(Duration),
+    /// Sends its line a byte at a time, with so long between two of them.
+    Dribble(Duration),
+}
+
+/// A client that does nobody any good. It is not one of those that are counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Nuisance {
+    /// Connects and says nothing.
+    Silent,
+    /// Does not read its answer.
+    Stalled,
+}
+
+/// How many clients come one after another: enough for a 99th percentile.
+const CALM: usize = 1000;
+
+/// How many wait for a slow source, or dribble.
+const MANY: usize = 200;
+
+/// How many come beside a nuisance.
+const OTHERS: usize = 100;
+
+/// How many come to a server that has few descriptors.
+const TOO_MANY: usize = 500;
+
+/// How long a crowd waits: long enough for SYNs that are sent again after 1, 3 and 7 s.
+const LONG: Duration = Duration::from_secs(10);
+
+/// How long a client waits where it could wait for ever: the outcome would be the same.
+const SHORT: Duration = Duration::from_secs(3);
+
+impl Kind {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Calm,
+        Self::Stampede,
+        Self::SlowSource,
+        Self::SilentClient,
+        Self::StalledReader,
+        Self::FewDescriptors,
+        Self::Dribble,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Stampede => "stampede",
+            Self::SlowSource => "slow-source",
+            Self::SilentClient => "silent-client",
+            Self::StalledReader => "stalled-reader",
+            Self::FewDescriptors => "few-descriptors",
+            Self::Dribble => "dribble",
+        }
+    }
+}
+
+impl Constraint {
+    /// The constraint of this kind, with the knobs where the user has turned them.
+    pub(crate) fn new(kind: Kind, options: &Options) -> Self {
+        let base = Self::undemanding(kind, options);
+        let crowd = |usual: usize| usual.min(options.clients);
+        match kind {
+            Kind::Calm => Self {
+                clients: crowd(CALM),
+                at_once: 1,
+                about: "one after another".to_owned(),
+                usual: Duration::from_secs(1),
+                ..base
+            },
+            Kind::Stampede => Self { clients: options.clients, ..base },
+            Kind::SlowSource => Self {
+                clients: crowd(MANY),
+                task: Task::Delay(options.delay),
+                about: format!("wait for bytes that take {} to come", Milliseconds(options.delay)),
+                ..base
+            },
+            Kind::SilentClient => Self {
+                clients: crowd(OTHERS),
+                task: Task::Line,
+                manner: Manner::Ask(Duration::ZERO),
+                nuisance: Some(Nuisance::Silent),
+                patience: options.patience.unwrap_or(SHORT),
+                about: "ask; one before them says nothing".to_owned(),
+                usual: Duration::from_secs(6),
+                ..base
+            },
+            Kind::StalledReader => Self {
+                clients: crowd(OTHERS),
+                task: Task::Long(options.size),
+                nuisance: Some(Nuisance::Stalled),
+                patience: options.patience.unwrap_or(SHORT),
+                about: format!(
+                    "get {} MiB each; one before them does not read",
+                    options.size as f64 / f64::from(1 << 20)
+                ),
+                usual: Duration::from_secs(7),
+                ..base
+            },
+            Kind::FewDescriptors => Self {
+                clients: crowd(TOO_MANY),
+                task: Task::Line,
+                manner: Manner::Ask(options.stay),
+                descriptors: Some(options.descriptors),
+                about: format!(
+                    "stay {} each; the server may open {} files",
+                    Milliseconds(options.stay),
+                    options.descriptors
+                ),
+                ..base
+            },
+            Kind::Dribble => Self {
+                clients: crowd(MANY),
+                task: Task::Line,
+                manner: Manner::Dribble(options.gap),
+                quick: true,
+                about: format!("send a byte each {}; one is quick", Milliseconds(options.gap)),
+                ..base
+            },
+        }
+    }
+
+    /// A crowd that connects at once and is told.
+    fn undemanding(kind: Kind, options: &Options) -> Self {
+        Self {
+            kind,
+            about: "all at once".to_owned(),
+            task: Task::Answer,
+            descriptors: None,
+            clients: 0,
+            at_once: usize::MAX,
+            manner: Manner::Listen,
+            nuisance: None,
+            quick: false,
+            patience: options.patience.unwrap_or(LONG),
+            // The article's server takes the whole of its clients' patience.
+            usual: Duration::from_secs(12),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    /// How many are counted.
+    pub(crate) fn asked(&self) -> usize {
+        self.clients + usize::from(self.quick)
+    }
+
+    /// Who comes and what happens, in a line.
+    pub(crate) fn title(&self) -> String {
+        format!("{} clients {}", grouped(self.clients), self.about)
+    }
+}
