@@ -106,6 +106,8 @@ pub(crate) struct Connection {
     pub(crate) reading_paused: bool,
     /// By the default `pause_writing`: nobody is read who does not read.
     pub(crate) reading_withheld: bool,
+    /// The protocol holds bytes it was given; nothing is read until it was asked for them.
+    pub(crate) held_back: bool,
     /// `pause_writing` was called, and `resume_writing` not yet.
     pub(crate) writing_paused: bool,
     /// The peer's FIN was read.
@@ -184,6 +186,7 @@ impl Connection {
             writable: true,
             reading_paused: false,
             reading_withheld: false,
+            held_back: false,
             writing_paused: false,
             eof: false,
             peer_first: false,
@@ -207,11 +210,16 @@ impl Connection {
     /// Whether it is time to read: bytes are expected and may be delivered, or thrown away.
     pub(crate) fn can_read(&self) -> bool {
         let wanted = match self.stage {
-            Stage::Open => self.is_reading(),
+            Stage::Open => self.is_reading() && !self.held_back,
             Stage::Closing | Stage::Lingering => true,
             Stage::Gone => false,
         };
         wanted && self.readable && !self.eof
+    }
+
+    /// Whether it is time to ask the protocol for what it holds back.
+    pub(crate) fn can_resume(&self) -> bool {
+        self.held_back && self.is_reading()
     }
 
     /// Whether it was announced and has not ended: whether others may reach it.

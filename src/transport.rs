@@ -101,6 +101,19 @@ impl<'a> Transport<'a> {
         self.reactor.resume_reading(self.id, |connection| connection.reading_withheld = false);
     }
 
+    /// Says that the protocol keeps bytes it was given and does not use yet, as one does that pauses
+    /// reading in the middle of them.
+    ///
+    /// Until it was called by [`reading_resumed`](crate::Protocol::reading_resumed) nothing else is
+    /// read for it. That call comes from the [serve phase](Reactor::turn), as soon as reading is not
+    /// paused: if it is not paused now, in the next turn. Once for each time it is asked for.
+    ///
+    /// Neither Twisted nor asyncio has this: there each protocol with a buffer tells itself, from
+    /// inside of its `resumeProducing`.
+    pub fn hold_back(&mut self) {
+        self.reactor.hold_back(self.id);
+    }
+
     /// Whether what the peer sends is being delivered.
     pub fn is_reading(&self) -> bool {
         self.reactor.connection(self.id).is_some_and(Connection::is_reading)

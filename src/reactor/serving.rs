@@ -149,10 +149,17 @@ impl Reactor {
     ) {
         let Some(connection) = self.connection_mut(id.0) else { return };
         resume(connection);
+        if connection.can_resume() {
+            return self.queue(id.0);
+        }
         if connection.can_read() {
             // No event will repeat what was latched while nobody read.
             self.queue(id.0);
         }
+    }
+
+    pub(crate) fn hold_back(&mut self, id: ConnectionId) {
+        self.resume_reading(id, |connection| connection.held_back = true);
     }
 
     pub(crate) fn set_timeout(
@@ -215,6 +222,7 @@ impl Reactor {
         if !connection.made {
             self.make_connection(key);
         }
+        self.resume_protocol(key);
         let mut scratch = mem::take(&mut self.scratch);
         if scratch.is_empty() {
             scratch = vec![0; self.limits.read_buffer].into_boxed_slice();
@@ -226,6 +234,7 @@ impl Reactor {
         }
         self.scratch = scratch;
         match self.connection_mut(key) {
+            Some(connection) if connection.can_resume() => self.queue(key),
             Some(connection) if connection.can_read() => self.queue(key),
             Some(connection) if connection.hangup => self.look_for_error(key),
             _ => {}
@@ -243,6 +252,17 @@ impl Reactor {
         self.observe(|observer, _| observer.opened(ConnectionId(key), &peer));
         self.call_protocol(key, Callback::ConnectionMade, |protocol, transport| {
             protocol.connection_made(transport);
+        });
+    }
+
+    /// Asks for what the protocol held back, before anything newer is read.
+    fn resume_protocol(&mut self, key: Key) {
+        let Some(connection) = self.connection_mut(key).filter(|found| found.can_resume()) else {
+            return;
+        };
+        connection.held_back = false;
+        self.call_protocol(key, Callback::ReadingResumed, |protocol, transport| {
+            protocol.reading_resumed(transport);
         });
     }
 
