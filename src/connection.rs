@@ -242,6 +242,11 @@ impl Connection {
         self.is_notified() && !self.reading_paused && !self.reading_withheld
     }
 
+    /// Whether more waits than should, and the protocol was not told yet.
+    pub(crate) fn is_under_pressure(&self) -> bool {
+        self.outgoing.len() > self.marks.high && !self.writing_paused
+    }
+
     /// Whether writes are still taken.
     pub(crate) fn takes_writes(&self) -> bool {
         self.stage == Stage::Open && !self.write_closing && !self.is_broken()

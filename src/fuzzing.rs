@@ -2,6 +2,10 @@
 //! with a model too simple to be wrong. `fuzz/` feeds them; the corpus kept there is fed to them by
 //! `cargo test` too.
 
+mod framing;
+
+pub use framing::{lengths, lines};
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -190,11 +194,13 @@ mod tests {
 
     type Check = fn(&[u8]);
 
-    const TARGETS: [(&str, Check); 4] = [
+    const TARGETS: [(&str, Check); 6] = [
         ("arena", arena),
         ("timers", timers),
         ("write_buffer", write_buffer),
         ("address", address),
+        ("lines", lines),
+        ("lengths", lengths),
     ];
 
     /// The corpus is in the repository, not in the package.

@@ -31,6 +31,7 @@
 //! | `reason.rs`, `address.rs` | why a connection ended; where it leads |
 //! | `handle.rs`, `observe.rs`, `signals.rs` | other threads; watching the loop; Ctrl-C |
 //! | `client.rs` | outgoing connections that come back |
+//! | `framing/` | lines, netstrings, length prefixes: bytes into frames |
 //! | `testing.rs` | the same reactor over memory and a hand-wound clock |
 //! | `poller.rs`, `stream.rs`, `memory.rs` | the kernel, and the network that stands in for it |
 //! | `arena.rs`, `timers.rs`, `write_buffer.rs`, `clock.rs`, `random.rs` | plain values that know no reactor |
@@ -102,6 +103,7 @@ mod client;
 mod clock;
 mod connection;
 mod connector;
+pub mod framing;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod handle;

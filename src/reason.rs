@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use crate::framing::FrameError;
 use crate::observe::Callback;
 
 /// Why a connection ended, or why an attempt to connect failed.
@@ -33,6 +34,12 @@ pub enum Reason {
     Overflow {
         /// How many bytes were waiting.
         unsent: usize,
+    },
+    /// What the peer sent was not what our protocol takes, and we closed; see
+    /// [`Transport::lose_connection_over`](crate::Transport::lose_connection_over).
+    BadFrame {
+        /// What is wrong with it.
+        error: FrameError,
     },
     /// A callback of this connection panicked.
     Panicked {
@@ -100,9 +107,12 @@ impl Reason {
     pub fn who(&self) -> Who {
         use io::ErrorKind as Kind;
         match self {
-            Self::Closed | Self::Aborted | Self::Cancelled | Self::Refused | Self::Stopped => {
-                Who::Us
-            }
+            Self::Closed
+            | Self::Aborted
+            | Self::BadFrame { .. }
+            | Self::Cancelled
+            | Self::Refused
+            | Self::Stopped => Who::Us,
             Self::PeerClosed => Who::Peer,
             Self::TimedOut
             | Self::CloseTimedOut { .. }
@@ -138,6 +148,7 @@ impl fmt::Display for Reason {
             Self::Overflow { unsent } => {
                 write!(f, "the peer does not read: {unsent} bytes were waiting for it")
             }
+            Self::BadFrame { error } => write!(f, "the peer sent what it must not: {error}"),
             Self::Panicked { callback } => write!(f, "{callback} panicked"),
             Self::Stopped => f.write_str("the reactor stopped"),
             Self::Failed { phase, error } => write!(f, "{phase}: {error}"),
@@ -164,6 +175,7 @@ impl std::error::Error for Reason {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Failed { error, .. } => Some(error.as_ref()),
+            Self::BadFrame { error } => Some(error),
             _ => None,
         }
     }

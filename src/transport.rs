@@ -7,6 +7,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 use crate::address::Address;
 use crate::connection::{Connection, ConnectionId, Marks};
+use crate::framing::FrameError;
 use crate::reactor::Reactor;
 use crate::timers::TimerId;
 
@@ -56,6 +57,15 @@ impl<'a> Transport<'a> {
     /// Twisted's and asyncio's have no such end: a peer that does not read keeps them for ever.
     pub fn lose_connection(&mut self) {
         self.reactor.lose_connection(self.id);
+    }
+
+    /// [Closes in order](Self::lose_connection) because the peer sent what it must not: the reason is
+    /// [`Reason::BadFrame`](crate::Reason::BadFrame).
+    ///
+    /// What `frame_failed` of a [`FrameHandler`](crate::framing::FrameHandler) does by default, and as
+    /// good for frames whose contents are wrong.
+    pub fn lose_connection_over(&mut self, error: FrameError) {
+        self.reactor.lose_connection_over(self.id, error);
     }
 
     /// Sends what was written, then FIN, and goes on reading. Writes are dropped from here on.

@@ -10,6 +10,7 @@ use crate::address::Address;
 use crate::arena::Key;
 use crate::clock::later;
 use crate::connection::{Connection, ConnectionId, Idle, Owner, Received, Stage};
+use crate::framing::FrameError;
 use crate::observe::Callback;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
@@ -118,6 +119,18 @@ impl Reactor {
             if self.connection_mut(id.0).is_some_and(|connection| connection.can_read()) {
                 self.queue(id.0);
             }
+        }
+    }
+
+    pub(crate) fn lose_connection_over(&mut self, id: ConnectionId, error: FrameError) {
+        if !self.connection_mut(id.0).is_some_and(|found| found.takes_reads()) {
+            return;
+        }
+        self.lose_connection(id);
+        if let Some(connection) = self.connection_mut(id.0)
+            && connection.stage == Stage::Closing
+        {
+            connection.ending = Some(Reason::BadFrame { error });
         }
     }
 

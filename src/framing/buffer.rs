@@ -1,0 +1,187 @@
+//! Bytes that came and are not used yet: the end of them in a buffer, or all of them in the chunk.
+
+use super::{Found, FrameError, Framing};
+
+/// A buffer larger than this is given back once it is empty. One line of the longest sort fits.
+const KEPT_CAPACITY: usize = 16 * 1024;
+
+/// Bytes that had to be copied, since they are needed longer than the chunk they came in.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+    /// How many of `bytes`, from the front, are used.
+    used: usize,
+    /// In how many of the unused ones no frame was found.
+    seen: usize,
+    /// The framing was broken; nothing is kept any more.
+    failed: bool,
+}
+
+impl Buffer {
+    pub(super) fn unused(&self) -> &[u8] {
+        &self.bytes[self.used..]
+    }
+
+    /// Takes the next `count` bytes.
+    pub(super) fn take(&mut self, count: usize) -> &[u8] {
+        let from = self.used;
+        self.used += count;
+        self.seen = 0;
+        &self.bytes[from..self.used]
+    }
+
+    /// Has everything looked at anew, by other rules.
+    pub(super) fn look_again(&mut self) {
+        self.seen = 0;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.used == self.bytes.len()
+    }
+
+    fn push(&mut self, data: &[u8]) {
+        // Moving the rest to the front once half is used costs each byte one move at the most.
+        if self.used > 0 && self.used >= self.bytes.len() / 2 {
+            self.bytes.drain(..self.used);
+            self.used = 0;
+        }
+        self.bytes.extend_from_slice(data);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.used = 0;
+        self.seen = 0;
+        if self.bytes.capacity() > KEPT_CAPACITY {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// All that is unused, with the memory it is in.
+    pub(super) fn into_unused(mut self) -> Vec<u8> {
+        self.bytes.drain(..self.used);
+        self.bytes
+    }
+}
+
+/// A buffer, and behind it a chunk: what is not used of it is kept when this is dropped.
+///
+/// One of the two is empty, always. So a chunk is copied whole when the beginning of its first frame
+/// came before it; otherwise only the beginning of a last frame is.
+#[derive(Debug)]
+pub(super) struct Pending<'a> {
+    buffer: &'a mut Buffer,
+    chunk: &'a [u8],
+}
+
+impl<'a> Pending<'a> {
+    pub(super) fn new(buffer: &'a mut Buffer, mut chunk: &'a [u8]) -> Self {
+        if buffer.failed {
+            chunk = &[];
+        }
+        if !buffer.is_empty() {
+            buffer.push(chunk);
+            chunk = &[];
+        }
+        Self { buffer, chunk }
+    }
+
+    /// All that is not used yet.
+    pub(super) fn bytes(&self) -> &[u8] {
+        if self.buffer.is_empty() { self.chunk } else { self.buffer.unused() }
+    }
+
+    /// The next frame, without using it up. An error comes once, and nothing after it.
+    pub(super) fn find<F: Framing + ?Sized>(
+        &mut self,
+        framing: &mut F,
+    ) -> Option<Result<Found, FrameError>> {
+        let bytes = self.bytes();
+        let len = bytes.len();
+        if len == self.buffer.seen {
+            return None;
+        }
+        match framing.find(bytes, self.buffer.seen) {
+            Ok(Some(found)) => {
+                assert!(found.used > 0, "a frame that uses no bytes would come for ever");
+                Some(Ok(found))
+            }
+            Ok(None) => {
+                self.buffer.seen = len;
+                None
+            }
+            Err(error) => {
+                self.clear();
+                self.buffer.failed = true;
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// Takes the next `count` bytes.
+    pub(super) fn take(&mut self, count: usize) -> &[u8] {
+        if !self.buffer.is_empty() {
+            return self.buffer.take(count);
+        }
+        self.look_again();
+        let (taken, rest) = self.chunk.split_at(count);
+        self.chunk = rest;
+        taken
+    }
+
+    pub(super) fn look_again(&mut self) {
+        self.buffer.look_again();
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.buffer.clear();
+        self.chunk = &[];
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        let seen = self.buffer.seen;
+        if self.buffer.is_empty() {
+            self.buffer.clear();
+        }
+        self.buffer.push(self.chunk);
+        self.buffer.seen = seen;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes come in portions of one size and leave in those of another.
+    #[test]
+    fn bytes_leave_in_order_whatever_the_portions_and_little_is_moved() {
+        for (portion, taken) in (1..30).flat_map(|a| (1..30).map(move |b| (a, b))) {
+            let mut buffer = Buffer::default();
+            let all: Vec<u8> = (0..600u16).map(|n| n as u8).collect();
+            let mut left = Vec::new();
+            for chunk in all.chunks(portion) {
+                let mut pending = Pending::new(&mut buffer, chunk);
+                while pending.bytes().len() >= taken {
+                    left.extend_from_slice(pending.take(taken));
+                }
+                drop(pending);
+                assert!(buffer.bytes.len() <= 2 * (portion + taken), "{}", buffer.bytes.len());
+            }
+            left.extend_from_slice(buffer.unused());
+            assert_eq!(left, all);
+        }
+    }
+
+    #[test]
+    fn a_huge_buffer_is_given_back_and_a_usual_one_is_used_again() {
+        let mut buffer = Buffer::default();
+        for (size, kept) in [(KEPT_CAPACITY / 2, true), (KEPT_CAPACITY + 1, false)] {
+            drop(Pending::new(&mut buffer, &vec![1; size]));
+            let len = buffer.unused().len();
+            Pending::new(&mut buffer, &[]).take(len);
+            assert_eq!((buffer.unused().len(), buffer.bytes.capacity() > 0), (0, kept));
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! A frame as it is sent.
+
+use crate::transport::Transport;
+
+/// The longest head there is: the length of a netstring, of 20 digits at the most, and its colon.
+const HEAD: usize = 21;
+
+/// A frame as it is sent: what comes before it, itself, and what comes after. Copies nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoded<'a> {
+    head: [u8; HEAD],
+    head_len: usize,
+    body: &'a [u8],
+    tail: &'a [u8],
+}
+
+impl<'a> Encoded<'a> {
+    /// A frame between `head` and `tail`.
+    ///
+    /// # Panics
+    ///
+    /// If `head` has more than 21 bytes.
+    pub fn new(head: &[u8], body: &'a [u8], tail: &'a [u8]) -> Self {
+        let mut room = [0; HEAD];
+        room[..head.len()].copy_from_slice(head);
+        Self { head: room, head_len: head.len(), body, tail }
+    }
+
+    /// Writes it to a connection; says like [`Transport::write`] whether it was taken.
+    pub fn write_to(&self, transport: &mut Transport<'_>) -> bool {
+        self.parts().iter().all(|part| transport.write(part))
+    }
+
+    /// Puts it at the end of `out`.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        for part in self.parts() {
+            out.extend_from_slice(part);
+        }
+    }
+
+    /// What to send, in order.
+    pub fn parts(&self) -> [&[u8]; 3] {
+        [&self.head[..self.head_len], self.body, self.tail]
+    }
+}

@@ -1,0 +1,85 @@
+//! Netstrings: `5:hello,`.
+
+use std::io::Write;
+
+use super::{Encoded, Found, FrameError, Framing, MAX_LENGTH};
+
+/// Netstrings: the length in decimal digits, a colon, the frame, and a comma.
+///
+/// A frame has at most 99,999 bytes unless [set](Self::max_length). What is wrong is an error as soon
+/// as it shows: a length that is too large at its first digit too many, a zero in front of it at the
+/// next digit. Nothing is allocated for a length that is only announced.
+///
+/// Specified by D. J. Bernstein, <https://cr.yp.to/proto/netstrings.txt>; Twisted's
+/// `NetstringReceiver`.
+#[derive(Clone, Debug)]
+pub struct Netstrings {
+    max: usize,
+}
+
+impl Netstrings {
+    /// Netstrings of at most 99,999 bytes.
+    pub const fn new() -> Self {
+        Self { max: MAX_LENGTH }
+    }
+
+    /// Allows frames of so many bytes.
+    #[must_use]
+    pub const fn max_length(mut self, bytes: usize) -> Self {
+        self.max = bytes;
+        self
+    }
+
+    /// Adds a digit to a length.
+    fn lengthen(&self, length: usize, digit: u8) -> Result<usize, FrameError> {
+        let longer =
+            length.checked_mul(10).and_then(|tens| tens.checked_add(usize::from(digit - b'0')));
+        longer.filter(|&longer| longer <= self.max).ok_or(FrameError::TooLong { limit: self.max })
+    }
+}
+
+impl Default for Netstrings {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Framing for Netstrings {
+    fn find(&mut self, bytes: &[u8], _seen: usize) -> Result<Option<Found>, FrameError> {
+        let mut length = 0;
+        for (at, &byte) in bytes.iter().enumerate() {
+            match byte {
+                b':' if at > 0 => return body(bytes, at + 1, length),
+                b'0'..=b'9' if at == 1 && length == 0 => {
+                    return Err(FrameError::Malformed(
+                        "the length of a netstring begins with zero",
+                    ));
+                }
+                b'0'..=b'9' => length = self.lengthen(length, byte)?,
+                _ => return Err(FrameError::Malformed("the length of a netstring is no number")),
+            }
+        }
+        Ok(None)
+    }
+
+    fn encode<'a>(&'a self, frame: &'a [u8]) -> Result<Encoded<'a>, FrameError> {
+        if frame.len() > self.max {
+            return Err(FrameError::TooLong { limit: self.max });
+        }
+        let mut head = [0; 21];
+        let mut room = &mut head[..];
+        write!(room, "{}:", frame.len()).expect("a usize has at most 20 digits");
+        let unused = room.len();
+        Ok(Encoded::new(&head[..head.len() - unused], frame, b","))
+    }
+}
+
+/// The frame that begins at `start`, once its comma is there.
+fn body(bytes: &[u8], start: usize, length: usize) -> Result<Option<Found>, FrameError> {
+    let end = start.saturating_add(length);
+    match bytes.get(end) {
+        None => Ok(None),
+        Some(b',') => Ok(Some(Found { frame: start..end, used: end + 1 })),
+        Some(_) => Err(FrameError::Malformed("a netstring does not end in a comma")),
+    }
+}
