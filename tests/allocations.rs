@@ -7,7 +7,8 @@ use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crocus::{Protocol, Reactor, Transport};
+use crocus::framing::{Decoder, FrameHandler, Framed, Input, LengthPrefixed, Lines};
+use crocus::{Factory, Protocol, Reactor, Transport};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -24,9 +25,25 @@ impl Protocol for Echo {
     }
 }
 
+/// An echo of the lines in the messages below.
+struct EchoLines;
+
+impl FrameHandler<Lines> for EchoLines {
+    fn frame_received(&mut self, transport: &mut Transport, _: &mut Input<Lines>, line: &[u8]) {
+        transport.write(line);
+        transport.write(b"\n");
+    }
+}
+
 fn main() {
+    steady_state_allocates_nothing("an_echo", |_| Echo);
+    steady_state_allocates_nothing("an_echo_of_lines", |_| Framed::new(Lines::new(), EchoLines));
+    a_length_that_lies_allocates_nothing_ahead();
+}
+
+fn steady_state_allocates_nothing(name: &str, factory: impl Factory + 'static) {
     let mut reactor = Reactor::new().unwrap();
-    let listener = reactor.listen_tcp("127.0.0.1:0", |_| Echo).unwrap();
+    let listener = reactor.listen_tcp("127.0.0.1:0", factory).unwrap();
     let addr = reactor.local_addr(listener).unwrap().socket_addr().unwrap();
     let mut clients: Vec<TcpStream> =
         (0..CONNECTIONS).map(|_| TcpStream::connect(addr).unwrap()).collect();
@@ -41,19 +58,38 @@ fn main() {
     assert!(callbacks >= (CONNECTIONS * MESSAGES) as u64, "{callbacks} callbacks");
     assert_eq!(change.allocations, 0, "in {callbacks} callbacks: {change:?}");
     assert_eq!(change.reallocations, 0, "in {callbacks} callbacks: {change:?}");
-    println!("test steady_state_of_an_echo_allocates_nothing ... ok");
+    println!("test steady_state_of_{name}_allocates_nothing ... ok");
 }
 
-/// Every client sends a message and gets it back, again and again.
+/// Two gigabytes are announced, and some bytes of them come.
+fn a_length_that_lies_allocates_nothing_ahead() {
+    let mut decoder = Decoder::new(LengthPrefixed::u32().max_length(usize::MAX));
+    let region = Region::new(ALLOCATOR);
+    decoder.feed(b"\x80\0\0\0some");
+    assert_eq!(decoder.next_frame(), None);
+    let change = region.change();
+    assert!(change.bytes_allocated < 100, "{change:?}");
+    println!("test a_length_that_lies_allocates_nothing_ahead ... ok");
+}
+
+/// Every client sends a message and gets it back, again and again. It is two lines, and comes in two
+/// halves, so that the second line is cut.
 fn exchange(reactor: &mut Reactor, clients: &mut [TcpStream], rounds: usize) {
     let mut back = [0; 64];
     for round in 0..rounds {
-        let message = [round as u8; 64];
-        for client in &mut *clients {
-            client.write_all(&message).unwrap();
+        let mut message = [round as u8 | 128; 64];
+        (message[9], message[63]) = (b'\n', b'\n');
+        let written = reactor.stats().bytes_written + (clients.len() * message.len()) as u64;
+        for half in message.chunks(32) {
+            let read = reactor.stats().bytes_read + (clients.len() * half.len()) as u64;
+            for client in &mut *clients {
+                client.write_all(half).unwrap();
+            }
+            while reactor.stats().bytes_read < read {
+                reactor.turn(None).unwrap();
+            }
         }
-        let wanted = reactor.stats().bytes_written + (clients.len() * message.len()) as u64;
-        while reactor.stats().bytes_written < wanted {
+        while reactor.stats().bytes_written < written {
             reactor.turn(None).unwrap();
         }
         for client in &mut *clients {

@@ -436,7 +436,7 @@ impl Log {
     }
 
     /// Adds to the last line if it begins like this, so that the cuts of a stream do not show.
-    fn extend(&self, prefix: &str, data: &[u8]) {
+    pub fn extend(&self, prefix: &str, data: &[u8]) {
         let text = data.escape_ascii().to_string();
         let mut lines = self.lines.lines.borrow_mut();
         match lines.last_mut() {
