@@ -39,7 +39,7 @@ pub enum Reason {
     /// [`Transport::lose_connection_over`](crate::Transport::lose_connection_over).
     BadFrame {
         /// What is wrong with it.
-        error: FrameError,
+        error: Arc<FrameError>,
     },
     /// A callback of this connection panicked.
     Panicked {
@@ -175,7 +175,7 @@ impl std::error::Error for Reason {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Failed { error, .. } => Some(error.as_ref()),
-            Self::BadFrame { error } => Some(error),
+            Self::BadFrame { error } => Some(error.as_ref()),
             _ => None,
         }
     }

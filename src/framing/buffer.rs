@@ -175,6 +175,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_is_not_moved_before_half_is_used() {
+        let mut buffer = Buffer::default();
+        drop(Pending::new(&mut buffer, &[1; 100]));
+        for used in 1..50 {
+            Pending::new(&mut buffer, &[]).take(1);
+            assert_eq!((buffer.used, buffer.unused().len()), (used, 100 - used));
+        }
+    }
+
+    #[test]
     fn a_huge_buffer_is_given_back_and_a_usual_one_is_used_again() {
         let mut buffer = Buffer::default();
         for (size, kept) in [(KEPT_CAPACITY / 2, true), (KEPT_CAPACITY + 1, false)] {

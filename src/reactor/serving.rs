@@ -1,6 +1,7 @@
 //! Connections: what may be asked of them, and reading from them in phase 5.
 
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 use std::{io, mem};
 
@@ -130,7 +131,7 @@ impl Reactor {
         if let Some(connection) = self.connection_mut(id.0)
             && connection.stage == Stage::Closing
         {
-            connection.ending = Some(Reason::BadFrame { error });
+            connection.ending = Some(Reason::BadFrame { error: Arc::new(error) });
         }
     }
 
