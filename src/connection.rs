@@ -16,6 +16,7 @@
 //! lingering close). Bytes that arrive after `lose_connection` are read and thrown away, so that a
 //! peer which reads only after it has sent everything cannot deadlock with us.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -79,8 +80,8 @@ pub(crate) struct Connection {
     pub(crate) outgoing: WriteBuffer,
     pub(crate) marks: Marks,
     pub(crate) close_timeout: Duration,
-    /// What is timed for this connection; most have nothing, and pay a pointer.
-    pub(crate) alarms: Option<Box<Alarms>>,
+    /// What few connections have; the others pay a pointer.
+    pub(crate) rare: Option<Box<Rare>>,
     pub(crate) stage: Stage,
     /// Why it ends; set when it leaves `Open`, and again if something worse happens after. While it is
     /// `Open`: writing failed for this, and what the peer sent before is still being delivered.
@@ -120,6 +121,28 @@ pub(crate) struct Connection {
     pub(crate) write_closed: bool,
     /// `timed_out` is running: a close now is because of it.
     pub(crate) timing_out: bool,
+    /// `set_protocol` was called; the protocol hears nothing more, and is replaced when it is served.
+    pub(crate) swapping: bool,
+    /// A new protocol was not given all that is there for it, which goes before anything newer.
+    pub(crate) leftover: bool,
+}
+
+/// What few connections have.
+#[derive(Default)]
+pub(crate) struct Rare {
+    pub(crate) alarms: Alarms,
+    pub(crate) handover: Handover,
+}
+
+/// What goes from one protocol of a connection to the next.
+#[derive(Default)]
+pub(crate) struct Handover {
+    /// Takes over when the connection is served.
+    pub(crate) successor: Option<Box<dyn Protocol>>,
+    /// Bytes that were read, and that no protocol has used yet.
+    pub(crate) unused: VecDeque<u8>,
+    /// Whether the end of input was told to the former protocol, and has to be told again.
+    pub(crate) eof: bool,
 }
 
 /// What is timed for one connection. All of it ends with the connection.
@@ -173,7 +196,7 @@ impl Connection {
             outgoing: WriteBuffer::default(),
             marks,
             close_timeout,
-            alarms: None,
+            rare: None,
             stage: Stage::Open,
             ending: None,
             made: false,
@@ -193,6 +216,8 @@ impl Connection {
             write_closing: false,
             write_closed: false,
             timing_out: false,
+            swapping: false,
+            leftover: false,
         }
     }
 
@@ -207,19 +232,23 @@ impl Connection {
         (self.can_read() || self.hangup, flush)
     }
 
-    /// Whether it is time to read: bytes are expected and may be delivered, or thrown away.
+    /// Whether it is time to serve it: to read what may be delivered or thrown away, or to hand over
+    /// to a new protocol.
     pub(crate) fn can_read(&self) -> bool {
-        let wanted = match self.stage {
-            Stage::Open => self.is_reading() && !self.held_back,
-            Stage::Closing | Stage::Lingering => true,
+        let input = self.readable && !self.eof;
+        match self.stage {
+            Stage::Open => {
+                let wanted = self.is_reading() && !self.held_back;
+                self.swapping || ((input || self.leftover) && wanted)
+            }
+            Stage::Closing | Stage::Lingering => input,
             Stage::Gone => false,
-        };
-        wanted && self.readable && !self.eof
+        }
     }
 
     /// Whether it is time to ask the protocol for what it holds back.
     pub(crate) fn can_resume(&self) -> bool {
-        self.held_back && self.is_reading()
+        self.held_back && self.is_reading() && !self.swapping
     }
 
     /// Whether it was announced and has not ended: whether others may reach it.
@@ -230,6 +259,21 @@ impl Connection {
     /// Whether its protocol is told what happens: it was announced and is not ending.
     pub(crate) fn is_notified(&self) -> bool {
         self.made && self.takes_reads()
+    }
+
+    /// Whether a new protocol is to be put in, or to be given what the former one left.
+    pub(crate) fn is_between(&self) -> bool {
+        self.stage == Stage::Open && (self.swapping || self.leftover)
+    }
+
+    /// Whether the protocol that it has now is told: not if it has handed over.
+    pub(crate) fn hears(&self) -> bool {
+        self.is_notified() && !self.swapping
+    }
+
+    /// Whether its protocol, and not only a former one, was told that the peer has said everything.
+    pub(crate) fn end_was_told(&self) -> bool {
+        self.eof && !self.swapping && !self.leftover
     }
 
     /// Whether anything is still delivered to the protocol.
@@ -343,7 +387,7 @@ impl Connection {
     /// Writing failed. What the peer sent before may still be read, and then it ends; at once, if
     /// nobody reads. `false` if it goes on.
     pub(crate) fn break_off(&mut self, error: io::Error, spares: &mut Spares) -> bool {
-        if !self.is_notified() || self.reading_paused || self.eof {
+        if !self.is_notified() || self.reading_paused || self.end_was_told() {
             return self.fail(error);
         }
         self.ending = Some(Reason::failed(Phase::Open, error));
@@ -398,13 +442,18 @@ impl Connection {
             )
     }
 
-    pub(crate) fn alarms(&mut self) -> &mut Alarms {
-        self.alarms.get_or_insert_default()
+    /// What is timed for it, if anything was.
+    pub(crate) fn alarms(&mut self) -> Option<&mut Alarms> {
+        self.rare.as_mut().map(|rare| &mut rare.alarms)
+    }
+
+    pub(crate) fn alarms_or_default(&mut self) -> &mut Alarms {
+        &mut self.rare.get_or_insert_default().alarms
     }
 
     /// Notes that bytes moved, for the idle timeout.
     pub(crate) fn active(&mut self, now: Instant) {
-        if let Some(idle) = self.alarms.as_mut().and_then(|alarms| alarms.idle.as_mut()) {
+        if let Some(idle) = self.alarms().and_then(|alarms| alarms.idle.as_mut()) {
             idle.last_activity = now;
         }
     }

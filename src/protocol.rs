@@ -23,7 +23,9 @@ use crate::transport::Transport;
 ///    once [`eof_received`](Self::eof_received), after which no data comes;
 /// 3. [`connection_lost`](Self::connection_lost), exactly once and last.
 ///
-/// After `lose_connection` or `abort_connection` only step 3 follows. No callback ever runs inside
+/// After `lose_connection` or `abort_connection` only step 3 follows. After
+/// [`set_protocol`](Transport::set_protocol) nothing follows: the protocol is dropped, and another
+/// begins at step 1. No callback ever runs inside
 /// another one: what a callback asks for is noted, and carried out by the loop after it returned.
 ///
 /// Every method has a default, so a protocol says only what is particular to it. A panic in a

@@ -17,6 +17,7 @@ mod serving;
 mod signalling;
 mod source;
 mod stopping;
+mod swapping;
 mod timing;
 
 pub use builder::ReactorBuilder;

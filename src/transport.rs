@@ -8,6 +8,7 @@ use socket2::{SockRef, TcpKeepalive};
 use crate::address::Address;
 use crate::connection::{Connection, ConnectionId, Marks};
 use crate::framing::FrameError;
+use crate::protocol::Protocol;
 use crate::reactor::Reactor;
 use crate::timers::TimerId;
 
@@ -83,6 +84,69 @@ impl<'a> Transport<'a> {
         self.reactor.abort_connection(self.id);
     }
 
+    /// Hands the connection over to `protocol`, with the bytes that were received and not used.
+    ///
+    /// From here on the protocol it has now hears nothing more. It is dropped, without
+    /// `connection_lost` (the connection is not lost), in the serve phase: right after the callback
+    /// that asked, if that is `data_received` or `eof_received`, else in the next turn. At that
+    /// moment `protocol` gets `connection_made`; then `unused`, as `data_received`, before anything
+    /// newer; then `eof_received`, if the peer has closed its half already. To `protocol` it all looks
+    /// like a new connection.
+    ///
+    /// What was set of the connection stays: timeouts, water marks, rates, and whether reading is
+    /// paused; if it is, what comes after `connection_made` waits for
+    /// [`resume_reading`](Self::resume_reading). The timers of [`call_later`](Self::call_later)
+    /// were the former protocol's and end with it. If it was told `pause_writing`, then `protocol`
+    /// is told so too as long as more than the high mark is waiting, and the default pause of
+    /// reading is over.
+    ///
+    /// Returns whether it will be done. `false` after `lose_connection`, `abort_connection` or the
+    /// end, and while another protocol is waiting to take over; then `protocol` is dropped, and
+    /// nothing changes. If the connection ends before the moment, the protocol it has is told
+    /// `connection_lost`, and `protocol` is dropped untold.
+    ///
+    /// A protocol to which bytes were handed may hand over in turn; what it was not given yet follows
+    /// what it passes on. Each exchange is charged to the read budget like a full read, so that
+    /// protocols that hand over in a circle do not hold up the others.
+    ///
+    /// asyncio's name; in Twisted one assigns `transport.protocol`.
+    ///
+    /// # Examples
+    ///
+    /// A line, and then something else:
+    ///
+    /// ```
+    /// use crocus::{Protocol, Transport};
+    ///
+    /// struct Greeting(Vec<u8>);
+    ///
+    /// impl Protocol for Greeting {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         self.0.extend_from_slice(data);
+    ///         if let Some(end) = self.0.iter().position(|&byte| byte == b'\n') {
+    ///             transport.set_protocol(Echo, &self.0[end + 1..]);
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// struct Echo;
+    ///
+    /// impl Protocol for Echo {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         transport.write(data);
+    ///     }
+    /// }
+    ///
+    /// let mut simulation = crocus::testing::Simulation::new();
+    /// let mut peer = simulation.connect(Greeting(Vec::new()));
+    /// peer.send(b"hello\nworld");
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"world");
+    /// ```
+    pub fn set_protocol(&mut self, protocol: impl Protocol + 'static, unused: &[u8]) -> bool {
+        self.reactor.set_protocol(self.id, Box::new(protocol), unused)
+    }
+
     /// Stops delivering what the peer sends; once the kernel's buffers are full, TCP stops the peer.
     ///
     /// A peer that resets the connection is noticed all the same; one that closes in order is
@@ -137,7 +201,8 @@ impl<'a> Transport<'a> {
         self.reactor.set_timeout(self.id, limit)
     }
 
-    /// Calls the protocol's `timer_fired` after `delay`, unless the connection is closed before.
+    /// Calls the protocol's `timer_fired` after `delay`, unless the connection is closed or
+    /// [handed over](Self::set_protocol) before.
     ///
     /// The timer is [cancelled](Reactor::cancel) and [reset](Reactor::reset) like any other.
     pub fn call_later(&mut self, delay: Duration) -> TimerId {

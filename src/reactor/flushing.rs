@@ -100,7 +100,7 @@ impl Reactor {
     pub(super) fn linger_on(&mut self, key: Key) {
         let end = later(self.now(), self.limits.linger);
         let Some(connection) = self.connection_mut(key) else { return };
-        if let Some(closing) = connection.alarms.as_ref().and_then(|alarms| alarms.closing) {
+        if let Some(closing) = connection.alarms().and_then(|alarms| alarms.closing) {
             self.timers.reset(closing.timer, end.min(closing.at_the_latest));
         }
     }
@@ -119,7 +119,7 @@ impl Reactor {
             self.queue(key);
         }
         self.over(key, |connection| {
-            connection.eof && connection.stage == Stage::Open && connection.finish()
+            connection.end_was_told() && connection.stage == Stage::Open && connection.finish()
         });
     }
 
@@ -127,13 +127,13 @@ impl Reactor {
     fn limit_closing(&mut self, key: Key) {
         let now = self.now();
         let Some(connection) = self.connection_mut(key) else { return };
-        if connection.alarms.as_ref().is_some_and(|alarms| alarms.closing.is_some()) {
+        if connection.alarms().is_some_and(|alarms| alarms.closing.is_some()) {
             return;
         }
         let at_the_latest = later(now, connection.close_timeout);
         let timer = self.timers.insert(at_the_latest, Alarm::Close(key));
         if let Some(connection) = self.connection_mut(key) {
-            connection.alarms().closing = Some(Closing { timer, at_the_latest });
+            connection.alarms_or_default().closing = Some(Closing { timer, at_the_latest });
         }
     }
 
@@ -162,7 +162,7 @@ impl Reactor {
     /// Above the high mark: `pause_writing`.
     fn tell_pressure(&mut self, key: Key) {
         let above = |connection: &mut Connection| {
-            connection.is_notified()
+            connection.hears()
                 && !connection.writing_paused
                 && connection.outgoing.len() > connection.marks.high
         };
@@ -177,7 +177,7 @@ impl Reactor {
     /// Down to the low mark after that: `resume_writing`.
     fn tell_relief(&mut self, key: Key) {
         let below = |connection: &mut Connection| {
-            connection.is_notified()
+            connection.hears()
                 && connection.writing_paused
                 && connection.outgoing.len() <= connection.marks.low
         };
@@ -189,7 +189,7 @@ impl Reactor {
         }
     }
 
-    fn set_writing_paused(&mut self, key: Key, paused: bool) {
+    pub(super) fn set_writing_paused(&mut self, key: Key, paused: bool) {
         let Some(connection) = self.connection_mut(key) else { return };
         connection.writing_paused = paused;
         let buffered = connection.outgoing.len();
@@ -213,6 +213,9 @@ impl Reactor {
         let id = ConnectionId(key);
         let protocol = connection.protocol.take();
         self.let_go(Subject::Connection(id), protocol);
+        if let Some(untold) = connection.rare.take().and_then(|rare| rare.handover.successor) {
+            self.let_go(Subject::Connection(id), untold);
+        }
         connection.prepare_to_close(self.poller.registry());
         connection.outgoing.clear(&mut self.spares);
         let Connection { stream, owner, peer, .. } = connection;

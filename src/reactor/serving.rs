@@ -183,14 +183,15 @@ impl Reactor {
     ) -> Option<Duration> {
         let now = self.now();
         let connection = self.connection_mut(id.0).filter(|found| found.takes_reads())?;
-        let before = connection.alarms.as_mut().and_then(|alarms| alarms.idle.take());
+        let before = connection.alarms().and_then(|alarms| alarms.idle.take());
         if let Some(idle) = &before {
             self.timers.cancel(idle.timer);
         }
         if let Some(limit) = limit {
             let timer = self.timers.insert(later(now, limit), Alarm::Idle(id.0));
             if let Some(connection) = self.connection_mut(id.0) {
-                connection.alarms().idle = Some(Idle { limit, last_activity: now, timer });
+                connection.alarms_or_default().idle =
+                    Some(Idle { limit, last_activity: now, timer });
             }
         }
         before.map(|idle| idle.limit)
@@ -217,9 +218,8 @@ impl Reactor {
     }
 
     pub(super) fn cancel_alarms(&mut self, key: Key) {
-        let Some(alarms) = self.connection_mut(key).and_then(|found| found.alarms.take()) else {
-            return;
-        };
+        let Some(alarms) = self.connection_mut(key).and_then(Connection::alarms) else { return };
+        let alarms = mem::take(alarms);
         let idle = alarms.idle.map(|idle| idle.timer);
         let closing = alarms.closing.map(|closing| closing.timer);
         for timer in alarms.timers.into_iter().chain(idle).chain(closing) {
@@ -243,8 +243,13 @@ impl Reactor {
         }
         let mut budget = self.limits.read_budget;
         while budget > 0 && self.connection_mut(key).is_some_and(|found| found.can_read()) {
-            let room = scratch.len().min(budget);
-            budget -= self.read_once(key, &mut scratch[..room]);
+            let spent = if self.connection_mut(key).is_some_and(|found| found.is_between()) {
+                self.hand_over(key, budget)
+            } else {
+                let room = scratch.len().min(budget);
+                self.read_once(key, &mut scratch[..room])
+            };
+            budget = budget.saturating_sub(spent);
         }
         self.scratch = scratch;
         match self.connection_mut(key) {
@@ -325,7 +330,7 @@ impl Reactor {
         count
     }
 
-    fn end_of_input(&mut self, key: Key) {
+    pub(super) fn end_of_input(&mut self, key: Key) {
         if self.over(key, |connection| connection.is_broken() && connection.finish()) {
             return;
         }
@@ -334,7 +339,9 @@ impl Reactor {
                 protocol.eof_received(transport);
             });
         }
-        self.over(key, |connection| connection.write_closed && connection.finish());
+        self.over(key, |connection| {
+            connection.end_was_told() && connection.write_closed && connection.finish()
+        });
         self.touch(key);
     }
 }

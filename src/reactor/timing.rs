@@ -143,7 +143,7 @@ impl Reactor {
     pub(crate) fn connection_timer(&mut self, id: ConnectionId, delay: Duration) -> TimerId {
         let timer = self.set(delay, Alarm::Connection(id.0));
         match self.connection_mut(id.0).filter(|found| found.takes_reads()) {
-            Some(connection) => connection.alarms().timers.push(timer),
+            Some(connection) => connection.alarms_or_default().timers.push(timer),
             // A connection that ends gets no timer; the name of none is as harmless as any stale one.
             None => drop(self.timers.cancel(timer)),
         }
@@ -158,7 +158,7 @@ impl Reactor {
     }
 
     fn forget_timer(&mut self, key: Key, timer: TimerId) {
-        if let Some(alarms) = self.connection_mut(key).and_then(|found| found.alarms.as_mut()) {
+        if let Some(alarms) = self.connection_mut(key).and_then(|found| found.alarms()) {
             alarms.timers.retain(|&set| set != timer);
         }
     }
@@ -189,6 +189,9 @@ impl Reactor {
             }
             Alarm::Connection(key) => {
                 self.forget_timer(key, timer);
+                if !self.connection_mut(key).is_some_and(|found| found.hears()) {
+                    return; // it is of a protocol that has handed over
+                }
                 self.call_protocol(key, Callback::TimerFired, |protocol, transport| {
                     protocol.timer_fired(transport, timer);
                 });
@@ -226,10 +229,11 @@ impl Reactor {
     fn look_at_idle(&mut self, timer: TimerId, key: Key) {
         let now = self.now;
         let Some(connection) = self.connection_mut(key) else { return };
-        let Some(alarms) = connection.alarms.as_mut() else { return };
+        let swapping = connection.swapping; // then the next protocol is told, in the next turn
+        let Some(alarms) = connection.alarms() else { return };
         let Some(idle) = &alarms.idle else { return };
         let end = later(idle.last_activity, idle.limit);
-        if end > now {
+        if end > now || swapping {
             // It is known, since it fires: nobody can have cancelled it.
             drop(self.timers.put_back(timer, end, Alarm::Idle(key)));
             return;
