@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use crocus::testing::{Peer, PeerListener, Simulation};
 use crocus::{
-    Address, ClientFactory, Connector, Factory, ListenOptions, ListenerId, Protocol, Reactor,
-    ReactorBuilder, Reason, TimerId, Transport,
+    Address, ClientFactory, ConnectionId, Connector, Factory, ListenOptions, ListenerId, Protocol,
+    Reactor, ReactorBuilder, Reason, TimerId, Transport,
 };
 
 /// How long a test on real sockets waits before it says that something never happened. No test
@@ -371,6 +371,8 @@ pub struct Log {
 struct Lines {
     lines: RefCell<Vec<String>>,
     violations: RefCell<Vec<String>>,
+    /// Connections whose next protocol is on its way.
+    handed_over: RefCell<Vec<ConnectionId>>,
 }
 
 impl Clone for Log {
@@ -429,6 +431,20 @@ impl Log {
     /// How many lines begin like this.
     pub fn count(&self, prefix: &str) -> usize {
         self.lines.lines.borrow().iter().filter(|line| line.starts_with(prefix)).count()
+    }
+
+    /// `Transport::set_protocol`, so that the recorder which is replaced knows that it is.
+    pub fn hand_over(
+        &self,
+        transport: &mut Transport,
+        to: impl Protocol + 'static,
+        unused: &[u8],
+    ) -> bool {
+        let done = transport.set_protocol(to, unused);
+        if done {
+            self.lines.handed_over.borrow_mut().push(transport.id());
+        }
+        done
     }
 
     fn violation(&self, what: String) {
@@ -491,6 +507,9 @@ struct State {
     paused: bool,
     /// A command was given after which only the loss may follow.
     closing: bool,
+    /// Another protocol takes over, unless the loss comes first.
+    replaced: bool,
+    id: Option<ConnectionId>,
     lost: bool,
     inside: bool,
 }
@@ -576,12 +595,19 @@ impl Recorder {
         then: impl FnOnce(&mut Self, &mut Transport),
     ) {
         let mut state = self.state.get();
+        if state.id.is_none() {
+            state.id = Some(transport.id());
+            let mut handed_over = self.log.lines.handed_over.borrow_mut();
+            handed_over.retain(|known| *known != transport.id());
+        }
+        state.replaced = self.is_replaced(&state);
         let legal = match what {
+            "lost" => state.made,
+            _ if state.replaced => false,
             "made" => !state.made,
             "pause" => state.made && !state.paused && !state.closing,
             "resume" => state.made && state.paused && !state.closing,
             "data" | "eof" => state.made && !state.eof && !state.closing,
-            "lost" => state.made,
             _ => state.made && !state.closing,
         };
         if !legal || state.lost || state.inside {
@@ -598,7 +624,7 @@ impl Recorder {
         self.state.set(State { inside: true, ..state });
         let result = catch_unwind(AssertUnwindSafe(|| then(self, transport)));
         let closing = transport.is_closing() || result.is_err();
-        self.state.set(State { closing, ..state });
+        self.state.set(State { closing, replaced: self.is_replaced(&state), ..state });
         if let Err(payload) = result {
             let message = message(payload.as_ref());
             if !message.contains("on purpose") {
@@ -606,6 +632,11 @@ impl Recorder {
             }
             resume_unwind(payload);
         }
+    }
+
+    fn is_replaced(&self, state: &State) -> bool {
+        let handed_over = self.log.lines.handed_over.borrow();
+        state.replaced || state.id.is_some_and(|id| handed_over.contains(&id))
     }
 
     fn line(&self, what: &str) {
@@ -699,7 +730,11 @@ impl Protocol for Recorder {
 impl Drop for Recorder {
     fn drop(&mut self) {
         let state = self.state.get();
-        if state.made && !state.lost && !std::thread::panicking() {
+        let replaced = self.is_replaced(&state);
+        if replaced && !state.lost {
+            self.line("replaced");
+        }
+        if state.made && !state.lost && !replaced && !std::thread::panicking() {
             self.log.violation(format!("{} was dropped without its loss being told", self.name));
         }
     }
