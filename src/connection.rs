@@ -27,9 +27,11 @@ use crate::arena::{Key, id_type};
 use crate::observe::Callback;
 use crate::poller::Readiness;
 use crate::protocol::Protocol;
+use crate::reactor::Direction;
 use crate::reason::{Phase, Reason};
 use crate::stream::Stream;
 use crate::timers::TimerId;
+use crate::token_bucket::Bucket;
 use crate::write_buffer::{Spares, WriteBuffer};
 
 id_type! {
@@ -125,6 +127,21 @@ pub(crate) struct Connection {
     pub(crate) swapping: bool,
     /// A new protocol was not given all that is there for it, which goes before anything newer.
     pub(crate) leftover: bool,
+    /// It has a rate of its own, for reading or writing.
+    pub(crate) throttled: bool,
+    /// What reading, and writing, has to wait for: other than for the kernel.
+    pub(crate) reading_waits: Wait,
+    pub(crate) writing_waits: Wait,
+}
+
+/// Whose bucket a connection waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Wait {
+    #[default]
+    Nobody,
+    Own,
+    /// That of all connections: it stands in line.
+    Line,
 }
 
 /// What few connections have.
@@ -132,6 +149,25 @@ pub(crate) struct Connection {
 pub(crate) struct Rare {
     pub(crate) alarms: Alarms,
     pub(crate) handover: Handover,
+    reading: Throttle,
+    writing: Throttle,
+}
+
+/// A rate of one connection.
+#[derive(Default)]
+pub(crate) struct Throttle {
+    pub(crate) bucket: Option<Bucket>,
+    /// Set while the bucket is empty.
+    pub(crate) timer: Option<TimerId>,
+}
+
+impl Rare {
+    pub(crate) fn throttle(&mut self, direction: Direction) -> &mut Throttle {
+        match direction {
+            Direction::Reading => &mut self.reading,
+            Direction::Writing => &mut self.writing,
+        }
+    }
 }
 
 /// What goes from one protocol of a connection to the next.
@@ -218,6 +254,9 @@ impl Connection {
             timing_out: false,
             swapping: false,
             leftover: false,
+            throttled: false,
+            reading_waits: Wait::Nobody,
+            writing_waits: Wait::Nobody,
         }
     }
 
@@ -227,7 +266,8 @@ impl Connection {
         self.read_closed |= readiness.contains(Readiness::READ_CLOSED);
         self.hangup |= readiness.contains(Readiness::HANGUP);
         self.writable |= readiness.contains(Readiness::WRITABLE);
-        let flush = self.writable && !self.outgoing.is_empty() && !self.touched;
+        let waits = self.touched || self.writing_waits != Wait::Nobody;
+        let flush = self.writable && !self.outgoing.is_empty() && !waits;
         self.touched |= flush;
         (self.can_read() || self.hangup, flush)
     }
@@ -235,13 +275,9 @@ impl Connection {
     /// Whether it is time to serve it: to read what may be delivered or thrown away, or to hand over
     /// to a new protocol.
     pub(crate) fn can_read(&self) -> bool {
-        let input = self.readable && !self.eof;
         match self.stage {
-            Stage::Open => {
-                let wanted = self.is_reading() && !self.held_back;
-                self.swapping || ((input || self.leftover) && wanted)
-            }
-            Stage::Closing | Stage::Lingering => input,
+            Stage::Open => self.swapping || self.wants_input() || self.wants_leftover(),
+            Stage::Closing | Stage::Lingering => self.has_input(),
             Stage::Gone => false,
         }
     }
@@ -249,6 +285,24 @@ impl Connection {
     /// Whether it is time to ask the protocol for what it holds back.
     pub(crate) fn can_resume(&self) -> bool {
         self.held_back && self.is_reading() && !self.swapping
+    }
+
+    /// Whether it is time to read what is to be delivered.
+    pub(crate) fn wants_input(&self) -> bool {
+        self.has_input() && self.takes_more() && self.reading_waits == Wait::Nobody
+    }
+
+    fn has_input(&self) -> bool {
+        self.readable && !self.eof
+    }
+
+    fn wants_leftover(&self) -> bool {
+        self.leftover && self.takes_more()
+    }
+
+    /// Whether the protocol may be given more: not while it holds back what it was given before.
+    fn takes_more(&self) -> bool {
+        self.is_reading() && !self.held_back
     }
 
     /// Whether it was announced and has not ended: whether others may reach it.
@@ -332,9 +386,14 @@ impl Connection {
         }
     }
 
+    /// Whether something is owed and the kernel may take it.
+    pub(crate) fn can_write(&self) -> bool {
+        self.stage != Stage::Gone && self.writable && !self.outgoing.is_empty()
+    }
+
     /// Writes once, at most `budget` bytes of what is owed. `Ok(0)`: there was nothing to do.
     pub(crate) fn send(&mut self, budget: usize, spares: &mut Spares) -> io::Result<usize> {
-        if self.outgoing.is_empty() || !self.writable {
+        if !self.can_write() {
             return Ok(0);
         }
         let unsent = self.outgoing.unsent();
@@ -440,6 +499,18 @@ impl Connection {
                 self.ending,
                 Some(Reason::Aborted | Reason::Panicked { .. } | Reason::Overflow { .. })
             )
+    }
+
+    pub(crate) fn wait(&mut self, direction: Direction) -> &mut Wait {
+        match direction {
+            Direction::Reading => &mut self.reading_waits,
+            Direction::Writing => &mut self.writing_waits,
+        }
+    }
+
+    /// The bucket of its own rate.
+    pub(crate) fn bucket(&mut self, direction: Direction) -> Option<&mut Bucket> {
+        self.rare.as_mut()?.throttle(direction).bucket.as_mut()
     }
 
     /// What is timed for it, if anything was.

@@ -26,6 +26,8 @@
 //! | `reactor/accepting.rs`, `listener.rs` | accepting them; what the errors of accept(2) mean |
 //! | `reactor/connecting.rs`, `connector.rs` | making them: names, addresses, timeouts, another try |
 //! | `reactor/timing.rs`, `reactor/stopping.rs` | timers and calls; the end, at once or in order |
+//! | `reactor/swapping.rs` | from one protocol of a connection to the next |
+//! | `reactor/throttling.rs` | bytes per second, of one connection and of all |
 //! | `reactor/builder.rs` | the numbers that shape behaviour, and why these |
 //! | `transport.rs` | a connection, lent to a callback |
 //! | `reason.rs`, `address.rs` | why a connection ended; where it leads |
@@ -34,7 +36,7 @@
 //! | `framing/` | lines, netstrings, length prefixes: bytes into frames |
 //! | `testing.rs` | the same reactor over memory and a hand-wound clock |
 //! | `poller.rs`, `stream.rs`, `memory.rs` | the kernel, and the network that stands in for it |
-//! | `arena.rs`, `timers.rs`, `write_buffer.rs`, `clock.rs`, `random.rs` | plain values that know no reactor |
+//! | `arena.rs`, `timers.rs`, `write_buffer.rs`, `token_bucket.rs`, `clock.rs`, `random.rs` | plain values that know no reactor |
 //!
 //! # What crocus promises
 //!
@@ -120,6 +122,7 @@ mod signals;
 mod stream;
 pub mod testing;
 mod timers;
+mod token_bucket;
 mod transport;
 mod write_buffer;
 
@@ -135,6 +138,7 @@ pub use protocol::{ClientFactory, Factory, Protocol};
 pub use reactor::{Reactor, ReactorBuilder, Tick};
 pub use reason::{Phase, Reason, Who};
 pub use timers::TimerId;
+pub use token_bucket::Rate;
 pub use transport::Transport;
 
 /// The code blocks of the README are tested like those of the documentation.

@@ -1,7 +1,10 @@
 //! A listening socket: its options, its state, and what the errors of accept mean.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
@@ -9,6 +12,7 @@ use crate::arena::id_type;
 use crate::protocol::Factory;
 use crate::stream::{Acceptor, SocketOptions};
 use crate::timers::TimerId;
+use crate::token_bucket::Rate;
 
 id_type! {
     /// Names a listener.
@@ -34,7 +38,30 @@ pub struct ListenOptions {
     pub(crate) reuse_port: bool,
     pub(crate) v6_only: Option<bool>,
     pub(crate) max_connections: Option<usize>,
+    pub(crate) admission: Admission,
     pub(crate) socket: SocketOptions,
+}
+
+/// Who is let in, and on what terms.
+#[derive(Clone, Default)]
+pub(crate) struct Admission {
+    pub(crate) filter: Option<Arc<Filter>>,
+    pub(crate) max_per_peer: Option<usize>,
+    pub(crate) read_rate: Option<Rate>,
+    pub(crate) write_rate: Option<Rate>,
+}
+
+type Filter = dyn Fn(&Address) -> bool + Send + Sync;
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission")
+            .field("filter", &self.filter.is_some())
+            .field("max_per_peer", &self.max_per_peer)
+            .field("read_rate", &self.read_rate)
+            .field("write_rate", &self.write_rate)
+            .finish()
+    }
 }
 
 impl Default for ListenOptions {
@@ -44,6 +71,7 @@ impl Default for ListenOptions {
             reuse_port: false,
             v6_only: None,
             max_connections: None,
+            admission: Admission::default(),
             socket: SocketOptions::default(),
         }
     }
@@ -80,9 +108,67 @@ impl ListenOptions {
 
     /// How many connections of this listener may be open at once. At the limit it stops accepting,
     /// and goes on by itself; the others wait in the kernel.
+    ///
+    /// Twisted's `LimitTotalConnectionsFactory` closes them instead.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
+        self
+    }
+
+    /// How many connections of this listener one peer may have open at once. Those beyond are closed as
+    /// soon as they are accepted, no protocol is made for them, and they count as refused.
+    ///
+    /// A peer is an IP address, whatever its port, IPv4 written as IPv6 included; who has none (a Unix
+    /// socket) is not counted. *Not* promised: anything against who has many addresses, as
+    /// everybody with IPv6 has; refuse whole networks with an [`accept_filter`](Self::accept_filter).
+    ///
+    /// Twisted's `LimitConnectionsByPeer`.
+    #[must_use]
+    pub fn max_connections_per_peer(mut self, connections: usize) -> Self {
+        self.admission.max_per_peer = Some(connections);
+        self
+    }
+
+    /// Asks `filter` who is let in. Whoever it returns `false` for is closed as soon as it is
+    /// accepted, no protocol is made for it, and it counts as refused; so too if `filter` panics.
+    ///
+    /// The kernel has finished its part of the connection by then: the peer sees it opened and closed.
+    /// A factory that implements [`Factory`] can refuse as well, and look at its own state for it; a
+    /// filter goes before any factory, also that of a closure, and one may serve several listeners on
+    /// several threads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::ListenOptions;
+    ///
+    /// let options = ListenOptions::new()
+    ///     .accept_filter(|peer| peer.ip().is_some_and(|ip| ip.is_loopback()))
+    ///     .max_connections_per_peer(20);
+    /// ```
+    #[must_use]
+    pub fn accept_filter(
+        mut self,
+        filter: impl Fn(&Address) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.admission.filter = Some(Arc::new(filter));
+        self
+    }
+
+    /// How many bytes per second are read from each connection. No limit by default. See
+    /// [`Transport::set_read_rate`](crate::Transport::set_read_rate).
+    #[must_use]
+    pub fn read_rate(mut self, rate: Rate) -> Self {
+        self.admission.read_rate = Some(rate);
+        self
+    }
+
+    /// How many bytes per second are written to each connection. No limit by default. See
+    /// [`Transport::set_write_rate`](crate::Transport::set_write_rate).
+    #[must_use]
+    pub fn write_rate(mut self, rate: Rate) -> Self {
+        self.admission.write_rate = Some(rate);
         self
     }
 
@@ -126,6 +212,9 @@ pub(crate) struct Listener {
     pub(crate) max_connections: usize,
     /// How many of the connections it accepted are open.
     pub(crate) connections: usize,
+    pub(crate) admission: Admission,
+    /// How many of them each peer has; kept only if there is a limit to that.
+    peers: HashMap<IpAddr, usize>,
     pub(crate) queued: bool,
     /// Latched: there may be somebody to accept. Cleared only by an accept that finds nobody.
     pub(crate) ready: bool,
@@ -144,20 +233,51 @@ impl Listener {
         acceptor: Acceptor,
         local: Address,
         factory: Box<dyn Factory>,
-        max_connections: Option<usize>,
+        options: &ListenOptions,
     ) -> Self {
         Self {
             acceptor: Some(acceptor),
             factory: Some(factory),
             local,
-            max_connections: max_connections.unwrap_or(usize::MAX),
+            max_connections: options.max_connections.unwrap_or(usize::MAX),
             connections: 0,
+            admission: options.admission.clone(),
+            peers: HashMap::new(),
             queued: false,
             ready: false,
             started: false,
             paused: false,
             retry: None,
             shortage_logged: false,
+        }
+    }
+
+    /// Whether a peer has as many connections as it may.
+    pub(crate) fn has_enough(&self, peer: &Address) -> bool {
+        let (Some(max), Some(ip)) = (self.admission.max_per_peer, peer.ip()) else { return false };
+        self.peers.get(&ip.to_canonical()).copied().unwrap_or(0) >= max
+    }
+
+    /// A connection of that peer stands.
+    pub(crate) fn came(&mut self, peer: &Address) {
+        self.connections += 1;
+        if self.admission.max_per_peer.is_some()
+            && let Some(ip) = peer.ip()
+        {
+            *self.peers.entry(ip.to_canonical()).or_default() += 1;
+        }
+    }
+
+    /// And is gone.
+    pub(crate) fn went(&mut self, peer: &Address) {
+        self.connections = self.connections.saturating_sub(1);
+        let Some(ip) = peer.ip().filter(|_| self.admission.max_per_peer.is_some()) else { return };
+        let ip = ip.to_canonical();
+        if let Some(count) = self.peers.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                self.peers.remove(&ip);
+            }
         }
     }
 

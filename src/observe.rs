@@ -30,6 +30,8 @@ pub enum Callback {
     TimedOut,
     ConnectionLost,
     BuildProtocol,
+    /// The filter of [`ListenOptions::accept_filter`](crate::ListenOptions::accept_filter).
+    AcceptFilter,
     Started,
     Stopped,
     ConnectionFailed,
@@ -58,6 +60,7 @@ impl fmt::Display for Callback {
             Self::TimedOut => "timed_out",
             Self::ConnectionLost => "connection_lost",
             Self::BuildProtocol => "build_protocol",
+            Self::AcceptFilter => "accept_filter",
             Self::Started => "started",
             Self::Stopped => "stopped",
             Self::ConnectionFailed => "connection_failed",
@@ -174,7 +177,7 @@ pub trait Observer {
     /// `pause_writing` (`high`) or `resume_writing` (not `high`) is due, with so much buffered.
     fn pressure(&mut self, connection: ConnectionId, high: bool, buffered: usize) {}
 
-    /// A listener could not accept, or the factory refused (no error).
+    /// A listener could not accept, or (no error) its limits or its factory refused.
     fn refused(&mut self, listener: ListenerId, error: Option<&io::Error>) {}
 
     /// A turn is over.
@@ -232,7 +235,7 @@ pub struct Stats {
     pub failed: u64,
     /// Connections that ended.
     pub closed: u64,
-    /// Connections turned away by a factory, and accepts that failed.
+    /// Connections turned away by a listener's limits or its factory, and accepts that failed.
     pub refused: u64,
     /// Bytes read.
     pub bytes_read: u64,
@@ -331,7 +334,7 @@ impl Observer for LogObserver {
             Some(error) => {
                 log::debug!(target: TARGET, "listener {listener} cannot accept: {error}");
             }
-            None => log::debug!(target: TARGET, "listener {listener}: the factory refused"),
+            None => log::debug!(target: TARGET, "listener {listener}: refused somebody"),
         }
     }
 

@@ -18,6 +18,7 @@ mod signalling;
 mod source;
 mod stopping;
 mod swapping;
+mod throttling;
 mod timing;
 
 pub use builder::ReactorBuilder;
@@ -41,6 +42,8 @@ use crate::write_buffer::Spares;
 use builder::Limits;
 use connecting::Lookups;
 use source::Source;
+pub(crate) use throttling::Direction;
+use throttling::Totals;
 use timing::{Alarm, Call};
 
 /// The token of the waker; no key has it, since an arena never has 2³² slots.
@@ -85,6 +88,7 @@ pub struct Reactor {
     /// Listeners that wait for a descriptor to be freed.
     starved: Vec<Key>,
     lookups: Lookups,
+    totals: Totals,
     /// Where everything is read into.
     scratch: Box<[u8]>,
     spares: Spares,
@@ -133,6 +137,7 @@ impl Reactor {
             flush_queue: VecDeque::new(),
             starved: Vec::new(),
             lookups: Lookups::default(),
+            totals: Totals::default(),
             scratch: Box::default(),
             spares: Spares::default(),
             limits,

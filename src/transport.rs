@@ -9,8 +9,9 @@ use crate::address::Address;
 use crate::connection::{Connection, ConnectionId, Marks};
 use crate::framing::FrameError;
 use crate::protocol::Protocol;
-use crate::reactor::Reactor;
+use crate::reactor::{Direction, Reactor};
 use crate::timers::TimerId;
+use crate::token_bucket::Rate;
 
 /// A connection, lent to a callback of its protocol, or by [`Reactor::transport`] to anybody.
 ///
@@ -221,6 +222,31 @@ impl<'a> Transport<'a> {
             connection.marks = Marks { high, low: low.min(high) };
             self.reactor.touch(id.0);
         }
+    }
+
+    /// How many bytes per second are read at most; `None`: as many as come. Returns the former
+    /// setting. The bucket is full at first.
+    ///
+    /// When the bucket is empty the connection is not read until it has filled again, and costs
+    /// nothing while it waits; TCP stops the peer once the kernel's buffers are full. What is thrown
+    /// away after `lose_connection` is not counted, and the end of a connection is not delayed: an
+    /// error is noticed at once, an orderly end behind the last bytes.
+    ///
+    /// *Not* promised: that the rate is reached, nor that the peer sends more slowly; and a timeout
+    /// set by [`set_timeout`](Self::set_timeout) counts the time of waiting too. Bytes the kernel
+    /// added, and those it holds in its buffers, are not seen here.
+    pub fn set_read_rate(&mut self, rate: Option<Rate>) -> Option<Rate> {
+        self.reactor.set_rate(self.id, Direction::Reading, rate)
+    }
+
+    /// How many bytes per second are written at most; `None`: as many as the peer takes. Returns the
+    /// former setting. The bucket is full at first.
+    ///
+    /// What is not written yet waits in memory as it does for a slow peer: with `pause_writing` above
+    /// the high mark, and ended at the cap. Closing is throttled too, and cut at its
+    /// [deadline](Self::set_close_timeout): give it the time it needs at this rate.
+    pub fn set_write_rate(&mut self, rate: Option<Rate>) -> Option<Rate> {
+        self.reactor.set_rate(self.id, Direction::Writing, rate)
     }
 
     /// How long an orderly close may take before the connection is cut. 30 s unless set.

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::timing::Alarm;
-use super::{Reactor, Source};
+use super::{Direction, Reactor, Source};
 use crate::address::{Address, Endpoint};
 use crate::arena::Key;
 use crate::clock::later;
@@ -90,7 +90,7 @@ impl Reactor {
         factory: Box<dyn Factory>,
     ) -> io::Result<ListenerId> {
         let local = acceptor.local_addr()?;
-        let listener = Listener::new(acceptor, local, factory, options.max_connections);
+        let listener = Listener::new(acceptor, local, factory, options);
         let key = self.sources.insert(Source::Listener(Box::new(listener)));
         let Self { sources, poller, .. } = self;
         if let Some(Source::Listener(listener)) = sources.get_mut(key)
@@ -201,21 +201,40 @@ impl Reactor {
     /// A connection was accepted.
     fn admit(&mut self, listener: Key, stream: Stream, peer: Address) {
         self.stats.accepted += 1;
+        if !self.may_enter(listener, &peer) {
+            return self.turn_away(listener, stream);
+        }
         let built = self.call_factory(listener, Callback::BuildProtocol, |factory, _| {
             factory.build_protocol(peer.clone())
         });
-        let Some(Some(protocol)) = built else {
-            drop(stream);
-            self.refused(listener, None);
-            self.descriptor_freed();
-            return;
-        };
-        let connection = self.new_connection(stream, peer, protocol, Owner::Listener(listener));
+        let Some(Some(protocol)) = built else { return self.turn_away(listener, stream) };
+        let (mut read_rate, mut write_rate) = (None, None);
         if let Some(listener) = self.listener_mut(listener) {
-            listener.connections += 1;
+            listener.came(&peer);
+            (read_rate, write_rate) = (listener.admission.read_rate, listener.admission.write_rate);
         }
+        let connection = self.new_connection(stream, peer, protocol, Owner::Listener(listener));
         let key = self.sources.insert(Source::Connection(connection));
+        self.set_rate(ConnectionId(key), Direction::Reading, read_rate);
+        self.set_rate(ConnectionId(key), Direction::Writing, write_rate);
         self.make_connection(key);
+    }
+
+    /// Whether the limit per peer and the filter let somebody in.
+    fn may_enter(&mut self, key: Key, peer: &Address) -> bool {
+        let Some(listener) = self.listener_mut(key) else { return false };
+        if listener.has_enough(peer) {
+            return false;
+        }
+        let Some(filter) = listener.admission.filter.clone() else { return true };
+        let subject = Subject::Listener(ListenerId(key));
+        self.call(subject, Callback::AcceptFilter, |_| filter(peer)) == Some(true)
+    }
+
+    fn turn_away(&mut self, listener: Key, stream: Stream) {
+        drop(stream);
+        self.refused(listener, None);
+        self.descriptor_freed();
     }
 
     fn refused(&mut self, listener: Key, error: Option<&io::Error>) {
@@ -260,9 +279,9 @@ impl Reactor {
         self.starved.retain(|starved| *starved != key);
     }
 
-    pub(super) fn accepted_connection_gone(&mut self, key: Key) {
+    pub(super) fn accepted_connection_gone(&mut self, key: Key, peer: &Address) {
         let Some(listener) = self.listener_mut(key) else { return };
-        listener.connections = listener.connections.saturating_sub(1);
+        listener.went(peer);
         if listener.can_accept() {
             self.queue(key);
         }

@@ -7,6 +7,7 @@ use super::Reactor;
 use crate::clock::Clock;
 use crate::connection::Marks;
 use crate::poller::Poller;
+use crate::token_bucket::Rate;
 
 /// Bytes read at once. The kernel hands out up to its receive buffer; 64 KiB is what one full TCP
 /// window without scaling holds, and one such buffer per reactor is nothing.
@@ -93,6 +94,8 @@ impl Default for Limits {
 #[derive(Clone, Debug, Default)]
 pub struct ReactorBuilder {
     limits: Limits,
+    read_rate: Option<Rate>,
+    write_rate: Option<Rate>,
 }
 
 impl ReactorBuilder {
@@ -159,6 +162,22 @@ impl ReactorBuilder {
         self
     }
 
+    /// How many bytes per second all connections together may read: no limit by default. See
+    /// [`Reactor::set_read_rate`].
+    #[must_use]
+    pub fn read_rate(mut self, rate: Rate) -> Self {
+        self.read_rate = Some(rate);
+        self
+    }
+
+    /// How many bytes per second all connections together may write: no limit by default. See
+    /// [`Reactor::set_write_rate`].
+    #[must_use]
+    pub fn write_rate(mut self, rate: Rate) -> Self {
+        self.write_rate = Some(rate);
+        self
+    }
+
     /// Callbacks that take longer are logged as warnings, with the peer: 100 ms by default. `None`
     /// logs none, and saves two readings of the clock per callback.
     #[must_use]
@@ -173,12 +192,19 @@ impl ReactorBuilder {
     ///
     /// As [`Reactor::new`].
     pub fn build(self) -> io::Result<Reactor> {
-        Reactor::with_poller(Poller::kernel()?, Clock::Monotonic, self.limits)
+        self.build_on(Poller::kernel()?, Clock::Monotonic)
     }
 
     /// Makes a reactor over any poller; the simulated one lets panics through.
     pub(crate) fn build_simulated(mut self, poller: Poller, clock: Clock) -> io::Result<Reactor> {
         self.limits.propagate_panics = true;
-        Reactor::with_poller(poller, clock, self.limits)
+        self.build_on(poller, clock)
+    }
+
+    fn build_on(self, poller: Poller, clock: Clock) -> io::Result<Reactor> {
+        let mut reactor = Reactor::with_poller(poller, clock, self.limits)?;
+        reactor.set_read_rate(self.read_rate);
+        reactor.set_write_rate(self.write_rate);
+        Ok(reactor)
     }
 }

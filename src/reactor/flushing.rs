@@ -1,7 +1,7 @@
 //! Phase 6: writing, closing, and telling of the end.
 
 use super::timing::Alarm;
-use super::{Reactor, Source};
+use super::{Direction, Reactor, Source};
 use crate::arena::Key;
 use crate::clock::later;
 use crate::connection::{Closing, Connection, ConnectionId, FIRST_FLIGHT, Owner, Received, Stage};
@@ -28,14 +28,30 @@ impl Reactor {
         self.tell_relief(key);
     }
 
-    /// Writes once; returns how many bytes left.
+    /// Writes once, within the rate if there is one; returns how many bytes left.
     fn send_once(&mut self, key: Key) -> usize {
-        let Self { sources, spares, limits, now, .. } = self;
-        let Some(Source::Connection(connection)) = sources.get_mut(key) else { return 0 };
-        if connection.stage == Stage::Gone {
-            return 0;
+        let budget = self.limits.write_budget;
+        let Some(connection) = self.connection_mut(key) else { return 0 };
+        let writes = connection.can_write();
+        let throttled = connection.throttled || self.totals.are_set();
+        match writes {
+            false => 0,
+            true if !throttled => self.send_up_to(key, budget),
+            true => match self.allowance(key, Direction::Writing, budget) {
+                0 => 0,
+                allowed => {
+                    let sent = self.send_up_to(key, allowed);
+                    self.pay(key, Direction::Writing, sent as u64);
+                    sent
+                }
+            },
         }
-        match connection.send(limits.write_budget, spares) {
+    }
+
+    fn send_up_to(&mut self, key: Key, budget: usize) -> usize {
+        let Self { sources, spares, now, .. } = self;
+        let Some(Source::Connection(connection)) = sources.get_mut(key) else { return 0 };
+        match connection.send(budget, spares) {
             Ok(0) => 0,
             Ok(count) => {
                 connection.active(*now);
@@ -204,6 +220,7 @@ impl Reactor {
         let made = connection.made;
         let reason = connection.ending.clone().unwrap_or(Reason::Closed);
         self.cancel_alarms(key);
+        self.stop_waiting(key);
         if made {
             self.call_protocol(key, Callback::ConnectionLost, |protocol, transport| {
                 protocol.connection_lost(transport, &reason);
@@ -227,7 +244,7 @@ impl Reactor {
         self.descriptor_freed();
         match owner {
             Owner::Nobody => {}
-            Owner::Listener(listener) => self.accepted_connection_gone(listener),
+            Owner::Listener(listener) => self.accepted_connection_gone(listener, &peer),
             Owner::Connector(connector) => self.connection_of_connector_lost(connector, &reason),
         }
     }

@@ -233,7 +233,9 @@ impl Reactor {
     /// Reads what has come, up to the budget.
     pub(super) fn serve_connection(&mut self, key: Key) {
         let Some(connection) = self.connection_mut(key) else { return };
-        if !connection.made {
+        let made = connection.made;
+        let throttled = connection.throttled || !made || self.totals.are_set();
+        if !made {
             self.make_connection(key);
         }
         self.resume_protocol(key);
@@ -241,9 +243,13 @@ impl Reactor {
         if scratch.is_empty() {
             scratch = vec![0; self.limits.read_buffer].into_boxed_slice();
         }
-        let mut budget = self.limits.read_budget;
-        while budget > 0 && self.connection_mut(key).is_some_and(|found| found.can_read()) {
-            let spent = if self.connection_mut(key).is_some_and(|found| found.is_between()) {
+        let read_before = self.stats.bytes_read;
+        let mut budget = if throttled { self.read_allowance(key) } else { self.limits.read_budget };
+        while budget > 0
+            && let Some(connection) = self.connection_mut(key)
+            && connection.can_read()
+        {
+            let spent = if connection.is_between() {
                 self.hand_over(key, budget)
             } else {
                 let room = scratch.len().min(budget);
@@ -252,6 +258,9 @@ impl Reactor {
             budget = budget.saturating_sub(spent);
         }
         self.scratch = scratch;
+        if throttled {
+            self.pay_for_reading(key, self.stats.bytes_read - read_before);
+        }
         match self.connection_mut(key) {
             Some(connection) if connection.can_resume() => self.queue(key),
             Some(connection) if connection.can_read() => self.queue(key),

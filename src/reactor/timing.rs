@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Reactor;
+use super::{Direction, Reactor};
 use crate::arena::Key;
 use crate::clock::later;
 use crate::connection::ConnectionId;
@@ -32,6 +32,10 @@ pub(super) enum Alarm {
     HeadStart(Key),
     /// It is time to connect again.
     Reconnect(Key),
+    /// There is something in a connection's bucket again.
+    Refilled(Key, Direction),
+    /// There is something in the bucket of all connections again.
+    TotalRefilled(Direction),
     /// `shutdown` waits no longer.
     Shutdown,
 }
@@ -201,6 +205,8 @@ impl Reactor {
             Alarm::ConnectTimeout(key) => self.connect_timed_out(key),
             Alarm::HeadStart(key) => self.head_start_is_over(key),
             Alarm::Reconnect(key) => self.reconnect_now(key),
+            Alarm::Refilled(key, direction) => self.refilled(key, direction),
+            Alarm::TotalRefilled(direction) => self.total_refilled(direction),
             Alarm::Shutdown => self.shutdown_is_over(),
             Alarm::Every(_) | Alarm::Idle(_) => {}
         }
