@@ -97,8 +97,13 @@ impl Bucket {
 
     /// How many bytes may pass: none, unless there is a portion worth a system call.
     pub(crate) fn available(&mut self, now: Instant) -> usize {
+        self.available_from(u64::MAX, now)
+    }
+
+    /// How many bytes may pass: none, unless there is a portion, or so many.
+    pub(crate) fn available_from(&mut self, least: u64, now: Instant) -> usize {
         self.fill(now);
-        if self.level < self.rate.time_for(self.rate.portion()) {
+        if self.level < self.rate.time_for(self.rate.portion().min(least)) {
             return 0;
         }
         usize::try_from(self.rate.bytes_in(self.level)).unwrap_or(usize::MAX)

@@ -97,7 +97,8 @@ impl<'a> Transport<'a> {
     /// What was set of the connection stays: timeouts, water marks, rates, and whether reading is
     /// paused; if it is, what comes after `connection_made` waits for
     /// [`resume_reading`](Self::resume_reading). The timers of [`call_later`](Self::call_later)
-    /// were the former protocol's and end with it. If it was told `pause_writing`, then `protocol`
+    /// are the former protocol's and are cancelled by this; those set between this and the moment
+    /// never fire. If it was told `pause_writing`, then `protocol`
     /// is told so too as long as more than the high mark is waiting, and the default pause of
     /// reading is over.
     ///

@@ -215,8 +215,10 @@ impl Reactor {
         }
         let connection = self.new_connection(stream, peer, protocol, Owner::Listener(listener));
         let key = self.sources.insert(Source::Connection(connection));
-        self.set_rate(ConnectionId(key), Direction::Reading, read_rate);
-        self.set_rate(ConnectionId(key), Direction::Writing, write_rate);
+        if read_rate.is_some() || write_rate.is_some() {
+            self.set_rate(ConnectionId(key), Direction::Reading, read_rate);
+            self.set_rate(ConnectionId(key), Direction::Writing, write_rate);
+        }
         self.make_connection(key);
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{io, mem};
 
 use super::timing::Alarm;
-use super::{Reactor, Source};
+use super::{Direction, Reactor, Source};
 use crate::address::Address;
 use crate::arena::Key;
 use crate::clock::later;
@@ -259,7 +259,7 @@ impl Reactor {
         }
         self.scratch = scratch;
         if throttled {
-            self.pay_for_reading(key, self.stats.bytes_read - read_before);
+            self.pay(key, Direction::Reading, self.stats.bytes_read - read_before);
         }
         match self.connection_mut(key) {
             Some(connection) if connection.can_resume() => self.queue(key),

@@ -29,6 +29,11 @@ impl Reactor {
         // What the protocol was not given yet came after what it passes on.
         let later = mem::replace(&mut handover.unused, unused.iter().copied().collect());
         handover.unused.extend(later);
+        for timer in
+            connection.alarms().map(|alarms| mem::take(&mut alarms.timers)).into_iter().flatten()
+        {
+            self.timers.cancel(timer);
+        }
         self.queue(id.0);
         true
     }
@@ -71,14 +76,10 @@ impl Reactor {
         let Some(successor) = rare.handover.successor.take() else { return };
         rare.handover.eof = eof;
         connection.leftover = eof || !rare.handover.unused.is_empty();
-        let timers = mem::take(&mut rare.alarms.timers);
         let former = connection.protocol.replace(successor);
         connection.reading_withheld = false;
         if connection.writing_paused {
             self.set_writing_paused(key, false);
-        }
-        for timer in timers {
-            self.timers.cancel(timer);
         }
         self.let_go(Subject::Connection(ConnectionId(key)), former);
         self.touch(key); // the new one is told if too much is waiting

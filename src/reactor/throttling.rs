@@ -142,7 +142,11 @@ impl Reactor {
             return 0;
         }
         let Some(total) = totals.of(direction) else { return own.min(budget) };
-        let available = if total.waiting == 0 { total.bucket.available(*now) } else { 0 };
+        // Who comes while others wait goes behind them.
+        let available = match total.waiting {
+            0 => total.bucket.available_from(LEAST_SHARE as u64, *now),
+            _ => 0,
+        };
         if available == 0 {
             self.stand_in_line(key, direction);
             return 0;
@@ -266,11 +270,5 @@ impl Reactor {
             0 => budget, // it waits and is not read, but a new protocol may take over
             allowed => allowed,
         }
-    }
-
-    /// Pays for what was read, and begins to wait if nothing is left for more.
-    pub(super) fn pay_for_reading(&mut self, key: Key, bytes: u64) {
-        self.pay(key, Direction::Reading, bytes);
-        self.read_allowance(key);
     }
 }

@@ -146,9 +146,9 @@ impl Reactor {
 
     pub(crate) fn connection_timer(&mut self, id: ConnectionId, delay: Duration) -> TimerId {
         let timer = self.set(delay, Alarm::Connection(id.0));
-        match self.connection_mut(id.0).filter(|found| found.takes_reads()) {
+        match self.connection_mut(id.0).filter(|found| found.hears()) {
             Some(connection) => connection.alarms_or_default().timers.push(timer),
-            // A connection that ends gets no timer; the name of none is as harmless as any stale one.
+            // A connection that ends, or a protocol that has handed over, gets no timer; the name of none is as harmless as any stale one.
             None => drop(self.timers.cancel(timer)),
         }
         timer
@@ -193,9 +193,6 @@ impl Reactor {
             }
             Alarm::Connection(key) => {
                 self.forget_timer(key, timer);
-                if !self.connection_mut(key).is_some_and(|found| found.hears()) {
-                    return; // it is of a protocol that has handed over
-                }
                 self.call_protocol(key, Callback::TimerFired, |protocol, transport| {
                     protocol.timer_fired(transport, timer);
                 });

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crocus::{
     Address, Backoff, Callback, ClientFactory, ConnectOptions, ConnectionId, Connector, Factory,
-    ListenOptions, ListenerId, Observer, Protocol, Reactor, Reason, Reconnecting, Subject, TimerId,
-    Transport, TurnReport,
+    ListenOptions, ListenerId, Observer, Protocol, Rate, Reactor, Reason, Reconnecting, Subject,
+    TimerId, Transport, TurnReport,
 };
 
 use crate::chance::{Chance, Deed, Profile};
@@ -62,7 +62,8 @@ impl Scene {
     }
 
     pub fn new_actor(self: &Rc<Self>) -> Actor {
-        Actor { scene: Rc::clone(self), who: self.ledger.borrow_mut().new_protocol() }
+        let who = self.ledger.borrow_mut().new_protocol();
+        Actor { scene: Rc::clone(self), who, number: 0 }
     }
 
     fn enter(self: &Rc<Self>, callback: &'static str) -> Inside {
@@ -140,6 +141,8 @@ impl Scene {
             (1, Deed::Abort),
             (1, Deed::SetTimer),
             (1, Deed::SetTimeout),
+            (1, Deed::Swap),
+            (1, Deed::SetRate),
         ]);
         let calm = self.profile.name == "calm" && matches!(deed, Deed::Abort);
         self.with_connection(reactor, who, if calm { Deed::Write } else { deed });
@@ -177,6 +180,8 @@ impl Scene {
             }
             Deed::SetTimeout => self.set_timeout(&mut transport, who),
             Deed::SetTimer => self.set_timer(&mut transport, who, turn),
+            Deed::Swap => self.swap(&mut transport, who),
+            Deed::SetRate => self.set_rate(&mut transport, who),
             Deed::SetMarks => {
                 let (high, low) = (self.chance.size(1000), self.chance.size(1000));
                 transport.set_write_buffer_limits(high, low);
@@ -243,13 +248,48 @@ impl Scene {
         ledger.parties[who].timeout = limit.filter(|_| open).map(|limit| (limit, now));
     }
 
+    /// Another protocol takes over, and gets some of what came last once more.
+    fn swap(self: &Rc<Self>, transport: &mut Transport, who: usize) {
+        let (number, mate, got) = {
+            let mut ledger = self.ledger.borrow_mut();
+            let number = ledger.new_heir(who);
+            (number, ledger.parties[who].mate, ledger.parties[who].got)
+        };
+        let most = if mate.is_some() && self.chance.one_in(2) { got } else { 0 };
+        let unused = self.chance.below(most + 1);
+        let bytes = mate.map(|mate| speech(mate, got - unused, got)).unwrap_or_default();
+        let next = Actor { scene: Rc::clone(self), who, number };
+        let open = !transport.is_closing();
+        let done = transport.set_protocol(next, &bytes);
+        let mut ledger = self.ledger.borrow_mut();
+        let possible = open && ledger.parties[who].heir.is_none();
+        ledger.demand(done == possible, || format!("{who} handed over: {done}"));
+        if done {
+            ledger.handed_over(who, number, unused);
+        }
+    }
+
+    /// A rate at which what is said at once passes while the world rests for a while.
+    fn set_rate(&self, transport: &mut Transport, who: usize) {
+        let rate = (!self.chance.one_in(3)).then(|| {
+            let rate = Rate::per_second(self.chance.between(20_000, 200_000) as u64);
+            rate.burst(self.chance.size(2000) as u64)
+        });
+        if self.chance.one_in(2) {
+            transport.set_read_rate(rate);
+        } else {
+            transport.set_write_rate(rate);
+        }
+        self.ledger.borrow_mut().parties[who].throttled = true;
+    }
+
     fn set_timer(&self, transport: &mut Transport, who: usize, turn: u64) {
         if self.ledger.borrow().timers.len() >= MAX_TIMERS {
             return;
         }
         let delay = self.chance.millis(0, 40);
         let id = transport.call_later(delay);
-        let alive = !transport.is_closing();
+        let alive = !transport.is_closing() && self.ledger.borrow().parties[who].heir.is_none();
         let deadline = transport.reactor().now() + delay;
         let timer = Timer { id, owner: Some(who), deadline, set_in: turn, interval: None, alive };
         self.ledger.borrow_mut().timers.push(timer);
@@ -615,6 +655,8 @@ impl Drop for Function {
 pub struct Actor {
     scene: Rc<Scene>,
     pub who: usize,
+    /// Which of the protocols that this party has one after the other.
+    number: usize,
 }
 
 /// The default of every callback.
@@ -635,12 +677,13 @@ impl Actor {
         let _inside = scene.enter("a protocol");
         let now = transport.reactor().now();
         let mut ledger = scene.ledger.borrow_mut();
-        if ledger.parties[who].withheld && transport.is_reading() {
+        let mine = ledger.parties[who].incumbent == self.number;
+        if mine && ledger.parties[who].withheld && transport.is_reading() {
             // When sending has failed nobody waits for it any more, and the rest is delivered.
             ledger.parties[who].withheld = false;
             ledger.parties[who].broken = true;
         }
-        ledger.told(who, call, now);
+        ledger.told(who, self.number, call, now);
         drop(ledger);
         then(scene, transport);
         scene.act(transport.reactor(), Some(who));
@@ -665,9 +708,15 @@ impl Actor {
 
 impl Protocol for Actor {
     fn connection_made(&mut self, transport: &mut Transport) {
-        let who = self.who;
+        let (who, number) = (self.who, self.number);
         self.told(Call::Made, transport, |scene, transport| {
             let id = transport.id();
+            if number > 0 {
+                let known = scene.ledger.borrow().parties[who].id;
+                return scene.ledger.borrow_mut().demand(known == Some(id), || {
+                    format!("{who} has {id} now, and not {known:?}")
+                });
+            }
             scene.ledger.borrow_mut().made(who, id);
             let local = transport.local_addr().ok().and_then(|local| local.socket_addr());
             let mut ledger = scene.ledger.borrow_mut();
@@ -761,9 +810,15 @@ impl Protocol for Actor {
 impl Drop for Actor {
     fn drop(&mut self) {
         let mut ledger = self.scene.ledger.borrow_mut();
-        ledger.enter("the drop of a protocol");
-        ledger.dropped(self.who);
-        ledger.leave();
+        // One that is refused is dropped at once, like a function that is cancelled.
+        let refused = ledger.is_inside() && ledger.parties[self.who].incumbent != self.number;
+        if !refused {
+            ledger.enter("the drop of a protocol");
+        }
+        ledger.dropped(self.who, self.number);
+        if !refused {
+            ledger.leave();
+        }
         drop(ledger);
         if !std::thread::panicking() && self.scene.may_panic() {
             panic_any(OnPurpose);

@@ -187,7 +187,8 @@ impl World {
             let Some(mate) = ledger.parties[far.who].mate else { continue };
             let arrived = far.peer.is_some() && far.arrived <= self.sim.elapsed();
             let party = &mut ledger.parties[mate];
-            let waits = arrived && party.is_open() && party.reads() && party.got < sent;
+            let free = party.reads() && !party.throttled;
+            let waits = arrived && party.is_open() && free && party.got < sent;
             party.hungry = if waits { party.hungry + 1 } else { 0 };
             let starves = party.hungry > PATIENCE;
             ledger.demand(!starves, || format!("{mate} was given nothing for {PATIENCE} turns"));

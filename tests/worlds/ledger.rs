@@ -35,6 +35,8 @@ pub struct Party {
     name: [u8; NAME],
     /// The end of the other's stream was seen, in order.
     pub eof: bool,
+    /// It was, by the protocol it has now or by a former one.
+    pub ever_eof: bool,
     pub write_closed: bool,
     /// A peer that was dropped or reset by the test, and hears nothing more.
     pub gone: bool,
@@ -48,6 +50,16 @@ pub struct Party {
     /// A write was refused because sending failed.
     pub broken: bool,
     pub writing_paused: bool,
+    /// Which of its protocols it has, in the order they were made; and which takes over.
+    pub incumbent: usize,
+    pub heir: Option<usize>,
+    /// The former protocol is gone, and the heir not told yet.
+    vacant: bool,
+    protocols: usize,
+    /// How many bytes that were read before are to be given again.
+    returned: usize,
+    /// It was given a rate at some time, and may have to wait.
+    pub throttled: bool,
     pub marks: (usize, usize),
     pub close_timeout: Duration,
     /// Since when nothing may be delivered but the loss.
@@ -270,6 +282,34 @@ impl Ledger {
         self.parties.len() - 1
     }
 
+    /// Another protocol of party `who`.
+    pub fn new_heir(&mut self, who: usize) -> usize {
+        self.parties[who].protocols += 1;
+        self.parties[who].protocols
+    }
+
+    /// Protocol `heir` is to take over, with the last `unused` bytes that came.
+    pub fn handed_over(&mut self, who: usize, heir: usize, unused: usize) {
+        let party = &mut self.parties[who];
+        party.heir = Some(heir);
+        party.got -= unused;
+        party.returned += unused;
+        party.hungry = 0;
+        self.forget_timers(who);
+    }
+
+    /// The heir is told `connection_made`: it begins as any protocol, the stream goes on.
+    fn takes_over(&mut self, who: usize) {
+        let party = &mut self.parties[who];
+        let vacant = std::mem::take(&mut party.vacant);
+        let party = &mut self.parties[who];
+        party.incumbent = party.heir.take().unwrap_or(party.incumbent);
+        (party.eof, party.writing_paused, party.withheld) = (false, false, false);
+        party.hungry = 0;
+        self.forget_timers(who);
+        self.demand(vacant, || format!("{who} has two protocols"));
+    }
+
     /// Both ends of a connection know the address of the one that connected.
     pub fn meet(&mut self, addr: SocketAddr, who: usize) {
         match self.names.remove(&addr) {
@@ -319,6 +359,7 @@ impl Ledger {
 
     pub fn hear_end(&mut self, who: usize) {
         self.parties[who].eof = true;
+        self.parties[who].ever_eof = true;
         if let Some(mate) = self.parties[who].mate {
             let (got, sent) = (self.parties[who].got, self.parties[mate].sent);
             self.demand(got == sent, || {
@@ -328,7 +369,17 @@ impl Ledger {
     }
 
     /// A call of protocol `who`: whether it may come now.
-    pub fn told(&mut self, who: usize, call: Call, now: Instant) {
+    pub fn told(&mut self, who: usize, protocol: usize, call: Call, now: Instant) {
+        let party = &self.parties[who];
+        let takes_over = call == Call::Made && party.heir == Some(protocol);
+        let party = if takes_over && party.made && party.closing.is_none() {
+            self.takes_over(who);
+            return;
+        } else {
+            party
+        };
+        let known = party.incumbent == protocol && (party.heir.is_none() || call == Call::Lost);
+        self.demand(known, || format!("protocol {protocol} of {who} was told {call:?}"));
         let party = &self.parties[who];
         let up = party.made && party.closing.is_none();
         let legal = match call {
@@ -372,9 +423,14 @@ impl Ledger {
     pub fn served(&mut self, who: usize, turn: u64, bytes: usize, now: Instant) {
         let party = &mut self.parties[who];
         party.hungry = 0;
-        if let Some((_, since)) = &mut party.timeout {
+        if party.returned > 0 {
+            let given = bytes <= party.returned;
+            party.returned = party.returned.saturating_sub(bytes);
+            self.demand(given, || format!("{who} was given {bytes} bytes, old and new"));
+        } else if let Some((_, since)) = &mut party.timeout {
             *since = now;
         }
+        let party = &mut self.parties[who];
         let portion = &mut party.portion;
         *portion = (turn, if portion.0 == turn { portion.1 + bytes } else { bytes });
         let (served, budget) = (portion.1, self.limits.read_budget);
@@ -389,7 +445,7 @@ impl Ledger {
         let over = |limit: Duration| party.closing.is_some_and(|since| now >= since + limit);
         let deserved = match reason {
             Reason::Closed => (party.asked_to_close || party.write_closed) && buffered == 0,
-            Reason::PeerClosed => party.eof && buffered == 0,
+            Reason::PeerClosed => party.ever_eof && buffered == 0,
             Reason::Aborted => party.aborted,
             Reason::TimedOut => party.timed_out,
             Reason::CloseTimedOut { unsent } => over(party.close_timeout) && *unsent == buffered,
@@ -423,8 +479,19 @@ impl Ledger {
         }
     }
 
-    pub fn dropped(&mut self, who: usize) {
+    pub fn dropped(&mut self, who: usize, protocol: usize) {
         let party = &mut self.parties[who];
+        if protocol != party.incumbent {
+            // One who never took over: it was not wanted, or the end came first.
+            let waits = party.heir == Some(protocol) && party.lost.is_none();
+            self.demand(!waits, || format!("protocol {protocol} of {who} was forgotten"));
+            return;
+        }
+        if party.heir.is_some() && party.lost.is_none() {
+            let twice = std::mem::replace(&mut party.vacant, true);
+            self.demand(!twice, || format!("{who} was dropped twice"));
+            return;
+        }
         let legal =
             !std::mem::replace(&mut party.dropped, true) && party.made == party.lost.is_some();
         self.demand(legal, || format!("{who} was dropped at the wrong moment"));
@@ -599,7 +666,7 @@ impl Ledger {
         let (Some(loss), Some(begun)) = (&party.lost, party.closing) else { return };
         let reader = &self.parties[mate];
         let patience = self.limits.linger.min(party.close_timeout);
-        let in_time = party.eof || loss.at < begun + patience;
+        let in_time = party.ever_eof || loss.at < begun + patience;
         // A protocol that closed, was ended for its own reasons, or did not read when the reset came,
         // does not take the rest.
         let takes_all = match &reader.lost {
