@@ -86,7 +86,7 @@ pub trait Protocol {
         transport.grant_reading();
     }
 
-    /// A timer set by [`Transport::call_later`] fires.
+    /// A timer set by [`Transport::call_later`] fires. Never one of a former protocol's.
     fn timer_fired(&mut self, transport: &mut Transport<'_>, timer: TimerId) {}
 
     /// Nothing was read or written for as long as [`Transport::set_timeout`] allows.

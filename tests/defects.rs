@@ -209,8 +209,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "both halves shut and it goes on",
         "src/reactor/flushing.rs",
-        r#"            connection.eof && connection.stage == Stage::Open && connection.finish()"#,
-        r#"            connection.eof && connection.stage == Stage::Gone && connection.finish()"#,
+        r#"            connection.end_was_told() && connection.stage == Stage::Open && connection.finish()"#,
+        r#"            connection.end_was_told() && connection.stage == Stage::Gone && connection.finish()"#,
     ),
     (
         "timers of a closed connection stay",
@@ -233,8 +233,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "reads beyond the budget",
         "src/reactor/serving.rs",
-        r#"            budget -= self.read_once(key, &mut scratch[..room]);"#,
-        r#"            budget -= self.read_once(key, &mut scratch[..room]).min(1);"#,
+        r#"                self.read_once(key, &mut scratch[..room])"#,
+        r#"                self.read_once(key, &mut scratch[..room]).min(1)"#,
     ),
     (
         "a stop forgets attempts",
@@ -243,6 +243,31 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
                 self.serve_connector(key);"#,
         r#"                self.stop_trying(key);
                 self.sources.remove(key);"#,
+    ),
+    (
+        "the next protocol is not told the end",
+        "src/reactor/swapping.rs",
+        r#"rare.handover.eof = eof;"#,
+        r#"rare.handover.eof = eof && false;"#,
+    ),
+    (
+        "what was not given yet goes before what is passed on",
+        "src/reactor/swapping.rs",
+        r#"        handover.unused.extend(later);"#,
+        r#"        let passed_on = mem::replace(&mut handover.unused, later);
+        handover.unused.extend(passed_on);"#,
+    ),
+    (
+        "who takes over stays paused for its predecessor",
+        "src/reactor/swapping.rs",
+        r#"        connection.reading_withheld = false;"#,
+        r#""#,
+    ),
+    (
+        "who waits for a bucket waits for ever",
+        "src/reactor/throttling.rs",
+        r#"            Direction::Writing => self.touch(key),"#,
+        r#"            Direction::Writing => {}"#,
     ),
 ];
 

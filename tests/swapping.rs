@@ -124,7 +124,9 @@ both! {
         });
         let g = g.on_eof(next(h, b"seven"));
         // More than the high mark, which all the same is sent at once: paused, and resumed.
-        let press = |transport: &mut Transport| drop(transport.write(&[7; 11]));
+        let press = |transport: &mut Transport| {
+ transport.write(&[7; 11]);
+ };
         let f = f.on_made(press).on_pause(|_| {}).on_resume(next(g, b"six"));
         let e = e
             .on_made(move |transport| {
@@ -133,11 +135,15 @@ both! {
             })
             .on_pause(next(f, b"five"));
         let d = d
-            .on_made(|transport| drop(transport.set_timeout(Some(MS))))
+            .on_made(|transport| {
+ transport.set_timeout(Some(MS));
+ })
             .on_timed_out(next(e, b"four"));
         let mut fired = next(d, b"three");
         let c = c
-            .on_made(|transport| drop(transport.call_later(MS)))
+            .on_made(|transport| {
+ transport.call_later(MS);
+ })
             .on_timer(move |transport, _| fired(transport));
         let mut given = next(c, b"two");
         let b = b.on_data(move |transport, _| given(transport));
@@ -275,7 +281,9 @@ both! {
             });
             let (asking, mut next, set) = (seen.clone(), once(b), Rc::clone(&set));
             Recorder::new(&seen, "a")
-                .on_made(|transport| drop(transport.set_timeout(Some(Duration::from_secs(30)))))
+                .on_made(|transport| {
+ transport.set_timeout(Some(Duration::from_secs(30)));
+ })
                 .on_data(move |transport, _| {
                     set.borrow_mut().push(transport.call_later(10 * MS));
                     assert!(asking.hand_over(transport, next(), b""));
@@ -496,7 +504,9 @@ fn unused_bytes_are_given_although_sending_failed() {
     let mut far = simulation.connect(until_data(
         &log,
         "a",
-        Recorder::new(&log, "b").with_data().on_eof(|transport| drop(transport.write(b"late"))),
+        Recorder::new(&log, "b").with_data().on_eof(|transport| {
+            transport.write(b"late");
+        }),
     ));
     simulation.settle();
     far.send(b"last words");
