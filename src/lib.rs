@@ -44,7 +44,8 @@
 //!    what a callback asks for is carried out after it has returned. (A closure that is cancelled is
 //!    dropped at once, and so is what it captured.)
 //! 2. **One order of calls.** [`Protocol`] says which; `connection_lost` comes exactly once and last
-//!    to whoever was told `connection_made`, whatever happened. Nothing else is delivered after
+//!    to whoever was told `connection_made`, whatever happened, unless it has
+//!    [handed over](Transport::set_protocol) to another. Nothing else is delivered after
 //!    `lose_connection` or `abort_connection`.
 //! 3. **An orderly close loses nothing.** The rest is flushed, FIN is sent, and the socket is kept
 //!    until the peer has closed too or [some seconds](ReactorBuilder::linger) have passed, so that no

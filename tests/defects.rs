@@ -247,8 +247,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "the next protocol is not told the end",
         "src/reactor/swapping.rs",
-        r#"rare.handover.eof = eof;"#,
-        r#"rare.handover.eof = eof && false;"#,
+        r#"connection.leftover = eof || "#,
+        r#"connection.leftover = "#,
     ),
     (
         "what was not given yet goes before what is passed on",

@@ -8,7 +8,7 @@ use std::mem;
 
 use super::{Reactor, Source};
 use crate::arena::Key;
-use crate::connection::ConnectionId;
+use crate::connection::{ConnectionId, Rare};
 use crate::observe::{Callback, Subject};
 use crate::protocol::Protocol;
 
@@ -24,14 +24,12 @@ impl Reactor {
             return false;
         };
         connection.swapping = true;
-        let handover = &mut connection.rare.get_or_insert_default().handover;
+        let Rare { handover, alarms, .. } = &mut **connection.rare.get_or_insert_default();
         handover.successor = Some(protocol);
         // What the protocol was not given yet came after what it passes on.
         let later = mem::replace(&mut handover.unused, unused.iter().copied().collect());
         handover.unused.extend(later);
-        for timer in
-            connection.alarms().map(|alarms| mem::take(&mut alarms.timers)).into_iter().flatten()
-        {
+        for timer in mem::take(&mut alarms.timers) {
             self.timers.cancel(timer);
         }
         self.queue(id.0);
