@@ -30,6 +30,7 @@
 //! | `reactor/throttling.rs` | bytes per second, of one connection and of all |
 //! | `reactor/builder.rs` | the numbers that shape behaviour, and why these |
 //! | `transport.rs` | a connection, lent to a callback |
+//! | `udp.rs`, `udp/`, `reactor/datagrams.rs` | datagrams: what a user writes; options, state, socket; serving them |
 //! | `reason.rs`, `address.rs` | why a connection ended; where it leads |
 //! | `handle.rs`, `observe.rs`, `signals.rs` | other threads; watching the loop; Ctrl-C |
 //! | `client.rs` | outgoing connections that come back |
@@ -79,7 +80,7 @@
 //! * More than one thread. Everything happens on the thread that turns the reactor; [`Handle`] lets
 //!   others in. For several cores, run several reactors on one port
 //!   ([`reuse_port`](ListenOptions::reuse_port)).
-//! * Futures, TLS, UDP, HTTP, child processes.
+//! * Futures, TLS, HTTP, child processes.
 //! * Help against callbacks that block: while one runs, nobody else is served. The log says so after
 //!   [100 ms](ReactorBuilder::slow_callback).
 //! * Promise that what was written has arrived. No transport can; protocols answer.
@@ -125,6 +126,7 @@ pub mod testing;
 mod timers;
 mod token_bucket;
 mod transport;
+mod udp;
 mod write_buffer;
 
 pub use address::{Address, Endpoint};
@@ -141,6 +143,7 @@ pub use reason::{Phase, Reason, Who};
 pub use timers::TimerId;
 pub use token_bucket::Rate;
 pub use transport::Transport;
+pub use udp::{DatagramId, DatagramOptions, DatagramProtocol, DatagramTransport};
 
 /// The code blocks of the README are tested like those of the documentation.
 #[cfg(doctest)]

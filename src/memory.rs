@@ -9,6 +9,10 @@
 //! Time is the hand-wound clock's; chance is a generator seeded by the test. Nothing here depends
 //! on anything else, so one seed gives one history.
 
+mod datagrams;
+
+pub(crate) use datagrams::MemoryDatagrams;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -22,6 +26,7 @@ use slab::Slab;
 use crate::clock::{Clock, later};
 use crate::poller::Readiness;
 use crate::random::Random;
+use datagrams::Post;
 
 /// How many bytes may be under way or unread in one direction, unless set otherwise.
 const WINDOW: usize = 64 * 1024;
@@ -55,6 +60,7 @@ pub(crate) struct Network {
     pub(crate) blackholes: Vec<SocketAddr>,
     harbours: BTreeMap<SocketAddr, Harbour>,
     links: Slab<Link>,
+    pub(crate) post: Post,
     ready: Vec<(Token, Readiness)>,
     next_port: u16,
 }
@@ -156,6 +162,7 @@ impl Network {
             blackholes: Vec::new(),
             harbours: BTreeMap::new(),
             links: Slab::new(),
+            post: Post::default(),
             ready: Vec::new(),
             next_port: FIRST_EPHEMERAL_PORT,
         }))
@@ -172,6 +179,7 @@ impl Network {
                 self.tell_waiting_sender(index, side);
             }
         }
+        self.carry_datagrams();
         std::mem::take(&mut self.ready)
     }
 
@@ -181,7 +189,8 @@ impl Network {
             return Some(self.clock.now());
         }
         let links = self.links.iter().map(|(_, link)| link);
-        links.filter_map(|link| self.next_event_of(link)).min()
+        let links = links.filter_map(|link| self.next_event_of(link));
+        links.chain(self.post.next_event()).min()
     }
 
     fn next_event_of(&self, link: &Link) -> Option<Instant> {
@@ -302,7 +311,8 @@ impl Network {
         loop {
             let port = self.next_port;
             self.next_port = port.checked_add(1).unwrap_or(FIRST_EPHEMERAL_PORT);
-            if self.harbours.keys().all(|addr| addr.port() != port) {
+            let listening = self.harbours.keys().any(|addr| addr.port() == port);
+            if !listening && !self.post.has_port(port) {
                 return port;
             }
         }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::address::Address;
@@ -13,7 +14,7 @@ use crate::listener::ListenerId;
 use crate::poller::Readiness;
 use crate::reason::Reason;
 use crate::timers::TimerId;
-use crate::{ConnectionId, ConnectorId};
+use crate::{ConnectionId, ConnectorId, DatagramId};
 
 /// A callback of the user's code, by name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -35,6 +36,11 @@ pub enum Callback {
     Started,
     Stopped,
     ConnectionFailed,
+    StartProtocol,
+    DatagramReceived,
+    ConnectionRefused,
+    ErrorReceived,
+    StopProtocol,
     /// `ClientFactory::connection_lost`.
     ClientConnectionLost,
     /// A function given to `call_later` or `call_every` of the reactor.
@@ -64,6 +70,11 @@ impl fmt::Display for Callback {
             Self::Started => "started",
             Self::Stopped => "stopped",
             Self::ConnectionFailed => "connection_failed",
+            Self::StartProtocol => "start_protocol",
+            Self::DatagramReceived => "datagram_received",
+            Self::ConnectionRefused => "connection_refused",
+            Self::ErrorReceived => "error_received",
+            Self::StopProtocol => "stop_protocol",
             Self::ClientConnectionLost => "ClientFactory::connection_lost",
             Self::Timer => "a timer",
             Self::Call => "a call",
@@ -85,6 +96,8 @@ pub enum Subject {
     Connection(ConnectionId),
     /// An attempt to connect.
     Connector(ConnectorId),
+    /// A datagram socket.
+    Datagram(DatagramId),
 }
 
 impl fmt::Display for Subject {
@@ -94,6 +107,7 @@ impl fmt::Display for Subject {
             Self::Listener(id) => write!(f, "listener {id}"),
             Self::Connection(id) => write!(f, "connection {id}"),
             Self::Connector(id) => write!(f, "connector {id}"),
+            Self::Datagram(id) => write!(f, "datagram socket {id}"),
         }
     }
 }
@@ -166,6 +180,12 @@ pub trait Observer {
 
     /// Bytes were handed to the kernel.
     fn sent(&mut self, connection: ConnectionId, bytes: usize) {}
+
+    /// A datagram came; `datagram_received` is next.
+    fn datagram_received(&mut self, socket: DatagramId, from: SocketAddr, bytes: usize) {}
+
+    /// A datagram was handed to the kernel.
+    fn datagram_sent(&mut self, socket: DatagramId, to: SocketAddr, bytes: usize) {}
 
     /// A timer was set, fired or was cancelled. Only those of the user's: what the reactor times
     /// for itself is not shown.
@@ -241,6 +261,10 @@ pub struct Stats {
     pub bytes_read: u64,
     /// Bytes handed to the kernel.
     pub bytes_written: u64,
+    /// Datagrams received. Their bytes are counted with the others.
+    pub datagrams_received: u64,
+    /// Datagrams handed to the kernel.
+    pub datagrams_sent: u64,
     /// Timers that fired.
     pub timers: u64,
     /// Queued calls that ran.
@@ -308,6 +332,14 @@ impl Observer for LogObserver {
 
     fn sent(&mut self, connection: ConnectionId, bytes: usize) {
         log::trace!(target: TARGET, "  connection {connection}: {bytes} bytes out");
+    }
+
+    fn datagram_received(&mut self, socket: DatagramId, from: SocketAddr, bytes: usize) {
+        log::trace!(target: TARGET, "  datagram socket {socket}: {bytes} bytes from {from}");
+    }
+
+    fn datagram_sent(&mut self, socket: DatagramId, to: SocketAddr, bytes: usize) {
+        log::trace!(target: TARGET, "  datagram socket {socket}: {bytes} bytes to {to}");
     }
 
     fn timer(&mut self, timer: TimerId, event: TimerEvent) {

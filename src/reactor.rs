@@ -2,13 +2,14 @@
 //!
 //! [`Reactor::turn`] is the whole of it. What the phases do to one source is in the folder
 //! `reactor/`: `serving` reads connections and `flushing` writes and closes them, `accepting` serves
-//! listeners, `connecting` makes connections, `timing` holds timers and calls, `stopping` ends it
-//! all, and `dispatch` is the one place where code of the user's is called. `hosting` answers
-//! questions from outside.
+//! listeners, `connecting` makes connections, `datagrams` serves UDP, `timing` holds timers and calls,
+//! `stopping` ends it all, and `dispatch` is the one place where code of the user's is called.
+//! `hosting` answers questions from outside.
 
 mod accepting;
 mod builder;
 mod connecting;
+mod datagrams;
 mod dispatch;
 mod flushing;
 mod hosting;
@@ -91,6 +92,8 @@ pub struct Reactor {
     totals: Totals,
     /// Where everything is read into.
     scratch: Box<[u8]>,
+    /// Where datagrams are received, whole however long; empty until there is one.
+    datagram: Box<[u8]>,
     spares: Spares,
     limits: Limits,
     observer: Option<Box<dyn Observer>>,
@@ -139,6 +142,7 @@ impl Reactor {
             lookups: Lookups::default(),
             totals: Totals::default(),
             scratch: Box::default(),
+            datagram: Box::default(),
             spares: Spares::default(),
             limits,
             observer: None,
@@ -153,7 +157,8 @@ impl Reactor {
     }
 
     /// Turns until the reactor is [stopped](Self::stop), or nothing is left that could ever call
-    /// back: no listener, connection, attempt to connect, timer, queued call or live [`Handle`](crate::Handle).
+    /// back: no listener, connection, attempt to connect, datagram socket, timer, queued call or live
+    /// [`Handle`](crate::Handle).
     ///
     /// May be called again after it returned. No signal handlers are installed; see the feature
     /// `signals`.
@@ -302,6 +307,7 @@ impl Reactor {
                 Source::Listener(_) => self.serve_listener(key),
                 Source::Connector(_) => self.serve_connector(key),
                 Source::Attempt(_) => self.serve_attempt(key),
+                Source::Datagram(_) => self.serve_datagrams(key),
                 #[cfg(feature = "signals")]
                 Source::Signals(_) => self.serve_signals(key),
             }

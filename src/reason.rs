@@ -78,6 +78,8 @@ pub enum Phase {
     Open,
     /// Flushing the rest, or waiting for the peer to close too.
     Closing,
+    /// Receiving datagrams.
+    Receiving,
 }
 
 /// Who ended a connection.
@@ -167,6 +169,7 @@ impl fmt::Display for Phase {
             Self::Connecting => "connecting",
             Self::Open => "connection failed",
             Self::Closing => "failed while closing",
+            Self::Receiving => "receiving datagrams",
         })
     }
 }

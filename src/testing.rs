@@ -3,7 +3,8 @@
 //! A [`Simulation`] is a [`Reactor`] — the same one, not a mock — on a network in memory and a
 //! clock that is wound by hand. Nothing waits, nothing depends on the machine, and one seed gives
 //! one history. Connections are made to a [`Peer`], whose bytes the test holds, or between two
-//! protocols; what a program sets up with `listen_tcp` and `connect_tcp` works unchanged.
+//! protocols; what a program sets up with `listen_tcp`, `connect_tcp` and `listen_udp` works
+//! unchanged. Datagrams are lost, doubled and overtake each other as the test likes.
 //!
 //! Unlike in a real reactor a panic inside a callback goes through, so that an assertion in a
 //! protocol fails the test.
@@ -64,7 +65,7 @@ pub use crate::memory::Cut;
 use crate::address::{Address, Endpoint};
 use crate::clock::{Clock, later};
 use crate::connection::ConnectionId;
-use crate::memory::{MemoryListener, MemoryStream, Network};
+use crate::memory::{MemoryDatagrams, MemoryListener, MemoryStream, Network};
 use crate::observe::TurnReport;
 use crate::poller::Poller;
 use crate::protocol::Protocol;
@@ -82,7 +83,7 @@ const FAR_AWAY: [u8; 4] = [192, 0, 2, 1];
 /// Time passes in [`advance`](Self::advance), and in `Reactor::run` and `Reactor::turn`, where a
 /// sleep takes no time but winds the clock to the moment it would have ended at.
 ///
-/// *Not* simulated: signals, other threads (a [`Handle`](crate::Handle) works, but wakes nobody),
+/// *Not* simulated: multicast, signals, other threads (a [`Handle`](crate::Handle) works, but wakes nobody),
 /// socket options, and the descriptor of [`AsFd`](std::os::fd::AsFd).
 pub struct Simulation {
     reactor: Reactor,
@@ -159,6 +160,32 @@ impl Simulation {
     /// Has the next accept at a listening address fail with `error`.
     pub fn fail_accept(&mut self, at: SocketAddr, error: io::Error) {
         self.network.borrow_mut().inject_accept_error(at, error);
+    }
+
+    /// How many of a hundred datagrams sent from now on are lost: none at first.
+    pub fn set_datagram_loss(&mut self, percent: u8) {
+        self.network.borrow_mut().post.loss = percent;
+    }
+
+    /// How many of a hundred datagrams sent from now on arrive twice: none at first.
+    pub fn set_datagram_duplication(&mut self, percent: u8) {
+        self.network.borrow_mut().post.duplication = percent;
+    }
+
+    /// How many of a hundred datagrams sent from now on overtake others that are under way: none at
+    /// first.
+    pub fn set_datagram_reordering(&mut self, percent: u8) {
+        self.network.borrow_mut().post.reordering = percent;
+    }
+
+    /// Binds a datagram socket outside of the reactor.
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse`, and `InvalidInput` if this is no address.
+    pub fn bind_udp(&mut self, addr: impl Into<Endpoint>) -> io::Result<DatagramPeer> {
+        let addr = addr.into().socket_addr()?;
+        Ok(DatagramPeer { socket: MemoryDatagrams::bind(&self.network, addr)? })
     }
 
     /// Connects a protocol to a peer whose bytes the test holds. `connection_made` is called in the
@@ -357,5 +384,35 @@ impl PeerListener {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.listener.local_addr()
+    }
+}
+
+/// A datagram socket outside of the reactor, in the hands of the test.
+#[derive(Debug)]
+pub struct DatagramPeer {
+    socket: MemoryDatagrams,
+}
+
+impl DatagramPeer {
+    /// Sends one datagram; it arrives in a later turn, unless the network is told to lose it.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when too much is under way; if it is too long, or to the other family.
+    pub fn send_to(&mut self, data: &[u8], to: SocketAddr) -> io::Result<()> {
+        self.socket.send(data, Some(to)).map(drop)
+    }
+
+    /// The next datagram that arrived, and from where.
+    pub fn receive(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
+        let mut buf = vec![0; usize::from(u16::MAX)];
+        let (count, from) = self.socket.receive(&mut buf).ok()?;
+        buf.truncate(count);
+        Some((buf, from))
+    }
+
+    /// Where it is bound.
+    pub fn addr(&self) -> SocketAddr {
+        self.socket.local_addr()
     }
 }

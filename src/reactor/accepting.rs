@@ -323,7 +323,7 @@ impl Reactor {
 }
 
 /// The system's error with what was tried, on what; errno and kind kept as far as std lets.
-fn at_address(what: &str, addr: std::net::SocketAddr, error: io::Error) -> io::Error {
+pub(super) fn at_address(what: &str, addr: std::net::SocketAddr, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), Context { what: format!("{what} {addr}"), error })
 }
 

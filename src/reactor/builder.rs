@@ -24,6 +24,10 @@ const WRITE_BUDGET: usize = 256 * 1024;
 /// than a millisecond, and one wasted accept and one poll are shared by 64.
 const ACCEPT_BUDGET: usize = 64;
 
+/// Datagrams received by one socket per turn, however small. Each costs a system call and a callback,
+/// about as much as an accept, which has the same number.
+const DATAGRAM_BUDGET: usize = 64;
+
 /// The high-water mark: asyncio's and Twisted's number, one read buffer.
 const HIGH_WATER: usize = 64 * 1024;
 
@@ -51,6 +55,7 @@ pub(super) struct Limits {
     pub(super) read_budget: usize,
     pub(super) write_budget: usize,
     pub(super) accept_budget: usize,
+    pub(super) datagram_budget: usize,
     pub(super) marks: Marks,
     pub(super) write_buffer_cap: usize,
     pub(super) close_timeout: Duration,
@@ -67,6 +72,7 @@ impl Default for Limits {
             read_budget: READ_BUDGET,
             write_budget: WRITE_BUDGET,
             accept_budget: ACCEPT_BUDGET,
+            datagram_budget: DATAGRAM_BUDGET,
             marks: Marks { high: HIGH_WATER, low: LOW_WATER },
             write_buffer_cap: WRITE_BUFFER_CAP,
             close_timeout: CLOSE_TIMEOUT,
@@ -125,6 +131,13 @@ impl ReactorBuilder {
     #[must_use]
     pub fn accept_budget(mut self, connections: usize) -> Self {
         self.limits.accept_budget = connections.max(1);
+        self
+    }
+
+    /// Datagrams received by one socket per turn, within the read budget. 64 by default, at least 1.
+    #[must_use]
+    pub fn datagram_budget(mut self, datagrams: usize) -> Self {
+        self.limits.datagram_budget = datagrams.max(1);
         self
     }
 

@@ -106,6 +106,7 @@ impl Reactor {
             },
             Subject::Listener(id) => self.local_addr(id).map(|addr| addr.to_string()),
             Subject::Connector(id) => self.endpoint(id).map(|endpoint| endpoint.to_string()),
+            Subject::Datagram(id) => self.port(id).map(|port| port.local.to_string()),
             Subject::Reactor => None,
         };
         match address {

@@ -6,6 +6,7 @@ use crate::connector::{Attempt, ConnectorId, ConnectorState};
 use crate::listener::{Listener, ListenerId};
 use crate::observe::Subject;
 use crate::poller::Readiness;
+use crate::udp::{DatagramId, Port};
 
 /// Something the poller reports on, or that the loop serves.
 #[derive(Debug)]
@@ -14,6 +15,7 @@ pub(super) enum Source {
     Listener(Box<Listener>),
     Connector(Box<ConnectorState>),
     Attempt(Box<Attempt>),
+    Datagram(Box<Port>),
     #[cfg(feature = "signals")]
     Signals(Box<crate::signals::Signals>),
 }
@@ -26,6 +28,7 @@ impl Source {
             Self::Listener(listener) => &mut listener.queued,
             Self::Connector(connector) => &mut connector.queued,
             Self::Attempt(attempt) => &mut attempt.queued,
+            Self::Datagram(port) => &mut port.queued,
             #[cfg(feature = "signals")]
             Self::Signals(signals) => &mut signals.queued,
         }
@@ -38,6 +41,7 @@ impl Source {
             Self::Listener(_) => Subject::Listener(ListenerId(key)),
             Self::Connector(_) => Subject::Connector(ConnectorId(key)),
             Self::Attempt(attempt) => Subject::Connector(ConnectorId(attempt.connector)),
+            Self::Datagram(_) => Subject::Datagram(DatagramId(key)),
             #[cfg(feature = "signals")]
             Self::Signals(_) => Subject::Reactor,
         }
@@ -55,6 +59,7 @@ impl Source {
                 attempt.latched |= readiness;
                 (true, false)
             }
+            Self::Datagram(port) => (port.latch(readiness), false),
             Self::Connector(_) => (true, false),
             #[cfg(feature = "signals")]
             Self::Signals(_) => (true, false),

@@ -16,8 +16,8 @@ impl Reactor {
     /// Stops the reactor at the end of this turn, or of the next if none is running.
     ///
     /// The turn is finished first. Then every connection ends with [`Reason::Stopped`], what it had
-    /// not sent is dropped; every attempt to connect fails with the same; listeners are closed;
-    /// timers and queued calls are dropped. [`run`](Self::run) returns, and may be called again with
+    /// not sent is dropped; every attempt to connect fails with the same; listeners and datagram
+    /// sockets are closed; timers and queued calls are dropped. [`run`](Self::run) returns, and may be called again with
     /// nothing left of the former run; what these last notices set up waits for it.
     ///
     /// May be called as often as one likes. See [`shutdown`](Self::shutdown) for an end in order.
@@ -26,7 +26,7 @@ impl Reactor {
         self.stop_wanted = !self.tearing_down;
     }
 
-    /// Stops in order: closes the listeners, has every connection closed as by `lose_connection`,
+    /// Stops in order: closes the listeners and datagram sockets, has every connection closed as by `lose_connection`,
     /// gives up attempts to connect, and [stops](Self::stop) when the last is gone, or after `grace`.
     ///
     /// Called again, it moves the end of the grace.
@@ -44,6 +44,7 @@ impl Reactor {
         for key in keys {
             match self.sources.get_mut(key) {
                 Some(Source::Listener(_)) => drop(self.stop_listening(ListenerId(key))),
+                Some(Source::Datagram(_)) => drop(self.stop_datagram(key, Reason::Closed)),
                 Some(Source::Connection(_)) => {
                     self.lose_connection(crate::ConnectionId(key));
                 }
@@ -98,6 +99,12 @@ impl Reactor {
             if let Some(Source::Listener(_)) = self.sources.get(key) {
                 self.stop_listening(ListenerId(key));
                 self.listener_stopped(key);
+            }
+        }
+        for &key in &keys {
+            if let Some(Source::Datagram(_)) = self.sources.get(key) {
+                self.stop_datagram(key, Reason::Stopped);
+                self.datagrams_stopped(key);
             }
         }
         let Self { sources, run_queue, flush_queue, .. } = self;

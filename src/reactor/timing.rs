@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Direction, Reactor};
+use super::{Direction, Reactor, Source};
 use crate::arena::Key;
 use crate::clock::later;
 use crate::connection::ConnectionId;
@@ -20,6 +20,8 @@ pub(super) enum Alarm {
     Every(Box<Ticker>),
     /// `Transport::call_later`
     Connection(Key),
+    /// `DatagramTransport::call_later`
+    Datagram(Key),
     /// A connection may have been idle for too long.
     Idle(Key),
     /// A connection had its time for closing.
@@ -38,6 +40,13 @@ pub(super) enum Alarm {
     TotalRefilled(Direction),
     /// `shutdown` waits no longer.
     Shutdown,
+}
+
+impl Alarm {
+    /// Whether a user set it, so that observers see it.
+    fn is_of_the_user(&self) -> bool {
+        matches!(self, Self::Once(_) | Self::Every(_) | Self::Connection(_) | Self::Datagram(_))
+    }
 }
 
 type TickFunction = Box<dyn FnMut(&mut Reactor, Tick)>;
@@ -118,7 +127,7 @@ impl Reactor {
     /// except that of `call_every`, which ends then.
     pub fn cancel(&mut self, timer: TimerId) -> bool {
         let Some(alarm) = self.timers.cancel(timer) else { return false };
-        if let Some(Alarm::Connection(key)) = alarm {
+        if let Some(Alarm::Connection(key) | Alarm::Datagram(key)) = alarm {
             self.forget_timer(key, timer);
         }
         self.let_go(Subject::Reactor, alarm);
@@ -154,7 +163,7 @@ impl Reactor {
         timer
     }
 
-    fn set(&mut self, delay: Duration, alarm: Alarm) -> TimerId {
+    pub(super) fn set(&mut self, delay: Duration, alarm: Alarm) -> TimerId {
         let deadline = later(self.now(), delay);
         let timer = self.timers.insert(deadline, alarm);
         self.observe(|observer, _| observer.timer(timer, TimerEvent::Set(deadline)));
@@ -162,8 +171,15 @@ impl Reactor {
     }
 
     fn forget_timer(&mut self, key: Key, timer: TimerId) {
-        if let Some(alarms) = self.connection_mut(key).and_then(|found| found.alarms()) {
-            alarms.timers.retain(|&set| set != timer);
+        let timers = match self.sources.get_mut(key) {
+            Some(Source::Connection(connection)) => {
+                connection.alarms().map(|alarms| &mut alarms.timers)
+            }
+            Some(Source::Datagram(port)) => Some(&mut port.timers),
+            _ => None,
+        };
+        if let Some(timers) = timers {
+            timers.retain(|&set| set != timer);
         }
     }
 
@@ -178,7 +194,7 @@ impl Reactor {
     }
 
     fn fire(&mut self, timer: TimerId, deadline: Instant, alarm: Alarm) {
-        if matches!(alarm, Alarm::Once(_) | Alarm::Every(_) | Alarm::Connection(_)) {
+        if alarm.is_of_the_user() {
             let late = self.now.saturating_duration_since(deadline);
             self.observe(|observer, _| observer.timer(timer, TimerEvent::Fired(late)));
         }
@@ -194,6 +210,12 @@ impl Reactor {
             Alarm::Connection(key) => {
                 self.forget_timer(key, timer);
                 self.call_protocol(key, Callback::TimerFired, |protocol, transport| {
+                    protocol.timer_fired(transport, timer);
+                });
+            }
+            Alarm::Datagram(key) => {
+                self.forget_timer(key, timer);
+                self.call_port(key, Callback::TimerFired, |protocol, transport| {
                     protocol.timer_fired(transport, timer);
                 });
             }
