@@ -5,10 +5,10 @@
 
 use std::alloc::System;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 
 use crocus::framing::{Decoder, FrameHandler, Framed, Input, LengthPrefixed, Lines};
-use crocus::{Factory, Protocol, Reactor, Transport};
+use crocus::{DatagramProtocol, DatagramTransport, Factory, Protocol, Reactor, Transport};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -35,9 +35,21 @@ impl FrameHandler<Lines> for EchoLines {
     }
 }
 
+impl DatagramProtocol for Echo {
+    fn datagram_received(
+        &mut self,
+        transport: &mut DatagramTransport,
+        data: &[u8],
+        from: SocketAddr,
+    ) {
+        transport.send_to(data, from).unwrap();
+    }
+}
+
 fn main() {
     steady_state_allocates_nothing("an_echo", |_| Echo);
     steady_state_allocates_nothing("an_echo_of_lines", |_| Framed::new(Lines::new(), EchoLines));
+    a_datagram_echo_allocates_nothing();
     a_length_that_lies_allocates_nothing_ahead();
 }
 
@@ -59,6 +71,33 @@ fn steady_state_allocates_nothing(name: &str, factory: impl Factory + 'static) {
     assert_eq!(change.allocations, 0, "in {callbacks} callbacks: {change:?}");
     assert_eq!(change.reallocations, 0, "in {callbacks} callbacks: {change:?}");
     println!("test steady_state_of_{name}_allocates_nothing ... ok");
+}
+
+fn a_datagram_echo_allocates_nothing() {
+    let mut reactor = Reactor::new().unwrap();
+    let id = reactor.listen_udp("127.0.0.1:0", Echo).unwrap();
+    let addr = reactor.datagram(id).unwrap().local_addr();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(addr).unwrap();
+    exchange_datagrams(&mut reactor, &client, 20);
+    let region = Region::new(ALLOCATOR);
+    exchange_datagrams(&mut reactor, &client, MESSAGES);
+    let change = region.change();
+    assert_eq!((change.allocations, change.reallocations), (0, 0), "{change:?}");
+    println!("test steady_state_of_a_datagram_echo_allocates_nothing ... ok");
+}
+
+fn exchange_datagrams(reactor: &mut Reactor, client: &UdpSocket, rounds: usize) {
+    for round in 0..rounds {
+        client.send(&[round as u8; 64]).unwrap();
+        let wanted = reactor.stats().datagrams_sent + 1;
+        while reactor.stats().datagrams_sent < wanted {
+            reactor.turn(None).unwrap();
+        }
+        let mut back = [0; 65];
+        assert_eq!(client.recv(&mut back).unwrap(), 64);
+        assert_eq!(back[..64], [round as u8; 64]);
+    }
 }
 
 /// Two gigabytes are announced, and some bytes of them come.

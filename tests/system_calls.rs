@@ -6,13 +6,15 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, BufRead, BufReader, Lines, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
-use crocus::{Protocol, Reactor, Transport};
+use crocus::{DatagramProtocol, DatagramTransport, Protocol, Reactor, Reason, Transport};
 
 const CHILD: &str = "CROCUS_ECHO_SERVER";
 
@@ -37,6 +39,56 @@ fn child() {
     let listener = reactor.listen_tcp("127.0.0.1:0", |_| Echo).unwrap();
     println!("\nlistening on {}", reactor.local_addr(listener).unwrap());
     reactor.run().unwrap();
+}
+
+struct DatagramEcho;
+
+impl DatagramProtocol for DatagramEcho {
+    fn datagram_received(
+        &mut self,
+        transport: &mut DatagramTransport,
+        data: &[u8],
+        from: SocketAddr,
+    ) {
+        let _ = transport.send_to(data, from); // it may be made to fail
+    }
+
+    fn resume_writing(&mut self, _: &mut DatagramTransport) {
+        println!("room");
+    }
+
+    fn error_received(&mut self, _: &mut DatagramTransport, error: &io::Error) {
+        println!("error {error}");
+    }
+
+    fn stop_protocol(&mut self, _: &mut DatagramTransport, reason: &Reason) {
+        println!("stop {reason}");
+    }
+}
+
+/// The same for datagrams.
+#[test]
+fn datagram_child() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let mut reactor = Reactor::new().unwrap();
+    let id = reactor.listen_udp("127.0.0.1:0", DatagramEcho).unwrap();
+    println!("\nlistening on {}", reactor.datagram(id).unwrap().local_addr());
+    reactor.run().unwrap();
+}
+
+fn datagram_server() -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "datagram_child", "--nocapture"]).env(CHILD, "1");
+    command
+}
+
+fn datagram_client(server: &str) -> UdpSocket {
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(server).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    client
 }
 
 #[test]
@@ -86,6 +138,96 @@ fn an_echoed_message_costs_two_calls() {
     println!("{calls:#?}");
     let own = calls.values().sum::<i64>() - calls["epoll_wait"];
     assert_eq!(own, 2 * MORE as i64, "recvfrom, sendto");
+}
+
+#[test]
+fn an_echoed_datagram_costs_two_calls() {
+    if !has_strace() {
+        return;
+    }
+    let load = |messages: usize| {
+        let traced = Traced::start("datagrams", &datagram_server());
+        let client = datagram_client(&traced.addr);
+        for message in 0..messages {
+            client.send(&[message as u8; 64]).unwrap();
+            assert_eq!(client.recv(&mut [0; 65]).unwrap(), 64);
+        }
+        traced.stop()
+    };
+    let calls = difference(&load(20 + MORE), &load(20));
+    println!("{calls:#?}");
+    // How many turns that takes is the scheduler's affair: the next may come before this one looks
+    // again. Each has one sleep and one recvfrom that finds nothing, and none is for room that nobody
+    // waits for.
+    let (sleeps, empty) = (calls["epoll_wait"], calls["recvfrom that found nothing"]);
+    assert!((sleeps - empty).abs() <= 2, "{sleeps} sleeps, {empty} looks that found nothing");
+    let own = calls.values().sum::<i64>() - sleeps - empty;
+    assert_eq!(own, 2 * MORE as i64, "recvfrom, sendto");
+    assert_eq!(calls["recvfrom"], MORE as i64);
+}
+
+/// A kernel without room, by strace's hand: the loopback's never lacks any.
+#[test]
+fn room_for_a_datagram_is_told_by_the_kernel_once() {
+    if !has_strace() {
+        return;
+    }
+    let inject = ["-e", "inject=sendto:error=EAGAIN:when=1"];
+    let traced = Traced::start_with("room", &inject, &datagram_server());
+    let client = datagram_client(&traced.addr);
+    client.send(b"lost").unwrap();
+    assert_eq!(traced.line(), "room");
+    for _ in 0..3 {
+        client.send(b"echoed").unwrap();
+        assert_eq!(client.recv(&mut [0; 9]).unwrap(), 6);
+    }
+    let trace = traced.trace();
+    assert_eq!(trace.matches("write(1, \"room").count(), 1, "{trace}");
+    assert_eq!(trace.matches("EPOLL_CTL_MOD").count(), 2, "asked for, and no longer: {trace}");
+}
+
+#[test]
+fn errors_of_receiving_are_told_and_do_not_close_the_socket() {
+    if !has_strace() {
+        return;
+    }
+    for error in ["EHOSTUNREACH", "ENOMEM", "EIO"] {
+        let inject = ["-e", &format!("inject=recvfrom:error={error}:when=1..2")];
+        let traced = Traced::start_with(&format!("udp-{error}"), &inject, &datagram_server());
+        let client = datagram_client(&traced.addr);
+        client.send(b"echoed").unwrap();
+        assert_eq!(client.recv(&mut [0; 9]).unwrap(), 6, "it waited meanwhile");
+        assert!(traced.line().starts_with("error "));
+        assert!(traced.line().starts_with("error "));
+        drop(traced.trace());
+    }
+}
+
+#[test]
+fn a_refusal_at_a_socket_without_a_peer_is_nobody_s() {
+    if !has_strace() {
+        return;
+    }
+    let inject = ["-e", "inject=recvfrom:error=ECONNREFUSED:when=1..2"];
+    let traced = Traced::start_with("udp-refused", &inject, &datagram_server());
+    let client = datagram_client(&traced.addr);
+    client.send(b"echoed").unwrap();
+    assert_eq!(client.recv(&mut [0; 9]).unwrap(), 6);
+    assert!(!traced.trace().contains("write(1, \"error"));
+}
+
+/// Without an end to the errors the loop would spin.
+#[test]
+fn a_socket_that_gives_nothing_but_errors_is_closed() {
+    if !has_strace() {
+        return;
+    }
+    let inject = ["-e", "inject=recvfrom:error=EIO:when=1+"];
+    let mut traced = Traced::start_with("udp-broken", &inject, &datagram_server());
+    datagram_client(&traced.addr).send(b"hello").unwrap();
+    let stop = std::iter::from_fn(|| Some(traced.line())).find(|line| !line.starts_with("error "));
+    assert!(stop.unwrap().starts_with("stop receiving datagrams: "));
+    assert!(traced.child.wait().unwrap().success(), "nothing is left to run for");
 }
 
 #[test]
@@ -161,6 +303,7 @@ fn errors_of_reading_and_writing_end_one_connection_and_not_the_server() {
 /// A server under strace.
 struct Traced {
     child: Child,
+    lines: RefCell<Lines<BufReader<ChildStdout>>>,
     addr: String,
     file: PathBuf,
 }
@@ -184,11 +327,17 @@ impl Traced {
             strace.env(key, value.unwrap());
         }
         let mut child = strace.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = lines.map(Result::unwrap).find(|line| line.starts_with("listening on "));
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line =
+            lines.by_ref().map(Result::unwrap).find(|line| line.starts_with("listening on "));
         let addr =
             line.expect("a server says where it listens")["listening on ".len()..].to_owned();
-        Self { child, addr, file }
+        Self { child, lines: RefCell::new(lines), addr, file }
+    }
+
+    /// The next line it prints.
+    fn line(&self) -> String {
+        self.lines.borrow_mut().next().expect("it says more").unwrap()
     }
 
     /// Ends the server, and returns what it did.
@@ -224,8 +373,11 @@ impl Traced {
             if name.starts_with(['<', '-', '+']) || not_ours {
                 continue;
             }
-            let nobody = name == "accept4" && line.contains("EAGAIN");
-            let name = if nobody { "accept4 that found nobody" } else { name };
+            let name = match name {
+                "accept4" if line.contains("EAGAIN") => "accept4 that found nobody",
+                "recvfrom" if line.contains("EAGAIN") => "recvfrom that found nothing",
+                name => name,
+            };
             *calls.entry(name.to_owned()).or_default() += 1;
         }
         calls
