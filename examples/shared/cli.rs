@@ -148,6 +148,15 @@ impl ServerOptions {
     }
 }
 
+/// Where a server without connections listens: it may be told nothing else.
+pub(crate) fn listen_address(help: &'static str) -> Result<SocketAddr, Exit> {
+    let options = ServerOptions::from_args(help)?;
+    match options.backlog {
+        None => Ok(options.listen),
+        Some(_) => Err(Exit::Usage("invalid option '--backlog'".to_owned())),
+    }
+}
+
 fn backlog_of(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "--backlog takes a number, as in 128")
 }
@@ -170,7 +179,7 @@ pub(crate) fn cannot_listen(addr: impl Display, error: &io::Error) -> Exit {
     let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "stop the program that has it (ss -ltnp names it), or try --listen 127.0.0.1:0"
+            "stop the program that has it (ss -lntup names it), or try --listen 127.0.0.1:0"
         }
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 are for the administrator, try --listen 127.0.0.1:5000"
@@ -233,7 +242,7 @@ mod tests {
     #[test]
     fn what_cannot_be_listened_at_is_told_with_a_hint() {
         for (kind, hint) in [
-            (io::ErrorKind::AddrInUse, "ss -ltnp"),
+            (io::ErrorKind::AddrInUse, "ss -lntup"),
             (io::ErrorKind::PermissionDenied, "below 1024"),
             (io::ErrorKind::AddrNotAvailable, "an address of this machine"),
         ] {

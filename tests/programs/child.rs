@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -82,9 +82,20 @@ impl Running {
         Self::start_with_stdout(command)
     }
 
+    /// Starts a program that reads what the test writes.
+    pub(crate) fn start_talking(command: &mut Command) -> (Self, ChildStdin) {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        (Self::of(child), stdin)
+    }
+
     /// The same, with the standard output that `command` says.
     pub(crate) fn start_with_stdout(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::of(command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn of(mut child: Child) -> Self {
         let stdout = child.stdout.take().map_or_else(|| mpsc::channel().1, lines_of);
         let stderr = child.stderr.take().map_or_else(|| mpsc::channel().1, lines_of);
         Self { child, stdout, stderr }
@@ -98,6 +109,14 @@ impl Running {
     /// The next line of its standard error.
     pub(crate) fn error_line(&self) -> String {
         next_line(&self.stderr)
+    }
+
+    /// How much memory it ever had, in KiB, where the system tells.
+    pub(crate) fn peak_memory(&self) -> Option<usize> {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
     }
 
     /// Sends a signal: `TERM`, `INT`, `STOP`, `CONT`.
