@@ -53,6 +53,10 @@ impl DatagramProtocol for DatagramEcho {
         let _ = transport.send_to(data, from); // it may be made to fail
     }
 
+    fn connection_refused(&mut self, _: &mut DatagramTransport) {
+        println!("refused");
+    }
+
     fn resume_writing(&mut self, _: &mut DatagramTransport) {
         println!("room");
     }
@@ -212,7 +216,11 @@ fn a_refusal_at_a_socket_without_a_peer_is_nobody_s() {
     let client = datagram_client(&traced.addr);
     client.send(b"echoed").unwrap();
     assert_eq!(client.recv(&mut [0; 9]).unwrap(), 6);
-    assert!(!traced.trace().contains("write(1, \"error"));
+    let trace = traced.trace();
+    assert_eq!(trace.matches("(INJECTED)").count(), 2, "{trace}");
+    for told in ["error", "refused"] {
+        assert!(!trace.contains(&format!("write(1, \"{told}")), "{trace}");
+    }
 }
 
 /// Without an end to the errors the loop would spin.
