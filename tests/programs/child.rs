@@ -1,4 +1,5 @@
 //! Programs as child processes: started, listened to, and killed by the test that started them.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::ffi::OsStr;
 use std::fmt;
