@@ -115,6 +115,7 @@ mod listener;
 mod memory;
 mod observe;
 mod poller;
+mod pool;
 mod protocol;
 mod random;
 mod reactor;
@@ -127,6 +128,8 @@ mod timers;
 mod token_bucket;
 mod transport;
 mod udp;
+#[cfg(unix)]
+mod watch;
 mod write_buffer;
 
 pub use address::{Address, Endpoint};
@@ -137,6 +140,7 @@ pub use handle::Handle;
 pub use listener::{ListenOptions, ListenerId};
 pub use observe::{Callback, LogObserver, Observer, Stats, Subject, TimerEvent, TurnReport};
 pub use poller::Readiness;
+pub use pool::ThreadError;
 pub use protocol::{ClientFactory, Factory, Protocol};
 pub use reactor::{Reactor, ReactorBuilder, Tick};
 pub use reason::{Phase, Reason, Who};
@@ -144,6 +148,8 @@ pub use timers::TimerId;
 pub use token_bucket::Rate;
 pub use transport::Transport;
 pub use udp::{DatagramId, DatagramOptions, DatagramProtocol, DatagramTransport};
+#[cfg(unix)]
+pub use watch::{Ready, WatchId};
 
 /// The code blocks of the README are tested like those of the documentation.
 #[cfg(doctest)]

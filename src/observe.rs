@@ -14,6 +14,8 @@ use crate::listener::ListenerId;
 use crate::poller::Readiness;
 use crate::reason::Reason;
 use crate::timers::TimerId;
+#[cfg(unix)]
+use crate::watch::WatchId;
 use crate::{ConnectionId, ConnectorId, DatagramId};
 
 /// A callback of the user's code, by name.
@@ -45,10 +47,12 @@ pub enum Callback {
     ClientConnectionLost,
     /// A function given to `call_later` or `call_every` of the reactor.
     Timer,
-    /// A function given to `call_soon` or `call_from_thread`.
+    /// A function given to `call_soon` or `call_from_thread`, or the second one of `call_in_thread`.
     Call,
     /// A function given to `on_signal`.
     Signal,
+    /// A function given to `watch`.
+    Watch,
     /// The `Drop` of something of the user's that the reactor let go.
     Drop,
 }
@@ -79,6 +83,7 @@ impl fmt::Display for Callback {
             Self::Timer => "a timer",
             Self::Call => "a call",
             Self::Signal => "a signal",
+            Self::Watch => "the function",
             Self::Drop => "a drop",
         })
     }
@@ -98,6 +103,9 @@ pub enum Subject {
     Connector(ConnectorId),
     /// A datagram socket.
     Datagram(DatagramId),
+    /// A descriptor of the user's.
+    #[cfg(unix)]
+    Watch(WatchId),
 }
 
 impl fmt::Display for Subject {
@@ -108,6 +116,8 @@ impl fmt::Display for Subject {
             Self::Connection(id) => write!(f, "connection {id}"),
             Self::Connector(id) => write!(f, "connector {id}"),
             Self::Datagram(id) => write!(f, "datagram socket {id}"),
+            #[cfg(unix)]
+            Self::Watch(id) => write!(f, "watch {id}"),
         }
     }
 }

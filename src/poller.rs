@@ -39,6 +39,22 @@ impl Readiness {
         self.0 & other.0 == other.0
     }
 
+    /// What the poller is to wait for; `None` if that is nothing.
+    #[cfg(unix)]
+    pub(crate) fn interest(self) -> Option<mio::Interest> {
+        let readable = self.contains(Self::READABLE).then_some(mio::Interest::READABLE);
+        let writable = self.contains(Self::WRITABLE).then_some(mio::Interest::WRITABLE);
+        readable.into_iter().chain(writable).reduce(|one, other| one | other)
+    }
+
+    /// What of this concerns somebody with such an interest; `None` if nothing does.
+    #[cfg(unix)]
+    pub(crate) fn for_interest(self, interest: Self) -> Option<Self> {
+        interest.interest()?;
+        let told = interest.0 | Self::READ_CLOSED.0 | Self::HANGUP.0;
+        Some(Self(self.0 & told)).filter(|&some| some != Self::default())
+    }
+
     fn of(event: &mio::event::Event) -> Self {
         let mut readiness = Self::default();
         let hangup = event.is_error() || event.is_write_closed();

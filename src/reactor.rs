@@ -2,9 +2,10 @@
 //!
 //! [`Reactor::turn`] is the whole of it. What the phases do to one source is in the folder
 //! `reactor/`: `serving` reads connections and `flushing` writes and closes them, `accepting` serves
-//! listeners, `connecting` makes connections, `datagrams` serves UDP, `timing` holds timers and calls,
-//! `stopping` ends it all, and `dispatch` is the one place where code of the user's is called.
-//! `hosting` answers questions from outside.
+//! listeners, `connecting` makes connections, `datagrams` serves UDP, `watching` serves descriptors of
+//! the user's, `timing` holds timers and calls, `working` has threads do what blocks, `stopping` ends
+//! it all, and `dispatch` is the one place where code of the user's is called. `hosting` answers
+//! questions from outside.
 
 mod accepting;
 mod builder;
@@ -21,6 +22,9 @@ mod stopping;
 mod swapping;
 mod throttling;
 mod timing;
+#[cfg(unix)]
+mod watching;
+mod working;
 
 pub use builder::ReactorBuilder;
 pub use timing::Tick;
@@ -38,14 +42,15 @@ use crate::clock::Clock;
 use crate::handle::Shared;
 use crate::observe::{Observer, Stats, TurnReport};
 use crate::poller::Poller;
+use crate::pool::Pool;
 use crate::timers::Timers;
 use crate::write_buffer::Spares;
 use builder::Limits;
-use connecting::Lookups;
 use source::Source;
 pub(crate) use throttling::Direction;
 use throttling::Totals;
 use timing::{Alarm, Call};
+use working::Sequel;
 
 /// The token of the waker; no key has it, since an arena never has 2³² slots.
 const WAKE: Token = Token(usize::MAX);
@@ -78,6 +83,8 @@ pub struct Reactor {
     sources: Arena<Source>,
     /// How many of the sources do not keep [`run`](Self::run) from returning.
     background: usize,
+    /// How many of the sources [`shutdown`](Self::shutdown) does not wait for, beside those.
+    watches: usize,
     timers: Timers<Alarm>,
     calls: VecDeque<Call>,
     shared: Arc<Shared>,
@@ -88,8 +95,12 @@ pub struct Reactor {
     flush_queue: VecDeque<Key>,
     /// Listeners that wait for a descriptor to be freed.
     starved: Vec<Key>,
-    lookups: Lookups,
     totals: Totals,
+    /// Threads that look names up.
+    lookups: Pool,
+    /// Threads that do the user's work, and what is to follow on it.
+    pool: Pool,
+    sequels: Arena<Sequel>,
     /// Where everything is read into.
     scratch: Box<[u8]>,
     /// Where datagrams are received, whole however long; empty until there is one.
@@ -133,14 +144,17 @@ impl Reactor {
             now,
             sources: Arena::new(),
             background: 0,
+            watches: 0,
             timers: Timers::new(),
             calls: VecDeque::new(),
             shared: Shared::new(waker),
             run_queue: VecDeque::new(),
             flush_queue: VecDeque::new(),
             starved: Vec::new(),
-            lookups: Lookups::default(),
             totals: Totals::default(),
+            lookups: Pool::new("crocus-lookup", connecting::LOOKUPS_AT_ONCE),
+            pool: Pool::new("crocus-worker", limits.threads),
+            sequels: Arena::new(),
             scratch: Box::default(),
             datagram: Box::default(),
             spares: Spares::default(),
@@ -157,8 +171,8 @@ impl Reactor {
     }
 
     /// Turns until the reactor is [stopped](Self::stop), or nothing is left that could ever call
-    /// back: no listener, connection, attempt to connect, datagram socket, timer, queued call or live
-    /// [`Handle`](crate::Handle).
+    /// back: no listener, connection, attempt to connect, datagram socket, watched descriptor, timer,
+    /// queued call, work in a thread or live [`Handle`](crate::Handle).
     ///
     /// May be called again after it returned. No signal handlers are installed; see the feature
     /// `signals`.
@@ -310,6 +324,8 @@ impl Reactor {
                 Source::Datagram(_) => self.serve_datagrams(key),
                 #[cfg(feature = "signals")]
                 Source::Signals(_) => self.serve_signals(key),
+                #[cfg(unix)]
+                Source::Watch(_) => self.serve_watch(key),
             }
         }
     }
@@ -355,6 +371,9 @@ impl Reactor {
     fn has_work(&self) -> bool {
         // First this: who sees that the last handle is gone also sees what was sent through it.
         let held = self.shared.is_held();
-        held || self.sources.len() > self.background || self.timers.len() > 0 || self.has_queued()
+        held || self.sources.len() > self.background
+            || self.timers.len() > 0
+            || self.sequels.len() > 0
+            || self.has_queued()
     }
 }

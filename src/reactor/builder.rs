@@ -48,6 +48,10 @@ const LINGER: Duration = Duration::from_secs(5);
 /// A callback that takes longer is worth a line in the log: asyncio's `slow_callback_duration`.
 const SLOW_CALLBACK: Duration = Duration::from_millis(100);
 
+/// Threads for work that blocks. It mostly waits, for a disk or another server, so the number of
+/// processors says nothing about how many; eight keep a disk busy.
+const THREADS: usize = 8;
+
 /// The numbers of one reactor.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
@@ -61,6 +65,7 @@ pub(super) struct Limits {
     pub(super) close_timeout: Duration,
     pub(super) linger: Duration,
     pub(super) slow_callback: Option<Duration>,
+    pub(super) threads: usize,
     /// Whether a panic of user code leaves the reactor, as it does in simulations.
     pub(super) propagate_panics: bool,
 }
@@ -78,6 +83,7 @@ impl Default for Limits {
             close_timeout: CLOSE_TIMEOUT,
             linger: LINGER,
             slow_callback: Some(SLOW_CALLBACK),
+            threads: THREADS,
             propagate_panics: false,
         }
     }
@@ -196,6 +202,14 @@ impl ReactorBuilder {
     #[must_use]
     pub fn slow_callback(mut self, limit: Option<Duration>) -> Self {
         self.limits.slow_callback = limit;
+        self
+    }
+
+    /// How many threads there may be at once for [`Reactor::call_in_thread`]: 8 by default, at
+    /// least 1.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.limits.threads = threads.max(1);
         self
     }
 

@@ -1,11 +1,9 @@
 //! Outgoing connections: what may be asked of them, and how attempts are made.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use super::timing::Alarm;
@@ -24,31 +22,17 @@ use crate::protocol::ClientFactory;
 use crate::reason::{Phase, Reason};
 use crate::stream::Stream;
 
-/// How many names are looked up at once, each on a thread of its own, which the system's resolver may
-/// hold up for as long as it likes. More wait.
-const LOOKUPS_AT_ONCE: usize = 8;
-
-/// Host names being looked up, and those that wait for it.
-#[derive(Debug, Default)]
-pub(super) struct Lookups {
-    running: usize,
-    waiting: VecDeque<Lookup>,
-}
-
-#[derive(Debug)]
-struct Lookup {
-    key: Key,
-    round: u64,
-    host: String,
-    port: u16,
-}
+/// How many names are looked up at once, each by a thread, which the system's resolver may hold up
+/// for as long as it likes. More wait. These are not the threads of `call_in_thread`: connecting shall
+/// not wait for somebody's long work.
+pub(super) const LOOKUPS_AT_ONCE: usize = 8;
 
 impl Reactor {
     /// Connects to a TCP address or host, with the default [options](ConnectOptions).
     ///
     /// Never fails here: each attempt has exactly one outcome, and it comes from the loop — the
     /// protocol's `connection_made`, or the factory's `connection_failed`, for a text that is no
-    /// address too. A host name is looked up on a thread of its own (eight at a time); all its addresses
+    /// address too. A host name is looked up by a thread (eight at a time); all its addresses
     /// are tried, each with a head start over the next (RFC 8305).
     ///
     /// # Examples
@@ -215,28 +199,13 @@ impl Reactor {
             let found = network.borrow().resolve(&host, port);
             return self.resolved(key, round, found);
         }
-        self.lookups.waiting.push_back(Lookup { key, round, host, port });
-        self.look_up();
-    }
-
-    /// Starts lookups, as many as there may be at once.
-    fn look_up(&mut self) {
-        while self.lookups.running < LOOKUPS_AT_ONCE
-            && let Some(Lookup { key, round, host, port }) = self.lookups.waiting.pop_front()
-        {
-            let shared = Arc::clone(&self.shared);
-            let lookup = move || {
-                let found = (host, port).to_socket_addrs().map(Iterator::collect);
-                shared.push(Box::new(move |reactor| {
-                    reactor.lookups.running -= 1;
-                    reactor.resolved(key, round, found);
-                    reactor.look_up();
-                }));
-            };
-            match thread::Builder::new().name("crocus-lookup".to_owned()).spawn(lookup) {
-                Ok(_) => self.lookups.running += 1,
-                Err(error) => self.give_up(key, Reason::failed(Phase::Resolving, error)),
-            }
+        let shared = Arc::clone(&self.shared);
+        let lookup = move || {
+            let found = (host, port).to_socket_addrs().map(Iterator::collect);
+            shared.push(Box::new(move |reactor| reactor.resolved(key, round, found)));
+        };
+        if let Err((error, _)) = self.lookups.submit(Box::new(lookup)) {
+            self.give_up(key, Reason::failed(Phase::Resolving, error));
         }
     }
 

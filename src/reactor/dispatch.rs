@@ -107,6 +107,8 @@ impl Reactor {
             Subject::Listener(id) => self.local_addr(id).map(|addr| addr.to_string()),
             Subject::Connector(id) => self.endpoint(id).map(|endpoint| endpoint.to_string()),
             Subject::Datagram(id) => self.port(id).map(|port| port.local.to_string()),
+            #[cfg(unix)]
+            Subject::Watch(_) => None,
             Subject::Reactor => None,
         };
         match address {
@@ -131,7 +133,7 @@ impl Reactor {
 }
 
 /// What a panic said; almost all carry a text.
-fn message(payload: &(dyn Any + Send)) -> &str {
+pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
 }

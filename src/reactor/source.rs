@@ -18,6 +18,8 @@ pub(super) enum Source {
     Datagram(Box<Port>),
     #[cfg(feature = "signals")]
     Signals(Box<crate::signals::Signals>),
+    #[cfg(unix)]
+    Watch(Box<crate::watch::Watch>),
 }
 
 impl Source {
@@ -31,6 +33,8 @@ impl Source {
             Self::Datagram(port) => &mut port.queued,
             #[cfg(feature = "signals")]
             Self::Signals(signals) => &mut signals.queued,
+            #[cfg(unix)]
+            Self::Watch(watch) => &mut watch.queued,
         }
     }
 
@@ -44,6 +48,8 @@ impl Source {
             Self::Datagram(_) => Subject::Datagram(DatagramId(key)),
             #[cfg(feature = "signals")]
             Self::Signals(_) => Subject::Reactor,
+            #[cfg(unix)]
+            Self::Watch(_) => Subject::Watch(crate::WatchId(key)),
         }
     }
 
@@ -63,6 +69,11 @@ impl Source {
             Self::Connector(_) => (true, false),
             #[cfg(feature = "signals")]
             Self::Signals(_) => (true, false),
+            #[cfg(unix)]
+            Self::Watch(watch) => {
+                watch.latched |= readiness;
+                (true, false)
+            }
         }
     }
 }

@@ -17,8 +17,9 @@ impl Reactor {
     ///
     /// The turn is finished first. Then every connection ends with [`Reason::Stopped`], what it had
     /// not sent is dropped; every attempt to connect fails with the same; listeners and datagram
-    /// sockets are closed; timers and queued calls are dropped. [`run`](Self::run) returns, and may be called again with
-    /// nothing left of the former run; what these last notices set up waits for it.
+    /// sockets are closed; timers, queued calls, watched descriptors and what was to follow on work
+    /// in threads are dropped. [`run`](Self::run) returns, and may be called again with nothing left
+    /// of the former run; what these last notices set up waits for it.
     ///
     /// May be called as often as one likes. See [`shutdown`](Self::shutdown) for an end in order.
     pub fn stop(&mut self) {
@@ -26,8 +27,9 @@ impl Reactor {
         self.stop_wanted = !self.tearing_down;
     }
 
-    /// Stops in order: closes the listeners and datagram sockets, has every connection closed as by `lose_connection`,
-    /// gives up attempts to connect, and [stops](Self::stop) when the last is gone, or after `grace`.
+    /// Stops in order: closes the listeners and datagram sockets, has every connection closed as by
+    /// `lose_connection`, gives up attempts to connect, and [stops](Self::stop) when the last is gone, or after `grace`.
+    /// Watched descriptors and work in threads are not waited for.
     ///
     /// Called again, it moves the end of the grace.
     pub fn shutdown(&mut self, grace: Duration) {
@@ -63,7 +65,7 @@ impl Reactor {
 
     /// Whether a shutdown has nobody left to wait for.
     pub(super) fn is_drained(&self) -> bool {
-        self.draining.is_some() && self.sources.len() <= self.background
+        self.draining.is_some() && self.sources.len() <= self.background + self.watches
     }
 
     pub(super) fn shutdown_is_over(&mut self) {
@@ -107,6 +109,10 @@ impl Reactor {
                 self.datagrams_stopped(key);
             }
         }
+        #[cfg(unix)]
+        for &key in &keys {
+            self.unwatch(crate::WatchId(key));
+        }
         let Self { sources, run_queue, flush_queue, .. } = self;
         run_queue.retain(|&key| sources.get(key).is_some());
         flush_queue.retain(|&key| sources.get(key).is_some());
@@ -139,5 +145,8 @@ impl Reactor {
         self.let_go(Subject::Reactor, calls);
         let remote = self.shared.take();
         self.let_go(Subject::Reactor, remote);
+        let (work, sequels) = self.drop_work();
+        self.let_go(Subject::Reactor, work);
+        self.let_go(Subject::Reactor, sequels);
     }
 }

@@ -1,0 +1,245 @@
+//! A few threads for work that blocks; knows no reactor.
+//!
+//! Threads are made as work comes, up to a number, and end when they have had nothing to do for a
+//! while: who asks for nothing pays for nothing. Nobody ever waits for them, since a thread that the
+//! system holds up (a dead file server, a resolver) cannot be ended from outside: when the pool is
+//! dropped they finish what they are at, and go.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// How long a thread waits for more before it ends: longer than the pauses within a burst, and
+/// starting another takes some tens of microseconds only.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Work for a thread.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
+
+/// Why work given to a thread has no result.
+///
+/// See [`Reactor::call_in_thread`](crate::Reactor::call_in_thread).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ThreadError {
+    /// The work panicked, with this message.
+    #[non_exhaustive]
+    Panicked {
+        /// What the panic said.
+        message: String,
+    },
+    /// The system started no thread, and there was none that could have done the work.
+    NotStarted(io::Error),
+}
+
+impl fmt::Display for ThreadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panicked { message } => write!(f, "the work in a thread panicked: {message}"),
+            Self::NotStarted(error) => write!(f, "no thread could be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ThreadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Panicked { .. } => None,
+            Self::NotStarted(error) => Some(error),
+        }
+    }
+}
+
+/// A bounded number of threads before an unbounded queue.
+pub(crate) struct Pool {
+    crew: Arc<Crew>,
+}
+
+struct Crew {
+    name: &'static str,
+    size: usize,
+    state: Mutex<State>,
+    /// Somebody is wanted, or nobody any more.
+    call: Condvar,
+}
+
+struct State {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    /// How many of them wait for a job.
+    idle: usize,
+    open: bool,
+}
+
+impl Pool {
+    /// A pool of at most `size` threads of this name; the first is made when there is work.
+    pub(crate) fn new(name: &'static str, size: usize) -> Self {
+        let state = State { jobs: VecDeque::new(), threads: 0, idle: 0, open: true };
+        let call = Condvar::new();
+        Self { crew: Arc::new(Crew { name, size, state: Mutex::new(state), call }) }
+    }
+
+    /// Has `job` run by a thread, after those that wait already.
+    ///
+    /// # Errors
+    ///
+    /// If there is no thread and none can be started; gives the job back.
+    pub(crate) fn submit(&self, job: Job) -> Result<(), (io::Error, Job)> {
+        let mut state = self.crew.lock();
+        if state.idle <= state.jobs.len() && state.threads < self.crew.size {
+            match Crew::start(&self.crew) {
+                Ok(()) => state.threads += 1,
+                Err(error) if state.threads == 0 => return Err((error, job)),
+                Err(error) => {
+                    log::warn!("no further {} thread: {error}; work waits", self.crew.name);
+                }
+            }
+        }
+        state.jobs.push_back(job);
+        drop(state);
+        self.crew.call.notify_one();
+        Ok(())
+    }
+
+    /// Takes back the jobs that no thread has begun.
+    pub(crate) fn clear(&self) -> VecDeque<Job> {
+        std::mem::take(&mut self.crew.lock().jobs)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.crew.lock().open = false;
+        self.crew.call.notify_all();
+        drop(self.clear());
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("name", &self.crew.name).finish_non_exhaustive()
+    }
+}
+
+impl Crew {
+    fn start(crew: &Arc<Self>) -> io::Result<()> {
+        let member = Arc::clone(crew);
+        thread::Builder::new().name(crew.name.to_owned()).spawn(move || member.work()).map(drop)
+    }
+
+    /// What each thread does.
+    fn work(&self) {
+        while let Some(job) = self.next() {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
+                // Jobs catch the user's panics. What came through is some `Drop` of theirs, and to
+                // drop what it said might panic again and cost us the thread.
+                std::mem::forget(payload);
+            }
+        }
+    }
+
+    /// Waits for the next job. `None`: this thread is not needed any more, and no longer counted.
+    fn next(&self) -> Option<Job> {
+        let mut state = self.lock();
+        if state.jobs.is_empty() && state.open {
+            state.idle += 1;
+            let nothing = |state: &mut State| state.jobs.is_empty() && state.open;
+            let waited = self.call.wait_timeout_while(state, IDLE, nothing);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+        let job = state.jobs.pop_front();
+        if job.is_none() {
+            state.threads -= 1;
+        }
+        job
+    }
+
+    /// No code of the user's runs under the lock, so a poisoned one holds nothing broken.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A job that says it runs and waits until it may end.
+    fn held(pool: &Pool, begun: &mpsc::Sender<()>) -> mpsc::Sender<()> {
+        let (release, wait) = mpsc::channel::<()>();
+        let begun = begun.clone();
+        let job = Box::new(move || {
+            begun.send(()).unwrap();
+            let _ = wait.recv(); // an error is an end too
+        });
+        assert!(pool.submit(job).is_ok());
+        release
+    }
+
+    #[test]
+    fn no_more_threads_than_work_and_than_the_size() {
+        let pool = Pool::new("test", 3);
+        assert_eq!(pool.crew.lock().threads, 0);
+        let (begun, beginnings) = mpsc::channel();
+        let mut held_up = Vec::new();
+        for count in 1..=3 {
+            held_up.push(held(&pool, &begun));
+            beginnings.recv().unwrap();
+            assert_eq!(pool.crew.lock().threads, count);
+        }
+        held_up.push(held(&pool, &begun));
+        assert_eq!(pool.crew.lock().threads, 3, "the fourth waits");
+        assert!(beginnings.try_recv().is_err());
+        held_up.remove(0).send(()).unwrap();
+        beginnings.recv().unwrap();
+        assert_eq!(pool.crew.lock().threads, 3);
+    }
+
+    #[test]
+    fn a_thread_that_waits_is_used_again() {
+        let pool = Pool::new("test", 3);
+        let (done, ends) = mpsc::channel();
+        for _ in 0..100 {
+            let done = done.clone();
+            assert!(pool.submit(Box::new(move || done.send(()).unwrap())).is_ok());
+            ends.recv().unwrap();
+            while pool.crew.lock().idle == 0 {
+                thread::yield_now();
+            }
+        }
+        assert_eq!(pool.crew.lock().threads, 1);
+    }
+
+    #[test]
+    fn a_job_that_panics_costs_no_thread() {
+        let pool = Pool::new("test", 1);
+        assert!(pool.submit(Box::new(|| panic!("on purpose"))).is_ok());
+        let (done, ends) = mpsc::channel();
+        assert!(pool.submit(Box::new(move || done.send(()).unwrap())).is_ok());
+        ends.recv().unwrap();
+    }
+
+    #[test]
+    fn when_the_pool_is_dropped_threads_that_wait_end_and_what_has_not_begun_is_dropped() {
+        let pool = Pool::new("test", 2);
+        let crew = Arc::clone(&pool.crew);
+        let (begun, beginnings) = mpsc::channel();
+        let releases = [held(&pool, &begun), held(&pool, &begun)];
+        beginnings.iter().take(2).for_each(drop);
+        let waiting = held(&pool, &begun);
+        drop(pool); // and does not wait for anybody
+        assert!(waiting.send(()).is_err());
+        drop(releases);
+        while crew.lock().threads > 0 {
+            thread::yield_now();
+        }
+        assert!(beginnings.try_recv().is_err());
+    }
+}

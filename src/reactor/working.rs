@@ -1,0 +1,123 @@
+//! Work that blocks, done by threads.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+
+use super::Reactor;
+use super::dispatch::message;
+use crate::arena::Key;
+use crate::observe::Subject;
+use crate::pool::{Job, ThreadError};
+
+/// What is to be done on the loop when work is through. It is not `Send`, so it stays here while the
+/// work is with a thread.
+pub(super) type Sequel = Box<dyn FnOnce(&mut Reactor)>;
+
+impl Reactor {
+    /// Runs `work`, which may block, in a thread, and then `then` with its result on the loop.
+    ///
+    /// `then` is called exactly once, in a calls phase, however the work ended; a panic of it is an
+    /// error and disturbs nobody. It need not be `Send`: it does not leave the reactor's thread.
+    /// `work` has no reactor. What it wants done on the loop on its way goes through a
+    /// [`Handle`](crate::Handle).
+    ///
+    /// The threads are the reactor's own, named `crocus-worker`: made when there is work, at most
+    /// [eight](crate::ReactorBuilder::threads), and ended after ten idle seconds. Work that finds
+    /// them all busy waits in a queue without a bound, for a bound could only block the loop; see
+    /// [`pending_work`](Self::pending_work). Names are looked up by other threads, so they do not wait
+    /// behind it.
+    ///
+    /// Work whose `then` is owed keeps [`run`](Self::run) from returning by itself, but delays
+    /// neither [`stop`](Self::stop) nor [`shutdown`](Self::shutdown) nor the drop of the reactor:
+    /// after these work that has not begun is dropped, work that has goes on without anybody waiting
+    /// for it, and `then` is dropped and not called. When the program ends, so does the work, wherever
+    /// it is.
+    ///
+    /// In a [`Simulation`](crate::testing::Simulation) there are no threads: `work` runs as if it had
+    /// been given to [`call_soon`](Self::call_soon), taking no time by the wound clock, and `then` in
+    /// the turn after that.
+    ///
+    /// Twisted's `deferToThread`, asyncio's `run_in_executor`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Reactor;
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.call_in_thread(
+    ///     || std::fs::read_to_string("/etc/hostname"),
+    ///     |_reactor, result| match result {
+    ///         Ok(Ok(name)) => println!("this is {name}"),
+    ///         Ok(Err(error)) => println!("cannot read the name: {error}"),
+    ///         Err(error) => println!("{error}"), // a panic, or no thread
+    ///     },
+    /// );
+    /// reactor.run()?; // returns when the result was told
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn call_in_thread<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+        then: impl FnOnce(&mut Self, Result<T, ThreadError>) + 'static,
+    ) {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let failed = sender.clone();
+        let key = self.sequels.insert(Box::new(move |reactor: &mut Self| {
+            // It was sent before anybody could say that the work is through.
+            if let Ok(result) = receiver.try_recv() {
+                then(reactor, result);
+            }
+        }));
+        let shared = Arc::clone(&self.shared);
+        let job: Job = Box::new(move || {
+            let (result, _payload) = attempt(work);
+            // Nobody may want the result any more.
+            drop(sender.send(result));
+            shared.push(Box::new(move |reactor| reactor.work_is_through(key)));
+        });
+        if self.network().is_some() {
+            return self.call_soon(|_| job());
+        }
+        if let Err((error, job)) = self.pool.submit(job) {
+            drop(failed.send(Err(ThreadError::NotStarted(error))));
+            self.let_go(Subject::Reactor, job);
+            self.call_soon(move |reactor| reactor.work_is_through(key));
+        }
+    }
+
+    /// How much work was given to [`call_in_thread`](Self::call_in_thread) whose result has not been
+    /// told: for who would rather turn requests away than let them wait.
+    pub fn pending_work(&self) -> usize {
+        self.sequels.len()
+    }
+
+    /// Work is through; called in the calls phase, as a call like any other.
+    fn work_is_through(&mut self, key: Key) {
+        if let Some(sequel) = self.sequels.remove(key) {
+            sequel(self);
+        }
+    }
+
+    /// Takes back the work that has not begun, and all sequels.
+    pub(super) fn drop_work(&mut self) -> (VecDeque<Job>, Vec<Sequel>) {
+        let keys: Vec<Key> = self.sequels.iter().map(|(key, _)| key).collect();
+        let sequels = keys.into_iter().filter_map(|key| self.sequels.remove(key)).collect();
+        (self.pool.clear(), sequels)
+    }
+}
+
+/// The result of `work`; and what it panicked with, which the caller drops when all else is done,
+/// since that drop may panic too.
+fn attempt<T>(
+    work: impl FnOnce() -> T,
+) -> (Result<T, ThreadError>, Option<Box<dyn std::any::Any + Send>>) {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(value) => (Ok(value), None),
+        Err(payload) => {
+            let message = message(payload.as_ref()).to_owned();
+            (Err(ThreadError::Panicked { message }), Some(payload))
+        }
+    }
+}
