@@ -107,6 +107,7 @@ mod client;
 mod clock;
 mod connection;
 mod connector;
+mod cores;
 pub mod framing;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -136,6 +137,7 @@ pub use address::{Address, Endpoint};
 pub use client::{Backoff, Reconnecting};
 pub use connection::ConnectionId;
 pub use connector::{ConnectOptions, Connector, ConnectorId};
+pub use cores::{Core, Cores, CoresHandle};
 pub use handle::Handle;
 pub use listener::{ListenOptions, ListenerId};
 pub use observe::{Callback, LogObserver, Observer, Stats, Subject, TimerEvent, TurnReport};

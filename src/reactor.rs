@@ -27,6 +27,7 @@ mod watching;
 mod working;
 
 pub use builder::ReactorBuilder;
+pub(crate) use dispatch::message;
 pub use timing::Tick;
 
 use std::any::Any;

@@ -4,10 +4,11 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Reactor;
-use crate::handle::Handle;
+use crate::handle::{Handle, Shared};
 use crate::memory::Network;
 use crate::observe::{Observer, Stats};
 
@@ -50,6 +51,10 @@ impl Reactor {
             tell(observer.as_mut(), self);
             self.observer = Some(observer);
         }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     pub(crate) fn network(&self) -> Option<&Rc<RefCell<Network>>> {

@@ -1,0 +1,353 @@
+//! One reactor per core, all listening at one port.
+//!
+//! A reactor is one thread. To use more cores, run more reactors that share nothing: each with its
+//! own listening socket at the same address (SO_REUSEPORT), its own connections and protocols, so
+//! that no callback needs a lock. [`Cores`] starts and ends them together; everything in it can be
+//! done by hand with threads, [`ListenOptions::reuse_port`] and [`Handle`](crate::Handle).
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::address::Endpoint;
+use crate::handle::{RemoteCall, Shared};
+use crate::listener::{ListenOptions, ListenerId};
+use crate::protocol::Factory;
+use crate::reactor::{Reactor, ReactorBuilder, message};
+
+/// Several reactors, each turning in a thread of its own.
+///
+/// What they do is set up by one function, called once in each thread. Connections to an address that
+/// all listen at are spread over them by the kernel, which looks at the addresses of both ends and
+/// not at who is busy: the balance is good over many connections and may be bad over few. What one
+/// reactor accepts stays with it. State is not shared unless the program shares it (`Arc`, atomics);
+/// to say something to the others there is [`CoresHandle`].
+///
+/// Not promised: that a thread stays on one processor; nor that no connection is lost when one
+/// reactor stops listening while others go on, since those in its kernel's queue are reset.
+///
+/// Dropping this stops all and waits for their threads, as [`stop`](CoresHandle::stop) and
+/// [`join`](Self::join) do.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{Cores, ListenOptions, Protocol, Transport};
+///
+/// struct Echo;
+///
+/// impl Protocol for Echo {
+///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+///         transport.write(data);
+///     }
+/// }
+///
+/// let cores = Cores::start(2, |core| {
+///     core.listen_tcp("127.0.0.1:0", &ListenOptions::new(), |_peer| Echo)?;
+///     Ok(())
+/// })?;
+/// println!("listening on {}", cores.addresses()[0]);
+/// cores.handle().stop(); // a server would rather do that on a signal
+/// cores.join()?;
+/// # std::io::Result::Ok(())
+/// ```
+#[must_use = "when it is dropped all are stopped"]
+pub struct Cores {
+    handle: CoresHandle,
+    addresses: Vec<SocketAddr>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+}
+
+impl Cores {
+    /// Starts `count` reactors with the default limits; 0 stands for as many as the program may use
+    /// processors.
+    ///
+    /// `setup` is called in each thread in turn, from the first to the last, before that reactor turns;
+    /// so what it sets up there (not `Send`) lives there.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a `setup`, or of starting a thread or a reactor; a panic in `setup` is one
+    /// too. Those that had started are stopped before this returns.
+    pub fn start(
+        count: usize,
+        setup: impl Fn(&mut Core<'_>) -> io::Result<()> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        Self::start_with(&Reactor::builder(), count, setup)
+    }
+
+    /// Starts `count` reactors with these limits. See [`start`](Self::start).
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(
+        limits: &ReactorBuilder,
+        count: usize,
+        setup: impl Fn(&mut Core<'_>) -> io::Result<()> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let count = match count {
+            0 => thread::available_parallelism()?.get(),
+            count => count,
+        };
+        let handle = CoresHandle { members: Arc::default() };
+        let mut cores = Self { handle, addresses: Vec::new(), threads: Vec::new() };
+        let setup = Arc::new(setup);
+        for index in 0..count {
+            cores.start_one(index, limits.clone(), Arc::clone(&setup))?;
+        }
+        Ok(cores)
+    }
+
+    /// Where they listen, in the order in which `setup` asked for it.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// A handle to all of them.
+    pub fn handle(&self) -> CoresHandle {
+        self.handle.clone()
+    }
+
+    /// Waits until all have ended: until each was stopped, or had nothing left to wait for.
+    ///
+    /// One that fails stops the others. One that is stopped by its own [`Reactor::stop`] does not.
+    ///
+    /// # Errors
+    ///
+    /// The first failure: what [`Reactor::run`] returned, or the panic that ended a thread. (Panics
+    /// in callbacks end none; those of an [`Observer`](crate::Observer) do.)
+    pub fn join(mut self) -> io::Result<()> {
+        self.wait()
+    }
+
+    fn start_one(
+        &mut self,
+        index: usize,
+        limits: ReactorBuilder,
+        setup: Arc<impl Fn(&mut Core<'_>) -> io::Result<()> + Send + Sync + 'static>,
+    ) -> io::Result<()> {
+        let (tell, told) = mpsc::channel();
+        let (addresses, handle) = (self.addresses.clone(), self.handle.clone());
+        let thread = thread::Builder::new().name(format!("crocus-core-{index}"));
+        let thread = thread.spawn(move || {
+            let mut reactor = limits.build()?;
+            let mut core = Core { reactor: &mut reactor, index, addresses, listened: 0, handle };
+            setup(&mut core)?;
+            let Core { addresses, handle, .. } = core;
+            handle.admit(reactor.shared());
+            drop(tell.send(addresses)); // who starts us waits for it
+            let mut alarm = Alarm { handle, over: false };
+            reactor.run()?;
+            alarm.over = true;
+            Ok(())
+        })?;
+        match told.recv() {
+            Ok(addresses) => {
+                self.addresses = addresses;
+                self.threads.push(thread);
+                Ok(())
+            }
+            // It ended without a word.
+            Err(mpsc::RecvError) => end_of(thread),
+        }
+    }
+
+    /// Waits for all, and returns the first failure.
+    fn wait(&mut self) -> io::Result<()> {
+        let ends: Vec<_> = self.threads.drain(..).map(end_of).collect();
+        ends.into_iter().collect()
+    }
+}
+
+impl Drop for Cores {
+    fn drop(&mut self) {
+        self.handle.stop();
+        if let Err(error) = self.wait() {
+            log::error!("{error}");
+        }
+    }
+}
+
+impl fmt::Debug for Cores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cores")
+            .field("addresses", &self.addresses)
+            .field("threads", &self.threads.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a thread ended; waits for it.
+fn end_of(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
+    let name = thread.thread().name().unwrap_or_default().to_owned();
+    thread.join().unwrap_or_else(|payload| {
+        let message = message(payload.as_ref());
+        Err(io::Error::other(format!("{name} panicked: {message}")))
+    })
+}
+
+/// Stops all, if this reactor does not end well.
+struct Alarm {
+    handle: CoresHandle,
+    over: bool,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if !self.over {
+            self.handle.stop();
+        }
+    }
+}
+
+/// One of several reactors, lent to the function that sets it up.
+#[derive(Debug)]
+pub struct Core<'a> {
+    reactor: &'a mut Reactor,
+    index: usize,
+    /// Where those before this one listen.
+    addresses: Vec<SocketAddr>,
+    listened: usize,
+    handle: CoresHandle,
+}
+
+impl Core<'_> {
+    /// Which one this is, from 0. What is to be done once (signals, a report each minute) is best
+    /// done by the first.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The reactor. It turns when the setup is through.
+    pub fn reactor(&mut self) -> &mut Reactor {
+        self.reactor
+    }
+
+    /// A handle to all of them. It may be kept: it holds none of them up.
+    pub fn handle(&self) -> CoresHandle {
+        self.handle.clone()
+    }
+
+    /// Listens at a TCP address together with the others, which ask for the same ones in the same
+    /// order. With port 0 the first is given one by the system, and the others take that.
+    ///
+    /// The first also makes sure that nobody else listens there: without that a second instance of a
+    /// server would silently take half of the connections. (Who starts between that look and the
+    /// listening, with `reuse_port` and as the same user, is not noticed.)
+    ///
+    /// # Errors
+    ///
+    /// As [`Reactor::listen_tcp_with`].
+    pub fn listen_tcp(
+        &mut self,
+        addr: impl Into<Endpoint>,
+        options: &ListenOptions,
+        factory: impl Factory + 'static,
+    ) -> io::Result<ListenerId> {
+        let mut addr = addr.into().socket_addr()?;
+        let first = self.addresses.get(self.listened);
+        if let Some(first) = first {
+            addr.set_port(first.port());
+        }
+        // Without the option listening says why the address is not to be had.
+        let shared = first.is_some() || is_free(addr, options);
+        let options = options.clone().reuse_port(shared);
+        let listener = self.reactor.listen_tcp_with(addr, &options, factory)?;
+        if self.listened == self.addresses.len() {
+            let local = self.reactor.local_addr(listener).and_then(|local| local.socket_addr());
+            self.addresses.push(local.unwrap_or(addr));
+        }
+        self.listened += 1;
+        Ok(listener)
+    }
+}
+
+/// Whether a socket that is not to share the address can be bound to it.
+fn is_free(addr: SocketAddr, options: &ListenOptions) -> bool {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        #[cfg(not(windows))]
+        socket.set_reuse_address(true)?;
+        if let Some(only) = options.v6_only.filter(|_| addr.is_ipv6()) {
+            socket.set_only_v6(only)?;
+        }
+        socket.bind(&addr.into())
+    };
+    bind().is_ok()
+}
+
+/// Reaches all reactors of [`Cores`], from any thread and from their own callbacks.
+///
+/// Unlike a [`Handle`](crate::Handle) it keeps no [`run`](Reactor::run) from returning. A clone
+/// is as good as the original.
+#[derive(Clone)]
+pub struct CoresHandle {
+    members: Arc<Mutex<Members>>,
+}
+
+#[derive(Default)]
+struct Members {
+    reactors: Vec<Arc<Shared>>,
+    /// An end was asked for: whoever is still being set up ends at once.
+    over: bool,
+}
+
+impl CoresHandle {
+    /// Has `call` run by each reactor in its own thread, as by
+    /// [`Handle::call_from_thread`](crate::Handle::call_from_thread). Those that are being set up are
+    /// left out. Returns how many were reached.
+    pub fn call_on_each(&self, call: impl Fn(&mut Reactor) + Send + Sync + 'static) -> usize {
+        let call = Arc::new(call);
+        let reactors = self.lock().reactors.clone();
+        let give = |reactor: &Arc<Shared>| {
+            let call = Arc::clone(&call);
+            reactor.push(Box::new(move |reactor| call(reactor)))
+        };
+        reactors.iter().map(give).filter(|&taken| taken).count()
+    }
+
+    /// Has all [stop](Reactor::stop) at once.
+    pub fn stop(&self) {
+        self.end(|| Box::new(Reactor::stop));
+    }
+
+    /// Has all [shut down](Reactor::shutdown), each within `grace`.
+    pub fn shutdown(&self, grace: Duration) {
+        self.end(|| Box::new(move |reactor| reactor.shutdown(grace)));
+    }
+
+    fn end(&self, how: impl Fn() -> RemoteCall) {
+        let mut members = self.lock();
+        members.over = true;
+        for reactor in &members.reactors {
+            reactor.push(how());
+        }
+    }
+
+    fn admit(&self, reactor: &Arc<Shared>) {
+        let mut members = self.lock();
+        if members.over {
+            reactor.push(Box::new(Reactor::stop));
+        }
+        members.reactors.push(Arc::clone(reactor));
+    }
+
+    /// No code of the user's runs under the lock, so a poisoned one holds nothing broken.
+    fn lock(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for CoresHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CoresHandle")
+            .field("reactors", &self.lock().reactors.len())
+            .finish_non_exhaustive()
+    }
+}
