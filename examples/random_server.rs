@@ -11,18 +11,20 @@ mod shared;
 
 use std::process::ExitCode;
 
-use crocus::{Protocol, Transport};
+use crocus::{Cores, Protocol, Transport};
+use lexopt::ValueExt;
 use shared::cli::{self, Exit, ServerOptions};
 use shared::frame;
 
 const HELP: &str = "\
 Serves 16 random bytes in a frame of 81 to everybody who connects, all at the same time.
 
-Usage: random_server [--listen HOST:PORT] [--backlog N]
+Usage: random_server [--listen HOST:PORT] [--backlog N] [--threads N]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --threads N         how many reactors share the port, each in a thread; 0: one per core [1]
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
@@ -52,7 +54,16 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), Exit> {
-    let options = ServerOptions::from_args(HELP)?;
+    let mut threads = 1;
+    let options = ServerOptions::from_args_and(HELP, |name, args| {
+        if name == "threads" {
+            threads = args.value()?.parse_with(cli::threads_of)?;
+        }
+        Ok(name == "threads")
+    })?;
+    if threads != 1 {
+        return serve_on_cores(threads, options);
+    }
     let mut reactor = cli::reactor()?;
     cli::drain_on_signals(&mut reactor)?;
     let listener = reactor
@@ -62,4 +73,20 @@ fn serve() -> Result<(), Exit> {
         cli::announce(addr)?;
     }
     Ok(reactor.run()?)
+}
+
+/// The same on several cores. What is in the closure happens once in each thread.
+fn serve_on_cores(threads: usize, options: ServerOptions) -> Result<(), Exit> {
+    let addr = options.listen;
+    let cores = Cores::start(threads, move |core| {
+        cli::observe(core.reactor());
+        cli::drain_cores_on_signals(core)?;
+        core.listen_tcp(options.listen, &options.listen_options(), |_peer| RandomBytes)?;
+        Ok(())
+    })
+    .map_err(|error| cli::cannot_listen(addr, &error))?;
+    for addr in cores.addresses() {
+        cli::announce(addr)?;
+    }
+    Ok(cores.join()?)
 }

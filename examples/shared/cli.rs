@@ -10,7 +10,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{self, ExitCode};
 use std::time::Duration;
 
-use crocus::{ListenOptions, LogObserver, Reactor};
+use crocus::{Core, ListenOptions, LogObserver, Reactor};
 use lexopt::prelude::*;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -123,6 +123,15 @@ pub(crate) struct ServerOptions {
 
 impl ServerOptions {
     pub(crate) fn from_args(help: &'static str) -> Result<Self, Exit> {
+        Self::from_args_and(help, |_, _| Ok(false))
+    }
+
+    /// The same, with options of the program's own: `more` is given the name of one, `--name`, takes
+    /// its value, and returns whether it knows it.
+    pub(crate) fn from_args_and(
+        help: &'static str,
+        mut more: impl FnMut(&str, &mut lexopt::Parser) -> Result<bool, Exit>,
+    ) -> Result<Self, Exit> {
         let mut listen = LISTEN.to_owned();
         let mut backlog = None;
         let mut args = lexopt::Parser::from_env();
@@ -133,6 +142,12 @@ impl ServerOptions {
                     listen = address(&args.value()?.string()?, "127.0.0.1")?;
                 }
                 Long("backlog") => backlog = Some(args.value()?.parse_with(backlog_of)?),
+                Long(name) => {
+                    let name = name.to_owned();
+                    if !more(&name, &mut args)? {
+                        return Err(lexopt::Error::UnexpectedOption(format!("--{name}")).into());
+                    }
+                }
                 other => return Err(other.unexpected().into()),
             }
         }
@@ -159,6 +174,13 @@ pub(crate) fn listen_address(help: &'static str) -> Result<SocketAddr, Exit> {
 
 fn backlog_of(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "--backlog takes a number, as in 128")
+}
+
+/// How many threads; more than this are a typing error.
+pub(crate) fn threads_of(text: &str) -> Result<usize, &'static str> {
+    const MOST: usize = 1024;
+    let threads = text.parse().ok().filter(|&threads| threads <= MOST);
+    threads.ok_or("--threads takes a number up to 1024, as in 4, or 0 for one per core")
 }
 
 /// The address behind `HOST:PORT`. Waits for the answer where HOST is a name: nobody is being
@@ -199,10 +221,15 @@ pub(crate) fn announce(addr: impl Display) -> Result<(), Exit> {
 /// A reactor that logs its turns where `RUST_LOG` asks for it (`crocus=trace`).
 pub(crate) fn reactor() -> Result<Reactor, Exit> {
     let mut reactor = Reactor::new()?;
+    observe(&mut reactor);
+    Ok(reactor)
+}
+
+/// Logs the turns of a reactor where `RUST_LOG` asks for it.
+pub(crate) fn observe(reactor: &mut Reactor) {
     if log::log_enabled!(target: "crocus::turn", log::Level::Debug) {
         reactor.set_observer(Some(Box::new(LogObserver::new())));
     }
-    Ok(reactor)
 }
 
 /// On SIGINT or SIGTERM the reactor stops in order, on a second one the program ends at once.
@@ -217,6 +244,23 @@ pub(crate) fn drain_on_signals(reactor: &mut Reactor) -> Result<(), Exit> {
             match open {
                 0 => say("stopping"),
                 open => say(&format!("stopping, {open} open; Ctrl-C again to drop them")),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// The same for several reactors: call it in the setup of each. All hear of each signal.
+pub(crate) fn drain_cores_on_signals(core: &mut Core<'_>) -> io::Result<()> {
+    let tells = core.index() == 0;
+    for signal in [SIGINT, SIGTERM] {
+        core.reactor().on_signal(signal, move |reactor| {
+            if reactor.is_stopping() {
+                process::exit(INTERRUPTED);
+            }
+            reactor.shutdown(GRACE);
+            if tells {
+                say("stopping; Ctrl-C again to drop those who are connected");
             }
         })?;
     }

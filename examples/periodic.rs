@@ -1,0 +1,206 @@
+//! What to do instead of blocking: something each second, something long, and something that waits,
+//! all beside a server that echoes.
+//!
+//! ```text
+//! cargo run --release --example periodic
+//! nc 127.0.0.1 5000                      # beside it: the echo answers at once, whatever goes on
+//! ```
+//!
+//! A loop serves nobody while a callback runs. So: what is to happen later is given to a timer
+//! (`call_every`), and not slept for; long calculations are cut in slices (`call_soon`), between which
+//! everybody has their turn; what may wait for a disk is done by a thread (`call_in_thread`).
+
+mod shared;
+
+use std::cell::Cell;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crocus::{Protocol, Reactor, Reason, Transport};
+use lexopt::ValueExt;
+use shared::cli::{self, Exit, ServerOptions};
+
+const HELP: &str = "\
+Echoes, prints a line each second, and meanwhile counts primes and the files of a folder.
+
+Usage: periodic [--listen HOST:PORT] [--backlog N] [--primes N] [--folder PATH]
+
+Options:
+  -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
+      --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --primes N          count the primes below N [10000000]
+      --folder PATH       count the files in there, and in the folders within [.]
+  -h, --help              this text
+
+The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
+
+Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a second Ctrl-C
+Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
+";
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How long a slice of work may take: so long may somebody have to wait for their turn.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// Numbers looked at between two looks at the clock. Some microseconds for the largest.
+const BATCH: u64 = 64;
+
+/// Lines that may wait to be printed.
+const UNPRINTED: usize = 4;
+
+fn main() -> ExitCode {
+    cli::run("periodic", serve)
+}
+
+fn serve() -> Result<(), Exit> {
+    let (mut primes, mut folder) = (10_000_000, ".".to_owned());
+    let options = ServerOptions::from_args_and(HELP, |name, args| {
+        match name {
+            "primes" => primes = args.value()?.parse_with(number)?,
+            "folder" => folder = args.value()?.into_string().map_err(lexopt::Error::from)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    let mut reactor = cli::reactor()?;
+    cli::drain_on_signals(&mut reactor)?;
+    let status = Rc::new(Status::default());
+    let echo = Rc::clone(&status);
+    let listener = reactor
+        .listen_tcp_with(options.listen, &options.listen_options(), move |_peer| {
+            Echo(Rc::clone(&echo))
+        })
+        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
+    if let Some(addr) = reactor.local_addr(listener) {
+        cli::announce(addr)?;
+    }
+    tell_each_second(&mut reactor, Rc::clone(&status));
+    Primes { below: primes, next: 0, found: 0, status }.count_on(&mut reactor);
+    count_files(&mut reactor, folder);
+    Ok(reactor.run()?)
+}
+
+fn number(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "--primes takes a number, as in 10000000")
+}
+
+/// What the line of each second tells.
+#[derive(Debug, Default)]
+struct Status {
+    connections: Cell<usize>,
+    bytes: Cell<usize>,
+    /// How far the primes are counted.
+    looked_at: Cell<u64>,
+}
+
+struct Echo(Rc<Status>);
+
+impl Protocol for Echo {
+    fn connection_made(&mut self, _transport: &mut Transport<'_>) {
+        self.0.connections.set(self.0.connections.get() + 1);
+    }
+
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        self.0.bytes.set(self.0.bytes.get() + data.len());
+        transport.write(data);
+    }
+
+    fn connection_lost(&mut self, _transport: &mut Transport<'_>, _reason: &Reason) {
+        self.0.connections.set(self.0.connections.get() - 1);
+    }
+}
+
+/// A timer in place of `loop { …; sleep }`. Its ticks do not drift, however long the others take.
+fn tell_each_second(reactor: &mut Reactor, status: Rc<Status>) {
+    let mut seconds = 0;
+    reactor.call_every(SECOND, move |reactor, tick| {
+        seconds += 1 + tick.missed;
+        let Status { connections, bytes, looked_at } = &*status;
+        tell(
+            reactor,
+            format!(
+                "second {seconds}: {} connections, {} bytes echoed, {} numbers looked at\n",
+                connections.get(),
+                bytes.get(),
+                looked_at.get()
+            ),
+        );
+    });
+}
+
+/// Counts primes, a slice at a time.
+struct Primes {
+    below: u64,
+    next: u64,
+    found: u64,
+    status: Rc<Status>,
+}
+
+impl Primes {
+    /// Counts for the time of a slice, and asks to be called again in the next turn. Others are
+    /// served between, and the loop does not sleep.
+    fn count_on(mut self, reactor: &mut Reactor) {
+        let end = Instant::now() + SLICE;
+        while self.next < self.below && Instant::now() < end {
+            let batch = self.next..self.below.min(self.next + BATCH);
+            self.next = batch.end;
+            self.found += batch.filter(|&number| is_prime(number)).count() as u64;
+        }
+        self.status.looked_at.set(self.next);
+        if self.next < self.below {
+            reactor.call_soon(|reactor| self.count_on(reactor));
+        } else {
+            tell(reactor, format!("{} primes below {}\n", self.found, self.below));
+        }
+    }
+}
+
+fn is_prime(number: u64) -> bool {
+    let divides = |divisor| number.is_multiple_of(divisor);
+    number >= 2 && !(2..=number.isqrt()).any(divides)
+}
+
+/// A disk may take its time, and has no readiness to wait for: a thread waits for it.
+fn count_files(reactor: &mut Reactor, folder: String) {
+    let path = folder.clone();
+    let count = move || files_in(Path::new(&path));
+    reactor.call_in_thread(count, move |reactor, result| {
+        let line = match result {
+            Ok(Ok(files)) => format!("{files} files in {folder:?}\n"),
+            Ok(Err(error)) => format!("cannot count the files in {folder:?}: {error}\n"),
+            Err(error) => format!("cannot count the files in {folder:?}: {error}\n"),
+        };
+        tell(reactor, line);
+    });
+}
+
+fn files_in(folder: &Path) -> io::Result<u64> {
+    let mut files = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // A link is a file here, so that a circle of them has an end.
+        files += if entry.file_type()?.is_dir() { files_in(&entry.path())? } else { 1 };
+    }
+    Ok(files)
+}
+
+/// Printing may wait too, for a slow pipe or a terminal stopped by Ctrl-S. Who does not read the
+/// lines misses some.
+fn tell(reactor: &mut Reactor, line: String) {
+    if reactor.pending_work() >= UNPRINTED {
+        return;
+    }
+    reactor.call_in_thread(
+        move || cli::print(&line),
+        |_reactor, result| {
+            if let Ok(Err(Exit::Failed(message))) = result {
+                cli::say(&format!("periodic: {message}"));
+            }
+        },
+    );
+}
