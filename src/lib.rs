@@ -33,6 +33,9 @@
 //! | `udp.rs`, `udp/`, `reactor/datagrams.rs` | datagrams: what a user writes; options, state, socket; serving them |
 //! | `reason.rs`, `address.rs` | why a connection ended; where it leads |
 //! | `handle.rs`, `observe.rs`, `signals.rs` | other threads; watching the loop; Ctrl-C |
+//! | `reactor/working.rs`, `pool.rs` | work that blocks, in threads |
+//! | `reactor/watching.rs`, `watch.rs` | descriptors of the user's |
+//! | `cores.rs` | one reactor per core, at one port |
 //! | `client.rs` | outgoing connections that come back |
 //! | `framing/` | lines, netstrings, length prefixes: bytes into frames |
 //! | `testing.rs` | the same reactor over memory and a hand-wound clock |
@@ -78,8 +81,8 @@
 //! # What it does not do
 //!
 //! * More than one thread. Everything happens on the thread that turns the reactor; [`Handle`] lets
-//!   others in. For several cores, run several reactors on one port
-//!   ([`reuse_port`](ListenOptions::reuse_port)).
+//!   others in, and [`call_in_thread`](Reactor::call_in_thread) has them do what blocks. For several
+//!   cores, run several reactors at one port ([`Cores`]).
 //! * Futures, TLS, HTTP, child processes.
 //! * Help against callbacks that block: while one runs, nobody else is served. The log says so after
 //!   [100 ms](ReactorBuilder::slow_callback).

@@ -91,7 +91,8 @@ impl ListenOptions {
         self
     }
 
-    /// Lets several sockets listen at one port; the kernel spreads the connections over them.
+    /// Lets several sockets listen at one port; the kernel spreads the connections over them. A
+    /// second instance of the program is let in silently, too; [`Cores`](crate::Cores) looks first.
     #[must_use]
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.reuse_port = on;

@@ -83,7 +83,9 @@ const FAR_AWAY: [u8; 4] = [192, 0, 2, 1];
 /// Time passes in [`advance`](Self::advance), and in `Reactor::run` and `Reactor::turn`, where a
 /// sleep takes no time but winds the clock to the moment it would have ended at.
 ///
-/// *Not* simulated: multicast, signals, other threads (a [`Handle`](crate::Handle) works, but wakes nobody),
+/// *Not* simulated: multicast, signals, other threads (a [`Handle`](crate::Handle) works, but wakes
+/// nobody; what
+/// is given to [`call_in_thread`](Reactor::call_in_thread) runs as a call), descriptors of the user's,
 /// socket options, and the descriptor of [`AsFd`](std::os::fd::AsFd).
 pub struct Simulation {
     reactor: Reactor,

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crocus::{
     Core, Cores, CoresHandle, ListenOptions, Observer, Protocol, Reactor, Reason, Transport,
@@ -319,7 +319,10 @@ fn the_limits_given_are_those_of_each() {
     let (tell, told) = mpsc::channel();
     let cores = Cores::start_with(&limits, 2, move |core| {
         let tell = tell.clone();
-        core.reactor().call_soon(|_| {});
+        core.reactor().call_soon(|_| {
+            let begin = Instant::now();
+            while begin.elapsed().is_zero() {} // so that it takes some time
+        });
         core.reactor().call_later(Duration::from_millis(1), move |reactor| {
             tell.send(reactor.stats().slow_callbacks).unwrap();
         });

@@ -34,7 +34,7 @@ fn stuck(
 }
 
 both! {
-    /// Twisted's `test_deferredResult`.
+    /// Twisted's `test_deferredResult`, `test_callInThread`.
     fn work_runs_once_and_its_result_is_told_on_the_loop(world) {
         let log = Log::new();
         let here = thread::current().id();
