@@ -1,5 +1,9 @@
 //! Where a peer is, and where one would like to go.
 
+mod unix;
+
+pub use unix::UnixAddress;
+
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +16,8 @@ use std::net::{IpAddr, SocketAddr};
 pub enum Address {
     /// A TCP address.
     Tcp(SocketAddr),
+    /// The address of a Unix socket; clients mostly have none.
+    Unix(UnixAddress),
     /// An address in the network of a [simulation](crate::testing).
     Memory(SocketAddr),
 }
@@ -21,6 +27,7 @@ impl Address {
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(addr) | Self::Memory(addr) => Some(*addr),
+            Self::Unix(_) => None,
         }
     }
 
@@ -39,6 +46,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(addr) => addr.fmt(f),
+            Self::Unix(addr) => addr.fmt(f),
             Self::Memory(addr) => write!(f, "memory:{addr}"),
         }
     }
@@ -46,8 +54,8 @@ impl fmt::Display for Address {
 
 /// A place to listen at or to connect to, as users write it.
 ///
-/// Made from a [`SocketAddr`], an `(ip, port)` or `(host, port)` pair, an [`Address`], or a text
-/// such as `127.0.0.1:5000`, `[::1]:5000` or `localhost:5000`. Nothing is looked up here. A text
+/// Made from a [`SocketAddr`], an `(ip, port)` or `(host, port)` pair, an [`Address`], a
+/// [`UnixAddress`], or a text such as `127.0.0.1:5000`, `[::1]:5000` or `localhost:5000`. Nothing is looked up here. A text
 /// that is none of these is kept, and is an error where it is used: at once when listening, in
 /// `connection_failed` when connecting.
 ///
@@ -68,6 +76,7 @@ pub struct Endpoint(Place);
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Place {
     Address(SocketAddr),
+    Unix(UnixAddress),
     Name(String, u16),
     Unreadable(String),
 }
@@ -85,7 +94,18 @@ impl Endpoint {
                 "{self} has a host name in it, and names are not looked up here: \
                  give an IP address, as in 127.0.0.1:5000 or [::1]:5000"
             ))),
+            Place::Unix(_) => {
+                Err(invalid(format!("{self} is the address of a Unix socket, and has no port")))
+            }
             Place::Unreadable(_) => Err(self.unreadable()),
+        }
+    }
+
+    /// The Unix socket, if this leads to one.
+    pub(crate) fn unix_addr(&self) -> Option<&UnixAddress> {
+        match &self.0 {
+            Place::Unix(addr) => Some(addr),
+            _ => None,
         }
     }
 
@@ -93,7 +113,7 @@ impl Endpoint {
     pub(crate) fn name(&self) -> Option<(&str, u16)> {
         match &self.0 {
             Place::Name(host, port) => Some((host, *port)),
-            Place::Address(_) | Place::Unreadable(_) => None,
+            Place::Address(_) | Place::Unix(_) | Place::Unreadable(_) => None,
         }
     }
 
@@ -112,6 +132,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Place::Address(addr) => addr.fmt(f),
+            Place::Unix(addr) => addr.fmt(f),
             Place::Name(host, port) => write!(f, "{host}:{port}"),
             Place::Unreadable(text) => write!(f, "{text:?}"),
         }
@@ -121,6 +142,12 @@ impl fmt::Display for Endpoint {
 impl From<SocketAddr> for Endpoint {
     fn from(addr: SocketAddr) -> Self {
         Self(Place::Address(addr))
+    }
+}
+
+impl From<UnixAddress> for Endpoint {
+    fn from(addr: UnixAddress) -> Self {
+        Self(Place::Unix(addr))
     }
 }
 
@@ -134,6 +161,7 @@ impl From<&Address> for Endpoint {
     fn from(address: &Address) -> Self {
         match address {
             Address::Tcp(addr) | Address::Memory(addr) => Self::from(*addr),
+            Address::Unix(addr) => Self::from(addr.clone()),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::address::Endpoint;
+use crate::address::{Address, Endpoint};
 use crate::arena::{Key, id_type};
 use crate::poller::Readiness;
 use crate::protocol::ClientFactory;
@@ -27,6 +27,13 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long an address has before the next one is tried beside it: RFC 8305, section 5.
 const HEAD_START: Duration = Duration::from_millis(250);
+
+/// How long a Unix socket whose backlog is full is left alone before it is asked again: a server that
+/// is alive accepts within that time.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(5);
+
+/// That doubles with each refusal up to this, so that many who wait cost nothing.
+pub(crate) const MOST_PATIENCE: Duration = Duration::from_millis(160);
 
 /// Settings of an attempt, for [`Reactor::connect_tcp_with`].
 #[derive(Clone, Debug)]
@@ -144,13 +151,15 @@ pub(crate) struct ConnectorState {
     /// Which attempt this is, so that a name lookup which comes too late is recognised.
     pub(crate) round: u64,
     /// Addresses not tried yet.
-    pub(crate) candidates: VecDeque<SocketAddr>,
+    pub(crate) candidates: VecDeque<Address>,
     /// Those being tried.
     pub(crate) attempts: Vec<Key>,
     /// What the last address that failed said.
     pub(crate) failure: Option<Reason>,
     pub(crate) timeout: Option<TimerId>,
     pub(crate) head_start: Option<TimerId>,
+    /// How long to wait before a server that is too busy is asked again.
+    pub(crate) patience: Duration,
     pub(crate) queued: bool,
     /// Since when the connection stands.
     pub(crate) since: Option<Instant>,
@@ -194,6 +203,7 @@ impl ConnectorState {
             failure: None,
             timeout: None,
             head_start: None,
+            patience: PATIENCE,
             queued: false,
             since: None,
             unwanted: false,

@@ -36,6 +36,7 @@
 //! | `reactor/working.rs`, `pool.rs` | work that blocks, in threads |
 //! | `reactor/watching.rs`, `watch.rs` | descriptors of the user's |
 //! | `cores.rs` | one reactor per core, at one port |
+//! | `unix.rs`, `reactor/unix_sockets.rs` | Unix sockets, and the file of one that listens |
 //! | `client.rs` | outgoing connections that come back |
 //! | `framing/` | lines, netstrings, length prefixes: bytes into frames |
 //! | `testing.rs` | the same reactor over memory and a hand-wound clock |
@@ -133,10 +134,12 @@ mod token_bucket;
 mod transport;
 mod udp;
 #[cfg(unix)]
+mod unix;
+#[cfg(unix)]
 mod watch;
 mod write_buffer;
 
-pub use address::{Address, Endpoint};
+pub use address::{Address, Endpoint, UnixAddress};
 pub use client::{Backoff, Reconnecting};
 pub use connection::ConnectionId;
 pub use connector::{ConnectOptions, Connector, ConnectorId};

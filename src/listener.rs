@@ -37,6 +37,7 @@ pub struct ListenOptions {
     pub(crate) backlog: u32,
     pub(crate) reuse_port: bool,
     pub(crate) v6_only: Option<bool>,
+    pub(crate) mode: Option<u32>,
     pub(crate) max_connections: Option<usize>,
     pub(crate) admission: Admission,
     pub(crate) socket: SocketOptions,
@@ -70,6 +71,7 @@ impl Default for ListenOptions {
             backlog: BACKLOG,
             reuse_port: false,
             v6_only: None,
+            mode: None,
             max_connections: None,
             admission: Admission::default(),
             socket: SocketOptions::default(),
@@ -104,6 +106,15 @@ impl ListenOptions {
     #[must_use]
     pub fn v6_only(mut self, on: bool) -> Self {
         self.v6_only = Some(on);
+        self
+    }
+
+    /// The permission bits of the file of a Unix socket, as in `0o660`: who may write to it may
+    /// connect, on Linux and today's BSDs. Without this the umask decides. There is no moment in which
+    /// the socket can be reached with another mode. Other listeners have no file, and ignore it.
+    #[must_use]
+    pub fn mode(mut self, bits: u32) -> Self {
+        self.mode = Some(bits);
         self
     }
 

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use mio::Token;
 use slab::Slab;
 
+use crate::address::UnixAddress;
 use crate::clock::{Clock, later};
 use crate::poller::Readiness;
 use crate::random::Random;
@@ -56,6 +57,8 @@ pub(crate) struct Network {
     pub(crate) window: usize,
     /// What names stand for.
     pub(crate) hosts: BTreeMap<String, Vec<IpAddr>>,
+    /// What the paths of Unix sockets stand for, also of those that are gone.
+    paths: BTreeMap<UnixAddress, SocketAddr>,
     /// Those to whom packets go and never arrive.
     pub(crate) blackholes: Vec<SocketAddr>,
     harbours: BTreeMap<SocketAddr, Harbour>,
@@ -159,6 +162,7 @@ impl Network {
             latency: Duration::ZERO,
             window: WINDOW,
             hosts: BTreeMap::from([("localhost".to_owned(), localhost)]),
+            paths: BTreeMap::new(),
             blackholes: Vec::new(),
             harbours: BTreeMap::new(),
             links: Slab::new(),
@@ -340,6 +344,12 @@ impl Network {
         }
     }
 
+    /// Where the server of a Unix socket listens.
+    pub(crate) fn unix_server(&self, path: &UnixAddress) -> io::Result<SocketAddr> {
+        let found = self.paths.get(path).filter(|addr| self.harbours.contains_key(addr));
+        found.copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
     pub(crate) fn inject_accept_error(&mut self, at: SocketAddr, error: io::Error) {
         let Some(harbour) = self.harbours.get_mut(&at) else { return };
         harbour.errors.push_back(error);
@@ -354,7 +364,8 @@ impl Network {
 pub(crate) struct MemoryStream {
     network: Rc<RefCell<Network>>,
     link: u32,
-    side: u8,
+    /// Which end it is, 0 or 1: a type with room for the tag of `Stream`, which is in every connection.
+    side: bool,
 }
 
 impl MemoryStream {
@@ -387,8 +398,18 @@ impl MemoryStream {
         Self::end(network, link, 0)
     }
 
+    /// Begins to connect to the server of a Unix socket.
+    #[cfg(unix)]
+    pub(crate) fn connect_unix(
+        network: &Rc<RefCell<Network>>,
+        path: &UnixAddress,
+    ) -> io::Result<Self> {
+        let to = network.borrow().unix_server(path)?;
+        Ok(Self::connect(network, None, to))
+    }
+
     fn end(network: &Rc<RefCell<Network>>, link: usize, side: u8) -> Self {
-        Self { network: Rc::clone(network), link: link as u32, side }
+        Self { network: Rc::clone(network), link: link as u32, side: side == 1 }
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut Network, usize, usize) -> R) -> R {
@@ -582,6 +603,21 @@ impl MemoryListener {
         let (queue, errors) = (VecDeque::new(), VecDeque::new());
         net.harbours.insert(addr, Harbour { token: None, backlog, queue, errors });
         Ok(Self { network: Rc::clone(network), addr })
+    }
+
+    /// Listens at the path of a Unix socket.
+    #[cfg(unix)]
+    pub(crate) fn bind_unix(
+        network: &Rc<RefCell<Network>>,
+        path: UnixAddress,
+        backlog: usize,
+    ) -> io::Result<Self> {
+        if network.borrow().unix_server(&path).is_ok() {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        let listener = Self::bind(network, (Ipv4Addr::LOCALHOST, 0).into(), backlog)?;
+        network.borrow_mut().paths.insert(path, listener.addr);
+        Ok(listener)
     }
 
     pub(crate) fn accept(&self) -> io::Result<(MemoryStream, SocketAddr)> {

@@ -23,6 +23,8 @@ mod swapping;
 mod throttling;
 mod timing;
 #[cfg(unix)]
+mod unix_sockets;
+#[cfg(unix)]
 mod watching;
 mod working;
 

@@ -1,4 +1,4 @@
-//! A byte stream and a listening socket: TCP, or in memory, behind one enum each.
+//! A byte stream and a listening socket: TCP, Unix or in memory, behind one enum each.
 //!
 //! An enum and not a trait object: there are few kinds, all known here, and a match costs nothing.
 
@@ -10,13 +10,18 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::address::Address;
+use crate::address::{Address, UnixAddress};
 use crate::memory::{MemoryListener, MemoryStream};
+#[cfg(unix)]
+use crate::unix::UnixAcceptor;
 
 /// One end of a connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
+    /// With our address, since the kernel knows a listener by another name than its clients do.
+    #[cfg(unix)]
+    Unix(mio::net::UnixStream, UnixAddress),
     Memory(MemoryStream),
 }
 
@@ -45,9 +50,30 @@ impl Stream {
         }
     }
 
+    /// Connects a Unix socket: at once, or not.
+    ///
+    /// # Errors
+    ///
+    /// What socket, setsockopt or connect say; `WouldBlock` if the backlog is full.
+    #[cfg(unix)]
+    pub(crate) fn connect_unix(to: &UnixAddress, options: &SocketOptions) -> io::Result<Self> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        options.apply_to_unix(&socket)?;
+        match socket.connect(&to.to_system()?) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+            _ => {
+                let stream = mio::net::UnixStream::from_std(socket.into());
+                Ok(Self::Unix(stream, UnixAddress::unnamed()))
+            }
+        }
+    }
+
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(buf),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => stream.read(buf),
             Self::Memory(stream) => stream.read(buf),
         }
     }
@@ -55,6 +81,8 @@ impl Stream {
     pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.write(data),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => stream.write(data),
             Self::Memory(stream) => stream.write(data),
         }
     }
@@ -63,15 +91,22 @@ impl Stream {
     pub(crate) fn shut_write(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => stream.shutdown(Shutdown::Write),
             Self::Memory(stream) => stream.shutdown(Shutdown::Write),
         }
     }
 
     /// Makes the coming close a reset, which drops what the kernel still holds (SO_LINGER 0).
+    ///
+    /// Unix sockets have no such thing: what the kernel took is the peer's, and a reset is what it
+    /// gets if we did not read all of its bytes.
     pub(crate) fn reset_on_close(&self) {
         match self {
             // It fails only if the connection is gone already, and then there is nothing to reset.
             Self::Tcp(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
+            #[cfg(unix)]
+            Self::Unix(..) => {}
             Self::Memory(stream) => stream.reset(),
         }
     }
@@ -80,6 +115,8 @@ impl Stream {
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
         match self {
             Self::Tcp(stream) => stream.take_error(),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => stream.take_error(),
             Self::Memory(stream) => Ok(stream.take_error()),
         }
     }
@@ -88,6 +125,10 @@ impl Stream {
     pub(crate) fn peer_addr(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(stream) => stream.peer_addr().map(Address::Tcp),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => {
+                stream.peer_addr().map(|addr| Address::Unix(UnixAddress::from_system(&addr)))
+            }
             Self::Memory(stream) => stream.peer_addr().map(Address::Memory),
         }
     }
@@ -95,6 +136,8 @@ impl Stream {
     pub(crate) fn local_addr(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(stream) => stream.local_addr().map(Address::Tcp),
+            #[cfg(unix)]
+            Self::Unix(_, local) => Ok(Address::Unix(local.clone())),
             Self::Memory(stream) => Ok(Address::Memory(stream.local_addr())),
         }
     }
@@ -105,26 +148,45 @@ impl Stream {
             (Self::Tcp(stream), Some(registry)) => {
                 registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
             }
-            (Self::Tcp(_), None) => Err(no_sockets()),
+            #[cfg(unix)]
+            (Self::Unix(stream, _), Some(registry)) => {
+                registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
+            }
             (Self::Memory(stream), _) => {
                 stream.register(token);
                 Ok(())
             }
+            (_, None) => Err(no_sockets()),
         }
     }
 
     /// Takes the stream out of the poller. Closing does that too, unless there is a duplicate.
     pub(crate) fn deregister(&mut self, registry: Option<&Registry>) {
-        if let (Self::Tcp(stream), Some(registry)) = (self, registry) {
-            // If it was not registered there is nothing to undo.
-            drop(registry.deregister(stream));
+        let Some(registry) = registry else { return };
+        // If it was not registered there is nothing to undo.
+        match self {
+            Self::Tcp(stream) => drop(registry.deregister(stream)),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => drop(registry.deregister(stream)),
+            Self::Memory(_) => {}
         }
+    }
+
+    /// Whether a peer that writes to us after our close has that taken, the first time. On a Unix
+    /// socket it fails at once, and kills a program that did not expect it before it reads our answer.
+    pub(crate) fn forgives_late_bytes(&self) -> bool {
+        #[cfg(unix)]
+        return !matches!(self, Self::Unix(..));
+        #[cfg(not(unix))]
+        return true;
     }
 
     /// The socket, for its options.
     pub(crate) fn socket(&self) -> io::Result<SockRef<'_>> {
         match self {
             Self::Tcp(stream) => Ok(SockRef::from(stream)),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => Ok(SockRef::from(stream)),
             Self::Memory(_) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "a simulated connection has no socket",
@@ -152,7 +214,10 @@ pub(crate) fn no_sockets() -> io::Error {
 #[derive(Debug)]
 pub(crate) enum Acceptor {
     Tcp(TcpListener),
-    Memory(MemoryListener),
+    #[cfg(unix)]
+    Unix(Box<UnixAcceptor>),
+    /// With the path it stands for, where that is a Unix socket's.
+    Memory(MemoryListener, Option<UnixAddress>),
 }
 
 impl Acceptor {
@@ -211,16 +276,28 @@ impl Acceptor {
             Self::Tcp(listener) => {
                 listener.accept().map(|(stream, addr)| (Stream::Tcp(stream), Address::Tcp(addr)))
             }
-            Self::Memory(listener) => listener
-                .accept()
-                .map(|(stream, addr)| (Stream::Memory(stream), Address::Memory(addr))),
+            #[cfg(unix)]
+            Self::Unix(listener) => {
+                listener.accept().map(|(stream, addr)| (stream, Address::Unix(addr)))
+            }
+            Self::Memory(listener, name) => {
+                let (stream, addr) = listener.accept()?;
+                let peer = match name {
+                    Some(_) => Address::Unix(UnixAddress::unnamed()),
+                    None => Address::Memory(addr),
+                };
+                Ok((Stream::Memory(stream), peer))
+            }
         }
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
-            Self::Memory(listener) => Ok(Address::Memory(listener.local_addr())),
+            #[cfg(unix)]
+            Self::Unix(listener) => Ok(Address::Unix(listener.name.clone())),
+            Self::Memory(_, Some(name)) => Ok(Address::Unix(name.clone())),
+            Self::Memory(listener, None) => Ok(Address::Memory(listener.local_addr())),
         }
     }
 
@@ -229,20 +306,28 @@ impl Acceptor {
             (Self::Tcp(listener), Some(registry)) => {
                 registry.register(listener, token, Interest::READABLE)
             }
-            (Self::Tcp(_), None) => Err(no_sockets()),
-            (Self::Memory(listener), _) => {
+            #[cfg(unix)]
+            (Self::Unix(unix), Some(registry)) => {
+                registry.register(&mut unix.listener, token, Interest::READABLE)
+            }
+            (Self::Memory(listener, _), _) => {
                 listener.register(token);
                 Ok(())
             }
+            (_, None) => Err(no_sockets()),
         }
     }
 
     /// Takes the socket out of the poller: an adopted one may live on as a duplicate elsewhere, and
     /// the kernel would go on reporting on it.
     pub(crate) fn deregister(&mut self, registry: Option<&Registry>) {
-        if let (Self::Tcp(listener), Some(registry)) = (self, registry) {
-            // If it was not registered there is nothing to undo.
-            drop(registry.deregister(listener));
+        let Some(registry) = registry else { return };
+        // If it was not registered there is nothing to undo.
+        match self {
+            Self::Tcp(listener) => drop(registry.deregister(listener)),
+            #[cfg(unix)]
+            Self::Unix(unix) => drop(registry.deregister(&mut unix.listener)),
+            Self::Memory(..) => {}
         }
     }
 }
@@ -271,6 +356,16 @@ impl SocketOptions {
         if let Some(idle) = self.keep_alive {
             socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
         }
+        self.apply_sizes(socket)
+    }
+
+    /// No-delay and keep-alive are TCP's: Unix sockets neither wait nor lose a peer silently.
+    #[cfg(unix)]
+    pub(crate) fn apply_to_unix(&self, socket: &Socket) -> io::Result<()> {
+        self.apply_sizes(socket)
+    }
+
+    fn apply_sizes(&self, socket: &Socket) -> io::Result<()> {
         if let Some(size) = self.receive_buffer {
             socket.set_recv_buffer_size(size)?;
         }

@@ -84,9 +84,8 @@ const FAR_AWAY: [u8; 4] = [192, 0, 2, 1];
 /// sleep takes no time but winds the clock to the moment it would have ended at.
 ///
 /// *Not* simulated: multicast, signals, other threads (a [`Handle`](crate::Handle) works, but wakes
-/// nobody; what
-/// is given to [`call_in_thread`](Reactor::call_in_thread) runs as a call), descriptors of the user's,
-/// socket options, and the descriptor of [`AsFd`](std::os::fd::AsFd).
+/// nobody; what is given to [`call_in_thread`](Reactor::call_in_thread) runs as a call), descriptors
+/// of the user's, socket options, and the descriptor of [`AsFd`](std::os::fd::AsFd).
 pub struct Simulation {
     reactor: Reactor,
     network: Rc<RefCell<Network>>,
@@ -212,7 +211,12 @@ impl Simulation {
     ///
     /// As with a real network the answer takes turns, or does not come: see [`Peer::end`].
     pub fn dial(&mut self, addr: impl Into<Endpoint>) -> Peer {
-        let addr = addr.into().socket_addr().expect("a test gives an address");
+        let endpoint = addr.into();
+        let addr = match endpoint.unix_addr() {
+            Some(path) => self.network.borrow().unix_server(path),
+            None => endpoint.socket_addr(),
+        };
+        let addr = addr.expect("a test gives an address, and of a Unix socket one that is there");
         let from = SocketAddr::from((FAR_AWAY, 0));
         Peer { stream: MemoryStream::connect(&self.network, Some(from), addr) }
     }

@@ -156,7 +156,8 @@ mod the_telnet {
         let Some(mut nc) = tool("nc") else { return };
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (ip, port) = (free.ip().to_string(), free.port().to_string());
-        let (mut server, mut said) = Running::start_talking(nc.args(["-l", "-N", "-v", &ip, &port]));
+        let (mut server, mut said) =
+            Running::start_talking(nc.args(["-l", "-N", "-v", &ip, &port]));
         assert!(server.error_line().starts_with("Listening"));
         said.write_all(b"from netcat\n").unwrap();
         drop(said);

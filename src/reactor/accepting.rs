@@ -52,9 +52,8 @@ impl Reactor {
     ) -> io::Result<ListenerId> {
         let addr = addr.into().socket_addr()?;
         let acceptor = match self.network() {
-            Some(network) => {
-                MemoryListener::bind(network, addr, options.backlog as usize).map(Acceptor::Memory)
-            }
+            Some(network) => MemoryListener::bind(network, addr, options.backlog as usize)
+                .map(|listener| Acceptor::Memory(listener, None)),
             None => Acceptor::bind(
                 addr,
                 options.backlog,
@@ -83,7 +82,7 @@ impl Reactor {
         self.add_listener(acceptor, options, Box::new(factory))
     }
 
-    fn add_listener(
+    pub(super) fn add_listener(
         &mut self,
         acceptor: Acceptor,
         options: &ListenOptions,
@@ -323,7 +322,7 @@ impl Reactor {
 }
 
 /// The system's error with what was tried, on what; errno and kind kept as far as std lets.
-pub(super) fn at_address(what: &str, addr: std::net::SocketAddr, error: io::Error) -> io::Error {
+pub(super) fn at_address(what: &str, addr: impl std::fmt::Display, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), Context { what: format!("{what} {addr}"), error })
 }
 

@@ -1,8 +1,8 @@
 //! Outgoing connections: what may be asked of them, and how attempts are made.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use crate::arena::Key;
 use crate::clock::later;
 use crate::connection::{Connection, ConnectionId, Owner};
 use crate::connector::{
-    Attempt, ConnectOptions, Connector, ConnectorId, ConnectorState, Progress, interleave,
+    Attempt, ConnectOptions, Connector, ConnectorId, ConnectorState, MOST_PATIENCE, PATIENCE,
+    Progress, interleave,
 };
 use crate::memory::MemoryStream;
 use crate::observe::{Callback, Subject};
@@ -180,12 +181,16 @@ impl Reactor {
         let Some(connector) = self.connector_mut(key) else { return };
         connector.round += 1;
         connector.failure = None;
+        connector.patience = PATIENCE;
         connector.progress = Progress::Resolving;
         let (endpoint, round) = (connector.endpoint.clone(), connector.round);
         let end = later(now, connector.options.timeout);
         let timer = self.timers.insert(end, Alarm::ConnectTimeout(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.timeout = Some(timer);
+        }
+        if let Some(addr) = endpoint.unix_addr() {
+            return self.candidates(key, [Address::Unix(addr.clone())].into());
         }
         match endpoint.name() {
             Some((host, port)) => self.resolve(key, round, host.to_owned(), port),
@@ -217,12 +222,18 @@ impl Reactor {
         }
         match found {
             Ok(addresses) => {
-                connector.candidates = interleave(addresses);
-                connector.progress = Progress::Connecting;
-                self.queue(key);
+                let addresses = interleave(addresses).into_iter().map(Address::Tcp);
+                self.candidates(key, addresses.collect());
             }
             Err(error) => self.give_up(key, Reason::failed(Phase::Resolving, error)),
         }
+    }
+
+    fn candidates(&mut self, key: Key, addresses: VecDeque<Address>) {
+        let Some(connector) = self.connector_mut(key) else { return };
+        connector.candidates = addresses;
+        connector.progress = Progress::Connecting;
+        self.queue(key);
     }
 
     /// Tries the next address that can be tried; gives up if there is none and none is being tried.
@@ -245,8 +256,9 @@ impl Reactor {
                 }
                 return;
             };
-            match self.start(key, addr) {
+            match self.start(key, &addr) {
                 Ok(()) => return self.give_head_start(key),
+                Err(reason) if is_too_busy(&addr, &reason) => return self.ask_later(key, addr),
                 Err(reason) => {
                     if let Some(connector) = self.connector_mut(key) {
                         connector.failure = Some(reason);
@@ -256,19 +268,9 @@ impl Reactor {
         }
     }
 
-    fn start(&mut self, key: Key, addr: SocketAddr) -> Result<(), Reason> {
-        let network = self.network().map(Rc::clone);
-        let Some(connector) = self.connector_mut(key) else { return Ok(()) };
-        let options = &connector.options;
-        let failed = |error| Reason::failed(Phase::Connecting, error);
-        let stream = match network {
-            Some(network) => {
-                Stream::Memory(MemoryStream::connect(&network, options.local_addr, addr))
-            }
-            None => Stream::connect(addr, options.local_addr, &options.socket)
-                .map_err(failed)?
-                .map_err(|error| Reason::failed(Phase::Binding, error))?,
-        };
+    fn start(&mut self, key: Key, addr: &Address) -> Result<(), Reason> {
+        let Some(Source::Connector(connector)) = self.sources.get(key) else { return Ok(()) };
+        let stream = self.open(addr, &connector.options)?;
         let latched = Readiness::default();
         let attempt = Attempt { connector: key, stream, queued: false, latched };
         let attempt = self.sources.insert(Source::Attempt(Box::new(attempt)));
@@ -277,12 +279,44 @@ impl Reactor {
             && let Err(error) = started.stream.register(poller.registry(), attempt.token())
         {
             sources.remove(attempt);
-            return Err(failed(error));
+            return Err(Reason::failed(Phase::Connecting, error));
         }
         if let Some(connector) = self.connector_mut(key) {
             connector.attempts.push(attempt);
         }
         Ok(())
+    }
+
+    fn open(&self, to: &Address, options: &ConnectOptions) -> Result<Stream, Reason> {
+        let addr = match to {
+            Address::Tcp(addr) | Address::Memory(addr) => *addr,
+            #[cfg(unix)]
+            Address::Unix(addr) => return self.open_unix(addr, options),
+            #[cfg(not(unix))]
+            Address::Unix(_) => {
+                let error = io::ErrorKind::Unsupported.into();
+                return Err(Reason::failed(Phase::Connecting, error));
+            }
+        };
+        if let Some(network) = self.network() {
+            return Ok(Stream::Memory(MemoryStream::connect(network, options.local_addr, addr)));
+        }
+        Stream::connect(addr, options.local_addr, &options.socket)
+            .map_err(|error| Reason::failed(Phase::Connecting, error))?
+            .map_err(|error| Reason::failed(Phase::Binding, error))
+    }
+
+    /// Has a server that is too busy asked again, a little later each time, until the timeout.
+    fn ask_later(&mut self, key: Key, addr: Address) {
+        let now = self.now;
+        let Some(connector) = self.connector_mut(key) else { return };
+        connector.candidates.push_front(addr);
+        let end = later(now, connector.patience);
+        connector.patience = (connector.patience * 2).min(MOST_PATIENCE);
+        let timer = self.timers.insert(end, Alarm::HeadStart(key));
+        if let Some(connector) = self.connector_mut(key) {
+            connector.head_start = Some(timer);
+        }
     }
 
     fn give_head_start(&mut self, key: Key) {
@@ -317,7 +351,12 @@ impl Reactor {
         let error = match stream.take_error() {
             Ok(Some(error)) | Err(error) => error,
             Ok(None) => match stream.peer_addr() {
-                Ok(peer) => return self.connected(connector, key, &peer),
+                Ok(peer) => {
+                    // A Unix server has moved its socket since it gave it a name.
+                    let unix = self.endpoint(ConnectorId(connector)).and_then(Endpoint::unix_addr);
+                    let peer = unix.cloned().map_or(peer, Address::Unix);
+                    return self.connected(connector, key, &peer);
+                }
                 // A spurious event: the answer is still to come.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
                 Err(error) => error,
@@ -467,4 +506,10 @@ impl Reactor {
             _ => None,
         }
     }
+}
+
+/// Whether this is the full backlog of a Unix socket: of a connection to come no event would tell.
+fn is_too_busy(to: &Address, reason: &Reason) -> bool {
+    let would_block = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+    matches!(to, Address::Unix(_)) && reason.io_error().is_some_and(would_block)
 }

@@ -78,7 +78,9 @@ impl Reactor {
     /// All that was written is with the kernel and the connection is to be closed.
     fn end_of_output(&mut self, key: Key, sent: usize) {
         let Some(connection) = self.connection_mut(key) else { return };
-        let answered_at_once = !connection.registered && sent <= FIRST_FLIGHT;
+        let answered_at_once = !connection.registered
+            && sent <= FIRST_FLIGHT
+            && connection.stream.forgives_late_bytes();
         if connection.eof || (answered_at_once && !self.peer_has_sent(key)) {
             return self.conclude(key);
         }
