@@ -767,7 +767,7 @@ fn reasons_print_the_way_there() {
     let (folder, mut world, log) = (Folder::new(), World::real(), Log::new());
     let seen = log.clone();
     let client = RecordingClient::new(&log, "c", |_| None).on_failed(move |connector, reason| {
-        seen.push(format!("{} {reason}", connector.endpoint()))
+        seen.push(format!("{} {reason}", connector.endpoint()));
     });
     world.reactor().connect_unix(folder.path(), client);
     world.until("the outcome", |_| log.len() == 2);

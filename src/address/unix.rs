@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write};
+#[cfg(unix)]
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
