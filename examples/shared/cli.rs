@@ -15,7 +15,7 @@ use lexopt::prelude::*;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// Where the servers listen unless told otherwise: this machine only, at the article's port.
-const LISTEN: &str = "127.0.0.1:5000";
+pub(crate) const LISTEN: &str = "127.0.0.1:5000";
 
 /// How long a server waits for its last connections: as long as the reactor waits for a peer to
 /// close too.
@@ -186,7 +186,7 @@ pub(crate) fn threads_of(text: &str) -> Result<usize, &'static str> {
 /// The address behind `HOST:PORT`. Waits for the answer where HOST is a name: nobody is being
 /// served yet. Of several, an IPv4 address is taken, since that is what clients try who know none
 /// other.
-fn resolve(listen: &str) -> Result<SocketAddr, Exit> {
+pub(crate) fn resolve(listen: &str) -> Result<SocketAddr, Exit> {
     let found: Vec<SocketAddr> = match listen.to_socket_addrs() {
         Ok(found) => found.collect(),
         Err(error) => return Err(cannot_listen(listen, &error)),

@@ -120,6 +120,11 @@ impl Running {
         line.trim().strip_suffix(" kB")?.parse().ok()
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal: `TERM`, `INT`, `STOP`, `CONT`.
     pub(crate) fn signal(&self, name: &str) {
         // The shell's own kill: a program of that name is not installed everywhere.
