@@ -547,6 +547,6 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let size = size_of::<Connection>();
-        assert!(size <= 208, "{size} bytes: what is rare belongs into a box");
+        assert!(size <= 216, "{size} bytes: what is rare belongs into a box");
     }
 }

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
 #[path = "programs/child.rs"]
-#[allow(dead_code, reason = "this program uses a part of it")]
 mod child;
 
 use std::collections::HashSet;

@@ -2,7 +2,6 @@
 #![cfg(target_os = "linux")] // memory and descriptors are counted in /proc
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
-#[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "programs/child.rs"]
 mod child;
 

@@ -2,7 +2,6 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
-#[allow(dead_code, reason = "only the programs that are not ours are needed")]
 #[path = "programs/child.rs"]
 mod child;
 mod util;
