@@ -443,7 +443,7 @@ mod the_server_on_several_cores {
         let end = run(example("random_server").args(["--listen", &addr, "--threads", "2"]));
         let complaint = end.complaint(1);
         assert!(complaint.contains(&format!("cannot listen at {addr}: Address")), "{end:?}");
-        assert!(complaint.contains("ss -ltnp"), "{end:?}");
+        assert!(complaint.contains("ss -lntup"), "{end:?}");
         let end = run(example("random_server").args(["--threads", "many"]));
         assert!(end.complaint(2).contains("--threads takes a number"), "{end:?}");
         server.program.signal("INT");

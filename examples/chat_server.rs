@@ -1,0 +1,183 @@
+//! A room in which everybody hears everybody: how to talk to all connections.
+//!
+//! ```text
+//! cargo run --release --example chat_server
+//! nc 127.0.0.1 5000                                   # beside it, twice
+//! ```
+//!
+//! The room knows its members by their connections' ids, and a callback may write to any of them
+//! through the reactor: `transport.reactor().transport(id)`. An id whose connection is gone finds
+//! nobody, so the room cannot go wrong by being late.
+
+mod shared;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use crocus::framing::{FrameError, FrameHandler, Framed, Input, Lines};
+use crocus::{ConnectionId, Reactor, Reason, Transport};
+use shared::cli::{self, Exit, ServerOptions};
+
+const HELP: &str = "\
+A chat room for everybody who connects: type a name, and then lines.
+
+Usage: chat_server [--listen HOST:PORT] [--backlog N]
+
+Options:
+  -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
+      --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+  -h, --help              this text
+
+The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
+In the room: /who tells who is there, /quit leaves. Lines have at most 4096 bytes of UTF-8; who
+sends anything else is told so and leaves, and so does who does not read.
+
+Examples:
+  chat_server                            then, beside it and twice: nc 127.0.0.1 5000
+  chat_server --listen 0.0.0.0:5000      for everybody on the network
+
+Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a second Ctrl-C
+Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
+";
+
+/// The longest line, in bytes.
+const LONGEST_LINE: usize = 4096;
+
+/// The longest name, in characters.
+const LONGEST_NAME: usize = 20;
+
+/// Who has more than this to read still does not read, and is dropped: some 250 of the longest lines.
+/// The others never wait.
+const BACKLOG: usize = 1 << 20;
+
+/// Who is there. Shared by all of them.
+#[derive(Default)]
+struct Room {
+    members: BTreeMap<ConnectionId, String>,
+}
+
+impl Room {
+    /// Tells all but one.
+    fn tell_others(&self, reactor: &mut Reactor, from: ConnectionId, line: &str) {
+        for &id in self.members.keys().filter(|&&id| id != from) {
+            if let Some(mut transport) = reactor.transport(id) {
+                transport.write(line.as_bytes());
+            }
+        }
+    }
+
+    fn names(&self) -> String {
+        if self.members.is_empty() {
+            return "nobody".to_owned();
+        }
+        self.members.values().map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether somebody may be called this, and why not.
+    fn objection(&self, name: &str) -> Option<&'static str> {
+        let good = |char: char| char.is_alphanumeric() || "-_.".contains(char);
+        if name.is_empty() || name.chars().count() > LONGEST_NAME || !name.chars().all(good) {
+            return Some("a name has 1 to 20 letters, digits, or one of - _ .");
+        }
+        let taken = self.members.values().any(|member| member == name);
+        taken.then_some("that name is taken")
+    }
+}
+
+/// One who is connected; a member of the room once it has a name.
+struct Guest {
+    room: Rc<RefCell<Room>>,
+}
+
+impl Guest {
+    fn join(&self, transport: &mut Transport<'_>, name: &str) {
+        let mut room = self.room.borrow_mut();
+        if let Some(objection) = room.objection(name) {
+            transport.write(format!("! {objection}\nname? ").as_bytes());
+            return;
+        }
+        let (id, here) = (transport.id(), room.names());
+        room.members.insert(id, name.to_owned());
+        transport.write(format!("* welcome, {name}; here: {here}\n").as_bytes());
+        room.tell_others(transport.reactor(), id, &format!("* {name} is here\n"));
+        log::info!("{name} joined from {}", transport.peer_addr());
+    }
+
+    fn say(&self, transport: &mut Transport<'_>, name: &str, text: &str) {
+        let room = self.room.borrow();
+        match text {
+            "" => {}
+            "/quit" => transport.lose_connection(),
+            "/who" => drop(transport.write(format!("* here: {}\n", room.names()).as_bytes())),
+            _ => {
+                let id = transport.id();
+                // What moves a cursor or rings a bell would do so on everybody's terminal.
+                let plain: String = text.chars().filter(|char| !char.is_control()).collect();
+                room.tell_others(transport.reactor(), id, &format!("{name}: {plain}\n"));
+            }
+        }
+    }
+
+    fn name_of(&self, id: ConnectionId) -> Option<String> {
+        self.room.borrow().members.get(&id).cloned()
+    }
+}
+
+impl FrameHandler<Lines> for Guest {
+    fn connection_made(&mut self, transport: &mut Transport<'_>) {
+        transport.write(b"name? ");
+    }
+
+    fn frame_received(
+        &mut self,
+        transport: &mut Transport<'_>,
+        _input: &mut Input<'_, Lines>,
+        line: &[u8],
+    ) {
+        let Ok(text) = str::from_utf8(line) else {
+            transport.write(b"! that is not UTF-8; good-bye\n");
+            return transport.lose_connection();
+        };
+        match self.name_of(transport.id()) {
+            Some(name) => self.say(transport, &name, text),
+            None => self.join(transport, text.trim()),
+        }
+    }
+
+    fn frame_failed(&mut self, transport: &mut Transport<'_>, error: FrameError) {
+        transport.write(b"! that line is too long; good-bye\n");
+        transport.lose_connection_over(error);
+    }
+
+    fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
+        let id = transport.id();
+        let mut room = self.room.borrow_mut();
+        let Some(name) = room.members.remove(&id) else { return };
+        log::info!("{name} left: {reason}");
+        room.tell_others(transport.reactor(), id, &format!("* {name} has left\n"));
+    }
+}
+
+fn main() -> ExitCode {
+    cli::run("chat_server", serve)
+}
+
+fn serve() -> Result<(), Exit> {
+    let options = ServerOptions::from_args(HELP)?;
+    let mut reactor = Reactor::builder().write_buffer_cap(BACKLOG).build()?;
+    cli::observe(&mut reactor);
+    cli::drain_on_signals(&mut reactor)?;
+    let room = Rc::new(RefCell::new(Room::default()));
+    let guests = move |_peer| {
+        Framed::new(Lines::new().max_length(LONGEST_LINE), Guest { room: Rc::clone(&room) })
+    };
+    let listener = reactor
+        .listen_tcp_with(options.listen, &options.listen_options(), guests)
+        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
+    if let Some(addr) = reactor.local_addr(listener) {
+        cli::announce(addr)?;
+    }
+    Ok(reactor.run()?)
+}

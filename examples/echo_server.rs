@@ -1,0 +1,59 @@
+//! Sends back what it is sent (RFC 862).
+//!
+//! ```text
+//! cargo run --release --example echo_server
+//! nc 127.0.0.1 5000                                   # beside it
+//! ```
+
+mod shared;
+
+use std::process::ExitCode;
+
+use crocus::{Protocol, Transport};
+use shared::cli::{self, Exit, ServerOptions};
+
+const HELP: &str = "\
+Sends back to everybody what they send.
+
+Usage: echo_server [--listen HOST:PORT] [--backlog N]
+
+Options:
+  -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
+      --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+  -h, --help              this text
+
+The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
+Who sends and does not read is not read either, so it costs no more than some 300 kB.
+
+Examples:
+  echo_server                            then, beside it: nc 127.0.0.1 5000
+  echo_server --listen [::1]:0           any free port, IPv6
+
+Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a second Ctrl-C
+Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
+";
+
+struct Echo;
+
+impl Protocol for Echo {
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        transport.write(data);
+    }
+}
+
+fn main() -> ExitCode {
+    cli::run("echo_server", serve)
+}
+
+fn serve() -> Result<(), Exit> {
+    let options = ServerOptions::from_args(HELP)?;
+    let mut reactor = cli::reactor()?;
+    cli::drain_on_signals(&mut reactor)?;
+    let listener = reactor
+        .listen_tcp_with(options.listen, &options.listen_options(), |_peer| Echo)
+        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
+    if let Some(addr) = reactor.local_addr(listener) {
+        cli::announce(addr)?;
+    }
+    Ok(reactor.run()?)
+}

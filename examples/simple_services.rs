@@ -1,0 +1,138 @@
+//! Two services from the net's early days: one that reads for ever, one that writes for ever.
+//!
+//! ```text
+//! cargo run --release --example simple_services -- --service chargen
+//! nc 127.0.0.1 5000 | head                            # beside it
+//! ```
+//!
+//! `chargen` shows how to write without end in bounded memory: until the transport has enough, and
+//! again when it says so.
+
+mod shared;
+
+use std::process::ExitCode;
+
+use crocus::{Address, Factory, Protocol, Transport};
+use lexopt::ValueExt;
+use shared::cli::{self, Exit, ServerOptions};
+
+const HELP: &str = "\
+Serves discard (RFC 863), which reads and forgets, or chargen (RFC 864), which writes without end.
+
+Usage: simple_services [--service NAME] [--listen HOST:PORT] [--backlog N]
+
+Options:
+      --service NAME      discard or chargen [chargen]
+  -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
+      --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+  -h, --help              this text
+
+The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once;
+chargen never finishes by itself, so its clients are dropped after 5 s.
+
+Examples:
+  simple_services                        then, beside it: nc 127.0.0.1 5000 | head
+  simple_services --service discard      then: nc -N 127.0.0.1 5000 < some_file
+
+Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a second Ctrl-C
+Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
+";
+
+/// Reads whatever comes: the default does just that.
+struct Discard;
+
+impl Protocol for Discard {}
+
+/// Writes lines of printable characters, each beginning one character later than the one before.
+#[derive(Default)]
+struct Chargen {
+    /// Where in the pattern the next line begins.
+    start: usize,
+}
+
+/// The characters of ASCII that can be seen, and the space.
+const PRINTABLE: usize = 95;
+
+/// What RFC 864 shows: lines of 72 characters.
+const LINE: usize = 72;
+
+/// Lines are written as long as less than this is waiting: the reactor's high mark. Above it
+/// `resume_writing` is sure to come.
+const ENOUGH: usize = 64 * 1024;
+
+impl Chargen {
+    fn write_more(&mut self, transport: &mut Transport<'_>) {
+        while !transport.is_closing() && transport.buffered() <= ENOUGH {
+            let mut line = [b'\n'; LINE + 2];
+            line[LINE] = b'\r';
+            for (offset, byte) in line[..LINE].iter_mut().enumerate() {
+                *byte = b' ' + ((self.start + offset) % PRINTABLE) as u8;
+            }
+            transport.write(&line);
+            self.start = (self.start + 1) % PRINTABLE;
+        }
+    }
+}
+
+impl Protocol for Chargen {
+    fn connection_made(&mut self, transport: &mut Transport<'_>) {
+        self.write_more(transport);
+    }
+
+    /// What the client says is thrown away, whether it reads or not.
+    fn pause_writing(&mut self, _transport: &mut Transport<'_>) {}
+
+    fn resume_writing(&mut self, transport: &mut Transport<'_>) {
+        self.write_more(transport);
+    }
+
+    /// A client that has nothing to say may read on: `nc < /dev/null`.
+    fn eof_received(&mut self, _transport: &mut Transport<'_>) {}
+}
+
+#[derive(Clone, Copy)]
+enum Service {
+    Discard,
+    Chargen,
+}
+
+impl Factory for Service {
+    fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
+        Some(match self {
+            Self::Discard => Box::new(Discard),
+            Self::Chargen => Box::new(Chargen::default()),
+        })
+    }
+}
+
+fn service_of(text: &str) -> Result<Service, &'static str> {
+    match text {
+        "discard" => Ok(Service::Discard),
+        "chargen" => Ok(Service::Chargen),
+        _ => Err("--service takes discard or chargen"),
+    }
+}
+
+fn main() -> ExitCode {
+    cli::run("simple_services", serve)
+}
+
+fn serve() -> Result<(), Exit> {
+    let mut service = Service::Chargen;
+    let options = ServerOptions::from_args_and(HELP, |name, args| {
+        let known = name == "service";
+        if known {
+            service = args.value()?.parse_with(service_of)?;
+        }
+        Ok(known)
+    })?;
+    let mut reactor = cli::reactor()?;
+    cli::drain_on_signals(&mut reactor)?;
+    let listener = reactor
+        .listen_tcp_with(options.listen, &options.listen_options(), service)
+        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
+    if let Some(addr) = reactor.local_addr(listener) {
+        cli::announce(addr)?;
+    }
+    Ok(reactor.run()?)
+}
