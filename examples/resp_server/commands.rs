@@ -1,0 +1,168 @@
+//! The table of commands, and what is done with a request.
+
+use std::time::Instant;
+
+use crate::about::{self, Status};
+use crate::args::Args;
+use crate::reply::Replies;
+use crate::store::Store;
+use crate::{data, expiry};
+
+pub(crate) const NOT_INTEGER: &str = "ERR value is not an integer or out of range";
+pub(crate) const SYNTAX: &str = "ERR syntax error";
+
+/// How much of an unknown command, and of its arguments, an error shows; Redis' number.
+const SHOWN: usize = 128;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) store: Store,
+    /// To the requests that are being served; whoever calls [`execute`] sends them.
+    pub(crate) replies: Replies,
+    /// The time of this turn.
+    pub(crate) now: Instant,
+    /// Set by a command after which the connection is to be closed.
+    pub(crate) closing: bool,
+    /// How long the reply to one request may be, in bytes. Only that to MGET or KEYS could be longer
+    /// than what clients have sent.
+    pub(crate) max_reply: usize,
+    pub(crate) status: Status,
+}
+
+/// Executes a request and adds its reply to those of the server.
+pub(crate) fn execute(server: &mut Server, args: Args<'_>) {
+    server.status.commands += 1;
+    let Some(command) = find(&args[0]) else { return unknown(server, args) };
+    if !command.takes(args.len()) {
+        return wrong_number(server, command.name);
+    }
+    (command.run)(server, args);
+}
+
+struct Command {
+    id: u64,
+    name: &'static str,
+    /// How many words it has, its own name included; at least so many if negative. Redis' arity.
+    arity: i8,
+    run: fn(&mut Server, Args<'_>),
+}
+
+impl Command {
+    fn takes(&self, words: usize) -> bool {
+        let least = usize::from(self.arity.unsigned_abs());
+        if self.arity < 0 { words >= least } else { words == least }
+    }
+}
+
+const fn command(name: &'static str, arity: i8, run: fn(&mut Server, Args<'_>)) -> Command {
+    Command { id: id(name.as_bytes()), name, arity, run }
+}
+
+/// All of them, the usual ones first: that is how they are searched.
+static COMMANDS: [Command; COUNT] = [
+    command("get", 2, data::get),
+    command("set", -3, data::set),
+    command("ping", -1, ping),
+    command("incr", 2, data::incr),
+    command("mget", -2, data::mget),
+    command("mset", -3, data::mset),
+    command("del", -2, data::del),
+    command("exists", -2, data::exists),
+    command("expire", -3, expiry::expire),
+    command("ttl", 2, expiry::ttl),
+    command("incrby", 3, data::incrby),
+    command("decr", 2, data::decr),
+    command("decrby", 3, data::decrby),
+    command("pexpire", -3, expiry::pexpire),
+    command("pttl", 2, expiry::pttl),
+    command("persist", 2, expiry::persist),
+    command("echo", 2, echo),
+    command("keys", 2, data::keys),
+    command("dbsize", 1, data::dbsize),
+    command("flushdb", -1, data::flush),
+    command("flushall", -1, data::flush),
+    command("select", 2, about::select),
+    command("client", -2, about::client),
+    command("command", -1, about::command),
+    command("config", -2, about::config),
+    command("hello", -1, about::hello),
+    command("info", -1, about::info),
+    command("quit", -1, quit),
+];
+
+/// How many commands there are.
+pub(crate) const COUNT: usize = 28;
+
+fn find(name: &[u8]) -> Option<&'static Command> {
+    let id = id(name);
+    COMMANDS.iter().find(|command| command.id == id)
+}
+
+/// A name in one number, whatever its case, so that comparing it takes one step. Names of commands
+/// have up to eight letters and nothing else; one bit of a letter makes its case.
+const fn id(name: &[u8]) -> u64 {
+    const LOWER_CASE: u8 = 0x20;
+    const NONE: u64 = 0;
+    if name.len() > size_of::<u64>() {
+        return NONE;
+    }
+    let mut id = NONE;
+    let mut at = 0;
+    while at < name.len() {
+        id = id << 8 | (name[at] | LOWER_CASE) as u64;
+        at += 1;
+    }
+    id
+}
+
+fn unknown(server: &mut Server, args: Args<'_>) {
+    let name = &args[0];
+    if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+        // A web page has made somebody's browser send us a form, whose body may hold commands.
+        log::warn!("a web browser sent a request; closing the connection");
+        server.closing = true;
+        return;
+    }
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(shown(name, SHOWN));
+    text.extend_from_slice(b"', with args beginning with: ");
+    let start = text.len();
+    for arg in args.from(1) {
+        let room = SHOWN.saturating_sub(text.len() - start);
+        if room == 0 {
+            break;
+        }
+        text.push(b'\'');
+        text.extend_from_slice(shown(arg, room));
+        text.extend_from_slice(b"' ");
+    }
+    server.replies.error_bytes(&text);
+}
+
+/// What Redis shows of a word: up to a zero byte, and not more than there is room for.
+fn shown(word: &[u8], room: usize) -> &[u8] {
+    let text = word.split(|&byte| byte == 0).next().unwrap_or_default();
+    &text[..text.len().min(room)]
+}
+
+pub(crate) fn wrong_number(server: &mut Server, name: &str) {
+    server.replies.error(format_args!("ERR wrong number of arguments for '{name}' command"));
+}
+
+fn ping(server: &mut Server, args: Args<'_>) {
+    match args.len() {
+        1 => server.replies.simple("PONG"),
+        2 => server.replies.bulk(&args[1]),
+        _ => wrong_number(server, "ping"),
+    }
+}
+
+fn echo(server: &mut Server, args: Args<'_>) {
+    server.replies.bulk(&args[1]);
+}
+
+fn quit(server: &mut Server, _args: Args<'_>) {
+    server.replies.ok();
+    server.closing = true;
+}
