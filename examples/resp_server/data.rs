@@ -117,6 +117,7 @@ fn add(server: &mut Server, key: &[u8], by: i64) {
     }
 }
 
+/// Looks at every key there is, and nobody else is served meanwhile; so it is with Redis.
 pub(crate) fn keys(server: &mut Server, args: Args<'_>) {
     if args[1].len() > MAX_PATTERN {
         let error = format_args!("ERR the pattern is longer than {MAX_PATTERN} bytes");

@@ -32,6 +32,9 @@ const SPARE_ARGS: usize = 64;
 /// And no more than this of the text of an inline request.
 const SPARE_TEXT: usize = 256;
 
+/// And no more of the bytes before it, when a part of the next came with them: what one read brings.
+const SPARE_BYTES: usize = 64 * 1024;
+
 /// A request may be this many times as long as the longest bulk string: with Redis' 512 MiB that is
 /// Redis' limit of its query buffer, 1 GiB.
 const BULKS_PER_REQUEST: usize = 2;
@@ -96,8 +99,11 @@ impl Decoder {
 
     /// Keeps `data` until the next [`decode`](Self::decode).
     pub(crate) fn keep(&mut self, data: &[u8]) {
-        self.kept.drain(..self.used);
-        self.used = 0;
+        if self.used > 0 {
+            self.kept.drain(..self.used);
+            self.kept.shrink_to(SPARE_BYTES);
+            self.used = 0;
+        }
         self.kept.extend_from_slice(data);
     }
 
