@@ -3,11 +3,13 @@
 //!
 //! Exit status: 0 it did what was asked; 1 something failed; 2 bad usage; 130 a second Ctrl-C.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{self, ExitCode};
+use std::rc::Rc;
 use std::time::Duration;
 
 use crocus::{Core, ListenOptions, LogObserver, Reactor};
@@ -19,7 +21,7 @@ pub(crate) const LISTEN: &str = "127.0.0.1:5000";
 
 /// How long a server waits for its last connections: as long as the reactor waits for a peer to
 /// close too.
-const GRACE: Duration = Duration::from_secs(5);
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// What a shell reports for a program that Ctrl-C ended: 128 and the number of SIGINT.
 pub(crate) const INTERRUPTED: i32 = 130;
@@ -234,13 +236,23 @@ pub(crate) fn observe(reactor: &mut Reactor) {
 
 /// On SIGINT or SIGTERM the reactor stops in order, on a second one the program ends at once.
 pub(crate) fn drain_on_signals(reactor: &mut Reactor) -> Result<(), Exit> {
+    stop_on_signals(reactor, |reactor| reactor.shutdown(GRACE))
+}
+
+/// The same, for a server that has its own way to stop in order.
+pub(crate) fn stop_on_signals(
+    reactor: &mut Reactor,
+    stop: impl Fn(&mut Reactor) + Clone + 'static,
+) -> Result<(), Exit> {
+    let stopping = Rc::new(Cell::new(false));
     for signal in [SIGINT, SIGTERM] {
-        reactor.on_signal(signal, |reactor| {
-            if reactor.is_stopping() {
+        let (stop, stopping) = (stop.clone(), Rc::clone(&stopping));
+        reactor.on_signal(signal, move |reactor| {
+            if stopping.replace(true) {
                 process::exit(INTERRUPTED);
             }
             let open = reactor.connections().len();
-            reactor.shutdown(GRACE); // first, so that who reads the line finds the port free
+            stop(reactor); // first, so that who reads the line finds the port free
             match open {
                 0 => say("stopping"),
                 open => say(&format!("stopping, {open} open; Ctrl-C again to drop them")),
