@@ -1,0 +1,350 @@
+//! One connection: requests in, answers out, one after another.
+//!
+//! ```text
+//!    ┌──────────── no body, no file ─────────────┐
+//!    │                                           ▼
+//!   Head ───▶ Body: read past, then the answer ─────▶ File: sent in chunks ───▶ Head
+//! ```
+//!
+//! While more than [`HIGH`] bytes wait to be sent no request is read and no file either: whatever a
+//! peer asks for, and however slowly it reads, a connection holds that, one chunk of a file and one
+//! portion of input.
+//!
+//! One timer watches over it all. It is not moved when something happens; when it fires it looks
+//! how long ago the last step was. A byte is no step, but a whole head is, or a whole body: who sends
+//! byte by byte wins no time.
+
+use std::cell::RefCell;
+use std::mem;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crocus::{ListenerId, Protocol, Reactor, Reason, TimerId, Transport};
+
+use crate::answer::{Answer, Content, Date};
+use crate::body::Body;
+use crate::files::{self, Root};
+use crate::head::{self, Length, Request, Scan};
+use crate::shared::cli::GRACE;
+use crate::status::Status;
+
+/// Bytes waiting to be sent above which nothing is added, and at or below which it goes on: what
+/// the kernel takes in one turn, and enough to keep it busy meanwhile.
+const HIGH: usize = 256 * 1024;
+const LOW: usize = HIGH / 4;
+
+/// Bytes read from a file at once.
+const CHUNK: usize = 128 * 1024;
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// What the connections of a server share.
+#[derive(Debug)]
+pub(crate) struct Site {
+    root: Option<Root>,
+    timeout: Duration,
+    date: Date,
+    /// The answer being written.
+    out: Vec<u8>,
+    /// What was read of a file.
+    chunk: Box<[u8]>,
+    /// How many connections there are.
+    open: usize,
+    stopping: bool,
+}
+
+impl Site {
+    /// `timeout` is how long to wait for a head, for a body, for the next request, and for a peer
+    /// that does not read.
+    pub(crate) fn new(root: Option<Root>, timeout: Duration) -> Self {
+        Self {
+            root,
+            timeout,
+            date: Date::default(),
+            out: Vec::new(),
+            chunk: vec![0; CHUNK].into_boxed_slice(),
+            open: 0,
+            stopping: false,
+        }
+    }
+}
+
+/// The protocol of one connection.
+#[derive(Debug)]
+pub(crate) struct Http {
+    site: Rc<RefCell<Site>>,
+    state: State,
+    scan: Scan,
+    /// What came and could not be used yet: the beginning of a head, or requests that wait.
+    input: Vec<u8>,
+    /// When the last step was.
+    since: Instant,
+    deadline: Option<TimerId>,
+}
+
+/// What the connection is about to do.
+#[derive(Debug, Default)]
+enum State {
+    /// To read a head.
+    #[default]
+    Head,
+    /// To read past a body.
+    Body { body: Body, answer: Answer, persistence: Persistence },
+    /// To send the rest of a file.
+    File { file: files::Body, persistence: Persistence },
+}
+
+/// Whether a connection outlives its answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Persistence {
+    KeepAlive,
+    /// To a client of HTTP/1.0, which has to be told.
+    KeepAliveTold,
+    Close,
+}
+
+impl Persistence {
+    /// The option for the `Connection` field.
+    fn option(self) -> Option<&'static str> {
+        match self {
+            Self::KeepAlive => None,
+            Self::KeepAliveTold => Some("keep-alive"),
+            Self::Close => Some("close"),
+        }
+    }
+}
+
+/// What a step did, and how many bytes it used.
+enum Step {
+    Done(usize),
+    NeedsMore(usize),
+}
+
+impl Http {
+    pub(crate) fn new(site: &Rc<RefCell<Site>>) -> Self {
+        Self {
+            site: Rc::clone(site),
+            state: State::Head,
+            scan: Scan::default(),
+            input: Vec::new(),
+            since: Instant::now(),
+            deadline: None,
+        }
+    }
+
+    /// Does with `data` what can be done now; returns how much of it was used. The rest is to be kept.
+    fn advance(&mut self, transport: &mut Transport<'_>, data: &[u8]) -> usize {
+        let mut used = 0;
+        while !transport.is_closing() && transport.buffered() <= HIGH {
+            match self.step(transport, &data[used..]) {
+                Ok(Step::Done(count)) => {
+                    used += count;
+                    self.since = transport.reactor().now();
+                }
+                Ok(Step::NeedsMore(count)) => return used + count,
+                Err(status) => self.refuse(transport, status),
+            }
+        }
+        if transport.is_closing() { data.len() } else { used }
+    }
+
+    fn step(&mut self, transport: &mut Transport<'_>, data: &[u8]) -> Result<Step, Status> {
+        match &mut self.state {
+            State::Head => {
+                let Some(len) = self.scan.end_of_head(data)? else { return Ok(Step::NeedsMore(0)) };
+                self.scan = Scan::default();
+                self.answer(transport, &head::parse(&data[..len])?);
+                Ok(Step::Done(len))
+            }
+            State::Body { body, .. } => {
+                let count = body.skip(data)?;
+                if !body.is_over() {
+                    return Ok(Step::NeedsMore(count));
+                }
+                if let State::Body { answer, persistence, .. } = mem::take(&mut self.state) {
+                    self.send(transport, answer, persistence);
+                }
+                Ok(Step::Done(count))
+            }
+            State::File { .. } => {
+                self.send_file(transport);
+                Ok(Step::Done(0))
+            }
+        }
+    }
+
+    /// Answers a request, now or after its body.
+    fn answer(&mut self, transport: &mut Transport<'_>, request: &Request<'_>) {
+        let answer = Answer::to(request, self.site.borrow().root.as_ref());
+        let Request { method, target, .. } = request;
+        log::info!("{}: {method:?} {target}: {}", transport.peer_addr(), answer.status.0);
+        let persistence = match request {
+            Request { keep_alive: false, .. } => Persistence::Close,
+            Request { http_1_0: true, .. } => Persistence::KeepAliveTold,
+            _ => Persistence::KeepAlive,
+        };
+        let body = match request.length {
+            Length::Bytes(0) => return self.send(transport, answer, persistence),
+            Length::Bytes(count) => Body::Length(count),
+            Length::Chunked => Body::chunked(),
+        };
+        if request.expects_continue {
+            if !answer.is_ok() {
+                // Nobody knows whether the body comes after this answer, so nothing else can.
+                return self.send(transport, answer, Persistence::Close);
+            }
+            transport.write(CONTINUE);
+        }
+        self.state = State::Body { body, answer, persistence };
+    }
+
+    /// Sends an answer, and has the file after it sent by further steps.
+    fn send(&mut self, transport: &mut Transport<'_>, answer: Answer, persistence: Persistence) {
+        let site = &mut *self.site.borrow_mut();
+        let persistence = if site.stopping { Persistence::Close } else { persistence };
+        site.out.clear();
+        answer.write(&mut site.out, site.date.now(), persistence.option());
+        transport.write(&site.out);
+        match answer.content {
+            Content::File(file, _) if !answer.head_only => {
+                self.state = State::File { file, persistence };
+            }
+            _ if persistence == Persistence::Close => transport.lose_connection(),
+            _ => {}
+        }
+    }
+
+    /// Sends the next chunk of a file.
+    fn send_file(&mut self, transport: &mut Transport<'_>) {
+        let State::File { file, persistence } = &mut self.state else { return };
+        let site = &mut *self.site.borrow_mut();
+        match file.read(&mut site.chunk) {
+            Ok(count) => transport.write(&site.chunk[..count]),
+            Err(error) => {
+                log::warn!("{}: a file ended too early: {error}", transport.peer_addr());
+                return transport.abort_connection(); // so that nobody takes it for the whole
+            }
+        };
+        if file.len() == 0 {
+            if site.stopping || *persistence == Persistence::Close {
+                transport.lose_connection();
+            }
+            self.state = State::Head;
+        }
+    }
+
+    /// Says what is wrong, and closes: where the next request begins is not known any more.
+    fn refuse(&mut self, transport: &mut Transport<'_>, status: Status) {
+        log::info!("{}: {}", transport.peer_addr(), status.0);
+        self.send(transport, Answer::of(status), Persistence::Close);
+    }
+
+    /// Goes on with what was kept. A connection that waits for a request keeps no memory for it.
+    fn advance_input(&mut self, transport: &mut Transport<'_>) {
+        let mut input = mem::take(&mut self.input);
+        let used = self.advance(transport, &input);
+        if used < input.len() {
+            input.drain(..used);
+            self.input = input;
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        matches!(self.state, State::Head) && self.input.is_empty()
+    }
+}
+
+impl Protocol for Http {
+    fn connection_made(&mut self, transport: &mut Transport<'_>) {
+        let site = &mut *self.site.borrow_mut();
+        site.open += 1;
+        transport.set_write_buffer_limits(HIGH, LOW);
+        self.since = transport.reactor().now();
+        self.deadline = Some(transport.call_later(site.timeout));
+    }
+
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        if self.is_idle() {
+            self.since = transport.reactor().now();
+        }
+        if self.input.is_empty() {
+            let used = self.advance(transport, data);
+            self.input.extend_from_slice(&data[used..]);
+        } else {
+            self.input.extend_from_slice(data);
+            self.advance_input(transport);
+        }
+        if transport.buffered() > HIGH {
+            transport.pause_reading();
+        }
+    }
+
+    fn eof_received(&mut self, transport: &mut Transport<'_>) {
+        if self.is_idle() {
+            return transport.lose_connection();
+        }
+        self.refuse(transport, Status::BAD_REQUEST); // it ends in the middle
+    }
+
+    /// Reading was paused when it was written.
+    fn pause_writing(&mut self, _transport: &mut Transport<'_>) {}
+
+    fn resume_writing(&mut self, transport: &mut Transport<'_>) {
+        self.since = transport.reactor().now();
+        self.advance_input(transport);
+        if transport.buffered() <= HIGH {
+            transport.resume_reading();
+        }
+    }
+
+    fn timer_fired(&mut self, transport: &mut Transport<'_>, timer: TimerId) {
+        if self.deadline != Some(timer) {
+            // Rung by `drain`.
+            if self.is_idle() {
+                transport.lose_connection();
+            }
+            return;
+        }
+        let waited = transport.reactor().now().saturating_duration_since(self.since);
+        let left = self.site.borrow().timeout.saturating_sub(waited);
+        if !left.is_zero() {
+            self.deadline = Some(transport.call_later(left));
+        } else if transport.buffered() > HIGH {
+            log::info!("{}: does not read", transport.peer_addr());
+            transport.abort_connection();
+        } else if self.is_idle() {
+            transport.lose_connection();
+        } else {
+            self.refuse(transport, Status::REQUEST_TIMEOUT);
+        }
+    }
+
+    fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
+        log::debug!("{}: {reason}", transport.peer_addr());
+        let site = &mut *self.site.borrow_mut();
+        site.open -= 1;
+        if site.stopping && site.open == 0 {
+            transport.reactor().stop();
+        }
+    }
+}
+
+/// Stops in order: closes the connections that wait for a request, lets the others finish their
+/// answer, and stops when the last is gone, or after a grace.
+///
+/// [`Reactor::shutdown`] would close them all, and of a file in the middle only what is in the
+/// buffer would be sent.
+pub(crate) fn drain(reactor: &mut Reactor, site: &RefCell<Site>, listener: ListenerId) {
+    reactor.stop_listening(listener);
+    let site = &mut *site.borrow_mut();
+    site.stopping = true;
+    if site.open == 0 {
+        return reactor.stop();
+    }
+    reactor.call_later(GRACE, Reactor::stop);
+    for id in reactor.connections() {
+        if let Some(mut transport) = reactor.transport(id) {
+            transport.call_later(Duration::ZERO);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! An HTTP/1.1 server: a welcome, or the files of a directory.
+//!
+//! ```text
+//! cargo run --release --example http_server -- --root target/doc
+//! curl -v http://127.0.0.1:5000/crocus/        # beside it, or a browser
+//! ```
+//!
+//! In the order to read it in: `connection` is one connection, requests in and answers out;
+//! `head` and `body` know where a request ends and what it asks for; `answer` and `files` what it gets.
+//! Left out are ranges, conditional requests, compression and TLS; a proxy adds those.
+
+#[path = "../shared/mod.rs"]
+mod shared;
+
+mod answer;
+mod body;
+mod connection;
+mod files;
+mod head;
+mod status;
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use connection::{Http, Site, drain};
+use files::Root;
+use lexopt::ValueExt;
+use shared::cli::{self, Exit, ServerOptions};
+
+const HELP: &str = "\
+Serves a welcome at / to everybody who asks by HTTP, or the files of a directory.
+
+Usage: http_server [--root DIR] [--timeout SECONDS] [--listen HOST:PORT] [--backlog N]
+
+Options:
+      --root DIR          serve the files of DIR, index.html for a directory; names that begin with
+                          a dot, and links that lead outside, are not served
+      --timeout SECONDS   how long to wait for a request, and for who does not read [60]
+  -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
+      --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+  -h, --help              this text
+
+The first line of output tells the address. Ctrl-C or SIGTERM stops in order: answers are finished,
+for at most 5 s. A second one stops at once.
+
+Examples:
+  http_server                           then, beside it: curl -v http://127.0.0.1:5000/
+  http_server --root target/doc         after cargo doc; http://127.0.0.1:5000/crocus/
+  RUST_LOG=info http_server             logs each request
+
+Exit status: 0 stopped as asked, 1 cannot listen or serve DIR, 2 bad usage, 130 stopped by a second
+             Ctrl-C
+Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
+";
+
+/// How long to wait for a request: nginx's default.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The most one may ask for: a day, which nobody waits.
+const LONGEST_TIMEOUT: f64 = 86_400.0;
+
+fn main() -> ExitCode {
+    cli::run("http_server", serve)
+}
+
+fn serve() -> Result<(), Exit> {
+    let mut dir = None;
+    let mut timeout = TIMEOUT;
+    let options = ServerOptions::from_args_and(HELP, |name, args| {
+        match name {
+            "root" => dir = Some(PathBuf::from(args.value()?)),
+            "timeout" => timeout = args.value()?.parse_with(timeout_of)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    let root = dir.map(root_at).transpose()?;
+    let site = Rc::new(RefCell::new(Site::new(root, timeout)));
+    let mut reactor = cli::reactor()?;
+    let factory = {
+        let site = Rc::clone(&site);
+        move |_peer| Http::new(&site)
+    };
+    let listener = reactor
+        .listen_tcp_with(options.listen, &options.listen_options(), factory)
+        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
+    cli::stop_on_signals(&mut reactor, move |reactor| drain(reactor, &site, listener))?;
+    if let Some(addr) = reactor.local_addr(listener) {
+        cli::announce(addr)?;
+    }
+    Ok(reactor.run()?)
+}
+
+fn timeout_of(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().filter(|&seconds| seconds > 0.0 && seconds <= LONGEST_TIMEOUT);
+    seconds.map(Duration::from_secs_f64).ok_or("--timeout takes seconds, as in 30 or 0.5")
+}
+
+fn root_at(dir: PathBuf) -> Result<Root, Exit> {
+    Root::new(&dir).map_err(|error| {
+        Exit::Failed(format!("cannot serve {}: {error}; --root takes a directory", dir.display()))
+    })
+}
