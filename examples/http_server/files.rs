@@ -117,11 +117,11 @@ fn status_of(path: &Path, error: &io::Error) -> Status {
 /// The path of a target as one below the root.
 fn relative(path: &str) -> Result<PathBuf, Status> {
     let Some(path) = path.strip_prefix('/') else { return Err(Status::BAD_REQUEST) };
-    let path = path.strip_suffix('/').unwrap_or(path);
     let mut relative = PathBuf::new();
     if path.is_empty() {
         return Ok(relative);
     }
+    let path = path.strip_suffix('/').unwrap_or(path);
     // Taken apart first, decoded after: an encoded slash is a byte of a name that no file can have.
     for segment in path.split('/') {
         let name = decode(segment)?;
