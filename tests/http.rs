@@ -106,7 +106,7 @@ impl Client {
         self.0.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
-    fn send_end(&mut self) {
+    fn send_end(&self) {
         // It fails if the server has closed already, which is no fault here.
         let _ = self.0.get_ref().shutdown(Shutdown::Write);
     }
