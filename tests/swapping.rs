@@ -7,7 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crocus::testing::Simulation;
+use crocus::framing::{FrameHandler, Framed, Input, Lines};
+use crocus::testing::{Cut, End, Simulation};
 use crocus::{Protocol, Reactor, Transport};
 
 use util::{Log, Recorder, RecordingClient, World, logged, pattern};
@@ -585,5 +586,69 @@ both! {
         world.reactor().stop();
         world.turn();
         assert_eq!(log.take(), ["a made", "a lost Aborted"]);
+    }
+}
+
+both! {
+    /// What it held is its own affair; the next one is read for as if nothing had been.
+    fn what_the_former_protocol_held_back_does_not_stop_the_next_one(world) {
+        let log = Log::new();
+        let seen = log.clone();
+        let (_, addr) = world.listen(move |_| {
+            let b = Recorder::new(&seen, "b").with_data().on_made(|transport| {
+                transport.resume_reading();
+            });
+            let (asking, mut next) = (seen.clone(), once(b));
+            Recorder::new(&seen, "a").with_data().on_data(move |transport, data| {
+                transport.hold_back();
+                transport.pause_reading();
+                assert!(asking.hand_over(transport, next(), &data[1..]));
+            })
+        });
+        let mut far = world.dial(addr);
+        far.send(b"abc");
+        world.until("the unused bytes", |_| log.has("b data bc"));
+        far.send(b"more");
+        world.until("what came later", |_| log.has("b data bcmore"));
+        drop(far);
+        world.until("the loss", |_| log.has("b lost PeerClosed"));
+    }
+}
+
+/// Reads a line, and leaves what follows to an echo.
+struct Header;
+
+impl FrameHandler<Lines> for Header {
+    fn frame_received(
+        &mut self,
+        transport: &mut Transport<'_>,
+        input: &mut Input<'_, Lines>,
+        line: &[u8],
+    ) {
+        assert_eq!(line, b"upgrade");
+        transport.write(b"ok ");
+        assert!(transport.set_protocol(Echo, input.take_rest()));
+    }
+}
+
+struct Echo;
+
+impl Protocol for Echo {
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        transport.write(data);
+    }
+}
+
+#[test]
+fn after_a_line_the_rest_of_the_chunk_goes_to_the_next_protocol_however_it_was_cut() {
+    for cut in 1..=9 {
+        let mut simulation = Simulation::new();
+        simulation.set_cut(Cut::Every(cut));
+        let mut peer = simulation.connect(Framed::new(Lines::new(), Header));
+        peer.send(b"upgrade\r\nnot a line, and \xff\n another");
+        peer.close_write();
+        simulation.settle();
+        assert_eq!(peer.received(), b"ok not a line, and \xff\n another", "cut at {cut}");
+        assert_eq!(peer.end(), Some(End::Closed), "cut at {cut}");
     }
 }
