@@ -612,6 +612,7 @@ both! {
         world.until("what came later", |_| log.has("b data bcmore"));
         drop(far);
         world.until("the loss", |_| log.has("b lost PeerClosed"));
+        assert!(!log.has("b rest"), "it was asked for what it does not hold");
     }
 }
 

@@ -678,6 +678,11 @@ impl Protocol for Recorder {
         });
     }
 
+    fn reading_resumed(&mut self, transport: &mut Transport) {
+        // It never holds anything back by itself.
+        self.told("rest", transport, |me, _| me.line("rest"));
+    }
+
     fn pause_writing(&mut self, transport: &mut Transport) {
         self.told("pause", transport, |me, transport| {
             me.line("pause");
