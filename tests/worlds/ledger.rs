@@ -668,10 +668,11 @@ impl Ledger {
         let patience = self.limits.linger.min(party.close_timeout);
         let in_time = party.ever_eof || loss.at < begun + patience;
         // A protocol that closed, was ended for its own reasons, or did not read when the reset came,
-        // does not take the rest.
+        // by its own wish or for its rate, does not take the rest.
         let takes_all = match &reader.lost {
             Some(loss) => {
-                loss.reason.starts_with("Failed") && !reader.asked_to_close && reader.reads()
+                let reads = reader.reads() && !reader.throttled;
+                loss.reason.starts_with("Failed") && !reader.asked_to_close && reads
             }
             None => !reader.is_protocol && !reader.gone && drained,
         };
