@@ -9,7 +9,7 @@ use crate::status::Status;
 pub(crate) const MAX_BODY: u64 = 1024 * 1024;
 
 /// What the extensions of chunks, and the trailer, may take together, in bytes: as much as a head.
-const MAX_EXTRA: usize = crate::head::MAX_HEAD;
+const MAX_EXTRA: usize = 16 * 1024;
 
 /// Digits of a chunk's size: as many as a `u64` has, leading zeros included.
 const MAX_DIGITS: u8 = 16;

@@ -176,8 +176,8 @@ impl Http {
     /// Answers a request, now or after its body.
     fn answer(&mut self, transport: &mut Transport<'_>, request: &Request<'_>) {
         let answer = Answer::to(request, self.site.borrow().root.as_ref());
-        let Request { method, target, .. } = request;
-        log::info!("{}: {method:?} {target}: {}", transport.peer_addr(), answer.status.0);
+        let Request { method_name, target, .. } = request;
+        log::info!("{}: {method_name} {target}: {}", transport.peer_addr(), answer.status.0);
         let persistence = match request {
             Request { keep_alive: false, .. } => Persistence::Close,
             Request { http_1_0: true, .. } => Persistence::KeepAliveTold,

@@ -107,10 +107,12 @@ fn open(path: &Path, asked: &Path) -> Result<Found, Status> {
 }
 
 fn status_of(path: &Path, error: &io::Error) -> Status {
-    log::warn!("cannot open {path:?}: {error}");
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Status::NOT_FOUND,
-        _ => Status::INTERNAL_ERROR,
+        _ => {
+            log::warn!("cannot open {path:?}: {error}");
+            Status::INTERNAL_ERROR
+        }
     }
 }
 

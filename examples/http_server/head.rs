@@ -88,6 +88,7 @@ impl Scan {
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) method: Method,
+    pub(crate) method_name: &'a str,
     /// The request target as it came: visible ASCII.
     pub(crate) target: &'a str,
     pub(crate) keep_alive: bool,
@@ -126,7 +127,8 @@ pub(crate) fn parse(head: &[u8]) -> Result<Request<'_>, Status> {
         Err(httparse::Error::TooManyHeaders) => return Err(Status::FIELDS_TOO_LARGE),
         Ok(_) | Err(_) => return Err(Status::BAD_REQUEST),
     }
-    let (method, target) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
+    let (method_name, target) =
+        (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
     if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
         return Err(Status::BAD_REQUEST);
     }
@@ -139,10 +141,11 @@ pub(crate) fn parse(head: &[u8]) -> Result<Request<'_>, Status> {
         return Err(Status::BAD_REQUEST);
     }
     Ok(Request {
-        method: method_of(method),
+        method: method_of(method_name),
+        method_name,
         target,
         // After CONNECT the client may be talking to somebody else already.
-        keep_alive: !judge.close && (!http_1_0 || judge.keep_alive) && method != "CONNECT",
+        keep_alive: !judge.close && (!http_1_0 || judge.keep_alive) && method_name != "CONNECT",
         http_1_0,
         length: judge.length(http_1_0)?,
         expects_continue: judge.expects_continue && !http_1_0,
