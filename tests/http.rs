@@ -372,6 +372,21 @@ mod requests {
         stop(server);
     }
 
+    #[test]
+    fn that_come_after_a_large_answer_are_answered() {
+        let dir = folder("afterwards");
+        let content = noise(10_000_000);
+        fs::write(dir.join("large"), &content).unwrap();
+        let server = serving(&dir);
+        let mut client = Client::new(&server);
+        for _ in 0..3 {
+            client.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert!(client.response().unwrap().body == content);
+        }
+        drop(client);
+        stop(server);
+    }
+
     /// All there is, in one conversation.
     const CONVERSATION: &str = "\
         GET / HTTP/1.1\r\nHost: localhost:5000\r\n\r\n\
@@ -1125,16 +1140,18 @@ mod the_end {
         let mut idle = Client::new(&server);
         idle.send(request);
         assert_eq!(idle.response().unwrap().status, 200);
-        let mut reading = Client::new(&server);
-        reading.send("GET /file HTTP/1.1\r\nHost: h\r\n\r\n");
-        assert_eq!(reading.head().unwrap().status, 200);
+        let mut reading = [Client::new(&server), Client::new(&server)];
+        for client in &mut reading {
+            client.send("GET /file HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert_eq!(client.head().unwrap().status, 200);
+        }
         let mut asking = Client::new(&server);
         asking.send([request, &request[..20]].concat());
         assert_eq!(asking.response().unwrap().status, 200);
 
         server.program.signal("TERM");
         let line = server.program.error_line();
-        assert_eq!(line, "stopping, 4 open; Ctrl-C again to drop them");
+        assert_eq!(line, "stopping, 5 open; Ctrl-C again to drop them");
         assert_eq!(
             TcpStream::connect(server.addr).unwrap_err().kind(),
             io::ErrorKind::ConnectionRefused
@@ -1144,7 +1161,10 @@ mod the_end {
         asking.send(&request[20..]);
         let last = asking.responses();
         assert_eq!((statuses(&last), last[0].closes()), (vec![200], true));
-        assert_eq!(io::copy(&mut reading.0, &mut io::sink()).unwrap(), LEN);
+        for client in &mut reading {
+            // Were the first closed by the end of the grace only, so would be the second.
+            assert_eq!(io::copy(&mut client.0, &mut io::sink()).unwrap(), LEN);
+        }
         drop((fresh, idle, reading, asking));
         assert_eq!(server.program.finish().code, Some(0));
     }
