@@ -123,12 +123,6 @@ pub(crate) struct Connection {
     pub(crate) write_closed: bool,
     /// `timed_out` is running: a close now is because of it.
     pub(crate) timing_out: bool,
-    /// `set_protocol` was called; the protocol hears nothing more, and is replaced when it is served.
-    pub(crate) swapping: bool,
-    /// A new protocol was not given all that is there for it, which goes before anything newer.
-    pub(crate) leftover: bool,
-    /// It has a rate of its own, for reading or writing.
-    pub(crate) throttled: bool,
     /// What reading, and writing, has to wait for: other than for the kernel.
     pub(crate) reading_waits: Wait,
     pub(crate) writing_waits: Wait,
@@ -252,9 +246,6 @@ impl Connection {
             write_closing: false,
             write_closed: false,
             timing_out: false,
-            swapping: false,
-            leftover: false,
-            throttled: false,
             reading_waits: Wait::Nobody,
             writing_waits: Wait::Nobody,
         }
@@ -276,7 +267,7 @@ impl Connection {
     /// to a new protocol.
     pub(crate) fn can_read(&self) -> bool {
         match self.stage {
-            Stage::Open => self.swapping || self.wants_input() || self.wants_leftover(),
+            Stage::Open => self.is_swapping() || self.wants_input() || self.wants_leftover(),
             Stage::Closing | Stage::Lingering => self.has_input(),
             Stage::Gone => false,
         }
@@ -284,7 +275,7 @@ impl Connection {
 
     /// Whether it is time to ask the protocol for what it holds back.
     pub(crate) fn can_resume(&self) -> bool {
-        self.held_back && self.is_reading() && !self.swapping
+        self.held_back && self.is_reading() && !self.is_swapping()
     }
 
     /// Whether it is time to read what is to be delivered.
@@ -297,7 +288,7 @@ impl Connection {
     }
 
     fn wants_leftover(&self) -> bool {
-        self.leftover && self.takes_more()
+        self.has_leftover() && self.takes_more()
     }
 
     /// Whether the protocol may be given more: not while it holds back what it was given before.
@@ -315,19 +306,34 @@ impl Connection {
         self.made && self.takes_reads()
     }
 
+    /// Whether `set_protocol` was called: the protocol hears nothing more, and is replaced when the
+    /// connection is served.
+    pub(crate) fn is_swapping(&self) -> bool {
+        self.handover().is_some_and(|handover| handover.successor.is_some())
+    }
+
+    /// Whether a new protocol was not given all that is there for it, which goes before anything newer.
+    fn has_leftover(&self) -> bool {
+        self.handover().is_some_and(|handover| handover.eof || !handover.unused.is_empty())
+    }
+
+    fn handover(&self) -> Option<&Handover> {
+        self.rare.as_ref().map(|rare| &rare.handover)
+    }
+
     /// Whether a new protocol is to be put in, or to be given what the former one left.
     pub(crate) fn is_between(&self) -> bool {
-        self.stage == Stage::Open && (self.swapping || self.leftover)
+        self.stage == Stage::Open && (self.is_swapping() || self.has_leftover())
     }
 
     /// Whether the protocol that it has now is told: not if it has handed over.
     pub(crate) fn hears(&self) -> bool {
-        self.is_notified() && !self.swapping
+        self.is_notified() && !self.is_swapping()
     }
 
     /// Whether its protocol, and not only a former one, was told that the peer has said everything.
     pub(crate) fn end_was_told(&self) -> bool {
-        self.eof && !self.swapping && !self.leftover
+        self.eof && !self.is_swapping() && !self.has_leftover()
     }
 
     /// Whether anything is still delivered to the protocol.
@@ -508,6 +514,12 @@ impl Connection {
         }
     }
 
+    /// Whether it has a rate of its own, for reading or writing.
+    pub(crate) fn is_throttled(&self) -> bool {
+        let rare = self.rare.as_ref();
+        rare.is_some_and(|rare| rare.reading.bucket.is_some() || rare.writing.bucket.is_some())
+    }
+
     /// The bucket of its own rate.
     pub(crate) fn bucket(&mut self, direction: Direction) -> Option<&mut Bucket> {
         self.rare.as_mut()?.throttle(direction).bucket.as_mut()
@@ -547,6 +559,6 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let size = size_of::<Connection>();
-        assert!(size <= 216, "{size} bytes: what is rare belongs into a box");
+        assert!(size <= 208, "{size} bytes: what is rare belongs into a box");
     }
 }

@@ -247,8 +247,9 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "the next protocol is not told the end",
         "src/reactor/swapping.rs",
-        r#"connection.leftover = eof || "#,
-        r#"connection.leftover = "#,
+        r#"        rare.handover.eof = connection.eof;
+"#,
+        r#""#,
     ),
     (
         "what was not given yet goes before what is passed on",

@@ -33,7 +33,7 @@ impl Reactor {
         let budget = self.limits.write_budget;
         let Some(connection) = self.connection_mut(key) else { return 0 };
         let writes = connection.can_write();
-        let throttled = connection.throttled || self.totals.are_set();
+        let throttled = connection.is_throttled() || self.totals.are_set();
         match writes {
             false => 0,
             true if !throttled => self.send_up_to(key, budget),

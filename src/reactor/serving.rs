@@ -234,7 +234,7 @@ impl Reactor {
     pub(super) fn serve_connection(&mut self, key: Key) {
         let Some(connection) = self.connection_mut(key) else { return };
         let made = connection.made;
-        let throttled = connection.throttled || !made || self.totals.are_set();
+        let throttled = connection.is_throttled() || !made || self.totals.are_set();
         if !made {
             self.make_connection(key);
         }

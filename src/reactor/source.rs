@@ -10,10 +10,6 @@ use crate::udp::{DatagramId, Port};
 
 /// Something the poller reports on, or that the loop serves.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are connections, which a box would cost more"
-)]
 pub(super) enum Source {
     Connection(Connection),
     Listener(Box<Listener>),

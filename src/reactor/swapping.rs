@@ -23,7 +23,6 @@ impl Reactor {
             self.let_go(Subject::Connection(id), protocol);
             return false;
         };
-        connection.swapping = true;
         let Rare { handover, alarms, .. } = &mut **connection.rare.get_or_insert_default();
         handover.successor = Some(protocol);
         // What the protocol was not given yet came after what it passes on.
@@ -40,7 +39,7 @@ impl Reactor {
     pub(super) fn hand_over(&mut self, key: Key, budget: usize) -> usize {
         let Self { sources, run_queue, .. } = self;
         let Some(Source::Connection(connection)) = sources.get_mut(key) else { return 0 };
-        if connection.swapping {
+        if connection.is_swapping() {
             // It was queued to be served, as it is now, and whoever serves it queues it for more.
             if run_queue.back() == Some(&key) {
                 run_queue.pop_back();
@@ -52,7 +51,6 @@ impl Reactor {
         let Some(rare) = &mut connection.rare else { return 0 };
         let unused = &mut rare.handover.unused;
         let piece: Vec<u8> = unused.drain(..unused.len().min(budget)).collect();
-        connection.leftover = !unused.is_empty() || (rare.handover.eof && !piece.is_empty());
         if piece.is_empty() {
             rare.handover.eof = false;
             self.end_of_input(key);
@@ -67,13 +65,10 @@ impl Reactor {
     /// The moment: lets the former protocol go, and tells the new one.
     fn swap_protocols(&mut self, key: Key) {
         let Some(connection) = self.connection_mut(key) else { return };
-        connection.swapping = false;
         connection.held_back = false; // by the former protocol
-        let eof = connection.eof;
         let Some(rare) = &mut connection.rare else { return };
         let Some(successor) = rare.handover.successor.take() else { return };
-        rare.handover.eof = eof;
-        connection.leftover = eof || !rare.handover.unused.is_empty();
+        rare.handover.eof = connection.eof;
         let former = connection.protocol.replace(successor);
         connection.reading_withheld = false;
         if connection.writing_paused {

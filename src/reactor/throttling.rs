@@ -111,16 +111,12 @@ impl Reactor {
     ) -> Option<Rate> {
         let now = self.now();
         let connection = self.connection_mut(id.0).filter(|found| found.stage != Stage::Gone)?;
-        if rate.is_none() && !connection.throttled {
+        if rate.is_none() && !connection.is_throttled() {
             return None;
         }
         let throttle = connection.rare.get_or_insert_default().throttle(direction);
         let bucket = rate.map(|rate| Bucket::new(rate, now));
         let before = mem::replace(throttle, Throttle { bucket, timer: None });
-        connection.throttled = Direction::BOTH.into_iter().any(|direction| {
-            let rare = connection.rare.as_mut();
-            rare.is_some_and(|rare| rare.throttle(direction).bucket.is_some())
-        });
         if let Some(timer) = before.timer {
             self.timers.cancel(timer);
             self.go_on(id.0, direction);

@@ -254,7 +254,7 @@ impl Reactor {
     fn look_at_idle(&mut self, timer: TimerId, key: Key) {
         let now = self.now;
         let Some(connection) = self.connection_mut(key) else { return };
-        let swapping = connection.swapping; // then the next protocol is told, in the next turn
+        let swapping = connection.is_swapping(); // then the next protocol is told, in the next turn
         let Some(alarms) = connection.alarms() else { return };
         let Some(idle) = &alarms.idle else { return };
         let end = later(idle.last_activity, idle.limit);
