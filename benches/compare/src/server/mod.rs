@@ -1,0 +1,45 @@
+//! The Rust servers: one file each. What they serve is described in [`crate::service`].
+
+mod limit;
+mod on_crocus;
+
+use std::io;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::service::BACKLOG;
+
+/// What a server does with its arguments: the name of a service, and its count if it takes one.
+type Serve = fn(service: &str, count: u64) -> io::Result<()>;
+
+/// The Rust servers, by name.
+pub const SERVERS: &[(&str, Serve)] = &[("limit", limit::serve), ("crocus", on_crocus::serve)];
+
+/// Runs a server until it is killed, or has measured itself.
+///
+/// # Errors
+///
+/// If there is no such server, or it does not have this service, or the system refuses something.
+pub fn serve(server: &str, service: &str, count: u64) -> io::Result<()> {
+    let found = SERVERS.iter().find(|(name, _)| *name == server);
+    let (_, serve) = found.ok_or_else(|| io::Error::other("no such server"))?;
+    serve(service, count)
+}
+
+/// What a server says that does not have a service.
+pub fn no_such_service() -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this server does not have this service"))
+}
+
+/// A listening socket that does not block, and hands down TCP_NODELAY; says where it listens.
+pub fn listen() -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.listen(BACKLOG as i32)?;
+    socket.set_nonblocking(true)?;
+    let listener = std::net::TcpListener::from(socket);
+    println!("listening on {}", listener.local_addr()?);
+    Ok(listener)
+}

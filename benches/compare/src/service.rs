@@ -1,0 +1,107 @@
+//! What the servers serve. Each server that is compared knows some of these services.
+//!
+//! A server takes the name of the service as its argument, listens on 127.0.0.1 at a port that the
+//! system picks, with a backlog of [`BACKLOG`] and TCP_NODELAY on each connection, prints
+//! `listening on 127.0.0.1:PORT` as its first line on stdout, and serves until it is killed:
+//!
+//! | service | what is done for a connection |
+//! |---|---|
+//! | `random` | answered with the 81 bytes of [`write_random`], 16 of them random, and closed. Nothing is read |
+//! | `echo` | each chunk that comes is sent back, until the peer closes. A peer that does not read is not read: no buffer grows without bound |
+//! | `bulk` | endless copies of [`BULK`] are sent until the peer closes or resets. Nothing is read |
+//! | `broadcast` | each chunk that comes is sent to all connections, its sender among them |
+//!
+//! Two services use no network. The server measures itself and prints one line of JSON, see
+//! [`TimerFigures`] and [`CallFigures`], and exits:
+//!
+//! | service | what is done |
+//! |---|---|
+//! | `timers COUNT` | a population of COUNT timers is armed, 60 to 120 s ahead, scattered by [`scatter`]; each is moved to 60 s later; beside them, COUNT times, one more is armed and cancelled at once; each of the population is cancelled; COUNT are armed 0 to 50 ms ahead, scattered, before the loop turns, and the loop turns until all have fired |
+//! | `calls COUNT` | another thread makes COUNT calls on the loop as fast as it can, and the loop counts them (no more than 1,024 of them are outstanding at any time, so that no queue grows); then 20,000 times it makes one call when the loop is idle, and waits for its answer |
+
+use std::io;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What all servers pass to listen(2).
+pub const BACKLOG: u32 = 4096;
+
+/// How large the block of the service `bulk` is: some tens of kB, as a program would write at once,
+/// and a whole number of periods of its pattern.
+pub const BULK_BLOCK: usize = 251 * 256;
+
+/// The period of the pattern: a prime, so that no power of two lost or doubled goes unnoticed.
+pub const BULK_PERIOD: usize = 251;
+
+/// How large the buffer is that servers read into.
+pub const READ_BUFFER: usize = 64 * 1024;
+
+/// How many calls of the service `calls` may be outstanding.
+pub const OUTSTANDING: u64 = 1024;
+
+/// How often the service `calls` measures the way there and back.
+pub const ROUND_TRIPS: u64 = 20_000;
+
+/// How long the answer of the service `random` is.
+pub const RANDOM_LENGTH: usize = 81;
+
+pub const RANDOM_HEAD: &[u8; 34] = b"You requested some random bytes:\n\n";
+pub const RANDOM_TAIL: &[u8; 31] = b"  \n\nYou want fries with that?\n\n";
+
+/// The answer of the service `random`, for servers that send one buffer.
+pub fn write_random(answer: &mut [u8; RANDOM_LENGTH]) {
+    answer[..34].copy_from_slice(RANDOM_HEAD);
+    answer[34..50].copy_from_slice(&rand::random::<[u8; 16]>());
+    answer[50..].copy_from_slice(RANDOM_TAIL);
+}
+
+/// What the service `bulk` sends again and again: the byte at offset n of the stream is n modulo 251.
+pub fn bulk_block() -> Vec<u8> {
+    (0..BULK_BLOCK).map(|offset| (offset % BULK_PERIOD) as u8).collect()
+}
+
+/// A number from 0 to `below` - 1 for the timer of that index: in no order, and the same everywhere.
+pub fn scatter(index: u64, below: u64) -> u64 {
+    (index.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % below
+}
+
+/// When the timer of that index in the population is due.
+pub fn far_deadline(index: u64) -> Duration {
+    Duration::from_millis(60_000 + scatter(index, 60_000))
+}
+
+/// When the timer of that index is due which is to fire.
+pub fn near_deadline(index: u64) -> Duration {
+    Duration::from_micros(scatter(index, 50_000))
+}
+
+/// What the service `timers` costs: nanoseconds of the process' CPU time per timer.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct TimerFigures {
+    pub arm: f64,
+    pub reset: f64,
+    /// Arming one more and cancelling it, with the population live.
+    pub arm_and_cancel: f64,
+    pub cancel: f64,
+    /// Arming, and the turns in which they fire; sleeping costs no CPU time.
+    pub arm_and_fire: f64,
+}
+
+/// What the service `calls` costs.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct CallFigures {
+    /// Nanoseconds of the process' CPU time, of both threads together, per call of the flood.
+    pub cpu: f64,
+    pub calls_per_second: f64,
+    /// From one idle thread to the loop and back, in nanoseconds of real time.
+    pub round_trip_p50: u64,
+    pub round_trip_p99: u64,
+    pub round_trip_worst: u64,
+}
+
+/// Prints the figures as the line that the comparison reads.
+pub fn print_figures(figures: &impl Serialize) -> io::Result<()> {
+    println!("{}", serde_json::to_string(figures)?);
+    Ok(())
+}

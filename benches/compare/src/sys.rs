@@ -1,0 +1,54 @@
+//! System calls that std has no name for.
+#![allow(unsafe_code)] // each call is one of libc's with plain values or a pointer to a local
+
+use std::time::Duration;
+use std::{io, mem};
+
+/// The CPU time of this process so far, all threads together.
+pub fn own_cpu_time() -> Duration {
+    cpu_time_by(libc::CLOCK_PROCESS_CPUTIME_ID).expect("every process has this clock")
+}
+
+/// The CPU time of another process so far: all its threads, those that ended too.
+///
+/// # Errors
+///
+/// If there is no such process.
+pub fn cpu_time(pid: u32) -> io::Result<Duration> {
+    let mut clock = 0;
+    // SAFETY: the pointer is to a local.
+    match unsafe { libc::clock_getcpuclockid(pid as libc::pid_t, &mut clock) } {
+        0 => cpu_time_by(clock),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
+fn cpu_time_by(clock: libc::clockid_t) -> io::Result<Duration> {
+    // SAFETY: all zeroes is a valid timespec.
+    let mut time: libc::timespec = unsafe { mem::zeroed() };
+    // SAFETY: the pointer is to a local.
+    check(unsafe { libc::clock_gettime(clock, &mut time) })?;
+    Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
+/// Has this thread, and what it starts, run on these cores only.
+pub fn run_on(cores: &[usize]) -> io::Result<()> {
+    // SAFETY: all zeroes is an empty set.
+    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+    for &core in cores {
+        // SAFETY: CPU_SET checks its bounds.
+        unsafe { libc::CPU_SET(core, &mut set) };
+    }
+    // SAFETY: the pointer is to a local of the size that is passed.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) })
+}
+
+/// Has the kernel kill this process when its parent thread ends, however that ends.
+pub fn end_with_parent() -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
