@@ -4,20 +4,26 @@
 //! `crocus-compare serve SERVER SERVICE`, it is any one of the Rust servers.
 
 mod figures;
+mod load;
 mod server;
 mod service;
 mod sys;
 
 fn main() {
-    let mut args = std::env::args().skip(1);
-    if args.next().as_deref() == Some("serve") {
-        let (Some(server), Some(service)) = (args.next(), args.next()) else {
-            std::process::exit(2)
-        };
-        let count = args.next().and_then(|count| count.parse().ok()).unwrap_or(0);
-        if let Err(error) = server::serve(&server, &service, count) {
-            eprintln!("{server} {service}: {error}");
-            std::process::exit(1);
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match args[..] {
+        ["serve", server, service] => server::serve(server, service, 0),
+        ["serve", server, service, count] => {
+            server::serve(server, service, count.parse().unwrap_or(0))
         }
+        ["load", load, server] => serde_json::from_str(load)
+            .map_err(Into::into)
+            .and_then(|load| load::run(&load, server.parse().unwrap())),
+        _ => std::process::exit(2),
+    };
+    if let Err(error) = result {
+        eprintln!("{error}");
+        std::process::exit(1);
     }
 }

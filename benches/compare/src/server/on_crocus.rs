@@ -1,5 +1,103 @@
-//! The limit.
+//! crocus, as its users write it.
+
+use std::cell::RefCell;
 use std::io;
-pub fn serve(_service: &str, _count: u64) -> io::Result<()> {
-    super::no_such_service()
+use std::rc::Rc;
+
+use crocus::{Address, ConnectionId, Factory, ListenOptions, Protocol, Reactor, Reason, Transport};
+
+use crate::service::{BACKLOG, RANDOM_HEAD, RANDOM_TAIL, bulk_block};
+
+pub fn serve(service: &str, _count: u64) -> io::Result<()> {
+    match service {
+        "random" => listen(|_: Address| Random),
+        "echo" => listen(|_: Address| Echo),
+        "bulk" => {
+            let block: Rc<[u8]> = bulk_block().into();
+            listen(move |_: Address| Bulk { block: block.clone() })
+        }
+        "broadcast" => {
+            let all = Rc::default();
+            listen(move |_: Address| Member { all: Rc::clone(&all) })
+        }
+        _ => super::no_such_service(),
+    }
+}
+
+fn listen(factory: impl Factory + 'static) -> io::Result<()> {
+    let mut reactor = Reactor::new()?;
+    let options = ListenOptions::new().backlog(BACKLOG);
+    let listener = reactor.listen_tcp_with("127.0.0.1:0", &options, factory)?;
+    if let Some(addr) = reactor.local_addr(listener) {
+        println!("listening on {addr}");
+    }
+    reactor.run()
+}
+
+/// What a connection has unless told otherwise.
+const HIGH_WATER: usize = 64 * 1024;
+
+struct Random;
+
+impl Protocol for Random {
+    fn connection_made(&mut self, transport: &mut Transport) {
+        transport.write(RANDOM_HEAD);
+        transport.write(&rand::random::<[u8; 16]>());
+        transport.write(RANDOM_TAIL);
+        transport.lose_connection();
+    }
+}
+
+struct Echo;
+
+impl Protocol for Echo {
+    fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+        transport.write(data);
+    }
+}
+
+/// Writes on whenever the peer has caught up.
+struct Bulk {
+    block: Rc<[u8]>,
+}
+
+impl Bulk {
+    fn write_on(&self, transport: &mut Transport) {
+        // Up to the high-water mark: then the loop says when to go on.
+        while transport.buffered() <= HIGH_WATER && transport.write(&self.block) {}
+    }
+}
+
+impl Protocol for Bulk {
+    fn connection_made(&mut self, transport: &mut Transport) {
+        self.write_on(transport);
+    }
+
+    fn pause_writing(&mut self, _: &mut Transport) {}
+
+    fn resume_writing(&mut self, transport: &mut Transport) {
+        self.write_on(transport);
+    }
+}
+
+struct Member {
+    all: Rc<RefCell<Vec<ConnectionId>>>,
+}
+
+impl Protocol for Member {
+    fn connection_made(&mut self, transport: &mut Transport) {
+        self.all.borrow_mut().push(transport.id());
+    }
+
+    fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+        for &id in self.all.borrow().iter() {
+            if let Some(mut member) = transport.reactor().transport(id) {
+                member.write(data);
+            }
+        }
+    }
+
+    fn connection_lost(&mut self, transport: &mut Transport, _: &Reason) {
+        self.all.borrow_mut().retain(|&id| id != transport.id());
+    }
 }

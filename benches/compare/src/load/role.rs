@@ -1,0 +1,75 @@
+//! The load as a process of its own: it is told on stdin how to run, and says on stdout what became
+//! of it, a line of JSON each.
+//!
+//! A process for each server, since one process may not have open as many files as all of them need.
+
+use std::io::{self, BufRead, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use mio::Poll;
+use serde::{Deserialize, Serialize};
+
+use super::exchange::Text;
+use super::request::Page;
+use super::{Ask, Client, Download, Exchange, Group, Held, Outcome, Plan, Request, drive};
+
+/// Who asks for what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Load {
+    /// Clients that connect for each answer of 81 bytes.
+    Ask { clients: usize },
+    /// Clients that each send `pipeline` messages at once, and wait for them to come back; beside them
+    /// some that only hold a connection.
+    Exchange { clients: usize, size: usize, pipeline: usize, idle: usize },
+    /// One client that reads an endless stream.
+    Download,
+    /// A chat.
+    Group { members: usize },
+    /// Clients that ask for one file by HTTP.
+    Request { clients: usize, file: PathBuf },
+}
+
+/// What the process says when all connections stand.
+pub const READY: &str = "ready";
+
+/// Runs the load against a server until stdin ends.
+///
+/// # Errors
+///
+/// If it cannot connect, or stdin says something else than plans.
+pub fn run(load: &Load, server: SocketAddr) -> io::Result<()> {
+    match load {
+        Load::Ask { clients } => obey(&mut each(*clients, || Ok(Ask::new(server)))?),
+        Load::Exchange { clients, size, pipeline, idle } => {
+            let text = Text::new(size * pipeline);
+            let _held = Held::new(server, *idle)?;
+            obey(&mut each(*clients, || Exchange::new(server, &text, *size, *pipeline))?)
+        }
+        Load::Download => obey(&mut [Download::new(server)?]),
+        Load::Group { members } => obey(&mut [Group::new(server, *members)?]),
+        Load::Request { clients, file } => {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let page = Page::new(&name, std::fs::read(file)?);
+            obey(&mut each(*clients, || Request::new(server, &page))?)
+        }
+    }
+}
+
+fn each<C>(count: usize, make: impl Fn() -> io::Result<C>) -> io::Result<Vec<C>> {
+    (0..count).map(|_| make()).collect()
+}
+
+fn obey<C: Client>(clients: &mut [C]) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{READY}")?;
+    stdout.flush()?;
+    for line in io::stdin().lock().lines() {
+        let plan: Plan = serde_json::from_str(&line?)?;
+        let outcome: Outcome = drive(&mut poll, clients, plan)?;
+        writeln!(stdout, "{}", serde_json::to_string(&outcome)?)?;
+        stdout.flush()?;
+    }
+    Ok(())
+}

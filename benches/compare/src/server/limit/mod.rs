@@ -1,0 +1,210 @@
+//! The limit: an epoll loop by hand, for one service at a time, with the fewest system calls.
+//!
+//! It is what the others are measured by, not something to use. It has no timeouts and no protocols,
+//! nobody else may use its loop, a connection that breaks is closed without a word, and `random` is
+//! closed without a look whether the peer has sent something, as the article's server does.
+//!
+//! A connection is registered once, edge-triggered; an event is answered by one recv and one send. A
+//! short read means that the socket is drained, and saves the read that would only say so.
+
+mod calls;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::IntoRawFd;
+
+use calls::{EDGE, Event, Fd, IN, OUT};
+
+use crate::service::{RANDOM_LENGTH, READ_BUFFER, bulk_block, write_random};
+
+/// How many events one poll can bring, as in crocus.
+const EVENTS: usize = 1024;
+
+pub fn serve(service: &str, _count: u64) -> io::Result<()> {
+    match service {
+        "random" => random(),
+        "echo" => Echo::default().serve(IN),
+        "bulk" => Bulk { block: bulk_block(), sent: HashMap::new() }.serve(OUT),
+        "broadcast" => Broadcast::default().serve(IN),
+        _ => super::no_such_service(),
+    }
+}
+
+/// Nothing is registered but the listener, so there is nothing to look at in the events.
+fn random() -> io::Result<()> {
+    let listener = super::listen()?.into_raw_fd();
+    let epoll = calls::epoll_create()?;
+    calls::epoll_add(epoll, listener, IN | EDGE)?;
+    let mut answer = [0; RANDOM_LENGTH];
+    loop {
+        calls::epoll_wait(epoll, &mut [Event { events: 0, u64: 0 }])?;
+        while let Some(fd) = calls::accept(listener) {
+            write_random(&mut answer);
+            calls::send(fd, &answer);
+            calls::close(fd);
+        }
+    }
+}
+
+/// A service whose connections stay.
+trait Service {
+    /// A connection came.
+    fn made(&mut self, _fd: Fd) {}
+
+    /// A connection is ready. `false`: it is over.
+    fn ready(&mut self, fd: Fd, events: u32, buffer: &mut [u8]) -> bool;
+
+    /// A connection is about to be closed.
+    fn lost(&mut self, _fd: Fd) {}
+
+    /// The loop.
+    fn serve(&mut self, interest: u32) -> io::Result<()>
+    where
+        Self: Sized,
+    {
+        let listener = super::listen()?.into_raw_fd();
+        let epoll = calls::epoll_create()?;
+        calls::epoll_add(epoll, listener, IN | EDGE)?;
+        let mut buffer = vec![0; READ_BUFFER];
+        let mut events = vec![Event { events: 0, u64: 0 }; EVENTS];
+        loop {
+            let count = calls::epoll_wait(epoll, &mut events)?;
+            for &Event { events, u64 } in &events[..count] {
+                let fd = u64 as Fd;
+                if fd == listener {
+                    while let Some(fd) = calls::accept(listener) {
+                        self.made(fd);
+                        calls::epoll_add(epoll, fd, interest | OUT | EDGE)?;
+                    }
+                } else if !self.ready(fd, events, &mut buffer) {
+                    self.lost(fd);
+                    calls::close(fd);
+                }
+            }
+        }
+    }
+}
+
+/// What the kernel did not take yet, by connection; almost always nothing.
+#[derive(Default)]
+struct Owed(HashMap<Fd, Vec<u8>>);
+
+impl Owed {
+    /// Sends, and keeps what is not taken. Whether all of it was.
+    fn send(&mut self, fd: Fd, data: &[u8]) -> bool {
+        let sent = calls::send(fd, data).unwrap_or(0);
+        if sent < data.len() {
+            self.0.entry(fd).or_default().extend_from_slice(&data[sent..]);
+        }
+        sent == data.len()
+    }
+
+    /// There is room again. Whether nothing is owed any more.
+    fn flush(&mut self, fd: Fd) -> bool {
+        let Some(mut owed) = self.0.remove(&fd) else { return true };
+        let sent = calls::send(fd, &owed).unwrap_or(0);
+        owed.drain(..sent);
+        let done = owed.is_empty();
+        if !done {
+            self.0.insert(fd, owed);
+        }
+        done
+    }
+}
+
+/// Sends back what comes; who does not read is not read.
+#[derive(Default)]
+struct Echo {
+    owed: Owed,
+}
+
+impl Service for Echo {
+    fn ready(&mut self, fd: Fd, _: u32, buffer: &mut [u8]) -> bool {
+        if !self.owed.0.is_empty() && !self.owed.flush(fd) {
+            return true; // what is there to read waits; an event comes with the room
+        }
+        loop {
+            match calls::recv(fd, buffer) {
+                Some(0) => return false,
+                Some(count) if !self.owed.send(fd, &buffer[..count]) => return true,
+                Some(count) if count == buffer.len() => {}
+                _ => return true,
+            }
+        }
+    }
+
+    fn lost(&mut self, fd: Fd) {
+        self.owed.0.remove(&fd);
+    }
+}
+
+/// Endless copies of one block.
+struct Bulk {
+    block: Vec<u8>,
+    /// How much of the block has been taken.
+    sent: HashMap<Fd, usize>,
+}
+
+impl Service for Bulk {
+    fn made(&mut self, fd: Fd) {
+        self.sent.insert(fd, 0);
+    }
+
+    fn ready(&mut self, fd: Fd, events: u32, _: &mut [u8]) -> bool {
+        if events & (libc::EPOLLHUP | libc::EPOLLERR) as u32 != 0 {
+            return false;
+        }
+        let Some(sent) = self.sent.get_mut(&fd) else { return false };
+        loop {
+            let rest = &self.block[*sent..];
+            let Some(count) = calls::send(fd, rest) else { return true };
+            *sent = (*sent + count) % self.block.len();
+            if count < rest.len() {
+                return true; // no room: an event follows
+            }
+        }
+    }
+
+    fn lost(&mut self, fd: Fd) {
+        self.sent.remove(&fd);
+    }
+}
+
+/// Sends each chunk to all.
+#[derive(Default)]
+struct Broadcast {
+    all: Vec<Fd>,
+    owed: Owed,
+}
+
+impl Service for Broadcast {
+    fn made(&mut self, fd: Fd) {
+        self.all.push(fd);
+    }
+
+    fn ready(&mut self, fd: Fd, _: u32, buffer: &mut [u8]) -> bool {
+        if !self.owed.0.is_empty() {
+            self.owed.flush(fd);
+        }
+        loop {
+            let Some(count) = calls::recv(fd, buffer) else { return true };
+            if count == 0 {
+                return false;
+            }
+            for &fd in &self.all {
+                match self.owed.0.get_mut(&fd) {
+                    Some(owed) => owed.extend_from_slice(&buffer[..count]), // in order
+                    None => drop(self.owed.send(fd, &buffer[..count])),
+                }
+            }
+            if count < buffer.len() {
+                return true;
+            }
+        }
+    }
+
+    fn lost(&mut self, fd: Fd) {
+        self.all.retain(|&other| other != fd);
+        self.owed.0.remove(&fd);
+    }
+}
