@@ -133,6 +133,22 @@ impl Trial {
             self.rounds.iter().zip(&other.rounds).map(|(own, other)| own.cpu / other.cpu).collect();
         Some((quantile(&ratios, 0.25)?, quantile(&ratios, 0.75)?))
     }
+
+    /// The median of the ratios of each round's operations per second to those of `other`.
+    pub fn rate_ratio(&self, other: &Self) -> Option<f64> {
+        let rate = |round: &Round| round.operations as f64 / round.seconds;
+        median(self.rounds.iter().zip(&other.rounds).map(|(own, other)| rate(own) / rate(other)))
+    }
+
+    /// The median of one of the other figures.
+    pub fn part(&self, name: &str) -> Option<f64> {
+        let parts = self.rounds.iter().flat_map(|round| &round.parts);
+        median(parts.filter(|(part, _)| part == name).map(|&(_, value)| value))
+    }
+
+    pub fn is_marked(&self) -> bool {
+        self.rounds.iter().any(|round| !round.marks.is_empty())
+    }
 }
 
 impl Workload {

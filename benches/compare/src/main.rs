@@ -1,7 +1,8 @@
 //! crocus beside everything a user would pick instead, over the same workloads.
 //!
 //! One program in three roles: it drives the comparison, it is the load, and, called as
-//! `crocus-compare serve SERVER SERVICE`, it is any one of the Rust servers.
+//! `crocus-compare serve SERVER SERVICE`, it is any one of the Rust servers. Called as
+//! `crocus-compare report FILE`, it makes the tables and the picture again from a `bench.json`.
 
 mod figures;
 mod load;
@@ -25,5 +26,12 @@ fn main() {
     if let Err(error) = result {
         eprintln!("{error}");
         std::process::exit(1);
+    }
+    if role.as_deref() == Some("report") {
+        let Some(file) = args.next() else { std::process::exit(2) };
+        if let Err(error) = report::from_json(file.as_ref()) {
+            eprintln!("{file}: {error}");
+            std::process::exit(1);
+        }
     }
 }

@@ -1,0 +1,300 @@
+//! One workload in detail: a row for each server, a column for each figure that anybody has.
+
+use std::fmt::Write;
+
+use super::table::{escape, heading, row};
+use super::units::{count, figure, grouped, spread_ratio, time};
+use super::{CROCUS, LIMIT, baseline};
+use crate::figures::{Latency, Mark, Round, Trial, Workload, median};
+
+/// What the columns mean, once for all tables.
+pub(super) const NOTES: &str = "\
+Ratios are medians of the ratios in each round, with their quartiles in brackets; all else are \
+medians of the rounds, and the worst latency is that of all rounds. Latencies count from when a \
+question was due at the fixed rate. System calls and instructions (in user space) are counted apart \
+from the rounds. Memory is that of an idle connection in bytes: the server's own, and with half of \
+the kernel's for both ends.\n";
+
+/// A figure of a trial, if it has it.
+type Cell<'a> = Box<dyn Fn(&Trial) -> Option<String> + 'a>;
+
+struct Column<'a> {
+    heading: String,
+    cell: Cell<'a>,
+}
+
+impl<'a> Column<'a> {
+    fn new(heading: &str, cell: impl Fn(&Trial) -> Option<String> + 'a) -> Self {
+        Self { heading: heading.to_owned(), cell: Box::new(cell) }
+    }
+}
+
+/// The table, with the title above it and those that are left out below.
+pub(super) fn markdown(workload: &Workload) -> String {
+    let (mut present, absent): (Vec<&Trial>, Vec<&Trial>) =
+        workload.trials.iter().partition(|trial| !trial.rounds.is_empty());
+    present.sort_by(|a, b| place(workload, a).partial_cmp(&place(workload, b)).expect("no NaN"));
+    let mut text = title(workload, &present);
+    if !present.is_empty() {
+        text += &table(workload, &present);
+    }
+    text + &left_out(&absent)
+}
+
+/// The limit first, then by the ratio; those without one by what they cost.
+fn place(workload: &Workload, trial: &Trial) -> (bool, f64, f64) {
+    let ratio = baseline(workload).and_then(|baseline| trial.ratio(baseline));
+    let or_last = |value: Option<f64>| value.unwrap_or(f64::INFINITY);
+    (trial.server != LIMIT, or_last(ratio), or_last(trial.cpu()))
+}
+
+fn title(workload: &Workload, present: &[&Trial]) -> String {
+    let Workload { name, title, operation, baseline, .. } = workload;
+    let mut text = format!("\n### {}\n\n{}", escape(name), escape(title));
+    let _ = write!(text, "; an operation is one {operation}, the baseline is {baseline}");
+    if let Some(rate) = present.iter().find_map(|trial| latencies(trial).next()) {
+        let _ = write!(text, "; latencies at {}/s", count(rate.rate));
+    }
+    text + ".\n"
+}
+
+fn table(workload: &Workload, present: &[&Trial]) -> String {
+    let mut columns = columns(workload);
+    columns.retain(|column| present.iter().any(|trial| (column.cell)(trial).is_some()));
+    let headings = columns.iter().map(|column| column.heading.as_str());
+    let mut text = format!("\n{}", heading(1, headings));
+    for trial in present {
+        let cells = columns.iter().map(|column| (column.cell)(trial));
+        text += &row(cells.map(|cell| cell.unwrap_or_else(|| "–".to_owned())));
+    }
+    text
+}
+
+/// All columns there could be.
+fn columns(workload: &Workload) -> Vec<Column<'_>> {
+    let mut columns = vec![Column::new("server", |trial| Some(name(trial)))];
+    columns.extend(costs(workload));
+    columns.extend(part_names(workload).into_iter().map(part));
+    columns.extend(latency_columns());
+    columns.push(Column::new("system calls", |trial| trial.calls.map(figure)));
+    columns.push(Column::new("instructions", |trial| trial.instructions.map(figure)));
+    columns.push(Column::new("memory", memory));
+    columns.push(Column::new("marks", |trial| {
+        Some(marks(&trial.rounds)).filter(|text| !text.is_empty())
+    }));
+    columns
+}
+
+fn name(trial: &Trial) -> String {
+    match trial.server.as_str() {
+        CROCUS => format!("**{CROCUS}**"),
+        other => other.to_owned(),
+    }
+}
+
+fn costs(workload: &Workload) -> [Column<'_>; 4] {
+    let crocus = workload.trial(CROCUS);
+    let to_baseline = |trial: &Trial| {
+        let baseline = baseline(workload)?;
+        Some(spread_ratio(trial.ratio(baseline)?, trial.ratio_spread(baseline), figure))
+    };
+    [
+        Column::new("CPU", |trial| trial.cpu().map(time)),
+        Column::new(&format!("to {}", workload.baseline), to_baseline),
+        Column::new("to crocus", move |trial| trial.ratio(crocus?).map(figure)),
+        Column::new("per second", |trial| trial.rate().filter(|&rate| rate > 0.0).map(count)),
+    ]
+}
+
+/// The names of the other figures, in their order.
+fn part_names(workload: &Workload) -> Vec<&str> {
+    let rounds = workload.trials.iter().flat_map(|trial| &trial.rounds);
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in rounds.flat_map(|round| &round.parts) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// Another figure: a time, or how many in a second.
+fn part(name: &str) -> Column<'_> {
+    let show = if name.ends_with("_per_second") { count } else { time };
+    let heading = name.replace("_per_second", "/s").replace('_', " ");
+    Column::new(&heading, move |trial| trial.part(name).map(show))
+}
+
+fn latency_columns() -> [Column<'static>; 3] {
+    let median_of = |trial: &Trial, of: fn(&Latency) -> u64| {
+        median(latencies(trial).map(|latency| of(latency) as f64)).map(time)
+    };
+    [
+        Column::new("p50", move |trial| median_of(trial, |latency| latency.p50)),
+        Column::new("p99", move |trial| median_of(trial, |latency| latency.p99)),
+        Column::new("worst", |trial| {
+            latencies(trial).map(|latency| latency.worst).max().map(|worst| time(worst as f64))
+        }),
+    ]
+}
+
+fn latencies(trial: &Trial) -> impl Iterator<Item = &Latency> {
+    trial.rounds.iter().filter_map(|round| round.latency.as_ref())
+}
+
+/// `312 / 1,790`
+fn memory(trial: &Trial) -> Option<String> {
+    let memory = trial.memory?;
+    let bytes = |value: f64| {
+        format!("{}{}", if value <= -0.5 { "-" } else { "" }, {
+            grouped(value.abs().round() as u64)
+        })
+    };
+    Some(format!("{} / {}", bytes(memory.user), bytes(memory.in_all)))
+}
+
+/// What is to be known of the rounds: `2 of 7 rounds: 3 failed (first: reset); busy 12 % in 1`.
+fn marks(rounds: &[Round]) -> String {
+    let all = || rounds.iter().flat_map(|round| &round.marks);
+    let mut parts = Vec::new();
+    let failures = || {
+        all().filter_map(|mark| match mark {
+            Mark::Failed { operations, first } => Some((*operations, first.as_str())),
+            _ => None,
+        })
+    };
+    if let Some((_, first)) = failures().next() {
+        let operations: u64 = failures().map(|(operations, _)| operations).sum();
+        let (marked, count, operations) = (failures().count(), rounds.len(), grouped(operations));
+        parts.push(format!("{marked} of {count} rounds: {operations} failed (first: {first})"));
+    }
+    let busy = || {
+        all()
+            .filter_map(|mark| if let Mark::Busy { percent } = mark { Some(percent) } else { None })
+    };
+    if let Some(percent) = busy().max() {
+        parts.push(format!("busy {percent} % in {}", busy().count()));
+    }
+    match all().filter(|mark| matches!(mark, Mark::Behind)).count() {
+        0 => (),
+        count if count == rounds.len() => parts.push("behind the rate".to_owned()),
+        count => parts.push(format!("behind the rate in {count}")),
+    }
+    parts.join("; ")
+}
+
+/// Those without rounds, and why.
+fn left_out(absent: &[&Trial]) -> String {
+    if absent.is_empty() {
+        return String::new();
+    }
+    let why = |trial: &&Trial| {
+        let reason = trial.left_out.as_deref().unwrap_or("no round was counted");
+        format!("{} ({})", trial.server, escape(reason))
+    };
+    format!("\nLeft out: {}.\n", absent.iter().map(why).collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+    use crate::figures::Memory;
+
+    fn trial(server: &str, costs: &[f64]) -> Trial {
+        Trial {
+            server: server.to_owned(),
+            left_out: None,
+            rounds: sample::rounds(costs),
+            calls: None,
+            instructions: None,
+            memory: None,
+        }
+    }
+
+    fn workload(trials: Vec<Trial>) -> Workload {
+        Workload {
+            name: "echo".to_owned(),
+            title: "echo of <64> bytes".to_owned(),
+            operation: "message".to_owned(),
+            baseline: LIMIT.to_owned(),
+            trials,
+        }
+    }
+
+    fn lines(workload: &Workload) -> Vec<String> {
+        markdown(workload).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn rows_go_by_the_ratio_after_the_limit_and_columns_without_figures_are_not_there() {
+        let dear = trial("libuv", &[3_000.0, 6_600.0, 3_000.0]);
+        let cheap = trial("blocking", &[900.0, 1_800.0, 900.0]);
+        let crocus = trial(CROCUS, &[1_040.0, 2_040.0, 1_060.0]);
+        let mut gone = trial("threads", &[]);
+        gone.left_out = Some("too many".to_owned());
+        let limit = trial(LIMIT, &[1_000.0, 2_000.0, 1_000.0]);
+        assert_eq!(
+            lines(&workload(vec![dear, cheap, crocus, gone, limit])),
+            [
+                "### echo",
+                "echo of &lt;64> bytes; an operation is one message, the baseline is limit.",
+                "| server | CPU | to limit | to crocus | per second |",
+                "|:--|--:|--:|--:|--:|",
+                "| limit | 1.00 us | 1.00 (1.00–1.00) | 0.96 | 1.00 k |",
+                "| blocking | 900 ns | 0.90 (0.90–0.90) | 0.87 | 1.00 k |",
+                "| **crocus** | 1.06 us | 1.04 (1.03–1.05) | 1.00 | 1.00 k |",
+                "| libuv | 3.00 us | 3.00 (3.00–3.15) | 2.88 | 1.00 k |",
+                "Left out: threads (too many).",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_only_some_have_is_blank_for_the_others() {
+        let mut own = trial(CROCUS, &[1_000.0, 1_000.0]);
+        own.calls = Some(2.004);
+        own.instructions = Some(1_234.4);
+        own.memory = Some(Memory { connections: 10, user: 312.4, in_all: 1_790.0 });
+        own.rounds[0].parts =
+            vec![("arm_and_fire".to_owned(), 99.0), ("x_per_second".to_owned(), 5e6)];
+        let latency = |p50| Some(Latency { rate: 20_000.0, p50, p99: 3 * p50, worst: 40 * p50 });
+        own.rounds[0].latency = latency(41_000);
+        own.rounds[1].latency = latency(43_000);
+        let lines = lines(&workload(vec![trial(LIMIT, &[1_000.0, 1_000.0]), own]));
+        assert!(lines[1].ends_with("; latencies at 20.0 k/s."), "{}", lines[1]);
+        assert!(lines[2].ends_with(
+            "| arm and fire | x/s | p50 | p99 | worst | system calls | instructions | memory |"
+        ));
+        assert!(lines[4].ends_with("| – | – | – | – | – | – | – | – |"), "{}", lines[4]);
+        assert!(lines[5].ends_with(
+            "| 99.0 ns | 5.00 M | 42.0 us | 126 us | 1.72 ms | 2.00 | 1,234 | 312 / 1,790 |"
+        ));
+    }
+
+    #[test]
+    fn marks_are_counted_by_their_kind() {
+        let mut rounds = sample::rounds(&[1.0; 7]);
+        assert_eq!(marks(&rounds), "");
+        let failed = |operations, first: &str| Mark::Failed { operations, first: first.to_owned() };
+        rounds[2].marks = vec![failed(1, "reset"), Mark::Busy { percent: 12 }];
+        rounds[3].marks = vec![failed(1_002, "late"), Mark::Behind];
+        assert_eq!(
+            marks(&rounds),
+            "2 of 7 rounds: 1,003 failed (first: reset); busy 12 % in 1; behind the rate in 1"
+        );
+        for round in &mut rounds {
+            round.marks = vec![Mark::Behind];
+        }
+        assert_eq!(marks(&rounds), "behind the rate");
+    }
+
+    #[test]
+    fn a_workload_without_rounds_or_baseline_is_a_text() {
+        assert!(markdown(&workload(Vec::new())).contains("### echo"));
+        let lines = lines(&workload(vec![trial("mio", &[5.0]), trial("tokio", &[f64::NAN])]));
+        assert_eq!(lines[2], "| server | CPU | per second |");
+        assert_eq!(lines[3..].len(), 3);
+        assert_eq!(lines[5], "| tokio | – | 1.00 k |");
+    }
+}

@@ -1,0 +1,106 @@
+//! What a run leaves behind: its figures as `bench.json`, and as tables in `bench.md`.
+//!
+//! The tables are made of the figures alone, so they can be made again from `bench.json`.
+
+mod bars;
+mod detail;
+#[cfg(test)]
+mod sample;
+mod table;
+mod units;
+
+use std::path::Path;
+use std::{fs, io};
+
+use crate::figures::{Run, Trial, Workload};
+
+/// The server that is held to the bars, and accented.
+const CROCUS: &str = "crocus";
+
+/// The server that does no more than it must.
+const LIMIT: &str = "limit";
+
+/// Writes `bench.json` and `bench.md`.
+///
+/// # Errors
+///
+/// If a file cannot be written.
+pub fn write(run: &Run, folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("bench.json"), serde_json::to_string(run)? + "\n")?;
+    write_reports(run, folder)
+}
+
+/// Makes `bench.md` again, beside the figures in the file.
+///
+/// # Errors
+///
+/// If the file cannot be read, or is no `bench.json`, or a report cannot be written.
+pub fn from_json(path: &Path) -> io::Result<()> {
+    let run = serde_json::from_slice(&fs::read(path)?)?;
+    write_reports(&run, path.parent().unwrap_or(Path::new("")))
+}
+
+fn write_reports(run: &Run, folder: &Path) -> io::Result<()> {
+    fs::write(folder.join("bench.md"), table::markdown(run))
+}
+
+/// With whom a workload's servers are compared.
+fn baseline(workload: &Workload) -> Option<&Trial> {
+    workload.trial(&workload.baseline)
+}
+
+/// `2 x AMD EPYC, Linux 6.18.44, rustc 1.95.0, 2026-11-26`
+fn circumstances(run: &Run) -> String {
+    let machine = &run.machine;
+    let parts = [&machine.name, &machine.rustc, &machine.date].map(String::as_str);
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of its own, gone at the end of the test.
+    struct Folder(std::path::PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let name = format!("crocus-compare-{name}-{}", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_again_and_makes_the_same_reports() {
+        let folder = Folder::new("again");
+        let run = sample::run();
+        write(&run, &folder.0).unwrap();
+        let read = |name| fs::read_to_string(folder.0.join(name)).unwrap();
+        let first = read("bench.md");
+        assert!(first.contains("crocus"));
+        fs::remove_file(folder.0.join("bench.md")).unwrap();
+        fs::write(folder.0.join("bench.svg"), "").unwrap();
+        from_json(&folder.0.join("bench.json")).unwrap();
+        assert!(read("bench.md") == first, "not the same again");
+        let again: Run = serde_json::from_str(&read("bench.json")).unwrap();
+        assert!(serde_json::to_string(&again).unwrap() + "\n" == read("bench.json"));
+    }
+
+    #[test]
+    fn what_is_no_figures_is_an_error() {
+        let folder = Folder::new("none");
+        fs::create_dir_all(&folder.0).unwrap();
+        let path = folder.0.join("bench.json");
+        assert_eq!(from_json(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::write(&path, "{}").unwrap();
+        assert_eq!(from_json(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(!folder.0.join("bench.md").exists());
+    }
+}
