@@ -1,8 +1,10 @@
-//! What a run leaves behind: its figures as `bench.json`, and as tables in `bench.md`.
+//! What a run leaves behind: its figures as `bench.json`, as tables in `bench.md`, and as a picture
+//! in `bench.svg`.
 //!
-//! The tables are made of the figures alone, so they can be made again from `bench.json`.
+//! Tables and picture are made of the figures alone, so they can be made again from `bench.json`.
 
 mod bars;
+mod chart;
 mod detail;
 #[cfg(test)]
 mod sample;
@@ -20,7 +22,7 @@ const CROCUS: &str = "crocus";
 /// The server that does no more than it must.
 const LIMIT: &str = "limit";
 
-/// Writes `bench.json` and `bench.md`.
+/// Writes `bench.json`, `bench.md` and `bench.svg`.
 ///
 /// # Errors
 ///
@@ -31,7 +33,7 @@ pub fn write(run: &Run, folder: &Path) -> io::Result<()> {
     write_reports(run, folder)
 }
 
-/// Makes `bench.md` again, beside the figures in the file.
+/// Makes `bench.md` and `bench.svg` again, beside the figures in the file.
 ///
 /// # Errors
 ///
@@ -42,7 +44,8 @@ pub fn from_json(path: &Path) -> io::Result<()> {
 }
 
 fn write_reports(run: &Run, folder: &Path) -> io::Result<()> {
-    fs::write(folder.join("bench.md"), table::markdown(run))
+    fs::write(folder.join("bench.md"), table::markdown(run))?;
+    fs::write(folder.join("bench.svg"), chart::svg(run))
 }
 
 /// With whom a workload's servers are compared.
@@ -83,12 +86,12 @@ mod tests {
         let run = sample::run();
         write(&run, &folder.0).unwrap();
         let read = |name| fs::read_to_string(folder.0.join(name)).unwrap();
-        let first = read("bench.md");
-        assert!(first.contains("crocus"));
+        let first = (read("bench.md"), read("bench.svg"));
+        assert!(first.0.contains("crocus") && first.1.starts_with("<svg"));
         fs::remove_file(folder.0.join("bench.md")).unwrap();
         fs::write(folder.0.join("bench.svg"), "").unwrap();
         from_json(&folder.0.join("bench.json")).unwrap();
-        assert!(read("bench.md") == first, "not the same again");
+        assert!((read("bench.md"), read("bench.svg")) == first, "not the same again");
         let again: Run = serde_json::from_str(&read("bench.json")).unwrap();
         assert!(serde_json::to_string(&again).unwrap() + "\n" == read("bench.json"));
     }
