@@ -1,0 +1,238 @@
+//! From the loop into the user's code and back, and a turn in which there is nothing to do.
+//!
+//! In the simulation nothing asks the system, not even for the time, so what is left is crocus. On
+//! the real reactor there are system calls in each turn, and two readings of the clock around each
+//! callback unless `slow_callback` is off.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crocus::testing::{Peer, Simulation};
+use crocus::{Factory, Protocol, Reactor, Transport};
+use divan::Bencher;
+
+/// How many are given to one turn when it is not one.
+const TOGETHER: usize = 1_000;
+
+/// What an echo server is sent: a line or so.
+const MESSAGE: [u8; 64] = [b'x'; 64];
+
+struct Echo;
+
+impl Protocol for Echo {
+    fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+        transport.write(data);
+    }
+}
+
+/// Takes what comes and says nothing.
+struct Discard;
+
+impl Protocol for Discard {}
+
+fn main() {
+    divan::main();
+}
+
+mod empty_turn {
+    use super::*;
+
+    #[divan::bench]
+    fn simulated(bencher: Bencher) {
+        let mut simulation = Simulation::new();
+        bencher.bench_local(|| simulation.turn());
+    }
+
+    /// One look whether something is ready.
+    #[divan::bench]
+    fn real(bencher: Bencher) {
+        let mut reactor = real_reactor();
+        bencher.bench_local(|| turn(&mut reactor));
+    }
+}
+
+mod call_soon {
+    use super::*;
+
+    #[divan::bench]
+    fn alone_simulated(bencher: Bencher) {
+        alone(bencher, Simulation::new().reactor());
+    }
+
+    #[divan::bench]
+    fn alone_real(bencher: Bencher) {
+        alone(bencher, &mut real_reactor());
+    }
+
+    #[divan::bench(sample_count = 20, sample_size = 10_000)]
+    fn of_a_thousand_simulated(bencher: Bencher) {
+        together(bencher, Simulation::new().reactor());
+    }
+
+    #[divan::bench(sample_count = 20, sample_size = 10_000)]
+    fn of_a_thousand_real(bencher: Bencher) {
+        together(bencher, &mut real_reactor());
+    }
+
+    /// Without the readings of the clock.
+    #[divan::bench(sample_count = 20, sample_size = 10_000)]
+    fn of_a_thousand_real_untimed(bencher: Bencher) {
+        let reactor = Reactor::builder().slow_callback(None).build();
+        together(bencher, &mut reactor.expect("two descriptors are left"));
+    }
+
+    /// A call and the turn it takes.
+    fn alone(bencher: Bencher, reactor: &mut Reactor) {
+        bencher.bench_local(|| {
+            reactor.call_soon(|_| {});
+            turn(reactor);
+        });
+    }
+
+    /// A call, and a thousandth of a turn.
+    fn together(bencher: Bencher, reactor: &mut Reactor) {
+        let mut given = 0;
+        bencher.bench_local(|| {
+            reactor.call_soon(|_| {});
+            given += 1;
+            if given % TOGETHER == 0 {
+                turn(reactor);
+            }
+        });
+    }
+}
+
+/// A call from outside. It goes through a lock, and the first one before a turn wakes the reactor.
+mod call_from_thread {
+    use super::*;
+
+    #[divan::bench]
+    fn alone(bencher: Bencher) {
+        let mut reactor = real_reactor();
+        let handle = reactor.handle();
+        bencher.bench_local(|| {
+            handle.call_from_thread(|_| {});
+            turn(&mut reactor);
+        });
+    }
+
+    #[divan::bench(sample_count = 20, sample_size = 10_000)]
+    fn of_a_thousand(bencher: Bencher) {
+        let mut reactor = real_reactor();
+        let handle = reactor.handle();
+        let mut given = 0;
+        bencher.bench_local(|| {
+            handle.call_from_thread(|_| {});
+            given += 1;
+            if given % TOGETHER == 0 {
+                turn(&mut reactor);
+            }
+        });
+    }
+
+    /// A thread is asked, and answers a reactor that sleeps: two changes of thread, mostly the
+    /// system's.
+    #[divan::bench(sample_count = 20, sample_size = 500)]
+    fn there_and_back(bencher: Bencher) {
+        let mut reactor = real_reactor();
+        let handle = reactor.handle();
+        let (ask, asked) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            while asked.recv().is_ok() {
+                handle.call_from_thread(|_| {});
+            }
+        });
+        bencher.bench_local(|| {
+            ask.send(()).expect("the thread is there");
+            let wanted = reactor.stats().calls + 1;
+            while reactor.stats().calls < wanted {
+                reactor.turn(None).expect("the poller works");
+            }
+        });
+        drop(ask);
+        thread.join().expect("it does not panic");
+    }
+}
+
+/// Messages to protocols. In the simulation sending and receiving at the far end is in the figure too,
+/// with an allocation for each segment; `to_nobody` is as much without a callback that writes.
+#[divan::bench_group(sample_count = 20, sample_size = 1_000)]
+mod message {
+    use super::*;
+
+    #[divan::bench]
+    fn to_nobody_simulated(bencher: Bencher) {
+        let mut simulation = Simulation::new();
+        let mut peer = simulation.connect(Discard);
+        bencher.bench_local(|| {
+            peer.send(&MESSAGE);
+            simulation.turn();
+        });
+    }
+
+    #[divan::bench]
+    fn echoed_simulated(bencher: Bencher) {
+        let mut simulation = Simulation::new();
+        let mut peer = simulation.connect(Echo);
+        simulation.settle();
+        bencher.bench_local(|| {
+            peer.send(&MESSAGE);
+            simulation.turn();
+            simulation.turn();
+            assert_eq!(peer.receive(MESSAGE.len()).len(), MESSAGE.len());
+        });
+    }
+
+    /// To a hundred connections; per message.
+    #[divan::bench(sample_size = 10_000)]
+    fn echoed_to_a_hundred_simulated(bencher: Bencher) {
+        let mut simulation = Simulation::new();
+        let mut peers: Vec<Peer> = (0..100).map(|_| simulation.connect(Echo)).collect();
+        simulation.settle();
+        let mut sent = 0;
+        bencher.bench_local(|| {
+            peers[sent].send(&MESSAGE);
+            sent += 1;
+            if sent == peers.len() {
+                sent = 0;
+                simulation.settle();
+                peers.iter_mut().for_each(|peer| drop(peer.receive(MESSAGE.len())));
+            }
+        });
+    }
+
+    /// Over the loopback interface: four system calls at least on our side, and two on the other.
+    #[divan::bench]
+    fn echoed_real(bencher: Bencher) {
+        let (mut reactor, mut client) = real_server(|_| Echo);
+        let mut back = [0; MESSAGE.len()];
+        bencher.bench_local(|| {
+            client.write_all(&MESSAGE).expect("the server is there");
+            let wanted = reactor.stats().bytes_written + MESSAGE.len() as u64;
+            while reactor.stats().bytes_written < wanted {
+                reactor.turn(None).expect("the poller works");
+            }
+            client.read_exact(&mut back).expect("it was sent");
+        });
+    }
+}
+
+fn real_reactor() -> Reactor {
+    Reactor::new().expect("two descriptors are left")
+}
+
+/// A server and a client that is connected.
+fn real_server(factory: impl Factory + 'static) -> (Reactor, TcpStream) {
+    let mut reactor = real_reactor();
+    let listener = reactor.listen_tcp("127.0.0.1:0", factory).expect("a port is left");
+    let addr = reactor.local_addr(listener).and_then(|addr| addr.socket_addr());
+    let client = TcpStream::connect(addr.expect("it listens")).expect("it listens");
+    (reactor, client)
+}
+
+fn turn(reactor: &mut Reactor) {
+    reactor.turn(Some(Duration::ZERO)).expect("the poller works");
+}
