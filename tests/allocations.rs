@@ -1,21 +1,39 @@
-//! What the hot path allocates: nothing, once it is warm.
+//! What the hot path allocates: nothing, once it is warm. And what a connection costs that is closed
+//! after one answer.
 //!
 //! A program of its own, with one test: the counting allocator sees every thread.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
 use std::alloc::System;
-use std::io::{Read, Write};
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
 
 use crocus::framing::{Decoder, FrameHandler, Framed, Input, LengthPrefixed, Lines};
-use crocus::{DatagramProtocol, DatagramTransport, Factory, Protocol, Reactor, Transport};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use crocus::{
+    ConnectionId, DatagramProtocol, DatagramTransport, Factory, Protocol, Reactor, TimerId,
+    Transport,
+};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const CONNECTIONS: usize = 8;
 const MESSAGES: usize = 500;
+
+/// Who hears a broadcast. A reactor keeps as many used buffers; to each listener more it would allocate
+/// one per broadcast.
+const AUDIENCE: usize = 64;
+
+/// Water marks of a sender. What it writes at once fits into a buffer that is kept for the next time.
+const MARKS: (usize, usize) = (32 * 1024, 8 * 1024);
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
 
 struct Echo;
 
@@ -46,19 +64,114 @@ impl DatagramProtocol for Echo {
     }
 }
 
+/// Says to all what it hears.
+struct Speaker(Rc<RefCell<Vec<ConnectionId>>>);
+
+impl Protocol for Speaker {
+    fn connection_made(&mut self, transport: &mut Transport) {
+        self.0.borrow_mut().push(transport.id());
+    }
+
+    fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+        for &id in self.0.borrow().iter() {
+            transport.reactor().transport(id).unwrap().write(data);
+        }
+    }
+}
+
+/// Sends without an end, as fast as the peer takes it.
+struct Sender;
+
+impl Protocol for Sender {
+    fn connection_made(&mut self, transport: &mut Transport) {
+        transport.set_write_buffer_limits(MARKS.0, MARKS.1);
+        self.resume_writing(transport);
+    }
+
+    fn resume_writing(&mut self, transport: &mut Transport) {
+        while transport.buffered() <= MARKS.0 {
+            transport.write(&[b'x'; 8 * 1024]);
+        }
+    }
+}
+
+/// An echo that does with each message all that can be done with timers.
+#[derive(Default)]
+struct Busy {
+    moved: Option<TimerId>,
+    of_connection: Option<TimerId>,
+    of_reactor: Option<TimerId>,
+}
+
+impl Protocol for Busy {
+    fn connection_made(&mut self, transport: &mut Transport) {
+        transport.set_timeout(Some(MILLISECOND));
+        self.moved = Some(transport.call_later(MINUTE));
+    }
+
+    fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+        transport.write(data);
+        transport.set_timeout(Some(MILLISECOND));
+        transport.reactor().reset(self.moved.unwrap(), MINUTE);
+        let armed = transport.call_later(MINUTE);
+        let of_connection = self.of_connection.replace(armed);
+        let armed = transport.reactor().call_later(MINUTE, |_| {});
+        let of_reactor = self.of_reactor.replace(armed);
+        for timer in [of_connection, of_reactor].into_iter().flatten() {
+            transport.reactor().cancel(timer);
+        }
+    }
+
+    fn timed_out(&mut self, transport: &mut Transport) {
+        transport.set_timeout(Some(MILLISECOND));
+    }
+}
+
+/// Answers before it is asked, and closes.
+struct Greet;
+
+impl Protocol for Greet {
+    fn connection_made(&mut self, transport: &mut Transport) {
+        transport.write(b"hello");
+        transport.lose_connection();
+    }
+}
+
+/// Answers, and closes.
+struct Answer;
+
+impl Protocol for Answer {
+    fn data_received(&mut self, transport: &mut Transport, _: &[u8]) {
+        transport.write(b"hello");
+        transport.lose_connection();
+    }
+}
+
+/// Answers, and leaves it to the peer to close.
+struct AnswerOnly;
+
+impl Protocol for AnswerOnly {
+    fn data_received(&mut self, transport: &mut Transport, _: &[u8]) {
+        transport.write(b"hello");
+    }
+}
+
 fn main() {
-    steady_state_allocates_nothing("an_echo", |_| Echo);
-    steady_state_allocates_nothing("an_echo_of_lines", |_| Framed::new(Lines::new(), EchoLines));
+    an_echo_allocates_nothing("an_echo", |_| Echo);
+    an_echo_allocates_nothing("an_echo_of_lines", |_| Framed::new(Lines::new(), EchoLines));
     a_datagram_echo_allocates_nothing();
+    a_broadcast_allocates_nothing();
+    a_sender_that_is_pulled_allocates_nothing();
+    timers_allocate_nothing();
+    a_connection_that_is_greeted_and_closed_allocates_nothing();
+    a_connection_that_the_peer_closes_allocates_nothing();
+    a_connection_that_is_answered_and_closed_allocates_once();
     a_length_that_lies_allocates_nothing_ahead();
 }
 
-fn steady_state_allocates_nothing(name: &str, factory: impl Factory + 'static) {
-    let mut reactor = Reactor::new().unwrap();
-    let listener = reactor.listen_tcp("127.0.0.1:0", factory).unwrap();
-    let addr = reactor.local_addr(listener).unwrap().socket_addr().unwrap();
-    let mut clients: Vec<TcpStream> =
-        (0..CONNECTIONS).map(|_| TcpStream::connect(addr).unwrap()).collect();
+fn an_echo_allocates_nothing(name: &str, factory: impl Factory + 'static) {
+    let (mut reactor, addr) = server(factory);
+    let mut clients: Vec<TcpStream> = connect(addr, CONNECTIONS);
 
     exchange(&mut reactor, &mut clients, 20);
     let before = reactor.stats();
@@ -68,9 +181,7 @@ fn steady_state_allocates_nothing(name: &str, factory: impl Factory + 'static) {
     let callbacks = reactor.stats().callbacks - before.callbacks;
 
     assert!(callbacks >= (CONNECTIONS * MESSAGES) as u64, "{callbacks} callbacks");
-    assert_eq!(change.allocations, 0, "in {callbacks} callbacks: {change:?}");
-    assert_eq!(change.reallocations, 0, "in {callbacks} callbacks: {change:?}");
-    println!("test steady_state_of_{name}_allocates_nothing ... ok");
+    nothing(&format!("steady_state_of_{name}_allocates_nothing"), change);
 }
 
 fn a_datagram_echo_allocates_nothing() {
@@ -79,25 +190,94 @@ fn a_datagram_echo_allocates_nothing() {
     let addr = reactor.datagram(id).unwrap().local_addr();
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.connect(addr).unwrap();
-    exchange_datagrams(&mut reactor, &client, 20);
-    let region = Region::new(ALLOCATOR);
-    exchange_datagrams(&mut reactor, &client, MESSAGES);
-    let change = region.change();
-    assert_eq!((change.allocations, change.reallocations), (0, 0), "{change:?}");
-    println!("test steady_state_of_a_datagram_echo_allocates_nothing ... ok");
-}
-
-fn exchange_datagrams(reactor: &mut Reactor, client: &UdpSocket, rounds: usize) {
-    for round in 0..rounds {
-        client.send(&[round as u8; 64]).unwrap();
+    let change = once_warm(|| {
+        client.send(&[7; 64]).unwrap();
         let wanted = reactor.stats().datagrams_sent + 1;
         while reactor.stats().datagrams_sent < wanted {
             reactor.turn(None).unwrap();
         }
         let mut back = [0; 65];
         assert_eq!(client.recv(&mut back).unwrap(), 64);
-        assert_eq!(back[..64], [round as u8; 64]);
+        assert_eq!(back[..64], [7; 64]);
+    });
+    nothing("steady_state_of_a_datagram_echo_allocates_nothing", change);
+}
+
+fn a_broadcast_allocates_nothing() {
+    let all = Rc::new(RefCell::new(Vec::new()));
+    let audience = Rc::clone(&all);
+    let (mut reactor, addr) = server(move |_| Speaker(Rc::clone(&audience)));
+    let mut clients = connect(addr, AUDIENCE);
+    while all.borrow().len() < AUDIENCE {
+        reactor.turn(None).unwrap();
     }
+    let change = once_warm(|| {
+        clients[0].write_all(&[7; 64]).unwrap();
+        turn_until_written(&mut reactor, 64 * AUDIENCE);
+        for client in &mut clients {
+            let mut heard = [0; 64];
+            client.read_exact(&mut heard).unwrap();
+            assert_eq!(heard, [7; 64]);
+        }
+    });
+    nothing("steady_state_of_a_broadcast_allocates_nothing", change);
+}
+
+fn a_sender_that_is_pulled_allocates_nothing() {
+    let (mut reactor, addr) = server(|_| Sender);
+    let mut client = TcpStream::connect(addr).unwrap();
+    client.set_nonblocking(true).unwrap();
+    let mut taken = vec![0; 1024 * 1024];
+    let change = once_warm(|| {
+        let mut left = taken.len();
+        while left > 0 {
+            reactor.turn(Some(MILLISECOND)).unwrap();
+            match client.read(&mut taken[..left]) {
+                Ok(count) => left -= count,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+    });
+    nothing("steady_state_of_a_sender_that_is_pulled_allocates_nothing", change);
+}
+
+/// Idle timeouts come and are set again, too, and a timer ticks.
+fn timers_allocate_nothing() {
+    let (mut reactor, addr) = server(|_| Busy::default());
+    let mut clients = connect(addr, CONNECTIONS);
+    reactor.call_every(MILLISECOND, |_, _| {});
+    for _ in 0..3 {
+        exchange(&mut reactor, &mut clients, 1);
+        thread::sleep(3 * MILLISECOND); // all that can be due at once is due in the next turn
+    }
+    let before = reactor.stats().timers;
+    let change = once_warm(|| {
+        exchange(&mut reactor, &mut clients, 1);
+        let fired = reactor.stats().timers;
+        while reactor.stats().timers == fired {
+            reactor.turn(None).unwrap();
+        }
+    });
+    assert!(reactor.stats().timers - before >= MESSAGES as u64);
+    nothing("steady_state_of_timers_allocates_nothing", change);
+}
+
+fn a_connection_that_is_greeted_and_closed_allocates_nothing() {
+    let change = one_by_one(b"", |_| Greet);
+    nothing("a_connection_that_is_greeted_and_closed_allocates_nothing", change);
+}
+
+fn a_connection_that_the_peer_closes_allocates_nothing() {
+    let change = one_by_one(b"hello?", |_| AnswerOnly);
+    nothing("a_connection_that_the_peer_closes_allocates_nothing", change);
+}
+
+/// It lingers, and has a record of the end of that, which most connections do without.
+fn a_connection_that_is_answered_and_closed_allocates_once() {
+    let change = one_by_one(b"hello?", |_| Answer);
+    assert!(change.allocations <= MESSAGES, "for {MESSAGES} connections: {change:?}");
+    assert_eq!(change.reallocations, 0, "for {MESSAGES} connections: {change:?}");
+    println!("test a_connection_that_is_answered_and_closed_allocates_once ... ok");
 }
 
 /// Two gigabytes are announced, and some bytes of them come.
@@ -109,6 +289,55 @@ fn a_length_that_lies_allocates_nothing_ahead() {
     let change = region.change();
     assert!(change.bytes_allocated < 100, "{change:?}");
     println!("test a_length_that_lies_allocates_nothing_ahead ... ok");
+}
+
+fn nothing(name: &str, change: Stats) {
+    assert_eq!((change.allocations, change.reallocations), (0, 0), "{name}: {change:?}");
+    println!("test {name} ... ok");
+}
+
+/// What all the rounds allocate after the first twenty.
+fn once_warm(mut round: impl FnMut()) -> Stats {
+    (0..20).for_each(|_| round());
+    let region = Region::new(ALLOCATOR);
+    (0..MESSAGES).for_each(|_| round());
+    region.change()
+}
+
+/// Clients come one after another. Each asks, hears an answer, and is gone.
+fn one_by_one(question: &[u8], factory: impl Factory + 'static) -> Stats {
+    let (mut reactor, addr) = server(factory);
+    once_warm(|| {
+        let mut client = TcpStream::connect(addr).unwrap();
+        client.write_all(question).unwrap();
+        let closed = reactor.stats().closed;
+        turn_until_written(&mut reactor, 5);
+        let mut answer = [0; 5];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"hello");
+        drop(client);
+        while reactor.stats().closed == closed {
+            reactor.turn(None).unwrap();
+        }
+    })
+}
+
+fn server(factory: impl Factory + 'static) -> (Reactor, SocketAddr) {
+    let mut reactor = Reactor::new().unwrap();
+    let listener = reactor.listen_tcp("127.0.0.1:0", factory).unwrap();
+    let addr = reactor.local_addr(listener).unwrap().socket_addr().unwrap();
+    (reactor, addr)
+}
+
+fn connect(addr: SocketAddr, count: usize) -> Vec<TcpStream> {
+    (0..count).map(|_| TcpStream::connect(addr).unwrap()).collect()
+}
+
+fn turn_until_written(reactor: &mut Reactor, bytes: usize) {
+    let written = reactor.stats().bytes_written + bytes as u64;
+    while reactor.stats().bytes_written < written {
+        reactor.turn(None).unwrap();
+    }
 }
 
 /// Every client sends a message and gets it back, again and again. It is two lines, and comes in two
