@@ -1,6 +1,7 @@
 //! The Rust servers: one file each. What they serve is described in [`crate::service`].
 
 mod limit;
+mod measuring;
 mod on_crocus;
 
 use std::io;
