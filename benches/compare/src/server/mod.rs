@@ -1,10 +1,15 @@
 //! The Rust servers: one file each. What they serve is described in [`crate::service`].
 
+mod blocking;
 mod limit;
 mod measuring;
+mod naive_mio;
 mod on_crocus;
+mod pending;
+mod threads;
 
 use std::io;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -14,7 +19,16 @@ use crate::service::BACKLOG;
 type Serve = fn(service: &str, count: u64) -> io::Result<()>;
 
 /// The Rust servers, by name.
-pub const SERVERS: &[(&str, Serve)] = &[("limit", limit::serve), ("crocus", on_crocus::serve)];
+pub const SERVERS: &[(&str, Serve)] = &[
+    ("limit", limit::serve),
+    ("crocus", on_crocus::serve),
+    ("mio", naive_mio::serve),
+    ("blocking", blocking::serve),
+    ("threads", threads::serve),
+];
+
+/// How long servers wait that cannot accept, as without descriptors, before they try again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs a server until it is killed, or has measured itself.
 ///

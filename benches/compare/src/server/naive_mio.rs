@@ -1,0 +1,237 @@
+//! A good and plain program on mio: what a user would write instead of crocus, on the same poller.
+//!
+//! Events come on edges: whoever is ready is served until the socket would block. Interest is
+//! registered once, for both directions. Who is not done after some rounds is registered again,
+//! which brings another event, so that the others get their turn.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+
+use super::measuring::{Call, start_calling};
+use super::pending::{self, Pending};
+use super::{ACCEPT_PAUSE, listen, no_such_service};
+use crate::service::{BULK_BLOCK, RANDOM_LENGTH, READ_BUFFER, bulk_block, write_random};
+
+const LISTENER: Token = Token(usize::MAX);
+
+/// How many events are fetched at once.
+const EVENTS: usize = 1024;
+
+/// How often a connection is read, or written to, before the others get their turn.
+const ROUNDS: usize = 16;
+
+pub fn serve(service: &str, count: u64) -> io::Result<()> {
+    match service {
+        "random" => Server::new(Service::Random)?.run(),
+        "echo" => Server::new(Service::Echo)?.run(),
+        "bulk" => Server::new(Service::Bulk(bulk_block()))?.run(),
+        "broadcast" => Server::new(Service::Broadcast)?.run(),
+        "calls" => calls(count),
+        _ => no_such_service(), // mio has no timers
+    }
+}
+
+enum Service {
+    Random,
+    Echo,
+    Bulk(Vec<u8>),
+    Broadcast,
+}
+
+struct Server {
+    service: Service,
+    poll: Poll,
+    listener: TcpListener,
+    connections: Slab<Connection>,
+    buffer: Vec<u8>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    pending: Pending,
+    /// How much of the block is sent, for `bulk`.
+    sent: usize,
+}
+
+/// What becomes of a connection that was served.
+enum Next {
+    /// It would block: there will be an event.
+    Wait,
+    /// It had its rounds.
+    Again,
+    Close,
+}
+
+impl Server {
+    fn new(service: Service) -> io::Result<Self> {
+        let mut listener = TcpListener::from_std(listen()?);
+        let poll = Poll::new()?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let (connections, buffer) = (Slab::new(), vec![0; READ_BUFFER]);
+        Ok(Self { service, poll, listener, connections, buffer })
+    }
+
+    fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut accepted_all = true;
+        loop {
+            let timeout = (!accepted_all).then_some(ACCEPT_PAUSE);
+            poll(&mut self.poll, &mut events, timeout)?;
+            for event in &events {
+                match event.token() {
+                    LISTENER => accepted_all = false,
+                    Token(index) => self.serve(index)?,
+                }
+            }
+            if !accepted_all {
+                accepted_all = self.accept();
+            }
+        }
+    }
+
+    /// Accepts all who wait. `false` if the system refuses that, as it does without descriptors:
+    /// there will be no event for those who still wait.
+    fn accept(&mut self) -> bool {
+        loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => drop(self.welcome(stream)),
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    fn welcome(&mut self, mut stream: TcpStream) -> io::Result<()> {
+        let interest = match self.service {
+            Service::Random => return answer(stream),
+            Service::Bulk(_) => Interest::WRITABLE,
+            Service::Echo | Service::Broadcast => Interest::READABLE | Interest::WRITABLE,
+        };
+        let entry = self.connections.vacant_entry();
+        self.poll.registry().register(&mut stream, Token(entry.key()), interest)?;
+        entry.insert(Connection { stream, pending: Pending::default(), sent: 0 });
+        Ok(())
+    }
+
+    /// Serves a connection that has an event.
+    fn serve(&mut self, index: usize) -> io::Result<()> {
+        // It may have been closed by one that was served before it.
+        let Some(connection) = self.connections.get_mut(index) else { return Ok(()) };
+        let next = match &self.service {
+            Service::Random => Ok(Next::Close), // nobody is registered
+            Service::Echo => connection.echo(&mut self.buffer),
+            Service::Bulk(block) => connection.bulk(block),
+            Service::Broadcast => self.broadcast(index),
+        };
+        match next.unwrap_or(Next::Close) {
+            Next::Wait => Ok(()),
+            Next::Again => self.again(index),
+            Next::Close => {
+                self.connections.try_remove(index);
+                Ok(())
+            }
+        }
+    }
+
+    /// Brings another event for a connection, after those of the others.
+    fn again(&mut self, index: usize) -> io::Result<()> {
+        let stream = &mut self.connections[index].stream;
+        let interest = match self.service {
+            Service::Bulk(_) => Interest::WRITABLE,
+            _ => Interest::READABLE | Interest::WRITABLE,
+        };
+        self.poll.registry().reregister(stream, Token(index), interest)
+    }
+
+    fn broadcast(&mut self, index: usize) -> io::Result<Next> {
+        for _ in 0..ROUNDS {
+            // It may have thrown itself out.
+            let Some(connection) = self.connections.get_mut(index) else { return Ok(Next::Close) };
+            connection.pending.flush(&mut connection.stream)?;
+            let chunk = match connection.stream.read(&mut self.buffer) {
+                Ok(0) => return Ok(Next::Close),
+                Ok(length) => &self.buffer[..length],
+                Err(error) => return blocked(error),
+            };
+            self.connections.retain(|_, to| to.pending.send(&mut to.stream, chunk).is_ok());
+        }
+        Ok(Next::Again)
+    }
+}
+
+impl Connection {
+    /// Sends back what comes. While something is pending nothing is read; the event that lets it
+    /// be sent lets the reading go on, too.
+    fn echo(&mut self, buffer: &mut [u8]) -> io::Result<Next> {
+        for _ in 0..ROUNDS {
+            self.pending.flush(&mut self.stream)?;
+            if !self.pending.is_empty() {
+                return Ok(Next::Wait);
+            }
+            match self.stream.read(buffer) {
+                Ok(0) => return Ok(Next::Close),
+                Ok(length) => self.pending.send(&mut self.stream, &buffer[..length])?,
+                Err(error) => return blocked(error),
+            }
+        }
+        Ok(Next::Again)
+    }
+
+    fn bulk(&mut self, block: &[u8]) -> io::Result<Next> {
+        for _ in 0..ROUNDS {
+            self.sent += pending::write(&mut self.stream, &block[self.sent..])?;
+            if self.sent < BULK_BLOCK {
+                return Ok(Next::Wait);
+            }
+            self.sent = 0;
+        }
+        Ok(Next::Again)
+    }
+}
+
+fn answer(mut stream: TcpStream) -> io::Result<()> {
+    let mut answer = [0; RANDOM_LENGTH];
+    write_random(&mut answer);
+    stream.write_all(&answer)
+}
+
+/// An error that says that the socket would block is none.
+fn blocked(error: io::Error) -> io::Result<Next> {
+    if error.kind() == ErrorKind::WouldBlock { Ok(Next::Wait) } else { Err(error) }
+}
+
+fn poll(
+    poll: &mut Poll,
+    events: &mut Events,
+    timeout: Option<std::time::Duration>,
+) -> io::Result<()> {
+    match poll.poll(events, timeout) {
+        Err(error) if error.kind() != ErrorKind::Interrupted => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A channel, and a waker that is used only when the loop was not woken already.
+fn calls(count: u64) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), Token(0))?;
+    let (sender, receiver) = mpsc::channel::<Call>();
+    let woken = Arc::new(AtomicBool::new(false));
+    let already = Arc::clone(&woken);
+    start_calling(count, move |call| {
+        let sent = sender.send(call).is_ok();
+        if sent && !already.swap(true, Ordering::AcqRel) {
+            waker.wake().expect("a waker wakes");
+        }
+    })?;
+    let mut events = Events::with_capacity(EVENTS);
+    loop {
+        self::poll(&mut poll, &mut events, None)?;
+        woken.swap(false, Ordering::AcqRel); // before the look at the channel, or one is missed
+        receiver.try_iter().for_each(Call::serve);
+    }
+}

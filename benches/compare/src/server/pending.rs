@@ -1,0 +1,60 @@
+//! Bytes still owed to a peer, for the servers that write to their sockets themselves.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Write};
+
+/// How much a member of a broadcast may be owed before it is thrown out: as much as crocus grants.
+const MOST: usize = 32 * 1024 * 1024;
+
+/// What a peer has not taken yet. Owns no memory when there is nothing.
+#[derive(Default)]
+pub struct Pending(VecDeque<u8>);
+
+impl Pending {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sends a chunk after all that is pending, and keeps what the peer does not take.
+    ///
+    /// # Errors
+    ///
+    /// If the peer is gone, or too far behind.
+    pub fn send(&mut self, stream: impl Write, chunk: &[u8]) -> io::Result<()> {
+        // Behind something pending the socket is full: there will be an event when it is not.
+        let sent = if self.is_empty() { write(stream, chunk)? } else { 0 };
+        if self.0.len() + chunk.len() - sent > MOST {
+            return Err(io::Error::other("too far behind"));
+        }
+        self.0.extend(&chunk[sent..]);
+        Ok(())
+    }
+
+    /// Sends what is pending, as much of it as the peer takes.
+    pub fn flush(&mut self, mut stream: impl Write) -> io::Result<()> {
+        while !self.is_empty() {
+            let (front, _) = self.0.as_slices();
+            let (length, sent) = (front.len(), write(&mut stream, front)?);
+            self.0.drain(..sent);
+            if sent < length {
+                return Ok(());
+            }
+        }
+        self.0 = VecDeque::new();
+        Ok(())
+    }
+}
+
+/// Writes until all is written or the socket is full; returns how much was written.
+pub fn write(mut stream: impl Write, bytes: &[u8]) -> io::Result<usize> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match stream.write(&bytes[sent..]) {
+            Ok(length) => sent += length,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sent)
+}
