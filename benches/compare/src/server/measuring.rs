@@ -90,18 +90,19 @@ impl Call {
 /// measured the thread prints the figures and ends the process.
 pub fn start_calling(count: u64, call: impl Fn(Call) + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name("caller".into()).spawn(move || {
-        let printed = print_figures(&measure_calls(count, call));
+        // `call` lives until the exit: some loops end when nobody can call any more.
+        let printed = print_figures(&measure_calls(count, &call));
         process::exit(i32::from(printed.is_err()));
     })?;
     Ok(())
 }
 
-fn measure_calls(count: u64, call: impl Fn(Call)) -> CallFigures {
+fn measure_calls(count: u64, call: &impl Fn(Call)) -> CallFigures {
     let (cpu_start, start) = (sys::own_cpu_time(), Instant::now());
-    flood(count, &call);
+    flood(count, call);
     let (took, cpu) = (start.elapsed(), sys::own_cpu_time() - cpu_start);
 
-    let mut trips: Vec<u64> = (0..ROUND_TRIPS).map(|index| trip(count + index, &call)).collect();
+    let mut trips: Vec<u64> = (0..ROUND_TRIPS).map(|index| trip(count + index, call)).collect();
     trips.sort_unstable();
     CallFigures {
         cpu: cpu.as_nanos() as f64 / count as f64,
