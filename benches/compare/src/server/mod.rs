@@ -5,6 +5,7 @@ mod limit;
 mod measuring;
 mod naive_mio;
 mod on_crocus;
+mod on_tokio;
 mod pending;
 mod threads;
 
@@ -23,6 +24,7 @@ pub const SERVERS: &[(&str, Serve)] = &[
     ("limit", limit::serve),
     ("crocus", on_crocus::serve),
     ("mio", naive_mio::serve),
+    ("tokio", on_tokio::serve),
     ("blocking", blocking::serve),
     ("threads", threads::serve),
 ];

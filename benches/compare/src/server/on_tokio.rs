@@ -1,0 +1,160 @@
+//! tokio as most would use it in one thread: a task for each connection, each with its own buffer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{self, Instant, Sleep};
+
+use super::measuring::{self, Timers, start_calling};
+use super::{ACCEPT_PAUSE, listen, no_such_service};
+use crate::service::{RANDOM_LENGTH, READ_BUFFER, bulk_block, write_random};
+
+/// How many chunks a member of a broadcast may be behind before it is thrown out.
+const CHUNKS: usize = 1024;
+
+/// What is due next while timers are measured.
+const TICK: Duration = Duration::from_secs(10);
+
+pub fn serve(service: &str, count: u64) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    match service {
+        "random" => runtime.block_on(accept(random)),
+        "echo" => runtime.block_on(accept(echo)),
+        "bulk" => {
+            let block: Arc<[u8]> = bulk_block().into();
+            runtime.block_on(accept(move |stream| bulk(stream, Arc::clone(&block))))
+        }
+        "broadcast" => {
+            let (chunks, _) = broadcast::channel(CHUNKS);
+            runtime.block_on(accept(move |stream| member(stream, chunks.clone())))
+        }
+        "timers" => timers(count, &runtime),
+        "calls" => calls(count, &runtime),
+        _ => no_such_service(),
+    }
+}
+
+/// Accepts for ever; each connection's session is a task.
+async fn accept<F>(session: impl Fn(TcpStream) -> F) -> io::Result<()>
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let listener = TcpListener::from_std(listen()?)?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(session(stream))),
+            Err(_) => time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+async fn random(mut stream: TcpStream) -> io::Result<()> {
+    let mut answer = [0; RANDOM_LENGTH];
+    write_random(&mut answer);
+    stream.write_all(&answer).await
+}
+
+/// A buffer as large as that of the others: a smaller one would cost this server more system calls
+/// for large messages, and for small ones the pages that nobody touches cost nothing.
+async fn echo(mut stream: TcpStream) -> io::Result<()> {
+    let mut buffer = vec![0; READ_BUFFER];
+    loop {
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(()),
+            length => stream.write_all(&buffer[..length]).await?,
+        }
+    }
+}
+
+async fn bulk(mut stream: TcpStream, block: Arc<[u8]>) -> io::Result<()> {
+    loop {
+        stream.write_all(&block).await?;
+    }
+}
+
+/// A member of the broadcast: this task reads, and another one writes.
+async fn member(stream: TcpStream, chunks: broadcast::Sender<Arc<[u8]>>) -> io::Result<()> {
+    let (mut reader, writer) = stream.into_split();
+    let writing = tokio::spawn(write_chunks(writer, chunks.subscribe()));
+    let mut buffer = vec![0; READ_BUFFER];
+    while let Ok(length @ 1..) = reader.read(&mut buffer).await {
+        let _ = chunks.send(buffer[..length].into()); // nobody may be left to take it
+    }
+    writing.abort();
+    Ok(())
+}
+
+/// Writes until the peer is gone, or is too far behind.
+async fn write_chunks(mut writer: OwnedWriteHalf, mut chunks: broadcast::Receiver<Arc<[u8]>>) {
+    while let Ok(chunk) = chunks.recv().await {
+        if writer.write_all(&chunk).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Timers outside of any task, and for those that fire a task each, as a callback each elsewhere.
+struct Sleeps<'a> {
+    runtime: &'a Runtime,
+}
+
+fn timers(count: u64, runtime: &Runtime) -> io::Result<()> {
+    let _inside = runtime.enter();
+    // The runtime wakes itself for each timer that is due before all it knew when it last slept.
+    // A server has something due soon, so that this is rare; without a tick it would be the rule.
+    let mut sleeps = Sleeps { runtime };
+    let _tick = sleeps.arm(TICK)?;
+    runtime.block_on(time::sleep(Duration::from_millis(1)));
+    measuring::timers(count, &mut sleeps)
+}
+
+impl Timers for Sleeps<'_> {
+    type Timer = Pin<Box<Sleep>>;
+
+    fn arm(&mut self, delay: Duration) -> io::Result<Self::Timer> {
+        let mut sleep = Box::pin(time::sleep(delay));
+        // It is not armed before it is first polled.
+        let _ = sleep.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        Ok(sleep)
+    }
+
+    fn reset(&mut self, sleep: &mut Self::Timer, delay: Duration) -> io::Result<()> {
+        sleep.as_mut().reset(Instant::now() + delay);
+        Ok(())
+    }
+
+    fn cancel(&mut self, sleep: Self::Timer) -> io::Result<()> {
+        drop(sleep);
+        Ok(())
+    }
+
+    fn fire(&mut self, delays: impl Iterator<Item = Duration>) -> io::Result<()> {
+        self.runtime.block_on(async {
+            let tasks: Vec<_> = delays.map(|delay| tokio::spawn(time::sleep(delay))).collect();
+            for task in tasks {
+                task.await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Through a channel: to spawn a task for each call would wake the loop for each.
+fn calls(count: u64, runtime: &Runtime) -> io::Result<()> {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    start_calling(count, move |call| sender.send(call).expect("the loop lives"))?;
+    runtime.block_on(async {
+        while let Some(call) = receiver.recv().await {
+            call.serve();
+        }
+    });
+    Ok(())
+}
