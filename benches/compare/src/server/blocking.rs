@@ -3,12 +3,13 @@
 //! The sessions are shared with `threads.rs`, which has a thread for each.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::LazyLock;
 use std::thread;
 
+use super::writing::answer;
 use super::{ACCEPT_PAUSE, listen, no_such_service};
-use crate::service::{RANDOM_LENGTH, READ_BUFFER, bulk_block, write_random};
+use crate::service::{READ_BUFFER, bulk_block};
 
 /// The whole life of a connection. Who ends it with an error is a peer that went away.
 pub type Session = fn(TcpStream) -> io::Result<()>;
@@ -24,7 +25,7 @@ pub fn serve(service: &str, _count: u64) -> io::Result<()> {
 
 pub fn session(service: &str) -> Option<Session> {
     match service {
-        "random" => Some(random),
+        "random" => Some(answer),
         "echo" => Some(echo),
         "bulk" => Some(bulk),
         _ => None,
@@ -33,7 +34,7 @@ pub fn session(service: &str) -> Option<Session> {
 
 /// Has `serve` serve one connection after the other.
 pub fn accept(serve: impl Fn(TcpStream)) -> io::Result<()> {
-    let listener: TcpListener = listen()?;
+    let listener = listen()?;
     listener.set_nonblocking(false)?;
     loop {
         match listener.accept() {
@@ -41,12 +42,6 @@ pub fn accept(serve: impl Fn(TcpStream)) -> io::Result<()> {
             Err(_) => thread::sleep(ACCEPT_PAUSE),
         }
     }
-}
-
-fn random(mut stream: TcpStream) -> io::Result<()> {
-    let mut answer = [0; RANDOM_LENGTH];
-    write_random(&mut answer);
-    stream.write_all(&answer)
 }
 
 /// The buffer is on the heap: a thread's stack would have no room for it, and the pages that no

@@ -4,10 +4,11 @@ mod blocking;
 mod limit;
 mod measuring;
 mod naive_mio;
+mod on_calloop;
 mod on_crocus;
 mod on_tokio;
-mod pending;
 mod threads;
+mod writing;
 
 use std::io;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub const SERVERS: &[(&str, Serve)] = &[
     ("crocus", on_crocus::serve),
     ("mio", naive_mio::serve),
     ("tokio", on_tokio::serve),
+    ("calloop", on_calloop::serve),
     ("blocking", blocking::serve),
     ("threads", threads::serve),
 ];

@@ -4,26 +4,24 @@
 //! registered once, for both directions. Who is not done after some rounds is registered again,
 //! which brings another event, so that the others get their turn.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
 use super::measuring::{Call, start_calling};
-use super::pending::{self, Pending};
+use super::writing::{self, Pending, ROUNDS};
 use super::{ACCEPT_PAUSE, listen, no_such_service};
-use crate::service::{BULK_BLOCK, RANDOM_LENGTH, READ_BUFFER, bulk_block, write_random};
+use crate::service::{READ_BUFFER, bulk_block};
 
 const LISTENER: Token = Token(usize::MAX);
 
 /// How many events are fetched at once.
 const EVENTS: usize = 1024;
-
-/// How often a connection is read, or written to, before the others get their turn.
-const ROUNDS: usize = 16;
 
 pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
@@ -107,7 +105,7 @@ impl Server {
 
     fn welcome(&mut self, mut stream: TcpStream) -> io::Result<()> {
         let interest = match self.service {
-            Service::Random => return answer(stream),
+            Service::Random => return writing::answer(stream),
             Service::Bulk(_) => Interest::WRITABLE,
             Service::Echo | Service::Broadcast => Interest::READABLE | Interest::WRITABLE,
         };
@@ -182,21 +180,9 @@ impl Connection {
     }
 
     fn bulk(&mut self, block: &[u8]) -> io::Result<Next> {
-        for _ in 0..ROUNDS {
-            self.sent += pending::write(&mut self.stream, &block[self.sent..])?;
-            if self.sent < BULK_BLOCK {
-                return Ok(Next::Wait);
-            }
-            self.sent = 0;
-        }
-        Ok(Next::Again)
+        let full = writing::bulk(&mut self.stream, block, &mut self.sent)?;
+        Ok(if full { Next::Wait } else { Next::Again })
     }
-}
-
-fn answer(mut stream: TcpStream) -> io::Result<()> {
-    let mut answer = [0; RANDOM_LENGTH];
-    write_random(&mut answer);
-    stream.write_all(&answer)
 }
 
 /// An error that says that the socket would block is none.
@@ -204,11 +190,7 @@ fn blocked(error: io::Error) -> io::Result<Next> {
     if error.kind() == ErrorKind::WouldBlock { Ok(Next::Wait) } else { Err(error) }
 }
 
-fn poll(
-    poll: &mut Poll,
-    events: &mut Events,
-    timeout: Option<std::time::Duration>,
-) -> io::Result<()> {
+fn poll(poll: &mut Poll, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
     match poll.poll(events, timeout) {
         Err(error) if error.kind() != ErrorKind::Interrupted => Err(error),
         _ => Ok(()),

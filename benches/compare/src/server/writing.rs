@@ -1,7 +1,12 @@
-//! Bytes still owed to a peer, for the servers that write to their sockets themselves.
+//! Answers, and bytes still owed to a peer, for the servers that write to their sockets themselves.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
+
+use crate::service::{RANDOM_LENGTH, write_random};
+
+/// How often a connection is read, or written to, before the others get their turn.
+pub const ROUNDS: usize = 16;
 
 /// How much a member of a broadcast may be owed before it is thrown out: as much as crocus grants.
 const MOST: usize = 32 * 1024 * 1024;
@@ -57,4 +62,24 @@ pub fn write(mut stream: impl Write, bytes: &[u8]) -> io::Result<usize> {
         }
     }
     Ok(sent)
+}
+
+/// The service `random`: one write, for which a new connection always has room.
+pub fn answer(mut stream: impl Write) -> io::Result<()> {
+    let mut answer = [0; RANDOM_LENGTH];
+    write_random(&mut answer);
+    stream.write_all(&answer)
+}
+
+/// The service `bulk`: sends the block again and again, until the socket is full or the rounds are
+/// over. `sent` is how much of the block went out so far. Returns whether the socket is full.
+pub fn bulk(mut stream: impl Write, block: &[u8], sent: &mut usize) -> io::Result<bool> {
+    for _ in 0..ROUNDS {
+        *sent += write(&mut stream, &block[*sent..])?;
+        if *sent < block.len() {
+            return Ok(true);
+        }
+        *sent = 0;
+    }
+    Ok(false)
 }
