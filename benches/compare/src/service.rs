@@ -43,6 +43,9 @@ pub const OUTSTANDING: u64 = 1024;
 /// How often the service `calls` measures the way there and back.
 pub const ROUND_TRIPS: u64 = 20_000;
 
+/// The exit status of a server that does not have the service it is asked for.
+pub const NO_SUCH_SERVICE: i32 = 3;
+
 /// How long the answer of the service `random` is.
 pub const RANDOM_LENGTH: usize = 81;
 

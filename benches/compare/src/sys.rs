@@ -1,6 +1,8 @@
 //! System calls that std has no name for.
 #![allow(unsafe_code)] // each call is one of libc's with plain values or a pointer to a local
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 use std::{io, mem};
 
@@ -47,6 +49,22 @@ pub fn run_on(cores: &[usize]) -> io::Result<()> {
 pub fn end_with_parent() -> io::Result<()> {
     // SAFETY: no pointers are passed.
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })
+}
+
+/// Has what a command starts end with this thread, and run on these cores only; none: on all.
+pub fn prepare(command: &mut Command, cores: Vec<usize>) {
+    let prepare = move || {
+        end_with_parent()?;
+        if cores.is_empty() { Ok(()) } else { run_on(&cores) }
+    };
+    // SAFETY: between fork and exec it makes two system calls, and allocates nothing.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// Sends a signal to all processes of a group.
+pub fn signal_group(group: u32, signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::killpg(group as libc::pid_t, signal) })
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {

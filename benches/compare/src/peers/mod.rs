@@ -1,0 +1,209 @@
+//! Those that are compared: whether they are there, and how they are started.
+//!
+//! A [`Peer`] is a server by the name under which the reports have it. All are processes of their
+//! own: the Rust servers are this very program, those in C are built from `c/`, those in Python are
+//! run from `python/`, and nginx, redis-server and crocus's example programs are what they are.
+//!
+//! Besides the services of [`crate::service`] there are two that only some have: `http` serves the
+//! files of [`Task::root`], and `resp` is what redis-server speaks.
+
+mod c;
+mod nginx;
+mod process;
+mod python;
+mod redis;
+mod rust;
+mod scratch;
+mod tools;
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+pub use process::Started;
+use process::{Process, failed};
+pub use python::make_venv;
+use scratch::Scratch;
+
+use crate::server::SERVERS;
+
+/// The services of the contract, which a server that is made for the comparison has.
+pub const SERVICES: [&str; 6] = ["random", "echo", "bulk", "broadcast", "timers", "calls"];
+
+/// How long a server may take to listen. Under a wrapper, valgrind for example, all is slower.
+const UNTIL_IT_LISTENS: Duration = Duration::from_secs(10);
+const UNTIL_IT_LISTENS_WRAPPED: Duration = Duration::from_secs(60);
+
+/// How long a server may measure itself; a million timers take Twisted a minute.
+const UNTIL_IT_HAS_MEASURED: Duration = Duration::from_secs(600);
+
+/// Something that is compared.
+pub struct Peer {
+    pub name: String,
+    /// For example `libuv 1.44.2, C`; `None` if it is not there.
+    pub version: Option<String>,
+    /// Why it is not there, for example `not installed: libuv1-dev`.
+    pub skipped: Option<String>,
+    program: Option<Box<dyn Program>>,
+}
+
+/// What a server is started for.
+#[derive(Clone, Debug, Default)]
+pub struct Task {
+    pub service: String,
+    /// The COUNT of `timers` and `calls`.
+    pub count: u64,
+    /// The directory whose files `http` serves.
+    pub root: Option<PathBuf>,
+    /// On which cores it runs; none: on all.
+    pub cores: Vec<usize>,
+    /// What is put before the program, for example `strace -f -c -o FILE`.
+    pub wrapper: Vec<String>,
+}
+
+/// How a peer is called.
+trait Program {
+    fn serves(&self, service: &str) -> bool;
+
+    /// The program and its arguments.
+    ///
+    /// # Errors
+    ///
+    /// If something is missing that only this service needs.
+    fn arguments(&self, task: &Task, place: &Place) -> io::Result<Vec<OsString>>;
+
+    /// Whether its first line says where it listens. Otherwise it listens where it is told.
+    fn picks_its_port(&self) -> bool {
+        true
+    }
+}
+
+/// Where a server runs.
+struct Place<'a> {
+    /// A directory for what it wants to write, removed after it.
+    dir: &'a Path,
+    /// For those that must be told: it was free a moment ago.
+    addr: SocketAddr,
+}
+
+/// A program that was found.
+struct Found {
+    version: String,
+    program: Box<dyn Program>,
+}
+
+/// All peers, those that are not there included. Builds what has to be built, which takes a minute
+/// or two the first time.
+pub fn all() -> Vec<Peer> {
+    let rust = SERVERS.iter().map(|(name, _)| (*name, rust::find(name)));
+    let others = [
+        ("libuv", c::find("libuv")),
+        ("libevent", c::find("libevent")),
+        ("asyncio", python::find("asyncio")),
+        ("uvloop", python::find("uvloop")),
+        ("twisted", python::find("twisted")),
+        ("nginx", nginx::find(true)),
+        ("nginx, sendfile off", nginx::find(false)),
+        ("redis-server", redis::find()),
+    ];
+    rust.chain(others).map(|(name, found)| Peer::new(name, found)).collect()
+}
+
+impl Peer {
+    fn new(name: &str, found: Result<Found, String>) -> Self {
+        let name = name.to_owned();
+        match found {
+            Ok(Found { version, program }) => {
+                Self { name, version: Some(version), skipped: None, program: Some(program) }
+            }
+            Err(reason) => Self { name, version: None, skipped: Some(reason), program: None },
+        }
+    }
+
+    /// Whether it takes part in a service. A Rust server is taken to have all of the contract until
+    /// it is started: then the error is [`io::ErrorKind::Unsupported`].
+    pub fn serves(&self, service: &str) -> bool {
+        self.program.as_ref().is_some_and(|program| program.serves(service))
+    }
+
+    /// Starts it, and waits until it listens.
+    ///
+    /// It ends with the thread that calls this, not only with the process.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there, has no such service, or does not listen in time; with what it said.
+    pub fn start(&self, task: &Task) -> io::Result<Started> {
+        let program = self.program(task)?;
+        match self.start_once(program, task) {
+            // Somebody else may have got its port since it was found free.
+            Err(_) if !program.picks_its_port() => self.start_once(program, task),
+            result => result,
+        }
+    }
+
+    /// Has it measure itself, for `timers` and `calls`; returns its figures.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start), and if it does not print these figures in time.
+    pub fn measure<T: DeserializeOwned>(&self, task: &Task) -> io::Result<T> {
+        let program = self.program(task)?;
+        let mut process = self.spawn(program, task, free_address()?)?;
+        let line = process.first_line(UNTIL_IT_HAS_MEASURED)?;
+        let figures = serde_json::from_str(&line)
+            .map_err(|error| process.failure(&format!("prints {line:?}: {error}")))?;
+        process.end_within(UNTIL_IT_LISTENS); // a wrapper has its own things to write
+        Ok(figures)
+    }
+
+    fn program(&self, task: &Task) -> io::Result<&dyn Program> {
+        let Task { service, .. } = task;
+        let Some(program) = &self.program else {
+            let reason = self.skipped.as_deref().unwrap_or("not there");
+            return Err(failed(&format!("{} for {service}", self.name), reason));
+        };
+        if !program.serves(service) {
+            let message = format!("{} does not have the service {service}", self.name);
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
+        Ok(program.as_ref())
+    }
+
+    fn start_once(&self, program: &dyn Program, task: &Task) -> io::Result<Started> {
+        let told = free_address()?;
+        let mut process = self.spawn(program, task, told)?;
+        let within = match task.wrapper.is_empty() {
+            true => UNTIL_IT_LISTENS,
+            false => UNTIL_IT_LISTENS_WRAPPED,
+        };
+        if !program.picks_its_port() {
+            process.wait_for_connect(told, within)?;
+            return Ok(Started::new(process, told));
+        }
+        let line = process.first_line(within)?;
+        match line.strip_prefix("listening on ").and_then(|addr| addr.parse().ok()) {
+            Some(addr) => Ok(Started::new(process, addr)),
+            None => Err(process.failure(&format!("prints {line:?}, not where it listens"))),
+        }
+    }
+
+    fn spawn(&self, program: &dyn Program, task: &Task, addr: SocketAddr) -> io::Result<Process> {
+        let what = format!("{} for {}", self.name, task.service);
+        let scratch = Scratch::new().map_err(|error| failed(&what, error))?;
+        let place = Place { dir: scratch.path(), addr };
+        let arguments = program.arguments(task, &place).map_err(|error| failed(&what, error))?;
+        Process::spawn(what, arguments, task, scratch, program.picks_its_port())
+    }
+}
+
+/// An address at which nobody listens at the moment.
+fn free_address() -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .map_err(|error| failed("a free port of 127.0.0.1", error))?;
+    listener.local_addr()
+}

@@ -1,0 +1,106 @@
+//! The Rust servers: this program, called to serve; and crocus's examples, which cargo builds.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs, io};
+
+use super::tools::package;
+use super::{Found, Place, Program, SERVICES, Task};
+use crate::service::BACKLOG;
+
+/// crocus's example programs by the service they have.
+const EXAMPLES: [(&str, &str); 2] = [("http", "http_server"), ("resp", "resp_server")];
+
+struct Own {
+    name: &'static str,
+}
+
+struct Crocus {
+    /// By name; or why there are none.
+    examples: Result<HashMap<String, PathBuf>, String>,
+}
+
+pub(super) fn find(name: &'static str) -> Result<Found, String> {
+    let program: Box<dyn Program> = match name {
+        "crocus" => Box::new(Crocus { examples: build_examples() }),
+        _ => Box::new(Own { name }),
+    };
+    Ok(Found { version: version(name), program })
+}
+
+/// As cargo resolved it; one that is no package, as the limit, is only Rust.
+fn version(name: &str) -> String {
+    let lock = fs::read_to_string(package().join("Cargo.lock")).unwrap_or_default();
+    let start = format!("name = \"{name}\"\nversion = \"");
+    let found = lock.split_once(&start).and_then(|(_, rest)| rest.split_once('"'));
+    found.map_or_else(|| "Rust".to_owned(), |(version, _)| format!("{name} {version}, Rust"))
+}
+
+/// Has cargo build them, and say where they are, wherever its target directory is.
+fn build_examples() -> Result<HashMap<String, PathBuf>, String> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--release", "--message-format", "json-render-diagnostics"]);
+    command.args(EXAMPLES.iter().flat_map(|(_, name)| ["--example", name]));
+    command.arg("--manifest-path").arg(package().join("../../Cargo.toml"));
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("{command:?}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{command:?}: {}", output.status));
+    }
+    let said = String::from_utf8_lossy(&output.stdout);
+    Ok(said.lines().filter_map(executable).collect())
+}
+
+/// Name and path of an executable that cargo tells of in a line.
+fn executable(line: &str) -> Option<(String, PathBuf)> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    let path = message.get("executable")?.as_str()?;
+    Some((message["target"]["name"].as_str()?.to_owned(), path.into()))
+}
+
+/// `serve NAME SERVICE COUNT` of this program.
+fn serve(name: &str, task: &Task) -> io::Result<Vec<OsString>> {
+    let words = ["serve", name, &task.service, &task.count.to_string()].map(OsString::from);
+    Ok([env::current_exe()?.into()].into_iter().chain(words).collect())
+}
+
+impl Program for Own {
+    fn serves(&self, service: &str) -> bool {
+        SERVICES.contains(&service)
+    }
+
+    fn arguments(&self, task: &Task, _: &Place) -> io::Result<Vec<OsString>> {
+        serve(self.name, task)
+    }
+}
+
+impl Program for Crocus {
+    fn serves(&self, service: &str) -> bool {
+        SERVICES.contains(&service) || EXAMPLES.iter().any(|(known, _)| *known == service)
+    }
+
+    fn arguments(&self, task: &Task, _: &Place) -> io::Result<Vec<OsString>> {
+        let Some((_, name)) = EXAMPLES.iter().find(|(service, _)| *service == task.service) else {
+            return serve("crocus", task);
+        };
+        let examples =
+            self.examples.as_ref().map_err(|reason| io::Error::other(reason.as_str()))?;
+        let path = examples.get(*name).ok_or_else(|| {
+            io::Error::other(format!("cargo built {name}, but does not say where it is"))
+        })?;
+        let mut arguments = listening(path);
+        if let (Some(root), "http") = (&task.root, task.service.as_str()) {
+            arguments.extend(["--root".into(), root.into()]);
+        }
+        Ok(arguments)
+    }
+}
+
+fn listening(program: &Path) -> Vec<OsString> {
+    let backlog = BACKLOG.to_string();
+    let options = ["--listen", "127.0.0.1:0", "--backlog", &backlog].map(OsString::from);
+    [program.into()].into_iter().chain(options).collect()
+}
