@@ -18,11 +18,12 @@ mod tools;
 
 use std::ffi::OsString;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use socket2::{Domain, Socket, Type};
 
 pub use process::Started;
 use process::{Process, failed};
@@ -86,7 +87,7 @@ trait Program {
 struct Place<'a> {
     /// A directory for what it wants to write, removed after it.
     dir: &'a Path,
-    /// For those that must be told: it was free a moment ago.
+    /// For those that must be told: reserved for them.
     addr: SocketAddr,
 }
 
@@ -139,10 +140,20 @@ impl Peer {
     /// If it is not there, has no such service, or does not listen in time; with what it said.
     pub fn start(&self, task: &Task) -> io::Result<Started> {
         let program = self.program(task)?;
-        match self.start_once(program, task) {
-            // Somebody else may have got its port since it was found free.
-            Err(_) if !program.picks_its_port() => self.start_once(program, task),
-            result => result,
+        let reserved = Reserved::new()?;
+        let mut process = self.spawn(program, task, reserved.addr)?;
+        let within = match task.wrapper.is_empty() {
+            true => UNTIL_IT_LISTENS,
+            false => UNTIL_IT_LISTENS_WRAPPED,
+        };
+        if !program.picks_its_port() {
+            process.wait_for_connect(reserved.addr, within)?;
+            return Ok(Started::new(process, reserved.addr));
+        }
+        let line = process.first_line(within)?;
+        match line.strip_prefix("listening on ").and_then(|addr| addr.parse().ok()) {
+            Some(addr) => Ok(Started::new(process, addr)),
+            None => Err(process.failure(&format!("prints {line:?}, not where it listens"))),
         }
     }
 
@@ -153,7 +164,8 @@ impl Peer {
     /// As for [`start`](Self::start), and if it does not print these figures in time.
     pub fn measure<T: DeserializeOwned>(&self, task: &Task) -> io::Result<T> {
         let program = self.program(task)?;
-        let mut process = self.spawn(program, task, free_address()?)?;
+        let reserved = Reserved::new()?;
+        let mut process = self.spawn(program, task, reserved.addr)?;
         let line = process.first_line(UNTIL_IT_HAS_MEASURED)?;
         let figures = serde_json::from_str(&line)
             .map_err(|error| process.failure(&format!("prints {line:?}: {error}")))?;
@@ -174,24 +186,6 @@ impl Peer {
         Ok(program.as_ref())
     }
 
-    fn start_once(&self, program: &dyn Program, task: &Task) -> io::Result<Started> {
-        let told = free_address()?;
-        let mut process = self.spawn(program, task, told)?;
-        let within = match task.wrapper.is_empty() {
-            true => UNTIL_IT_LISTENS,
-            false => UNTIL_IT_LISTENS_WRAPPED,
-        };
-        if !program.picks_its_port() {
-            process.wait_for_connect(told, within)?;
-            return Ok(Started::new(process, told));
-        }
-        let line = process.first_line(within)?;
-        match line.strip_prefix("listening on ").and_then(|addr| addr.parse().ok()) {
-            Some(addr) => Ok(Started::new(process, addr)),
-            None => Err(process.failure(&format!("prints {line:?}, not where it listens"))),
-        }
-    }
-
     fn spawn(&self, program: &dyn Program, task: &Task, addr: SocketAddr) -> io::Result<Process> {
         let what = format!("{} for {}", self.name, task.service);
         let scratch = Scratch::new().map_err(|error| failed(&what, error))?;
@@ -201,9 +195,24 @@ impl Peer {
     }
 }
 
-/// An address at which nobody listens at the moment.
-fn free_address() -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .map_err(|error| failed("a free port of 127.0.0.1", error))?;
-    listener.local_addr()
+/// A port that the system gives to nobody else as long as this lives, and at which a server can
+/// listen all the same: Linux lets sockets share one that all have SO_REUSEADDR, as long as at most
+/// one listens, and this one does not.
+struct Reserved {
+    _socket: Socket,
+    addr: SocketAddr,
+}
+
+impl Reserved {
+    fn new() -> io::Result<Self> {
+        Self::bind().map_err(|error| io::Error::other(format!("reserve a port: {error}")))
+    }
+
+    fn bind() -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        let addr = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Self { _socket: socket, addr })
+    }
 }

@@ -1,8 +1,9 @@
 //! nginx: `random` by its stream module, and files by HTTP.
 //!
 //! One process, and Debian's configuration otherwise, but for what would end a measurement or has
-//! nothing to do with it: keep-alive without a limit of requests, and no access log. There is no
-//! variable with random bytes for streams, so its 16 random bytes are always the same.
+//! nothing to do with it: keep-alive without a limit of requests, and no access log. `multi_accept`
+//! stays off, as it is by default: on, it costs more, here too. There is no variable with random
+//! bytes for streams, so its 16 random bytes are always the same.
 
 use std::ffi::OsString;
 use std::fs;
@@ -158,5 +159,26 @@ fn quoted(path: &Path) -> io::Result<String> {
     match path.to_str() {
         Some(text) if !text.contains(['"', '\\', '$']) => Ok(format!("\"{text}\"")),
         _ => Err(io::Error::other(format!("nginx takes no such path: {}", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_a_dollar_sign_is_refused() {
+        assert_eq!(quoted(Path::new("/a dir/x")).unwrap(), "\"/a dir/x\"");
+        assert!(quoted(Path::new("/$x")).is_err());
+        assert!(quoted(Path::new("/x\"; daemon on; \"")).is_err());
+    }
+
+    #[test]
+    fn the_stream_module_is_found_by_how_nginx_was_built() {
+        let built = |words: &str| Stream::find(&format!("configure arguments: {words}"));
+        assert!(matches!(built("--with-stream --with-debug"), Stream::BuiltIn));
+        assert!(matches!(built("--with-stream_ssl_module"), Stream::None));
+        let nowhere = "--modules-path=/nowhere --with-stream=dynamic";
+        assert!(matches!(built(nowhere), Stream::None));
     }
 }

@@ -205,3 +205,44 @@ impl Drop for Process {
 pub(super) fn failed(what: &str, cause: impl Display) -> io::Error {
     io::Error::other(format!("cannot start {what}: {cause}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Process {
+        let arguments = ["sh", "-c", script].map(OsString::from).to_vec();
+        let scratch = Scratch::new().unwrap();
+        Process::spawn("a shell".to_owned(), arguments, &Task::default(), scratch, true).unwrap()
+    }
+
+    #[test]
+    fn who_ends_at_once_is_quoted() {
+        let error = shell("echo no such luck >&2; exit 3").first_line(LOOK * 1000).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+        let message = error.to_string();
+        assert!(message.starts_with("cannot start a shell: "), "{message}");
+        assert!(message.contains("exit status: 3"), "{message}");
+        assert!(message.ends_with("it said: no such luck"), "{message}");
+    }
+
+    #[test]
+    fn who_says_nothing_is_given_up() {
+        let start = Instant::now();
+        assert!(shell("sleep 60; echo late").first_line(LOOK).is_err());
+        assert!(start.elapsed() < LOOK * 1000);
+    }
+
+    #[test]
+    fn what_a_wrapper_started_ends_with_it() {
+        let mut process = shell("sleep 60 & echo $!; wait");
+        let pid: u32 = process.first_line(LOOK * 1000).unwrap().parse().unwrap();
+        drop(process);
+        let deadline = Instant::now() + LOOK * 1000;
+        // Its new parent may not have waited for it: then it is a zombie, without memory.
+        while fs::read(format!("/proc/{pid}/statm")).is_ok_and(|memory| memory[0] != b'0') {
+            assert!(Instant::now() < deadline, "{pid} lives on");
+            thread::sleep(LOOK);
+        }
+    }
+}
