@@ -1,37 +1,58 @@
 //! crocus beside everything a user would pick instead, over the same workloads.
 //!
-//! One program in three roles: it drives the comparison, it is the load, and, called as
-//! `crocus-compare serve SERVER SERVICE`, it is any one of the Rust servers. Called as
-//! `crocus-compare report FILE`, it makes the tables and the picture again from a `bench.json`.
+//! One program in several roles: it drives the comparison; called as `crocus-compare serve SERVER
+//! SERVICE` it is any one of the Rust servers; as `crocus-compare load LOAD ADDRESS` it is their
+//! clients. What servers serve is in [`service`], what is asked of them in [`workloads`], how it is
+//! measured in [`rounds`] and [`counting`], and what comes out in [`figures`].
 
+mod counting;
 mod figures;
+mod list;
 mod load;
+mod machine;
+mod options;
+mod peers;
+mod report;
+mod rounds;
+mod run;
 mod server;
 mod service;
+mod session;
 mod sys;
+mod workloads;
 
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let result = match args[..] {
-        ["serve", server, service] => server::serve(server, service, 0),
-        ["serve", server, service, count] => {
-            server::serve(server, service, count.parse().unwrap_or(0))
+use std::io;
+use std::process::ExitCode;
+
+use options::Role;
+
+fn main() -> ExitCode {
+    let role = match options::parse() {
+        Ok(role) => role,
+        Err(error) => {
+            eprintln!("crocus-compare: {error}\ntry --help");
+            return ExitCode::from(2);
         }
-        ["load", load, server] => serde_json::from_str(load)
-            .map_err(Into::into)
-            .and_then(|load| load::run(&load, server.parse().unwrap())),
-        _ => std::process::exit(2),
     };
-    if let Err(error) = result {
-        eprintln!("{error}");
-        std::process::exit(1);
-    }
-    if role.as_deref() == Some("report") {
-        let Some(file) = args.next() else { std::process::exit(2) };
-        if let Err(error) = report::from_json(file.as_ref()) {
-            eprintln!("{file}: {error}");
-            std::process::exit(1);
+    match play(role) {
+        Ok(good) => ExitCode::from(u8::from(!good)),
+        Err(error) => {
+            eprintln!("crocus-compare: {error}");
+            let unsupported = error.kind() == io::ErrorKind::Unsupported;
+            ExitCode::from(if unsupported { service::NO_SUCH_SERVICE as u8 } else { 1 })
         }
     }
+}
+
+/// Whether all went well.
+fn play(role: Role) -> io::Result<bool> {
+    match role {
+        Role::Help => println!("{}", options::HELP),
+        Role::Compare(options) => return run::compare(&options),
+        Role::List => return Ok(list::run()),
+        Role::Report { file } => report::from_json(&file)?,
+        Role::Serve { server, service, count } => server::serve(&server, &service, count)?,
+        Role::Load { load, server } => load::run(&serde_json::from_str(&load)?, server)?,
+    }
+    Ok(true)
 }

@@ -1,0 +1,286 @@
+//! The rounds of one workload: all servers in turn, again and again, so that what changes on the
+//! machine changes for all of them.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::figures::{Latency, Mark, Round, Trial};
+use crate::load::{Load, Outcome, Plan};
+use crate::machine;
+use crate::options::Options;
+use crate::peers::{Peer, Task};
+use crate::service::{CallFigures, TimerFigures};
+use crate::session::{SERVER_CORE, Session};
+use crate::workloads::{Kind, Workload};
+use crate::{redis_load, sys};
+
+/// In how many of the rounds latency is measured.
+const PACED_ROUNDS: usize = 3;
+
+/// At what share of the baseline's own pace latency is measured: well below where queues grow, and
+/// the same rate for all.
+const PACED_SHARE: f64 = 0.4;
+
+/// What others may use of the machine before a round is marked, in per cent of two cores.
+const BUSY_PERCENT: f64 = 10.0;
+
+/// Who keeps up with less than this share of the rate is behind.
+const KEEPS_UP: f64 = 0.95;
+
+/// A server that measures itself for longer than this does it once.
+const LONG: Duration = Duration::from_secs(10);
+
+/// Measures a workload at all peers that have its service.
+pub fn measure(workload: &Workload, peers: &[Peer], options: &Options, root: &Path) -> Vec<Trial> {
+    let peers = peers.iter().filter(|peer| peer.serves(workload.service));
+    let mut entrants: Vec<Entrant> = peers.map(|peer| Entrant::new(workload, peer, root)).collect();
+    let mut rate = None;
+    for entrant in &mut entrants {
+        let pace = entrant.warm_up(options);
+        if entrant.trial.server == workload.baseline {
+            rate = pace.map(|pace| pace * PACED_SHARE);
+        }
+    }
+    for _ in 0..options.rounds {
+        for entrant in &mut entrants {
+            entrant.play(options);
+        }
+    }
+    if let Some(rate) = rate {
+        for index in 0..PACED_ROUNDS.min(options.rounds) {
+            for entrant in &mut entrants {
+                entrant.pace(index, rate, options);
+            }
+        }
+    }
+    entrants.into_iter().map(Entrant::leave).collect()
+}
+
+/// A peer that takes part.
+struct Entrant<'a> {
+    peer: &'a Peer,
+    workload: &'a Workload,
+    task: Task,
+    play: Option<Play>,
+    trial: Trial,
+}
+
+/// What it takes to play.
+enum Play {
+    Ours(Session, Plan),
+    Redis(crate::peers::Started),
+    Alone,
+}
+
+impl<'a> Entrant<'a> {
+    fn new(workload: &'a Workload, peer: &'a Peer, root: &Path) -> Self {
+        let task = task(workload, root);
+        let trial = Trial {
+            server: peer.name.clone(),
+            left_out: workload.leaves_out(&peer.name).map(str::to_owned),
+            rounds: Vec::new(),
+            calls: None,
+            instructions: None,
+            memory: None,
+        };
+        let mut entrant = Self { peer, workload, task, play: None, trial };
+        if entrant.trial.left_out.is_none() {
+            match entrant.enter() {
+                Ok(play) => entrant.play = Some(play),
+                Err(error) => entrant.drop_out(&error),
+            }
+        }
+        entrant
+    }
+
+    fn enter(&mut self) -> io::Result<Play> {
+        match &self.workload.kind {
+            Kind::Loop(load) => self.open(load, Plan::Seconds(0.0)),
+            Kind::Stampede(load) => self.open(load, Plan::Once),
+            Kind::Redis { .. } => self.peer.start(&self.task).map(Play::Redis),
+            Kind::Alone { .. } => Ok(Play::Alone),
+        }
+    }
+
+    fn open(&mut self, load: &Load, plan: Plan) -> io::Result<Play> {
+        let session = Session::open(self.peer, &self.task, load)?;
+        self.trial.memory = session.memory;
+        Ok(Play::Ours(session, plan))
+    }
+
+    /// It cannot go on. What it did before counts, unless it was nothing.
+    fn drop_out(&mut self, error: &io::Error) {
+        self.play = None;
+        let why = match error.kind() {
+            io::ErrorKind::Unsupported => "does not have it".to_owned(),
+            _ => error.to_string(),
+        };
+        eprintln!("  {}: {why}", self.trial.server);
+        self.trial.left_out = Some(why);
+    }
+
+    /// A round that does not count; how many operations per second there were.
+    fn warm_up(&mut self, options: &Options) -> Option<f64> {
+        if matches!(self.play, Some(Play::Alone) | None) {
+            return None;
+        }
+        match self.round(options) {
+            Ok(round) => Some(round.operations as f64 / round.seconds),
+            Err(error) => {
+                self.drop_out(&error);
+                None
+            }
+        }
+    }
+
+    fn play(&mut self, options: &Options) {
+        let began = Instant::now();
+        if self.play.is_none() {
+            return;
+        }
+        match self.round(options) {
+            Ok(round) => self.trial.rounds.push(round),
+            Err(error) => return self.drop_out(&error),
+        }
+        if matches!(self.play, Some(Play::Alone)) && began.elapsed() > LONG {
+            self.play = None;
+        }
+    }
+
+    fn round(&mut self, options: &Options) -> io::Result<Round> {
+        let (Self { peer, workload, task, .. }, began) = (&*self, Instant::now());
+        let (mut round, busy) = (None, machine::busy_seconds());
+        let load = match self.play.as_mut() {
+            Some(Play::Ours(session, plan)) => {
+                let plan = if *plan == Plan::Once { *plan } else { Plan::Seconds(options.seconds) };
+                let (outcome, cpu, load) = session.run(plan)?;
+                round = Some(our_round(&outcome, cpu, plan));
+                load + cpu * 1e-9
+            }
+            Some(Play::Redis(server)) => {
+                let Kind::Redis { command, pipeline } = workload.kind else { unreachable!() };
+                let requests = redis_load::requests(pipeline, options.seconds);
+                let cpu = sys::cpu_time(server.pid())?;
+                let ran = redis_load::run(server.addr, command, pipeline, requests)?;
+                let cpu = (sys::cpu_time(server.pid())? - cpu).as_secs_f64();
+                round = Some(plain_round(requests, ran.seconds, cpu * 1e9 / requests as f64));
+                ran.cpu + cpu
+            }
+            Some(Play::Alone) => {
+                let own = sys::children_cpu_time();
+                round = Some(lonely_round(peer, task)?);
+                (sys::children_cpu_time() - own).as_secs_f64()
+            }
+            None => 0.0,
+        };
+        let mut round = round.ok_or_else(|| io::Error::other("it does not take part"))?;
+        let others = machine::busy_seconds() - busy - load;
+        let percent = others / (2.0 * began.elapsed().as_secs_f64()) * 100.0;
+        if percent > BUSY_PERCENT {
+            round.marks.push(Mark::Busy { percent: percent as u32 });
+        }
+        Ok(round)
+    }
+
+    /// Latency at a rate, for the round of that index.
+    fn pace(&mut self, index: usize, rate: f64, options: &Options) {
+        let Some(Play::Ours(session, plan)) = &mut self.play else { return };
+        if *plan == Plan::Once || matches!(self.workload.kind, Kind::Loop(Load::Download)) {
+            return;
+        }
+        // The pace is that of whole groups of operations, where some are done together.
+        let together = together(&self.workload.kind);
+        let plan = Plan::Paced { rate: rate / together, seconds: options.seconds };
+        let Some(round) = self.trial.rounds.get_mut(index) else { return };
+        match session.run(plan) {
+            Ok((outcome, ..)) => {
+                round.latency = Some(latency(&outcome, rate));
+                round.marks.extend(failures(&outcome));
+                if outcome.operations as f64 / outcome.seconds < rate * KEEPS_UP {
+                    round.marks.push(Mark::Behind);
+                }
+            }
+            Err(error) => self.drop_out(&error),
+        }
+    }
+
+    fn leave(self) -> Trial {
+        if let Some(Play::Ours(session, _)) = self.play
+            && let Err(error) = session.end()
+        {
+            eprintln!("  {}: {error}", self.trial.server);
+        }
+        self.trial
+    }
+}
+
+/// What a server is started for.
+pub fn task(workload: &Workload, root: &Path) -> Task {
+    let (count, cores) = match workload.kind {
+        Kind::Alone { count } if workload.service == "calls" => (count, Vec::new()),
+        Kind::Alone { count } => (count, vec![SERVER_CORE]),
+        _ => (0, vec![SERVER_CORE]),
+    };
+    let service = workload.service.to_owned();
+    Task { service, count, root: Some(root.to_owned()), cores, wrapper: Vec::new() }
+}
+
+/// How many operations are begun and ended together.
+fn together(kind: &Kind) -> f64 {
+    match kind {
+        Kind::Loop(Load::Exchange { pipeline, .. }) => *pipeline as f64,
+        Kind::Loop(Load::Group { members }) => *members as f64,
+        _ => 1.0,
+    }
+}
+
+fn plain_round(operations: u64, seconds: f64, cpu: f64) -> Round {
+    Round { operations, seconds, cpu, latency: None, parts: Vec::new(), marks: Vec::new() }
+}
+
+fn our_round(outcome: &Outcome, cpu: f64, plan: Plan) -> Round {
+    let mut round =
+        plain_round(outcome.operations, outcome.seconds, cpu / outcome.operations as f64);
+    round.marks.extend(failures(outcome));
+    if plan == Plan::Once {
+        round.latency = Some(latency(outcome, 0.0)); // all at once: at no rate
+    }
+    round
+}
+
+fn latency(outcome: &Outcome, rate: f64) -> Latency {
+    Latency { rate, p50: outcome.p50, p99: outcome.p99, worst: outcome.worst }
+}
+
+fn failures(outcome: &Outcome) -> Option<Mark> {
+    let first = outcome.first_failure.clone()?;
+    Some(Mark::Failed { operations: outcome.failed, first })
+}
+
+fn lonely_round(peer: &Peer, task: &Task) -> io::Result<Round> {
+    let began = Instant::now();
+    let part = |name: &str, value: f64| (name.to_owned(), value);
+    if task.service == "timers" {
+        let figures: TimerFigures = peer.measure(task)?;
+        let TimerFigures { arm, reset, arm_and_cancel, cancel, arm_and_fire } = figures;
+        let mut round = plain_round(task.count, began.elapsed().as_secs_f64(), arm_and_fire);
+        round.parts = vec![
+            part("arm", arm),
+            part("reset", reset),
+            part("arm_and_cancel", arm_and_cancel),
+            part("cancel", cancel),
+            part("arm_and_fire", arm_and_fire),
+        ];
+        return Ok(round);
+    }
+    let figures: CallFigures = peer.measure(task)?;
+    let mut round =
+        plain_round(task.count, task.count as f64 / figures.calls_per_second, figures.cpu);
+    round.parts = vec![
+        part("round_trip_p50", figures.round_trip_p50 as f64),
+        part("round_trip_p99", figures.round_trip_p99 as f64),
+        part("round_trip_worst", figures.round_trip_worst as f64),
+    ];
+    Ok(round)
+}

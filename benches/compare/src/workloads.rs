@@ -1,0 +1,206 @@
+//! What is asked of the servers.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use crate::load::Load;
+
+/// One row of the comparison.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    pub name: String,
+    pub title: String,
+    /// The service it is about.
+    pub service: &'static str,
+    /// What one operation is.
+    pub operation: &'static str,
+    pub baseline: &'static str,
+    pub kind: Kind,
+    /// For how many operations more than to begin with system calls and instructions are counted; none
+    /// where they say nothing that another workload does not.
+    pub counted: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// Clients of ours, in a closed loop.
+    Loop(Load),
+    /// Clients of ours, all of whom ask once.
+    Stampede(Load),
+    /// redis-benchmark, with a command and so many of them at once.
+    Redis { command: &'static str, pipeline: u64 },
+    /// The server measures itself.
+    Alone { count: u64 },
+}
+
+/// How large everything is: as users have it, or as small as will do to see that it works.
+struct Size {
+    crowd: usize,
+    idle: [usize; 3],
+    members: usize,
+    count: u64,
+}
+
+const FULL: Size =
+    Size { crowd: 10_000, idle: [1_000, 10_000, 18_000], members: 1_000, count: 1_000_000 };
+const SMOKE: Size = Size { crowd: 300, idle: [10, 20, 30], members: 100, count: 1_000 };
+
+/// Pages that HTTP servers serve, as files in a folder.
+const PAGES: [(&str, usize); 2] = [("small", 1024), ("1m", 1024 * 1024)];
+
+/// All workloads; their HTTP servers serve files in `folder`, which are written there.
+///
+/// # Errors
+///
+/// If a file cannot be written.
+pub fn all(folder: &Path, smoke: bool) -> io::Result<Vec<Workload>> {
+    let size = if smoke { SMOKE } else { FULL };
+    let mut all = random(&size);
+    all.extend(echo());
+    all.push(Workload {
+        name: "bulk".into(),
+        title: "one stream without end".into(),
+        service: "bulk",
+        operation: "MiB",
+        baseline: "limit",
+        kind: Kind::Loop(Load::Download),
+        counted: Some(40),
+    });
+    all.extend([0].into_iter().chain(size.idle).map(idle));
+    let members = size.members;
+    all.push(Workload {
+        name: "broadcast".into(),
+        title: format!("chat: 64 bytes to each of {members}"),
+        service: "broadcast",
+        operation: "delivery",
+        baseline: "limit",
+        kind: Kind::Loop(Load::Group { members }),
+        counted: Some(20 * members as u64),
+    });
+    all.extend([
+        alone("timers", "timers, with so many live", "timer", "crocus", size.count),
+        alone("calls", "calls from another thread", "call", "limit", size.count),
+    ]);
+    for (name, length) in PAGES {
+        all.push(page(folder, name, length)?);
+    }
+    if !smoke {
+        all.extend([1, 16].into_iter().flat_map(redis));
+    }
+    Ok(all)
+}
+
+fn random(size: &Size) -> Vec<Workload> {
+    let workload = |name: String, title, kind, counted| Workload {
+        name,
+        title,
+        service: "random",
+        operation: "connection",
+        baseline: "limit",
+        kind,
+        counted,
+    };
+    let at_once = |clients: usize| {
+        let title = format!("81 bytes, {clients} at once");
+        let counted = (clients <= 64).then_some(2_000);
+        workload(
+            format!("random-{clients}"),
+            title,
+            Kind::Loop(Load::Ask { clients }),
+            counted,
+        )
+    };
+    let crowd = size.crowd;
+    let stampede = workload(
+        "stampede".into(),
+        format!("81 bytes, stampede of {crowd}"),
+        Kind::Stampede(Load::Ask { clients: crowd }),
+        None,
+    );
+    [1, 64, 512].map(at_once).into_iter().chain([stampede]).collect()
+}
+
+fn exchange(name: String, title: String, load: Load, counted: Option<u64>) -> Workload {
+    Workload {
+        name,
+        title,
+        service: "echo",
+        operation: "message",
+        baseline: "limit",
+        kind: Kind::Loop(load),
+        counted,
+    }
+}
+
+fn echo() -> Vec<Workload> {
+    let echo = |size: usize, clients: usize, pipeline: usize| {
+        let (suffix, more) = match pipeline {
+            1 => (String::new(), String::new()),
+            many => (format!("-x{many}"), format!(", {many} at once")),
+        };
+        let length = if size < 1024 { format!("{size} B") } else { format!("{} KiB", size / 1024) };
+        exchange(
+            format!("echo-{size}-{clients}{suffix}"),
+            format!("echo of {length}, {clients} connections{more}"),
+            Load::Exchange { clients, size, pipeline, idle: 0 },
+            (clients <= 64 && pipeline * size <= 16 * 1024).then_some(2_560 * pipeline as u64),
+        )
+    };
+    let sizes = [64, 16 * 1024];
+    let mut all: Vec<Workload> =
+        sizes.iter().flat_map(|&size| [1, 64, 512].map(|clients| echo(size, clients, 1))).collect();
+    all.insert(3, echo(64, 64, 16));
+    all
+}
+
+fn idle(idle: usize) -> Workload {
+    let load = Load::Exchange { clients: 64, size: 64, pipeline: 1, idle };
+    exchange(format!("idle-{idle}"), format!("64 active beside {idle} idle"), load, None)
+}
+
+fn alone(
+    name: &'static str,
+    title: &str,
+    operation: &'static str,
+    baseline: &'static str,
+    count: u64,
+) -> Workload {
+    let (name, title, kind) = (name.to_owned(), format!("{count} {title}"), Kind::Alone { count });
+    let service = if name == "timers" { "timers" } else { "calls" };
+    Workload { name, title, service, operation, baseline, kind, counted: None }
+}
+
+fn page(folder: &Path, name: &str, length: usize) -> io::Result<Workload> {
+    let file: PathBuf = folder.join(format!("{name}.bin"));
+    fs::write(&file, (0..length).map(|_| rand::random()).collect::<Vec<u8>>())?;
+    let title = if length < 100_000 { "HTTP, 1 KiB" } else { "HTTP, 1 MiB" };
+    Ok(Workload {
+        name: format!("http-{name}"),
+        title: title.to_owned(),
+        service: "http",
+        operation: "request",
+        baseline: "nginx",
+        kind: Kind::Loop(Load::Request { clients: 64, file }),
+        counted: Some(if length < 100_000 { 2_560 } else { 128 }),
+    })
+}
+
+fn redis(pipeline: u64) -> [Workload; 3] {
+    [("ping_mbulk", "PING"), ("set", "SET"), ("get", "GET")].map(|(command, title)| Workload {
+        name: format!("resp-{}-{pipeline}", title.to_lowercase()),
+        title: format!("Redis: {title}, {pipeline} at once"),
+        service: "resp",
+        operation: "request",
+        baseline: "redis-server",
+        kind: Kind::Redis { command, pipeline },
+        counted: (command == "get").then_some(20_000),
+    })
+}
+
+impl Workload {
+    /// Why a server is left out that has the service.
+    pub fn leaves_out(&self, server: &str) -> Option<&'static str> {
+        let Kind::Loop(Load::Exchange { clients, .. }) = self.kind else { return None };
+        (server == "blocking" && clients > 1).then_some("has one connection at a time")
+    }
+}
