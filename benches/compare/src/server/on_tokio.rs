@@ -62,16 +62,15 @@ async fn random(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(&answer).await
 }
 
-/// A buffer as large as that of the others: a smaller one would cost this server more system calls
-/// for large messages, and for small ones the pages that nobody touches cost nothing.
+/// A buffer as large as that of the others, but never zeroed: of one that is, 18,000 idle
+/// connections would hold 0.9 GB.
 async fn echo(mut stream: TcpStream) -> io::Result<()> {
-    let mut buffer = vec![0; READ_BUFFER];
-    loop {
-        match stream.read(&mut buffer).await? {
-            0 => return Ok(()),
-            length => stream.write_all(&buffer[..length]).await?,
-        }
+    let mut buffer = Vec::with_capacity(READ_BUFFER);
+    while stream.read_buf(&mut buffer).await? > 0 {
+        stream.write_all(&buffer).await?;
+        buffer.clear();
     }
+    Ok(())
 }
 
 async fn bulk(mut stream: TcpStream, block: Arc<[u8]>) -> io::Result<()> {
@@ -84,9 +83,10 @@ async fn bulk(mut stream: TcpStream, block: Arc<[u8]>) -> io::Result<()> {
 async fn member(stream: TcpStream, chunks: broadcast::Sender<Arc<[u8]>>) -> io::Result<()> {
     let (mut reader, writer) = stream.into_split();
     let writing = tokio::spawn(write_chunks(writer, chunks.subscribe()));
-    let mut buffer = vec![0; READ_BUFFER];
-    while let Ok(length @ 1..) = reader.read(&mut buffer).await {
-        let _ = chunks.send(buffer[..length].into()); // nobody may be left to take it
+    let mut buffer = Vec::with_capacity(READ_BUFFER);
+    while let Ok(1..) = reader.read_buf(&mut buffer).await {
+        let _ = chunks.send(buffer.as_slice().into()); // nobody may be left to take it
+        buffer.clear();
     }
     writing.abort();
     Ok(())
