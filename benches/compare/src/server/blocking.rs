@@ -44,8 +44,7 @@ pub fn accept(serve: impl Fn(TcpStream)) -> io::Result<()> {
     }
 }
 
-/// The buffer is on the heap: a thread's stack would have no room for it, and the pages that no
-/// chunk was long enough to touch cost nothing.
+/// The buffer is on the heap: a thread's stack would have no room for it.
 fn echo(mut stream: TcpStream) -> io::Result<()> {
     let mut buffer = vec![0; READ_BUFFER];
     loop {

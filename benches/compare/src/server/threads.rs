@@ -3,35 +3,60 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
+use std::{fs, thread};
 
 use super::{blocking, no_such_service};
 use crate::service::READ_BUFFER;
 
-/// Enough for the sessions, whose buffers are on the heap, 18,000 times.
+/// Enough for the sessions, whose buffers are on the heap.
 const STACK: usize = 64 * 1024;
 
 /// How long a peer may hold up the others of a broadcast before it is thrown out.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub fn serve(service: &str, _count: u64) -> io::Result<()> {
+    let threads = Threads::new();
     if service == "broadcast" {
         let members = Arc::new(Members::default());
         return blocking::accept(move |stream| {
             let members = Arc::clone(&members);
-            spawn(move || broadcast(stream, &members));
+            threads.spawn(move || broadcast(stream, &members));
         });
     }
     match blocking::session(service) {
-        Some(session) => blocking::accept(|stream| spawn(move || session(stream))),
+        Some(session) => blocking::accept(|stream| threads.spawn(move || session(stream))),
         None => no_such_service(),
     }
 }
 
-/// When there are too many threads the connection is closed.
-fn spawn(session: impl FnOnce() -> io::Result<()> + Send + 'static) {
-    let _ = thread::Builder::new().stack_size(STACK).spawn(session);
+/// How many threads there are, and may be.
+struct Threads {
+    /// Each thread holds one of it.
+    running: Arc<()>,
+    most: usize,
+}
+
+impl Threads {
+    /// Each thread maps its stack, another one for signals, and a guard for either. Past the number
+    /// of mappings that Linux grants, 65,530 unless set, std aborts; so there is some way to it.
+    fn new() -> Self {
+        let mappings = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+        let mappings: usize = mappings.trim().parse().unwrap_or(65_530);
+        Self { running: Arc::new(()), most: mappings / 4 - 300 }
+    }
+
+    /// When there are too many threads the connection is closed.
+    fn spawn(&self, session: impl FnOnce() -> io::Result<()> + Send + 'static) {
+        if Arc::strong_count(&self.running) > self.most {
+            return;
+        }
+        let running = Arc::clone(&self.running);
+        let _ = thread::Builder::new().stack_size(STACK).spawn(move || {
+            let _ = session(); // an error is a peer that went away
+            drop(running);
+        });
+    }
 }
 
 fn broadcast(stream: TcpStream, members: &Members) -> io::Result<()> {
