@@ -48,10 +48,10 @@ fn get_mut(bencher: Bencher) {
 /// What the latch phase does with each event.
 #[divan::bench(sample_count = 50, sample_size = TENANTS as u32)]
 fn resolve(bencher: Bencher) {
-    let (arena, keys) = full();
+    let (mut arena, keys) = full();
     let tokens: Vec<Token> = keys.into_iter().map(Key::token).collect();
     let mut token = round(&tokens);
-    bencher.bench_local(|| arena.resolve(token()));
+    bencher.bench_local(|| arena.resolve(token()).map(|(key, _)| key));
 }
 
 /// One tenant leaves and another comes.

@@ -128,11 +128,11 @@ impl<T> Arena<T> {
     }
 
     /// The tenant a token of the poller means, if it still lives here.
-    pub(crate) fn resolve(&self, token: Token) -> Option<Key> {
+    pub(crate) fn resolve(&mut self, token: Token) -> Option<(Key, &mut T)> {
         let index = token.0 as u32;
-        let tenant = self.slots.get(index as usize)?;
+        let tenant = self.slots.get_mut(index as usize)?;
         let key = Key { index, generation: tenant.generation };
-        (key.token() == token).then_some(key)
+        (key.token() == token).then_some((key, &mut tenant.value))
     }
 
     /// All tenants, by slot.
@@ -169,11 +169,11 @@ mod tests {
     fn a_token_resolves_to_its_tenant_only() {
         let mut arena = Arena::new();
         let old = arena.insert(1);
-        assert_eq!(arena.resolve(old.token()), Some(old));
+        assert_eq!(arena.resolve(old.token()), Some((old, &mut 1)));
         arena.remove(old);
         assert_eq!(arena.resolve(old.token()), None);
         let new = arena.insert(2);
-        assert_eq!(arena.resolve(new.token()), Some(new));
+        assert_eq!(arena.resolve(new.token()), Some((new, &mut 2)));
         #[cfg(target_pointer_width = "64")]
         assert_eq!(arena.resolve(old.token()), None);
     }

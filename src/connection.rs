@@ -147,6 +147,23 @@ pub(crate) struct Rare {
     writing: Throttle,
 }
 
+/// How many used boxes a reactor keeps: as many connections may come and go in one turn.
+const SPARE_BOXES: usize = 64;
+
+/// Boxes of connections that are gone. With them who comes, lingers and goes costs no allocation.
+#[derive(Default)]
+#[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+pub(crate) struct SpareBoxes(Vec<Box<Rare>>);
+
+impl SpareBoxes {
+    pub(crate) fn give_back(&mut self, mut used: Box<Rare>) {
+        if self.0.len() < SPARE_BOXES {
+            *used = Rare::default();
+            self.0.push(used);
+        }
+    }
+}
+
 /// A rate of one connection.
 #[derive(Default)]
 pub(crate) struct Throttle {
@@ -259,7 +276,6 @@ impl Connection {
         self.writable |= readiness.contains(Readiness::WRITABLE);
         let waits = self.touched || self.writing_waits != Wait::Nobody;
         let flush = self.writable && !self.outgoing.is_empty() && !waits;
-        self.touched |= flush;
         (self.can_read() || self.hangup, flush)
     }
 
@@ -404,22 +420,19 @@ impl Connection {
         }
         let unsent = self.outgoing.unsent();
         let offered = &unsent[..unsent.len().min(budget)];
-        loop {
-            match self.stream.write(offered) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    self.writable = count == offered.len();
-                    self.outgoing.advance(count, spares);
-                    return Ok(count);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.writable = false;
-                    return Ok(0);
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let count = offer(&mut self.stream, offered, &mut self.writable)?;
+        self.outgoing.advance(count, spares);
+        Ok(count)
+    }
+
+    /// Writes once what need not be kept, because nothing else waits. `Ok(0)`: there was no room.
+    pub(crate) fn send_straight(&mut self, data: &[u8]) -> io::Result<usize> {
+        offer(&mut self.stream, data, &mut self.writable)
+    }
+
+    /// Whether what is written now can leave before anything else.
+    pub(crate) fn can_send_straight(&self) -> bool {
+        self.registered && self.writable && self.outgoing.is_empty() && !self.is_throttled()
     }
 
     /// Begins an orderly close; `false` if the connection is ending already.
@@ -514,6 +527,11 @@ impl Connection {
         }
     }
 
+    /// Whether it waits for anything else than the kernel.
+    pub(crate) fn waits(&self) -> bool {
+        self.reading_waits != Wait::Nobody || self.writing_waits != Wait::Nobody
+    }
+
     /// Whether it has a rate of its own, for reading or writing.
     pub(crate) fn is_throttled(&self) -> bool {
         let rare = self.rare.as_ref();
@@ -530,14 +548,33 @@ impl Connection {
         self.rare.as_mut().map(|rare| &mut rare.alarms)
     }
 
-    pub(crate) fn alarms_or_default(&mut self) -> &mut Alarms {
-        &mut self.rare.get_or_insert_default().alarms
+    pub(crate) fn rare(&mut self, spares: &mut SpareBoxes) -> &mut Rare {
+        self.rare.get_or_insert_with(|| spares.0.pop().unwrap_or_default())
     }
 
     /// Notes that bytes moved, for the idle timeout.
     pub(crate) fn active(&mut self, now: Instant) {
         if let Some(idle) = self.alarms().and_then(|alarms| alarms.idle.as_mut()) {
             idle.last_activity = now;
+        }
+    }
+}
+
+/// Writes once; `writable` is whether all was taken.
+fn offer(stream: &mut Stream, data: &[u8], writable: &mut bool) -> io::Result<usize> {
+    loop {
+        match stream.write(data) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                *writable = count == data.len();
+                return Ok(count);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                *writable = false;
+                return Ok(0);
+            }
+            Err(error) => return Err(error),
         }
     }
 }

@@ -293,12 +293,17 @@ impl Listener {
         }
     }
 
+    /// Whether it has as many connections as it may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.connections >= self.max_connections
+    }
+
     /// Whether it is time to accept.
     pub(crate) fn can_accept(&self) -> bool {
         self.ready
             && !self.paused
             && self.retry.is_none()
-            && self.connections < self.max_connections
+            && !self.is_full()
             && self.acceptor.is_some()
     }
 }

@@ -42,6 +42,7 @@ use mio::{Token, Waker};
 
 use crate::arena::{Arena, Key};
 use crate::clock::Clock;
+use crate::connection::SpareBoxes;
 use crate::handle::Shared;
 use crate::observe::{Observer, Stats, TurnReport};
 use crate::poller::Poller;
@@ -49,6 +50,7 @@ use crate::pool::Pool;
 use crate::timers::Timers;
 use crate::write_buffer::Spares;
 use builder::Limits;
+use flushing::FlushQueue;
 use source::Source;
 pub(crate) use throttling::Direction;
 use throttling::Totals;
@@ -82,6 +84,8 @@ pub struct Reactor {
     clock: Clock,
     /// The time of this turn. Outside of a turn nobody may rely on it.
     now: Instant,
+    /// While the loop runs and callbacks are timed: when the last of them ended.
+    lap: Option<Instant>,
     /// Everything that can be ready: the truth about who is there.
     sources: Arena<Source>,
     /// How many of the sources do not keep [`run`](Self::run) from returning.
@@ -94,8 +98,8 @@ pub struct Reactor {
     /// Sources to be served, each at most once: the fairness device, and the repair for readiness
     /// that is told only once.
     run_queue: VecDeque<Key>,
-    /// Connections that were written to or given a command, each at most once.
-    flush_queue: VecDeque<Key>,
+    /// Connections that were written to or given a command.
+    flush_queue: FlushQueue,
     /// Listeners that wait for a descriptor to be freed.
     starved: Vec<Key>,
     totals: Totals,
@@ -109,6 +113,7 @@ pub struct Reactor {
     /// Where datagrams are received, whole however long; empty until there is one.
     datagram: Box<[u8]>,
     spares: Spares,
+    spare_boxes: SpareBoxes,
     limits: Limits,
     observer: Option<Box<dyn Observer>>,
     stats: Stats,
@@ -145,6 +150,7 @@ impl Reactor {
             poller,
             clock,
             now,
+            lap: None,
             sources: Arena::new(),
             background: 0,
             watches: 0,
@@ -152,7 +158,7 @@ impl Reactor {
             calls: VecDeque::new(),
             shared: Shared::new(waker),
             run_queue: VecDeque::new(),
-            flush_queue: VecDeque::new(),
+            flush_queue: FlushQueue::default(),
             starved: Vec::new(),
             totals: Totals::default(),
             lookups: Pool::new("crocus-lookup", connecting::LOOKUPS_AT_ONCE),
@@ -161,6 +167,7 @@ impl Reactor {
             scratch: Box::default(),
             datagram: Box::default(),
             spares: Spares::default(),
+            spare_boxes: SpareBoxes::default(),
             limits,
             observer: None,
             stats: Stats::default(),
@@ -207,9 +214,11 @@ impl Reactor {
     /// 4. **calls** — run what was given to `call_soon` and `call_from_thread`, as many as were there
     ///    when the phase began;
     /// 5. **serve** — accept, connect and read for each source that is ready, once, within its
-    ///    budget; who has more to do goes to the back of the queue;
-    /// 6. **flush** — one write for each connection that was written to; here `pause_writing`,
-    ///    `resume_writing` and `connection_lost` are called.
+    ///    budget; who has more to do goes to the back of the queue. A connection that only its own
+    ///    callbacks have written to is flushed as soon as it has been served, or accepted: while its
+    ///    bytes are still in the processor's cache, and before the next one takes a descriptor;
+    /// 6. **flush** — one write for each other connection that was written to. With a flush come
+    ///    `pause_writing`, `resume_writing` and `connection_lost`.
     ///
     /// If the reactor was told to [stop](Self::stop), everybody is told after that.
     ///
@@ -252,6 +261,7 @@ impl Reactor {
 
     fn end_turn(&mut self) -> TurnReport {
         self.in_turn = false;
+        self.lap = None;
         self.observe(|observer, reactor| observer.turn_end(&reactor.report));
         self.report
     }
@@ -268,6 +278,7 @@ impl Reactor {
         self.observe(|observer, _| observer.sleep_begin(timeout));
         let result = self.poller.wait(timeout);
         self.now = self.clock.now();
+        self.lap = self.limits.slow_callback.and(Some(self.now));
         self.report.slept = began.map_or(Duration::ZERO, |began| self.now - began);
         self.observe(|observer, reactor| {
             observer.sleep_end(reactor.report.slept, reactor.poller.event_count());
@@ -287,8 +298,7 @@ impl Reactor {
         let mut woken = false;
         let events = poller.for_each(|token, readiness| {
             woken |= token == WAKE;
-            let key = sources.resolve(token);
-            let source = key.and_then(|key| Some((key, sources.get_mut(key)?)));
+            let source = sources.resolve(token);
             if let Some(observer) = observer
                 && token != WAKE
             {
@@ -300,8 +310,8 @@ impl Reactor {
             if serve && !std::mem::replace(source.queued(), true) {
                 run_queue.push_back(key);
             }
-            if flush {
-                flush_queue.push_back(key);
+            if flush && let Source::Connection(connection) = source {
+                flush_queue.add(key, connection);
             }
         });
         self.report.events = events;
@@ -320,7 +330,10 @@ impl Reactor {
             *source.queued() = false;
             self.report.served += 1;
             match source {
-                Source::Connection(_) => self.serve_connection(key),
+                Source::Connection(connection) => {
+                    let waits = connection.touched;
+                    self.at_hand(key, waits, |reactor| reactor.serve_connection(key));
+                }
                 Source::Listener(_) => self.serve_listener(key),
                 Source::Connector(_) => self.serve_connector(key),
                 Source::Attempt(_) => self.serve_attempt(key),
@@ -336,9 +349,8 @@ impl Reactor {
     /// Phase 6. Flushes who was in the queue when the phase began, each once.
     fn flush(&mut self) {
         for _ in 0..self.flush_queue.len() {
-            let Some(key) = self.flush_queue.pop_front() else { return };
-            self.report.flushed += 1;
-            self.flush_connection(key);
+            let Some(key) = self.flush_queue.next() else { return };
+            self.flush_connection(key, self.limits.write_budget);
         }
     }
 
@@ -351,19 +363,10 @@ impl Reactor {
         }
     }
 
-    /// Puts a connection at the back of the flush queue, unless it is in there.
-    pub(crate) fn touch(&mut self, key: Key) {
-        if let Some(connection) = self.connection_mut(key)
-            && !std::mem::replace(&mut connection.touched, true)
-        {
-            self.flush_queue.push_back(key);
-        }
-    }
-
     /// Whether something can be done without waiting.
     fn has_queued(&self) -> bool {
         !self.run_queue.is_empty()
-            || !self.flush_queue.is_empty()
+            || self.flush_queue.len() > 0
             || !self.calls.is_empty()
             || self.stop_wanted
             || self.is_drained()

@@ -3,8 +3,11 @@
 //! A binary heap of deadlines beside an arena of timers. The heap is never searched: a cancelled
 //! timer leaves its entry behind, a timer moved to a later deadline keeps its old entry, and the
 //! entry is judged when it comes to the top. So `cancel` and a later `reset` touch one slot and no
-//! heap; idle timeouts, moved with every chunk of data, live on that. When more than half of the
-//! heap is dead it is swept, so that a million timers made and cancelled leave nothing behind.
+//! heap; idle timeouts, moved with every chunk of data, live on that. An entry is put where its timer
+//! belongs when its own deadline has come, so that a million timers moved at once cost no turn the
+//! time of a million; the price is that the next deadline may seem earlier than it is. When more than
+//! half of the heap is dead it is swept, so that a million timers made and cancelled leave nothing
+//! behind.
 //!
 //! Timers with one deadline come in the order they were made: the heap compares the deadline, then
 //! the order of making, which a reset does not change. (Twisted's and asyncio's heaps compare the
@@ -23,6 +26,10 @@ id_type! {
 
 /// Below this many entries a heap is not worth sweeping.
 const SWEEP_FROM: usize = 64;
+
+/// How many entries that do not count are taken off the top in a turn, at most: some microseconds'
+/// work in a large heap, and enough that turns which come too early for a timer are few.
+const SETTLE_MOVES: usize = 64;
 
 /// Timers, each carrying a `T` to be handed out when it is due.
 #[derive(Debug)]
@@ -119,28 +126,37 @@ impl<T> Timers<T> {
     }
 
     /// A moment not after the next deadline: early when the timer at the top was cancelled or moved.
+    /// `None` if there is no timer.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if self.len() == 0 {
+            return None; // what is in the heap is dead
+        }
         let due = self.due.front().and_then(|&key| self.timers.get(key));
         due.map(|timer| timer.deadline).or_else(|| self.earliest_entry())
     }
 
-    /// The next deadline exactly, clearing what is dead off the top of the heap.
+    /// When to look again: at the next deadline, or sometimes before, since it clears off the top of the
+    /// heap no more than some entries that do not count.
     pub(crate) fn settle(&mut self) -> Option<Instant> {
-        self.top();
+        self.clear_top();
         self.next_deadline()
     }
 
     /// Makes a batch of all timers due at `now`; what is set from here on is not in it.
     pub(crate) fn gather(&mut self, now: Instant) {
-        while let Some(entry) = self.top()
+        while let Some(&Reverse(entry)) = self.heap.peek()
             && entry.deadline <= now
         {
+            if !self.judge(entry) {
+                continue;
+            }
             self.heap.pop();
             if let Some(timer) = self.timers.get_mut(entry.key) {
                 timer.state = State::Due;
             }
             self.due.push_back(entry.key);
         }
+        self.clear_top();
     }
 
     /// Hands out the next timer of the batch that was neither cancelled nor moved meanwhile.
@@ -191,23 +207,32 @@ impl<T> Timers<T> {
             .is_some_and(|timer| timer.state == State::Waiting { entry: entry.deadline })
     }
 
-    /// Brings a live entry with its timer's own deadline to the top, and returns it.
-    fn top(&mut self) -> Option<Entry> {
-        while let Some(&Reverse(entry)) = self.heap.peek() {
-            if !self.is_current(entry) {
-                self.heap.pop();
-                continue;
+    /// Takes a bounded number of entries that do not count off the top.
+    fn clear_top(&mut self) {
+        for _ in 0..SETTLE_MOVES {
+            let Some(&Reverse(entry)) = self.heap.peek() else { return };
+            if self.judge(entry) {
+                return;
             }
-            let timer = self.timers.get_mut(entry.key)?;
-            if timer.deadline == entry.deadline {
-                return Some(entry);
-            }
-            timer.state = State::Waiting { entry: timer.deadline };
-            let moved = Entry { deadline: timer.deadline, ..entry };
-            self.heap.pop();
-            self.heap.push(Reverse(moved));
         }
-        None
+    }
+
+    /// Whether the entry at the top counts, and has its timer's own deadline. Otherwise it is taken
+    /// away, and put where the timer belongs now.
+    fn judge(&mut self, entry: Entry) -> bool {
+        if !self.is_current(entry) {
+            self.heap.pop();
+            return false;
+        }
+        let Some(timer) = self.timers.get_mut(entry.key) else { return false };
+        if timer.deadline == entry.deadline {
+            return true;
+        }
+        timer.state = State::Waiting { entry: timer.deadline };
+        if let Some(mut top) = self.heap.peek_mut() {
+            top.0.deadline = timer.deadline; // and sinks to its place when `top` is dropped
+        }
+        false
     }
 
     /// Drops the dead entries once they are the majority: constant cost per cancelled timer.

@@ -15,8 +15,8 @@ use crate::token_bucket::Rate;
 
 /// A connection, lent to a callback of its protocol, or by [`Reactor::transport`] to anybody.
 ///
-/// Its commands note what is wanted and return at once; the loop carries it out in the
-/// [flush phase](Reactor::turn) of the turn. None of them calls back. On a connection that is
+/// Its commands note what is wanted and return at once; the loop carries it out after the callback,
+/// at the latest in the [flush phase](Reactor::turn) of the turn. None of them calls back. On a connection that is
 /// ending they do nothing, and those that return a `bool` say so with `false`.
 ///
 /// Twisted's `ITransport`; the marks and the idea of `pause_reading` are asyncio's.
@@ -36,8 +36,8 @@ impl<'a> Transport<'a> {
     /// Has `data` sent, after all that was written before.
     ///
     /// Never blocks and never fails: what the kernel does not take waits in memory. Look at
-    /// [`buffered`](Self::buffered), or mind `pause_writing`, when there is much to say. All writes
-    /// of a turn leave together.
+    /// [`buffered`](Self::buffered), or mind `pause_writing`, when there is much to say. All that a
+    /// callback writes leaves together, and so does what others write to a connection in a turn.
     ///
     /// Returns whether the data was taken: `false` after `lose_connection`,
     /// `lose_write_connection`, `abort_connection` or the end, and then it is dropped. If more than
@@ -79,8 +79,8 @@ impl<'a> Transport<'a> {
 
     /// Ends it now: drops what was not sent yet and resets the connection.
     ///
-    /// Nothing is delivered from here on but `connection_lost`, in the next flush phase: mostly that of
-    /// this turn.
+    /// Nothing is delivered from here on but `connection_lost`: right after a callback of its own that
+    /// was called in the serve phase, else in the next flush phase, mostly that of this turn.
     pub fn abort_connection(&mut self) {
         self.reactor.abort_connection(self.id);
     }

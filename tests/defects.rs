@@ -24,8 +24,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "no re-queue after a spent read budget",
         "src/reactor/serving.rs",
-        r#"Some(connection) if connection.can_read() => self.queue(key),"#,
-        r#"Some(connection) if connection.can_read() => {}"#,
+        r#"if goes_on || connection.can_resume() {"#,
+        r#"if connection.can_resume() {"#,
     ),
     (
         "skip the generation check (get)",
@@ -82,9 +82,17 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "resume_writing never told",
         "src/reactor/flushing.rs",
-        r#"        self.register(key);
-        self.tell_relief(key);"#,
-        r#"        self.register(key);"#,
+        r#"        if paused {
+            self.tell_relief(key);
+        }"#,
+        r#""#,
+    ),
+    (
+        "who was served is not flushed",
+        "src/reactor/flushing.rs",
+        r#"        self.flush_queue.at_hand = None;
+        self.flush_connection(key);"#,
+        r#"        self.flush_queue.at_hand = None;"#,
     ),
     (
         "fire a cancelled timer of the batch",
@@ -143,11 +151,11 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "forget to accept when below max_connections",
         "src/reactor/accepting.rs",
-        r#"        if listener.can_accept() {
+        r#"        if was_full && listener.can_accept() {
             self.queue(key);
         }
     }"#,
-        r#"        let _ = listener.can_accept();
+        r#"        let _ = was_full && listener.can_accept();
     }"#,
     ),
     (
@@ -202,9 +210,10 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "a hang-up behind a pause goes unnoticed",
         "src/reactor/serving.rs",
-        r#"            Some(connection) if connection.hangup => self.look_for_error(key),
-"#,
-        r#""#,
+        r#"        } else if connection.hangup {
+            self.look_for_error(key);
+        }"#,
+        r#"        }"#,
     ),
     (
         "both halves shut and it goes on",
@@ -233,8 +242,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "reads beyond the budget",
         "src/reactor/serving.rs",
-        r#"                self.read_once(key, &mut scratch[..room])"#,
-        r#"                self.read_once(key, &mut scratch[..room]).min(1)"#,
+        r#"return Some(self.read_once(key, &mut scratch[..room]));"#,
+        r#"return Some(self.read_once(key, &mut scratch[..room]).min(1));"#,
     ),
     (
         "a stop forgets attempts",

@@ -309,7 +309,7 @@ impl Protocol for Http {
         let left = self.site.borrow().timeout.saturating_sub(waited);
         if !left.is_zero() {
             self.deadline = Some(transport.call_later(left));
-        } else if transport.buffered() > HIGH {
+        } else if transport.buffered() > 0 {
             log::info!("{}: does not read", transport.peer_addr());
             transport.abort_connection();
         } else if self.is_idle() {

@@ -218,7 +218,7 @@ impl Reactor {
             self.set_rate(ConnectionId(key), Direction::Reading, read_rate);
             self.set_rate(ConnectionId(key), Direction::Writing, write_rate);
         }
-        self.make_connection(key);
+        self.at_hand(key, false, |reactor| reactor.make_connection(key));
     }
 
     /// Whether the limit per peer and the filter let somebody in.
@@ -282,8 +282,9 @@ impl Reactor {
 
     pub(super) fn accepted_connection_gone(&mut self, key: Key, peer: &Address) {
         let Some(listener) = self.listener_mut(key) else { return };
+        let was_full = listener.is_full();
         listener.went(peer);
-        if listener.can_accept() {
+        if was_full && listener.can_accept() {
             self.queue(key);
         }
     }

@@ -1,5 +1,8 @@
 //! Phase 6: writing, closing, and telling of the end.
 
+use std::collections::VecDeque;
+use std::{io, mem};
+
 use super::timing::Alarm;
 use super::{Direction, Reactor, Source};
 use crate::arena::Key;
@@ -8,15 +11,85 @@ use crate::connection::{Closing, Connection, ConnectionId, FIRST_FLIGHT, Owner, 
 use crate::observe::{Callback, Subject};
 use crate::reason::Reason;
 
+/// Who is to be flushed.
+#[derive(Debug, Default)]
+pub(super) struct FlushQueue {
+    /// Each at most once.
+    waiting: VecDeque<Key>,
+    /// The connection being served, if nobody had written to it before: it is flushed right after,
+    /// and need not wait.
+    at_hand: Option<Key>,
+    /// How many bytes that one may still send.
+    budget: usize,
+}
+
+impl FlushQueue {
+    /// Puts a connection at the back, unless it is in there.
+    pub(super) fn add(&mut self, key: Key, connection: &mut Connection) {
+        if !mem::replace(&mut connection.touched, true) && self.at_hand != Some(key) {
+            self.waiting.push_back(key);
+        }
+    }
+
+    /// Whether it is the one being served, and may still send.
+    pub(super) fn is_at_hand(&self, key: Key) -> bool {
+        self.at_hand == Some(key) && self.budget > 0
+    }
+
+    pub(super) fn next(&mut self) -> Option<Key> {
+        self.waiting.pop_front()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Key) -> bool) {
+        self.waiting.retain(keep);
+    }
+}
+
 impl Reactor {
-    /// Writes what is owed, and carries out what was asked.
-    pub(super) fn flush_connection(&mut self, key: Key) {
+    /// Has a connection flushed, at the latest in the next flush phase.
+    pub(crate) fn touch(&mut self, key: Key) {
+        let Self { sources, flush_queue, .. } = self;
+        if let Some(Source::Connection(connection)) = sources.get_mut(key) {
+            flush_queue.add(key, connection);
+        }
+    }
+
+    /// Serves a connection, and flushes it right after if it was written to meanwhile; not if it
+    /// waits to be flushed already. Then others write to it too, as in a chat, and all of it leaves
+    /// together.
+    pub(super) fn at_hand(&mut self, key: Key, waits: bool, serve: impl FnOnce(&mut Self)) {
+        if waits {
+            return serve(self);
+        }
+        self.flush_queue.at_hand = Some(key);
+        self.flush_queue.budget = self.limits.write_budget;
+        serve(self);
+        self.flush_queue.at_hand = None;
+        self.flush_connection(key, self.flush_queue.budget);
+    }
+
+    /// Writes what is owed, at most `budget` bytes, and carries out what was asked.
+    pub(super) fn flush_connection(&mut self, key: Key, budget: usize) {
         let Some(connection) = self.connection_mut(key) else { return };
-        connection.touched = false;
-        self.tell_pressure(key);
-        let sent = self.send_once(key);
+        if !mem::take(&mut connection.touched) {
+            return;
+        }
+        let throttled = connection.is_throttled();
+        if connection.is_under_pressure() {
+            self.tell_pressure(key);
+        }
+        self.report.flushed += 1;
+        let sent = match throttled || self.totals.are_set() {
+            false => self.send_up_to(key, budget),
+            true => self.send_throttled(key),
+        };
         let Some(connection) = self.connection_mut(key) else { return };
         let flushed = connection.outgoing.is_empty();
+        let (unknown, paused) = (!connection.registered, connection.writing_paused);
         match connection.stage {
             Stage::Gone => return self.conclude(key),
             Stage::Closing if flushed => return self.end_of_output(key, sent),
@@ -24,43 +97,68 @@ impl Reactor {
             Stage::Open if flushed && connection.write_closing => self.shut_write(key),
             Stage::Open | Stage::Lingering => {}
         }
-        self.register(key);
-        self.tell_relief(key);
-    }
-
-    /// Writes once, within the rate if there is one; returns how many bytes left.
-    fn send_once(&mut self, key: Key) -> usize {
-        let budget = self.limits.write_budget;
-        let Some(connection) = self.connection_mut(key) else { return 0 };
-        let writes = connection.can_write();
-        let throttled = connection.is_throttled() || self.totals.are_set();
-        match writes {
-            false => 0,
-            true if !throttled => self.send_up_to(key, budget),
-            true => match self.allowance(key, Direction::Writing, budget) {
-                0 => 0,
-                allowed => {
-                    let sent = self.send_up_to(key, allowed);
-                    self.pay(key, Direction::Writing, sent as u64);
-                    sent
-                }
-            },
+        if unknown {
+            self.register(key);
+        }
+        if paused {
+            self.tell_relief(key);
         }
     }
 
+    /// Writes once, within the rates; returns how many bytes left.
+    fn send_throttled(&mut self, key: Key) -> usize {
+        if !self.connection_mut(key).is_some_and(|found| found.can_write()) {
+            return 0;
+        }
+        match self.allowance(key, Direction::Writing, self.limits.write_budget) {
+            0 => 0,
+            allowed => {
+                let sent = self.send_up_to(key, allowed);
+                self.pay(key, Direction::Writing, sent as u64);
+                sent
+            }
+        }
+    }
+
+    /// Writes once; returns how many bytes left.
     fn send_up_to(&mut self, key: Key, budget: usize) -> usize {
+        let Self { sources, spares, flush_queue, .. } = self;
+        let Some(Source::Connection(connection)) = sources.get_mut(key) else { return 0 };
+        if budget == 0 {
+            if connection.can_write() {
+                flush_queue.add(key, connection); // it has sent enough for now
+            }
+            return 0;
+        }
+        let result = connection.send(budget, spares);
+        if connection.can_write() && result.is_ok() {
+            flush_queue.add(key, connection);
+        }
+        self.sent(key, result)
+    }
+
+    /// Writes what a callback of the connection at hand gave it, without keeping it first; returns how
+    /// many bytes left.
+    pub(super) fn send_straight(&mut self, key: Key, data: &[u8]) -> usize {
+        let Self { sources, flush_queue, .. } = self;
+        let Some(Source::Connection(connection)) = sources.get_mut(key) else { return 0 };
+        let budget = flush_queue.budget.min(data.len());
+        let result = connection.send_straight(&data[..budget]);
+        let sent = self.sent(key, result);
+        self.flush_queue.budget -= sent;
+        sent
+    }
+
+    /// Takes note of a write; returns how many bytes left.
+    fn sent(&mut self, key: Key, result: io::Result<usize>) -> usize {
         let Self { sources, spares, now, .. } = self;
         let Some(Source::Connection(connection)) = sources.get_mut(key) else { return 0 };
-        match connection.send(budget, spares) {
+        match result {
             Ok(0) => 0,
             Ok(count) => {
                 connection.active(*now);
-                let more = connection.writable && !connection.outgoing.is_empty();
                 self.stats.bytes_written += count as u64;
                 self.observe(|observer, _| observer.sent(ConnectionId(key), count));
-                if more {
-                    self.touch(key);
-                }
                 count
             }
             Err(error) => {
@@ -89,7 +187,7 @@ impl Reactor {
 
     /// One look whether the peer has sent something we did not read, so that closing would reset.
     fn peer_has_sent(&mut self, key: Key) -> bool {
-        let mut look = [0; 512];
+        let mut look = [0];
         let Some(connection) = self.connection_mut(key) else { return false };
         match connection.receive(&mut look) {
             Received::Bytes(_) => true,
@@ -150,8 +248,8 @@ impl Reactor {
         }
         let at_the_latest = later(now, connection.close_timeout);
         let timer = self.timers.insert(at_the_latest, Alarm::Close(key));
-        if let Some(connection) = self.connection_mut(key) {
-            connection.alarms_or_default().closing = Some(Closing { timer, at_the_latest });
+        if let Some(rare) = self.rare(key) {
+            rare.alarms.closing = Some(Closing { timer, at_the_latest });
         }
     }
 
@@ -179,12 +277,7 @@ impl Reactor {
 
     /// Above the high mark: `pause_writing`.
     fn tell_pressure(&mut self, key: Key) {
-        let above = |connection: &mut Connection| {
-            connection.hears()
-                && !connection.writing_paused
-                && connection.outgoing.len() > connection.marks.high
-        };
-        if self.connection_mut(key).is_some_and(above) {
+        if self.connection_mut(key).is_some_and(|found| found.hears()) {
             self.set_writing_paused(key, true);
             self.call_protocol(key, Callback::PauseWriting, |protocol, transport| {
                 protocol.pause_writing(transport);
@@ -221,8 +314,13 @@ impl Reactor {
         connection.finish();
         let made = connection.made;
         let reason = connection.ending.clone().unwrap_or(Reason::Closed);
-        self.cancel_alarms(key);
-        self.stop_waiting(key);
+        let (timed, waits) = (connection.rare.is_some(), connection.waits());
+        if timed {
+            self.cancel_alarms(key);
+        }
+        if waits {
+            self.stop_waiting(key);
+        }
         if made {
             self.call_protocol(key, Callback::ConnectionLost, |protocol, transport| {
                 protocol.connection_lost(transport, &reason);
@@ -232,8 +330,11 @@ impl Reactor {
         let id = ConnectionId(key);
         let protocol = connection.protocol.take();
         self.let_go(Subject::Connection(id), protocol);
-        if let Some(untold) = connection.rare.take().and_then(|rare| rare.handover.successor) {
-            self.let_go(Subject::Connection(id), untold);
+        if let Some(mut rare) = connection.rare.take() {
+            if let Some(untold) = rare.handover.successor.take() {
+                self.let_go(Subject::Connection(id), untold);
+            }
+            self.spare_boxes.give_back(rare);
         }
         connection.prepare_to_close(self.poller.registry());
         connection.outgoing.clear(&mut self.spares);

@@ -10,7 +10,7 @@ use super::{Direction, Reactor, Source};
 use crate::address::Address;
 use crate::arena::Key;
 use crate::clock::later;
-use crate::connection::{Connection, ConnectionId, Idle, Owner, Received, Stage};
+use crate::connection::{Connection, ConnectionId, Idle, Owner, Rare, Received, Stage};
 use crate::framing::FrameError;
 use crate::observe::Callback;
 use crate::protocol::Protocol;
@@ -18,7 +18,13 @@ use crate::reason::Reason;
 use crate::stream::{Stream, no_sockets};
 use crate::transport::Transport;
 
-/// What callbacks, and others, may ask of a connection. Each only notes what is wanted.
+/// What a connection that is being served writes in one piece of this size goes to the kernel at once,
+/// if nothing waits before it. To copy so much, for the flush that follows anyway, costs a good part of
+/// what the kernel's own copy does: a tenth of an echo of 16 KiB.
+const STRAIGHT: usize = 8 * 1024;
+
+/// What callbacks, and others, may ask of a connection. Each only notes what is wanted; but a large
+/// write may leave at once, which calls nobody back either.
 impl Reactor {
     /// Lends a connection, anybody's; `None` if it is gone, or not yet told `connection_made`.
     ///
@@ -96,7 +102,7 @@ impl Reactor {
     }
 
     pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> bool {
-        let Self { sources, spares, limits, .. } = self;
+        let Self { sources, spares, limits, flush_queue, totals, .. } = self;
         let Some(Source::Connection(connection)) = sources.get_mut(id.0) else { return false };
         if !connection.takes_writes() {
             return false;
@@ -106,9 +112,28 @@ impl Reactor {
             self.end(id.0, Reason::Overflow { unsent: waiting });
             return false;
         }
+        let straight = data.len() >= STRAIGHT && flush_queue.is_at_hand(id.0) && !totals.are_set();
+        if straight && connection.can_send_straight() {
+            return self.write_straight(id.0, data);
+        }
         if !data.is_empty() {
             connection.outgoing.push(data, spares);
-            self.touch(id.0);
+            flush_queue.add(id.0, connection);
+        }
+        true
+    }
+
+    /// Has much data sent at once, and keeps what the kernel does not take.
+    fn write_straight(&mut self, key: Key, data: &[u8]) -> bool {
+        let sent = self.send_straight(key, data);
+        let Self { sources, spares, flush_queue, .. } = self;
+        let Some(Source::Connection(connection)) = sources.get_mut(key) else { return false };
+        if !connection.takes_writes() {
+            return false; // it broke
+        }
+        if sent < data.len() {
+            connection.outgoing.push(&data[sent..], spares);
+            flush_queue.add(key, connection);
         }
         true
     }
@@ -189,9 +214,8 @@ impl Reactor {
         }
         if let Some(limit) = limit {
             let timer = self.timers.insert(later(now, limit), Alarm::Idle(id.0));
-            if let Some(connection) = self.connection_mut(id.0) {
-                connection.alarms_or_default().idle =
-                    Some(Idle { limit, last_activity: now, timer });
+            if let Some(rare) = self.rare(id.0) {
+                rare.alarms.idle = Some(Idle { limit, last_activity: now, timer });
             }
         }
         before.map(|idle| idle.limit)
@@ -217,6 +241,15 @@ impl Reactor {
         ending
     }
 
+    /// What few connections have, made if it has none yet.
+    pub(super) fn rare(&mut self, key: Key) -> Option<&mut Rare> {
+        let Self { sources, spare_boxes, .. } = self;
+        match sources.get_mut(key)? {
+            Source::Connection(connection) => Some(connection.rare(spare_boxes)),
+            _ => None,
+        }
+    }
+
     pub(super) fn cancel_alarms(&mut self, key: Key) {
         let Some(alarms) = self.connection_mut(key).and_then(Connection::alarms) else { return };
         let alarms = mem::take(alarms);
@@ -232,41 +265,48 @@ impl Reactor {
 impl Reactor {
     /// Reads what has come, up to the budget.
     pub(super) fn serve_connection(&mut self, key: Key) {
+        let totals = self.totals.are_set();
         let Some(connection) = self.connection_mut(key) else { return };
-        let made = connection.made;
-        let throttled = connection.is_throttled() || !made || self.totals.are_set();
+        let (made, held_back) = (connection.made, connection.held_back);
+        let throttled = connection.is_throttled() || !made || totals;
         if !made {
             self.make_connection(key);
         }
-        self.resume_protocol(key);
+        if held_back {
+            self.resume_protocol(key);
+        }
         let mut scratch = mem::take(&mut self.scratch);
         if scratch.is_empty() {
             scratch = vec![0; self.limits.read_buffer].into_boxed_slice();
         }
         let read_before = self.stats.bytes_read;
         let mut budget = if throttled { self.read_allowance(key) } else { self.limits.read_budget };
-        while budget > 0
-            && let Some(connection) = self.connection_mut(key)
-            && connection.can_read()
-        {
-            let spent = if connection.is_between() {
-                self.hand_over(key, budget)
-            } else {
-                let room = scratch.len().min(budget);
-                self.read_once(key, &mut scratch[..room])
-            };
+        while let Some(spent) = self.serve_once(key, &mut scratch, budget) {
             budget = budget.saturating_sub(spent);
         }
         self.scratch = scratch;
         if throttled {
             self.pay(key, Direction::Reading, self.stats.bytes_read - read_before);
         }
-        match self.connection_mut(key) {
-            Some(connection) if connection.can_resume() => self.queue(key),
-            Some(connection) if connection.can_read() => self.queue(key),
-            Some(connection) if connection.hangup => self.look_for_error(key),
-            _ => {}
+    }
+
+    /// Reads or hands over once; returns how much of the budget that took, or `None` if it is done.
+    fn serve_once(&mut self, key: Key, scratch: &mut [u8], budget: usize) -> Option<usize> {
+        let connection = self.connection_mut(key)?;
+        let goes_on = connection.can_read();
+        if budget > 0 && goes_on {
+            if connection.is_between() {
+                return Some(self.hand_over(key, budget));
+            }
+            let room = scratch.len().min(budget);
+            return Some(self.read_once(key, &mut scratch[..room]));
         }
+        if goes_on || connection.can_resume() {
+            self.queue(key);
+        } else if connection.hangup {
+            self.look_for_error(key);
+        }
+        None
     }
 
     /// Calls `connection_made`, once, unless the connection was given up before.

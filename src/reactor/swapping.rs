@@ -19,16 +19,17 @@ impl Reactor {
         protocol: Box<dyn Protocol>,
         unused: &[u8],
     ) -> bool {
-        let Some(connection) = self.connection_mut(id.0).filter(|found| found.hears()) else {
+        let hears = self.connection_mut(id.0).is_some_and(|found| found.hears());
+        let Some(Rare { handover, alarms, .. }) = hears.then(|| self.rare(id.0)).flatten() else {
             self.let_go(Subject::Connection(id), protocol);
             return false;
         };
-        let Rare { handover, alarms, .. } = &mut **connection.rare.get_or_insert_default();
         handover.successor = Some(protocol);
         // What the protocol was not given yet came after what it passes on.
         let later = mem::replace(&mut handover.unused, unused.iter().copied().collect());
         handover.unused.extend(later);
-        for timer in mem::take(&mut alarms.timers) {
+        let timers = mem::take(&mut alarms.timers);
+        for timer in timers {
             self.timers.cancel(timer);
         }
         self.queue(id.0);

@@ -114,7 +114,7 @@ impl Reactor {
         if rate.is_none() && !connection.is_throttled() {
             return None;
         }
-        let throttle = connection.rare.get_or_insert_default().throttle(direction);
+        let throttle = self.rare(id.0)?.throttle(direction);
         let bucket = rate.map(|rate| Bucket::new(rate, now));
         let before = mem::replace(throttle, Throttle { bucket, timer: None });
         if let Some(timer) = before.timer {

@@ -155,8 +155,9 @@ impl Reactor {
 
     pub(crate) fn connection_timer(&mut self, id: ConnectionId, delay: Duration) -> TimerId {
         let timer = self.set(delay, Alarm::Connection(id.0));
-        match self.connection_mut(id.0).filter(|found| found.hears()) {
-            Some(connection) => connection.alarms_or_default().timers.push(timer),
+        let hears = self.connection_mut(id.0).is_some_and(|found| found.hears());
+        match hears.then(|| self.rare(id.0)).flatten() {
+            Some(rare) => rare.alarms.timers.push(timer),
             // A connection that ends, or a protocol that has handed over, gets no timer; the name of none is as harmless as any stale one.
             None => drop(self.timers.cancel(timer)),
         }
