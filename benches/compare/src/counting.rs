@@ -4,7 +4,7 @@
 //! costs does not. Under either tool servers are slow, so that batches are as large as the clients can
 //! make them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::{fs, io};
 
@@ -19,52 +19,66 @@ use crate::workloads::{Kind, Workload};
 /// How many operations the shorter run has, as a share of what the other has more.
 const SHORTER: u64 = 5;
 
-#[derive(Clone, Copy)]
-enum Tool {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
     Strace,
     Callgrind,
 }
 
+/// Those that are there, and those that are not.
+pub fn tools() -> (Vec<Tool>, Vec<Tool>) {
+    [Tool::Strace, Tool::Callgrind].into_iter().partition(|tool| {
+        let version = Command::new(tool.name()).arg("--version").output();
+        version.is_ok_and(|output| output.status.success())
+    })
+}
+
 /// Counts for those who took part in a workload.
-pub fn count(workload: &Workload, peers: &[Peer], trials: &mut [Trial], root: &Path) {
+pub fn count(
+    tools: &[Tool],
+    workload: &Workload,
+    peers: &[Peer],
+    trials: &mut [Trial],
+    root: &Path,
+) {
     let Some(more) = workload.counted else { return };
     for trial in trials.iter_mut().filter(|trial| trial.left_out.is_none()) {
         let Some(peer) = peers.iter().find(|peer| peer.name == trial.server) else { continue };
-        let count = |tool: Tool| match tool.per_operation(workload, peer, more, root) {
-            Ok(figure) => Some(figure),
-            Err(error) => {
-                eprintln!("  {}: {}: {error}", trial.server, tool.name());
-                None
+        for &tool in tools {
+            match tool.per_operation(workload, peer, more, root) {
+                Ok(figure) => *tool.place(trial) = Some(figure),
+                Err(error) => eprintln!("  {}: {}: {error}", trial.server, tool.name()),
             }
-        };
-        (trial.calls, trial.instructions) = (count(Tool::Strace), count(Tool::Callgrind));
+        }
     }
 }
 
-/// Which of the tools are missing.
-pub fn missing() -> Vec<&'static str> {
-    let there = |tool: Tool| {
-        let version = Command::new(tool.name()).arg("--version").output();
-        version.is_ok_and(|output| output.status.success())
-    };
-    [Tool::Strace, Tool::Callgrind].into_iter().filter(|&tool| !there(tool)).map(Tool::name).collect()
-}
-
 impl Tool {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Strace => "strace",
             Self::Callgrind => "valgrind",
         }
     }
 
+    /// Where its figure goes.
+    fn place(self, trial: &mut Trial) -> &mut Option<f64> {
+        match self {
+            Self::Strace => &mut trial.calls,
+            Self::Callgrind => &mut trial.instructions,
+        }
+    }
+
     fn wrapper(self, file: &Path) -> Vec<String> {
-        let file = file.display();
-        let words = match self {
-            Self::Strace => format!("strace -f -c -o {file}"),
-            Self::Callgrind => format!("valgrind -q --tool=callgrind --callgrind-out-file={file}"),
+        let words: &[&str] = match self {
+            Self::Strace => &["strace", "-f", "-c", "-o", ""],
+            Self::Callgrind => &["valgrind", "-q", "--tool=callgrind", "--callgrind-out-file="],
         };
-        words.split(' ').map(str::to_owned).collect()
+        let mut words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        if let Some(last) = words.last_mut() {
+            last.push_str(&file.to_string_lossy());
+        }
+        words
     }
 
     fn per_operation(
@@ -76,7 +90,13 @@ impl Tool {
     ) -> io::Result<f64> {
         let (short, operations) = self.run(workload, peer, more / SHORTER, root)?;
         let (long, more) = self.run(workload, peer, more / SHORTER + more, root)?;
-        Ok((long - short) / (more - operations))
+        let figure = (long - short) / (more - operations);
+        // Not so if it was killed before it could write all down.
+        if figure.is_finite() && figure > 0.0 {
+            return Ok(figure);
+        }
+        let what = format!("{short} for {operations} operations, {long} for {more}");
+        Err(io::Error::other(format!("counted {what}")))
     }
 
     /// What was counted, for how many operations.
@@ -112,26 +132,31 @@ impl Tool {
         Ok((total, done as f64))
     }
 
-    fn total(self, file: &PathBuf) -> io::Result<f64> {
-        let text = fs::read_to_string(file)?;
+    fn total(self, file: &Path) -> io::Result<f64> {
+        let wrong = |cause: &dyn std::fmt::Display| {
+            io::Error::other(format!("read {}: {cause}", file.display()))
+        };
+        let text = fs::read_to_string(file).map_err(|error| wrong(&error))?;
         let total = match self {
             Self::Strace => strace_total(&text),
             Self::Callgrind => callgrind_total(&text),
         };
-        total.ok_or_else(|| io::Error::other(format!("{} has no total", file.display())))
+        total.ok_or_else(|| wrong(&"it has no total"))
     }
 }
 
-/// The calls of the line `100.00    0.012345           3      4096       12 total`.
+/// The calls in the last line: `100.00    0.012345           3      4096        12 total`.
+///
+/// Not every version has the time per call in it, and where no call failed the errors are left out;
+/// so the column is where the heading says that calls end.
 fn strace_total(text: &str) -> Option<f64> {
+    let heading = text.lines().find(|line| line.starts_with("% time"))?;
+    let end = heading.find("calls")? + "calls".len();
     let line = text.lines().find(|line| line.ends_with(" total"))?;
-    let words: Vec<&str> = line.split_whitespace().collect();
-    // Older versions leave the time per call out of this line.
-    words.iter().skip(2).take(words.len().saturating_sub(3)).find_map(|word| {
-        word.parse::<f64>().ok().filter(|_| !word.contains('.')).filter(|&calls| calls > 0.0)
-    })
+    line.get(..end)?.split_whitespace().next_back()?.parse().ok()
 }
 
+/// All instructions: `totals: 123456`.
 fn callgrind_total(text: &str) -> Option<f64> {
     let line = text.lines().find(|line| line.starts_with("totals:"))?;
     line.split_once(' ')?.1.trim().parse().ok()

@@ -1,6 +1,6 @@
 //! What a run of the comparison finds out; `bench.json` is this, and the reports are made of it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One whole run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -68,13 +68,19 @@ pub struct Round {
     /// How many operations were answered, every byte as it should be.
     pub operations: u64,
     pub seconds: f64,
-    /// CPU time of the server, in nanoseconds per operation.
+    /// CPU time of the server, in nanoseconds per operation. Not a number if there was none.
+    #[serde(deserialize_with = "or_nan")]
     pub cpu: f64,
     /// At the fixed rate of the workload, the same for all servers; none where it has no latency.
     pub latency: Option<Latency>,
     /// Other figures of workloads that measure themselves, for example `reset` with nanoseconds.
     pub parts: Vec<(String, f64)>,
     pub marks: Vec<Mark>,
+}
+
+/// JSON has no word for what is not a number but `null`.
+fn or_nan<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(source)?.unwrap_or(f64::NAN))
 }
 
 /// How long answers took, in nanoseconds, from when the question was due by the rate: who is late to
@@ -181,6 +187,22 @@ mod tests {
         assert_eq!(quantile(&[4.0, 1.0, 2.0], 0.5), Some(2.0));
         assert_eq!(quantile(&[4.0, 1.0, 2.0, 3.0], 0.5), Some(2.5));
         assert_eq!(quantile(&[0.0, 10.0], 0.25), Some(2.5));
+    }
+
+    #[test]
+    fn a_round_without_operations_is_written_and_read() {
+        let round = Round {
+            operations: 0,
+            seconds: 0.1 + 0.2,
+            cpu: f64::NAN,
+            latency: None,
+            parts: Vec::new(),
+            marks: Vec::new(),
+        };
+        let text = serde_json::to_string(&round).unwrap();
+        let again: Round = serde_json::from_str(&text).unwrap();
+        assert!(again.cpu.is_nan());
+        assert_eq!(again.seconds.to_bits(), round.seconds.to_bits());
     }
 
     #[test]

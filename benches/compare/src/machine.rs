@@ -25,8 +25,14 @@ pub fn describe() -> Machine {
 /// How many seconds all cores together were at work so far, for this or another machine.
 pub fn busy_seconds() -> f64 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let ticks: Vec<f64> =
-        stat.lines().next().unwrap_or_default().split_whitespace().skip(1).flat_map(str::parse).collect();
+    let ticks: Vec<f64> = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1)
+        .flat_map(str::parse)
+        .collect();
     // user, nice, system, idle, iowait, irq, softirq, steal
     let idle: f64 = ticks.iter().skip(3).take(2).sum();
     (ticks.iter().take(8).sum::<f64>() - idle) / TICKS_PER_SECOND
@@ -55,5 +61,7 @@ fn field(path: &str, name: &str) -> Option<String> {
 
 fn say(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+    output
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        .unwrap_or_default()
 }

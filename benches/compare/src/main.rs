@@ -12,6 +12,7 @@ mod load;
 mod machine;
 mod options;
 mod peers;
+mod redis_load;
 mod report;
 mod rounds;
 mod run;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 use options::Role;
 
 fn main() -> ExitCode {
+    sys::raise_file_limit();
     let role = match options::parse() {
         Ok(role) => role,
         Err(error) => {
@@ -52,7 +54,7 @@ fn play(role: Role) -> io::Result<bool> {
         Role::List => return Ok(list::run()),
         Role::Report { file } => report::from_json(&file)?,
         Role::Serve { server, service, count } => server::serve(&server, &service, count)?,
-        Role::Load { load, server } => load::run(&serde_json::from_str(&load)?, server)?,
+        Role::Load { load, server } => load::serve(&serde_json::from_str(&load)?, server)?,
     }
     Ok(true)
 }

@@ -9,9 +9,9 @@ use crate::figures::{Latency, Mark, Round, Trial};
 use crate::load::{Load, Outcome, Plan};
 use crate::machine;
 use crate::options::Options;
-use crate::peers::{Peer, Task};
+use crate::peers::{Peer, Started, Task};
 use crate::service::{CallFigures, TimerFigures};
-use crate::session::{SERVER_CORE, Session};
+use crate::session::{Session, server_cores};
 use crate::workloads::{Kind, Workload};
 use crate::{redis_load, sys};
 
@@ -25,8 +25,11 @@ const PACED_SHARE: f64 = 0.4;
 /// What others may use of the machine before a round is marked, in per cent of two cores.
 const BUSY_PERCENT: f64 = 10.0;
 
-/// Who keeps up with less than this share of the rate is behind.
-const KEEPS_UP: f64 = 0.95;
+/// Who needs so many times the time that the rate leaves, and so many seconds more, is behind.
+const BEHIND: (f64, f64) = (1.05, 0.01);
+
+/// Why a server is left out that does not have the service.
+pub const LACKING: &str = "does not have it";
 
 /// A server that measures itself for longer than this does it once.
 const LONG: Duration = Duration::from_secs(10);
@@ -39,7 +42,7 @@ pub fn measure(workload: &Workload, peers: &[Peer], options: &Options, root: &Pa
     for entrant in &mut entrants {
         let pace = entrant.warm_up(options);
         if entrant.trial.server == workload.baseline {
-            rate = pace.map(|pace| pace * PACED_SHARE);
+            rate = pace.map(|pace| pace * PACED_SHARE).filter(|rate| rate.is_normal());
         }
     }
     for _ in 0..options.rounds {
@@ -63,13 +66,15 @@ struct Entrant<'a> {
     workload: &'a Workload,
     task: Task,
     play: Option<Play>,
+    /// What failed in the round that does not count; told with the first that does.
+    failures: Vec<Mark>,
     trial: Trial,
 }
 
 /// What it takes to play.
 enum Play {
     Ours(Session, Plan),
-    Redis(crate::peers::Started),
+    Redis(Started),
     Alone,
 }
 
@@ -84,7 +89,7 @@ impl<'a> Entrant<'a> {
             instructions: None,
             memory: None,
         };
-        let mut entrant = Self { peer, workload, task, play: None, trial };
+        let mut entrant = Self { peer, workload, task, play: None, failures: Vec::new(), trial };
         if entrant.trial.left_out.is_none() {
             match entrant.enter() {
                 Ok(play) => entrant.play = Some(play),
@@ -113,10 +118,12 @@ impl<'a> Entrant<'a> {
     fn drop_out(&mut self, error: &io::Error) {
         self.play = None;
         let why = match error.kind() {
-            io::ErrorKind::Unsupported => "does not have it".to_owned(),
+            io::ErrorKind::Unsupported => LACKING.to_owned(),
             _ => error.to_string(),
         };
-        eprintln!("  {}: {why}", self.trial.server);
+        if why != LACKING {
+            eprintln!("  {}: {why}", self.trial.server);
+        }
         self.trial.left_out = Some(why);
     }
 
@@ -126,7 +133,11 @@ impl<'a> Entrant<'a> {
             return None;
         }
         match self.round(options) {
-            Ok(round) => Some(round.operations as f64 / round.seconds),
+            Ok(round) => {
+                let is_failure = |mark: &Mark| matches!(mark, Mark::Failed { .. });
+                self.failures.extend(round.marks.into_iter().filter(is_failure));
+                Some(round.operations as f64 / round.seconds)
+            }
             Err(error) => {
                 self.drop_out(&error);
                 None
@@ -140,7 +151,10 @@ impl<'a> Entrant<'a> {
             return;
         }
         match self.round(options) {
-            Ok(round) => self.trial.rounds.push(round),
+            Ok(mut round) => {
+                round.marks.append(&mut self.failures);
+                self.trial.rounds.push(round);
+            }
             Err(error) => return self.drop_out(&error),
         }
         if matches!(self.play, Some(Play::Alone)) && began.elapsed() > LONG {
@@ -149,38 +163,34 @@ impl<'a> Entrant<'a> {
     }
 
     fn round(&mut self, options: &Options) -> io::Result<Round> {
-        let (Self { peer, workload, task, .. }, began) = (&*self, Instant::now());
-        let (mut round, busy) = (None, machine::busy_seconds());
-        let load = match self.play.as_mut() {
-            Some(Play::Ours(session, plan)) => {
-                let plan = if *plan == Plan::Once { *plan } else { Plan::Seconds(options.seconds) };
-                let (outcome, cpu, load) = session.run(plan)?;
-                round = Some(our_round(&outcome, cpu, plan));
-                load + cpu * 1e-9
-            }
-            Some(Play::Redis(server)) => {
-                let Kind::Redis { command, pipeline } = workload.kind else { unreachable!() };
-                let requests = redis_load::requests(pipeline, options.seconds);
-                let cpu = sys::cpu_time(server.pid())?;
-                let ran = redis_load::run(server.addr, command, pipeline, requests)?;
-                let cpu = (sys::cpu_time(server.pid())? - cpu).as_secs_f64();
-                round = Some(plain_round(requests, ran.seconds, cpu * 1e9 / requests as f64));
-                ran.cpu + cpu
-            }
-            Some(Play::Alone) => {
-                let own = sys::children_cpu_time();
-                round = Some(lonely_round(peer, task)?);
-                (sys::children_cpu_time() - own).as_secs_f64()
-            }
-            None => 0.0,
-        };
-        let mut round = round.ok_or_else(|| io::Error::other("it does not take part"))?;
-        let others = machine::busy_seconds() - busy - load;
+        let (began, busy) = (Instant::now(), machine::busy_seconds());
+        let (mut round, own) = self.round_and_cpu(options)?;
+        let others = machine::busy_seconds() - busy - own;
         let percent = others / (2.0 * began.elapsed().as_secs_f64()) * 100.0;
         if percent > BUSY_PERCENT {
             round.marks.push(Mark::Busy { percent: percent as u32 });
         }
         Ok(round)
+    }
+
+    /// Also how many seconds of CPU time the server and its clients took.
+    fn round_and_cpu(&mut self, options: &Options) -> io::Result<(Round, f64)> {
+        match (&mut self.play, &self.workload.kind) {
+            (Some(Play::Ours(session, plan)), _) => {
+                let plan = if *plan == Plan::Once { *plan } else { Plan::Seconds(options.seconds) };
+                let (outcome, cpu, load) = session.run(plan)?;
+                Ok((our_round(&outcome, cpu, plan), load + cpu * 1e-9))
+            }
+            (Some(Play::Redis(server)), &Kind::Redis { command, pipeline }) => {
+                redis_round(server, command, pipeline, options)
+            }
+            (Some(Play::Alone), _) => {
+                let own = sys::children_cpu_time();
+                let round = lonely_round(self.peer, &self.task)?;
+                Ok((round, (sys::children_cpu_time() - own).as_secs_f64()))
+            }
+            _ => Err(io::Error::other("it does not take part")),
+        }
     }
 
     /// Latency at a rate, for the round of that index.
@@ -195,9 +205,9 @@ impl<'a> Entrant<'a> {
         let Some(round) = self.trial.rounds.get_mut(index) else { return };
         match session.run(plan) {
             Ok((outcome, ..)) => {
-                round.latency = Some(latency(&outcome, rate));
+                round.latency = latency(&outcome, rate);
                 round.marks.extend(failures(&outcome));
-                if outcome.operations as f64 / outcome.seconds < rate * KEEPS_UP {
+                if outcome.seconds > options.seconds * BEHIND.0 + BEHIND.1 {
                     round.marks.push(Mark::Behind);
                 }
             }
@@ -219,8 +229,8 @@ impl<'a> Entrant<'a> {
 pub fn task(workload: &Workload, root: &Path) -> Task {
     let (count, cores) = match workload.kind {
         Kind::Alone { count } if workload.service == "calls" => (count, Vec::new()),
-        Kind::Alone { count } => (count, vec![SERVER_CORE]),
-        _ => (0, vec![SERVER_CORE]),
+        Kind::Alone { count } => (count, server_cores()),
+        _ => (0, server_cores()),
     };
     let service = workload.service.to_owned();
     Task { service, count, root: Some(root.to_owned()), cores, wrapper: Vec::new() }
@@ -244,13 +254,28 @@ fn our_round(outcome: &Outcome, cpu: f64, plan: Plan) -> Round {
         plain_round(outcome.operations, outcome.seconds, cpu / outcome.operations as f64);
     round.marks.extend(failures(outcome));
     if plan == Plan::Once {
-        round.latency = Some(latency(outcome, 0.0)); // all at once: at no rate
+        round.latency = latency(outcome, 0.0); // all at once: at no rate
     }
     round
 }
 
-fn latency(outcome: &Outcome, rate: f64) -> Latency {
-    Latency { rate, p50: outcome.p50, p99: outcome.p99, worst: outcome.worst }
+fn redis_round(
+    server: &Started,
+    command: &str,
+    pipeline: u64,
+    options: &Options,
+) -> io::Result<(Round, f64)> {
+    let requests = redis_load::requests(pipeline, options.seconds);
+    let cpu = sys::cpu_time(server.pid())?;
+    let ran = redis_load::run(server.addr, command, pipeline, requests)?;
+    let cpu = (sys::cpu_time(server.pid())? - cpu).as_secs_f64();
+    Ok((plain_round(requests, ran.seconds, cpu * 1e9 / requests as f64), ran.cpu + cpu))
+}
+
+/// Of those that were answered, if any was.
+fn latency(outcome: &Outcome, rate: f64) -> Option<Latency> {
+    let Outcome { operations, p50, p99, worst, .. } = *outcome;
+    (operations > 0).then_some(Latency { rate, p50, p99, worst })
 }
 
 fn failures(outcome: &Outcome) -> Option<Mark> {

@@ -9,11 +9,15 @@ use crate::load::{Load, Outcome, Plan, READY};
 use crate::peers::{Peer, Started, Task};
 use crate::{machine, sys};
 
-/// Where servers run.
-pub const SERVER_CORE: usize = 0;
+/// Where servers run: on the first core.
+pub fn server_cores() -> Vec<usize> {
+    sys::cores().into_iter().take(1).collect()
+}
 
-/// Where clients run.
-pub const CLIENT_CORE: usize = 1;
+/// Where clients run: on another core, if there is one.
+pub fn client_cores() -> Vec<usize> {
+    sys::cores().into_iter().skip(1).take(1).collect()
+}
 
 /// Below so many connections, the memory of one drowns in that of the process.
 const LEAST_IDLE: usize = 5_000;
@@ -88,7 +92,7 @@ impl Clients {
     fn start(load: &Load, server: SocketAddr) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["load", &serde_json::to_string(load)?, &server.to_string()]);
-        sys::prepare(&mut command, vec![CLIENT_CORE]);
+        sys::prepare(&mut command, client_cores());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (plans, outcomes) = pipes.ok_or_else(|| io::Error::other("no pipes"))?;

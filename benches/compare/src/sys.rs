@@ -25,12 +25,48 @@ pub fn cpu_time(pid: u32) -> io::Result<Duration> {
     }
 }
 
+/// The CPU time of all children that have been waited for, and of theirs.
+pub fn children_cpu_time() -> Duration {
+    // SAFETY: all zeroes is a valid rusage.
+    let mut usage: libc::rusage = unsafe { mem::zeroed() };
+    // SAFETY: the pointer is to a local. It fails for unknown first arguments only.
+    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage) };
+    let time = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
+    };
+    time(usage.ru_utime) + time(usage.ru_stime)
+}
+
 fn cpu_time_by(clock: libc::clockid_t) -> io::Result<Duration> {
     // SAFETY: all zeroes is a valid timespec.
     let mut time: libc::timespec = unsafe { mem::zeroed() };
     // SAFETY: the pointer is to a local.
     check(unsafe { libc::clock_gettime(clock, &mut time) })?;
     Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
+/// Allows this process, and what it starts, as many open files as the administrator does. Who has too
+/// few will hear of it when a file is opened.
+pub fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a local.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } == -1 {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: as above.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+}
+
+/// The cores on which this process may run: in a container not always the first.
+pub fn cores() -> Vec<usize> {
+    // SAFETY: all zeroes is an empty set.
+    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+    // SAFETY: the pointer is to a local of the size that is passed.
+    unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) };
+    // SAFETY: CPU_ISSET checks its bounds.
+    let is_set = |&core: &usize| unsafe { libc::CPU_ISSET(core, &set) };
+    (0..libc::CPU_SETSIZE as usize).filter(is_set).collect()
 }
 
 /// Has this thread, and what it starts, run on these cores only.

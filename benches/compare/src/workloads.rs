@@ -103,12 +103,7 @@ fn random(size: &Size) -> Vec<Workload> {
     let at_once = |clients: usize| {
         let title = format!("81 bytes, {clients} at once");
         let counted = (clients <= 64).then_some(2_000);
-        workload(
-            format!("random-{clients}"),
-            title,
-            Kind::Loop(Load::Ask { clients }),
-            counted,
-        )
+        workload(format!("random-{clients}"), title, Kind::Loop(Load::Ask { clients }), counted)
     };
     let crowd = size.crowd;
     let stampede = workload(

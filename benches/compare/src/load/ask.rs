@@ -68,4 +68,9 @@ impl Client for Ask {
         }
         Progress::Done(1)
     }
+
+    fn renew(&mut self) -> io::Result<()> {
+        self.stream = None; // each operation connects
+        Ok(())
+    }
 }

@@ -12,6 +12,7 @@ use crate::service::{BULK_PERIOD, bulk_block};
 const OPERATION: usize = 1024 * 1024;
 
 pub struct Download {
+    server: SocketAddr,
     stream: TcpStream,
     registered: bool,
     /// The pattern, long enough to be compared with a whole read from any place in its period.
@@ -29,7 +30,7 @@ impl Download {
     pub fn new(server: SocketAddr) -> io::Result<Self> {
         let stream = hold::connect(server)?;
         let pattern = bulk_block().repeat(6);
-        Ok(Self { stream, registered: false, pattern, phase: 0, received: 0 })
+        Ok(Self { server, stream, registered: false, pattern, phase: 0, received: 0 })
     }
 
     fn receive(&mut self, scratch: &mut [u8]) -> Progress {
@@ -74,5 +75,10 @@ impl Client for Download {
 
     fn ready(&mut self, _: usize, scratch: &mut [u8]) -> Progress {
         self.receive(scratch)
+    }
+
+    fn renew(&mut self) -> io::Result<()> {
+        *self = Self::new(self.server)?;
+        Ok(())
     }
 }

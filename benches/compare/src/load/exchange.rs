@@ -19,6 +19,7 @@ impl Text {
 }
 
 pub struct Exchange {
+    server: SocketAddr,
     stream: TcpStream,
     registered: bool,
     text: Rc<Text>,
@@ -43,7 +44,8 @@ impl Exchange {
     ) -> io::Result<Self> {
         let stream = hold::connect(server)?;
         let (text, at) = (Rc::clone(text), rand::random_range(0..64 * 1024));
-        Ok(Self { stream, registered: false, text, size, pipeline, at, sent: 0, received: 0 })
+        let (sent, received) = (0, 0);
+        Ok(Self { server, stream, registered: false, text, size, pipeline, at, sent, received })
     }
 
     fn total(&self) -> usize {
@@ -113,5 +115,10 @@ impl Client for Exchange {
             true => Progress::Done(self.pipeline as u64),
             false => Progress::Waiting,
         }
+    }
+
+    fn renew(&mut self) -> io::Result<()> {
+        *self = Self::new(self.server, &self.text, self.size, self.pipeline)?;
+        Ok(())
     }
 }

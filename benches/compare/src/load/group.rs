@@ -12,6 +12,7 @@ const MESSAGE: usize = 64;
 
 /// All members of the chat; a client of its own, since they do one thing together.
 pub struct Group {
+    server: SocketAddr,
     members: Vec<Member>,
     registered: bool,
     message: [u8; MESSAGE],
@@ -36,7 +37,8 @@ impl Group {
         let members = members?;
         let heard = members.len();
         let speaker = heard.saturating_sub(2);
-        Ok(Self { members, registered: false, message: [0; MESSAGE], speaker, heard })
+        let message = [0; MESSAGE];
+        Ok(Self { server, members, registered: false, message, speaker, heard })
     }
 
     fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
@@ -84,5 +86,10 @@ impl Client for Group {
             true => Progress::Done(self.members.len() as u64),
             false => Progress::Waiting,
         }
+    }
+
+    fn renew(&mut self) -> io::Result<()> {
+        *self = Self::new(self.server, self.members.len())?;
+        Ok(())
     }
 }

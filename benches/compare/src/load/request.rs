@@ -24,6 +24,7 @@ impl Page {
 }
 
 pub struct Request {
+    server: SocketAddr,
     stream: TcpStream,
     registered: bool,
     page: Rc<Page>,
@@ -39,7 +40,7 @@ impl Request {
     pub fn new(server: SocketAddr, page: &Rc<Page>) -> io::Result<Self> {
         let stream = hold::connect(server)?;
         let page = Rc::clone(page);
-        Ok(Self { stream, registered: false, page, head: Vec::new(), received: None })
+        Ok(Self { server, stream, registered: false, page, head: Vec::new(), received: None })
     }
 
     /// What has come; whether it is all.
@@ -105,5 +106,10 @@ impl Client for Request {
                 Err(why) => return Progress::Failed(why),
             }
         }
+    }
+
+    fn renew(&mut self) -> io::Result<()> {
+        *self = Self::new(self.server, &self.page)?;
+        Ok(())
     }
 }

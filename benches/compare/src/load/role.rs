@@ -7,12 +7,11 @@ use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use mio::Poll;
 use serde::{Deserialize, Serialize};
 
 use super::exchange::Text;
 use super::request::Page;
-use super::{Ask, Client, Download, Exchange, Group, Held, Outcome, Plan, Request, drive};
+use super::{Ask, Client, Crowd, Download, Exchange, Group, Held, Outcome, Plan, Request};
 
 /// Who asks for what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,20 +37,20 @@ pub const READY: &str = "ready";
 /// # Errors
 ///
 /// If it cannot connect, or stdin says something else than plans.
-pub fn run(load: &Load, server: SocketAddr) -> io::Result<()> {
+pub fn serve(load: &Load, server: SocketAddr) -> io::Result<()> {
     match load {
-        Load::Ask { clients } => obey(&mut each(*clients, || Ok(Ask::new(server)))?),
+        Load::Ask { clients } => obey(each(*clients, || Ok(Ask::new(server)))?),
         Load::Exchange { clients, size, pipeline, idle } => {
             let text = Text::new(size * pipeline);
             let _held = Held::new(server, *idle)?;
-            obey(&mut each(*clients, || Exchange::new(server, &text, *size, *pipeline))?)
+            obey(each(*clients, || Exchange::new(server, &text, *size, *pipeline))?)
         }
-        Load::Download => obey(&mut [Download::new(server)?]),
-        Load::Group { members } => obey(&mut [Group::new(server, *members)?]),
+        Load::Download => obey(vec![Download::new(server)?]),
+        Load::Group { members } => obey(vec![Group::new(server, *members)?]),
         Load::Request { clients, file } => {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             let page = Page::new(&name, std::fs::read(file)?);
-            obey(&mut each(*clients, || Request::new(server, &page))?)
+            obey(each(*clients, || Request::new(server, &page))?)
         }
     }
 }
@@ -60,14 +59,14 @@ fn each<C>(count: usize, make: impl Fn() -> io::Result<C>) -> io::Result<Vec<C>>
     (0..count).map(|_| make()).collect()
 }
 
-fn obey<C: Client>(clients: &mut [C]) -> io::Result<()> {
-    let mut poll = Poll::new()?;
+fn obey<C: Client>(clients: Vec<C>) -> io::Result<()> {
+    let mut crowd = Crowd::new(clients)?;
     let mut stdout = io::stdout();
     writeln!(stdout, "{READY}")?;
     stdout.flush()?;
     for line in io::stdin().lock().lines() {
         let plan: Plan = serde_json::from_str(&line?)?;
-        let outcome: Outcome = drive(&mut poll, clients, plan)?;
+        let outcome: Outcome = crowd.run(plan)?;
         writeln!(stdout, "{}", serde_json::to_string(&outcome)?)?;
         stdout.flush()?;
     }

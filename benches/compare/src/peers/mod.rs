@@ -28,7 +28,7 @@ use socket2::{Domain, Socket, Type};
 pub use process::Started;
 use process::{Process, failed};
 pub use python::make_venv;
-use scratch::Scratch;
+pub use scratch::Scratch;
 
 use crate::server::SERVERS;
 
@@ -99,19 +99,22 @@ struct Found {
 
 /// All peers, those that are not there included. Builds what has to be built, which takes a minute
 /// or two the first time.
-pub fn all() -> Vec<Peer> {
-    let rust = SERVERS.iter().map(|(name, _)| (*name, rust::find(name)));
-    let others = [
-        ("libuv", c::find("libuv")),
-        ("libevent", c::find("libevent")),
-        ("asyncio", python::find("asyncio")),
-        ("uvloop", python::find("uvloop")),
-        ("twisted", python::find("twisted")),
+///
+/// For a smoke test only those that start at once, which those in Python do not, and crocus's examples
+/// as `cargo test` has built them already.
+pub fn all(smoke: bool) -> Vec<Peer> {
+    let mut all: Vec<_> =
+        SERVERS.iter().map(|(name, _)| (*name, rust::find(name, smoke))).collect();
+    all.extend(["libuv", "libevent"].map(|name| (name, c::find(name))));
+    if !smoke {
+        all.extend(["asyncio", "uvloop", "twisted"].map(|name| (name, python::find(name))));
+    }
+    all.extend([
         ("nginx", nginx::find(true)),
         ("nginx, sendfile off", nginx::find(false)),
         ("redis-server", redis::find()),
-    ];
-    rust.chain(others).map(|(name, found)| Peer::new(name, found)).collect()
+    ]);
+    all.into_iter().map(|(name, found)| Peer::new(name, found)).collect()
 }
 
 impl Peer {

@@ -22,9 +22,10 @@ struct Crocus {
     examples: Result<HashMap<String, PathBuf>, String>,
 }
 
-pub(super) fn find(name: &'static str) -> Result<Found, String> {
+/// Finds a server of this program; crocus's examples are built for a release, or as for tests.
+pub(super) fn find(name: &'static str, tests: bool) -> Result<Found, String> {
     let program: Box<dyn Program> = match name {
-        "crocus" => Box::new(Crocus { examples: build_examples() }),
+        "crocus" => Box::new(Crocus { examples: build_examples(tests) }),
         _ => Box::new(Own { name }),
     };
     Ok(Found { version: version(name), program })
@@ -39,10 +40,11 @@ fn version(name: &str) -> String {
 }
 
 /// Has cargo build them, and say where they are, wherever its target directory is.
-fn build_examples() -> Result<HashMap<String, PathBuf>, String> {
+fn build_examples(tests: bool) -> Result<HashMap<String, PathBuf>, String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--release", "--message-format", "json-render-diagnostics"]);
+    command.args(["build", "--message-format", "json-render-diagnostics"]);
+    command.args(if tests { &[][..] } else { &["--release"] });
     command.args(EXAMPLES.iter().flat_map(|(_, name)| ["--example", name]));
     command.arg("--manifest-path").arg(package().join("../../Cargo.toml"));
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
