@@ -161,3 +161,54 @@ fn callgrind_total(text: &str) -> Option<f64> {
     let line = text.lines().find(|line| line.starts_with("totals:"))?;
     line.split_once(' ')?.1.trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_found_in_either_layout_of_strace() {
+        let recent = "\
+% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 60.00    0.000006           0        12           recvfrom
+ 40.00    0.000004           4         1         1 access
+------ ----------- ----------- --------- --------- ----------------
+100.00    0.000010           0     12345         1 total
+";
+        let older = "\
+% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+100.00    0.000010           0     12345           sendto
+------ ----------- ----------- --------- --------- ----------------
+100.00    0.000010                 12345           total
+";
+        assert_eq!([recent, older].map(strace_total), [Some(12_345.0); 2]);
+        assert_eq!(
+            strace_total(&recent.replace("        1 total", "          total")),
+            Some(12_345.0)
+        );
+    }
+
+    #[test]
+    fn what_was_cut_off_has_no_total() {
+        assert_eq!(strace_total(""), None);
+        assert_eq!(
+            strace_total("% time     seconds  usecs/call     calls    errors syscall\n"),
+            None
+        );
+        assert_eq!(callgrind_total("summary: 5\n"), None);
+    }
+
+    #[test]
+    fn instructions_are_in_the_line_of_totals() {
+        assert_eq!(callgrind_total("fn=(0)\n0 5\ntotals: 123456789\n"), Some(123_456_789.0));
+    }
+
+    #[test]
+    fn a_tool_is_told_where_to_write() {
+        let wrapper = Tool::Callgrind.wrapper(Path::new("/a dir/x"));
+        assert_eq!(wrapper.last().unwrap(), "--callgrind-out-file=/a dir/x");
+        assert_eq!(Tool::Strace.wrapper(Path::new("/x")), ["strace", "-f", "-c", "-o", "/x"]);
+    }
+}

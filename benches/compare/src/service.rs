@@ -17,7 +17,12 @@
 //! | service | what is done |
 //! |---|---|
 //! | `timers COUNT` | a population of COUNT timers is armed, 60 to 120 s ahead, scattered by [`scatter`]; each is moved to 60 s later; beside them, COUNT times, one more is armed and cancelled at once; each of the population is cancelled; COUNT are armed 0 to 50 ms ahead, scattered, before the loop turns, and the loop turns until all have fired |
-//! | `calls COUNT` | another thread makes COUNT calls on the loop as fast as it can, and the loop counts them (no more than 1,024 of them are outstanding at any time, so that no queue grows); then 20,000 times it makes one call when the loop is idle, and waits for its answer |
+//! | `calls COUNT` | another thread makes COUNT calls on the loop as fast as it may, and the loop counts them; then, COUNT times but no more than 5,000, it sleeps for 100 µs, so that the loop sleeps too, makes one call, and waits for its answer |
+//!
+//! No more than [`OUTSTANDING`] calls may wait, so that no queue grows without bound: the caller takes
+//! one of two permits before each [`BATCH`] of calls, asleep if none is left, and the last call of the
+//! batch gives it back; which costs nothing for a call, and nobody spins. Where two threads wait for
+//! each other, they do so at a semaphore.
 
 use std::io;
 use std::time::Duration;
@@ -40,8 +45,14 @@ pub const READ_BUFFER: usize = 64 * 1024;
 /// How many calls of the service `calls` may be outstanding.
 pub const OUTSTANDING: u64 = 1024;
 
-/// How often the service `calls` measures the way there and back.
-pub const ROUND_TRIPS: u64 = 20_000;
+/// For how many of them a permit is.
+pub const BATCH: u64 = OUTSTANDING / 2;
+
+/// How often the service `calls` measures the way there and back, at most.
+pub const ROUND_TRIPS: u64 = 5_000;
+
+/// How long the caller sleeps before each of them: longer than any loop takes to fall asleep.
+pub const BEFORE_A_TRIP: Duration = Duration::from_micros(100);
 
 /// The exit status of a server that does not have the service it is asked for.
 pub const NO_SUCH_SERVICE: i32 = 3;

@@ -192,10 +192,31 @@ fn redis(pipeline: u64) -> [Workload; 3] {
     })
 }
 
+/// Above so many timers calloop is not asked: each one that is moved or cancelled is searched for among
+/// all (`TimerWheel::cancel` in its `sources/timer.rs`), so that a million would take hours.
+const SEARCHED: u64 = 10_000;
+
+/// Above so many connections there is no thread for each: Linux maps no more than 65,530 areas unless
+/// told otherwise, and a thread takes four.
+const THREADS: usize = 16_000;
+
 impl Workload {
     /// Why a server is left out that has the service.
     pub fn leaves_out(&self, server: &str) -> Option<&'static str> {
-        let Kind::Loop(Load::Exchange { clients, .. }) = self.kind else { return None };
-        (server == "blocking" && clients > 1).then_some("has one connection at a time")
+        let reason = match (server, &self.kind) {
+            ("blocking", Kind::Loop(Load::Exchange { clients: 2.., .. })) => {
+                "has one connection at a time"
+            }
+            ("threads", Kind::Loop(Load::Exchange { clients, idle, .. }))
+                if clients + idle > THREADS =>
+            {
+                "a thread for each takes more than vm.max_map_count allows"
+            }
+            ("calloop", Kind::Alone { count }) if self.name == "timers" && *count > SEARCHED => {
+                "its timers are searched: 10,000 take half a second, and 100 times as many 10,000 times as long"
+            }
+            _ => return None,
+        };
+        Some(reason)
     }
 }

@@ -3,22 +3,22 @@
 //! A server says how its loop arms a timer, or takes a call; the phases, the clocks and the thread
 //! that calls are here, so that they are the same for all.
 
+use std::iter::Map;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{self, Thread};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 use std::{io, process};
 
 use crate::service::{
-    CallFigures, OUTSTANDING, ROUND_TRIPS, TimerFigures, far_deadline, near_deadline, print_figures,
+    BATCH, BEFORE_A_TRIP, CallFigures, OUTSTANDING, ROUND_TRIPS, TimerFigures, far_deadline,
+    near_deadline, print_figures,
 };
 use crate::sys;
 
 /// How far each timer of the population is moved.
 const MOVE: Duration = Duration::from_secs(60);
-
-/// How long the calling thread sleeps when too many calls are outstanding, and before each round
-/// trip, so that the loop has fallen asleep. (The kernel makes it some 50 µs longer.)
-const PAUSE: Duration = Duration::from_micros(20);
 
 /// The timers of a loop, as a user of it would call them. Delays count from now.
 pub trait Timers {
@@ -30,13 +30,13 @@ pub trait Timers {
     fn reset(&mut self, timer: &mut Self::Timer, delay: Duration) -> io::Result<()>;
 
     fn cancel(&mut self, timer: Self::Timer) -> io::Result<()>;
-
-    /// Arms a timer for each delay, and has the loop turn until all of them have fired.
-    fn fire(&mut self, delays: impl Iterator<Item = Duration>) -> io::Result<()>;
 }
 
-/// The service `timers`.
-pub fn timers(count: u64, timers: &mut impl Timers) -> io::Result<()> {
+/// When timers are due that are to fire.
+pub type Delays = Map<Range<u64>, fn(u64) -> Duration>;
+
+/// The service `timers` as far as the population goes: what may be asked within a callback.
+pub fn population(count: u64, timers: &mut impl Timers) -> io::Result<TimerFigures> {
     let (arm, mut population) = cost(count, || {
         (0..count).map(|index| timers.arm(far_deadline(index))).collect::<io::Result<Vec<_>>>()
     })?;
@@ -52,8 +52,18 @@ pub fn timers(count: u64, timers: &mut impl Timers) -> io::Result<()> {
     })?;
     let (cancel, ()) =
         cost(count, || population.into_iter().try_for_each(|timer| timers.cancel(timer)))?;
-    let (arm_and_fire, ()) = cost(count, || timers.fire((0..count).map(near_deadline)))?;
-    print_figures(&TimerFigures { arm, reset, arm_and_cancel, cancel, arm_and_fire })
+    Ok(TimerFigures { arm, reset, arm_and_cancel, cancel, arm_and_fire: f64::NAN })
+}
+
+/// The rest of it: `fire` arms a timer for each delay, and has the loop turn until all have fired.
+pub fn firing(
+    count: u64,
+    figures: TimerFigures,
+    fire: impl FnOnce(Delays) -> io::Result<()>,
+) -> io::Result<()> {
+    let delays = (0..count).map(near_deadline as fn(u64) -> Duration);
+    let (arm_and_fire, ()) = cost(count, || fire(delays))?;
+    print_figures(&TimerFigures { arm_and_fire, ..figures })
 }
 
 /// The CPU time of the whole process that `phase` takes, in nanoseconds for each of `count`.
@@ -64,22 +74,33 @@ fn cost<T>(count: u64, phase: impl FnOnce() -> io::Result<T>) -> io::Result<(f64
     Ok((spent.as_nanos() as f64 / count as f64, outcome))
 }
 
-/// How many calls the loop has served. One process measures one loop, once.
+/// How many calls the loop has served, which nobody else adds to. One process measures one loop, once.
 static SERVED: AtomicU64 = AtomicU64::new(0);
 
-/// What the other thread wants of the loop: to be counted, and perhaps to be answered.
-#[derive(Debug)]
-pub struct Call {
-    /// Who sleeps until the call is served.
-    caller: Option<Thread>,
+/// For the next batches.
+static PERMITS: Semaphore = Semaphore::new(OUTSTANDING / BATCH);
+
+/// For a call that is waited for.
+static ANSWERS: Semaphore = Semaphore::new(0);
+
+/// What the other thread wants of the loop.
+#[derive(Clone, Copy, Debug)]
+pub enum Call {
+    Count,
+    /// The last of a batch.
+    CountAndPermit,
+    Answer,
 }
 
 impl Call {
     /// What the loop does for a call.
     pub fn serve(self) {
-        SERVED.fetch_add(1, Ordering::Release);
-        if let Some(caller) = self.caller {
-            caller.unpark();
+        if matches!(self, Self::Answer) {
+            return ANSWERS.post();
+        }
+        SERVED.store(SERVED.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        if matches!(self, Self::CountAndPermit) {
+            PERMITS.post();
         }
     }
 }
@@ -91,60 +112,95 @@ impl Call {
 pub fn start_calling(count: u64, call: impl Fn(Call) + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name("caller".into()).spawn(move || {
         // `call` lives until the exit: some loops end when nobody can call any more.
-        let printed = print_figures(&measure_calls(count, &call));
-        process::exit(i32::from(printed.is_err()));
+        let measured = measure_calls(count, &call);
+        if let Err(error) = measured.and_then(|figures| print_figures(&figures)) {
+            eprintln!("calls: {error}");
+            process::exit(1);
+        }
+        process::exit(0);
     })?;
     Ok(())
 }
 
-fn measure_calls(count: u64, call: &impl Fn(Call)) -> CallFigures {
+fn measure_calls(count: u64, call: &impl Fn(Call)) -> io::Result<CallFigures> {
     let (cpu_start, start) = (sys::own_cpu_time(), Instant::now());
     flood(count, call);
     let (took, cpu) = (start.elapsed(), sys::own_cpu_time() - cpu_start);
-
-    let mut trips: Vec<u64> = (0..ROUND_TRIPS).map(|index| trip(count + index, call)).collect();
+    if SERVED.load(Ordering::Relaxed) != count {
+        return Err(io::Error::other("some calls were lost"));
+    }
+    let mut trips: Vec<u64> = (0..count.min(ROUND_TRIPS)).map(|_| trip(call)).collect();
     trips.sort_unstable();
-    CallFigures {
+    Ok(CallFigures {
         cpu: cpu.as_nanos() as f64 / count as f64,
         calls_per_second: count as f64 / took.as_secs_f64(),
         round_trip_p50: trips[trips.len() / 2],
         round_trip_p99: trips[trips.len() * 99 / 100],
         round_trip_worst: trips[trips.len() - 1],
-    }
+    })
 }
 
-/// Makes `count` calls as fast as the bound allows, and waits until all are served.
+/// Makes `count` calls as fast as the permits allow, and waits until all are served.
 fn flood(count: u64, call: &impl Fn(Call)) {
-    let mut served = 0; // as last seen: to look costs a cache miss, here and in the loop
-    for made in 0..count {
-        if made - served >= OUTSTANDING {
-            served = wait_for(made - OUTSTANDING + 1);
+    for first in (0..count).step_by(BATCH as usize) {
+        PERMITS.wait();
+        for _ in 1..BATCH.min(count - first) {
+            call(Call::Count);
         }
-        call(Call { caller: None });
+        call(Call::CountAndPermit);
     }
-    wait_for(count);
-}
-
-/// Sleeps until that many calls are served; returns how many are.
-///
-/// Spinning would be CPU time that no loop is to blame for.
-fn wait_for(wanted: u64) -> u64 {
-    loop {
-        let served = SERVED.load(Ordering::Acquire);
-        if served >= wanted {
-            return served;
-        }
-        thread::sleep(PAUSE);
+    for _ in 0..OUTSTANDING / BATCH {
+        PERMITS.wait();
     }
 }
 
-/// One call of an idle loop, there and back, in nanoseconds; `served` calls were made before.
-fn trip(served: u64, call: &impl Fn(Call)) -> u64 {
-    thread::sleep(PAUSE);
+/// One call of a loop that sleeps, there and back, in nanoseconds.
+fn trip(call: &impl Fn(Call)) -> u64 {
+    thread::sleep(BEFORE_A_TRIP);
     let start = Instant::now();
-    call(Call { caller: Some(thread::current()) });
-    while SERVED.load(Ordering::Acquire) <= served {
-        thread::park();
-    }
+    call(Call::Answer);
+    ANSWERS.wait();
     start.elapsed().as_nanos() as u64
+}
+
+/// As sem_wait(3) and sem_post(3): a system call is made only if somebody sleeps.
+struct Semaphore {
+    state: Mutex<State>,
+    posted: Condvar,
+}
+
+struct State {
+    count: u64,
+    is_awaited: bool,
+}
+
+impl Semaphore {
+    const fn new(count: u64) -> Self {
+        Self { state: Mutex::new(State { count, is_awaited: false }), posted: Condvar::new() }
+    }
+
+    fn post(&self) {
+        let mut state = self.lock();
+        state.count += 1;
+        let is_awaited = state.is_awaited;
+        drop(state);
+        if is_awaited {
+            self.posted.notify_one();
+        }
+    }
+
+    /// For one thread, the caller.
+    fn wait(&self) {
+        let mut state = self.lock();
+        while state.count == 0 {
+            state.is_awaited = true;
+            state = self.posted.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.is_awaited = false;
+        }
+        state.count -= 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

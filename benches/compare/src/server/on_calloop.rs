@@ -18,7 +18,7 @@ use calloop::{
 };
 use slab::Slab;
 
-use super::measuring::{self, Call, Timers, start_calling};
+use super::measuring::{self, Call, Delays, Timers, start_calling};
 use super::writing::{self, Pending, ROUNDS};
 use super::{ACCEPT_PAUSE, listen, no_such_service};
 use crate::service::{READ_BUFFER, bulk_block};
@@ -237,7 +237,9 @@ struct Alarms {
 fn timers(count: u64) -> io::Result<()> {
     let event_loop = EventLoop::try_new()?;
     let handle = event_loop.handle();
-    measuring::timers(count, &mut Alarms { event_loop, handle })
+    let mut alarms = Alarms { event_loop, handle };
+    let figures = measuring::population(count, &mut alarms)?;
+    measuring::firing(count, figures, |delays| alarms.fire(delays))
 }
 
 impl Timers for Alarms {
@@ -259,8 +261,10 @@ impl Timers for Alarms {
         self.handle.remove(token);
         Ok(())
     }
+}
 
-    fn fire(&mut self, delays: impl Iterator<Item = Duration>) -> io::Result<()> {
+impl Alarms {
+    fn fire(&mut self, delays: Delays) -> io::Result<()> {
         let mut armed = 0;
         for delay in delays {
             add(&self.handle, Timer::from_duration(delay), |_, (), fired| {

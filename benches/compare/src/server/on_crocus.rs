@@ -1,14 +1,18 @@
 //! crocus, as its users write it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
-use crocus::{Address, ConnectionId, Factory, ListenOptions, Protocol, Reactor, Reason, Transport};
+use crocus::{
+    Address, ConnectionId, Factory, ListenOptions, Protocol, Reactor, Reason, TimerId, Transport,
+};
 
+use super::measuring::{self, Timers, start_calling};
 use crate::service::{BACKLOG, RANDOM_HEAD, RANDOM_TAIL, bulk_block};
 
-pub fn serve(service: &str, _count: u64) -> io::Result<()> {
+pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
         "random" => listen(|_: Address| Random),
         "echo" => listen(|_: Address| Echo),
@@ -20,6 +24,8 @@ pub fn serve(service: &str, _count: u64) -> io::Result<()> {
             let all = Rc::default();
             listen(move |_: Address| Member { all: Rc::clone(&all) })
         }
+        "timers" => timers(count),
+        "calls" => calls(count),
         _ => super::no_such_service(),
     }
 }
@@ -100,4 +106,54 @@ impl Protocol for Member {
     fn connection_lost(&mut self, transport: &mut Transport, _: &Reason) {
         self.all.borrow_mut().retain(|&id| id != transport.id());
     }
+}
+
+impl Timers for Reactor {
+    type Timer = TimerId;
+
+    fn arm(&mut self, delay: Duration) -> io::Result<TimerId> {
+        Ok(self.call_later(delay, |_| {}))
+    }
+
+    fn reset(&mut self, timer: &mut TimerId, delay: Duration) -> io::Result<()> {
+        pending(Self::reset(self, *timer, delay))
+    }
+
+    fn cancel(&mut self, timer: TimerId) -> io::Result<()> {
+        pending(Self::cancel(self, timer))
+    }
+}
+
+fn pending(is_pending: bool) -> io::Result<()> {
+    if is_pending { Ok(()) } else { Err(io::Error::other("a timer is not pending")) }
+}
+
+/// All of it within callbacks, where users set timers.
+fn timers(count: u64) -> io::Result<()> {
+    let mut reactor = Reactor::new()?;
+    let measured = Rc::new(Cell::new(None));
+    let measuring = Rc::clone(&measured);
+    reactor.call_soon(move |reactor| {
+        measuring.set(Some(measuring::population(count, reactor)));
+    });
+    reactor.run()?;
+    let figures = measured.take().ok_or_else(|| io::Error::other("nothing was measured"))??;
+    measuring::firing(count, figures, |delays| {
+        reactor.call_soon(move |reactor| {
+            for delay in delays {
+                reactor.call_later(delay, |_| {});
+            }
+        });
+        reactor.run()?; // returns when no timer is left
+        pending(reactor.stats().timers == count)
+    })
+}
+
+fn calls(count: u64) -> io::Result<()> {
+    let mut reactor = Reactor::new()?;
+    let handle = reactor.handle();
+    start_calling(count, move |call| {
+        handle.call_from_thread(move |_| call.serve());
+    })?;
+    reactor.run()
 }

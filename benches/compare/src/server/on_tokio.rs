@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{self, Instant, Sleep};
 
-use super::measuring::{self, Timers, start_calling};
+use super::measuring::{self, Delays, Timers, start_calling};
 use super::{ACCEPT_PAUSE, listen, no_such_service};
 use crate::service::{RANDOM_LENGTH, READ_BUFFER, bulk_block, write_random};
 
@@ -101,22 +101,21 @@ async fn write_chunks(mut writer: OwnedWriteHalf, mut chunks: broadcast::Receive
     }
 }
 
-/// Timers outside of any task, and for those that fire a task each, as a callback each elsewhere.
-struct Sleeps<'a> {
-    runtime: &'a Runtime,
-}
+/// Timers outside of any task.
+struct Sleeps;
 
 fn timers(count: u64, runtime: &Runtime) -> io::Result<()> {
     let _inside = runtime.enter();
     // The runtime wakes itself for each timer that is due before all it knew when it last slept.
     // A server has something due soon, so that this is rare; without a tick it would be the rule.
-    let mut sleeps = Sleeps { runtime };
+    let mut sleeps = Sleeps;
     let _tick = sleeps.arm(TICK)?;
     runtime.block_on(time::sleep(Duration::from_millis(1)));
-    measuring::timers(count, &mut sleeps)
+    let figures = measuring::population(count, &mut sleeps)?;
+    measuring::firing(count, figures, |delays| runtime.block_on(fire(delays)))
 }
 
-impl Timers for Sleeps<'_> {
+impl Timers for Sleeps {
     type Timer = Pin<Box<Sleep>>;
 
     fn arm(&mut self, delay: Duration) -> io::Result<Self::Timer> {
@@ -135,16 +134,15 @@ impl Timers for Sleeps<'_> {
         drop(sleep);
         Ok(())
     }
+}
 
-    fn fire(&mut self, delays: impl Iterator<Item = Duration>) -> io::Result<()> {
-        self.runtime.block_on(async {
-            let tasks: Vec<_> = delays.map(|delay| tokio::spawn(time::sleep(delay))).collect();
-            for task in tasks {
-                task.await?;
-            }
-            Ok(())
-        })
+/// A task for each, as a callback for each elsewhere.
+async fn fire(delays: Delays) -> io::Result<()> {
+    let tasks: Vec<_> = delays.map(|delay| tokio::spawn(time::sleep(delay))).collect();
+    for task in tasks {
+        task.await?;
     }
+    Ok(())
 }
 
 /// Through a channel: to spawn a task for each call would wake the loop for each.

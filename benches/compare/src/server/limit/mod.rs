@@ -10,23 +10,26 @@
 mod calls;
 
 use std::collections::HashMap;
-use std::io;
 use std::os::fd::IntoRawFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{io, mem};
 
 use calls::{EDGE, Event, Fd, IN, OUT};
 
+use super::measuring::{Call, start_calling};
 use crate::service::{RANDOM_LENGTH, READ_BUFFER, bulk_block, write_random};
 
 /// How many events one poll can bring, as in crocus.
 const EVENTS: usize = 1024;
 
-pub fn serve(service: &str, _count: u64) -> io::Result<()> {
+pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
         "random" => random(),
         "echo" => Echo::default().serve(IN),
         "bulk" => Bulk { block: bulk_block(), sent: HashMap::new() }.serve(OUT),
         "broadcast" => Broadcast::default().serve(IN),
-        _ => super::no_such_service(),
+        "calls" => from_thread(count),
+        _ => super::no_such_service(), // timers: there is no least that they must cost
     }
 }
 
@@ -206,5 +209,30 @@ impl Service for Broadcast {
     fn lost(&mut self, fd: Fd) {
         self.all.retain(|&other| other != fd);
         self.owed.0.remove(&fd);
+    }
+}
+
+/// Calls wait in an array under a lock, which the loop swaps for an empty one. Who finds it empty wakes
+/// the loop.
+fn from_thread(count: u64) -> io::Result<()> {
+    let epoll = calls::epoll_create()?;
+    let waker = calls::eventfd()?;
+    calls::epoll_add(epoll, waker, IN | EDGE)?;
+    let waiting = Arc::new(Mutex::new(Vec::<Call>::new()));
+    let from_thread = Arc::clone(&waiting);
+    start_calling(count, move |call| {
+        let mut waiting = from_thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = waiting.is_empty();
+        waiting.push(call);
+        drop(waiting);
+        if first {
+            calls::wake(waker);
+        }
+    })?;
+    let mut taken = Vec::new();
+    loop {
+        calls::epoll_wait(epoll, &mut [Event { events: 0, u64: 0 }])?;
+        mem::swap(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner), &mut taken);
+        taken.drain(..).for_each(Call::serve);
     }
 }
