@@ -87,7 +87,7 @@ fn or_nan<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
 /// ask because of an earlier answer is late for all that were due meanwhile.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Latency {
-    /// How many operations were offered per second.
+    /// How many operations were offered per second; 0 if all were at once.
     pub rate: f64,
     pub p50: u64,
     pub p99: u64,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use crate::load::Load;
+use crate::report::grouped;
 
 /// One row of the comparison.
 #[derive(Clone, Debug)]
@@ -36,14 +37,14 @@ pub enum Kind {
 /// How large everything is: as users have it, or as small as will do to see that it works.
 struct Size {
     crowd: usize,
-    idle: [usize; 3],
+    idle: &'static [usize],
     members: usize,
     count: u64,
 }
 
 const FULL: Size =
-    Size { crowd: 10_000, idle: [1_000, 10_000, 18_000], members: 1_000, count: 1_000_000 };
-const SMOKE: Size = Size { crowd: 300, idle: [10, 20, 30], members: 100, count: 1_000 };
+    Size { crowd: 10_000, idle: &[0, 1_000, 10_000, 18_000], members: 1_000, count: 1_000_000 };
+const SMOKE: Size = Size { crowd: 300, idle: &[30], members: 100, count: 1_000 };
 
 /// Pages that HTTP servers serve, as files in a folder.
 const PAGES: [(&str, usize); 2] = [("small", 1024), ("1m", 1024 * 1024)];
@@ -66,11 +67,11 @@ pub fn all(folder: &Path, smoke: bool) -> io::Result<Vec<Workload>> {
         kind: Kind::Loop(Load::Download),
         counted: Some(40),
     });
-    all.extend([0].into_iter().chain(size.idle).map(idle));
+    all.extend(size.idle.iter().copied().map(idle));
     let members = size.members;
     all.push(Workload {
         name: "broadcast".into(),
-        title: format!("chat: 64 bytes to each of {members}"),
+        title: format!("chat: 64 bytes to each of {}", grouped(members as u64)),
         service: "broadcast",
         operation: "delivery",
         baseline: "limit",
@@ -84,9 +85,7 @@ pub fn all(folder: &Path, smoke: bool) -> io::Result<Vec<Workload>> {
     for (name, length) in PAGES {
         all.push(page(folder, name, length)?);
     }
-    if !smoke {
-        all.extend([1, 16].into_iter().flat_map(redis));
-    }
+    all.extend([1, 16].into_iter().flat_map(redis));
     Ok(all)
 }
 
@@ -108,7 +107,7 @@ fn random(size: &Size) -> Vec<Workload> {
     let crowd = size.crowd;
     let stampede = workload(
         "stampede".into(),
-        format!("81 bytes, stampede of {crowd}"),
+        format!("81 bytes, stampede of {}", grouped(crowd as u64)),
         Kind::Stampede(Load::Ask { clients: crowd }),
         None,
     );
@@ -134,9 +133,13 @@ fn echo() -> Vec<Workload> {
             many => (format!("-x{many}"), format!(", {many} at once")),
         };
         let length = if size < 1024 { format!("{size} B") } else { format!("{} KiB", size / 1024) };
+        let connections = match clients {
+            1 => "1 connection".to_owned(),
+            many => format!("{many} connections"),
+        };
         exchange(
             format!("echo-{size}-{clients}{suffix}"),
-            format!("echo of {length}, {clients} connections{more}"),
+            format!("echo of {length}, {connections}{more}"),
             Load::Exchange { clients, size, pipeline, idle: 0 },
             (clients <= 64 && pipeline * size <= 16 * 1024).then_some(2_560 * pipeline as u64),
         )
@@ -150,7 +153,12 @@ fn echo() -> Vec<Workload> {
 
 fn idle(idle: usize) -> Workload {
     let load = Load::Exchange { clients: 64, size: 64, pipeline: 1, idle };
-    exchange(format!("idle-{idle}"), format!("64 active beside {idle} idle"), load, None)
+    exchange(
+        format!("idle-{idle}"),
+        format!("64 active beside {} idle", grouped(idle as u64)),
+        load,
+        None,
+    )
 }
 
 fn alone(
@@ -160,7 +168,8 @@ fn alone(
     baseline: &'static str,
     count: u64,
 ) -> Workload {
-    let (name, title, kind) = (name.to_owned(), format!("{count} {title}"), Kind::Alone { count });
+    let (name, title, kind) =
+        (name.to_owned(), format!("{} {title}", grouped(count)), Kind::Alone { count });
     let service = if name == "timers" { "timers" } else { "calls" };
     Workload { name, title, service, operation, baseline, kind, counted: None }
 }
@@ -183,7 +192,7 @@ fn page(folder: &Path, name: &str, length: usize) -> io::Result<Workload> {
 fn redis(pipeline: u64) -> [Workload; 3] {
     [("ping_mbulk", "PING"), ("set", "SET"), ("get", "GET")].map(|(command, title)| Workload {
         name: format!("resp-{}-{pipeline}", title.to_lowercase()),
-        title: format!("Redis: {title}, {pipeline} at once"),
+        title: format!("Redis: {title}, 64 connections, {pipeline} at once"),
         service: "resp",
         operation: "request",
         baseline: "redis-server",

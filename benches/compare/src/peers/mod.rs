@@ -111,7 +111,7 @@ pub fn all(smoke: bool) -> Vec<Peer> {
     }
     all.extend([
         ("nginx", nginx::find(true)),
-        ("nginx, sendfile off", nginx::find(false)),
+        ("nginx-read", nginx::find(false)),
         ("redis-server", redis::find()),
     ]);
     all.into_iter().map(|(name, found)| Peer::new(name, found)).collect()

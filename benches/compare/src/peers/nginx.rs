@@ -49,8 +49,9 @@ pub(super) fn find(sendfile: bool) -> Result<Found, String> {
 fn found(program: &'static str, said: &str, sendfile: bool) -> Found {
     let version = said.lines().next().and_then(|line| line.split_once('/')).map_or("", |it| it.1);
     let stream = Stream::find(said);
+    let how = if sendfile { "" } else { "sendfile off, " };
     Found {
-        version: format!("nginx {version}, C"),
+        version: format!("nginx {version}, {how}C"),
         program: Box::new(Nginx { program, stream, sendfile }),
     }
 }

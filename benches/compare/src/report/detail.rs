@@ -53,7 +53,10 @@ fn title(workload: &Workload, present: &[&Trial]) -> String {
     let mut text = format!("\n### {}\n\n{}", escape(name), escape(title));
     let _ = write!(text, "; an operation is one {operation}, the baseline is {baseline}");
     if let Some(rate) = present.iter().find_map(|trial| latencies(trial).next()) {
-        let _ = write!(text, "; latencies at {}/s", count(rate.rate));
+        text += &match rate.rate {
+            0.0 => "; latencies of all that are asked at once".to_owned(),
+            rate => format!("; latencies at {}/s", count(rate)),
+        };
     }
     text + ".\n"
 }
@@ -93,7 +96,8 @@ fn name(trial: &Trial) -> String {
 }
 
 fn costs(workload: &Workload) -> [Column<'_>; 4] {
-    let crocus = workload.trial(CROCUS);
+    // Where it is the baseline, the column before says it.
+    let crocus = workload.trial(CROCUS).filter(|_| workload.baseline != CROCUS);
     let to_baseline = |trial: &Trial| {
         let baseline = baseline(workload)?;
         Some(spread_ratio(trial.ratio(baseline)?, trial.ratio_spread(baseline), figure))

@@ -14,6 +14,8 @@ mod units;
 use std::path::Path;
 use std::{fs, io};
 
+pub use units::grouped;
+
 use crate::figures::{Run, Trial, Workload};
 
 /// The server that is held to the bars, and accented.

@@ -38,7 +38,7 @@ pub(super) fn count(value: f64) -> String {
 }
 
 /// `1,234,567`
-pub(super) fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -20,8 +20,9 @@ pub fn serve(service: &str, _count: u64) -> io::Result<()> {
     if service == "broadcast" {
         let members = Arc::new(Members::default());
         return blocking::accept(move |stream| {
-            let members = Arc::clone(&members);
-            threads.spawn(move || broadcast(stream, &members));
+            // Here and not in its thread: who connects later may speak earlier.
+            let Ok(member) = Member::join(stream, &members) else { return };
+            threads.spawn(move || member.send_to_all());
         });
     }
     match blocking::session(service) {
@@ -59,22 +60,34 @@ impl Threads {
     }
 }
 
-fn broadcast(stream: TcpStream, members: &Members) -> io::Result<()> {
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let stream = Arc::new(stream);
-    members.lock().push(Arc::clone(&stream));
-    let outcome = send_to_all(&stream, members);
-    members.lock().retain(|member| !Arc::ptr_eq(member, &stream));
-    outcome
+/// One who takes part in the broadcast, as long as this lives.
+struct Member {
+    stream: Arc<TcpStream>,
+    members: Arc<Members>,
 }
 
-fn send_to_all(mut stream: &TcpStream, members: &Members) -> io::Result<()> {
-    let mut buffer = vec![0; READ_BUFFER];
-    loop {
-        match stream.read(&mut buffer)? {
-            0 => return Ok(()),
-            length => members.send(&buffer[..length]),
+impl Member {
+    fn join(stream: TcpStream, members: &Arc<Members>) -> io::Result<Self> {
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let stream = Arc::new(stream);
+        members.lock().push(Arc::clone(&stream));
+        Ok(Self { stream, members: Arc::clone(members) })
+    }
+
+    fn send_to_all(&self) -> io::Result<()> {
+        let mut buffer = vec![0; READ_BUFFER];
+        loop {
+            match (&*self.stream).read(&mut buffer)? {
+                0 => return Ok(()),
+                length => self.members.send(&buffer[..length]),
+            }
         }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.members.lock().retain(|member| !Arc::ptr_eq(member, &self.stream));
     }
 }
 
