@@ -19,6 +19,11 @@ use crate::workloads::{Kind, Workload};
 /// How many operations the shorter run has, as a share of what the other has more.
 const SHORTER: u64 = 5;
 
+const STRACE: &str = "strace -f -c";
+
+/// Of more than 500 threads, as `threads` has them in a chat, it wants to be told.
+const VALGRIND: &str = "valgrind -q --tool=callgrind --max-threads=2000";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
     Strace,
@@ -70,15 +75,11 @@ impl Tool {
     }
 
     fn wrapper(self, file: &Path) -> Vec<String> {
-        let words: &[&str] = match self {
-            Self::Strace => &["strace", "-f", "-c", "-o", ""],
-            Self::Callgrind => &["valgrind", "-q", "--tool=callgrind", "--callgrind-out-file="],
+        let (call, file) = match self {
+            Self::Strace => (STRACE, vec!["-o".to_owned(), file.display().to_string()]),
+            Self::Callgrind => (VALGRIND, vec![format!("--callgrind-out-file={}", file.display())]),
         };
-        let mut words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-        if let Some(last) = words.last_mut() {
-            last.push_str(&file.to_string_lossy());
-        }
-        words
+        call.split(' ').map(str::to_owned).chain(file).collect()
     }
 
     fn per_operation(

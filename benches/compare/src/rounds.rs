@@ -1,19 +1,21 @@
 //! The rounds of one workload: all servers in turn, again and again, so that what changes on the
 //! machine changes for all of them.
 
+mod one;
+
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::figures::{Latency, Mark, Round, Trial};
-use crate::load::{Load, Outcome, Plan};
+use crate::figures::{Mark, Round, Trial};
+use crate::load::{Load, Plan};
 use crate::machine;
 use crate::options::Options;
 use crate::peers::{Peer, Started, Task};
-use crate::service::{CallFigures, TimerFigures};
 use crate::session::{Session, server_cores};
+use crate::sys;
 use crate::workloads::{Kind, Workload};
-use crate::{redis_load, sys};
+use one::{failures, latency, lonely_round, our_round, redis_round};
 
 /// In how many of the rounds latency is measured.
 const PACED_ROUNDS: usize = 3;
@@ -179,7 +181,9 @@ impl<'a> Entrant<'a> {
             (Some(Play::Ours(session, plan)), _) => {
                 let plan = if *plan == Plan::Once { *plan } else { Plan::Seconds(options.seconds) };
                 let (outcome, cpu, load) = session.run(plan)?;
-                Ok((our_round(&outcome, cpu, plan), load + cpu * 1e-9))
+                let round = our_round(&outcome, cpu, plan);
+                let round = round.map_err(|error| session.with_last_words(&error))?;
+                Ok((round, load + cpu * 1e-9))
             }
             (Some(Play::Redis(server)), &Kind::Redis { command, pipeline }) => {
                 redis_round(server, command, pipeline, options)
@@ -243,69 +247,4 @@ fn together(kind: &Kind) -> f64 {
         Kind::Loop(Load::Group { members }) => *members as f64,
         _ => 1.0,
     }
-}
-
-fn plain_round(operations: u64, seconds: f64, cpu: f64) -> Round {
-    Round { operations, seconds, cpu, latency: None, parts: Vec::new(), marks: Vec::new() }
-}
-
-fn our_round(outcome: &Outcome, cpu: f64, plan: Plan) -> Round {
-    let mut round =
-        plain_round(outcome.operations, outcome.seconds, cpu / outcome.operations as f64);
-    round.marks.extend(failures(outcome));
-    if plan == Plan::Once {
-        round.latency = latency(outcome, 0.0); // all at once: at no rate
-    }
-    round
-}
-
-fn redis_round(
-    server: &Started,
-    command: &str,
-    pipeline: u64,
-    options: &Options,
-) -> io::Result<(Round, f64)> {
-    let requests = redis_load::requests(pipeline, options.seconds);
-    let cpu = sys::cpu_time(server.pid())?;
-    let ran = redis_load::run(server.addr, command, pipeline, requests)?;
-    let cpu = (sys::cpu_time(server.pid())? - cpu).as_secs_f64();
-    Ok((plain_round(requests, ran.seconds, cpu * 1e9 / requests as f64), ran.cpu + cpu))
-}
-
-/// Of those that were answered, if any was.
-fn latency(outcome: &Outcome, rate: f64) -> Option<Latency> {
-    let Outcome { operations, p50, p99, worst, .. } = *outcome;
-    (operations > 0).then_some(Latency { rate, p50, p99, worst })
-}
-
-fn failures(outcome: &Outcome) -> Option<Mark> {
-    let first = outcome.first_failure.clone()?;
-    Some(Mark::Failed { operations: outcome.failed, first })
-}
-
-fn lonely_round(peer: &Peer, task: &Task) -> io::Result<Round> {
-    let began = Instant::now();
-    let part = |name: &str, value: f64| (name.to_owned(), value);
-    if task.service == "timers" {
-        let figures: TimerFigures = peer.measure(task)?;
-        let TimerFigures { arm, reset, arm_and_cancel, cancel, arm_and_fire } = figures;
-        let mut round = plain_round(task.count, began.elapsed().as_secs_f64(), arm_and_fire);
-        round.parts = vec![
-            part("arm", arm),
-            part("reset", reset),
-            part("arm_and_cancel", arm_and_cancel),
-            part("cancel", cancel),
-            part("arm_and_fire", arm_and_fire),
-        ];
-        return Ok(round);
-    }
-    let figures: CallFigures = peer.measure(task)?;
-    let mut round =
-        plain_round(task.count, task.count as f64 / figures.calls_per_second, figures.cpu);
-    round.parts = vec![
-        part("round_trip_p50", figures.round_trip_p50 as f64),
-        part("round_trip_p99", figures.round_trip_p99 as f64),
-        part("round_trip_worst", figures.round_trip_worst as f64),
-    ];
-    Ok(round)
 }

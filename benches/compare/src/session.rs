@@ -22,6 +22,9 @@ pub fn client_cores() -> Vec<usize> {
 /// Below so many connections, the memory of one drowns in that of the process.
 const LEAST_IDLE: usize = 5_000;
 
+/// How much of what a server said goes into an error.
+const LAST_LINES: usize = 3;
+
 pub struct Session {
     server: Started,
     clients: Clients,
@@ -64,10 +67,20 @@ impl Session {
     pub fn run(&mut self, plan: Plan) -> io::Result<(Outcome, f64, f64)> {
         let clients = self.clients.child.id();
         let (server, load) = (sys::cpu_time(self.server.pid())?, sys::cpu_time(clients)?);
-        let outcome = self.clients.run(plan)?;
+        let outcome = self.clients.run(plan).map_err(|error| self.with_last_words(&error))?;
         let server = sys::cpu_time(self.server.pid())? - server;
         let load = sys::cpu_time(clients)? - load;
         Ok((outcome, server.as_nanos() as f64, load.as_secs_f64()))
+    }
+
+    /// The error with what the server said last, which may be the cause.
+    pub fn with_last_words(&self, error: &io::Error) -> io::Error {
+        let said = self.server.said();
+        let lines: Vec<&str> = said.lines().collect();
+        match lines[lines.len().saturating_sub(LAST_LINES)..].join("; ") {
+            words if words.is_empty() => io::Error::other(error.to_string()),
+            words => io::Error::other(format!("{error}; the server said: {words}")),
+        }
     }
 
     /// Ends the clients, and then the server, in order.

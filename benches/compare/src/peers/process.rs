@@ -94,6 +94,7 @@ impl Process {
             task.wrapper.iter().map(OsString::from).chain(arguments).collect();
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).process_group(0);
+        command.env("RUST_BACKTRACE", "0"); // a panic's message is to be among the last lines
         sys::prepare(&mut command, task.cores.clone());
         let trying = |error| failed(&what, format_args!("{command:?}: {error}"));
         let log = File::create(scratch.path().join("stderr")).map_err(trying)?;
