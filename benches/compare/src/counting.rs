@@ -19,11 +19,6 @@ use crate::workloads::{Kind, Workload};
 /// How many operations the shorter run has, as a share of what the other has more.
 const SHORTER: u64 = 5;
 
-const STRACE: &str = "strace -f -c";
-
-/// Of more than 500 threads, as `threads` has them in a chat, it wants to be told.
-const VALGRIND: &str = "valgrind -q --tool=callgrind --max-threads=2000";
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
     Strace,
@@ -75,11 +70,18 @@ impl Tool {
     }
 
     fn wrapper(self, file: &Path) -> Vec<String> {
-        let (call, file) = match self {
-            Self::Strace => (STRACE, vec!["-o".to_owned(), file.display().to_string()]),
-            Self::Callgrind => (VALGRIND, vec![format!("--callgrind-out-file={}", file.display())]),
-        };
-        call.split(' ').map(str::to_owned).chain(file).collect()
+        let file = file.display().to_string();
+        match self {
+            // setpriv, since strace when it is killed would leave the server behind.
+            Self::Strace => {
+                words(["strace", "-f", "-c", "-o", &file, "setpriv", "--pdeathsig", "KILL"])
+            }
+            // Of more than 500 threads, as `threads` has them in a chat, it wants to be told.
+            Self::Callgrind => {
+                let file = format!("--callgrind-out-file={file}");
+                words(["valgrind", "-q", "--tool=callgrind", "--max-threads=2000", &file])
+            }
+        }
     }
 
     fn per_operation(
@@ -146,6 +148,10 @@ impl Tool {
     }
 }
 
+fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
+    words.map(str::to_owned).to_vec()
+}
+
 /// The calls in the last line: `100.00    0.012345           3      4096        12 total`.
 ///
 /// Not every version has the time per call in it, and where no call failed the errors are left out;
@@ -210,6 +216,6 @@ mod tests {
     fn a_tool_is_told_where_to_write() {
         let wrapper = Tool::Callgrind.wrapper(Path::new("/a dir/x"));
         assert_eq!(wrapper.last().unwrap(), "--callgrind-out-file=/a dir/x");
-        assert_eq!(Tool::Strace.wrapper(Path::new("/x")), ["strace", "-f", "-c", "-o", "/x"]);
+        assert_eq!(Tool::Strace.wrapper(Path::new("/x"))[3..5], ["-o", "/x"]);
     }
 }

@@ -83,13 +83,12 @@ impl Session {
         }
     }
 
-    /// Ends the clients, and then the server, in order.
+    /// Ends the server, and then the clients: what it does about clients that go is not to be counted.
     ///
     /// # Errors
     ///
     /// If the server cannot be waited for.
     pub fn end(self) -> io::Result<()> {
-        drop(self.clients);
         self.server.end().map(drop)
     }
 }
