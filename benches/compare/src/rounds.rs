@@ -59,7 +59,7 @@ pub fn measure(workload: &Workload, peers: &[Peer], options: &Options, root: &Pa
             }
         }
     }
-    entrants.into_iter().map(Entrant::leave).collect()
+    entrants.into_iter().map(|entrant| entrant.trial).collect()
 }
 
 /// A peer that takes part.
@@ -217,15 +217,6 @@ impl<'a> Entrant<'a> {
             }
             Err(error) => self.drop_out(&error),
         }
-    }
-
-    fn leave(self) -> Trial {
-        if let Some(Play::Ours(session, _)) = self.play
-            && let Err(error) = session.end()
-        {
-            eprintln!("  {}: {error}", self.trial.server);
-        }
-        self.trial
     }
 }
 

@@ -83,13 +83,16 @@ impl Session {
         }
     }
 
-    /// Ends the server, and then the clients: what it does about clients that go is not to be counted.
+    /// Ends the server in order, and the clients a moment later: what it does about clients that go is
+    /// not to be counted, but it may wait for them.
     ///
     /// # Errors
     ///
     /// If the server cannot be waited for.
     pub fn end(self) -> io::Result<()> {
-        self.server.end().map(drop)
+        self.server.ask_to_end();
+        drop(self.clients);
+        self.server.wait_for_end().map(drop)
     }
 }
 

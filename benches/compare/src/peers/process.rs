@@ -53,15 +53,28 @@ impl Started {
         self.process.said()
     }
 
-    /// Asks it to end (SIGTERM) and waits, so that a wrapper can write what it has counted. Whoever
-    /// has not ended after some seconds is killed.
+    /// Asks it to end (SIGTERM), so that a wrapper can write what it has counted.
+    pub fn ask_to_end(&self) {
+        // A wrapper gets the signal too: strace ignores it with -o, valgrind is the server.
+        let _ = sys::signal_group(self.process.child.id(), libc::SIGTERM);
+    }
+
+    /// Asks it to end, and waits.
     ///
     /// # Errors
     ///
     /// If it cannot be waited for.
-    pub fn end(mut self) -> io::Result<ExitStatus> {
-        // A wrapper gets the signal too: strace ignores it with -o, valgrind is the server.
-        let _ = sys::signal_group(self.process.child.id(), libc::SIGTERM);
+    pub fn end(self) -> io::Result<ExitStatus> {
+        self.ask_to_end();
+        self.wait_for_end()
+    }
+
+    /// Waits until it has ended, of which it was asked. Whoever has not after some seconds is killed.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be waited for.
+    pub fn wait_for_end(mut self) -> io::Result<ExitStatus> {
         if let Some(status) = self.process.end_within(UNTIL_IT_ENDS) {
             return Ok(status);
         }
