@@ -364,7 +364,13 @@ impl Connection {
 
     /// Whether more waits than should, and the protocol was not told yet.
     pub(crate) fn is_under_pressure(&self) -> bool {
-        self.outgoing.len() > self.marks.high && !self.writing_paused
+        self.is_above_mark_with(0)
+    }
+
+    /// The same, where some of what was written has been sent straight: that counts, so that who writes
+    /// until above the high mark is told for sure.
+    pub(crate) fn is_above_mark_with(&self, straight: usize) -> bool {
+        self.outgoing.len() + straight > self.marks.high && !self.writing_paused
     }
 
     /// Whether writes are still taken.
@@ -561,6 +567,7 @@ impl Connection {
 }
 
 /// Writes once; `writable` is whether all was taken.
+#[inline]
 fn offer(stream: &mut Stream, data: &[u8], writable: &mut bool) -> io::Result<usize> {
     loop {
         match stream.write(data) {

@@ -67,9 +67,10 @@
 //!    connection with [`Reason::Panicked`], and nobody else notices; unless the program is built with
 //!    `panic = "abort"`. At a datagram socket, which has many peers, it costs that datagram only.
 //! 7. **Everyone has their turn.** In one turn nobody gets more than 256 KiB read, and as much written
-//!    when it is served and when others have written to it; no listener accepts more than 64, and no datagram socket delivers more than 64; what
-//!    calls make, and timers set, waits for the next turn. Without descriptors a listener rests, costs
-//!    nothing, and serves those who wait as soon as one of ours is closed, or after 100 ms.
+//!    when they are served and, if others write to them, once more; no listener accepts more than 64,
+//!    and no datagram socket delivers more than 64; what calls make, and timers set, waits for the next
+//!    turn. Without descriptors a listener rests, costs nothing, and serves those who wait as soon as
+//!    one of ours is closed, or after 100 ms.
 //! 8. **Bind fails at once, connect fails later.** Each attempt has one outcome. Errors keep their
 //!    errno; that of bind, which names the address, has it in the error within.
 //! 9. **Names are never reused.** A stale [`ConnectionId`] or [`TimerId`] finds nobody, and whoever is

@@ -41,7 +41,7 @@ use std::time::{Duration, Instant};
 use mio::{Token, Waker};
 
 use crate::arena::{Arena, Key};
-use crate::clock::Clock;
+use crate::clock::{Clock, later};
 use crate::connection::SpareBoxes;
 use crate::handle::Shared;
 use crate::observe::{Observer, Stats, TurnReport};
@@ -86,6 +86,8 @@ pub struct Reactor {
     now: Instant,
     /// While the loop runs and callbacks are timed: when the last of them ended.
     lap: Option<Instant>,
+    /// Before this, no callback of the turn can have taken too long, all together having not.
+    slow_from: Instant,
     /// Everything that can be ready: the truth about who is there.
     sources: Arena<Source>,
     /// How many of the sources do not keep [`run`](Self::run) from returning.
@@ -151,6 +153,7 @@ impl Reactor {
             clock,
             now,
             lap: None,
+            slow_from: now,
             sources: Arena::new(),
             background: 0,
             watches: 0,
@@ -278,7 +281,10 @@ impl Reactor {
         self.observe(|observer, _| observer.sleep_begin(timeout));
         let result = self.poller.wait(timeout);
         self.now = self.clock.now();
-        self.lap = self.limits.slow_callback.and(Some(self.now));
+        if let Some(limit) = self.limits.slow_callback {
+            self.lap = Some(self.now);
+            self.slow_from = later(self.now, limit);
+        }
         self.report.slept = began.map_or(Duration::ZERO, |began| self.now - began);
         self.observe(|observer, reactor| {
             observer.sleep_end(reactor.report.slept, reactor.poller.event_count());
@@ -350,7 +356,7 @@ impl Reactor {
     fn flush(&mut self) {
         for _ in 0..self.flush_queue.len() {
             let Some(key) = self.flush_queue.next() else { return };
-            self.flush_connection(key, self.limits.write_budget);
+            self.flush_connection(key, 0);
         }
     }
 

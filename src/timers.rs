@@ -27,6 +27,11 @@ id_type! {
 /// Below this many entries a heap is not worth sweeping.
 const SWEEP_FROM: usize = 64;
 
+/// When more than one in so many is due at once, they are sorted instead of being taken out of the heap
+/// one by one. That looks at every entry, and still takes a third of the time for a million: it goes
+/// through memory in order, where the heap jumps.
+const CROWD: usize = 8;
+
 /// How many entries that do not count are taken off the top in a turn, at most: some microseconds'
 /// work in a large heap, and enough that turns which come too early for a timer are few.
 const SETTLE_MOVES: usize = 64;
@@ -144,9 +149,16 @@ impl<T> Timers<T> {
 
     /// Makes a batch of all timers due at `now`; what is set from here on is not in it.
     pub(crate) fn gather(&mut self, now: Instant) {
-        while let Some(&Reverse(entry)) = self.heap.peek()
-            && entry.deadline <= now
-        {
+        let most = SWEEP_FROM.max(self.heap.len() / CROWD);
+        for taken in 0.. {
+            let Some(&Reverse(entry)) = self.heap.peek() else { return };
+            if entry.deadline > now {
+                break;
+            }
+            if taken == most {
+                self.gather_crowd(now);
+                break;
+            }
             if !self.judge(entry) {
                 continue;
             }
@@ -157,6 +169,34 @@ impl<T> Timers<T> {
             self.due.push_back(entry.key);
         }
         self.clear_top();
+    }
+
+    /// Makes the rest of a large batch: all of it is taken out of the heap at once, and sorted.
+    fn gather_crowd(&mut self, now: Instant) {
+        let Self { timers, heap, .. } = self;
+        let mut crowd = Vec::new();
+        heap.retain(|&Reverse(entry)| {
+            if entry.deadline <= now {
+                crowd.push(entry);
+            }
+            entry.deadline > now
+        });
+        crowd.retain_mut(|entry| {
+            let Some(timer) = timers.get_mut(entry.key) else { return false };
+            if timer.state != (State::Waiting { entry: entry.deadline }) {
+                return false;
+            }
+            entry.deadline = timer.deadline;
+            if timer.deadline <= now {
+                timer.state = State::Due;
+                return true;
+            }
+            timer.state = State::Waiting { entry: timer.deadline };
+            heap.push(Reverse(*entry));
+            false
+        });
+        crowd.sort_unstable();
+        self.due.extend(crowd.into_iter().map(|entry| entry.key));
     }
 
     /// Hands out the next timer of the batch that was neither cancelled nor moved meanwhile.
@@ -328,6 +368,41 @@ mod tests {
         assert_eq!(timers.cancel(id), Some(None));
         assert_eq!(timers.cancel(id), None);
         assert_eq!(timers.put_back(id, start + SECOND * 2, alarm), Err("tick"));
+    }
+
+    #[test]
+    fn a_crowd_comes_in_the_order_of_its_deadlines_too() {
+        const CROWD: u32 = 10_000;
+        let scattered = |index: u32| SECOND * (index.wrapping_mul(2_654_435_761) >> 25);
+        let start = Instant::now();
+        let mut timers = Timers::new();
+        let ids: Vec<TimerId> =
+            (0..CROWD).map(|index| timers.insert(start + scattered(index), index)).collect();
+        let mut expected = Vec::new();
+        for (&id, index) in ids.iter().zip(0..) {
+            // Every third is moved, twice, and every seventh cancelled.
+            let mut deadline = start + scattered(index);
+            if index % 3 == 0 {
+                assert!(timers.reset(id, start + scattered(index + 1)));
+                deadline = start + scattered(index + 2);
+                assert!(timers.reset(id, deadline));
+            }
+            if index % 7 == 0 {
+                timers.cancel(id);
+            } else {
+                expected.push((deadline, index));
+            }
+        }
+        expected.sort_unstable();
+        let now = start + SECOND * 100;
+        let due = expected.partition_point(|&(deadline, _)| deadline <= now);
+        let (soon, late) = expected.split_at(due);
+        let indices = |some: &[(Instant, u32)]| some.iter().map(|&(_, index)| index).collect();
+        let (soon, late): (Vec<u32>, Vec<u32>) = (indices(soon), indices(late));
+        assert!(soon.len() > 6_000 && late.len() > 1_000);
+        assert_eq!(fire(&mut timers, now), soon);
+        assert_eq!(fire(&mut timers, start + SECOND * 200), late);
+        assert_eq!(timers.len(), 0);
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub(super) struct FlushQueue {
     /// The connection being served, if nobody had written to it before: it is flushed right after,
     /// and need not wait.
     at_hand: Option<Key>,
-    /// How many bytes that one may still send.
-    budget: usize,
+    /// How many bytes that one has sent already, without keeping them first.
+    straight: usize,
 }
 
 impl FlushQueue {
@@ -31,9 +31,9 @@ impl FlushQueue {
         }
     }
 
-    /// Whether it is the one being served, and may still send.
-    pub(super) fn is_at_hand(&self, key: Key) -> bool {
-        self.at_hand == Some(key) && self.budget > 0
+    /// Whether a connection may send so many bytes straight, of the `most` that it may in one go.
+    pub(super) fn takes_straight(&self, key: Key, count: usize, most: usize) -> bool {
+        self.at_hand == Some(key) && self.straight + count < most
     }
 
     pub(super) fn next(&mut self) -> Option<Key> {
@@ -66,25 +66,26 @@ impl Reactor {
             return serve(self);
         }
         self.flush_queue.at_hand = Some(key);
-        self.flush_queue.budget = self.limits.write_budget;
         serve(self);
         self.flush_queue.at_hand = None;
-        self.flush_connection(key, self.flush_queue.budget);
+        let straight = mem::take(&mut self.flush_queue.straight);
+        self.flush_connection(key, straight);
     }
 
-    /// Writes what is owed, at most `budget` bytes, and carries out what was asked.
-    pub(super) fn flush_connection(&mut self, key: Key, budget: usize) {
+    /// Writes what is owed, and carries out what was asked. What was sent straight before counts for the
+    /// high mark and for the budget.
+    pub(super) fn flush_connection(&mut self, key: Key, straight: usize) {
         let Some(connection) = self.connection_mut(key) else { return };
         if !mem::take(&mut connection.touched) {
             return;
         }
         let throttled = connection.is_throttled();
-        if connection.is_under_pressure() {
+        if connection.is_above_mark_with(straight) {
             self.tell_pressure(key);
         }
         self.report.flushed += 1;
         let sent = match throttled || self.totals.are_set() {
-            false => self.send_up_to(key, budget),
+            false => self.send_up_to(key, self.limits.write_budget.saturating_sub(straight)),
             true => self.send_throttled(key),
         };
         let Some(connection) = self.connection_mut(key) else { return };
@@ -122,55 +123,53 @@ impl Reactor {
 
     /// Writes once; returns how many bytes left.
     fn send_up_to(&mut self, key: Key, budget: usize) -> usize {
-        let Self { sources, spares, flush_queue, .. } = self;
+        let Self { sources, spares, flush_queue, now, .. } = self;
         let Some(Source::Connection(connection)) = sources.get_mut(key) else { return 0 };
-        if budget == 0 {
-            if connection.can_write() {
-                flush_queue.add(key, connection); // it has sent enough for now
-            }
-            return 0;
-        }
-        let result = connection.send(budget, spares);
-        if connection.can_write() && result.is_ok() {
-            flush_queue.add(key, connection);
-        }
-        self.sent(key, result)
-    }
-
-    /// Writes what a callback of the connection at hand gave it, without keeping it first; returns how
-    /// many bytes left.
-    pub(super) fn send_straight(&mut self, key: Key, data: &[u8]) -> usize {
-        let Self { sources, flush_queue, .. } = self;
-        let Some(Source::Connection(connection)) = sources.get_mut(key) else { return 0 };
-        let budget = flush_queue.budget.min(data.len());
-        let result = connection.send_straight(&data[..budget]);
-        let sent = self.sent(key, result);
-        self.flush_queue.budget -= sent;
-        sent
-    }
-
-    /// Takes note of a write; returns how many bytes left.
-    fn sent(&mut self, key: Key, result: io::Result<usize>) -> usize {
-        let Self { sources, spares, now, .. } = self;
-        let Some(Source::Connection(connection)) = sources.get_mut(key) else { return 0 };
-        match result {
+        match connection.send(budget, spares) {
             Ok(0) => 0,
             Ok(count) => {
                 connection.active(*now);
-                self.stats.bytes_written += count as u64;
-                self.observe(|observer, _| observer.sent(ConnectionId(key), count));
-                count
-            }
-            Err(error) => {
-                if connection.break_off(error, spares) {
-                    self.cancel_alarms(key);
-                    self.touch(key);
-                } else {
-                    self.queue(key);
+                if connection.can_write() {
+                    flush_queue.add(key, connection);
                 }
-                0
+                self.sent(key, count)
             }
+            Err(error) => self.writing_failed(key, error),
         }
+    }
+
+    /// Writes what a callback gives, without keeping it first; returns how many bytes left.
+    pub(super) fn send_straight(&mut self, key: Key, data: &[u8]) -> usize {
+        let Self { sources, flush_queue, now, .. } = self;
+        let Some(Source::Connection(connection)) = sources.get_mut(key) else { return 0 };
+        match connection.send_straight(data) {
+            Ok(0) => 0,
+            Ok(count) => {
+                connection.active(*now);
+                flush_queue.straight += count;
+                self.sent(key, count)
+            }
+            Err(error) => self.writing_failed(key, error),
+        }
+    }
+
+    fn sent(&mut self, key: Key, count: usize) -> usize {
+        self.stats.bytes_written += count as u64;
+        self.observe(|observer, _| observer.sent(ConnectionId(key), count));
+        count
+    }
+
+    /// Nothing more can be written. The connection ends, or first delivers what came before.
+    fn writing_failed(&mut self, key: Key, error: io::Error) -> usize {
+        let Self { sources, spares, .. } = self;
+        let Some(Source::Connection(connection)) = sources.get_mut(key) else { return 0 };
+        if connection.break_off(error, spares) {
+            self.cancel_alarms(key);
+            self.touch(key);
+        } else {
+            self.queue(key);
+        }
+        0
     }
 
     /// All that was written is with the kernel and the connection is to be closed.
