@@ -426,14 +426,17 @@ impl Connection {
         }
         let unsent = self.outgoing.unsent();
         let offered = &unsent[..unsent.len().min(budget)];
-        let count = offer(&mut self.stream, offered, &mut self.writable)?;
+        let ends = self.stage == Stage::Closing || self.write_closing;
+        let last = ends && offered.len() == unsent.len();
+        let write = if last { Stream::write_last } else { Stream::write };
+        let count = offer(&mut self.stream, offered, &mut self.writable, write)?;
         self.outgoing.advance(count, spares);
         Ok(count)
     }
 
     /// Writes once what need not be kept, because nothing else waits. `Ok(0)`: there was no room.
     pub(crate) fn send_straight(&mut self, data: &[u8]) -> io::Result<usize> {
-        offer(&mut self.stream, data, &mut self.writable)
+        offer(&mut self.stream, data, &mut self.writable, Stream::write)
     }
 
     /// Whether what is written now can leave before anything else.
@@ -568,9 +571,14 @@ impl Connection {
 
 /// Writes once; `writable` is whether all was taken.
 #[inline]
-fn offer(stream: &mut Stream, data: &[u8], writable: &mut bool) -> io::Result<usize> {
+fn offer(
+    stream: &mut Stream,
+    data: &[u8],
+    writable: &mut bool,
+    write: fn(&mut Stream, &[u8]) -> io::Result<usize>,
+) -> io::Result<usize> {
     loop {
-        match stream.write(data) {
+        match write(stream, data) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => {
                 *writable = count == data.len();

@@ -87,6 +87,18 @@ impl Stream {
         }
     }
 
+    /// Writes what FIN follows at once. The kernel keeps what does not fill a segment, and FIN takes it
+    /// along: one segment where there would be two, which is a fifth of what a short connection costs.
+    pub(crate) fn write_last(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Tcp(stream) => {
+                SockRef::from(&*stream).send_with_flags(data, libc::MSG_MORE | libc::MSG_NOSIGNAL)
+            }
+            _ => self.write(data),
+        }
+    }
+
     /// Sends FIN.
     pub(crate) fn shut_write(&self) -> io::Result<()> {
         match self {

@@ -178,8 +178,14 @@ impl Reactor {
         let answered_at_once = !connection.registered
             && sent <= FIRST_FLIGHT
             && connection.stream.forgives_late_bytes();
-        if connection.eof || (answered_at_once && !self.peer_has_sent(key)) {
-            return self.conclude(key);
+        if connection.eof {
+            return self.conclude(key); // closing sends FIN
+        }
+        if answered_at_once {
+            self.shut_write(key); // so that the answer is on its way before we look
+            if !self.peer_has_sent(key) {
+                return self.conclude(key);
+            }
         }
         self.linger(key);
     }

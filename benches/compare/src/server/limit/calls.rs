@@ -54,8 +54,17 @@ pub fn recv(fd: Fd, buffer: &mut [u8]) -> Option<usize> {
 
 /// How many bytes were taken; `None` if there is no room now, or the connection broke.
 pub fn send(fd: Fd, data: &[u8]) -> Option<usize> {
+    send_with(fd, data, libc::MSG_NOSIGNAL)
+}
+
+/// The same, for what is followed at once by more, or by the end: a segment that is not full waits.
+pub fn send_before_the_end(fd: Fd, data: &[u8]) -> Option<usize> {
+    send_with(fd, data, libc::MSG_NOSIGNAL | libc::MSG_MORE)
+}
+
+fn send_with(fd: Fd, data: &[u8], flags: libc::c_int) -> Option<usize> {
     // SAFETY: the kernel reads no more than the slice holds.
-    let count = unsafe { libc::send(fd, data.as_ptr().cast(), data.len(), libc::MSG_NOSIGNAL) };
+    let count = unsafe { libc::send(fd, data.as_ptr().cast(), data.len(), flags) };
     usize::try_from(count).ok()
 }
 
