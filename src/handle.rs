@@ -113,19 +113,21 @@ impl Shared {
         }
         queue.calls.push_back(call);
         drop(queue);
-        // Who finds it filled already knows that the reactor has been woken.
-        if !self.filled.swap(true, Ordering::AcqRel) {
+        // Who finds it filled already knows that the reactor has been woken, and will look after this:
+        // it clears the mark before it takes the lock. To look first keeps those who call in numbers
+        // from taking the mark away from each other.
+        if !self.filled.load(Ordering::Acquire) && !self.filled.swap(true, Ordering::AcqRel) {
             self.wake();
         }
         true
     }
 
-    /// Takes all calls that are there.
-    pub(crate) fn take(&self) -> VecDeque<RemoteCall> {
-        if !self.filled.swap(false, Ordering::AcqRel) {
-            return VecDeque::new();
+    /// Takes all calls that are there, and leaves `empty` in exchange, so that no queue has to grow
+    /// again.
+    pub(crate) fn take(&self, empty: &mut VecDeque<RemoteCall>) {
+        if self.filled.load(Ordering::Acquire) && self.filled.swap(false, Ordering::AcqRel) {
+            std::mem::swap(&mut self.lock().calls, empty);
         }
-        std::mem::take(&mut self.lock().calls)
     }
 
     pub(crate) fn is_filled(&self) -> bool {

@@ -101,6 +101,10 @@
 //! * Threads, one per connection, when there are at most some hundreds and they do not wait for each
 //!   other: nothing is simpler.
 //!
+//! # What it costs
+//!
+//! The page [performance] has figures, beside the least that the kernel asks for and beside others.
+//!
 //! # Features
 //!
 //! * `signals` (off): `Reactor::on_signal` and `Reactor::shutdown_on_signals`.
@@ -120,6 +124,9 @@ mod handle;
 mod listener;
 mod memory;
 mod observe;
+#[cfg(doc)]
+#[doc = include_str!("../docs/performance.md")]
+pub mod performance {}
 mod poller;
 mod pool;
 mod protocol;

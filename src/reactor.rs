@@ -43,7 +43,7 @@ use mio::{Token, Waker};
 use crate::arena::{Arena, Key};
 use crate::clock::{Clock, later};
 use crate::connection::SpareBoxes;
-use crate::handle::Shared;
+use crate::handle::{RemoteCall, Shared};
 use crate::observe::{Observer, Stats, TurnReport};
 use crate::poller::Poller;
 use crate::pool::Pool;
@@ -96,6 +96,8 @@ pub struct Reactor {
     watches: usize,
     timers: Timers<Alarm>,
     calls: VecDeque<Call>,
+    /// What other threads' calls are taken in; empty between.
+    remote_calls: VecDeque<RemoteCall>,
     shared: Arc<Shared>,
     /// Sources to be served, each at most once: the fairness device, and the repair for readiness
     /// that is told only once.
@@ -159,6 +161,7 @@ impl Reactor {
             watches: 0,
             timers: Timers::new(),
             calls: VecDeque::new(),
+            remote_calls: VecDeque::new(),
             shared: Shared::new(waker),
             run_queue: VecDeque::new(),
             flush_queue: FlushQueue::default(),

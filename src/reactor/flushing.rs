@@ -1,4 +1,5 @@
-//! Phase 6: writing, closing, and telling of the end.
+//! Writing, closing, and telling of the end: in phase 6, and for a connection that was served right
+//! after that.
 
 use std::collections::VecDeque;
 use std::{io, mem};

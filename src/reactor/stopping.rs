@@ -141,10 +141,9 @@ impl Reactor {
     fn drop_timers_and_calls(&mut self) {
         let alarms = self.timers.drain();
         self.let_go(Subject::Reactor, alarms);
+        self.take_remote_calls();
         let calls = std::mem::take(&mut self.calls);
         self.let_go(Subject::Reactor, calls);
-        let remote = self.shared.take();
-        self.let_go(Subject::Reactor, remote);
         let (work, sequels) = self.drop_work();
         self.let_go(Subject::Reactor, work);
         self.let_go(Subject::Reactor, sequels);

@@ -275,11 +275,15 @@ impl Reactor {
         }
     }
 
+    /// Puts the calls of other threads behind our own.
+    pub(super) fn take_remote_calls(&mut self) {
+        self.shared.take(&mut self.remote_calls);
+        self.calls.extend(self.remote_calls.drain(..).map(|call| call as Call));
+    }
+
     /// Phase 4. Calls made by calls wait for the next turn.
     pub(super) fn run_calls(&mut self) {
-        for call in self.shared.take() {
-            self.calls.push_back(call);
-        }
+        self.take_remote_calls();
         for _ in 0..self.calls.len() {
             let Some(call) = self.calls.pop_front() else { return };
             self.report.calls += 1;
