@@ -28,13 +28,14 @@ use crate::head::{self, Length, Request, Scan};
 use crate::shared::cli::GRACE;
 use crate::status::Status;
 
-/// Bytes waiting to be sent above which nothing is added, and at or below which it goes on: what
-/// the kernel takes in one turn, and enough to keep it busy meanwhile.
-const HIGH: usize = 256 * 1024;
+/// Bytes waiting to be sent above which nothing is added, and at or below which it goes on: enough to
+/// keep the kernel busy, and so few that they stay in the processor's cache on their way from the file
+/// to the socket. With four times as much a file of 1 MiB took a quarter more.
+const HIGH: usize = 64 * 1024;
 const LOW: usize = HIGH / 4;
 
 /// Bytes read from a file at once.
-const CHUNK: usize = 128 * 1024;
+const CHUNK: usize = 64 * 1024;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
