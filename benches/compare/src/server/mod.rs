@@ -23,7 +23,7 @@ type Serve = fn(service: &str, count: u64) -> io::Result<()>;
 /// The Rust servers, by name.
 pub const SERVERS: &[(&str, Serve)] = &[
     ("limit", limit::serve),
-    ("limit-1-segment", limit::serve_in_one_segment),
+    ("limit-more", limit::serve_in_one_segment),
     ("crocus", on_crocus::serve),
     ("mio", naive_mio::serve),
     ("tokio", on_tokio::serve),
