@@ -46,6 +46,52 @@ both! {
 }
 
 both! {
+    /// A large piece leaves at once if nothing waits before it; the order is that of writing.
+    fn large_and_small_pieces_arrive_in_the_order_they_were_written(world) {
+        let large = pattern(60_000);
+        let answer = [&large[..], b"small", &large[..9_000], b"end"].concat();
+        let log = Log::new();
+        let addr = world.listen_narrow(move |_| {
+            let large = large.clone();
+            Recorder::new(&log, "a").on_data(move |transport, questions| {
+                for piece in [&large[..], b"small", &large[..9_000], b"end"].repeat(questions.len()) {
+                    assert!(transport.write(piece));
+                }
+            })
+        });
+        let mut far = world.dial(addr);
+        // Nothing is read meanwhile, so that the kernel takes all of the first and a part of a later one.
+        for _ in 0..20 {
+            far.send(b"?");
+            world.quiet();
+        }
+        for _ in 0..20 {
+            assert_eq!(world.read(&mut far, answer.len()), answer);
+        }
+    }
+}
+
+both! {
+    /// Otherwise who writes on in `resume_writing` would wait for ever.
+    fn who_writes_above_the_high_mark_in_large_pieces_is_told_though_some_left_at_once(world) {
+        const PIECE: usize = HIGH / 4;
+        let log = Log::new();
+        let seen = log.clone();
+        let (_, addr) = world.listen(move |_| {
+            Recorder::new(&seen, "a").on_data(|transport, _| {
+                (0..5).for_each(|_| assert!(transport.write(&[7; PIECE])));
+                assert!(transport.buffered() < HIGH, "some have left");
+            })
+        });
+        let mut far = world.dial(addr);
+        far.send(b"?");
+        assert_eq!(world.read(&mut far, 5 * PIECE), [7; 5 * PIECE]);
+        world.quiet();
+        assert_eq!((log.count("a pause"), log.count("a resume")), (1, 1));
+    }
+}
+
+both! {
     /// Twisted's `test_stopStartReading` and `test_resumeProducing`.
     fn what_is_already_there_is_delivered_after_a_pause_though_no_more_comes(world) {
         let world = &mut world.with_limits(Reactor::builder().read_buffer(10));
