@@ -262,6 +262,8 @@ fn an_idle_server_makes_no_call() {
     // A reset peer must not end the process by SIGPIPE, however that is set where crocus is embedded.
     let sends: Vec<&str> = before.lines().filter(|line| line.contains("sendto(")).collect();
     assert!(!sends.is_empty() && sends.iter().all(|line| line.contains("MSG_NOSIGNAL")));
+    // The answer waits for the end of the stream, so that both leave in one segment.
+    assert!(sends.iter().all(|line| line.contains("MSG_MORE")), "{sends:#?}");
 }
 
 /// Each error that accept4(2) lists, given by the kernel's own hand: twice, to a server at which a
