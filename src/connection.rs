@@ -95,7 +95,7 @@ pub(crate) struct Connection {
     pub(crate) registered: bool,
     /// In the run queue, waiting to be served.
     pub(crate) queued: bool,
-    /// In the flush queue.
+    /// To be flushed: in the flush queue, or at hand.
     pub(crate) touched: bool,
     /// Latched: reading may find something. Cleared only by a read that drains.
     pub(crate) readable: bool,

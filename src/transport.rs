@@ -15,9 +15,9 @@ use crate::token_bucket::Rate;
 
 /// A connection, lent to a callback of its protocol, or by [`Reactor::transport`] to anybody.
 ///
-/// Its commands note what is wanted and return at once; the loop carries it out after the callback,
-/// at the latest in the [flush phase](Reactor::turn) of the turn. None of them calls back. On a connection that is
-/// ending they do nothing, and those that return a `bool` say so with `false`.
+/// Its commands note what is wanted and return at once; the loop carries it out after the callback, at
+/// the latest in the [flush phase](Reactor::turn) of the turn. None of them calls back. On a connection
+/// that is ending they do nothing, and those that return a `bool` say so with `false`.
 ///
 /// Twisted's `ITransport`; the marks and the idea of `pause_reading` are asyncio's.
 #[derive(Debug)]

@@ -5,6 +5,10 @@
 //! ([`push`](WriteBuffer::push) takes the [`Spares`]) and gets it back with the last, so that idle
 //! connections cost nothing and a busy echo allocates nothing.
 
+/// A vector larger than this is given back to the allocator instead of being kept for the next, who may
+/// owe a few bytes to a slow reader and hold it for long. As large as what one turn reads: an echo's.
+const SPARE_CAPACITY: usize = 256 * 1024;
+
 /// How many bytes of used vectors a reactor keeps in all: enough for thousands of connections that are
 /// sent a message in one turn, or for a dozen that are sent all that one turn reads.
 const SPARE_BYTES: usize = 4 * 1024 * 1024;
@@ -27,7 +31,7 @@ impl Spares {
     /// Keeps a vector, unless there is enough: then it goes back to the allocator.
     fn give_back(&mut self, mut used: Vec<u8>) {
         let bytes = self.bytes + used.capacity();
-        if bytes <= SPARE_BYTES {
+        if used.capacity() <= SPARE_CAPACITY && bytes <= SPARE_BYTES {
             used.clear();
             self.vectors.push(used);
             self.bytes = bytes;
@@ -129,9 +133,23 @@ mod tests {
     fn a_huge_vector_is_not_kept() {
         let mut spares = Spares::default();
         let mut buffer = WriteBuffer::default();
-        buffer.push(&vec![0; SPARE_BYTES + 1], &mut spares);
+        buffer.push(&vec![0; SPARE_CAPACITY + 1], &mut spares);
         buffer.clear(&mut spares);
         assert_eq!((spares.vectors.len(), spares.bytes), (0, 0));
+    }
+
+    #[test]
+    fn no_more_is_kept_in_all_than_the_bound() {
+        let mut spares = Spares::default();
+        let mut buffers: Vec<WriteBuffer> = (0..100).map(|_| WriteBuffer::default()).collect();
+        for buffer in &mut buffers {
+            buffer.push(&vec![0; SPARE_CAPACITY], &mut spares);
+        }
+        for buffer in &mut buffers {
+            buffer.clear(&mut spares);
+        }
+        assert_eq!(spares.bytes, SPARE_BYTES);
+        assert_eq!(spares.vectors.len(), SPARE_BYTES / SPARE_CAPACITY);
     }
 
     #[test]
