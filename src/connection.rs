@@ -128,14 +128,12 @@ pub(crate) struct Connection {
     pub(crate) writing_waits: Wait,
 }
 
-/// Whose bucket a connection waits for.
+/// Whether a connection waits for its bucket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Wait {
     #[default]
     Nobody,
     Own,
-    /// That of all connections: it stands in line.
-    Line,
 }
 
 /// What few connections have.
@@ -364,13 +362,7 @@ impl Connection {
 
     /// Whether more waits than should, and the protocol was not told yet.
     pub(crate) fn is_under_pressure(&self) -> bool {
-        self.is_above_mark_with(0)
-    }
-
-    /// The same, where some of what was written has been sent straight: that counts, so that who writes
-    /// until above the high mark is told for sure.
-    pub(crate) fn is_above_mark_with(&self, straight: usize) -> bool {
-        self.outgoing.len() + straight > self.marks.high && !self.writing_paused
+        self.outgoing.len() > self.marks.high && !self.writing_paused
     }
 
     /// Whether writes are still taken.
@@ -432,16 +424,6 @@ impl Connection {
         let count = offer(&mut self.stream, offered, &mut self.writable, write)?;
         self.outgoing.advance(count, spares);
         Ok(count)
-    }
-
-    /// Writes once what need not be kept, because nothing else waits. `Ok(0)`: there was no room.
-    pub(crate) fn send_straight(&mut self, data: &[u8]) -> io::Result<usize> {
-        offer(&mut self.stream, data, &mut self.writable, Stream::write)
-    }
-
-    /// Whether what is written now can leave before anything else.
-    pub(crate) fn can_send_straight(&self) -> bool {
-        self.registered && self.writable && self.outgoing.is_empty() && !self.is_throttled()
     }
 
     /// Begins an orderly close; `false` if the connection is ending already.

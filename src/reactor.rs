@@ -53,7 +53,6 @@ use builder::Limits;
 use flushing::FlushQueue;
 use source::Source;
 pub(crate) use throttling::Direction;
-use throttling::Totals;
 use timing::{Alarm, Call};
 use working::Sequel;
 
@@ -106,7 +105,6 @@ pub struct Reactor {
     flush_queue: FlushQueue,
     /// Listeners that wait for a descriptor to be freed.
     starved: Vec<Key>,
-    totals: Totals,
     /// Threads that look names up.
     lookups: Pool,
     /// Threads that do the user's work, and what is to follow on it.
@@ -166,7 +164,6 @@ impl Reactor {
             run_queue: VecDeque::new(),
             flush_queue: FlushQueue::default(),
             starved: Vec::new(),
-            totals: Totals::default(),
             lookups: Pool::new("crocus-lookup", connecting::LOOKUPS_AT_ONCE),
             pool: Pool::new("crocus-worker", limits.threads),
             sequels: Arena::new(),
@@ -359,7 +356,7 @@ impl Reactor {
     fn flush(&mut self) {
         for _ in 0..self.flush_queue.len() {
             let Some(key) = self.flush_queue.next() else { return };
-            self.flush_connection(key, 0);
+            self.flush_connection(key);
         }
     }
 

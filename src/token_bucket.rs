@@ -16,9 +16,7 @@ const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 /// How many bytes per second may be read or written, and how many at once after a silence.
 ///
-/// For [`Transport::set_read_rate`](crate::Transport::set_read_rate), its counterpart for writing,
-/// and, for all connections of a reactor together,
-/// [`Reactor::set_read_rate`](crate::Reactor::set_read_rate) and its counterpart.
+/// For [`Transport::set_read_rate`](crate::Transport::set_read_rate) and its counterpart for writing.
 ///
 /// A token bucket (Twisted's `htb`): it fills with time, up to the burst, and each byte takes a token
 /// out. In any span of `t` seconds at most `rate × t + burst` bytes pass. Who finds it empty waits
@@ -97,20 +95,11 @@ impl Bucket {
 
     /// How many bytes may pass: none, unless there is a portion worth a system call.
     pub(crate) fn available(&mut self, now: Instant) -> usize {
-        self.available_from(u64::MAX, now)
-    }
-
-    /// How many bytes may pass: none, unless there is a portion, or so many.
-    pub(crate) fn available_from(&mut self, least: u64, now: Instant) -> usize {
         self.fill(now);
-        if self.level < self.rate.time_for(self.rate.portion().min(least)) {
+        if self.level < self.rate.time_for(self.rate.portion()) {
             return 0;
         }
         usize::try_from(self.rate.bytes_in(self.level)).unwrap_or(usize::MAX)
-    }
-
-    pub(crate) fn is_full(&self) -> bool {
-        self.level >= self.rate.time_for(self.rate.burst)
     }
 
     /// Notes that so many bytes have passed.
@@ -147,7 +136,6 @@ mod tests {
         assert_eq!(bucket.available(begin + 49 * MS), 0, "not worth it yet");
         assert_eq!(bucket.available(begin + 50 * MS), 50);
         assert_eq!(bucket.available(begin + 10_000 * MS), 300, "and no more than the burst");
-        assert!(bucket.is_full());
     }
 
     #[test]

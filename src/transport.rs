@@ -37,8 +37,8 @@ impl<'a> Transport<'a> {
     ///
     /// Never blocks and never fails: what the kernel does not take waits in memory. Look at
     /// [`buffered`](Self::buffered), or mind `pause_writing`, when there is much to say. All that a
-    /// callback writes leaves together, and so does what others write to a connection in a turn. Only a
-    /// piece of 8 KiB or more, with nothing waiting before it, may go to the kernel at once.
+    /// callback writes leaves together after it has returned, and so does what others write to a connection
+    /// in a turn.
     ///
     /// Returns whether the data was taken: `false` after `lose_connection`,
     /// `lose_write_connection`, `abort_connection` or the end, and then it is dropped. If more than

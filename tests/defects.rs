@@ -7,8 +7,7 @@
 //! ```
 //!
 //! Some more were tried that the worlds cannot find, because the simulated network, or their short
-//! messages, never do what they are about: bytes sent straight that are kept too (`flow_control.rs` has a
-//! test of it), readiness that comes with the connection (`connecting.rs`, on real sockets), bytes that
+//! messages, never do what they are about: readiness that comes with the connection (`connecting.rs`, on real sockets), bytes that
 //! came before an answer which closes at once (`transports.rs`, the rude clients), and a stop that tells
 //! within the command, which ends the test program at once.
 #![cfg(crocus_defects)]
@@ -91,8 +90,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "who was served is not flushed",
         "src/reactor/flushing.rs",
-        r#"        self.flush_connection(key, straight);"#,
-        r#"        let _ = straight;"#,
+        r#"        self.flush_connection(key);"#,
+        r#""#,
     ),
     (
         "fire a cancelled timer of the batch",

@@ -7,7 +7,6 @@ use super::Reactor;
 use crate::clock::Clock;
 use crate::connection::Marks;
 use crate::poller::Poller;
-use crate::token_bucket::Rate;
 
 /// Bytes read at once. The kernel hands out up to its receive buffer; 64 KiB is what one full TCP
 /// window without scaling holds, and one such buffer per reactor is nothing.
@@ -106,8 +105,6 @@ impl Default for Limits {
 #[derive(Clone, Debug, Default)]
 pub struct ReactorBuilder {
     limits: Limits,
-    read_rate: Option<Rate>,
-    write_rate: Option<Rate>,
 }
 
 impl ReactorBuilder {
@@ -181,22 +178,6 @@ impl ReactorBuilder {
         self
     }
 
-    /// How many bytes per second all connections together may read: no limit by default. See
-    /// [`Reactor::set_read_rate`].
-    #[must_use]
-    pub fn read_rate(mut self, rate: Rate) -> Self {
-        self.read_rate = Some(rate);
-        self
-    }
-
-    /// How many bytes per second all connections together may write: no limit by default. See
-    /// [`Reactor::set_write_rate`].
-    #[must_use]
-    pub fn write_rate(mut self, rate: Rate) -> Self {
-        self.write_rate = Some(rate);
-        self
-    }
-
     /// Callbacks that take longer are logged as warnings, with the peer: 100 ms by default. `None`
     /// logs none, and saves a reading of the clock per callback.
     #[must_use]
@@ -229,9 +210,6 @@ impl ReactorBuilder {
     }
 
     fn build_on(self, poller: Poller, clock: Clock) -> io::Result<Reactor> {
-        let mut reactor = Reactor::with_poller(poller, clock, self.limits)?;
-        reactor.set_read_rate(self.read_rate);
-        reactor.set_write_rate(self.write_rate);
-        Ok(reactor)
+        Reactor::with_poller(poller, clock, self.limits)
     }
 }

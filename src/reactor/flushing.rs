@@ -20,8 +20,6 @@ pub(super) struct FlushQueue {
     /// The connection being served, if nobody had written to it before: it is flushed right after,
     /// and need not wait.
     at_hand: Option<Key>,
-    /// How many bytes that one has sent already, without keeping them first.
-    straight: usize,
 }
 
 impl FlushQueue {
@@ -30,11 +28,6 @@ impl FlushQueue {
         if !mem::replace(&mut connection.touched, true) && self.at_hand != Some(key) {
             self.waiting.push_back(key);
         }
-    }
-
-    /// Whether a connection may send so many bytes straight, of the `most` that it may in one go.
-    pub(super) fn takes_straight(&self, key: Key, count: usize, most: usize) -> bool {
-        self.at_hand == Some(key) && self.straight + count < most
     }
 
     pub(super) fn next(&mut self) -> Option<Key> {
@@ -69,24 +62,22 @@ impl Reactor {
         self.flush_queue.at_hand = Some(key);
         serve(self);
         self.flush_queue.at_hand = None;
-        let straight = mem::take(&mut self.flush_queue.straight);
-        self.flush_connection(key, straight);
+        self.flush_connection(key);
     }
 
-    /// Writes what is owed, and carries out what was asked. What was sent straight before counts for the
-    /// high mark and for the budget.
-    pub(super) fn flush_connection(&mut self, key: Key, straight: usize) {
+    /// Writes what is owed, and carries out what was asked.
+    pub(super) fn flush_connection(&mut self, key: Key) {
         let Some(connection) = self.connection_mut(key) else { return };
         if !mem::take(&mut connection.touched) {
             return;
         }
         let throttled = connection.is_throttled();
-        if connection.is_above_mark_with(straight) {
+        if connection.is_under_pressure() {
             self.tell_pressure(key);
         }
         self.report.flushed += 1;
-        let sent = match throttled || self.totals.are_set() {
-            false => self.send_up_to(key, self.limits.write_budget.saturating_sub(straight)),
+        let sent = match throttled {
+            false => self.send_up_to(key, self.limits.write_budget),
             true => self.send_throttled(key),
         };
         let Some(connection) = self.connection_mut(key) else { return };
@@ -133,21 +124,6 @@ impl Reactor {
                 if connection.can_write() {
                     flush_queue.add(key, connection);
                 }
-                self.sent(key, count)
-            }
-            Err(error) => self.writing_failed(key, error),
-        }
-    }
-
-    /// Writes what a callback gives, without keeping it first; returns how many bytes left.
-    pub(super) fn send_straight(&mut self, key: Key, data: &[u8]) -> usize {
-        let Self { sources, flush_queue, now, .. } = self;
-        let Some(Source::Connection(connection)) = sources.get_mut(key) else { return 0 };
-        match connection.send_straight(data) {
-            Ok(0) => 0,
-            Ok(count) => {
-                connection.active(*now);
-                flush_queue.straight += count;
                 self.sent(key, count)
             }
             Err(error) => self.writing_failed(key, error),

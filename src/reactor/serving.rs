@@ -18,13 +18,7 @@ use crate::reason::Reason;
 use crate::stream::{Stream, no_sockets};
 use crate::transport::Transport;
 
-/// What a connection that is being served writes in one piece of this size goes to the kernel at once,
-/// if nothing waits before it: to copy it first, for the flush that follows anyway, took 4 % of an echo
-/// of 16 KiB. No more than the high mark goes this way, so that who writes above it is told.
-const STRAIGHT: usize = 8 * 1024;
-
-/// What callbacks, and others, may ask of a connection. Each only notes what is wanted; but a large
-/// write may leave at once, which calls nobody back either.
+/// What callbacks, and others, may ask of a connection. Each only notes what is wanted.
 impl Reactor {
     /// Lends a connection, anybody's; `None` if it is gone, or not yet told `connection_made`.
     ///
@@ -102,7 +96,7 @@ impl Reactor {
     }
 
     pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> bool {
-        let Self { sources, spares, limits, flush_queue, totals, .. } = self;
+        let Self { sources, spares, limits, flush_queue, .. } = self;
         let Some(Source::Connection(connection)) = sources.get_mut(id.0) else { return false };
         if !connection.takes_writes() {
             return false;
@@ -112,32 +106,9 @@ impl Reactor {
             self.end(id.0, Reason::Overflow { unsent: waiting });
             return false;
         }
-        let most = connection.marks.high.min(limits.write_budget);
-        let straight = data.len() >= STRAIGHT
-            && flush_queue.takes_straight(id.0, data.len(), most)
-            && connection.can_send_straight()
-            && !totals.are_set();
-        if straight {
-            return self.write_straight(id.0, data);
-        }
         if !data.is_empty() {
             connection.outgoing.push(data, spares);
             flush_queue.add(id.0, connection);
-        }
-        true
-    }
-
-    /// Has much data sent at once, and keeps what the kernel does not take.
-    fn write_straight(&mut self, key: Key, data: &[u8]) -> bool {
-        let sent = self.send_straight(key, data);
-        let Self { sources, spares, flush_queue, .. } = self;
-        let Some(Source::Connection(connection)) = sources.get_mut(key) else { return false };
-        if !connection.takes_writes() {
-            return false; // it broke
-        }
-        if sent < data.len() {
-            connection.outgoing.push(&data[sent..], spares);
-            flush_queue.add(key, connection);
         }
         true
     }
@@ -269,10 +240,9 @@ impl Reactor {
 impl Reactor {
     /// Reads what has come, up to the budget.
     pub(super) fn serve_connection(&mut self, key: Key) {
-        let totals = self.totals.are_set();
         let Some(connection) = self.connection_mut(key) else { return };
         let (made, held_back) = (connection.made, connection.held_back);
-        let throttled = connection.is_throttled() || !made || totals;
+        let throttled = connection.is_throttled() || !made;
         if !made {
             self.make_connection(key);
         }

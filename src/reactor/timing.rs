@@ -36,8 +36,6 @@ pub(super) enum Alarm {
     Reconnect(Key),
     /// There is something in a connection's bucket again.
     Refilled(Key, Direction),
-    /// There is something in the bucket of all connections again.
-    TotalRefilled(Direction),
     /// `shutdown` waits no longer.
     Shutdown,
 }
@@ -226,7 +224,6 @@ impl Reactor {
             Alarm::HeadStart(key) => self.head_start_is_over(key),
             Alarm::Reconnect(key) => self.reconnect_now(key),
             Alarm::Refilled(key, direction) => self.refilled(key, direction),
-            Alarm::TotalRefilled(direction) => self.total_refilled(direction),
             Alarm::Shutdown => self.shutdown_is_over(),
             Alarm::Every(_) | Alarm::Idle(_) => {}
         }
