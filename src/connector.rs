@@ -160,7 +160,6 @@ pub(crate) struct ConnectorState {
     pub(crate) head_start: Option<TimerId>,
     /// How long to wait before a server that is too busy is asked again.
     pub(crate) patience: Duration,
-    pub(crate) queued: bool,
     /// Since when the connection stands.
     pub(crate) since: Option<Instant>,
     /// By `disconnect`: no further attempt is wanted.
@@ -204,7 +203,6 @@ impl ConnectorState {
             timeout: None,
             head_start: None,
             patience: PATIENCE,
-            queued: false,
             since: None,
             unwanted: false,
         }
@@ -230,7 +228,6 @@ impl fmt::Debug for ConnectorState {
 pub(crate) struct Attempt {
     pub(crate) connector: Key,
     pub(crate) stream: Stream,
-    pub(crate) queued: bool,
     /// What events said, for the connection this may become.
     pub(crate) latched: Readiness,
 }

@@ -227,7 +227,6 @@ pub(crate) struct Listener {
     pub(crate) admission: Admission,
     /// How many of them each peer has; kept only if there is a limit to that.
     peers: HashMap<IpAddr, usize>,
-    pub(crate) queued: bool,
     /// Latched: there may be somebody to accept. Cleared only by an accept that finds nobody.
     pub(crate) ready: bool,
     /// Whether the factory's `started` was called.
@@ -255,7 +254,6 @@ impl Listener {
             connections: 0,
             admission: options.admission.clone(),
             peers: HashMap::new(),
-            queued: false,
             ready: false,
             started: false,
             paused: false,

@@ -26,7 +26,6 @@ pub enum Callback {
     ConnectionMade,
     DataReceived,
     EofReceived,
-    ReadingResumed,
     PauseWriting,
     ResumeWriting,
     TimerFired,
@@ -63,7 +62,6 @@ impl fmt::Display for Callback {
             Self::ConnectionMade => "connection_made",
             Self::DataReceived => "data_received",
             Self::EofReceived => "eof_received",
-            Self::ReadingResumed => "reading_resumed",
             Self::PauseWriting => "pause_writing",
             Self::ResumeWriting => "resume_writing",
             Self::TimerFired => "timer_fired",
@@ -228,9 +226,9 @@ pub struct TurnReport {
     pub timers: usize,
     /// How many queued calls ran.
     pub calls: usize,
-    /// How many sources were served.
+    /// How many sources were served. What a connection writes meanwhile leaves with it.
     pub served: usize,
-    /// How many connections were flushed.
+    /// How many connections were flushed, since others had written to them or given them a command.
     pub flushed: usize,
     /// Whether the reactor has stopped: everything was told and let go.
     pub stopped: bool,

@@ -39,6 +39,15 @@ impl Readiness {
         self.0 & other.0 == other.0
     }
 
+    /// Whether this contains any of `other`.
+    pub(crate) fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(crate) fn remove(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
+
     /// What the poller is to wait for; `None` if that is nothing.
     #[cfg(unix)]
     pub(crate) fn interest(self) -> Option<mio::Interest> {
@@ -55,6 +64,7 @@ impl Readiness {
         Some(Self(self.0 & told)).filter(|&some| some != Self::default())
     }
 
+    #[inline]
     fn of(event: &mio::event::Event) -> Self {
         let mut readiness = Self::default();
         let hangup = event.is_error() || event.is_write_closed();
@@ -91,32 +101,40 @@ impl BitOrAssign for Readiness {
 
 /// What the reactor sleeps on.
 #[derive(Debug)]
-pub(crate) enum Poller {
+pub(crate) struct Poller {
+    world: World,
+    /// The batch of the last wait.
+    pub(crate) ready: Vec<(Token, Readiness)>,
+}
+
+#[derive(Debug)]
+enum World {
     Kernel { poll: Poll, events: Events },
-    Network { network: Rc<RefCell<Network>>, clock: Clock, events: Vec<(Token, Readiness)> },
+    Network { network: Rc<RefCell<Network>>, clock: Clock },
 }
 
 impl Poller {
     pub(crate) fn kernel() -> io::Result<Self> {
-        Ok(Self::Kernel { poll: Poll::new()?, events: Events::with_capacity(EVENTS_PER_TURN) })
+        let events = Events::with_capacity(EVENTS_PER_TURN);
+        Ok(Self { world: World::Kernel { poll: Poll::new()?, events }, ready: Vec::new() })
     }
 
     pub(crate) fn network(network: Rc<RefCell<Network>>, clock: Clock) -> Self {
-        Self::Network { network, clock, events: Vec::new() }
+        Self { world: World::Network { network, clock }, ready: Vec::new() }
     }
 
     /// Where sockets are registered; a simulation has none.
     pub(crate) fn registry(&self) -> Option<&Registry> {
-        match self {
-            Self::Kernel { poll, .. } => Some(poll.registry()),
-            Self::Network { .. } => None,
+        match &self.world {
+            World::Kernel { poll, .. } => Some(poll.registry()),
+            World::Network { .. } => None,
         }
     }
 
     pub(crate) fn simulated(&self) -> Option<&Rc<RefCell<Network>>> {
-        match self {
-            Self::Kernel { .. } => None,
-            Self::Network { network, .. } => Some(network),
+        match &self.world {
+            World::Kernel { .. } => None,
+            World::Network { network, .. } => Some(network),
         }
     }
 
@@ -129,18 +147,20 @@ impl Poller {
     ///
     /// What the kernel says, and in a simulation a wait that nothing could ever end.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        match self {
-            Self::Kernel { poll, events } => match poll.poll(events, timeout) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    events.clear();
-                    Ok(())
+        self.ready.clear();
+        match &mut self.world {
+            World::Kernel { poll, events } => match poll.poll(events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    let ready = events.iter().map(|event| (event.token(), Readiness::of(event)));
+                    self.ready.extend(ready);
                 }
-                result => result,
             },
-            Self::Network { network, clock, events } => {
+            World::Network { network, clock } => {
                 let mut network = network.borrow_mut();
-                *events = network.step();
-                if !events.is_empty() || timeout == Some(Duration::ZERO) {
+                self.ready = network.step();
+                if !self.ready.is_empty() || timeout == Some(Duration::ZERO) {
                     return Ok(());
                 }
                 let now = clock.now();
@@ -152,34 +172,9 @@ impl Poller {
                     ));
                 };
                 clock.wind(wait);
-                *events = network.step();
-                Ok(())
+                self.ready = network.step();
             }
         }
-    }
-
-    /// How many events the last wait brought; counted, so for observers only.
-    pub(crate) fn event_count(&self) -> usize {
-        self.for_each(|_, _| {})
-    }
-
-    /// Reads the batch of the last wait, and returns how many events it had.
-    pub(crate) fn for_each(&self, mut latch: impl FnMut(Token, Readiness)) -> usize {
-        match self {
-            Self::Kernel { events, .. } => {
-                let mut count = 0;
-                for event in events {
-                    latch(event.token(), Readiness::of(event));
-                    count += 1;
-                }
-                count
-            }
-            Self::Network { events, .. } => {
-                for &(token, readiness) in events {
-                    latch(token, readiness);
-                }
-                events.len()
-            }
-        }
+        Ok(())
     }
 }

@@ -17,8 +17,7 @@ use crate::transport::Transport;
 ///
 /// 1. [`connection_made`](Self::connection_made), once;
 /// 2. [`data_received`](Self::data_received), [`timer_fired`](Self::timer_fired),
-///    [`timed_out`](Self::timed_out), [`reading_resumed`](Self::reading_resumed) if it was asked
-///    for, and [`pause_writing`](Self::pause_writing) and
+///    [`timed_out`](Self::timed_out), and [`pause_writing`](Self::pause_writing) and
 ///    [`resume_writing`](Self::resume_writing) in turns, any number of times; among them at most
 ///    once [`eof_received`](Self::eof_received), after which no data comes;
 /// 3. [`connection_lost`](Self::connection_lost), exactly once and last.
@@ -67,10 +66,6 @@ pub trait Protocol {
         transport.lose_connection();
     }
 
-    /// Reading goes on, for a protocol that [holds back](Transport::hold_back) bytes it was given: now
-    /// is the time to use them. What the peer sent after them, and its end, come later.
-    fn reading_resumed(&mut self, transport: &mut Transport<'_>) {}
-
     /// More than the high-water mark was written and not sent yet: time to stop writing.
     ///
     /// By default this connection is not read until the peer has caught up.
@@ -113,10 +108,6 @@ impl<P: Protocol + ?Sized> Protocol for Box<P> {
 
     fn eof_received(&mut self, transport: &mut Transport<'_>) {
         (**self).eof_received(transport);
-    }
-
-    fn reading_resumed(&mut self, transport: &mut Transport<'_>) {
-        (**self).reading_resumed(transport);
     }
 
     fn pause_writing(&mut self, transport: &mut Transport<'_>) {

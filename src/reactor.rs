@@ -1,29 +1,30 @@
 //! **The loop**: sleep, latch, timers, calls, serve, flush.
 //!
-//! [`Reactor::turn`] is the whole of it. What the phases do to one source is in the folder
-//! `reactor/`: `serving` reads connections and `flushing` writes and closes them, `accepting` serves
-//! listeners, `connecting` makes connections, `datagrams` serves UDP, `watching` serves descriptors of
-//! the user's, `timing` holds timers and calls, `working` has threads do what blocks, `stopping` ends
-//! it all, and `dispatch` is the one place where code of the user's is called. `hosting` answers
-//! questions from outside.
+//! [`Reactor::turn`] is the whole of it. What the phases do is in the folder `reactor/`: `visit` serves
+//! and flushes connections, `accepting` serves listeners, `connecting` makes connections, `datagrams`
+//! serves UDP, `watching` serves descriptors of the user's, `timing` holds timers and calls, `working`
+//! has threads do what blocks, `stopping` ends it all, and `dispatch` is the one place where code of the
+//! user's is called. `source` is what there is to be served, `queues` is the order it is served in, and
+//! `parts` holds the rest of a reactor's state. `commands` and `hosting` are what may be asked from
+//! outside.
 
 mod accepting;
 mod builder;
+mod commands;
 mod connecting;
 mod datagrams;
 mod dispatch;
-mod flushing;
 mod hosting;
-mod serving;
+mod parts;
+mod queues;
 #[cfg(feature = "signals")]
 mod signalling;
 mod source;
 mod stopping;
-mod swapping;
-mod throttling;
 mod timing;
 #[cfg(unix)]
 mod unix_sockets;
+mod visit;
 #[cfg(unix)]
 mod watching;
 mod working;
@@ -32,29 +33,23 @@ pub use builder::ReactorBuilder;
 pub(crate) use dispatch::message;
 pub use timing::Tick;
 
-use std::any::Any;
-use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Token, Waker};
 
-use crate::arena::{Arena, Key};
-use crate::clock::{Clock, later};
-use crate::connection::SpareBoxes;
-use crate::handle::{RemoteCall, Shared};
-use crate::observe::{Observer, Stats, TurnReport};
+use crate::arena::Key;
+use crate::clock::Clock;
+use crate::handle::Shared;
+use crate::observe::TurnReport;
 use crate::poller::Poller;
-use crate::pool::Pool;
 use crate::timers::Timers;
-use crate::write_buffer::Spares;
 use builder::Limits;
-use flushing::FlushQueue;
-use source::Source;
-pub(crate) use throttling::Direction;
-use timing::{Alarm, Call};
-use working::Sequel;
+use parts::{Calls, Ending, Memory, Monitor, Threads, Time};
+use queues::Queues;
+use source::{Source, Sources};
+use timing::Alarm;
+use visit::Visit;
 
 /// The token of the waker; no key has it, since an arena never has 2³² slots.
 const WAKE: Token = Token(usize::MAX);
@@ -80,54 +75,16 @@ const WAKE: Token = Token(usize::MAX);
 /// ```
 pub struct Reactor {
     poller: Poller,
-    clock: Clock,
-    /// The time of this turn. Outside of a turn nobody may rely on it.
-    now: Instant,
-    /// While the loop runs and callbacks are timed: when the last of them ended.
-    lap: Option<Instant>,
-    /// Before this, no callback of the turn can have taken too long, all together having not.
-    slow_from: Instant,
-    /// Everything that can be ready: the truth about who is there.
-    sources: Arena<Source>,
-    /// How many of the sources do not keep [`run`](Self::run) from returning.
-    background: usize,
-    /// How many of the sources [`shutdown`](Self::shutdown) does not wait for, beside those.
-    watches: usize,
+    time: Time,
+    sources: Sources,
+    queues: Queues,
     timers: Timers<Alarm>,
-    calls: VecDeque<Call>,
-    /// What other threads' calls are taken in; empty between.
-    remote_calls: VecDeque<RemoteCall>,
-    shared: Arc<Shared>,
-    /// Sources to be served, each at most once: the fairness device, and the repair for readiness
-    /// that is told only once.
-    run_queue: VecDeque<Key>,
-    /// Connections that were written to or given a command.
-    flush_queue: FlushQueue,
-    /// Listeners that wait for a descriptor to be freed.
-    starved: Vec<Key>,
-    /// Threads that look names up.
-    lookups: Pool,
-    /// Threads that do the user's work, and what is to follow on it.
-    pool: Pool,
-    sequels: Arena<Sequel>,
-    /// Where everything is read into.
-    scratch: Box<[u8]>,
-    /// Where datagrams are received, whole however long; empty until there is one.
-    datagram: Box<[u8]>,
-    spares: Spares,
-    spare_boxes: SpareBoxes,
+    calls: Calls,
+    threads: Threads,
+    memory: Memory,
     limits: Limits,
-    observer: Option<Box<dyn Observer>>,
-    stats: Stats,
-    report: TurnReport,
-    /// In a simulation, the first panic of this turn.
-    panic: Option<Box<dyn Any + Send>>,
-    in_turn: bool,
-    stop_wanted: bool,
-    /// While `shutdown` waits for the last connection: when it waits no longer.
-    draining: Option<crate::TimerId>,
-    /// Whether notices of a stop are being given.
-    tearing_down: bool,
+    monitor: Monitor,
+    ending: Ending,
 }
 
 impl Reactor {
@@ -147,39 +104,18 @@ impl Reactor {
 
     fn with_poller(poller: Poller, clock: Clock, limits: Limits) -> io::Result<Self> {
         let waker = poller.registry().map(|registry| Waker::new(registry, WAKE)).transpose()?;
-        let now = clock.now();
         Ok(Self {
             poller,
-            clock,
-            now,
-            lap: None,
-            slow_from: now,
-            sources: Arena::new(),
-            background: 0,
-            watches: 0,
+            time: Time::new(clock),
+            sources: Sources::new(),
+            queues: Queues::default(),
             timers: Timers::new(),
-            calls: VecDeque::new(),
-            remote_calls: VecDeque::new(),
-            shared: Shared::new(waker),
-            run_queue: VecDeque::new(),
-            flush_queue: FlushQueue::default(),
-            starved: Vec::new(),
-            lookups: Pool::new("crocus-lookup", connecting::LOOKUPS_AT_ONCE),
-            pool: Pool::new("crocus-worker", limits.threads),
-            sequels: Arena::new(),
-            scratch: Box::default(),
-            datagram: Box::default(),
-            spares: Spares::default(),
-            spare_boxes: SpareBoxes::default(),
+            calls: Calls::new(Shared::new(waker)),
+            threads: Threads::new(limits.threads),
+            memory: Memory::new(limits.patience),
             limits,
-            observer: None,
-            stats: Stats::default(),
-            report: TurnReport::default(),
-            panic: None,
-            in_turn: false,
-            stop_wanted: false,
-            draining: None,
-            tearing_down: false,
+            monitor: Monitor::default(),
+            ending: Ending::No,
         })
     }
 
@@ -246,7 +182,7 @@ impl Reactor {
     }
 
     fn refuse_nesting(&self) -> io::Result<()> {
-        if self.in_turn {
+        if self.time.in_turn {
             return Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
                 "the reactor is in a turn already: callbacks cannot turn it",
@@ -256,17 +192,18 @@ impl Reactor {
     }
 
     fn begin_turn(&mut self) {
-        self.in_turn = true;
-        self.stats.turns += 1;
-        self.report = TurnReport { turn: self.stats.turns, ..TurnReport::default() };
-        self.observe(|observer, reactor| observer.turn_begin(reactor.stats.turns));
+        self.time.in_turn = true;
+        let Monitor { stats, report, .. } = &mut self.monitor;
+        stats.turns += 1;
+        *report = TurnReport { turn: stats.turns, ..TurnReport::default() };
+        self.observe(|observer, reactor| observer.turn_begin(reactor.monitor.stats.turns));
     }
 
     fn end_turn(&mut self) -> TurnReport {
-        self.in_turn = false;
-        self.lap = None;
-        self.observe(|observer, reactor| observer.turn_end(&reactor.report));
-        self.report
+        self.time.in_turn = false;
+        self.time.last_callback = None;
+        self.observe(|observer, reactor| observer.turn_end(&reactor.monitor.report));
+        self.monitor.report
     }
 
     /// Phase 1. The only place where the reactor waits.
@@ -275,19 +212,16 @@ impl Reactor {
             (Some(Duration::ZERO), None)
         } else {
             // Callbacks took time since this turn's reading: without a fresh one timers would be late.
-            let began = self.clock.now();
+            let began = self.time.clock.now();
             (self.time_to_sleep(max_wait, began), Some(began))
         };
         self.observe(|observer, _| observer.sleep_begin(timeout));
         let result = self.poller.wait(timeout);
-        self.now = self.clock.now();
-        if let Some(limit) = self.limits.slow_callback {
-            self.lap = Some(self.now);
-            self.slow_from = later(self.now, limit);
-        }
-        self.report.slept = began.map_or(Duration::ZERO, |began| self.now - began);
+        self.time.read(self.limits.slow_callback);
+        let now = self.time.now;
+        self.monitor.report.slept = began.map_or(Duration::ZERO, |began| now - began);
         self.observe(|observer, reactor| {
-            observer.sleep_end(reactor.report.slept, reactor.poller.event_count());
+            observer.sleep_end(reactor.monitor.report.slept, reactor.poller.ready.len());
         });
         result
     }
@@ -300,92 +234,97 @@ impl Reactor {
     /// Phase 2. Reads the whole batch before anybody is called, so that a token in it cannot reach
     /// the next tenant of a slot that was freed on the way.
     fn latch(&mut self) {
-        let Self { poller, sources, run_queue, flush_queue, observer, .. } = self;
+        let Self { poller, sources, queues, monitor, .. } = self;
         let mut woken = false;
-        let events = poller.for_each(|token, readiness| {
-            woken |= token == WAKE;
-            let source = sources.resolve(token);
-            if let Some(observer) = observer
-                && token != WAKE
-            {
-                let subject = source.as_ref().map(|(key, source)| source.subject(*key));
+        for &(token, readiness) in &poller.ready {
+            if token == WAKE {
+                woken = true;
+                continue;
+            }
+            let found = sources.resolve(token);
+            if let Some(observer) = &mut monitor.observer {
+                let subject = found.as_ref().map(|(key, slot)| slot.source.subject(*key));
                 observer.event(subject, readiness);
             }
-            let Some((key, source)) = source else { return };
-            let (serve, flush) = source.latch(readiness);
-            if serve && !std::mem::replace(source.queued(), true) {
-                run_queue.push_back(key);
+            if let Some((key, slot)) = found
+                && slot.source.latch(readiness)
+            {
+                queues.run(key, slot);
             }
-            if flush && let Source::Connection(connection) = source {
-                flush_queue.add(key, connection);
-            }
-        });
-        self.report.events = events;
-        self.stats.events += events as u64;
+        }
+        monitor.report.events = poller.ready.len();
+        monitor.stats.events += poller.ready.len() as u64;
         if woken {
-            self.stats.wakes += 1;
+            self.monitor.stats.wakes += 1;
             self.observe(|observer, _| observer.woken());
         }
     }
 
-    /// Phase 5. Serves who was in the queue when the phase began, each once.
+    /// Phase 5. Serves the sources that were in the queue when the phase began, each once.
     fn serve(&mut self) {
-        for _ in 0..self.run_queue.len() {
-            let Some(key) = self.run_queue.pop_front() else { return };
-            let Some(source) = self.sources.get_mut(key) else { continue };
-            *source.queued() = false;
-            self.report.served += 1;
-            match source {
-                Source::Connection(connection) => {
-                    let waits = connection.touched;
-                    self.at_hand(key, waits, |reactor| reactor.serve_connection(key));
-                }
-                Source::Listener(_) => self.serve_listener(key),
-                Source::Connector(_) => self.serve_connector(key),
-                Source::Attempt(_) => self.serve_attempt(key),
-                Source::Datagram(_) => self.serve_datagrams(key),
-                #[cfg(feature = "signals")]
-                Source::Signals(_) => self.serve_signals(key),
-                #[cfg(unix)]
-                Source::Watch(_) => self.serve_watch(key),
+        let queue = self.queues.take_run();
+        let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);
+        for &key in &queue {
+            self.monitor.report.served += 1;
+            if !self.visit(key, Visit::Serve, &mut scratch) {
+                self.serve_other(key, &mut scratch);
             }
+        }
+        self.memory.give_back_scratch(scratch);
+        self.queues.give_back(queue);
+    }
+
+    /// Serves a source that is no connection.
+    fn serve_other(&mut self, key: Key, scratch: &mut [u8]) {
+        match self.sources.get_mut(key) {
+            None | Some(Source::Connection(_)) => {}
+            Some(Source::Listener(_)) => self.serve_listener(key, scratch),
+            Some(Source::Connector(_)) => self.serve_connector(key),
+            Some(Source::Attempt(_)) => self.serve_attempt(key, scratch),
+            Some(Source::Datagram(_)) => self.serve_datagrams(key),
+            #[cfg(feature = "signals")]
+            Some(Source::Signals(_)) => self.serve_signals(key),
+            #[cfg(unix)]
+            Some(Source::Watch(_)) => self.serve_watch(key),
         }
     }
 
-    /// Phase 6. Flushes who was in the queue when the phase began, each once.
+    /// Phase 6. Flushes the connections that were in the queue when the phase began, each once.
     fn flush(&mut self) {
-        for _ in 0..self.flush_queue.len() {
-            let Some(key) = self.flush_queue.next() else { return };
-            self.flush_connection(key);
+        let queue = self.queues.take_flush();
+        let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);
+        for &key in &queue {
+            self.monitor.report.flushed += 1;
+            self.visit(key, Visit::Flush, &mut scratch);
         }
+        self.memory.give_back_scratch(scratch);
+        self.queues.give_back(queue);
     }
 
     /// Puts a source at the back of the run queue, unless it is in there.
     fn queue(&mut self, key: Key) {
-        if let Some(source) = self.sources.get_mut(key)
-            && !std::mem::replace(source.queued(), true)
-        {
-            self.run_queue.push_back(key);
+        let Self { sources, queues, .. } = self;
+        if let Some(slot) = sources.slot(key) {
+            queues.run(key, slot);
         }
     }
 
     /// Whether something can be done without waiting.
     fn has_queued(&self) -> bool {
-        !self.run_queue.is_empty()
-            || self.flush_queue.len() > 0
-            || !self.calls.is_empty()
-            || self.stop_wanted
+        !self.queues.are_empty()
+            || !self.calls.queue.is_empty()
+            || self.ending == Ending::Stopping
             || self.is_drained()
-            || self.shared.is_filled()
+            || self.calls.shared.is_filled()
     }
 
     /// Whether anything is left that could ever call back.
     fn has_work(&self) -> bool {
         // First this: who sees that the last handle is gone also sees what was sent through it.
-        let held = self.shared.is_held();
-        held || self.sources.len() > self.background
+        let held = self.calls.shared.is_held();
+        held || self.sources.keep_running()
             || self.timers.len() > 0
-            || self.sequels.len() > 0
+            || self.threads.follow_ups.len() > 0
             || self.has_queued()
     }
 }

@@ -27,13 +27,12 @@ pub(crate) struct Signals {
     pub(crate) source: signal_hook_mio::v1_0::Signals,
     /// `None` while it is called.
     pub(crate) actions: BTreeMap<i32, Option<Action>>,
-    pub(crate) queued: bool,
 }
 
 impl Signals {
     pub(crate) fn new(signal: i32) -> io::Result<Self> {
         let source = signal_hook_mio::v1_0::Signals::new([signal])?;
-        Ok(Self { source, actions: BTreeMap::new(), queued: false })
+        Ok(Self { source, actions: BTreeMap::new() })
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {

@@ -69,46 +69,6 @@ impl Stream {
         }
     }
 
-    pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buf),
-            #[cfg(unix)]
-            Self::Unix(stream, _) => stream.read(buf),
-            Self::Memory(stream) => stream.read(buf),
-        }
-    }
-
-    pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(data),
-            #[cfg(unix)]
-            Self::Unix(stream, _) => stream.write(data),
-            Self::Memory(stream) => stream.write(data),
-        }
-    }
-
-    /// Writes what FIN follows at once. The kernel keeps what does not fill a segment, and FIN takes it
-    /// along: one segment where there would be two, which is a fifth of what a short connection costs.
-    pub(crate) fn write_last(&mut self, data: &[u8]) -> io::Result<usize> {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::Tcp(stream) => {
-                SockRef::from(&*stream).send_with_flags(data, libc::MSG_MORE | libc::MSG_NOSIGNAL)
-            }
-            _ => self.write(data),
-        }
-    }
-
-    /// Sends FIN.
-    pub(crate) fn shut_write(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            #[cfg(unix)]
-            Self::Unix(stream, _) => stream.shutdown(Shutdown::Write),
-            Self::Memory(stream) => stream.shutdown(Shutdown::Write),
-        }
-    }
-
     /// Makes the coming close a reset, which drops what the kernel still holds (SO_LINGER 0).
     ///
     /// Unix sockets have no such thing: what the kernel took is the peer's, and a reset is what it
@@ -120,16 +80,6 @@ impl Stream {
             #[cfg(unix)]
             Self::Unix(..) => {}
             Self::Memory(stream) => stream.reset(),
-        }
-    }
-
-    /// The pending error of the socket, which this clears.
-    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
-        match self {
-            Self::Tcp(stream) => stream.take_error(),
-            #[cfg(unix)]
-            Self::Unix(stream, _) => stream.take_error(),
-            Self::Memory(stream) => Ok(stream.take_error()),
         }
     }
 
@@ -184,15 +134,6 @@ impl Stream {
         }
     }
 
-    /// Whether a peer that writes to us after our close has that taken, the first time. On a Unix
-    /// socket it fails at once, and kills a program that did not expect it before it reads our answer.
-    pub(crate) fn forgives_late_bytes(&self) -> bool {
-        #[cfg(unix)]
-        return !matches!(self, Self::Unix(..));
-        #[cfg(not(unix))]
-        return true;
-    }
-
     /// The socket, for its options.
     pub(crate) fn socket(&self) -> io::Result<SockRef<'_>> {
         match self {
@@ -204,6 +145,82 @@ impl Stream {
                 "a simulated connection has no socket",
             )),
         }
+    }
+}
+
+/// What a connection asks of its stream.
+pub(crate) trait ByteStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+
+    fn write(&mut self, data: &[u8]) -> io::Result<usize>;
+
+    /// Writes what FIN follows at once. The kernel keeps what does not fill a segment, and FIN takes it
+    /// along: one segment where there would be two, which is a fifth of what a short connection costs.
+    fn write_last(&mut self, data: &[u8]) -> io::Result<usize>;
+
+    /// Sends FIN.
+    fn shut_write(&self) -> io::Result<()>;
+
+    /// The pending error of the socket, which this clears.
+    fn take_error(&self) -> io::Result<Option<io::Error>>;
+
+    /// Whether a peer that writes to us after our close has that taken, the first time. On a Unix
+    /// socket it fails at once, and kills a program that did not expect it before it reads our answer.
+    fn forgives_late_bytes(&self) -> bool;
+}
+
+impl ByteStream for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buf),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => stream.read(buf),
+            Self::Memory(stream) => stream.read(buf),
+        }
+    }
+
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(data),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => stream.write(data),
+            Self::Memory(stream) => stream.write(data),
+        }
+    }
+
+    fn write_last(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Tcp(stream) => {
+                SockRef::from(&*stream).send_with_flags(data, libc::MSG_MORE | libc::MSG_NOSIGNAL)
+            }
+            _ => self.write(data),
+        }
+    }
+
+    fn shut_write(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => stream.shutdown(Shutdown::Write),
+            Self::Memory(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match self {
+            Self::Tcp(stream) => stream.take_error(),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => stream.take_error(),
+            Self::Memory(stream) => Ok(stream.take_error()),
+        }
+    }
+
+    fn forgives_late_bytes(&self) -> bool {
+        #[cfg(unix)]
+        return !matches!(self, Self::Unix(..));
+        #[cfg(not(unix))]
+        return true;
     }
 }
 

@@ -1,15 +1,17 @@
 //! A connection, lent to a callback.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
-use crate::address::Address;
-use crate::connection::{Connection, ConnectionId, Marks};
+use crate::address::{Address, UnixAddress};
+use crate::connection::{Connection, ConnectionId, Direction, Holds, Marks};
 use crate::framing::FrameError;
 use crate::protocol::Protocol;
-use crate::reactor::{Direction, Reactor};
+use crate::reactor::Reactor;
+use crate::reason::Reason;
 use crate::timers::TimerId;
 use crate::token_bucket::Rate;
 
@@ -24,13 +26,14 @@ use crate::token_bucket::Rate;
 pub struct Transport<'a> {
     reactor: &'a mut Reactor,
     id: ConnectionId,
-    /// Kept here so that it can be told even when the connection is no more.
-    peer: Address,
 }
 
+/// The peer of a connection that a callback lost, by putting another reactor in the place of its own.
+static NOBODY: Address = Address::Unix(UnixAddress::unnamed());
+
 impl<'a> Transport<'a> {
-    pub(crate) fn new(reactor: &'a mut Reactor, id: ConnectionId, peer: Address) -> Self {
-        Self { reactor, id, peer }
+    pub(crate) fn new(reactor: &'a mut Reactor, id: ConnectionId) -> Self {
+        Self { reactor, id }
     }
 
     /// Has `data` sent, after all that was written before.
@@ -59,7 +62,7 @@ impl<'a> Transport<'a> {
     ///
     /// Twisted's and asyncio's have no such end: a peer that does not read keeps them for ever.
     pub fn lose_connection(&mut self) {
-        self.reactor.lose_connection(self.id);
+        self.reactor.lose_connection(self.id, None);
     }
 
     /// [Closes in order](Self::lose_connection) because the peer sent what it must not: the reason is
@@ -68,7 +71,8 @@ impl<'a> Transport<'a> {
     /// What `frame_failed` of a [`FrameHandler`](crate::framing::FrameHandler) does by default, and as
     /// good for frames whose contents are wrong.
     pub fn lose_connection_over(&mut self, error: FrameError) {
-        self.reactor.lose_connection_over(self.id, error);
+        let reason = Reason::BadFrame { error: Arc::new(error) };
+        self.reactor.lose_connection(self.id, Some(reason));
     }
 
     /// Sends what was written, then FIN, and goes on reading. Writes are dropped from here on.
@@ -83,17 +87,68 @@ impl<'a> Transport<'a> {
     /// Nothing is delivered from here on but `connection_lost`: right after a callback of its own that
     /// was called in the serve phase, else in the next flush phase, mostly that of this turn.
     pub fn abort_connection(&mut self) {
-        self.reactor.abort_connection(self.id);
+        self.reactor.end(self.id, Reason::Aborted);
     }
 
-    /// Hands the connection over to `protocol`, with the bytes that were received and not used.
+    /// Puts bytes back: they are delivered again, as `data_received`, before anything newer.
+    ///
+    /// That comes in the next turn; if reading is paused, after [`resume_reading`](Self::resume_reading);
+    /// and if the connection is [handed over](Self::set_protocol), to the protocol that takes over, right
+    /// after its `connection_made`. What is put back last is delivered first. In which portions the
+    /// bytes come is not promised.
+    ///
+    /// For a protocol that pauses reading in the middle of what it was given, and for one that hands over
+    /// with bytes it did not use. The bytes count for the read budget, and not for a rate.
+    ///
+    /// Returns whether they will be delivered: `false` after `lose_connection`, `abort_connection` or the
+    /// end. Bytes put back after `eof_received` are kept only for a protocol that takes over.
+    ///
+    /// C's ungetc(3). Neither Twisted nor asyncio has this: there each protocol keeps such bytes, and
+    /// tells itself when it resumes.
+    ///
+    /// # Examples
+    ///
+    /// One message at a time, and the next when the answer is ready:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::{Protocol, TimerId, Transport};
+    ///
+    /// struct Slow;
+    ///
+    /// impl Protocol for Slow {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         transport.write(&data[..1]);
+    ///         transport.unread(&data[1..]);
+    ///         transport.pause_reading();
+    ///         transport.call_later(Duration::from_millis(5));
+    ///     }
+    ///
+    ///     fn timer_fired(&mut self, transport: &mut Transport, _: TimerId) {
+    ///         transport.resume_reading();
+    ///     }
+    /// }
+    ///
+    /// let mut simulation = crocus::testing::Simulation::new();
+    /// let mut peer = simulation.connect(Slow);
+    /// peer.send(b"abc");
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"a");
+    /// simulation.advance(Duration::from_millis(10));
+    /// assert_eq!(peer.received(), b"bc");
+    /// ```
+    pub fn unread(&mut self, data: &[u8]) -> bool {
+        self.reactor.unread(self.id, data)
+    }
+
+    /// Hands the connection over to `protocol`.
     ///
     /// From here on the protocol it has now hears nothing more. It is dropped, without
     /// `connection_lost` (the connection is not lost), in the serve phase: right after the callback
     /// that asked, if that is `data_received` or `eof_received`, else in the next turn. At that
-    /// moment `protocol` gets `connection_made`; then `unused`, as `data_received`, before anything
-    /// newer; then `eof_received`, if the peer has closed its half already. To `protocol` it all looks
-    /// like a new connection.
+    /// moment `protocol` gets `connection_made`; then what was [put back](Self::unread), before or after
+    /// this call, as `data_received` before anything newer; then `eof_received`, if the peer has closed
+    /// its half already. To `protocol` it all looks like a new connection.
     ///
     /// What was set of the connection stays: timeouts, water marks, rates, and whether reading is
     /// paused; if it is, what comes after `connection_made` waits for
@@ -108,9 +163,9 @@ impl<'a> Transport<'a> {
     /// nothing changes. If the connection ends before the moment, the protocol it has is told
     /// `connection_lost`, and `protocol` is dropped untold.
     ///
-    /// A protocol to which bytes were handed may hand over in turn; what it was not given yet follows
-    /// what it passes on. Each exchange is charged to the read budget like a full read, so that
-    /// protocols that hand over in a circle do not hold up the others.
+    /// A protocol that is given bytes which were put back may hand over in turn; what it was not given
+    /// yet follows what it puts back. Each exchange is charged to the read budget like a full read, so
+    /// that protocols that hand over in a circle do not hold up the others.
     ///
     /// asyncio's name; in Twisted one assigns `transport.protocol`.
     ///
@@ -127,7 +182,8 @@ impl<'a> Transport<'a> {
     ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
     ///         self.0.extend_from_slice(data);
     ///         if let Some(end) = self.0.iter().position(|&byte| byte == b'\n') {
-    ///             transport.set_protocol(Echo, &self.0[end + 1..]);
+    ///             transport.set_protocol(Echo);
+    ///             transport.unread(&self.0[end + 1..]);
     ///         }
     ///     }
     /// }
@@ -146,8 +202,8 @@ impl<'a> Transport<'a> {
     /// simulation.settle();
     /// assert_eq!(peer.received(), b"world");
     /// ```
-    pub fn set_protocol(&mut self, protocol: impl Protocol + 'static, unused: &[u8]) -> bool {
-        self.reactor.set_protocol(self.id, Box::new(protocol), unused)
+    pub fn set_protocol(&mut self, protocol: impl Protocol + 'static) -> bool {
+        self.reactor.set_protocol(self.id, Box::new(protocol))
     }
 
     /// Stops delivering what the peer sends; once the kernel's buffers are full, TCP stops the peer.
@@ -155,7 +211,7 @@ impl<'a> Transport<'a> {
     /// A peer that resets the connection is noticed all the same; one that closes in order is
     /// noticed after `resume_reading`, behind its last bytes.
     pub fn pause_reading(&mut self) {
-        self.reactor.pause_reading(self.id);
+        self.reactor.hold_reading(self.id, Holds::PROTOCOL);
     }
 
     /// Goes on delivering. Needed once, however often reading was paused.
@@ -163,37 +219,23 @@ impl<'a> Transport<'a> {
     /// What the default `pause_writing` has paused is resumed by the default `resume_writing` and not
     /// by this: the two do not interfere.
     pub fn resume_reading(&mut self) {
-        self.reactor.resume_reading(self.id, |connection| connection.reading_paused = false);
+        self.reactor.release_reading(self.id, Holds::PROTOCOL);
     }
 
     /// The default `pause_writing`.
     pub(crate) fn withhold_reading(&mut self) {
-        if let Some(connection) = self.connection() {
-            connection.reading_withheld = true;
-        }
+        self.reactor.hold_reading(self.id, Holds::PRESSURE);
     }
 
     /// The default `resume_writing`.
     pub(crate) fn grant_reading(&mut self) {
-        self.reactor.resume_reading(self.id, |connection| connection.reading_withheld = false);
+        self.reactor.release_reading(self.id, Holds::PRESSURE);
     }
 
-    /// Says that the protocol keeps bytes it was given and does not use yet, as one does that pauses
-    /// reading in the middle of them.
-    ///
-    /// Until it was called by [`reading_resumed`](crate::Protocol::reading_resumed) nothing else is
-    /// read for it. That call comes from the [serve phase](Reactor::turn), as soon as reading is not
-    /// paused: if it is not paused now, in the next turn. Once for each time it is asked for.
-    ///
-    /// Neither Twisted nor asyncio has this: there each protocol with a buffer tells itself, from
-    /// inside of its `resumeProducing`.
-    pub fn hold_back(&mut self) {
-        self.reactor.hold_back(self.id);
-    }
-
-    /// Whether what the peer sends is being delivered.
+    /// Whether what the peer sends is being delivered to this protocol: not while reading is paused, nor
+    /// once the connection is closing or [handed over](Self::set_protocol).
     pub fn is_reading(&self) -> bool {
-        self.reactor.connection(self.id).is_some_and(Connection::is_reading)
+        self.connection().is_some_and(Connection::is_reading)
     }
 
     /// Calls the protocol's `timed_out` once nothing was read or written for `limit`; `None` turns
@@ -219,11 +261,13 @@ impl<'a> Transport<'a> {
     /// until [`buffered`](Self::buffered) is above `high`, and goes on in `resume_writing`, is called
     /// again for sure, also when the kernel takes everything at once.
     pub fn set_write_buffer_limits(&mut self, high: usize, low: usize) {
-        let id = self.id;
-        if let Some(connection) = self.connection() {
-            connection.marks = Marks { high, low: low.min(high) };
-            self.reactor.touch(id.0);
-        }
+        self.reactor.set_marks(self.id, Marks { high, low: low.min(high) });
+    }
+
+    /// The water marks, high and low, in bytes: asyncio's `get_write_buffer_limits`, the other way round.
+    pub fn write_buffer_limits(&self) -> (usize, usize) {
+        let marks = self.connection().map_or(Marks { high: 0, low: 0 }, Connection::marks);
+        (marks.high, marks.low)
     }
 
     /// How many bytes per second are read at most; `None`: as many as come. Returns the former
@@ -253,24 +297,22 @@ impl<'a> Transport<'a> {
 
     /// How long an orderly close may take before the connection is cut. 30 s unless set.
     pub fn set_close_timeout(&mut self, limit: Duration) {
-        if let Some(connection) = self.connection() {
-            connection.close_timeout = limit;
-        }
+        self.reactor.set_close_timeout(self.id, limit);
     }
 
     /// How many written bytes are still waiting to be handed to the kernel.
     pub fn buffered(&self) -> usize {
-        self.reactor.connection(self.id).map_or(0, |connection| connection.outgoing.len())
+        self.connection().map_or(0, Connection::buffered)
     }
 
     /// Whether the connection is closing or gone, so that nothing more will be delivered or taken.
     pub fn is_closing(&self) -> bool {
-        self.reactor.connection(self.id).is_none_or(|connection| !connection.takes_reads())
+        !self.connection().is_some_and(Connection::is_open)
     }
 
     /// The peer's address.
     pub fn peer_addr(&self) -> &Address {
-        &self.peer
+        self.reactor.session(self.id).map_or(&NOBODY, |session| &session.peer)
     }
 
     /// Our address, asked of the kernel.
@@ -335,17 +377,17 @@ impl<'a> Transport<'a> {
         self.reactor
     }
 
-    fn connection(&mut self) -> Option<&mut Connection> {
-        self.reactor.connection_mut(self.id.0)
+    fn connection(&self) -> Option<&Connection> {
+        self.reactor.session(self.id).map(|session| &session.connection)
     }
 
     fn live(&self) -> io::Result<&Connection> {
-        self.reactor.connection(self.id).ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.connection().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     fn socket(&self) -> io::Result<SockRef<'_>> {
         let connection = self.live()?;
-        if !connection.takes_reads() {
+        if !connection.is_open() {
             return Err(io::ErrorKind::NotConnected.into());
         }
         connection.stream.socket()

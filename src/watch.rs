@@ -33,7 +33,6 @@ pub(crate) struct Watch {
     pub(crate) watched: Option<Box<dyn Watched>>,
     pub(crate) interest: Readiness,
     pub(crate) latched: Readiness,
-    pub(crate) queued: bool,
     /// Whether the poller knows it.
     registered: bool,
 }
@@ -63,19 +62,15 @@ impl<S: AsFd, F: FnMut(&mut Reactor, &mut S, Ready)> Watched for Pair<S, F> {
 impl Watch {
     pub(crate) fn new(watched: Box<dyn Watched>, interest: Readiness) -> Self {
         let latched = Readiness::default();
-        Self { watched: Some(watched), interest, latched, queued: false, registered: false }
+        Self { watched: Some(watched), interest, latched, registered: false }
     }
 
     /// Has the poller report once on what it is interested in: at once if it is ready already.
     ///
     /// The poller tells of changes only; asking again, though nothing changed, makes it tell how
     /// things are.
-    pub(crate) fn arm(
-        &mut self,
-        watched: &dyn Watched,
-        registry: &Registry,
-        token: Token,
-    ) -> io::Result<()> {
+    pub(crate) fn arm(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let Some(watched) = &self.watched else { return Ok(()) };
         let fd = watched.fd().as_raw_fd();
         let mut fd = SourceFd(&fd);
         let interest = self.interest.interest();

@@ -22,6 +22,7 @@ pub(crate) struct Spares {
 }
 
 impl Spares {
+    #[inline]
     fn lend(&mut self) -> Vec<u8> {
         let vector = self.vectors.pop().unwrap_or_default();
         self.bytes -= vector.capacity();
@@ -49,14 +50,17 @@ pub(crate) struct WriteBuffer {
 
 impl WriteBuffer {
     /// How many bytes are still owed.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.sent
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, data: &[u8], spares: &mut Spares) {
         if self.bytes.capacity() == 0 {
             self.bytes = spares.lend();
@@ -69,12 +73,29 @@ impl WriteBuffer {
         self.bytes.extend_from_slice(data);
     }
 
+    /// Puts `data` before all that is still owed. Cheap if it has just left: then its place is free.
+    pub(crate) fn put_back(&mut self, data: &[u8], spares: &mut Spares) {
+        if self.is_empty() {
+            return self.push(data, spares);
+        }
+        if self.sent < data.len() {
+            let missing = data.len() - self.sent;
+            self.bytes.splice(..0, std::iter::repeat_n(0, missing));
+            self.sent += missing;
+        }
+        let from = self.sent - data.len();
+        self.bytes[from..self.sent].copy_from_slice(data);
+        self.sent = from;
+    }
+
     /// What to send next.
+    #[inline]
     pub(crate) fn unsent(&self) -> &[u8] {
         &self.bytes[self.sent..]
     }
 
     /// Notes that the first `count` unsent bytes have left.
+    #[inline]
     pub(crate) fn advance(&mut self, count: usize, spares: &mut Spares) {
         self.sent += count.min(self.len());
         if self.is_empty() {
@@ -82,6 +103,7 @@ impl WriteBuffer {
         }
     }
 
+    #[inline]
     pub(crate) fn clear(&mut self, spares: &mut Spares) {
         self.sent = 0;
         let used = std::mem::take(&mut self.bytes);

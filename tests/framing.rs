@@ -140,7 +140,7 @@ fn connect(world: &mut World, log: &Log, protocol: impl Protocol + 'static) -> F
     let mut once = Some(protocol);
     let (_, addr): (_, SocketAddr) = world.listen(move |_| once.take().unwrap());
     let far = world.dial(addr);
-    world.until("it to be made", |_| log.has("made"));
+    world.until("it to be made", |_| log.len() > 0);
     log.take();
     far
 }
@@ -508,30 +508,24 @@ fn a_handler_that_does_not_pause_gets_its_frames_under_pressure() {
 }
 
 both! {
-    /// Twisted's `test_clearLineBuffer`.
-    fn the_rest_can_be_taken_and_is_not_delivered_then(world) {
+    /// Twisted's `test_clearLineBuffer`; and a hand-over, after which no frame is told (STARTTLS).
+    fn the_rest_goes_to_the_protocol_that_takes_over(world) {
         let stream = b"upgrade\nnot\na line";
         for size in SIZES.chain([stream.len()]) {
-            let rest = Rc::new(RefCell::new(Vec::new()));
-            let taken = Rc::clone(&rest);
-            let handler = |log: &Log| {
-                told(log).on_frame(move |_, input: &mut Input<Lines>, line| {
-                    if line == b"upgrade" {
-                        assert_eq!(input.rest().to_vec(), input.take_rest());
-                        taken.borrow_mut().extend_from_slice(input.take_rest());
-                        assert!(input.rest().is_empty());
-                    }
-                })
-            };
-            let lines = told_of(&mut in_chunks(world, size), Lines::new(), handler, stream);
-            // What was in the same chunk is taken; what comes later is delivered again.
-            let later = String::from_utf8_lossy(&stream[8_usize.next_multiple_of(size)..]);
-            let mut expected = vec!["frame upgrade".to_owned()];
-            let (whole, end) = later.rsplit_once('\n').map_or((None, &*later), |(a, b)| (Some(a), b));
-            expected.extend(whole.map(|line| format!("frame {line}")));
-            expected.extend([format!("eof {end}"), "lost PeerClosed".to_owned()]);
-            assert_eq!(lines, expected, "chunks of {size}");
-            assert!(rest.borrow().is_empty(), "it can be taken once");
+            let world = &mut in_chunks(world, size);
+            let log = Log::new();
+            let asking = log.clone();
+            let handler = told(&log).on_frame(move |transport, _: &mut Input<Lines>, _| {
+                let next = util::Recorder::new(&asking, "next").with_data();
+                assert!(transport.set_protocol(next));
+            });
+            let mut far = connect(world, &log, Framed::new(Lines::new(), handler));
+            world.send(&mut far, stream);
+            far.close_write();
+            world.until("the loss", |_| log.has("next lost PeerClosed"));
+            let data = r"next data not\na line";
+            let expected = ["frame upgrade", "next made", data, "next eof", "next lost PeerClosed"];
+            assert_eq!(log.take(), expected, "chunks of {size}");
         }
     }
 }
@@ -827,105 +821,109 @@ both! {
     }
 }
 
-/// What a protocol of one's own holds back: asked for once for each time, from the loop, and nothing
-/// newer before it.
-mod holding_back {
+/// Bytes that a protocol puts back: given again, from the loop, and nothing newer before them.
+mod unread {
     use super::*;
     use util::Recorder;
 
-    /// A recorder, and the call it knows nothing of.
-    struct Holder {
-        log: Log,
-        recorder: Recorder,
-    }
-
-    impl Protocol for Holder {
-        fn connection_made(&mut self, transport: &mut Transport) {
-            self.log.push("made");
-            self.recorder.connection_made(transport);
-        }
-
-        fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
-            self.recorder.data_received(transport, data);
-        }
-
-        fn eof_received(&mut self, transport: &mut Transport) {
-            self.recorder.eof_received(transport);
-        }
-
-        fn reading_resumed(&mut self, transport: &mut Transport) {
-            assert!(transport.is_reading());
-            self.log.push("asked");
-        }
-
-        fn connection_lost(&mut self, transport: &mut Transport, reason: &Reason) {
-            self.recorder.connection_lost(transport, reason);
-        }
-    }
-
-    fn holder(log: &Log, pause: bool) -> Holder {
-        let recorder = Recorder::new(log, "a").with_data().on_data(move |transport, _| {
-            transport.hold_back();
+    /// Puts back all but the first byte of what it is given, and pauses if it shall.
+    fn picky(log: &Log, pause: bool) -> Recorder {
+        Recorder::new(log, "a").with_data().on_data(move |transport, data| {
+            assert!(transport.unread(&data[1..]));
             if pause {
                 transport.pause_reading();
             }
-        });
-        Holder { log: log.clone(), recorder }
+        })
     }
 
     both! {
-        fn without_a_pause_it_is_asked_for_in_the_next_turn_and_what_is_newer_comes_after(world) {
-            let world = &mut in_chunks(world, 2);
+        fn without_a_pause_they_come_in_the_next_turn_before_newer_ones(world) {
+            let world = &mut in_chunks(world, 3);
             let log = Log::new();
-            let mut far = connect(world, &log, holder(&log, false));
+            let turns = Rc::new(RefCell::new(Vec::new()));
+            let seen = Rc::clone(&turns);
+            let recorder = Recorder::new(&log, "a").with_data().on_data(move |transport, data| {
+                seen.borrow_mut().push(transport.reactor().stats().turns);
+                assert!(transport.unread(&data[1..]));
+            });
+            let mut far = connect(world, &log, recorder);
             far.send(b"1234");
             far.close_write();
             world.until("the loss", |_| log.count("a lost") > 0);
-            world.quiet();
-            let expected = ["a data 12", "asked", "a data 34", "asked", "a eof", "a lost PeerClosed"];
-            let lines: Vec<_> = log.take().into_iter().filter(|line| line != "a made").collect();
-            assert_eq!(lines, expected);
+            let turns = turns.borrow();
+            assert!(turns[0] < turns[1] && turns[1] < turns[2], "once a turn: {turns:?}");
+            assert_eq!(log.take(), ["a data 1232334", "a eof", "a lost PeerClosed"]);
         }
     }
 
     both! {
-        fn while_reading_is_paused_it_is_not_asked_for_nor_after_the_end(world) {
+        fn while_reading_is_paused_they_wait(world) {
             for end in ["close", "abort", "resume"] {
                 let log = Log::new();
-                let mut far = connect(world, &log, holder(&log, true));
+                let mut far = connect(world, &log, picky(&log, true));
                 far.send(b"12");
                 world.until("the data", |_| log.has("a data 12"));
                 far.send(b"34");
                 far.close_write();
                 world.quiet();
-                assert!(!log.has("asked"));
+                assert_eq!(log.take(), ["a data 12"]);
                 match end {
                     "close" => world.only().lose_connection(),
                     "abort" => world.only().abort_connection(),
                     _ => {
                         world.only().resume_reading();
-                        assert!(!log.has("asked"), "not from inside the command");
-                        world.until("the next data", |_| log.has("a data 34"));
-                        assert_eq!(log.count("asked"), 1);
+                        assert_eq!(log.len(), 0, "not from inside the command");
+                        world.until("the byte", |_| log.has("a data 2"));
                         world.only().lose_connection();
                     }
                 }
                 world.until("the loss", |_| log.count("a lost") > 0);
                 world.quiet();
-                assert_eq!(log.count("asked"), usize::from(end == "resume"));
+                assert_eq!(log.count("a data"), usize::from(end == "resume"));
             }
         }
     }
 
     both! {
         /// A reactor with nothing but a paused protocol sleeps.
-        fn holding_back_under_a_pause_costs_no_turns(world) {
+        fn under_a_pause_they_cost_no_turns(world) {
             let log = Log::new();
-            let mut far = connect(world, &log, holder(&log, true));
+            let mut far = connect(world, &log, picky(&log, true));
             far.send(b"12");
             world.until("the data", |_| log.has("a data 12"));
             world.quiet();
             assert!(world.reactor().turn(Some(Duration::ZERO)).unwrap().is_idle(), "it spins");
+        }
+    }
+
+    both! {
+        /// After `eof_received` no data comes, but for a protocol that takes over.
+        fn after_the_end_they_are_kept_for_a_successor(world) {
+            for successor in [false, true] {
+                let log = Log::new();
+                let asking = log.clone();
+                let recorder = Recorder::new(&log, "a").with_data().on_eof(move |transport| {
+                    assert!(transport.unread(b"late"));
+                    if successor {
+                        let next = Recorder::new(&asking, "b").with_data();
+                        assert!(asking.hand_over(transport, next, b"too "));
+                    }
+                });
+                let mut far = connect(world, &log, recorder);
+                far.close_write();
+                world.until("the end", |_| log.has(if successor { "b eof" } else { "a eof" }));
+                world.quiet();
+                assert!(world.reactor().turn(Some(Duration::ZERO)).unwrap().is_idle(), "it spins");
+                let expected: &[&str] = match successor {
+                    true => &[ "a eof", "a replaced", "b made", "b data too late", "b eof", "b lost PeerClosed"],
+                    false => &["a eof"],
+                };
+                assert_eq!(log.take(), expected);
+                if !successor {
+                    world.only().abort_connection();
+                    world.until("the loss", |_| log.has("a lost Aborted"));
+                }
+            }
         }
     }
 }

@@ -38,7 +38,7 @@ impl UnixAddress {
         Self(Some(Arc::new(Name::Abstract(name.as_ref().to_vec()))))
     }
 
-    pub(crate) fn unnamed() -> Self {
+    pub(crate) const fn unnamed() -> Self {
         Self(None)
     }
 

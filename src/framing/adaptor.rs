@@ -138,20 +138,10 @@ impl<F: Framing> Input<'_, F> {
         self.used -= unused;
     }
 
-    /// What came already and was not delivered yet.
+    /// What came already and was not delivered yet. A protocol that
+    /// [takes over](Transport::set_protocol) is given it.
     pub fn rest(&self) -> &[u8] {
         &self.bytes[self.used..]
-    }
-
-    /// Takes what came already and was not delivered yet, for somebody else who reads this
-    /// connection from here on. Nothing of it is delivered.
-    ///
-    /// Twisted's `clearLineBuffer`.
-    pub fn take_rest(&mut self) -> &[u8] {
-        let rest = &self.bytes[self.used..];
-        self.used = self.bytes.len();
-        self.piece = 0;
-        rest
     }
 }
 
@@ -162,22 +152,28 @@ pub struct Framed<F, H> {
     handler: H,
     buffer: Buffer,
     raw: u64,
+    /// Whether `pause_writing` was told, and `resume_writing` not yet.
+    told_to_pause: bool,
 }
 
 impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
     /// A protocol for a new connection, or for one whose bytes from here on are frames.
     pub fn new(framing: F, handler: H) -> Self {
-        Self { framing, handler, buffer: Buffer::default(), raw: 0 }
+        Self { framing, handler, buffer: Buffer::default(), raw: 0, told_to_pause: false }
     }
 
     /// Delivers what was kept and what comes in `chunk`, as long as it may.
     fn deliver(&mut self, transport: &mut Transport<'_>, chunk: &[u8]) {
-        let Self { framing, handler, buffer, raw } = self;
+        let Self { framing, handler, buffer, raw, told_to_pause } = self;
         let mut pending = Pending::new(buffer, chunk);
         while !pending.bytes().is_empty() {
-            match Delivery::of(transport) {
+            match Delivery::of(transport, *told_to_pause) {
                 Delivery::Now => {}
-                Delivery::Later => return transport.hold_back(),
+                Delivery::Later => {
+                    // To this protocol when it goes on, or to the one that has taken over.
+                    transport.unread(pending.bytes());
+                    return pending.clear();
+                }
                 Delivery::Never => return pending.clear(),
             }
             let used = match *raw {
@@ -236,12 +232,15 @@ enum Delivery {
 }
 
 impl Delivery {
-    fn of(transport: &mut Transport<'_>) -> Self {
-        let id = transport.id();
-        match transport.reactor().connection(id) {
-            Some(found) if found.is_reading() && !found.is_under_pressure() => Self::Now,
-            Some(found) if found.takes_reads() => Self::Later,
-            _ => Self::Never,
+    /// `told` is whether the handler knows that it is above the high-water mark.
+    fn of(transport: &Transport<'_>, told: bool) -> Self {
+        let (high, _) = transport.write_buffer_limits();
+        if transport.is_closing() {
+            Self::Never
+        } else if transport.is_reading() && (told || transport.buffered() <= high) {
+            Self::Now
+        } else {
+            Self::Later
         }
     }
 }
@@ -255,20 +254,18 @@ impl<F: Framing, H: FrameHandler<F>> Protocol for Framed<F, H> {
         self.deliver(transport, data);
     }
 
-    fn reading_resumed(&mut self, transport: &mut Transport<'_>) {
-        self.deliver(transport, &[]);
-    }
-
     fn eof_received(&mut self, transport: &mut Transport<'_>) {
         self.handler.eof_received(transport, self.buffer.unused());
         self.buffer.clear();
     }
 
     fn pause_writing(&mut self, transport: &mut Transport<'_>) {
+        self.told_to_pause = true;
         self.handler.pause_writing(transport);
     }
 
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
+        self.told_to_pause = false;
         self.handler.resume_writing(transport);
     }
 

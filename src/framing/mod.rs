@@ -61,9 +61,10 @@
 //! # }
 //! ```
 //!
-//! A stream of lines and bytes mixed is read with [`Input::read_raw`]. To hand a connection to another
-//! protocol, give it what [`Input::take_rest`] returns. To have several framings at one connection,
-//! implement [`Framing`] for an enum of them.
+//! A stream of lines and bytes mixed is read with [`Input::read_raw`]. A handler that hands its connection
+//! to another protocol ([`Transport::set_protocol`](crate::Transport::set_protocol)) is given no further
+//! frame: the rest of the bytes is the other's. To have several framings at one connection, implement
+//! [`Framing`] for an enum of them.
 
 mod adaptor;
 mod buffer;

@@ -3,12 +3,13 @@
 use std::io;
 use std::time::Duration;
 
+use super::source::{Owner, Session};
 use super::timing::Alarm;
-use super::{Direction, Reactor, Source};
+use super::{Reactor, Source, Visit};
 use crate::address::{Address, Endpoint};
 use crate::arena::Key;
 use crate::clock::later;
-use crate::connection::{ConnectionId, Owner};
+use crate::connection::{Connection, ConnectionId, Direction};
 use crate::listener::{AcceptError, ListenOptions, Listener, ListenerId};
 use crate::memory::MemoryListener;
 use crate::observe::{Callback, Subject};
@@ -90,7 +91,7 @@ impl Reactor {
     ) -> io::Result<ListenerId> {
         let local = acceptor.local_addr()?;
         let listener = Listener::new(acceptor, local, factory, options);
-        let key = self.sources.insert(Source::Listener(Box::new(listener)));
+        let key = self.sources.insert(Source::Listener(Box::new(listener)), Owner::None);
         let Self { sources, poller, .. } = self;
         if let Some(Source::Listener(listener)) = sources.get_mut(key)
             && let Some(acceptor) = &mut listener.acceptor
@@ -121,9 +122,9 @@ impl Reactor {
 
     /// The listener that accepted a connection; `None` if none did, or either is gone.
     pub fn listener_of(&self, id: ConnectionId) -> Option<ListenerId> {
-        match self.connection(id)?.owner {
+        match self.sources.owner(id.0)? {
             Owner::Listener(key) => self.sources.get(key).map(|_| ListenerId(key)),
-            Owner::Nobody | Owner::Connector(_) => None,
+            Owner::None | Owner::Connector(_) => None,
         }
     }
 
@@ -163,7 +164,7 @@ impl Reactor {
     }
 
     /// Accepts up to the budget; gives the notices of starting and stopping.
-    pub(super) fn serve_listener(&mut self, key: Key) {
+    pub(super) fn serve_listener(&mut self, key: Key, scratch: &mut [u8]) {
         let Some(listener) = self.listener_mut(key) else { return };
         if listener.acceptor.is_some() && !std::mem::replace(&mut listener.started, true) {
             self.call_factory(key, Callback::Started, |factory, reactor| {
@@ -177,7 +178,7 @@ impl Reactor {
                 return;
             }
             match acceptor.accept() {
-                Ok((stream, peer)) => self.admit(key, stream, peer),
+                Ok((stream, peer)) => self.admit(key, stream, peer, scratch),
                 Err(error) => match AcceptError::of(&error) {
                     AcceptError::Empty => {
                         listener.ready = false;
@@ -198,8 +199,8 @@ impl Reactor {
     }
 
     /// A connection was accepted.
-    fn admit(&mut self, listener: Key, stream: Stream, peer: Address) {
-        self.stats.accepted += 1;
+    fn admit(&mut self, listener: Key, stream: Stream, peer: Address, scratch: &mut [u8]) {
+        self.monitor.stats.accepted += 1;
         if !self.may_enter(listener, &peer) {
             return self.turn_away(listener, stream);
         }
@@ -212,13 +213,14 @@ impl Reactor {
             listener.came(&peer);
             (read_rate, write_rate) = (listener.admission.read_rate, listener.admission.write_rate);
         }
-        let connection = self.new_connection(stream, peer, protocol, Owner::Listener(listener));
-        let key = self.sources.insert(Source::Connection(connection));
+        let connection = Connection::new(stream, self.limits.marks);
+        let session = Source::Connection(Session::new(connection, peer, protocol));
+        let key = self.sources.insert(session, Owner::Listener(listener));
         if read_rate.is_some() || write_rate.is_some() {
             self.set_rate(ConnectionId(key), Direction::Reading, read_rate);
             self.set_rate(ConnectionId(key), Direction::Writing, write_rate);
         }
-        self.at_hand(key, false, |reactor| reactor.make_connection(key));
+        self.visit(key, Visit::Serve, scratch);
     }
 
     /// Whether the limit per peer and the filter let somebody in.
@@ -239,7 +241,7 @@ impl Reactor {
     }
 
     fn refused(&mut self, listener: Key, error: Option<&io::Error>) {
-        self.stats.refused += 1;
+        self.monitor.stats.refused += 1;
         self.observe(|observer, _| observer.refused(ListenerId(listener), error));
     }
 
@@ -248,7 +250,7 @@ impl Reactor {
     fn rest(&mut self, key: Key, error: &io::Error, judged: AcceptError) {
         self.refused(key, Some(error));
         let timer = self.timers.insert(later(self.now(), RETRY), Alarm::Accept(key));
-        self.starved.push(key);
+        self.queues.starved.push(key);
         let Some(listener) = self.listener_mut(key) else { return };
         listener.retry = Some(timer);
         if std::mem::replace(&mut listener.shortage_logged, true) {
@@ -267,7 +269,7 @@ impl Reactor {
 
     /// Somebody's descriptor was closed: listeners that wait for one need not wait longer.
     pub(super) fn descriptor_freed(&mut self) {
-        for key in std::mem::take(&mut self.starved) {
+        for key in std::mem::take(&mut self.queues.starved) {
             self.accept_again(key);
         }
     }
@@ -277,7 +279,7 @@ impl Reactor {
             self.timers.cancel(timer);
             self.queue(key);
         }
-        self.starved.retain(|starved| *starved != key);
+        self.queues.starved.retain(|starved| *starved != key);
     }
 
     pub(super) fn accepted_connection_gone(&mut self, key: Key, peer: &Address) {
@@ -294,8 +296,9 @@ impl Reactor {
         if self.listener_mut(key).is_some_and(|listener| listener.started) {
             self.call_factory(key, Callback::Stopped, |factory, reactor| factory.stopped(reactor));
         }
-        let Some(Source::Listener(listener)) = self.sources.remove(key) else { return };
-        self.let_go(Subject::Listener(ListenerId(key)), listener.factory);
+        if let Some(slot) = self.sources.remove(key) {
+            self.let_go(Subject::Listener(ListenerId(key)), slot.source);
+        }
     }
 
     fn call_factory<R>(
@@ -304,14 +307,9 @@ impl Reactor {
         callback: Callback,
         code: impl FnOnce(&mut dyn Factory, &mut Self) -> R,
     ) -> Option<R> {
-        let mut factory = self.listener_mut(key)?.factory.take()?;
-        let subject = Subject::Listener(ListenerId(key));
-        let result = self.call(subject, callback, |reactor| code(factory.as_mut(), reactor));
-        match self.listener_mut(key) {
-            Some(listener) => listener.factory = Some(factory),
-            None => self.let_go(subject, factory),
-        }
-        result
+        self.seat(key, callback, Source::factory, |factory, reactor| {
+            code(factory.as_mut(), reactor)
+        })
     }
 
     fn listener_mut(&mut self, key: Key) -> Option<&mut Listener> {

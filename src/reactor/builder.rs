@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Reactor;
 use crate::clock::Clock;
-use crate::connection::Marks;
+use crate::connection::{Marks, Patience};
 use crate::poller::Poller;
 
 /// Bytes read at once. The kernel hands out up to its receive buffer; 64 KiB is what one full TCP
@@ -61,8 +61,7 @@ pub(super) struct Limits {
     pub(super) datagram_budget: usize,
     pub(super) marks: Marks,
     pub(super) write_buffer_cap: usize,
-    pub(super) close_timeout: Duration,
-    pub(super) linger: Duration,
+    pub(super) patience: Patience,
     pub(super) slow_callback: Option<Duration>,
     pub(super) threads: usize,
     /// Whether a panic of user code leaves the reactor, as it does in simulations.
@@ -79,8 +78,7 @@ impl Default for Limits {
             datagram_budget: DATAGRAM_BUDGET,
             marks: Marks { high: HIGH_WATER, low: LOW_WATER },
             write_buffer_cap: WRITE_BUFFER_CAP,
-            close_timeout: CLOSE_TIMEOUT,
-            linger: LINGER,
+            patience: Patience { close_timeout: CLOSE_TIMEOUT, linger: LINGER },
             slow_callback: Some(SLOW_CALLBACK),
             threads: THREADS,
             propagate_panics: false,
@@ -166,7 +164,7 @@ impl ReactorBuilder {
     /// [`Transport::set_close_timeout`](crate::Transport::set_close_timeout).
     #[must_use]
     pub fn close_timeout(mut self, limit: Duration) -> Self {
-        self.limits.close_timeout = limit;
+        self.limits.patience.close_timeout = limit;
         self
     }
 
@@ -174,7 +172,7 @@ impl ReactorBuilder {
     /// it: 5 s by default, and never beyond the close timeout.
     #[must_use]
     pub fn linger(mut self, limit: Duration) -> Self {
-        self.limits.linger = limit;
+        self.limits.patience.linger = limit;
         self
     }
 

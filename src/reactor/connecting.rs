@@ -6,12 +6,13 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::source::{Owner, Session};
 use super::timing::Alarm;
-use super::{Reactor, Source};
+use super::{Reactor, Source, Visit};
 use crate::address::{Address, Endpoint};
 use crate::arena::Key;
 use crate::clock::later;
-use crate::connection::{Connection, ConnectionId, Owner};
+use crate::connection::{Connection, ConnectionId};
 use crate::connector::{
     Attempt, ConnectOptions, Connector, ConnectorId, ConnectorState, MOST_PATIENCE, PATIENCE,
     Progress, interleave,
@@ -21,12 +22,7 @@ use crate::observe::{Callback, Subject};
 use crate::poller::Readiness;
 use crate::protocol::ClientFactory;
 use crate::reason::{Phase, Reason};
-use crate::stream::Stream;
-
-/// How many names are looked up at once, each by a thread, which the system's resolver may hold up
-/// for as long as it likes. More wait. These are not the threads of `call_in_thread`: connecting shall
-/// not wait for somebody's long work.
-pub(super) const LOOKUPS_AT_ONCE: usize = 8;
+use crate::stream::{ByteStream, Stream};
 
 impl Reactor {
     /// Connects to a TCP address or host, with the default [options](ConnectOptions).
@@ -80,7 +76,7 @@ impl Reactor {
         if self.is_stopping() {
             connector.progress = Progress::Failed(Reason::Stopped);
         }
-        let key = self.sources.insert(Source::Connector(Box::new(connector)));
+        let key = self.sources.insert(Source::Connector(Box::new(connector)), Owner::None);
         self.queue(key);
         ConnectorId(key)
     }
@@ -107,7 +103,7 @@ impl Reactor {
         let Some(connector) = self.connector_mut(id.0) else { return false };
         connector.unwanted = true;
         if let Progress::Connected(key) = connector.progress {
-            self.lose_connection(ConnectionId(key));
+            self.lose_connection(ConnectionId(key), None);
         } else {
             self.cancel_connect(id);
         }
@@ -119,7 +115,7 @@ impl Reactor {
         match self.sources.get(id.0)? {
             Source::Connector(connector) => match connector.progress {
                 Progress::Connected(key) => {
-                    self.connection(ConnectionId(key)).map(|_| ConnectionId(key))
+                    self.session(ConnectionId(key)).map(|_| ConnectionId(key))
                 }
                 _ => None,
             },
@@ -169,7 +165,7 @@ impl Reactor {
         let Some(connector) = self.connector_mut(key) else { return };
         if let Progress::Failed(reason) = &connector.progress {
             let reason = reason.clone();
-            self.stats.failed += 1;
+            self.monitor.stats.failed += 1;
             self.notify(key, Callback::ConnectionFailed, |factory, connector| {
                 factory.connection_failed(connector, &reason);
             });
@@ -177,7 +173,7 @@ impl Reactor {
     }
 
     fn begin_attempt(&mut self, key: Key) {
-        let now = self.now;
+        let now = self.time.now;
         let Some(connector) = self.connector_mut(key) else { return };
         connector.round += 1;
         connector.failure = None;
@@ -204,12 +200,12 @@ impl Reactor {
             let found = network.borrow().resolve(&host, port);
             return self.resolved(key, round, found);
         }
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(&self.calls.shared);
         let lookup = move || {
             let found = (host, port).to_socket_addrs().map(Iterator::collect);
             shared.push(Box::new(move |reactor| reactor.resolved(key, round, found)));
         };
-        if let Err((error, _)) = self.lookups.submit(Box::new(lookup)) {
+        if let Err((error, _)) = self.threads.lookups.submit(Box::new(lookup)) {
             self.give_up(key, Reason::failed(Phase::Resolving, error));
         }
     }
@@ -272,14 +268,18 @@ impl Reactor {
         let Some(Source::Connector(connector)) = self.sources.get(key) else { return Ok(()) };
         let stream = self.open(addr, &connector.options)?;
         let latched = Readiness::default();
-        let attempt = Attempt { connector: key, stream, queued: false, latched };
-        let attempt = self.sources.insert(Source::Attempt(Box::new(attempt)));
+        let attempt = Attempt { connector: key, stream, latched };
+        let owner = Owner::Connector(key);
+        let attempt = self.sources.insert(Source::Attempt(Box::new(attempt)), owner);
         let Self { sources, poller, .. } = self;
-        if let Some(Source::Attempt(started)) = sources.get_mut(attempt)
-            && let Err(error) = started.stream.register(poller.registry(), attempt.token())
+        if let Some(slot) = sources.slot(attempt)
+            && let Source::Attempt(started) = &mut slot.source
         {
-            sources.remove(attempt);
-            return Err(Reason::failed(Phase::Connecting, error));
+            if let Err(error) = started.stream.register(poller.registry(), attempt.token()) {
+                sources.remove(attempt);
+                return Err(Reason::failed(Phase::Connecting, error));
+            }
+            slot.registered = true;
         }
         if let Some(connector) = self.connector_mut(key) {
             connector.attempts.push(attempt);
@@ -308,7 +308,7 @@ impl Reactor {
 
     /// Has a server that is too busy asked again, a little later each time, until the timeout.
     fn ask_later(&mut self, key: Key, addr: Address) {
-        let now = self.now;
+        let now = self.time.now;
         let Some(connector) = self.connector_mut(key) else { return };
         connector.candidates.push_front(addr);
         let end = later(now, connector.patience);
@@ -320,7 +320,7 @@ impl Reactor {
     }
 
     fn give_head_start(&mut self, key: Key) {
-        let now = self.now;
+        let now = self.time.now;
         let Some(connector) = self.connector_mut(key) else { return };
         if connector.candidates.is_empty() {
             return;
@@ -344,7 +344,7 @@ impl Reactor {
     }
 
     /// An address answered, or said no.
-    pub(super) fn serve_attempt(&mut self, key: Key) {
+    pub(super) fn serve_attempt(&mut self, key: Key, scratch: &mut [u8]) {
         let Some(Source::Attempt(attempt)) = self.sources.get_mut(key) else { return };
         let connector = attempt.connector;
         let stream = &attempt.stream;
@@ -355,7 +355,7 @@ impl Reactor {
                     // A Unix server has moved its socket since it gave it a name.
                     let unix = self.endpoint(ConnectorId(connector)).and_then(Endpoint::unix_addr);
                     let peer = unix.cloned().map_or(peer, Address::Unix);
-                    return self.connected(connector, key, &peer);
+                    return self.connected(connector, key, &peer, scratch);
                 }
                 // A spurious event: the answer is still to come.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
@@ -373,7 +373,7 @@ impl Reactor {
 
     /// The first address that answers wins. The attempt becomes the connection, in the same slot
     /// and under the same token, so that nothing is registered twice.
-    fn connected(&mut self, connector: Key, winner: Key, peer: &Address) {
+    fn connected(&mut self, connector: Key, winner: Key, peer: &Address, scratch: &mut [u8]) {
         self.drop_attempts(connector, Some(winner));
         let built = self.call_client_factory(connector, Callback::BuildProtocol, |factory, _| {
             factory.build_protocol(peer.clone())
@@ -394,30 +394,23 @@ impl Reactor {
             }
         };
         self.drop_timers(connector);
-        let now = self.now;
+        let now = self.time.now;
         if let Some(connector) = self.connector_mut(connector) {
             connector.attempts.clear();
             connector.progress = Progress::Connected(winner);
             connector.since = Some(now);
         }
-        self.stats.connected += 1;
-        let (marks, close_timeout) = (self.limits.marks, self.limits.close_timeout);
+        self.monitor.stats.connected += 1;
+        let marks = self.limits.marks;
         self.sources.convert(winner, |source| match source {
             Source::Attempt(attempt) => {
-                let Attempt { stream, latched, .. } = *attempt;
-                let owner = Owner::Connector(connector);
-                let mut connection =
-                    Connection::new(stream, peer.clone(), protocol, owner, marks, close_timeout);
-                connection.registered = true;
-                connection.latch(latched);
-                Source::Connection(connection)
+                let mut connection = Connection::new(attempt.stream, marks);
+                connection.latch(attempt.latched);
+                Source::Connection(Session::new(connection, peer.clone(), protocol))
             }
             other => other,
         });
-        self.make_connection(winner);
-        if self.connection_mut(winner).is_some_and(|connection| connection.can_read()) {
-            self.queue(winner);
-        }
+        self.visit(winner, Visit::Serve, scratch);
     }
 
     /// After the protocol has heard, its owner hears.
@@ -439,16 +432,16 @@ impl Reactor {
         let endpoint = connector.endpoint.clone();
         let since = connector.since.take();
         let lasted =
-            since.map_or(Duration::ZERO, |since| self.now.saturating_duration_since(since));
+            since.map_or(Duration::ZERO, |since| self.time.now.saturating_duration_since(since));
         self.call_client_factory(key, callback, |factory, reactor| {
             code(factory, &mut Connector { reactor, id: ConnectorId(key), endpoint, lasted });
         });
         let resting =
             |connector: &mut ConnectorState| matches!(connector.progress, Progress::Resting);
         if self.connector_mut(key).is_some_and(resting)
-            && let Some(Source::Connector(connector)) = self.sources.remove(key)
+            && let Some(slot) = self.sources.remove(key)
         {
-            self.let_go(Subject::Connector(ConnectorId(key)), connector.factory);
+            self.let_go(Subject::Connector(ConnectorId(key)), slot.source);
         }
     }
 
@@ -490,14 +483,9 @@ impl Reactor {
         callback: Callback,
         code: impl FnOnce(&mut dyn ClientFactory, &mut Self) -> R,
     ) -> Option<R> {
-        let mut factory = self.connector_mut(key)?.factory.take()?;
-        let subject = Subject::Connector(ConnectorId(key));
-        let result = self.call(subject, callback, |reactor| code(factory.as_mut(), reactor));
-        match self.connector_mut(key) {
-            Some(connector) => connector.factory = Some(factory),
-            None => self.let_go(subject, factory),
-        }
-        result
+        self.seat(key, callback, Source::client_factory, |factory, reactor| {
+            code(factory.as_mut(), reactor)
+        })
     }
 
     pub(super) fn connector_mut(&mut self, key: Key) -> Option<&mut ConnectorState> {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::accepting::at_address;
+use super::source::Owner;
 use super::timing::Alarm;
 use super::{Reactor, Source};
 use crate::address::Endpoint;
@@ -19,9 +20,6 @@ use crate::udp::{
     DatagramId, DatagramOptions, DatagramProtocol, DatagramSocket, DatagramTransport, Incoming,
     Port, is_refusal,
 };
-
-/// What every datagram fits into with a byte to spare: its length is a number of 16 bits.
-const LONGEST: usize = 1 << 16;
 
 impl Reactor {
     /// Binds a UDP socket, with the default [options](DatagramOptions). `start_protocol` comes in the
@@ -94,7 +92,7 @@ impl Reactor {
         protocol: Box<dyn DatagramProtocol>,
     ) -> io::Result<DatagramId> {
         let port = Port::new(socket, protocol)?;
-        let key = self.sources.insert(Source::Datagram(Box::new(port)));
+        let key = self.sources.insert(Source::Datagram(Box::new(port)), Owner::None);
         let Self { sources, poller, .. } = self;
         if let Some(Source::Datagram(port)) = sources.get_mut(key)
             && let Some(socket) = &mut port.socket
@@ -145,8 +143,8 @@ impl Reactor {
         }
         match result {
             Ok(count) => {
-                self.stats.bytes_written += count as u64;
-                self.stats.datagrams_sent += 1;
+                self.monitor.stats.bytes_written += count as u64;
+                self.monitor.stats.datagrams_sent += 1;
                 if let Some(to) = to_whom {
                     self.observe(|observer, _| observer.datagram_sent(id, to, count));
                 }
@@ -227,12 +225,9 @@ impl Reactor {
         if self.open_port(key).is_none_or(|port| !port.readable) {
             return;
         }
-        let mut buf = mem::take(&mut self.datagram);
-        if buf.is_empty() {
-            buf = vec![0; LONGEST].into_boxed_slice();
-        }
+        let mut buf = self.memory.lend_datagram();
         self.receive_datagrams(key, &mut buf);
-        self.datagram = buf;
+        self.memory.give_back_datagram(buf);
     }
 
     /// What became of earlier sends.
@@ -291,8 +286,8 @@ impl Reactor {
     }
 
     fn deliver_datagram(&mut self, key: Key, data: &[u8], from: SocketAddr) {
-        self.stats.bytes_read += data.len() as u64;
-        self.stats.datagrams_received += 1;
+        self.monitor.stats.bytes_read += data.len() as u64;
+        self.monitor.stats.datagrams_received += 1;
         self.observe(|observer, _| observer.datagram_received(DatagramId(key), from, data.len()));
         self.call_port(key, Callback::DatagramReceived, |protocol, transport| {
             protocol.datagram_received(transport, data, from);
@@ -308,8 +303,9 @@ impl Reactor {
                 protocol.stop_protocol(transport, &reason);
             });
         }
-        let Some(Source::Datagram(port)) = self.sources.remove(key) else { return };
-        self.let_go(Subject::Datagram(DatagramId(key)), port.protocol);
+        if let Some(slot) = self.sources.remove(key) {
+            self.let_go(Subject::Datagram(DatagramId(key)), slot.source);
+        }
     }
 
     /// Calls a protocol. If it panics nothing more comes of it: the socket is not only one peer's.
@@ -320,16 +316,10 @@ impl Reactor {
         code: impl FnOnce(&mut dyn DatagramProtocol, &mut DatagramTransport<'_>),
     ) {
         let Some(port) = self.port_mut(key) else { return };
-        let Some(mut protocol) = port.protocol.take() else { return };
-        let local = port.local;
-        let id = DatagramId(key);
-        self.call(Subject::Datagram(id), callback, |reactor| {
+        let (id, local) = (DatagramId(key), port.local);
+        self.seat(key, callback, Source::datagram_protocol, |protocol, reactor| {
             code(protocol.as_mut(), &mut DatagramTransport::new(reactor, id, local));
         });
-        match self.port_mut(key) {
-            Some(port) => port.protocol = Some(protocol),
-            None => self.let_go(Subject::Datagram(id), protocol),
-        }
     }
 
     fn open_port(&mut self, key: Key) -> Option<&mut Port> {

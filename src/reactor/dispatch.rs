@@ -1,8 +1,8 @@
 //! The one place where code of the user's is called.
 //!
-//! To call a protocol the reactor takes its box out of the slot, calls it with a [`Transport`] that
-//! borrows the whole reactor, and puts the box back. So a callback may do anything to anybody, and
-//! calling the same protocol from within is impossible: the slot is empty.
+//! To call somebody the reactor takes their box out of its slot, calls it with a borrow of the whole
+//! reactor, and puts the box back. So a callback may do anything to anybody, and calling the same
+//! protocol from within is impossible: the slot is empty.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -10,10 +10,7 @@ use std::time::Duration;
 
 use super::{Reactor, Source};
 use crate::arena::Key;
-use crate::connection::{Connection, ConnectionId};
 use crate::observe::{Callback, Subject};
-use crate::protocol::Protocol;
-use crate::transport::Transport;
 
 impl Reactor {
     /// Calls `code`, which is the user's: watched, timed, and with panics caught. `None`: it
@@ -23,66 +20,70 @@ impl Reactor {
     /// clock: what is between them is the loop's own work, some system calls. What runs within
     /// another callback, as the `Drop` of a timer that it cancels, is part of that one's time.
     /// Observers want to know it exactly, and have it for two readings.
+    #[inline]
     pub(super) fn call<R>(
         &mut self,
         subject: Subject,
         callback: Callback,
         code: impl FnOnce(&mut Self) -> R,
     ) -> Option<R> {
-        self.stats.callbacks += 1;
+        self.monitor.stats.callbacks += 1;
         self.observe(|observer, _| observer.callback_begin(subject, callback));
-        let lap = self.lap.take();
-        let began = if self.observer.is_some() { Some(self.clock.now()) } else { lap };
+        let observed = self.monitor.observer.is_some();
+        let last = self.time.last_callback.take();
+        let began = if observed { Some(self.time.clock.now()) } else { last };
         let result = catch_unwind(AssertUnwindSafe(|| code(self)));
         if let Some(began) = began {
-            let ended = self.clock.now();
-            if self.observer.is_some() || ended > self.slow_from {
+            let ended = self.time.clock.now();
+            if ended > self.time.slow_after || self.monitor.observer.is_some() {
                 self.tell_time(subject, callback, ended.saturating_duration_since(began));
             }
-            self.lap = lap.and(Some(ended));
+            self.time.last_callback = last.and(Some(ended));
         }
         match result {
             Ok(value) => Some(value),
             Err(payload) => {
-                self.stats.panics += 1;
-                let who = self.describe(subject);
-                log::error!("{callback} of {who} panicked: {}", message(payload.as_ref()));
-                if self.limits.propagate_panics {
-                    self.panic.get_or_insert(payload);
-                }
+                self.note_panic(subject, callback, payload);
                 None
             }
         }
     }
 
-    /// Calls a protocol. If it panics its connection is ended; `connection_lost` is still owed.
-    pub(super) fn call_protocol(
+    /// Calls somebody who sits in a slot, at the `place` that holds them. `None`: they panicked, or are
+    /// not there.
+    pub(super) fn seat<T, R>(
         &mut self,
         key: Key,
         callback: Callback,
-        code: impl FnOnce(&mut dyn Protocol, &mut Transport<'_>),
-    ) {
-        let Some(connection) = self.connection_mut(key) else { return };
-        let Some(mut protocol) = connection.protocol.take() else { return };
-        let peer = connection.peer.clone();
-        let id = ConnectionId(key);
-        let done = self.call(Subject::Connection(id), callback, |reactor| {
-            code(protocol.as_mut(), &mut Transport::new(reactor, id, peer));
-        });
-        match self.connection_mut(key) {
-            Some(connection) => connection.protocol = Some(protocol),
-            // A callback can put another reactor in the place of this one; then nobody is here.
-            None => self.let_go(Subject::Connection(id), protocol),
+        place: impl Fn(&mut Source) -> Option<&mut Option<T>>,
+        code: impl FnOnce(&mut T, &mut Self) -> R,
+    ) -> Option<R> {
+        self.seat_or(key, callback, place, code, Self::let_go)
+    }
+
+    /// The same, with what becomes of somebody whose place is gone when they come back, or taken.
+    pub(super) fn seat_or<T, R>(
+        &mut self,
+        key: Key,
+        callback: Callback,
+        place: impl Fn(&mut Source) -> Option<&mut Option<T>>,
+        code: impl FnOnce(&mut T, &mut Self) -> R,
+        homeless: impl FnOnce(&mut Self, Subject, T),
+    ) -> Option<R> {
+        let source = self.sources.get_mut(key)?;
+        let subject = source.subject(key);
+        let mut guest = place(source)?.take()?;
+        let result = self.call(subject, callback, |reactor| code(&mut guest, reactor));
+        match self.sources.get_mut(key).and_then(place) {
+            Some(place @ None) => *place = Some(guest),
+            _ => homeless(self, subject, guest),
         }
-        // Who panics over the news of its loss was lost for another reason.
-        if done.is_none() && callback != Callback::ConnectionLost {
-            self.over(key, |connection| connection.panicked(callback));
-        }
+        result
     }
 
     /// In a simulation, lets the first panic of this turn through, now that all is in order.
     pub(super) fn let_panic_through(&mut self) {
-        if let Some(payload) = self.panic.take()
+        if let Some(payload) = self.monitor.panic.take()
             && !std::thread::panicking()
         {
             resume_unwind(payload);
@@ -96,22 +97,30 @@ impl Reactor {
         }
     }
 
+    #[cold]
+    fn note_panic(&mut self, subject: Subject, callback: Callback, payload: Box<dyn Any + Send>) {
+        self.monitor.stats.panics += 1;
+        let described = self.describe(subject);
+        log::error!("{callback} of {described} panicked: {}", message(payload.as_ref()));
+        if self.limits.propagate_panics {
+            self.monitor.panic.get_or_insert(payload);
+        }
+    }
+
+    #[cold]
     fn tell_time(&mut self, subject: Subject, callback: Callback, took: Duration) {
         self.observe(|observer, _| observer.callback_end(subject, callback, took));
         if self.limits.slow_callback.is_some_and(|limit| took > limit) {
-            self.stats.slow_callbacks += 1;
-            let who = self.describe(subject);
-            log::warn!("{callback} of {who} took {took:?}; nobody else was served meanwhile");
+            self.monitor.stats.slow_callbacks += 1;
+            let described = self.describe(subject);
+            log::warn!("{callback} of {described} took {took:?}; nobody else was served meanwhile");
         }
     }
 
     /// A subject with its peer or address, for the log.
     fn describe(&self, subject: Subject) -> String {
         let address = match subject {
-            Subject::Connection(ConnectionId(key)) => match self.sources.get(key) {
-                Some(Source::Connection(connection)) => Some(connection.peer.to_string()),
-                _ => None,
-            },
+            Subject::Connection(id) => self.session(id).map(|session| session.peer.to_string()),
             Subject::Listener(id) => self.local_addr(id).map(|addr| addr.to_string()),
             Subject::Connector(id) => self.endpoint(id).map(|endpoint| endpoint.to_string()),
             Subject::Datagram(id) => self.port(id).map(|port| port.local.to_string()),
@@ -122,20 +131,6 @@ impl Reactor {
         match address {
             Some(address) => format!("{subject} ({address})"),
             None => subject.to_string(),
-        }
-    }
-
-    pub(crate) fn connection_mut(&mut self, key: Key) -> Option<&mut Connection> {
-        match self.sources.get_mut(key)? {
-            Source::Connection(connection) => Some(connection),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn connection(&self, id: ConnectionId) -> Option<&Connection> {
-        match self.sources.get(id.0)? {
-            Source::Connection(connection) => Some(connection),
-            _ => None,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::observe::{Observer, Stats};
 impl Reactor {
     /// The time: this turn's inside of a turn, else the clock's.
     pub fn now(&self) -> Instant {
-        if self.in_turn { self.now } else { self.clock.now() }
+        if self.time.in_turn { self.time.now } else { self.time.clock.now() }
     }
 
     /// When the reactor wants its next turn without any event: at once while something is queued,
@@ -29,12 +29,12 @@ impl Reactor {
 
     /// A handle for other threads.
     pub fn handle(&self) -> Handle {
-        Handle::new(&self.shared)
+        Handle::new(&self.calls.shared)
     }
 
     /// Counters since the reactor was made.
     pub fn stats(&self) -> Stats {
-        self.stats
+        self.monitor.stats
     }
 
     /// Has the seams of each turn watched by `observer`, or by nobody. Returns who did before.
@@ -42,19 +42,27 @@ impl Reactor {
         &mut self,
         observer: Option<Box<dyn Observer>>,
     ) -> Option<Box<dyn Observer>> {
-        std::mem::replace(&mut self.observer, observer)
+        std::mem::replace(&mut self.monitor.observer, observer)
     }
 
     /// Tells the observer, if there is one.
+    #[inline]
     pub(super) fn observe(&mut self, tell: impl FnOnce(&mut dyn Observer, &Self)) {
-        if let Some(mut observer) = self.observer.take() {
+        if self.monitor.observer.is_some() {
+            self.tell_observer(tell);
+        }
+    }
+
+    #[cold]
+    fn tell_observer(&mut self, tell: impl FnOnce(&mut dyn Observer, &Self)) {
+        if let Some(mut observer) = self.monitor.observer.take() {
             tell(observer.as_mut(), self);
-            self.observer = Some(observer);
+            self.monitor.observer = Some(observer);
         }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+        &self.calls.shared
     }
 
     pub(crate) fn network(&self) -> Option<&Rc<RefCell<Network>>> {
@@ -79,7 +87,7 @@ impl Drop for Reactor {
         if !std::thread::panicking() {
             self.tear_down();
         }
-        drop(self.shared.close());
+        drop(self.calls.shared.close());
         self.let_panic_through();
     }
 }
@@ -90,7 +98,7 @@ impl fmt::Debug for Reactor {
             .field("sources", &self.sources.len())
             .field("timers", &self.timers.len())
             .field("queued", &self.has_queued())
-            .field("stats", &self.stats)
+            .field("stats", &self.monitor.stats)
             .finish_non_exhaustive()
     }
 }

@@ -2,9 +2,10 @@
 
 use std::io;
 
+use super::source::Owner;
 use super::{Reactor, Source};
 use crate::arena::Key;
-use crate::observe::{Callback, Subject};
+use crate::observe::Callback;
 use crate::signals::Signals;
 
 impl Reactor {
@@ -20,29 +21,27 @@ impl Reactor {
                 "a simulated reactor gets no signals",
             ));
         };
-        let key = self.sources.insert(Source::Signals(Box::new(Signals::new(signal)?)));
+        let key =
+            self.sources.insert(Source::Signals(Box::new(Signals::new(signal)?)), Owner::None);
         if let Some(Source::Signals(signals)) = self.sources.get_mut(key)
             && let Err(error) = signals.register(registry, key.token())
         {
             self.sources.remove(key);
             return Err(error);
         }
-        self.background += 1;
         Ok(key)
     }
 
     pub(crate) fn call_signal_action(&mut self, key: Key, signal: i32) {
-        let Some(signals) = self.signals_mut(key) else { return };
-        let Some(mut action) = signals.actions.get_mut(&signal).and_then(Option::take) else {
-            return;
-        };
-        self.call(Subject::Reactor, Callback::Signal, |reactor| action(reactor));
-        let slot = self.signals_mut(key).and_then(|signals| signals.actions.get_mut(&signal));
-        match slot {
-            Some(slot @ None) => *slot = Some(action),
-            // It put another action in its place.
-            _ => self.let_go(Subject::Reactor, action),
-        }
+        self.seat(
+            key,
+            Callback::Signal,
+            |source| match source {
+                Source::Signals(signals) => signals.actions.get_mut(&signal),
+                _ => None,
+            },
+            |action, reactor| action(reactor),
+        );
     }
 
     pub(crate) fn signals_mut(&mut self, key: Key) -> Option<&mut Signals> {

@@ -1,17 +1,22 @@
-//! Everything the loop serves.
+//! Everything the loop serves: the sources, each in a slot of its own.
 
-use crate::arena::Key;
+use crate::address::Address;
+use crate::arena::{Arena, Key};
 use crate::connection::{Connection, ConnectionId};
 use crate::connector::{Attempt, ConnectorId, ConnectorState};
 use crate::listener::{Listener, ListenerId};
 use crate::observe::Subject;
 use crate::poller::Readiness;
-use crate::udp::{DatagramId, Port};
+use crate::protocol::{ClientFactory, Factory, Protocol};
+use crate::timers::TimerId;
+use crate::udp::{DatagramId, DatagramProtocol, Port};
+#[cfg(unix)]
+use crate::watch::Watched;
 
 /// Something the poller reports on, or that the loop serves.
 #[derive(Debug)]
 pub(super) enum Source {
-    Connection(Connection),
+    Connection(Session),
     Listener(Box<Listener>),
     Connector(Box<ConnectorState>),
     Attempt(Box<Attempt>),
@@ -22,22 +27,73 @@ pub(super) enum Source {
     Watch(Box<crate::watch::Watch>),
 }
 
-impl Source {
-    /// Whether it waits in the run queue.
-    pub(super) fn queued(&mut self) -> &mut bool {
-        match self {
-            Self::Connection(connection) => &mut connection.queued,
-            Self::Listener(listener) => &mut listener.queued,
-            Self::Connector(connector) => &mut connector.queued,
-            Self::Attempt(attempt) => &mut attempt.queued,
-            Self::Datagram(port) => &mut port.queued,
-            #[cfg(feature = "signals")]
-            Self::Signals(signals) => &mut signals.queued,
-            #[cfg(unix)]
-            Self::Watch(watch) => &mut watch.queued,
-        }
+/// A source, and what belongs to the loop and not to it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) source: Source,
+    pub(super) owner: Owner,
+    /// In the run queue.
+    pub(super) queued: bool,
+    /// In the flush queue.
+    pub(super) flushing: bool,
+    /// Whether the poller knows it. A connection that is answered and closed in `connection_made` never
+    /// gets there.
+    pub(super) registered: bool,
+}
+
+/// Whom to tell when a connection is gone, beside its protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Owner {
+    None,
+    Listener(Key),
+    Connector(Key),
+}
+
+/// A connection and its protocol.
+pub(crate) struct Session {
+    pub(crate) connection: Connection,
+    pub(crate) peer: Address,
+    /// `None` while a callback of it runs.
+    pub(super) protocol: Option<Box<dyn Protocol>>,
+    /// Fires at the deadline of the connection, or before.
+    pub(super) timer: Option<TimerId>,
+    /// What few sessions have.
+    pub(super) attached: Option<Box<Attached>>,
+}
+
+/// What belongs to the protocol of a session.
+#[derive(Default)]
+pub(super) struct Attached {
+    /// By `Transport::call_later`.
+    pub(super) timers: Vec<TimerId>,
+    /// Takes over when the connection says so.
+    pub(super) successor: Option<Box<dyn Protocol>>,
+}
+
+impl Session {
+    pub(super) fn new(connection: Connection, peer: Address, protocol: Box<dyn Protocol>) -> Self {
+        Self { connection, peer, protocol: Some(protocol), timer: None, attached: None }
     }
 
+    pub(super) fn attached(&mut self) -> &mut Attached {
+        self.attached.get_or_insert_default()
+    }
+
+    pub(super) fn take_successor(&mut self) -> Option<Box<dyn Protocol>> {
+        self.attached.as_mut()?.successor.take()
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("peer", &self.peer)
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Source {
     /// What an observer knows it by.
     pub(super) fn subject(&self, key: Key) -> Subject {
         match self {
@@ -53,27 +109,178 @@ impl Source {
         }
     }
 
-    /// Notes what an event says; returns whether to serve and whether to flush this source.
-    pub(super) fn latch(&mut self, readiness: Readiness) -> (bool, bool) {
+    /// Where the protocol of a connection sits, and so on: `None` for other kinds of source.
+    pub(super) fn protocol(&mut self) -> Option<&mut Option<Box<dyn Protocol>>> {
         match self {
-            Self::Connection(connection) => connection.latch(readiness),
+            Self::Connection(session) => Some(&mut session.protocol),
+            _ => None,
+        }
+    }
+
+    pub(super) fn factory(&mut self) -> Option<&mut Option<Box<dyn Factory>>> {
+        match self {
+            Self::Listener(listener) => Some(&mut listener.factory),
+            _ => None,
+        }
+    }
+
+    pub(super) fn client_factory(&mut self) -> Option<&mut Option<Box<dyn ClientFactory>>> {
+        match self {
+            Self::Connector(connector) => Some(&mut connector.factory),
+            _ => None,
+        }
+    }
+
+    pub(super) fn datagram_protocol(&mut self) -> Option<&mut Option<Box<dyn DatagramProtocol>>> {
+        match self {
+            Self::Datagram(port) => Some(&mut port.protocol),
+            _ => None,
+        }
+    }
+
+    #[cfg(unix)]
+    pub(super) fn watched(&mut self) -> Option<&mut Option<Box<dyn Watched>>> {
+        match self {
+            Self::Watch(watch) => Some(&mut watch.watched),
+            _ => None,
+        }
+    }
+
+    /// Notes what an event says; returns whether to serve this source.
+    #[inline]
+    pub(super) fn latch(&mut self, readiness: Readiness) -> bool {
+        if let Self::Connection(session) = self {
+            session.connection.latch(readiness);
+            return true; // whatever it says: only the connection knows
+        }
+        match self {
+            Self::Connection(_) => {}
             Self::Listener(listener) => {
                 listener.ready = true;
-                (listener.can_accept(), false)
+                return listener.can_accept();
             }
-            Self::Attempt(attempt) => {
-                attempt.latched |= readiness;
-                (true, false)
-            }
-            Self::Datagram(port) => (port.latch(readiness), false),
-            Self::Connector(_) => (true, false),
+            Self::Attempt(attempt) => attempt.latched |= readiness,
+            Self::Datagram(port) => return port.latch(readiness),
+            Self::Connector(_) => {}
             #[cfg(feature = "signals")]
-            Self::Signals(_) => (true, false),
+            Self::Signals(_) => {}
             #[cfg(unix)]
-            Self::Watch(watch) => {
-                watch.latched |= readiness;
-                (true, false)
-            }
+            Self::Watch(watch) => watch.latched |= readiness,
         }
+        true
+    }
+
+    /// Whether [`run`](super::Reactor::run) goes on for its sake.
+    fn keeps_running(&self) -> bool {
+        #[cfg(feature = "signals")]
+        return !matches!(self, Self::Signals(_));
+        #[cfg(not(feature = "signals"))]
+        true
+    }
+
+    /// Whether [`shutdown`](super::Reactor::shutdown) waits for it.
+    fn delays_shutdown(&self) -> bool {
+        #[cfg(unix)]
+        return self.keeps_running() && !matches!(self, Self::Watch(_));
+        #[cfg(not(unix))]
+        self.keeps_running()
+    }
+}
+
+/// All sources: the truth about who is there.
+#[derive(Debug)]
+pub(super) struct Sources {
+    slots: Arena<Slot>,
+    /// How many keep `run` from returning, and how many a shutdown waits for.
+    keep_running: usize,
+    delay_shutdown: usize,
+}
+
+impl Sources {
+    pub(super) fn new() -> Self {
+        Self { slots: Arena::new(), keep_running: 0, delay_shutdown: 0 }
+    }
+
+    pub(super) fn insert(&mut self, source: Source, owner: Owner) -> Key {
+        self.keep_running += usize::from(source.keeps_running());
+        self.delay_shutdown += usize::from(source.delays_shutdown());
+        let (queued, flushing, registered) = (false, false, false);
+        self.slots.insert(Slot { source, owner, queued, flushing, registered })
+    }
+
+    pub(super) fn remove(&mut self, key: Key) -> Option<Slot> {
+        let slot = self.slots.remove(key)?;
+        self.keep_running -= usize::from(slot.source.keeps_running());
+        self.delay_shutdown -= usize::from(slot.source.delays_shutdown());
+        Some(slot)
+    }
+
+    /// Makes something else of a source that leaves the counts as they are.
+    pub(super) fn convert(&mut self, key: Key, change: impl FnOnce(Source) -> Source) {
+        self.slots.convert(key, |slot| Slot { source: change(slot.source), ..slot });
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<&Source> {
+        self.slots.get(key).map(|slot| &slot.source)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Source> {
+        self.slots.get_mut(key).map(|slot| &mut slot.source)
+    }
+
+    #[inline]
+    pub(super) fn slot(&mut self, key: Key) -> Option<&mut Slot> {
+        self.slots.get_mut(key)
+    }
+
+    pub(super) fn owner(&self, key: Key) -> Option<Owner> {
+        self.slots.get(key).map(|slot| slot.owner)
+    }
+
+    pub(super) fn session(&mut self, key: Key) -> Option<&mut Session> {
+        match self.get_mut(key)? {
+            Source::Connection(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// The source a token of the poller means, if it is still there.
+    #[inline]
+    pub(super) fn resolve(&mut self, token: mio::Token) -> Option<(Key, &mut Slot)> {
+        self.slots.resolve(token)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &Source)> {
+        self.slots.iter().map(|(key, slot)| (key, &slot.source))
+    }
+
+    pub(super) fn keys(&self) -> Vec<Key> {
+        self.slots.iter().map(|(key, _)| key).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn keep_running(&self) -> bool {
+        self.keep_running > 0
+    }
+
+    pub(super) fn delay_shutdown(&self) -> bool {
+        self.delay_shutdown > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let size = size_of::<Slot>();
+        // With debug assertions mio keeps in each socket which poller knows it.
+        let checks = if cfg!(debug_assertions) { 16 } else { 0 };
+        assert!(size <= 208 + checks, "{size} bytes: what few connections have belongs into a box");
     }
 }

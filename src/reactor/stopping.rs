@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::parts::Ending;
 use super::timing::Alarm;
-use super::{Reactor, Source};
+use super::{Reactor, Source, Visit};
 use crate::arena::Key;
 use crate::clock::later;
-use crate::connection::Stage;
+use crate::connection::ConnectionId;
 use crate::connector::{ConnectorState, Progress};
 use crate::listener::ListenerId;
 use crate::observe::Subject;
@@ -24,7 +25,9 @@ impl Reactor {
     /// May be called as often as one likes. See [`shutdown`](Self::shutdown) for an end in order.
     pub fn stop(&mut self) {
         // What is stopping already need not be told; the next run is not meant.
-        self.stop_wanted = !self.tearing_down;
+        if self.ending != Ending::TearingDown {
+            self.ending = Ending::Stopping;
+        }
     }
 
     /// Stops in order: closes the listeners and datagram sockets, has every connection closed as by
@@ -33,22 +36,22 @@ impl Reactor {
     ///
     /// Called again, it moves the end of the grace.
     pub fn shutdown(&mut self, grace: Duration) {
-        if self.tearing_down {
-            return;
-        }
         let end = later(self.now(), grace);
-        if let Some(timer) = self.draining {
-            self.timers.reset(timer, end);
-            return;
+        match self.ending {
+            Ending::No => {}
+            Ending::Draining(timer) => {
+                self.timers.reset(timer, end);
+                return;
+            }
+            Ending::Stopping | Ending::TearingDown => return,
         }
-        self.draining = Some(self.timers.insert(end, Alarm::Shutdown));
-        let keys: Vec<Key> = self.sources.iter().map(|(key, _)| key).collect();
-        for key in keys {
+        self.ending = Ending::Draining(self.timers.insert(end, Alarm::Shutdown));
+        for key in self.sources.keys() {
             match self.sources.get_mut(key) {
                 Some(Source::Listener(_)) => drop(self.stop_listening(ListenerId(key))),
                 Some(Source::Datagram(_)) => drop(self.stop_datagram(key, Reason::Closed)),
                 Some(Source::Connection(_)) => {
-                    self.lose_connection(crate::ConnectionId(key));
+                    self.lose_connection(ConnectionId(key), None);
                 }
                 Some(Source::Connector(connector)) if connector.is_trying() => {
                     self.stop_trying(key);
@@ -60,37 +63,34 @@ impl Reactor {
 
     /// Whether the reactor is to stop, or shutting down: nothing new is connected any more.
     pub fn is_stopping(&self) -> bool {
-        self.stop_wanted || self.draining.is_some() || self.tearing_down
+        self.ending != Ending::No
     }
 
     /// Whether a shutdown has nobody left to wait for.
     pub(super) fn is_drained(&self) -> bool {
-        self.draining.is_some() && self.sources.len() <= self.background + self.watches
+        matches!(self.ending, Ending::Draining(_)) && !self.sources.delay_shutdown()
     }
 
     pub(super) fn shutdown_is_over(&mut self) {
-        self.stop_wanted = true;
+        self.ending = Ending::Stopping;
     }
 
     pub(super) fn stop_if_wanted(&mut self) {
-        if self.stop_wanted || self.is_drained() {
+        if self.ending == Ending::Stopping || self.is_drained() {
             self.tear_down();
-            self.report.stopped = true;
+            self.monitor.report.stopped = true;
         }
     }
 
     /// Tells everybody who is there when it begins, each once, so that it ends; what the notices set
     /// up stays for the next run.
     pub(super) fn tear_down(&mut self) {
-        self.tearing_down = true;
-        self.draining = None;
-        self.now = self.now();
-        let in_turn = std::mem::replace(&mut self.in_turn, true); // no turn from within a notice
+        self.ending = Ending::TearingDown;
+        self.time.now = self.now();
+        let in_turn = std::mem::replace(&mut self.time.in_turn, true); // no turn from within a notice
         self.drop_timers_and_calls();
-        let keys: Vec<Key> = self.sources.iter().map(|(key, _)| key).collect();
-        for &key in &keys {
-            self.stop_connection(key);
-        }
+        let keys = self.sources.keys();
+        self.stop_connections(&keys);
         for &key in &keys {
             if self.connector_mut(key).is_some_and(|connector| connector.is_trying()) {
                 self.stop_trying(key);
@@ -113,12 +113,20 @@ impl Reactor {
         for &key in &keys {
             self.unwatch(crate::WatchId(key));
         }
-        let Self { sources, run_queue, flush_queue, .. } = self;
-        run_queue.retain(|&key| sources.get(key).is_some());
-        flush_queue.retain(|&key| sources.get(key).is_some());
-        self.stop_wanted = false;
-        self.tearing_down = false;
-        self.in_turn = in_turn;
+        self.queues.forget_gone(&self.sources);
+        self.ending = Ending::No;
+        self.time.in_turn = in_turn;
+    }
+
+    fn stop_connections(&mut self, keys: &[Key]) {
+        let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);
+        for &key in keys {
+            if let Some(Source::Connection(_)) = self.sources.get(key) {
+                self.end(ConnectionId(key), Reason::Stopped);
+                self.visit(key, Visit::Serve, &mut scratch);
+            }
+        }
+        self.memory.give_back_scratch(scratch);
     }
 
     /// Gives an attempt up, unless it failed already and only its outcome is owed.
@@ -130,22 +138,14 @@ impl Reactor {
         }
     }
 
-    fn stop_connection(&mut self, key: Key) {
-        let Some(connection) = self.connection_mut(key) else { return };
-        if connection.stage != Stage::Gone {
-            connection.end(Reason::Stopped);
-        }
-        self.conclude(key);
-    }
-
     fn drop_timers_and_calls(&mut self) {
         let alarms = self.timers.drain();
         self.let_go(Subject::Reactor, alarms);
-        self.take_remote_calls();
-        let calls = std::mem::take(&mut self.calls);
+        self.calls.take_remote();
+        let calls = std::mem::take(&mut self.calls.queue);
         self.let_go(Subject::Reactor, calls);
-        let (work, sequels) = self.drop_work();
+        let (work, follow_ups) = self.drop_work();
         self.let_go(Subject::Reactor, work);
-        self.let_go(Subject::Reactor, sequels);
+        self.let_go(Subject::Reactor, follow_ups);
     }
 }

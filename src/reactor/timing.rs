@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Direction, Reactor, Source};
+use super::{Reactor, Source};
 use crate::arena::Key;
 use crate::clock::later;
-use crate::connection::ConnectionId;
 use crate::observe::{Callback, Subject, TimerEvent};
 use crate::timers::TimerId;
 
@@ -22,10 +21,8 @@ pub(super) enum Alarm {
     Connection(Key),
     /// `DatagramTransport::call_later`
     Datagram(Key),
-    /// A connection may have been idle for too long.
-    Idle(Key),
-    /// A connection had its time for closing.
-    Close(Key),
+    /// A connection wants to be visited.
+    Deadline(Key),
     /// A listener rested while there was no descriptor.
     Accept(Key),
     /// An attempt to connect had its time.
@@ -34,8 +31,6 @@ pub(super) enum Alarm {
     HeadStart(Key),
     /// It is time to connect again.
     Reconnect(Key),
-    /// There is something in a connection's bucket again.
-    Refilled(Key, Direction),
     /// `shutdown` waits no longer.
     Shutdown,
 }
@@ -118,7 +113,7 @@ impl Reactor {
     /// Calls `function` in the next calls phase: of this turn if a timer asks, else of the next. Calls
     /// run in the order of asking.
     pub fn call_soon(&mut self, function: impl FnOnce(&mut Self) + 'static) {
-        self.calls.push_back(Box::new(function));
+        self.calls.queue.push_back(Box::new(function));
     }
 
     /// Cancels a timer. `false` if it fired or was cancelled already; also from within its own call,
@@ -151,17 +146,6 @@ impl Reactor {
         self.timers.deadline(timer)
     }
 
-    pub(crate) fn connection_timer(&mut self, id: ConnectionId, delay: Duration) -> TimerId {
-        let timer = self.set(delay, Alarm::Connection(id.0));
-        let hears = self.connection_mut(id.0).is_some_and(|found| found.hears());
-        match hears.then(|| self.rare(id.0)).flatten() {
-            Some(rare) => rare.alarms.timers.push(timer),
-            // A connection that ends, or a protocol that has handed over, gets no timer; the name of none is as harmless as any stale one.
-            None => drop(self.timers.cancel(timer)),
-        }
-        timer
-    }
-
     pub(super) fn set(&mut self, delay: Duration, alarm: Alarm) -> TimerId {
         let deadline = later(self.now(), delay);
         let timer = self.timers.insert(deadline, alarm);
@@ -171,8 +155,8 @@ impl Reactor {
 
     fn forget_timer(&mut self, key: Key, timer: TimerId) {
         let timers = match self.sources.get_mut(key) {
-            Some(Source::Connection(connection)) => {
-                connection.alarms().map(|alarms| &mut alarms.timers)
+            Some(Source::Connection(session)) => {
+                session.attached.as_mut().map(|attached| &mut attached.timers)
             }
             Some(Source::Datagram(port)) => Some(&mut port.timers),
             _ => None,
@@ -184,22 +168,21 @@ impl Reactor {
 
     /// Phase 3.
     pub(super) fn fire_timers(&mut self) {
-        self.timers.gather(self.now);
+        self.timers.gather(self.time.now);
         while let Some((timer, deadline, alarm)) = self.timers.next_due() {
-            self.report.timers += 1;
-            self.stats.timers += 1;
+            self.monitor.report.timers += 1;
+            self.monitor.stats.timers += 1;
             self.fire(timer, deadline, alarm);
         }
     }
 
     fn fire(&mut self, timer: TimerId, deadline: Instant, alarm: Alarm) {
         if alarm.is_of_the_user() {
-            let late = self.now.saturating_duration_since(deadline);
+            let late = self.time.now.saturating_duration_since(deadline);
             self.observe(|observer, _| observer.timer(timer, TimerEvent::Fired(late)));
         }
         match alarm {
             Alarm::Every(ticker) => return self.tick(timer, deadline, ticker),
-            Alarm::Idle(key) => return self.look_at_idle(timer, key),
             _ => drop(self.timers.cancel(timer)),
         }
         match alarm {
@@ -218,19 +201,18 @@ impl Reactor {
                     protocol.timer_fired(transport, timer);
                 });
             }
-            Alarm::Close(key) => self.closing_is_over(key),
+            Alarm::Deadline(key) => self.deadline_of(key),
             Alarm::Accept(key) => self.accept_again(key),
             Alarm::ConnectTimeout(key) => self.connect_timed_out(key),
             Alarm::HeadStart(key) => self.head_start_is_over(key),
             Alarm::Reconnect(key) => self.reconnect_now(key),
-            Alarm::Refilled(key, direction) => self.refilled(key, direction),
             Alarm::Shutdown => self.shutdown_is_over(),
-            Alarm::Every(_) | Alarm::Idle(_) => {}
+            Alarm::Every(_) => {}
         }
     }
 
     fn tick(&mut self, timer: TimerId, deadline: Instant, mut ticker: Box<Ticker>) {
-        let late = self.now.saturating_duration_since(deadline);
+        let late = self.time.now.saturating_duration_since(deadline);
         let missed = late.as_nanos().checked_div(ticker.interval.as_nanos()).unwrap_or(0);
         let missed = u64::try_from(missed).unwrap_or(u64::MAX);
         let done = self.call(Subject::Reactor, Callback::Timer, |reactor| {
@@ -240,7 +222,7 @@ impl Reactor {
             self.timers.cancel(timer);
         }
         let next = match ticker.interval {
-            Duration::ZERO => self.now, // there is no grid
+            Duration::ZERO => self.time.now, // there is no grid
             interval => later(deadline, times(interval, missed.saturating_add(1))),
         };
         if let Err(alarm) = self.timers.put_back(timer, next, Alarm::Every(ticker)) {
@@ -248,43 +230,21 @@ impl Reactor {
         }
     }
 
-    /// A connection's idle timer fired: it may have been active since the timer was set.
-    fn look_at_idle(&mut self, timer: TimerId, key: Key) {
-        let now = self.now;
-        let Some(connection) = self.connection_mut(key) else { return };
-        let swapping = connection.is_swapping(); // then the next protocol is told, in the next turn
-        let Some(alarms) = connection.alarms() else { return };
-        let Some(idle) = &alarms.idle else { return };
-        let end = later(idle.last_activity, idle.limit);
-        if end > now || swapping {
-            // It is known, since it fires: nobody can have cancelled it.
-            drop(self.timers.put_back(timer, end, Alarm::Idle(key)));
-            return;
+    /// The deadline of a connection, or a moment before it: the connection judges, when it is served.
+    fn deadline_of(&mut self, key: Key) {
+        if let Some(session) = self.sources.session(key) {
+            session.timer = None;
+            self.queue(key);
         }
-        alarms.idle = None;
-        connection.timing_out = true;
-        self.timers.cancel(timer);
-        self.call_protocol(key, Callback::TimedOut, |protocol, transport| {
-            protocol.timed_out(transport);
-        });
-        if let Some(connection) = self.connection_mut(key) {
-            connection.timing_out = false;
-        }
-    }
-
-    /// Puts the calls of other threads behind our own.
-    pub(super) fn take_remote_calls(&mut self) {
-        self.shared.take(&mut self.remote_calls);
-        self.calls.extend(self.remote_calls.drain(..).map(|call| call as Call));
     }
 
     /// Phase 4. Calls made by calls wait for the next turn.
     pub(super) fn run_calls(&mut self) {
-        self.take_remote_calls();
-        for _ in 0..self.calls.len() {
-            let Some(call) = self.calls.pop_front() else { return };
-            self.report.calls += 1;
-            self.stats.calls += 1;
+        self.calls.take_remote();
+        for _ in 0..self.calls.queue.len() {
+            let Some(call) = self.calls.queue.pop_front() else { return };
+            self.monitor.report.calls += 1;
+            self.monitor.stats.calls += 1;
             self.call(Subject::Reactor, Callback::Call, call);
         }
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use super::source::Owner;
 use super::{Reactor, Source};
 use crate::arena::Key;
 use crate::observe::{Callback, Subject};
@@ -70,24 +71,19 @@ impl Reactor {
         interest: Readiness,
         function: impl FnMut(&mut Self, &mut S, Ready) + 'static,
     ) -> io::Result<WatchId> {
-        let Some(registry) = self.poller.registry() else {
+        if self.network().is_some() {
             let message = "a simulated reactor watches no descriptors";
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
-        };
-        let watched: Box<dyn Watched> = Box::new(Pair { source, function });
-        let key = self.sources.insert(Source::Watch(Box::new(Watch::new(watched, interest))));
-        if let Some(Source::Watch(watch)) = self.sources.get_mut(key)
-            && let Some(watched) = watch.watched.take()
-        {
-            let armed = watch.arm(watched.as_ref(), registry, key.token());
-            watch.watched = Some(watched);
-            if let Err(error) = armed {
-                let refused = self.sources.remove(key);
-                self.let_go(Subject::Reactor, refused);
-                return Err(explained(error));
-            }
         }
-        self.watches += 1;
+        let watched: Box<dyn Watched> = Box::new(Pair { source, function });
+        let key = self
+            .sources
+            .insert(Source::Watch(Box::new(Watch::new(watched, interest))), Owner::None);
+        if let Err(error) = self.arm_watch(key) {
+            let refused = self.sources.remove(key);
+            self.let_go(Subject::Reactor, refused.map(|slot| slot.source));
+            return Err(explained(error));
+        }
         Ok(WatchId(key))
     }
 
@@ -108,7 +104,6 @@ impl Reactor {
         let Some(watch) = self.watch_mut(id.0) else { return false };
         let watched = watch.watched.take();
         self.sources.remove(id.0);
-        self.watches -= 1;
         if let Some(watched) = watched {
             self.release_watched(watched);
         }
@@ -118,29 +113,31 @@ impl Reactor {
     /// Tells that a descriptor is ready, and asks the poller to say so again if it still is.
     pub(super) fn serve_watch(&mut self, key: Key) {
         let Some(watch) = self.watch_mut(key) else { return };
-        let readiness = watch.take_readiness();
-        let Some(mut watched) = watch.watched.take() else { return };
         let id = WatchId(key);
-        let panicked = readiness.is_some_and(|readiness| {
+        if let Some(readiness) = watch.take_readiness() {
             let ready = Ready { watch: id, readiness };
-            let call = |reactor: &mut Self| watched.call(reactor, ready);
-            self.call(Subject::Watch(id), Callback::Watch, call).is_none()
-        });
-        if panicked {
-            self.unwatch(id);
+            let ended = |reactor: &mut Self, _, watched| reactor.release_watched(watched);
+            let code = |watched: &mut Box<dyn Watched>, reactor: &mut Self| {
+                watched.call(reactor, ready);
+            };
+            if self.seat_or(key, Callback::Watch, Source::watched, code, ended).is_none() {
+                self.unwatch(id);
+            }
         }
-        let Self { sources, poller, .. } = self;
-        let (Some(Source::Watch(watch)), Some(registry)) =
-            (sources.get_mut(key), poller.registry())
-        else {
-            return self.release_watched(watched); // it was ended
-        };
-        let armed = watch.arm(watched.as_ref(), registry, key.token());
-        watch.watched = Some(watched);
-        if let Err(error) = armed {
+        if let Err(error) = self.arm_watch(key) {
             log::error!("watch {id} ends, since its descriptor cannot be waited for: {error}");
             self.unwatch(id);
         }
+    }
+
+    fn arm_watch(&mut self, key: Key) -> io::Result<()> {
+        let Self { sources, poller, .. } = self;
+        if let (Some(Source::Watch(watch)), Some(registry)) =
+            (sources.get_mut(key), poller.registry())
+        {
+            watch.arm(registry, key.token())?;
+        }
+        Ok(())
     }
 
     /// Lets go of a descriptor and its function.

@@ -12,7 +12,7 @@ use crate::pool::{Job, ThreadError};
 
 /// What is to be done on the loop when work is through. It is not `Send`, so it stays here while the
 /// work is with a thread.
-pub(super) type Sequel = Box<dyn FnOnce(&mut Reactor)>;
+pub(super) type FollowUp = Box<dyn FnOnce(&mut Reactor)>;
 
 impl Reactor {
     /// Runs `work`, which may block, in a thread, and then `then` with its result on the loop.
@@ -64,13 +64,13 @@ impl Reactor {
     ) {
         let (sender, receiver) = mpsc::sync_channel(1);
         let failed = sender.clone();
-        let key = self.sequels.insert(Box::new(move |reactor: &mut Self| {
+        let key = self.threads.follow_ups.insert(Box::new(move |reactor: &mut Self| {
             // It was sent before anybody could say that the work is through.
             if let Ok(result) = receiver.try_recv() {
                 then(reactor, result);
             }
         }));
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(&self.calls.shared);
         let job: Job = Box::new(move || {
             let (result, _payload) = attempt(work);
             // Nobody may want the result any more.
@@ -80,7 +80,7 @@ impl Reactor {
         if self.network().is_some() {
             return self.call_soon(|_| job());
         }
-        if let Err((error, job)) = self.pool.submit(job) {
+        if let Err((error, job)) = self.threads.workers.submit(job) {
             drop(failed.send(Err(ThreadError::NotStarted(error))));
             self.let_go(Subject::Reactor, job);
             self.call_soon(move |reactor| reactor.work_is_through(key));
@@ -90,21 +90,22 @@ impl Reactor {
     /// How much work was given to [`call_in_thread`](Self::call_in_thread) whose result has not been
     /// told: for who would rather turn requests away than let them wait.
     pub fn pending_work(&self) -> usize {
-        self.sequels.len()
+        self.threads.follow_ups.len()
     }
 
     /// Work is through; called in the calls phase, as a call like any other.
     fn work_is_through(&mut self, key: Key) {
-        if let Some(sequel) = self.sequels.remove(key) {
-            sequel(self);
+        if let Some(follow_up) = self.threads.follow_ups.remove(key) {
+            follow_up(self);
         }
     }
 
-    /// Takes back the work that has not begun, and all sequels.
-    pub(super) fn drop_work(&mut self) -> (VecDeque<Job>, Vec<Sequel>) {
-        let keys: Vec<Key> = self.sequels.iter().map(|(key, _)| key).collect();
-        let sequels = keys.into_iter().filter_map(|key| self.sequels.remove(key)).collect();
-        (self.pool.clear(), sequels)
+    /// Takes back the work that has not begun, and all that was to follow.
+    pub(super) fn drop_work(&mut self) -> (VecDeque<Job>, Vec<FollowUp>) {
+        let keys: Vec<Key> = self.threads.follow_ups.iter().map(|(key, _)| key).collect();
+        let follow_ups =
+            keys.into_iter().filter_map(|key| self.threads.follow_ups.remove(key)).collect();
+        (self.threads.workers.clear(), follow_ups)
     }
 }
 

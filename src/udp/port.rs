@@ -27,7 +27,6 @@ pub(crate) struct Port {
     pub(crate) timers: Vec<TimerId>,
     /// Why it was stopped.
     pub(crate) ending: Option<Reason>,
-    pub(crate) queued: bool,
     /// Whether `start_protocol` was called.
     pub(crate) started: bool,
     /// Latched: there may be something to receive. Cleared only by a read that finds nothing.
@@ -71,7 +70,6 @@ impl Port {
             peer,
             timers: Vec::new(),
             ending: None,
-            queued: false,
             started: false,
             readable: false,
             blocked: false,

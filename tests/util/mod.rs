@@ -435,15 +435,16 @@ impl Log {
         self.lines.lines.borrow().iter().filter(|line| line.starts_with(prefix)).count()
     }
 
-    /// `Transport::set_protocol`, so that the recorder which is replaced knows that it is.
+    /// `Transport::set_protocol` and `unread`, so that the recorder which is replaced knows that it is.
     pub fn hand_over(
         &self,
         transport: &mut Transport,
         to: impl Protocol + 'static,
         unused: &[u8],
     ) -> bool {
-        let done = transport.set_protocol(to, unused);
+        let done = transport.set_protocol(to);
         if done {
+            assert!(transport.unread(unused));
             self.lines.handed_over.borrow_mut().push(transport.id());
         }
         done
@@ -678,11 +679,6 @@ impl Protocol for Recorder {
                 None => transport.lose_connection(),
             }
         });
-    }
-
-    fn reading_resumed(&mut self, transport: &mut Transport) {
-        // It never holds anything back by itself.
-        self.told("rest", transport, |me, _| me.line("rest"));
     }
 
     fn pause_writing(&mut self, transport: &mut Transport) {

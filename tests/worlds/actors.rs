@@ -260,7 +260,10 @@ impl Scene {
         let bytes = mate.map(|mate| speech(mate, got - unused, got)).unwrap_or_default();
         let next = Actor { scene: Rc::clone(self), who, number };
         let open = !transport.is_closing();
-        let done = transport.set_protocol(next, &bytes);
+        let done = transport.set_protocol(next);
+        if done {
+            transport.unread(&bytes);
+        }
         let mut ledger = self.ledger.borrow_mut();
         let possible = open && ledger.parties[who].heir.is_none();
         ledger.demand(done == possible, || format!("{who} handed over: {done}"));

@@ -1,0 +1,216 @@
+//! What comes from the peer: reading, delivering, putting back, throwing away.
+
+use std::io;
+
+use super::timing::Direction;
+use super::{Common, Connection, Holds, Io, Life, Next, Notice, Output, Side};
+use crate::poller::Readiness;
+use crate::stream::ByteStream;
+
+/// How far the peer has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Input {
+    Open,
+    /// Its FIN was read, and the protocol does not know.
+    Ended,
+    /// And the protocol knows.
+    Told,
+}
+
+impl Input {
+    /// For a new protocol, which knows of nothing.
+    pub(super) fn begin_again(&mut self) {
+        if *self == Self::Told {
+            *self = Self::Ended;
+        }
+    }
+}
+
+/// What a read found.
+enum Received {
+    Bytes(usize),
+    End,
+    Nothing,
+    Failed(io::Error),
+}
+
+impl<S: ByteStream> Connection<S> {
+    /// Puts bytes back: they are delivered again before anything newer. Returns whether they will be,
+    /// as far as can be known. After `Eof` only a protocol that takes over gets them.
+    pub(crate) fn unread(&mut self, bytes: &[u8], common: &mut Common) -> bool {
+        if !self.is_up() || !self.is_open() {
+            return false;
+        }
+        if !bytes.is_empty() {
+            self.extras_mut(common); // so that there are some
+            if let Some(extras) = &mut self.extras {
+                extras.kept.put_back(bytes, &mut common.spares);
+            }
+            if self.hears() {
+                self.held.insert(Holds::UNREAD);
+            }
+        }
+        true
+    }
+
+    /// Whether there is something for the protocol, and no reason against delivering it.
+    #[inline(always)]
+    pub(super) fn may_deliver(&self) -> bool {
+        match self.input {
+            Input::Open if self.kept() == 0 => {
+                self.ready.contains(Readiness::READABLE) && !self.held.are_against_reading()
+            }
+            Input::Open | Input::Ended => !self.held.are_against_delivering(),
+            Input::Told => false,
+        }
+    }
+
+    /// Ends the hold of the visit in which bytes were put back; returns whether they may be delivered.
+    pub(super) fn is_given_back_bytes(&mut self) -> bool {
+        self.held.remove(Holds::UNREAD);
+        self.may_deliver()
+    }
+
+    /// Delivers what was kept, else reads once. Called only if it [may](Self::may_deliver).
+    #[inline(always)]
+    pub(super) fn deliver(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+        if self.kept() > 0 {
+            return self.deliver_kept(io, common, scratch);
+        }
+        if self.input == Input::Ended {
+            return self.deliver_end();
+        }
+        let room = self.rate_allows(Direction::Reading, scratch.len().min(io.read), io);
+        if room == 0 {
+            return Next::Again; // held by its rate
+        }
+        match self.receive(&mut scratch[..room]) {
+            Received::Bytes(count) => {
+                self.note_read(count, io);
+                Next::Tell(Notice::Data(count))
+            }
+            Received::End => Next::Again,
+            // Writing failed, and all that came before was delivered.
+            Received::Nothing if matches!(self.output, Output::Broken(_)) => self.finish(),
+            Received::Nothing => Next::Again,
+            Received::Failed(error) => self.fail(error),
+        }
+    }
+
+    #[inline(never)]
+    fn deliver_kept(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+        let Some(extras) = &mut self.extras else { return Next::Again };
+        let kept = extras.kept.unsent();
+        let count = kept.len().min(scratch.len()).min(io.read);
+        scratch[..count].copy_from_slice(&kept[..count]);
+        extras.kept.advance(count, &mut common.spares);
+        io.read -= count;
+        Next::Tell(Notice::Data(count))
+    }
+
+    #[inline(never)]
+    fn deliver_end(&mut self) -> Next {
+        if matches!(self.output, Output::Broken(_)) {
+            return self.finish();
+        }
+        self.input = Input::Told;
+        Next::Tell(Notice::Eof)
+    }
+
+    /// Notes that bytes to be delivered were read.
+    #[inline(always)]
+    fn note_read(&mut self, count: usize, io: &mut Io) {
+        io.read -= count;
+        io.received += count;
+        if let Some(extras) = &mut self.extras {
+            extras.note_activity(io.now);
+            extras.pay(Direction::Reading, count);
+        }
+    }
+
+    /// Whether the peer may have sent something that is to be thrown away.
+    pub(super) fn may_discard(&self) -> bool {
+        self.input == Input::Open && self.ready.contains(Readiness::READABLE)
+    }
+
+    /// Reads once and throws it away.
+    #[inline(never)]
+    pub(super) fn discard(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+        let room = scratch.len().min(io.read);
+        match self.receive(&mut scratch[..room]) {
+            Received::Bytes(count) => {
+                io.read -= count;
+                io.received += count;
+                if matches!(self.life, Life::Lingering(_)) {
+                    self.linger_on(io, common);
+                }
+                Next::Again
+            }
+            Received::End | Received::Nothing => Next::Again,
+            Received::Failed(error) => self.fail(error),
+        }
+    }
+
+    /// One look whether the peer has sent something we did not read, so that closing would reset.
+    #[inline(never)]
+    pub(super) fn peer_has_sent(&mut self) -> io::Result<bool> {
+        match self.receive(&mut [0]) {
+            Received::Bytes(_) => Ok(true),
+            Received::Nothing | Received::End => Ok(false),
+            Received::Failed(error) => Err(error),
+        }
+    }
+
+    /// The error of a connection that broke while nobody reads it. Looked for once: without an error
+    /// both directions are shut in order, and reading will find the end.
+    #[inline(never)]
+    pub(super) fn look_for_error(&mut self) -> Option<io::Error> {
+        self.ready.remove(Readiness::HANGUP);
+        self.ready |= Readiness::READ_CLOSED;
+        match self.stream.take_error() {
+            Ok(error) => error,
+            Err(error) => Some(error),
+        }
+    }
+
+    /// Reads once. A short read of a stream means that it is drained, which saves the read that
+    /// would only say so; not if the peer's FIN is known to follow, since no event will repeat it.
+    ///
+    /// A peer that sends urgent data makes a read short early, and so delays its own next bytes
+    /// until the segment after them.
+    #[inline(always)]
+    fn receive(&mut self, buf: &mut [u8]) -> Received {
+        loop {
+            match self.stream.read(buf) {
+                Ok(0) => {
+                    self.input = Input::Ended;
+                    self.ended_first.get_or_insert(Side::Peer);
+                    self.ready.remove(Readiness::READABLE);
+                    return Received::End;
+                }
+                Ok(count) => {
+                    let more = Readiness::READ_CLOSED | Readiness::HANGUP;
+                    // Elsewhere than on Unix only WouldBlock arms the next event.
+                    if cfg!(unix) && count < buf.len() && !self.ready.intersects(more) {
+                        self.ready.remove(Readiness::READABLE);
+                    }
+                    return Received::Bytes(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.ready.remove(Readiness::READABLE);
+                    return Received::Nothing;
+                }
+                Err(error) => return Received::Failed(error),
+            }
+        }
+    }
+}
+
+impl<S> Connection<S> {
+    /// How many bytes were put back and not delivered again yet.
+    #[inline]
+    fn kept(&self) -> usize {
+        self.extras.as_ref().map_or(0, |extras| extras.kept.len())
+    }
+}

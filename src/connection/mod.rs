@@ -1,0 +1,502 @@
+//! **The machine**: one connection, which decides what happens to it next.
+//!
+//! A [`Connection`] knows its stream, its buffers and where in its life it is. It knows no reactor, no
+//! protocol, no queue and no other connection. Events are [latched](Connection::latch), commands are
+//! methods, and both only note what is wanted. Whoever drives the machine asks
+//! [`next`](Connection::next), which reads or writes once and says what to do now. No other function
+//! decides whether there is work.
+//!
+//! # The life of a connection
+//!
+//! ```text
+//!        next: Made          close            all sent, FIN sent          the peer's FIN, or time is up
+//!   New ───────────▶ Open ─────────▶ Closing ───────────────────▶ Lingering ─────────────────────▶ Gone
+//!                    ▲  │ hand_over     │ all sent, and the peer       │                             ▲
+//!     next: Handover │  ▼               │ has closed already           │                             │
+//!                  HandingOver          └──────────────────────────────┴─────────────────────────────┤
+//!                                                                                                    │
+//!   from every state: end, an error, the close timeout, both halves shut ────────────────────────────┘
+//! ```
+//!
+//! Closing a TCP socket while the peer still sends answers its next segment with a reset, and a reset
+//! may overtake what we wrote and the peer has not read. That is why the last bytes are followed by FIN
+//! and by a while of reading before the socket is closed (nginx calls it a lingering close). Bytes that
+//! arrive after `close` are read and thrown away, so that a peer which reads only after it has sent
+//! everything cannot deadlock with us.
+//!
+//! # The legal sequence of notices
+//!
+//! [`Notice`] is what the protocol is told. `Made` comes first, once. Then come `Data`, `TimedOut`, and
+//! `Pause` and `Resume` in turns; among them `Eof` at most once, after which no `Data` comes. `Handover`
+//! begins a new sequence for another protocol, as if it were `Made`. After `close`, `end` or an error
+//! nothing comes any more, and [`Next::Gone`] is the last word.
+//!
+//! # States and inputs
+//!
+//! Each row has a test of its own in `table.rs`, by its number.
+//!
+//! | # | in | comes | becomes | is told |
+//! |--:|----|-------|---------|---------|
+//! | 1 | New | `next` | Open | `Made` |
+//! | 2 | New | `close`, `end` | Gone | nothing |
+//! | 3 | Open | bytes | Open | `Data` |
+//! | 4 | Open | bytes, while held | Open | nothing until `release`, then `Data` |
+//! | 5 | Open | more bytes than the allowance | Open | `Data`, and the rest in another visit |
+//! | 6 | Open | `unread` | Open | the same `Data` again in another visit, before anything newer |
+//! | 7 | Open | FIN | Open, input told | `Eof`, once |
+//! | 8 | Open, FIN sent | FIN | Gone | `Eof` |
+//! | 9 | Open | above the high mark | Open, pressure high | `Pause`, before anything is sent |
+//! | 10 | Open, pressure high | down to the low mark | Open, pressure low | `Resume` |
+//! | 11 | Open | a write | Open | nothing; it leaves in `next`, once per visit |
+//! | 12 | Open | a write above the cap | Gone | nothing |
+//! | 13 | Open | `shut_write` | Open, FIN behind the last byte | nothing; writes are dropped |
+//! | 14 | Open | silence for the timeout | Open, timeout off | `TimedOut` |
+//! | 15 | Open | sending fails | Open, output broken | what came before it, then Gone |
+//! | 16 | Open, held or input told | sending fails | Gone | nothing |
+//! | 17 | Open, output broken | `hold` by the protocol | Gone | nothing |
+//! | 18 | Open, held | a hang-up with an error | Gone | nothing |
+//! | 19 | Open | an error on reading | Gone | nothing |
+//! | 20 | Open | its bucket is empty | Open, held by its rate | nothing until the bucket has filled |
+//! | 21 | Open | `hand_over` | HandingOver | nothing: the former protocol hears no more |
+//! | 22 | HandingOver | `next` | Open | `Handover`, then what was kept, then `Eof` again |
+//! | 23 | HandingOver | `close`, `end` | as from Open | nothing |
+//! | 24 | Open | `close` | Closing | nothing; what waits is sent |
+//! | 25 | Closing, Lingering | bytes | the same | nothing: they are thrown away |
+//! | 26 | Closing | all sent, the peer still sends | Lingering, FIN sent | nothing |
+//! | 27 | Closing | all sent, the peer has closed | Gone | nothing |
+//! | 28 | Closing, fresh | all sent at once, nothing came | Gone, FIN sent | nothing |
+//! | 29 | Closing | the close timeout | Gone | nothing |
+//! | 30 | Lingering | bytes | Lingering, a while longer | nothing |
+//! | 31 | Lingering | FIN | Gone | nothing |
+//! | 32 | Lingering | its time is up | Gone | nothing |
+//! | 33 | Gone | anything | Gone | nothing |
+
+mod input;
+mod output;
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod sequences;
+#[cfg(test)]
+mod table;
+mod timing;
+mod values;
+
+pub(crate) use timing::Direction;
+pub(crate) use values::{Common, Holds, Io, Marks, Next, Notice, Patience};
+
+use std::io;
+use std::sync::Arc;
+
+use crate::arena::id_type;
+use crate::poller::Readiness;
+use crate::reason::{Phase, Reason};
+use crate::stream::{ByteStream, Stream};
+use crate::write_buffer::WriteBuffer;
+use input::Input;
+use output::{Output, Pressure};
+use timing::Extras;
+
+id_type! {
+    /// Names a connection.
+    ConnectionId
+}
+
+/// One connection.
+pub(crate) struct Connection<S = Stream> {
+    pub(crate) stream: S,
+    outgoing: WriteBuffer,
+    marks: Marks,
+    /// What few connections need. The others are the smaller for it.
+    extras: Option<Box<Extras>>,
+    life: Life,
+    input: Input,
+    output: Output,
+    /// What the events have said, and no attempt has contradicted.
+    ready: Readiness,
+    held: Holds,
+    pressure: Pressure,
+    /// The side that said first that it will send nothing more.
+    ended_first: Option<Side>,
+    /// Whether `Made` was told, so that somebody is owed the news of the end. It outlives the states
+    /// that could tell: a connection may be gone before it was announced.
+    announced: bool,
+}
+
+/// Where in its life a connection is. A connection that ends knows why.
+#[derive(Debug)]
+enum Life {
+    /// Nobody was told of it yet.
+    New,
+    Open,
+    /// As `Open`, but its protocol hears nothing more, and another takes over.
+    HandingOver,
+    /// What waits is being sent.
+    Closing(Reason),
+    /// All is sent, FIN too: waiting for the peer's.
+    Lingering(Reason),
+    Gone(Reason),
+}
+
+/// One of the two who talk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Side {
+    Us,
+    Peer,
+}
+
+impl<S: ByteStream> Connection<S> {
+    pub(crate) fn new(stream: S, marks: Marks) -> Self {
+        Self {
+            stream,
+            outgoing: WriteBuffer::default(),
+            marks,
+            extras: None,
+            life: Life::New,
+            input: Input::Open,
+            output: Output::Open,
+            ready: Readiness::WRITABLE,
+            held: Holds::default(),
+            pressure: Pressure::Low,
+            ended_first: None,
+            announced: false,
+        }
+    }
+
+    /// Notes what an event says. A hint: `next` tries and sees.
+    pub(crate) fn latch(&mut self, readiness: Readiness) {
+        self.ready |= readiness;
+    }
+
+    /// Reads or writes once, within the allowance of the visit, and says what to do now.
+    ///
+    /// Bytes to be delivered are at the beginning of `scratch`. The order: input, then output, then what
+    /// is due. So a timeout is told only to a connection that has nothing left to read.
+    #[inline(always)]
+    pub(crate) fn next(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+        self.begin_step(io.now);
+        match self.life {
+            Life::New => self.announce(),
+            Life::Open => self.while_open(io, common, scratch),
+            Life::HandingOver => self.while_handing_over(io, common, scratch),
+            Life::Closing(_) => self.while_closing(io, common, scratch),
+            Life::Lingering(_) => self.while_lingering(io, common, scratch),
+            Life::Gone(_) => Next::Gone,
+        }
+    }
+
+    #[inline(never)]
+    fn announce(&mut self) -> Next {
+        self.announced = true;
+        self.life = Life::Open;
+        Next::Tell(Notice::Made)
+    }
+
+    #[inline(always)]
+    fn while_open(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+        let mut spent = false;
+        if self.may_deliver() {
+            if io.read > 0 {
+                return self.deliver(io, common, scratch);
+            }
+            spent = true;
+        }
+        if io.write.is_some() {
+            if self.rises_above_high() {
+                return Next::Tell(Notice::Pause);
+            }
+            match self.flush(io, common) {
+                Ok(more) => spent |= more,
+                Err(error) => return self.break_off(error, common),
+            }
+            if self.falls_to_low() {
+                return Next::Tell(Notice::Resume);
+            }
+        }
+        if self.both_halves_are_shut() {
+            return self.finish();
+        }
+        self.rest(io, spent)
+    }
+
+    #[inline(never)]
+    fn while_handing_over(&mut self, io: &mut Io, common: &mut Common, scratch: &[u8]) -> Next {
+        if io.read > 0 {
+            // Charged like a full read: protocols that hand over in a circle do not hold up the others.
+            io.read = io.read.saturating_sub(scratch.len());
+            self.life = Life::Open;
+            self.input.begin_again();
+            self.held.remove(Holds::UNREAD);
+            return Next::Tell(Notice::Handover);
+        }
+        if io.write.is_some()
+            && let Err(error) = self.flush(io, common)
+        {
+            return self.break_off(error, common);
+        }
+        Next::Yield
+    }
+
+    #[inline(never)]
+    fn while_closing(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+        let mut spent = false;
+        if self.may_discard() {
+            if io.read > 0 {
+                return self.discard(io, common, scratch);
+            }
+            spent = true;
+        }
+        if io.write.is_some() {
+            match self.send(io, common) {
+                Ok(more) => spent |= more,
+                Err(error) => return self.fail(error),
+            }
+            if self.outgoing.is_empty() {
+                return self.all_sent(io, common);
+            }
+            self.limit_closing(io, common);
+        }
+        self.rest(io, spent)
+    }
+
+    #[inline(never)]
+    fn while_lingering(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+        let mut spent = false;
+        if self.may_discard() {
+            if io.read > 0 {
+                return self.discard(io, common, scratch);
+            }
+            spent = true;
+        }
+        if self.input != Input::Open {
+            return self.finish();
+        }
+        self.rest(io, spent)
+    }
+
+    /// Everything is with the kernel, and the connection is to be closed.
+    fn all_sent(&mut self, io: &Io, common: &mut Common) -> Next {
+        if self.input != Input::Open {
+            return self.finish(); // closing sends FIN
+        }
+        let at_once = io.fresh && self.fits_into_first_flight(io);
+        // Before the look, so that the answer is on its way.
+        if let Err(error) = self.send_fin() {
+            return self.fail(error);
+        }
+        if at_once {
+            match self.peer_has_sent() {
+                Ok(true) => {}
+                Ok(false) => return self.finish(),
+                Err(error) => return self.fail(error),
+            }
+        }
+        self.linger(io, common);
+        Next::Again
+    }
+
+    /// Nothing can be done before the next event, command or deadline; or, if an allowance is `spent`,
+    /// before the next visit.
+    ///
+    /// An open connection is judged silent only if nothing is left to be read. One that closes is given
+    /// its time and no more, however much its peer still sends.
+    #[inline(always)]
+    fn rest(&mut self, io: &Io, spent: bool) -> Next {
+        let again = self.held.intersects(Holds::UNREAD) && self.is_given_back_bytes();
+        let spent = spent || again;
+        if self.is_timed()
+            && !(spent && self.is_open())
+            && let Some(next) = self.judge_deadlines(io.now)
+        {
+            return next;
+        }
+        if spent {
+            return Next::Yield;
+        }
+        if self.ready.contains(Readiness::HANGUP)
+            && let Some(error) = self.look_for_error()
+        {
+            return self.fail(error);
+        }
+        Next::Rest
+    }
+
+    fn both_halves_are_shut(&self) -> bool {
+        self.input == Input::Told && matches!(self.output, Output::FinSent)
+    }
+
+    /// Ends it in order: for the reason it is closing, or because all was said on both sides.
+    #[inline(never)]
+    fn finish(&mut self) -> Next {
+        let reason = match (std::mem::replace(&mut self.life, Life::New), &self.output) {
+            (Life::Closing(reason) | Life::Lingering(reason) | Life::Gone(reason), _) => reason,
+            (_, Output::Broken(error)) => {
+                Reason::Failed { phase: Phase::Open, error: Arc::clone(error) }
+            }
+            _ => self.orderly_reason(),
+        };
+        self.life = Life::Gone(reason);
+        Next::Gone
+    }
+
+    fn orderly_reason(&self) -> Reason {
+        match self.ended_first {
+            Some(Side::Peer) => Reason::PeerClosed,
+            Some(Side::Us) | None => Reason::Closed,
+        }
+    }
+
+    /// Ends it because the system reported an error.
+    #[inline(never)]
+    pub(crate) fn fail(&mut self, error: io::Error) -> Next {
+        let phase = match self.life {
+            Life::Closing(_) | Life::Lingering(_) => Phase::Closing,
+            _ => Phase::Open,
+        };
+        self.end(Reason::failed(phase, error));
+        Next::Gone
+    }
+}
+
+/// Commands. Those that return a `bool` say whether a visit is worth while, unless they say otherwise.
+impl<S: ByteStream> Connection<S> {
+    /// Begins an orderly close, because of what is said or of what happened.
+    pub(crate) fn close(&mut self, because: Option<Reason>) -> bool {
+        match self.life {
+            Life::New => return self.end(because.unwrap_or(Reason::Closed)),
+            Life::Open | Life::HandingOver => {}
+            Life::Closing(_) | Life::Lingering(_) | Life::Gone(_) => return false,
+        }
+        if matches!(self.output, Output::Broken(_)) {
+            self.finish();
+            return true;
+        }
+        let timed_out = || self.is_telling_timeout().then_some(Reason::TimedOut);
+        let reason = because.or_else(timed_out).unwrap_or_else(|| self.orderly_reason());
+        self.want_fin();
+        self.life = Life::Closing(reason);
+        true
+    }
+
+    /// Ends it now, whatever is still owed.
+    pub(crate) fn end(&mut self, reason: Reason) -> bool {
+        if self.is_gone() {
+            return false;
+        }
+        self.life = Life::Gone(reason);
+        true
+    }
+
+    /// Ends it because of a fault on our side, which outdoes any other reason.
+    pub(crate) fn end_over(&mut self, reason: Reason) {
+        self.life = Life::Gone(reason);
+    }
+
+    /// Its protocol hears nothing more; `next` tells the one that takes over. Returns whether that will
+    /// happen.
+    pub(crate) fn hand_over(&mut self) -> bool {
+        if !self.hears() {
+            return false;
+        }
+        self.life = Life::HandingOver;
+        self.pressure = Pressure::Low;
+        self.held.remove(Holds::PRESSURE); // that of the former protocol
+        true
+    }
+
+    /// Reads nothing for this reason from here on.
+    pub(crate) fn hold(&mut self, hold: Holds) -> bool {
+        self.held.insert(hold);
+        if hold == Holds::PROTOCOL && self.is_open() && matches!(self.output, Output::Broken(_)) {
+            // What was still being read is not wanted, and nothing can be written.
+            self.finish();
+            return true;
+        }
+        false
+    }
+
+    /// Reads on, if there is no other reason against it. No event repeats what was latched meanwhile.
+    pub(crate) fn release(&mut self, hold: Holds) -> bool {
+        self.held.remove(hold);
+        self.is_open() && self.may_deliver()
+    }
+}
+
+/// Questions.
+impl<S> Connection<S> {
+    /// Whether it is neither closing nor gone.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.life, Life::New | Life::Open | Life::HandingOver)
+    }
+
+    /// Whether the protocol that it has now is told what happens.
+    pub(crate) fn hears(&self) -> bool {
+        matches!(self.life, Life::Open)
+    }
+
+    /// Whether it was announced and has not ended: whether others may reach it.
+    pub(crate) fn is_up(&self) -> bool {
+        self.announced && !self.is_gone()
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.life, Life::Gone(_))
+    }
+
+    /// Whether what comes is delivered, as far as its protocol has a say in it.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.hears() && !self.held.intersects(Holds::PROTOCOL | Holds::PRESSURE)
+    }
+
+    /// Whether `Made` was told, so that the end must be told too.
+    pub(crate) fn was_announced(&self) -> bool {
+        self.announced
+    }
+
+    /// Why it is gone.
+    pub(crate) fn reason(&self) -> Reason {
+        match &self.life {
+            Life::Closing(reason) | Life::Lingering(reason) | Life::Gone(reason) => reason.clone(),
+            Life::New | Life::Open | Life::HandingOver => Reason::Closed,
+        }
+    }
+}
+
+impl Connection {
+    /// Makes the coming close a reset where the peer must not take what it has for the whole.
+    ///
+    /// For a stream of which a duplicate may live on elsewhere (`shared`) it sends FIN, which the close
+    /// of one descriptor does not.
+    pub(crate) fn prepare_to_close(&mut self, shared: bool, common: &mut Common) {
+        if self.ends_abruptly() {
+            self.stream.reset_on_close();
+        } else if shared && !matches!(self.output, Output::FinSent) {
+            // It fails if the connection is gone already, and then there is nothing to tell.
+            drop(self.stream.shut_write());
+        }
+        self.outgoing.clear(&mut common.spares);
+        if let Some(extras) = self.extras.take() {
+            common.give_back(extras);
+        }
+    }
+
+    fn ends_abruptly(&self) -> bool {
+        let by_fault = match &self.life {
+            Life::Gone(reason) => matches!(
+                reason,
+                Reason::Aborted | Reason::Panicked { .. } | Reason::Overflow { .. }
+            ),
+            _ => false,
+        };
+        by_fault || !self.outgoing.is_empty()
+    }
+}
+
+impl<S> std::fmt::Debug for Connection<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("life", &self.life)
+            .field("unsent", &self.outgoing.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,222 @@
+//! What goes to the peer: the buffer, its marks, FIN.
+
+use std::io;
+use std::sync::Arc;
+
+use super::timing::Direction;
+use super::{Common, Connection, Holds, Input, Io, Life, Marks, Next, Side};
+use crate::poller::Readiness;
+use crate::reason::Reason;
+use crate::stream::ByteStream;
+
+/// A connection that needs no more bytes than this for its whole answer may be closed without
+/// lingering if the peer has sent nothing: they are on their way before any later segment of the
+/// peer's can be answered by a reset. 10 segments may leave without waiting for an acknowledgement
+/// (RFC 6928), of 1,460 bytes on an Ethernet (1,220 is the least an IPv6 path may force).
+const FIRST_FLIGHT: usize = 10 * 1220;
+
+/// How far we have come.
+#[derive(Debug)]
+pub(super) enum Output {
+    Open,
+    /// FIN is to follow the last byte.
+    FinWanted,
+    FinSent,
+    /// Sending failed for this. What the peer sent before is still being delivered.
+    Broken(Arc<io::Error>),
+}
+
+/// What the protocol was told of the outgoing buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pressure {
+    Low,
+    /// `Pause` was told, and `Resume` not yet.
+    High,
+}
+
+/// Commands and questions.
+impl<S: ByteStream> Connection<S> {
+    /// Takes bytes to be sent; returns whether it did. If more than `cap` is waiting already, the
+    /// connection ends.
+    #[inline]
+    pub(crate) fn write(&mut self, data: &[u8], cap: usize, common: &mut Common) -> bool {
+        if !self.is_open() || !matches!(self.output, Output::Open) {
+            return false;
+        }
+        let unsent = self.outgoing.len();
+        if unsent > cap {
+            self.end(Reason::Overflow { unsent });
+            return false;
+        }
+        if !data.is_empty() {
+            self.outgoing.push(data, &mut common.spares);
+        }
+        true
+    }
+
+    /// Has FIN sent behind the last byte; reading goes on.
+    pub(crate) fn shut_write(&mut self) -> bool {
+        self.is_open() && self.want_fin()
+    }
+
+    pub(super) fn want_fin(&mut self) -> bool {
+        self.ended_first.get_or_insert(Side::Us);
+        let open = matches!(self.output, Output::Open);
+        if open {
+            self.output = Output::FinWanted;
+        }
+        open
+    }
+
+    pub(crate) fn set_marks(&mut self, marks: Marks) {
+        self.marks = marks;
+    }
+
+    /// How many bytes wait to be handed to the kernel.
+    pub(crate) fn buffered(&self) -> usize {
+        self.outgoing.len()
+    }
+
+    /// Whether `Pause` was told, and `Resume` not yet.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.pressure == Pressure::High
+    }
+
+    pub(crate) fn marks(&self) -> Marks {
+        self.marks
+    }
+}
+
+/// Steps of `next`.
+impl<S: ByteStream> Connection<S> {
+    /// Looked at before anything is sent, so that a protocol which writes until it is above the mark is
+    /// called again for sure, also when the kernel takes everything at once.
+    #[inline(always)]
+    pub(super) fn rises_above_high(&mut self) -> bool {
+        let rises = self.pressure == Pressure::Low && self.outgoing.len() > self.marks.high;
+        if rises {
+            self.pressure = Pressure::High;
+        }
+        rises
+    }
+
+    #[inline(always)]
+    pub(super) fn falls_to_low(&mut self) -> bool {
+        let falls = self.pressure == Pressure::High && self.outgoing.len() <= self.marks.low;
+        if falls {
+            self.pressure = Pressure::Low;
+        }
+        falls
+    }
+
+    /// Sends once, and FIN behind the last byte if it is wanted. Returns whether more could leave in
+    /// another visit.
+    #[inline(always)]
+    pub(super) fn flush(&mut self, io: &mut Io, common: &mut Common) -> io::Result<bool> {
+        let more = self.send(io, common)?;
+        if matches!(self.output, Output::FinWanted) && self.outgoing.is_empty() {
+            self.send_fin()?;
+        }
+        Ok(more)
+    }
+
+    /// Sends once. Returns whether more could leave in another visit.
+    #[inline(always)]
+    pub(super) fn send(&mut self, io: &mut Io, common: &mut Common) -> io::Result<bool> {
+        if !self.can_send() {
+            return Ok(false);
+        }
+        let Some(budget @ 1..) = io.write else { return Ok(true) };
+        let allowed = self.rate_allows(Direction::Writing, budget, io);
+        if allowed > 0 {
+            io.write = Some(0);
+            self.send_up_to(allowed, io, common)?;
+        }
+        Ok(self.can_send())
+    }
+
+    #[inline(always)]
+    fn can_send(&self) -> bool {
+        !self.outgoing.is_empty()
+            && self.ready.contains(Readiness::WRITABLE)
+            && !self.held.intersects(Holds::WRITE_RATE)
+    }
+
+    #[inline(always)]
+    fn send_up_to(&mut self, most: usize, io: &mut Io, common: &mut Common) -> io::Result<()> {
+        let unsent = self.outgoing.unsent();
+        let offered = &unsent[..unsent.len().min(most)];
+        let last = offered.len() == unsent.len() && self.fin_follows();
+        let count = loop {
+            let written = match last {
+                true => self.stream.write_last(offered),
+                false => self.stream.write(offered),
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => break count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break 0,
+                Err(error) => return Err(error),
+            }
+        };
+        if count < offered.len() {
+            self.ready.remove(Readiness::WRITABLE);
+        }
+        self.outgoing.advance(count, &mut common.spares);
+        io.sent += count;
+        if let Some(extras) = &mut self.extras
+            && count > 0
+        {
+            extras.note_activity(io.now);
+            extras.pay(Direction::Writing, count);
+        }
+        Ok(())
+    }
+
+    /// Whether this very step sends FIN behind the last byte, so that both may leave in one segment. A
+    /// connection whose peer has closed is closed instead, and its protocol is told before: too long to
+    /// keep bytes waiting for.
+    #[inline(always)]
+    fn fin_follows(&self) -> bool {
+        let closes = matches!(self.life, Life::Closing(_)) && self.input != Input::Open;
+        matches!(self.output, Output::FinWanted) && !closes
+    }
+
+    /// Sends FIN, unless it was sent. It fails if the peer has reset the connection.
+    #[inline(never)]
+    pub(super) fn send_fin(&mut self) -> io::Result<()> {
+        if matches!(self.output, Output::FinSent) {
+            return Ok(());
+        }
+        self.output = Output::FinSent;
+        self.stream.shut_write().or_else(|refused| {
+            // That only says that there is no connection; the socket knows why.
+            let error = self.stream.take_error().unwrap_or_else(Some);
+            Err(error.unwrap_or(refused))
+        })
+    }
+
+    /// Sending failed. What the peer sent before may still be read, and then it ends; at once, if nobody
+    /// reads.
+    #[inline(never)]
+    pub(super) fn break_off(&mut self, error: io::Error, common: &mut Common) -> Next {
+        if self.held.intersects(Holds::PROTOCOL) || self.is_told_the_end() {
+            return self.fail(error);
+        }
+        self.output = Output::Broken(Arc::new(error));
+        self.outgoing.clear(&mut common.spares);
+        self.held.remove(Holds::PRESSURE);
+        // No event will tell of what is there already, nor of the end behind it.
+        self.ready |= Readiness::READABLE | Readiness::READ_CLOSED;
+        Next::Again
+    }
+
+    fn is_told_the_end(&self) -> bool {
+        self.input == Input::Told && self.hears()
+    }
+
+    pub(super) fn fits_into_first_flight(&self, io: &Io) -> bool {
+        io.sent <= FIRST_FLIGHT && self.stream.forgives_late_bytes()
+    }
+}

@@ -1,0 +1,494 @@
+//! A stream in the hands of a test, and a driver that visits a connection as the reactor does.
+
+use std::cell::{Ref, RefCell, RefMut};
+use std::io::{self, ErrorKind};
+use std::mem;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::{Common, Connection, Direction, Holds, Io, Marks, Next, Notice, Patience};
+use crate::poller::Readiness;
+use crate::reason::Reason;
+use crate::stream::ByteStream;
+use crate::token_bucket::Rate;
+
+/// All that kernel and peer have and know. The test acts as both.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    /// All that the peer ever sent, and how much of it was read.
+    pub(super) incoming: Vec<u8>,
+    pub(super) taken: usize,
+    pub(super) fin: bool,
+    pub(super) reset: bool,
+    /// The pending error. The first who asks gets it, as on Linux.
+    error: Option<ErrorKind>,
+    /// Every write fails with this, though no event tells of an error.
+    pub(super) refuses: Option<ErrorKind>,
+    /// Whether a read has found the end.
+    pub(super) end_read: bool,
+    /// How many bytes the kernel takes before it says `WouldBlock`.
+    pub(super) window: usize,
+    /// Whether a write found the window too small, so that an event will tell of more room.
+    pub(super) blocked: bool,
+    /// How many of the next system calls end with EINTR.
+    pub(super) interrupts: usize,
+    pub(super) written: Vec<u8>,
+    pub(super) reads: usize,
+    pub(super) writes: usize,
+    pub(super) fins: usize,
+    /// Whether the last bytes were written so that FIN goes along, and nothing came between.
+    more: bool,
+    pub(super) fin_goes_along: bool,
+    pub(super) wrote_after_fin: bool,
+    /// How often the pending error was asked for.
+    pub(super) questions: usize,
+    /// How many errors a read, a write or a question brought.
+    pub(super) failures: usize,
+    pub(super) forgives: bool,
+    /// The poller would tell this.
+    event: Readiness,
+}
+
+impl Wire {
+    fn interrupt(&mut self) -> io::Result<()> {
+        if self.interrupts > 0 {
+            self.interrupts -= 1;
+            return Err(ErrorKind::Interrupted.into());
+        }
+        Ok(())
+    }
+
+    fn fail<T>(&mut self, kind: ErrorKind) -> io::Result<T> {
+        self.failures += 1;
+        Err(kind.into())
+    }
+
+    /// Linux gives first what came, then the end or the error, then the end for ever.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        assert!(!buf.is_empty(), "an empty read looks like the end");
+        self.interrupt()?;
+        self.reads += 1;
+        let count = buf.len().min(self.incoming.len() - self.taken);
+        if count > 0 {
+            buf[..count].copy_from_slice(&self.incoming[self.taken..self.taken + count]);
+            self.taken += count;
+            return Ok(count);
+        }
+        if !self.fin {
+            if let Some(kind) = self.error.take() {
+                return self.fail(kind);
+            }
+            if !self.reset {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+        }
+        self.end_read = true;
+        Ok(0)
+    }
+
+    fn write(&mut self, data: &[u8], more: bool) -> io::Result<usize> {
+        self.interrupt()?;
+        self.writes += 1;
+        self.wrote_after_fin |= self.fins > 0;
+        if let Some(kind) = self.refuses {
+            return self.fail(kind);
+        }
+        if self.fins > 0 || self.reset {
+            let kind = self.error.take().unwrap_or(ErrorKind::BrokenPipe);
+            return self.fail(kind);
+        }
+        let count = data.len().min(self.window);
+        self.blocked = count < data.len();
+        self.more = more && !self.blocked;
+        if count == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.window -= count;
+        self.written.extend_from_slice(&data[..count]);
+        Ok(count)
+    }
+
+    fn shut_write(&mut self) -> io::Result<()> {
+        if self.reset {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        self.fins += 1;
+        self.fin_goes_along = self.more;
+        if self.fin {
+            self.event |= Readiness::FAILED | Readiness::READ_CLOSED;
+        }
+        Ok(())
+    }
+
+    /// The event that registering brings.
+    fn state(&self) -> Readiness {
+        let mut state = Readiness::default();
+        if self.taken < self.incoming.len() {
+            state |= Readiness::READABLE;
+        }
+        if self.fin {
+            state |= Readiness::READABLE | Readiness::READ_CLOSED;
+        }
+        if self.reset || (self.fin && self.fins > 0) {
+            state |= Readiness::FAILED | Readiness::READ_CLOSED;
+        }
+        if self.window > 0 {
+            state |= Readiness::WRITABLE;
+        }
+        state
+    }
+}
+
+/// The stream. The test holds another name of it.
+#[derive(Clone, Debug)]
+pub(super) struct Script(Rc<RefCell<Wire>>);
+
+impl Script {
+    fn new() -> Self {
+        let wire = Wire { window: usize::MAX, forgives: true, ..Wire::default() };
+        Self(Rc::new(RefCell::new(wire)))
+    }
+
+    pub(super) fn wire(&self) -> Ref<'_, Wire> {
+        self.0.borrow()
+    }
+
+    pub(super) fn wire_mut(&self) -> RefMut<'_, Wire> {
+        self.0.borrow_mut()
+    }
+
+    /// Whether the peer has ended its half.
+    pub(super) fn is_over(&self) -> bool {
+        let wire = self.wire();
+        wire.fin || wire.reset
+    }
+
+    pub(super) fn peer_sends(&self, bytes: &[u8]) {
+        assert!(!self.is_over(), "the peer has ended");
+        let mut wire = self.wire_mut();
+        wire.incoming.extend_from_slice(bytes);
+        wire.event |= Readiness::READABLE;
+    }
+
+    pub(super) fn peer_ends(&self) {
+        let mut wire = self.wire_mut();
+        wire.fin = true;
+        wire.event |= Readiness::READABLE | Readiness::READ_CLOSED;
+        if wire.fins > 0 {
+            wire.event |= Readiness::FAILED;
+        }
+    }
+
+    pub(super) fn peer_resets(&self) {
+        let mut wire = self.wire_mut();
+        wire.reset = true;
+        wire.error =
+            Some(if wire.fin { ErrorKind::BrokenPipe } else { ErrorKind::ConnectionReset });
+        wire.event |= Readiness::FAILED | Readiness::READ_CLOSED;
+    }
+
+    /// The peer takes bytes: so many more have room.
+    pub(super) fn opens(&self, room: usize) {
+        let mut wire = self.wire_mut();
+        wire.window = wire.window.saturating_add(room);
+        if wire.blocked {
+            wire.event |= Readiness::WRITABLE;
+        }
+    }
+}
+
+impl ByteStream for Script {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.wire_mut().read(buf)
+    }
+
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.wire_mut().write(data, false)
+    }
+
+    fn write_last(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.wire_mut().write(data, true)
+    }
+
+    fn shut_write(&self) -> io::Result<()> {
+        self.wire_mut().shut_write()
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        let mut wire = self.wire_mut();
+        let error = wire.error.take();
+        wire.questions += 1;
+        wire.failures += usize::from(error.is_some());
+        Ok(error.map(io::Error::from))
+    }
+
+    fn forgives_late_bytes(&self) -> bool {
+        self.wire().forgives
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Serve,
+    /// Others have written, so that a flush follows.
+    ServeWithoutWriting,
+    Flush,
+}
+
+/// More steps than any visit of these tests needs: who takes more goes round in a circle.
+const MOST_STEPS: usize = 1000;
+
+/// Does what the reactor does: queues, visits, time. Commands queue as `reactor/commands.rs` has it.
+pub(super) struct Driver {
+    pub(super) connection: Connection<Script>,
+    pub(super) script: Script,
+    pub(super) now: Instant,
+    pub(super) scratch: Vec<u8>,
+    /// How much a visit may read and write.
+    pub(super) budgets: (usize, usize),
+    /// The queues it waits in.
+    pub(super) queued: bool,
+    pub(super) flushing: bool,
+    pub(super) registered: bool,
+    io: Io,
+    pub(super) common: Common,
+    visited: bool,
+    steps: usize,
+    notices: Vec<Notice>,
+    bytes: Vec<u8>,
+}
+
+impl Driver {
+    pub(super) fn new() -> Self {
+        let script = Script::new();
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let patience = Patience { close_timeout: 30 * second, linger: 5 * second };
+        Self {
+            connection: Connection::new(script.clone(), Marks { high: 100, low: 25 }),
+            script,
+            now,
+            scratch: vec![0; 64],
+            budgets: (1000, 1000),
+            queued: true,
+            flushing: false,
+            registered: false,
+            io: Io { now, read: 0, write: None, fresh: true, received: 0, sent: 0 },
+            common: Common::new(patience),
+            visited: false,
+            steps: 0,
+            notices: Vec::new(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// One that was told `Made`, and is registered.
+    pub(super) fn open() -> Self {
+        let mut driver = Self::new();
+        assert_eq!(driver.serve(), Next::Rest);
+        assert_eq!(driver.heard(), "Made");
+        driver
+    }
+
+    pub(super) fn begin(&mut self, kind: Kind) {
+        let (read, write) = self.budgets;
+        match kind {
+            Kind::Serve => self.queued = false,
+            Kind::ServeWithoutWriting => (self.queued, self.flushing) = (false, true),
+            Kind::Flush => self.flushing = false,
+        }
+        self.io = Io {
+            now: self.now,
+            read: if kind == Kind::Flush { 0 } else { read },
+            write: (!self.flushing).then_some(write),
+            fresh: !self.registered,
+            received: 0,
+            sent: 0,
+        };
+        self.visited = true;
+        self.steps = 0;
+    }
+
+    /// Asks until there is something to tell, or the visit is over.
+    pub(super) fn ask(&mut self) -> Next {
+        let next = loop {
+            self.steps += 1;
+            assert!(self.steps < MOST_STEPS, "this visit has no end");
+            match self.connection.next(&mut self.io, &mut self.common, &mut self.scratch) {
+                Next::Again => {}
+                Next::Rest | Next::Yield if !self.registered => self.register(),
+                next => break next,
+            }
+        };
+        match next {
+            Next::Tell(notice) => self.note(notice),
+            _ => self.visited = false,
+        }
+        self.queued |= next == Next::Yield;
+        next
+    }
+
+    fn register(&mut self) {
+        self.registered = true;
+        let mut wire = self.script.wire_mut();
+        wire.event = wire.state();
+    }
+
+    fn note(&mut self, notice: Notice) {
+        self.notices.push(notice);
+        if let Notice::Data(count) = notice {
+            self.bytes.extend_from_slice(&self.scratch[..count]);
+        }
+    }
+
+    /// Visits with a protocol.
+    pub(super) fn visit(&mut self, kind: Kind, mut tell: impl FnMut(&mut Self, Notice)) -> Next {
+        self.begin(kind);
+        loop {
+            match self.ask() {
+                Next::Tell(notice) => tell(self, notice),
+                next => return next,
+            }
+        }
+    }
+
+    pub(super) fn serve(&mut self) -> Next {
+        self.visit(Kind::Serve, |_, _| {})
+    }
+
+    pub(super) fn flush(&mut self) -> Next {
+        self.visit(Kind::Flush, |_, _| {})
+    }
+
+    /// Tells the connection what the poller has, and visits it as long as it is queued.
+    pub(super) fn settle(&mut self) {
+        self.take_events();
+        for _ in 0..MOST_STEPS {
+            if self.queued {
+                self.serve();
+            }
+            if self.flushing {
+                self.flush();
+            }
+            if self.connection.is_gone() || !(self.queued || self.flushing) {
+                return;
+            }
+        }
+        panic!("visits without end");
+    }
+
+    /// All that the protocol was told since this was asked last; bytes in brackets.
+    pub(super) fn heard(&mut self) -> String {
+        let mut bytes = mem::take(&mut self.bytes);
+        let notices = mem::take(&mut self.notices);
+        let words = notices.into_iter().map(|notice| match notice {
+            Notice::Data(count) => {
+                let rest = bytes.split_off(count);
+                let text = mem::replace(&mut bytes, rest);
+                format!("[{}]", String::from_utf8_lossy(&text))
+            }
+            other => format!("{other:?}"),
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    pub(super) fn written(&self) -> String {
+        String::from_utf8_lossy(&self.script.wire().written).into_owned()
+    }
+
+    /// Passes on what the poller has; to one that is not registered it has nothing.
+    pub(super) fn take_events(&mut self) -> Readiness {
+        let mut event = Readiness::default();
+        if self.registered {
+            event = mem::take(&mut self.script.wire_mut().event);
+        }
+        if event != Readiness::default() {
+            self.latch(event);
+        }
+        event
+    }
+
+    pub(super) fn latch(&mut self, event: Readiness) {
+        self.connection.latch(event);
+        self.run(true);
+    }
+
+    /// Lets time pass. A deadline that comes has the connection served.
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now += time;
+        let due = self.connection.deadline().is_some_and(|at| at <= self.now);
+        self.run(due);
+    }
+
+    fn run(&mut self, worth_it: bool) {
+        self.queued |= worth_it && !self.visited;
+    }
+
+    fn flush_later(&mut self, worth_it: bool) {
+        self.flushing |= worth_it && !self.visited;
+    }
+}
+
+/// Commands.
+impl Driver {
+    pub(super) fn write(&mut self, data: &[u8], cap: usize) -> bool {
+        let taken = self.connection.write(data, cap, &mut self.common);
+        self.flush_later(if taken { !data.is_empty() } else { self.connection.is_gone() });
+        taken
+    }
+
+    pub(super) fn unread(&mut self, data: &[u8]) -> bool {
+        let kept = self.connection.unread(data, &mut self.common);
+        self.run(kept);
+        kept
+    }
+
+    pub(super) fn close(&mut self) -> bool {
+        let closing = self.connection.close(None);
+        self.flush_later(closing);
+        closing
+    }
+
+    pub(super) fn abort(&mut self) -> bool {
+        let ended = self.connection.end(Reason::Aborted);
+        self.flush_later(ended);
+        ended
+    }
+
+    pub(super) fn shut_write(&mut self) -> bool {
+        let wanted = self.connection.shut_write();
+        self.flush_later(wanted);
+        wanted
+    }
+
+    pub(super) fn hold(&mut self, hold: Holds) {
+        let visit = self.connection.hold(hold);
+        self.flush_later(visit);
+    }
+
+    pub(super) fn release(&mut self, hold: Holds) {
+        let visit = self.connection.release(hold);
+        self.run(visit);
+    }
+
+    pub(super) fn hand_over(&mut self) -> bool {
+        let done = self.connection.hand_over();
+        self.run(done);
+        done
+    }
+
+    pub(super) fn set_marks(&mut self, high: usize, low: usize) {
+        self.connection.set_marks(Marks { high, low });
+        self.flush_later(true);
+    }
+
+    pub(super) fn set_timeout(&mut self, limit: Option<Duration>) -> Option<Duration> {
+        self.connection.set_timeout(limit, self.now, &mut self.common)
+    }
+
+    pub(super) fn set_rate(&mut self, direction: Direction, rate: Option<Rate>) {
+        let held = self.connection.forget_rate_hold(direction);
+        self.run(held);
+        self.connection.set_rate(direction, rate, self.now, &mut self.common);
+    }
+}

@@ -1,0 +1,931 @@
+//! One test per row of the table in `connection`, by its number, and tests of faults met before.
+//! The notices are written as words: `Made [hello] Eof`.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use super::script::{Driver, Kind};
+use super::{Direction, Holds, Next, Notice};
+use crate::poller::Readiness;
+use crate::reason::{Phase, Reason};
+use crate::token_bucket::Rate;
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const CAP: usize = 1000;
+
+fn driver_that_was_sent(bytes: &[u8]) -> Driver {
+    let mut driver = Driver::open();
+    driver.script.peer_sends(bytes);
+    driver.take_events();
+    driver
+}
+
+fn with_a_full_kernel() -> Driver {
+    let mut driver = Driver::open();
+    driver.take_events();
+    driver.script.wire_mut().window = 0;
+    driver
+}
+
+/// Closing, with all sent and FIN, and waiting for the peer's.
+fn lingering() -> Driver {
+    let mut driver = Driver::open();
+    driver.write(b"bye", CAP);
+    driver.close();
+    driver.settle();
+    assert_eq!((driver.written().as_str(), driver.script.wire().fins), ("bye", 1));
+    assert!(!driver.connection.is_gone());
+    driver
+}
+
+fn due_in(driver: &Driver) -> Option<Duration> {
+    driver.connection.deadline().map(|at| at - driver.now)
+}
+
+#[track_caller]
+fn assert_gone(driver: &mut Driver, reason: &str) {
+    assert!(driver.connection.is_gone(), "it goes on");
+    let found = match driver.connection.reason() {
+        Reason::Failed { phase, error } => {
+            let phase = if phase == Phase::Closing { "while closing" } else { "while open" };
+            format!("{:?} {phase}", error.kind())
+        }
+        other => format!("{other:?}"),
+    };
+    assert_eq!(found, reason);
+    assert_eq!(driver.serve(), Next::Gone);
+}
+
+#[test]
+fn row_01_made_is_told_once_and_first() {
+    let mut driver = Driver::new();
+    assert!(!driver.connection.is_up() && !driver.connection.was_announced());
+    driver.script.peer_sends(b"early");
+    assert_eq!(driver.serve(), Next::Rest);
+    assert!(driver.connection.is_up() && driver.connection.was_announced());
+    driver.settle();
+    assert_eq!(driver.heard(), "Made [early]");
+}
+
+#[test]
+fn row_02_closed_or_ended_before_it_was_announced_tells_nothing() {
+    for close in [true, false] {
+        let mut driver = Driver::new();
+        assert!(if close { driver.close() } else { driver.abort() });
+        assert_eq!(driver.serve(), Next::Gone);
+        assert!(!driver.connection.was_announced());
+        assert_eq!((driver.heard().as_str(), driver.script.wire().fins), ("", 0));
+        assert_gone(&mut driver, if close { "Closed" } else { "Aborted" });
+    }
+}
+
+#[test]
+fn row_03_bytes_are_told_and_a_drained_stream_rests() {
+    let mut driver = driver_that_was_sent(b"hello");
+    assert_eq!(driver.serve(), Next::Rest);
+    assert_eq!(driver.heard(), "[hello]");
+    assert_eq!(driver.script.wire().reads, 1, "a short read says that it is drained");
+    driver.script.wire_mut().interrupts = 2;
+    driver.script.peer_sends(b"x");
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), driver.script.wire().reads), ("[x]", 2));
+    driver.latch(Readiness::READABLE);
+    assert_eq!(driver.serve(), Next::Rest, "for nothing");
+    assert_eq!(driver.heard(), "");
+}
+
+#[test]
+fn row_04_held_bytes_wait_for_every_hold_to_be_released() {
+    let mut driver = Driver::open();
+    driver.hold(Holds::PROTOCOL);
+    driver.hold(Holds::PRESSURE);
+    driver.script.peer_sends(b"hello");
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), driver.script.wire().reads), ("", 0));
+    for (first, last) in [(Holds::PRESSURE, Holds::PROTOCOL), (Holds::PROTOCOL, Holds::PRESSURE)] {
+        driver.hold(Holds::PROTOCOL | Holds::PRESSURE);
+        driver.settle();
+        driver.release(first);
+        assert!(!driver.queued, "nothing to do yet");
+        assert_eq!((driver.serve(), driver.heard().as_str()), (Next::Rest, ""));
+        driver.release(last);
+        assert!(driver.queued, "no event repeats what was latched");
+        driver.scratch.truncate(3);
+        driver.budgets.0 = 3;
+        driver.serve();
+        assert_eq!(driver.heard(), if last == Holds::PROTOCOL { "[hel]" } else { "[lo]" });
+    }
+}
+
+#[test]
+fn row_05_what_is_above_the_allowance_waits_for_another_visit() {
+    let mut driver = driver_that_was_sent(b"abcdefgh");
+    driver.budgets.0 = 5;
+    driver.scratch.truncate(3);
+    assert_eq!(driver.serve(), Next::Yield);
+    assert_eq!(driver.heard(), "[abc] [de]");
+    assert_eq!(driver.serve(), Next::Rest);
+    assert_eq!(driver.heard(), "[fgh]");
+}
+
+#[test]
+fn row_06_unread_bytes_come_again_before_anything_newer() {
+    let mut driver = driver_that_was_sent(b"abc");
+    let next = driver.visit(Kind::Serve, |driver, _| {
+        driver.script.peer_sends(b"d");
+        assert!(driver.unread(b"bc"));
+    });
+    assert_eq!(next, Next::Yield, "not again in this visit");
+    assert_eq!(driver.heard(), "[abc]");
+    driver.settle();
+    assert_eq!(driver.heard(), "[bc] [d]");
+    assert!(driver.unread(b"3") && driver.unread(b"12"), "the last is the first");
+    driver.budgets.0 = 2;
+    assert_eq!((driver.serve(), driver.heard().as_str()), (Next::Yield, ""));
+    assert_eq!((driver.serve(), driver.heard().as_str()), (Next::Yield, "[12]"));
+    assert_eq!((driver.serve(), driver.heard().as_str()), (Next::Rest, "[3]"));
+}
+
+#[test]
+fn row_07_fin_is_told_once_behind_the_last_byte() {
+    let mut driver = driver_that_was_sent(b"last");
+    driver.script.peer_ends();
+    driver.settle();
+    assert_eq!(driver.heard(), "[last] Eof");
+    driver.latch(Readiness::READABLE | Readiness::READ_CLOSED);
+    driver.settle();
+    assert_eq!(driver.heard(), "");
+    assert!(driver.write(b"answer", CAP), "half of it is open");
+    driver.settle();
+    assert_eq!(driver.written(), "answer");
+}
+
+#[test]
+fn row_08_it_ends_when_both_halves_are_shut() {
+    let mut driver = Driver::open();
+    assert!(driver.shut_write());
+    driver.settle();
+    driver.script.peer_ends();
+    driver.settle();
+    assert_eq!(driver.heard(), "Eof");
+    assert_gone(&mut driver, "Closed");
+    let mut driver = Driver::open();
+    driver.script.peer_ends();
+    driver.settle();
+    driver.shut_write();
+    driver.settle();
+    assert_gone(&mut driver, "PeerClosed");
+}
+
+#[test]
+fn row_09_pause_is_told_before_anything_is_sent() {
+    let mut driver = Driver::open();
+    driver.write(&[b'x'; 100], CAP);
+    driver.settle();
+    assert_eq!(driver.heard(), "", "not above the mark");
+    driver.write(&[b'x'; 101], CAP);
+    let mut waiting = 0;
+    driver.visit(Kind::Flush, |driver, notice| {
+        if notice == Notice::Pause {
+            assert!(driver.connection.is_pressed());
+            waiting = driver.connection.buffered();
+        }
+    });
+    assert_eq!((driver.heard().as_str(), waiting), ("Pause Resume", 101));
+}
+
+#[test]
+fn row_10_resume_is_told_at_the_low_mark_and_not_above() {
+    let mut driver = with_a_full_kernel();
+    driver.write(&[b'x'; 101], CAP);
+    driver.settle();
+    assert_eq!(driver.heard(), "Pause");
+    driver.script.opens(75);
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), driver.connection.buffered()), ("", 26));
+    driver.script.opens(1);
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), driver.connection.buffered()), ("Resume", 25));
+    assert!(!driver.connection.is_pressed());
+}
+
+#[test]
+fn row_11_a_write_leaves_in_the_visit_by_one_call() {
+    let mut driver = driver_that_was_sent(b"ab");
+    driver.budgets.1 = 5;
+    driver.scratch.truncate(1);
+    let next = driver.visit(Kind::Serve, |driver, notice| {
+        if let Notice::Data(_) = notice {
+            assert!(driver.write(b"four", CAP));
+            assert_eq!(driver.script.wire().writes, 0, "no byte leaves inside of a command");
+        }
+    });
+    assert_eq!(next, Next::Yield, "the allowance is spent");
+    assert_eq!((driver.written().as_str(), driver.script.wire().writes), ("fourf", 1));
+    assert_eq!(driver.serve(), Next::Rest);
+    assert_eq!((driver.written().as_str(), driver.script.wire().writes), ("fourfour", 2));
+    driver.script.wire_mut().interrupts = 2;
+    driver.write(b"x", CAP);
+    assert_eq!(driver.flush(), Next::Rest);
+    assert_eq!(driver.written(), "fourfourx");
+}
+
+#[test]
+fn row_11_a_second_write_waits_for_another_visit() {
+    let mut driver = Driver::open();
+    driver.write(&[b'x'; 101], CAP);
+    let next = driver.visit(Kind::Flush, |driver, notice| {
+        if notice == Notice::Resume {
+            driver.write(b"more", CAP);
+        }
+    });
+    assert_eq!((next, driver.script.wire().writes), (Next::Yield, 1));
+    driver.settle();
+    assert_eq!((driver.written().len(), driver.script.wire().writes), (105, 2));
+}
+
+#[test]
+fn row_12_a_write_above_the_cap_ends_it() {
+    let mut driver = with_a_full_kernel();
+    assert!(driver.write(b"12345", 4), "looked at before");
+    assert!(driver.write(b"", 5), "not above");
+    assert!(!driver.write(b"6", 4));
+    assert!(driver.flushing, "somebody must see to the end");
+    driver.settle();
+    assert_gone(&mut driver, "Overflow { unsent: 5 }");
+    assert_eq!(driver.heard(), "");
+}
+
+#[test]
+fn row_13_fin_follows_the_last_byte_and_later_writes_are_dropped() {
+    let mut driver = with_a_full_kernel();
+    driver.write(b"last", CAP);
+    assert!(driver.shut_write() && !driver.shut_write());
+    assert!(!driver.write(b"late", CAP));
+    driver.script.opens(3);
+    driver.settle();
+    assert_eq!((driver.written().as_str(), driver.script.wire().fins), ("las", 0));
+    driver.script.opens(9);
+    driver.settle();
+    assert_eq!((driver.written().as_str(), driver.script.wire().fins), ("last", 1));
+    assert!(driver.script.wire().fin_goes_along, "in one segment");
+    driver.script.peer_sends(b"go on");
+    driver.settle();
+    assert_eq!(driver.heard(), "[go on]");
+}
+
+#[test]
+fn row_14_silence_is_told_once_and_a_close_then_says_why() {
+    let mut driver = Driver::open();
+    driver.set_timeout(Some(10 * SECOND));
+    driver.pass(9 * SECOND);
+    driver.script.peer_sends(b"x");
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(10 * SECOND), "reading is activity");
+    driver.pass(5 * SECOND);
+    driver.write(b"y", CAP);
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(10 * SECOND), "so is writing");
+    driver.pass(10 * SECOND - MS);
+    driver.serve();
+    assert_eq!(driver.heard(), "[x]");
+    driver.pass(MS);
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), due_in(&driver)), ("TimedOut", None));
+    driver.set_timeout(Some(SECOND));
+    driver.pass(SECOND);
+    driver.visit(Kind::Serve, |driver, _| assert!(driver.close()));
+    driver.script.peer_ends();
+    driver.settle();
+    assert_gone(&mut driver, "TimedOut");
+}
+
+#[test]
+fn row_14_a_close_long_after_the_timeout_is_our_own() {
+    let mut driver = Driver::open();
+    driver.set_timeout(Some(SECOND));
+    driver.pass(SECOND);
+    driver.settle();
+    assert_eq!(driver.heard(), "TimedOut");
+    driver.close();
+    driver.script.peer_ends();
+    driver.settle();
+    assert_gone(&mut driver, "Closed");
+}
+
+#[test]
+fn row_15_after_failed_sending_what_came_before_is_told() {
+    let mut driver = with_a_full_kernel();
+    driver.write(b"never", CAP);
+    driver.settle();
+    driver.script.peer_sends(b"last words");
+    driver.script.peer_resets();
+    driver.budgets.0 = 4;
+    driver.latch(Readiness::WRITABLE); // it tells of nothing to read
+    assert_eq!(driver.serve(), Next::Yield);
+    assert_eq!((driver.heard().as_str(), driver.connection.buffered()), ("[last]", 0));
+    assert!(!driver.write(b"more", CAP));
+    driver.budgets.0 = 50;
+    assert_eq!(driver.serve(), Next::Gone, "though no event tells of the end");
+    assert_eq!(driver.heard(), "[ words]");
+    assert_gone(&mut driver, "ConnectionReset while open");
+}
+
+#[test]
+fn row_15_failed_sending_relieves_a_reader_held_by_pressure() {
+    let mut driver = with_a_full_kernel();
+    driver.write(&[b'x'; 101], CAP);
+    driver.visit(Kind::Flush, |driver, _| driver.hold(Holds::PRESSURE));
+    driver.script.peer_sends(b"last");
+    driver.script.peer_resets();
+    driver.latch(Readiness::WRITABLE);
+    driver.settle();
+    assert_eq!(driver.heard(), "Pause [last]");
+    assert_gone(&mut driver, "ConnectionReset while open");
+}
+
+#[test]
+fn row_15_failed_sending_lets_the_next_protocol_hear_what_was_kept() {
+    let mut driver = driver_that_was_sent(b"abc");
+    driver.script.peer_ends();
+    driver.settle();
+    assert_eq!(driver.heard(), "[abc] Eof");
+    driver.unread(b"c");
+    driver.write(b"never", CAP);
+    driver.hand_over();
+    driver.script.peer_resets();
+    assert_eq!(driver.flush(), Next::Yield, "it fails while nobody can hear");
+    driver.settle();
+    assert_eq!(driver.heard(), "Handover [c]");
+    assert_gone(&mut driver, "BrokenPipe while open");
+}
+
+#[test]
+fn row_15_failed_sending_without_anything_to_read_ends_it() {
+    let mut driver = Driver::open();
+    driver.script.wire_mut().refuses = Some(ErrorKind::TimedOut);
+    driver.write(b"never", CAP);
+    driver.flush();
+    driver.settle();
+    assert_gone(&mut driver, "TimedOut while open");
+}
+
+#[test]
+fn row_16_failed_sending_ends_it_if_nobody_reads() {
+    for held in [true, false] {
+        let mut driver = Driver::open();
+        if held {
+            driver.hold(Holds::PROTOCOL);
+            driver.script.peer_sends(b"unwanted");
+        } else {
+            driver.script.peer_ends();
+        }
+        driver.settle();
+        driver.heard();
+        driver.script.peer_resets();
+        driver.write(b"answer", CAP);
+        assert_eq!(driver.flush(), Next::Gone);
+        assert_eq!(driver.heard(), "");
+        let error = if held { "ConnectionReset" } else { "BrokenPipe" };
+        assert_gone(&mut driver, &format!("{error} while open"));
+    }
+}
+
+#[test]
+fn row_17_a_broken_connection_that_is_held_ends() {
+    let mut driver = Driver::open();
+    driver.script.peer_sends(b"last words");
+    driver.script.peer_resets();
+    driver.write(b"x", CAP);
+    assert_eq!(driver.flush(), Next::Yield, "broken, and not read yet");
+    driver.hold(Holds::PROTOCOL);
+    assert!(driver.flushing, "somebody must see to the end");
+    assert_eq!(driver.heard(), "");
+    assert_gone(&mut driver, "ConnectionReset while open");
+}
+
+#[test]
+fn row_17_a_broken_connection_that_is_closed_ends_over_its_failure() {
+    let mut driver = Driver::open();
+    driver.script.peer_sends(b"last words");
+    driver.script.peer_resets();
+    driver.write(b"x", CAP);
+    assert_eq!(driver.flush(), Next::Yield, "broken, and not read yet");
+    assert!(driver.close());
+    assert_eq!((driver.heard().as_str(), driver.script.wire().fins), ("", 0));
+    assert_gone(&mut driver, "ConnectionReset while open");
+}
+
+#[test]
+fn row_18_a_held_connection_notices_a_reset() {
+    let mut driver = Driver::open();
+    driver.hold(Holds::PROTOCOL);
+    driver.script.peer_sends(b"unwanted");
+    driver.settle();
+    driver.script.peer_resets();
+    driver.settle();
+    assert_eq!(driver.heard(), "");
+    assert_gone(&mut driver, "ConnectionReset while open");
+}
+
+#[test]
+fn row_18_a_hang_up_without_an_error_announces_the_end() {
+    let mut driver = Driver::open();
+    driver.hold(Holds::PROTOCOL);
+    driver.script.peer_sends(b"last");
+    driver.script.peer_ends();
+    driver.latch(Readiness::FAILED);
+    assert_eq!((driver.serve(), driver.serve()), (Next::Rest, Next::Rest));
+    assert_eq!(driver.script.wire().questions, 1, "asked once");
+    driver.release(Holds::PROTOCOL);
+    driver.serve();
+    assert_eq!(driver.heard(), "[last] Eof");
+}
+
+#[test]
+fn row_19_an_error_on_reading_ends_it_behind_the_bytes() {
+    let mut driver = Driver::open();
+    driver.script.peer_sends(b"last");
+    driver.script.peer_resets();
+    driver.settle();
+    assert_eq!(driver.heard(), "[last]");
+    assert_gone(&mut driver, "ConnectionReset while open");
+}
+
+#[test]
+fn row_20_an_empty_bucket_holds_until_it_has_a_portion() {
+    let mut driver = driver_that_was_sent(b"abcdefgh");
+    driver.set_rate(Direction::Reading, Some(Rate::per_second(1000).burst(5)));
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), due_in(&driver)), ("[abcde]", Some(2 * MS)));
+    driver.serve();
+    assert_eq!(driver.heard(), "", "held");
+    driver.unread(b"e");
+    driver.settle();
+    assert_eq!(driver.heard(), "[e]", "it was paid for");
+    driver.pass(2 * MS);
+    driver.settle();
+    assert_eq!(driver.heard(), "[fg]");
+    driver.set_rate(Direction::Reading, None);
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), due_in(&driver)), ("[h]", None));
+}
+
+#[test]
+fn row_20_a_rate_of_writing_holds_only_writing() {
+    let mut driver = Driver::open();
+    driver.set_rate(Direction::Writing, Some(Rate::per_second(1000).burst(5)));
+    driver.write(b"abcdefgh", CAP);
+    driver.script.peer_sends(b"read");
+    driver.settle();
+    assert_eq!((driver.written().as_str(), due_in(&driver)), ("abcde", Some(2 * MS)));
+    driver.script.peer_sends(b" on");
+    driver.settle();
+    assert_eq!(driver.heard(), "[read] [ on]");
+    driver.close();
+    driver.settle();
+    assert_eq!((driver.written().as_str(), driver.script.wire().fins), ("abcde", 0));
+    driver.pass(3 * MS);
+    driver.settle();
+    assert_eq!((driver.written().as_str(), driver.script.wire().fins), ("abcdefgh", 1));
+}
+
+#[test]
+fn row_21_a_former_protocol_hears_no_more() {
+    let mut driver = with_a_full_kernel();
+    driver.write(&[b'x'; 101], CAP);
+    driver.visit(Kind::Flush, |driver, _| driver.hold(Holds::PRESSURE));
+    assert_eq!(driver.heard(), "Pause");
+    assert!(driver.hand_over() && !driver.hand_over());
+    assert!(!driver.connection.hears() && !driver.connection.is_pressed());
+    driver.script.peer_sends(b"for the next");
+    driver.script.opens(90);
+    driver.take_events();
+    assert_eq!(driver.flush(), Next::Yield, "handing over reads, and this does not");
+    assert_eq!((driver.heard().as_str(), driver.written().len()), ("", 90));
+    driver.settle();
+    assert_eq!(driver.heard(), "Handover [for the next]");
+}
+
+#[test]
+fn row_22_the_next_hears_what_was_kept_and_eof_again() {
+    let mut driver = driver_that_was_sent(b"abc");
+    driver.script.peer_ends();
+    driver.settle();
+    assert_eq!(driver.heard(), "[abc] Eof");
+    assert!(driver.unread(b"c"), "kept for who takes over");
+    driver.settle();
+    assert_eq!(driver.heard(), "", "not after the end");
+    driver.hand_over();
+    assert!(driver.unread(b"b"));
+    driver.settle();
+    assert_eq!(driver.heard(), "Handover [bc] Eof");
+}
+
+#[test]
+fn row_22_what_was_put_back_follows_in_the_same_visit() {
+    let mut driver = driver_that_was_sent(b"abc");
+    let next = driver.visit(Kind::Serve, |driver, notice| {
+        if notice == Notice::Data(3) {
+            driver.unread(b"bc");
+            driver.hand_over();
+        }
+    });
+    assert_eq!((next, driver.heard().as_str()), (Next::Rest, "[abc] Handover [bc]"));
+}
+
+#[test]
+fn row_22_the_next_hears_eof_before_both_halves_end_it() {
+    let mut driver = Driver::open();
+    driver.script.peer_ends();
+    driver.settle();
+    driver.hand_over();
+    driver.shut_write();
+    driver.visit(Kind::Serve, |driver, notice| {
+        if notice == Notice::Handover {
+            driver.hold(Holds::PROTOCOL);
+        }
+    });
+    assert_eq!(driver.flush(), Next::Rest);
+    assert_eq!((driver.heard().as_str(), driver.script.wire().fins), ("Eof Handover", 1));
+    assert!(!driver.connection.is_gone());
+    driver.release(Holds::PROTOCOL);
+    driver.settle();
+    assert_eq!(driver.heard(), "Eof");
+    assert_gone(&mut driver, "PeerClosed");
+}
+
+#[test]
+fn row_22_handing_over_costs_a_full_read() {
+    let mut driver = Driver::open();
+    driver.budgets.0 = 3 * driver.scratch.len();
+    let next = driver.visit(Kind::Serve, |_, _| unreachable!("nothing to tell"));
+    assert_eq!(next, Next::Rest);
+    driver.hand_over();
+    let next = driver.visit(Kind::Serve, |driver, _| assert!(driver.hand_over()));
+    assert_eq!((next, driver.heard().as_str()), (Next::Yield, "Handover Handover Handover"));
+}
+
+#[test]
+fn row_23_a_connection_handed_over_closes_or_ends_untold() {
+    let mut driver = Driver::open();
+    driver.write(b"rest", CAP);
+    driver.hand_over();
+    assert!(driver.close() && !driver.connection.is_open());
+    driver.settle();
+    assert_eq!((driver.written().as_str(), driver.script.wire().fins), ("rest", 1));
+    driver.script.peer_ends();
+    driver.settle();
+    assert_gone(&mut driver, "Closed");
+    assert_eq!(driver.heard(), "");
+    let mut driver = Driver::open();
+    driver.hand_over();
+    assert!(driver.abort());
+    assert_gone(&mut driver, "Aborted");
+    assert_eq!(driver.heard(), "");
+}
+
+#[test]
+fn row_24_close_sends_what_waits_and_takes_no_more() {
+    let mut driver = with_a_full_kernel();
+    driver.write(b"rest", CAP);
+    assert!(driver.close() && !driver.close());
+    assert!(!driver.write(b"more", CAP) && !driver.unread(b"x") && !driver.hand_over());
+    assert_eq!(driver.set_timeout(Some(SECOND)), None);
+    driver.settle();
+    assert_eq!((driver.written().as_str(), driver.script.wire().fins), ("", 0));
+    driver.script.opens(9);
+    driver.settle();
+    assert_eq!((driver.written().as_str(), driver.script.wire().fins), ("rest", 1));
+    assert!(driver.script.wire().fin_goes_along);
+    assert_eq!(driver.heard(), "");
+}
+
+#[test]
+fn row_25_late_bytes_are_thrown_away_in_spite_of_holds() {
+    let mut full = with_a_full_kernel();
+    full.write(b"rest", CAP);
+    full.close();
+    for mut driver in [full, lingering()] {
+        driver.hold(Holds::PROTOCOL | Holds::PRESSURE);
+        driver.settle();
+        driver.budgets.0 = 3;
+        driver.script.peer_sends(b"late");
+        driver.take_events();
+        assert_eq!(driver.serve(), Next::Yield, "within the allowance");
+        assert_eq!(driver.serve(), Next::Rest);
+        assert_eq!((driver.heard().as_str(), driver.script.wire().taken), ("", 4));
+        assert!(!driver.connection.is_gone());
+    }
+}
+
+#[test]
+fn row_26_all_sent_it_lingers_for_the_peer() {
+    let mut driver = lingering();
+    assert_eq!(due_in(&driver), Some(5 * SECOND));
+    driver.write(b"more", CAP);
+    driver.settle();
+    assert_eq!((driver.written().as_str(), driver.script.wire().fins), ("bye", 1));
+    assert!(driver.script.wire().fin_goes_along);
+}
+
+#[test]
+fn row_27_all_sent_and_the_peer_closed_it_is_gone() {
+    let mut driver = Driver::open();
+    driver.script.peer_ends();
+    driver.settle();
+    driver.write(b"answer", CAP);
+    driver.close();
+    driver.settle();
+    assert_eq!((driver.written().as_str(), driver.heard().as_str()), ("answer", "Eof"));
+    assert_eq!(driver.script.wire().fins, 0, "closing the socket sends it");
+    assert!(!driver.script.wire().wrote_after_fin);
+    assert_gone(&mut driver, "PeerClosed");
+}
+
+#[test]
+fn row_28_a_fresh_connection_that_sent_all_does_not_linger() {
+    // The peer said something; its stream takes no late bytes; the answer is too long.
+    for (sent, forgives, length) in
+        [(0, true, 9), (1, true, 9), (0, false, 9), (0, true, 12_200), (0, true, 12_201)]
+    {
+        let mut driver = Driver::new();
+        driver.budgets.1 = 20_000;
+        driver.script.wire_mut().forgives = forgives;
+        driver.script.peer_sends(&[b'?'; 1][..sent]);
+        driver.visit(Kind::Serve, |driver, notice| {
+            assert_eq!(notice, Notice::Made);
+            driver.write(&vec![b'!'; length], 20_000);
+            driver.close();
+        });
+        assert_eq!((driver.written().len(), driver.script.wire().fins), (length, 1));
+        let at_once = sent == 0 && forgives && length <= 12_200;
+        assert_eq!(driver.connection.is_gone(), at_once);
+        if at_once {
+            assert_gone(&mut driver, "Closed");
+        }
+    }
+}
+
+#[test]
+fn row_28_all_that_the_visit_sent_counts() {
+    let mut driver = Driver::new();
+    driver.budgets.1 = 20_000;
+    driver.visit(Kind::Serve, |driver, notice| match notice {
+        Notice::Made => assert!(driver.write(&[b'!'; 12_201], 20_000)),
+        Notice::Resume => assert!(driver.close()),
+        _ => {}
+    });
+    assert_eq!((driver.heard().as_str(), driver.written().len()), ("Made Pause Resume", 12_201));
+    assert!(!driver.connection.is_gone(), "it was more than the first flight");
+}
+
+#[test]
+fn row_29_a_peer_that_takes_nothing_is_cut_off() {
+    let mut driver = with_a_full_kernel();
+    driver.write(b"rest", CAP);
+    driver.connection.set_close_timeout(9 * SECOND, &mut driver.common);
+    driver.close();
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(9 * SECOND));
+    driver.pass(5 * SECOND);
+    driver.script.opens(1);
+    driver.script.peer_sends(b"x");
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(4 * SECOND), "set once");
+    driver.pass(4 * SECOND);
+    driver.settle();
+    assert_gone(&mut driver, "CloseTimedOut { unsent: 3 }");
+}
+
+#[test]
+fn row_29_without_its_own_the_close_timeout_is_the_common_one() {
+    let mut driver = with_a_full_kernel();
+    driver.write(b"rest", CAP);
+    driver.close();
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(30 * SECOND));
+}
+
+#[test]
+fn row_30_a_peer_that_is_heard_is_waited_for_longer() {
+    let mut driver = lingering();
+    for _ in 0..6 {
+        driver.pass(4 * SECOND);
+        driver.script.peer_sends(b"late");
+        driver.settle();
+        assert_eq!(due_in(&driver), Some(5 * SECOND));
+    }
+    driver.pass(4 * SECOND);
+    driver.script.peer_sends(b"late");
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(2 * SECOND), "within the close timeout");
+    driver.pass(2 * SECOND);
+    driver.settle();
+    assert_gone(&mut driver, "Closed");
+}
+
+#[test]
+fn row_31_the_peers_fin_ends_the_lingering() {
+    let mut driver = lingering();
+    driver.script.peer_sends(b"late");
+    driver.script.peer_ends();
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), driver.script.wire().taken), ("", 4));
+    assert_gone(&mut driver, "Closed");
+    let mut driver = lingering();
+    driver.script.peer_resets();
+    driver.settle();
+    assert_gone(&mut driver, "ConnectionReset while closing");
+}
+
+#[test]
+fn row_32_lingering_ends_when_its_time_is_up() {
+    let mut driver = lingering();
+    driver.pass(5 * SECOND - MS);
+    assert_eq!(driver.serve(), Next::Rest);
+    driver.pass(MS);
+    driver.settle();
+    assert_eq!(driver.heard(), "");
+    assert_gone(&mut driver, "Closed");
+}
+
+#[test]
+fn row_33_gone_is_the_last_word() {
+    let mut driver = driver_that_was_sent(b"unread");
+    driver.write(b"unsent", CAP);
+    driver.set_timeout(Some(SECOND));
+    assert!(driver.abort() && !driver.abort());
+    driver.latch(Readiness::FAILED);
+    driver.pass(2 * SECOND);
+    assert_eq!((due_in(&driver), driver.flush(), driver.serve()), (None, Next::Gone, Next::Gone));
+    assert!(!driver.write(b"x", CAP) && !driver.unread(b"x") && !driver.shut_write());
+    assert!(!driver.close() && !driver.hand_over());
+    assert_eq!(driver.set_timeout(Some(SECOND)), None);
+    assert_eq!((driver.heard().as_str(), driver.written().as_str()), ("", ""));
+    assert_gone(&mut driver, "Aborted");
+}
+
+// Faults met in a former trial.
+
+#[test]
+fn a_hang_up_outlives_a_read_budget_that_ends_with_it() {
+    let mut driver = Driver::open();
+    driver.script.peer_sends(b"abcdefgh");
+    driver.script.peer_resets();
+    driver.budgets.0 = 8;
+    driver.take_events();
+    assert_eq!(driver.serve(), Next::Yield);
+    driver.hold(Holds::PROTOCOL);
+    assert_eq!(driver.serve(), Next::Gone);
+    assert_eq!(driver.heard(), "[abcdefgh]");
+    assert_gone(&mut driver, "ConnectionReset while open");
+}
+
+#[test]
+fn a_close_over_a_full_kernel_is_visited_and_finishes() {
+    let mut driver = with_a_full_kernel();
+    driver.write(b"rest", CAP);
+    driver.settle();
+    assert!(driver.close() && driver.flushing);
+    assert_eq!(driver.flush(), Next::Rest);
+    assert!(driver.connection.deadline().is_some(), "not for ever");
+    driver.script.opens(4);
+    driver.script.peer_ends();
+    driver.settle();
+    assert_eq!(driver.written(), "rest");
+    assert_gone(&mut driver, "Closed");
+}
+
+#[test]
+fn an_overdue_timeout_is_told_to_the_next_protocol() {
+    let mut driver = Driver::open();
+    driver.set_timeout(Some(SECOND));
+    driver.hand_over();
+    driver.pass(2 * SECOND);
+    assert_eq!(driver.flush(), Next::Yield);
+    assert_eq!(driver.heard(), "");
+    driver.settle();
+    assert_eq!(driver.heard(), "Handover TimedOut");
+}
+
+#[test]
+fn a_peer_that_floods_is_cut_off_all_the_same() {
+    let mut full = with_a_full_kernel();
+    full.write(b"rest", CAP);
+    full.close();
+    for mut driver in [full, lingering()] {
+        driver.settle();
+        driver.budgets.0 = 64; // full reads, so that more may be there
+        for _ in 0..40 {
+            driver.script.peer_sends(&[b'x'; 100]);
+            driver.take_events();
+            driver.pass(SECOND);
+            driver.serve();
+        }
+        assert!(driver.connection.is_gone(), "ten seconds after the close timeout");
+    }
+}
+
+#[test]
+fn kept_bytes_are_not_given_again_in_the_same_visit() {
+    let mut driver = driver_that_was_sent(b"abc");
+    let mut times = 0;
+    for _ in 0..3 {
+        let next = driver.visit(Kind::Serve, |driver, _| {
+            times += 1;
+            driver.unread(b"abc");
+        });
+        assert_eq!(next, Next::Yield);
+    }
+    assert_eq!((times, driver.heard().as_str()), (3, "[abc] [abc] [abc]"));
+}
+
+#[test]
+fn kept_bytes_come_before_the_end() {
+    let mut driver = driver_that_was_sent(b"abc");
+    driver.script.peer_ends();
+    driver.take_events();
+    driver.visit(Kind::Serve, |driver, notice| {
+        if notice == Notice::Data(3) {
+            driver.unread(b"c");
+        }
+    });
+    driver.settle();
+    assert_eq!(driver.heard(), "[abc] [c] Eof");
+}
+
+#[test]
+fn resume_is_told_though_the_visit_has_sent_fin() {
+    let mut driver = Driver::open();
+    driver.write(&[b'x'; 101], CAP);
+    driver.shut_write();
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), driver.script.wire().fins), ("Pause Resume", 1));
+}
+
+#[test]
+fn both_halves_shut_is_noticed_though_the_visit_has_written() {
+    let mut driver = Driver::open();
+    driver.script.peer_ends();
+    driver.settle();
+    driver.budgets.1 = 2;
+    driver.write(b"abc", CAP);
+    driver.shut_write();
+    assert_eq!(driver.flush(), Next::Yield);
+    assert_eq!(driver.serve(), Next::Gone, "it wrote, sent FIN and saw the end");
+    assert_eq!((driver.written().as_str(), driver.script.wire().fins), ("abc", 1));
+    assert_gone(&mut driver, "PeerClosed");
+}
+
+#[test]
+fn a_flush_reads_nothing_and_judges_no_silence_over_bytes() {
+    let mut driver = driver_that_was_sent(b"news");
+    driver.set_timeout(Some(SECOND));
+    driver.pass(2 * SECOND);
+    assert_eq!(driver.flush(), Next::Yield);
+    assert_eq!((driver.heard().as_str(), driver.script.wire().reads), ("", 0));
+    driver.settle();
+    assert_eq!(driver.heard(), "[news]");
+    driver.pass(SECOND);
+    assert_eq!(driver.flush(), Next::Rest);
+    assert_eq!(driver.heard(), "TimedOut");
+}
+
+#[test]
+fn a_visit_without_writing_writes_nothing_and_a_flush_follows() {
+    let mut driver = driver_that_was_sent(b"ask");
+    driver.write(b"from others", CAP);
+    driver.visit(Kind::ServeWithoutWriting, |driver, _| {
+        driver.write(&[b'x'; 101], CAP);
+    });
+    assert_eq!((driver.heard().as_str(), driver.script.wire().writes), ("[ask]", 0));
+    driver.flush();
+    assert_eq!((driver.heard().as_str(), driver.script.wire().writes), ("Pause Resume", 1));
+}
+
+#[test]
+fn a_rate_that_holds_the_reading_lets_everything_else_pass() {
+    let mut driver = driver_that_was_sent(b"abcdefgh");
+    driver.set_rate(Direction::Reading, Some(Rate::per_second(10).burst(4)));
+    driver.set_timeout(Some(10 * MS));
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), due_in(&driver)), ("[abcd]", Some(10 * MS)));
+    driver.write(&[b'x'; 101], CAP);
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), driver.written().len()), ("Pause Resume", 101));
+    driver.pass(10 * MS);
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), due_in(&driver)), ("TimedOut", Some(90 * MS)));
+    driver.pass(90 * MS);
+    driver.settle();
+    assert_eq!(driver.heard(), "[e]");
+    driver.shut_write();
+    driver.hand_over();
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), driver.script.wire().fins), ("Handover", 1));
+    driver.script.peer_resets();
+    driver.settle();
+    assert_gone(&mut driver, "ConnectionReset while open");
+}

@@ -1,0 +1,262 @@
+//! What takes time: the idle timeout, the limits of closing, rates. One deadline at a time matters: the
+//! timeout of an open connection, the end of sending of one that closes, the end of lingering.
+
+use std::time::{Duration, Instant};
+
+use super::{Common, Connection, Holds, Io, Life, Next, Notice};
+use crate::clock::later;
+use crate::reason::Reason;
+use crate::stream::ByteStream;
+use crate::token_bucket::{Bucket, Rate};
+use crate::write_buffer::{self, WriteBuffer};
+
+/// What few connections need.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    timeout: Timeout,
+    /// Set for this connection.
+    close_timeout: Option<Duration>,
+    /// When sending the rest must be over; lingering may end before.
+    close_by: Option<Instant>,
+    linger_until: Option<Instant>,
+    reading: Option<Throttle>,
+    writing: Option<Throttle>,
+    /// Bytes that were put back, to be delivered again.
+    pub(super) kept: WriteBuffer,
+}
+
+/// An idle timeout. Activity only notes the time.
+#[derive(Clone, Copy, Debug, Default)]
+enum Timeout {
+    #[default]
+    Off,
+    After {
+        limit: Duration,
+        active: Instant,
+    },
+    /// It is being told: a close now is because of it.
+    Told,
+}
+
+/// A rate of one connection.
+#[derive(Debug)]
+struct Throttle {
+    bucket: Bucket,
+    /// Set while the bucket is empty: when there is a portion in it again.
+    refilled: Option<Instant>,
+}
+
+/// Which of a connection's two streams.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Direction {
+    Reading,
+    Writing,
+}
+
+impl Direction {
+    fn hold(self) -> Holds {
+        match self {
+            Self::Reading => Holds::READ_RATE,
+            Self::Writing => Holds::WRITE_RATE,
+        }
+    }
+}
+
+impl Extras {
+    pub(super) fn clear(&mut self, spares: &mut write_buffer::Spares) {
+        self.kept.clear(spares);
+        *self = Self::default();
+    }
+
+    pub(super) fn note_activity(&mut self, now: Instant) {
+        if let Timeout::After { active, .. } = &mut self.timeout {
+            *active = now;
+        }
+    }
+
+    pub(super) fn pay(&mut self, direction: Direction, count: usize) {
+        if let Some(throttle) = self.throttle(direction) {
+            throttle.bucket.take(count as u64);
+        }
+    }
+
+    fn throttle(&mut self, direction: Direction) -> &mut Option<Throttle> {
+        match direction {
+            Direction::Reading => &mut self.reading,
+            Direction::Writing => &mut self.writing,
+        }
+    }
+
+    fn idle_deadline(&self) -> Option<Instant> {
+        match self.timeout {
+            Timeout::After { limit, active } => Some(later(active, limit)),
+            Timeout::Off | Timeout::Told => None,
+        }
+    }
+}
+
+/// Commands and questions.
+impl<S: ByteStream> Connection<S> {
+    /// Sets the idle timeout, which counts from now; returns the former.
+    pub(crate) fn set_timeout(
+        &mut self,
+        limit: Option<Duration>,
+        now: Instant,
+        common: &mut Common,
+    ) -> Option<Duration> {
+        if !self.is_open() {
+            return None;
+        }
+        let timeout = limit.map_or(Timeout::Off, |limit| Timeout::After { limit, active: now });
+        match std::mem::replace(&mut self.extras_mut(common).timeout, timeout) {
+            Timeout::After { limit, .. } => Some(limit),
+            Timeout::Off | Timeout::Told => None,
+        }
+    }
+
+    pub(crate) fn set_close_timeout(&mut self, limit: Duration, common: &mut Common) {
+        if !self.is_gone() {
+            self.extras_mut(common).close_timeout = Some(limit);
+        }
+    }
+
+    /// Gives one of the streams a rate, or none; returns the former.
+    pub(crate) fn set_rate(
+        &mut self,
+        direction: Direction,
+        rate: Option<Rate>,
+        now: Instant,
+        common: &mut Common,
+    ) -> Option<Rate> {
+        if self.is_gone() || (rate.is_none() && self.extras.is_none()) {
+            return None;
+        }
+        let throttle = rate.map(|rate| Throttle { bucket: Bucket::new(rate, now), refilled: None });
+        let former = std::mem::replace(self.extras_mut(common).throttle(direction), throttle);
+        Some(former?.bucket.rate())
+    }
+
+    /// Has the stream go on that was held by a rate; returns whether it was.
+    pub(crate) fn forget_rate_hold(&mut self, direction: Direction) -> bool {
+        self.held.remove(direction.hold())
+    }
+
+    /// Whether it may have a [deadline](Self::deadline).
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.extras.is_some()
+    }
+
+    /// When it wants to be visited, whatever happens until then.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let extras = self.extras.as_ref()?;
+        let of_life = match self.life {
+            Life::New | Life::Open | Life::HandingOver => extras.idle_deadline(),
+            Life::Closing(_) => extras.close_by,
+            Life::Lingering(_) => extras.linger_until,
+            Life::Gone(_) => None,
+        };
+        let refills = [&extras.reading, &extras.writing];
+        let refills = refills.into_iter().filter_map(|throttle| throttle.as_ref()?.refilled);
+        refills.chain(of_life).min()
+    }
+
+    /// Whether `TimedOut` is being told.
+    pub(super) fn is_telling_timeout(&self) -> bool {
+        let timeout = self.extras.as_ref().map(|extras| extras.timeout);
+        matches!(timeout, Some(Timeout::Told))
+    }
+}
+
+/// Steps of `next`.
+impl<S: ByteStream> Connection<S> {
+    /// Ends what lasted until now: the telling of a timeout, and holds by a rate.
+    #[inline]
+    pub(super) fn begin_step(&mut self, now: Instant) {
+        if self.extras.is_some() {
+            self.end_what_is_over(now);
+        }
+    }
+
+    #[inline(never)]
+    fn end_what_is_over(&mut self, now: Instant) {
+        let Some(extras) = &mut self.extras else { return };
+        if matches!(extras.timeout, Timeout::Told) {
+            extras.timeout = Timeout::Off;
+        }
+        for direction in [Direction::Reading, Direction::Writing] {
+            if let Some(throttle) = extras.throttle(direction)
+                && throttle.refilled.take_if(|at| *at <= now).is_some()
+            {
+                self.held.remove(direction.hold());
+            }
+        }
+    }
+
+    /// How many of `most` bytes the rate lets pass now. With none the stream is held until there is a
+    /// portion again.
+    #[inline]
+    pub(super) fn rate_allows(&mut self, direction: Direction, most: usize, io: &Io) -> usize {
+        match self.extras {
+            Some(_) => self.bucket_allows(direction, most, io),
+            None => most,
+        }
+    }
+
+    #[inline(never)]
+    fn bucket_allows(&mut self, direction: Direction, most: usize, io: &Io) -> usize {
+        let throttle = self.extras.as_mut().and_then(|extras| extras.throttle(direction).as_mut());
+        let Some(throttle) = throttle else { return most };
+        let available = throttle.bucket.available(io.now);
+        if available == 0 {
+            throttle.refilled = Some(later(io.now, throttle.bucket.time_to_wait()));
+            self.held.insert(direction.hold());
+        }
+        available.min(most)
+    }
+
+    /// What is due, now that nothing is left to be read.
+    #[inline(never)]
+    pub(super) fn judge_deadlines(&mut self, now: Instant) -> Option<Next> {
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let unsent = self.outgoing.len();
+        let extras = self.extras.as_mut()?;
+        match self.life {
+            Life::Open if due(extras.idle_deadline()) => {
+                extras.timeout = Timeout::Told;
+                Some(Next::Tell(Notice::TimedOut))
+            }
+            Life::Closing(_) if due(extras.close_by) => {
+                self.end(Reason::CloseTimedOut { unsent });
+                Some(Next::Gone)
+            }
+            Life::Lingering(_) if due(extras.linger_until) => Some(self.finish()),
+            _ => None,
+        }
+    }
+
+    /// Sets the end of closing, once. A connection that is closed at once never gets one.
+    pub(super) fn limit_closing(&mut self, io: &Io, common: &mut Common) -> Instant {
+        let extras = self.extras_mut(common);
+        let timeout = extras.close_timeout.unwrap_or(common.patience.close_timeout);
+        *extras.close_by.get_or_insert_with(|| later(io.now, timeout))
+    }
+
+    /// Waits for the peer's FIN, throwing away what still comes.
+    pub(super) fn linger(&mut self, io: &Io, common: &mut Common) {
+        self.life = Life::Lingering(self.reason());
+        self.linger_on(io, common);
+    }
+
+    /// Gives a peer that is heard of the time to be heard of again, within the close timeout.
+    pub(super) fn linger_on(&mut self, io: &Io, common: &mut Common) {
+        let at_the_latest = self.limit_closing(io, common);
+        let until = later(io.now, common.patience.linger).min(at_the_latest);
+        self.extras_mut(common).linger_until = Some(until);
+    }
+
+    /// What few connections need, made if this has none yet.
+    pub(super) fn extras_mut(&mut self, common: &mut Common) -> &mut Extras {
+        self.extras.get_or_insert_with(|| common.lend())
+    }
+}

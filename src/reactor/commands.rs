@@ -1,0 +1,251 @@
+//! What callbacks, and others, may ask of a connection. A command notes what is wanted and has the
+//! connection visited; it calls nobody back, and no byte moves inside it.
+
+use std::io;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::Reactor;
+use super::queues::Queues;
+use super::source::{Owner, Session, Slot, Source};
+use super::timing::Alarm;
+use crate::address::Address;
+use crate::arena::Key;
+use crate::connection::{Common, Connection, ConnectionId, Direction, Holds, Marks};
+use crate::observe::Subject;
+use crate::protocol::Protocol;
+use crate::reason::Reason;
+use crate::stream::{Stream, no_sockets};
+use crate::timers::TimerId;
+use crate::token_bucket::Rate;
+use crate::transport::Transport;
+
+/// Where a connection waits for its visit, after a command that is worth one.
+type Queue = fn(&mut Queues, Key, &mut Slot);
+
+impl Reactor {
+    /// Lends a connection, anybody's; `None` if it is gone, or not yet told `connection_made`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::{ConnectionId, Reactor};
+    /// fn tell_everybody(reactor: &mut Reactor, text: &[u8]) {
+    ///     for id in reactor.connections() {
+    ///         if let Some(mut transport) = reactor.transport(id) {
+    ///             transport.write(text);
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn transport(&mut self, id: ConnectionId) -> Option<Transport<'_>> {
+        self.session(id).filter(|session| session.connection.is_up())?;
+        Some(Transport::new(self, id))
+    }
+
+    /// The connections that are there, those that are closing included, in no particular order.
+    pub fn connections(&self) -> Vec<ConnectionId> {
+        let connections = self.sources.iter().filter_map(|(key, source)| match source {
+            Source::Connection(session) if session.connection.is_up() => Some(ConnectionId(key)),
+            _ => None,
+        });
+        connections.collect()
+    }
+
+    /// Takes over a connected socket: `connection_made` comes in the next turn.
+    ///
+    /// Should a duplicate of the descriptor live on elsewhere, the connection is closed in order all
+    /// the same, but aborting it cannot reset it.
+    ///
+    /// # Errors
+    ///
+    /// If the socket is not connected, or cannot be made non-blocking; `Unsupported` in a simulation.
+    pub fn adopt_stream(
+        &mut self,
+        stream: TcpStream,
+        protocol: impl Protocol + 'static,
+    ) -> io::Result<ConnectionId> {
+        if self.network().is_some() {
+            return Err(no_sockets());
+        }
+        stream.set_nonblocking(true)?;
+        let peer = Address::Tcp(stream.peer_addr()?);
+        let stream = Stream::Tcp(mio::net::TcpStream::from_std(stream));
+        Ok(self.add_connection(stream, peer, Box::new(protocol)))
+    }
+
+    /// A connection whose `connection_made` the loop will call.
+    pub(crate) fn add_connection(
+        &mut self,
+        stream: Stream,
+        peer: Address,
+        protocol: Box<dyn Protocol>,
+    ) -> ConnectionId {
+        let session = Session::new(Connection::new(stream, self.limits.marks), peer, protocol);
+        let key = self.sources.insert(Source::Connection(session), Owner::None);
+        self.queue(key);
+        ConnectionId(key)
+    }
+
+    pub(crate) fn session(&self, id: ConnectionId) -> Option<&Session> {
+        match self.sources.get(id.0)? {
+            Source::Connection(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// Gives a connection a command; if that says that a visit is worth while, it is queued for one.
+    /// Returns what the command said.
+    #[inline]
+    fn command(
+        &mut self,
+        id: ConnectionId,
+        queue: Queue,
+        command: impl FnOnce(&mut Connection, &mut Common) -> bool,
+    ) -> bool {
+        let Self { sources, queues, memory, .. } = self;
+        let Some(slot) = sources.slot(id.0) else { return false };
+        let Source::Connection(session) = &mut slot.source else { return false };
+        let visit = command(&mut session.connection, &mut memory.common);
+        if visit && queues.visited != Some(id.0) {
+            queue(queues, id.0, slot);
+        }
+        visit
+    }
+
+    #[inline]
+    pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> bool {
+        let cap = self.limits.write_buffer_cap;
+        let mut taken = false;
+        self.command(id, Queues::flush, |connection, common| {
+            taken = connection.write(data, cap, common);
+            if taken { !data.is_empty() } else { connection.is_gone() }
+        });
+        taken
+    }
+
+    pub(crate) fn unread(&mut self, id: ConnectionId, data: &[u8]) -> bool {
+        self.command(id, Queues::run, |connection, common| connection.unread(data, common))
+    }
+
+    pub(crate) fn lose_connection(&mut self, id: ConnectionId, because: Option<Reason>) {
+        if self.command(id, Queues::flush, |connection, _| connection.close(because)) {
+            self.cancel_timers(id.0);
+        }
+    }
+
+    pub(crate) fn lose_write_connection(&mut self, id: ConnectionId) {
+        self.command(id, Queues::flush, |connection, _| connection.shut_write());
+    }
+
+    /// Ends a connection, whatever is still owed.
+    pub(crate) fn end(&mut self, id: ConnectionId, reason: Reason) {
+        let ended = self.command(id, Queues::flush, |connection, _| {
+            match reason {
+                Reason::Panicked { .. } => connection.end_over(reason),
+                reason => return connection.end(reason),
+            }
+            true
+        });
+        if ended {
+            self.cancel_timers(id.0);
+        }
+    }
+
+    pub(crate) fn hold_reading(&mut self, id: ConnectionId, hold: Holds) {
+        self.command(id, Queues::flush, |connection, _| connection.hold(hold));
+    }
+
+    pub(crate) fn release_reading(&mut self, id: ConnectionId, hold: Holds) {
+        self.command(id, Queues::run, |connection, _| connection.release(hold));
+    }
+
+    pub(crate) fn set_marks(&mut self, id: ConnectionId, marks: Marks) {
+        self.command(id, Queues::flush, |connection, _| {
+            connection.set_marks(marks);
+            true // it may be told so
+        });
+    }
+
+    pub(crate) fn set_protocol(&mut self, id: ConnectionId, next: Box<dyn Protocol>) -> bool {
+        let mut pressed = false;
+        let done = self.command(id, Queues::run, |connection, _| {
+            pressed = connection.is_pressed();
+            connection.hand_over()
+        });
+        if !done {
+            self.let_go(Subject::Connection(id), next);
+            return false;
+        }
+        self.cancel_timers(id.0);
+        if pressed {
+            self.observe_pressure(id, false);
+        }
+        if let Some(session) = self.sources.session(id.0) {
+            session.attached().successor = Some(next);
+        }
+        true
+    }
+
+    pub(crate) fn set_timeout(
+        &mut self,
+        id: ConnectionId,
+        limit: Option<Duration>,
+    ) -> Option<Duration> {
+        let now = self.now();
+        self.set_timing(id, |connection, common| connection.set_timeout(limit, now, common))?
+    }
+
+    pub(crate) fn set_close_timeout(&mut self, id: ConnectionId, limit: Duration) {
+        self.set_timing(id, |connection, common| connection.set_close_timeout(limit, common));
+    }
+
+    pub(crate) fn set_rate(
+        &mut self,
+        id: ConnectionId,
+        direction: Direction,
+        rate: Option<Rate>,
+    ) -> Option<Rate> {
+        let now = self.now();
+        self.command(id, Queues::run, |connection, _| connection.forget_rate_hold(direction));
+        self.set_timing(id, |connection, common| connection.set_rate(direction, rate, now, common))?
+    }
+
+    /// Sets something that may move the deadline of a connection.
+    fn set_timing<R>(
+        &mut self,
+        id: ConnectionId,
+        set: impl FnOnce(&mut Connection, &mut Common) -> R,
+    ) -> Option<R> {
+        let Self { sources, timers, memory, .. } = self;
+        let session = sources.session(id.0)?;
+        let before = set(&mut session.connection, &mut memory.common);
+        if let Some(timer) = session.timer.take() {
+            timers.cancel(timer);
+        }
+        session.arm(id.0, timers);
+        Some(before)
+    }
+
+    pub(crate) fn connection_timer(&mut self, id: ConnectionId, delay: Duration) -> TimerId {
+        let timer = self.set(delay, Alarm::Connection(id.0));
+        match self.sources.session(id.0).filter(|session| session.connection.hears()) {
+            Some(session) => session.attached().timers.push(timer),
+            // A connection that ends, or a protocol that has handed over, gets no timer; the name of
+            // none is as harmless as any stale one.
+            None => drop(self.timers.cancel(timer)),
+        }
+        timer
+    }
+
+    /// Cancels the timers of a protocol that hears nothing more.
+    pub(super) fn cancel_timers(&mut self, key: Key) {
+        let Self { sources, timers, .. } = self;
+        let Some(session) = sources.session(key) else { return };
+        if let Some(attached) = &mut session.attached {
+            for timer in attached.timers.drain(..) {
+                timers.cancel(timer);
+            }
+        }
+    }
+}

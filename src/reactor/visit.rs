@@ -1,0 +1,310 @@
+//! **A visit**: asks a connection what to do until it rests, and tells its protocol.
+//!
+//! Serving and flushing are one visit with different allowances. What is decided here is none of the
+//! connection's life: that is in [`connection`](crate::connection). Here bytes are counted, the poller
+//! and the timers are told, and the end is carried out.
+
+use std::mem;
+use std::time::Instant;
+
+use super::Reactor;
+use super::builder::Limits;
+use super::source::{Owner, Session, Slot, Source};
+use super::timing::Alarm;
+use crate::address::Address;
+use crate::arena::Key;
+use crate::connection::{ConnectionId, Io, Next, Notice};
+use crate::observe::{Callback, Observer, Subject};
+use crate::protocol::Protocol;
+use crate::reason::Reason;
+use crate::timers::Timers;
+use crate::transport::Transport;
+
+/// The queue that a visit empties.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Visit {
+    /// Reads, and writes what the connection itself has to say. If others have written too, all of it
+    /// waits for the flush phase, to leave together.
+    Serve,
+    /// Writes; what is to be read waits to be served.
+    Flush,
+}
+
+impl Visit {
+    #[inline]
+    fn leave_queue(self, queued: &mut bool, flushing: &mut bool) {
+        match self {
+            Self::Serve => *queued = false,
+            Self::Flush => *flushing = false,
+        }
+    }
+
+    fn begin(self, now: Instant, limits: &Limits) -> Io {
+        Io {
+            now,
+            read: if self == Self::Serve { limits.read_budget } else { 0 },
+            write: Some(limits.write_budget),
+            fresh: false,
+            received: 0,
+            sent: 0,
+        }
+    }
+}
+
+impl Reactor {
+    /// Visits a source. `false` if it is there and no connection.
+    ///
+    /// Each time round the outer loop, one look for the source does everything between two callbacks: it
+    /// puts the protocol back, asks the connection until it has something to tell or rests, and sees to
+    /// what that needs.
+    pub(super) fn visit(&mut self, key: Key, visit: Visit, scratch: &mut [u8]) -> bool {
+        let id = ConnectionId(key);
+        let mut io = visit.begin(self.time.now, &self.limits);
+        let mut seated: Option<Box<dyn Protocol>> = None;
+        let mut sent_before = 0;
+        self.queues.visited = Some(key);
+        loop {
+            let Self { sources, queues, timers, poller, memory, .. } = self;
+            let Some(slot) = sources.slot(key) else {
+                self.visit_is_over(key, seated);
+                return true;
+            };
+            let Source::Connection(session) = &mut slot.source else {
+                visit.leave_queue(&mut slot.queued, &mut slot.flushing);
+                queues.visited = None;
+                return false;
+            };
+            if let Some(protocol) = seated {
+                session.protocol = Some(protocol);
+            } else {
+                visit.leave_queue(&mut slot.queued, &mut slot.flushing);
+                io.fresh = !slot.registered;
+                if slot.flushing {
+                    io.write = None;
+                }
+            }
+            let notice = loop {
+                match session.connection.next(&mut io, &mut memory.common, scratch) {
+                    Next::Tell(notice) => break notice,
+                    Next::Again => {}
+                    Next::Gone => {
+                        self.count_bytes(id, &mut io, &mut sent_before);
+                        self.conclude(key);
+                        self.queues.visited = None;
+                        return true;
+                    }
+                    next @ (Next::Rest | Next::Yield) => {
+                        if !slot.registered {
+                            let stream = &mut session.connection.stream;
+                            if let Err(error) = stream.register(poller.registry(), key.token()) {
+                                session.connection.fail(error);
+                                continue;
+                            }
+                            slot.registered = true; // for both directions, and for good
+                        }
+                        session.arm(key, timers);
+                        queues.visited = None;
+                        if next == Next::Yield {
+                            queues.run(key, slot);
+                        }
+                        self.count_bytes(id, &mut io, &mut sent_before);
+                        return true;
+                    }
+                }
+            };
+            seated = session.protocol.take();
+            self.count_bytes(id, &mut io, &mut sent_before);
+            if let Some(protocol) = &mut seated {
+                self.tell(key, notice, protocol, scratch);
+            }
+        }
+    }
+
+    /// The source is not there. Gone since it was queued; or a callback has put another reactor in the
+    /// place of this one.
+    #[cold]
+    fn visit_is_over(&mut self, key: Key, protocol: Option<Box<dyn Protocol>>) {
+        self.queues.visited = None;
+        self.let_go(Subject::Connection(ConnectionId(key)), protocol);
+    }
+
+    /// Counts, and tells the observer, what has moved since the last step.
+    #[inline]
+    fn count_bytes(&mut self, id: ConnectionId, io: &mut Io, sent_before: &mut usize) {
+        let received = mem::take(&mut io.received);
+        let sent = io.sent - mem::replace(sent_before, io.sent);
+        if received > 0 {
+            self.monitor.stats.bytes_read += received as u64;
+            self.observe(|observer, _| observer.received(id, received));
+        }
+        if sent > 0 {
+            self.monitor.stats.bytes_written += sent as u64;
+            self.observe(|observer, _| observer.sent(id, sent));
+        }
+    }
+
+    /// Tells a protocol what its connection says.
+    #[inline]
+    fn tell(&mut self, key: Key, notice: Notice, protocol: &mut Box<dyn Protocol>, scratch: &[u8]) {
+        let id = ConnectionId(key);
+        match notice {
+            Notice::Made => self.observe_with_peer(id, |observer, peer| observer.opened(id, peer)),
+            Notice::Pause => self.observe_pressure(id, true),
+            Notice::Resume => self.observe_pressure(id, false),
+            Notice::Handover => self.swap(key, protocol),
+            Notice::Data(_) | Notice::Eof | Notice::TimedOut => {}
+        }
+        let callback = callback_of(notice);
+        let done = self.call(Subject::Connection(id), callback, |reactor| {
+            let transport = &mut Transport::new(reactor, id);
+            match notice {
+                Notice::Made | Notice::Handover => protocol.connection_made(transport),
+                Notice::Data(count) => protocol.data_received(transport, &scratch[..count]),
+                Notice::Eof => protocol.eof_received(transport),
+                Notice::Pause => protocol.pause_writing(transport),
+                Notice::Resume => protocol.resume_writing(transport),
+                Notice::TimedOut => protocol.timed_out(transport),
+            }
+        });
+        if done.is_none() {
+            self.end_over_panic(id, callback);
+        }
+    }
+
+    /// A protocol panicked: its connection is ended. `connection_lost` is still owed.
+    #[cold]
+    #[inline(never)]
+    fn end_over_panic(&mut self, id: ConnectionId, callback: Callback) {
+        self.end(id, Reason::Panicked { callback });
+    }
+
+    /// Another protocol takes over.
+    #[cold]
+    fn swap(&mut self, key: Key, protocol: &mut Box<dyn Protocol>) {
+        let successor = self.sources.session(key).and_then(Session::take_successor);
+        let former = successor.map(|successor| mem::replace(protocol, successor));
+        self.let_go(Subject::Connection(ConnectionId(key)), former);
+    }
+
+    fn observe_with_peer(
+        &mut self,
+        id: ConnectionId,
+        tell: impl FnOnce(&mut dyn Observer, &Address),
+    ) {
+        self.observe(|observer, reactor| {
+            if let Some(session) = reactor.session(id) {
+                tell(observer, &session.peer);
+            }
+        });
+    }
+
+    pub(super) fn observe_pressure(&mut self, id: ConnectionId, high: bool) {
+        self.observe(|observer, reactor| {
+            let buffered = reactor.session(id).map_or(0, |session| session.connection.buffered());
+            observer.pressure(id, high, buffered);
+        });
+    }
+
+    /// Gives the last notice, and frees everything. The protocol hears first, then the descriptor
+    /// is closed, then the owner hears and may already reconnect.
+    #[inline(never)]
+    fn conclude(&mut self, key: Key) {
+        self.cancel_timers(key);
+        let Some(session) = self.sources.session(key) else { return };
+        let timer = session.timer.take();
+        let reason = session.connection.reason();
+        let announced = session.connection.was_announced();
+        if let Some(timer) = timer {
+            self.timers.cancel(timer);
+        }
+        if announced {
+            self.call_protocol(key, Callback::ConnectionLost, |protocol, transport| {
+                protocol.connection_lost(transport, &reason);
+            });
+        }
+        let Some(Slot { source: Source::Connection(session), owner, .. }) =
+            self.sources.remove(key)
+        else {
+            return;
+        };
+        let Session { mut connection, peer, protocol, attached, .. } = session;
+        let subject = Subject::Connection(ConnectionId(key));
+        self.let_go(subject, protocol);
+        if let Some(untold) = attached.and_then(|attached| attached.successor) {
+            self.let_go(subject, untold);
+        }
+        let adopted = owner == Owner::None;
+        connection.prepare_to_close(adopted, &mut self.memory.common);
+        if adopted {
+            connection.stream.deregister(self.poller.registry());
+        }
+        drop(connection);
+        self.monitor.stats.closed += 1;
+        if announced {
+            self.observe(|observer, _| observer.closed(ConnectionId(key), &peer, &reason));
+        }
+        self.descriptor_freed();
+        match owner {
+            Owner::None => {}
+            Owner::Listener(listener) => self.accepted_connection_gone(listener, &peer),
+            Owner::Connector(connector) => self.connection_of_connector_lost(connector, &reason),
+        }
+    }
+
+    /// Calls a protocol. If it panics its connection is ended; `connection_lost` is still owed.
+    pub(super) fn call_protocol(
+        &mut self,
+        key: Key,
+        callback: Callback,
+        code: impl FnOnce(&mut dyn Protocol, &mut Transport<'_>),
+    ) {
+        let id = ConnectionId(key);
+        let done = self.seat(key, callback, Source::protocol, |protocol, reactor| {
+            code(protocol.as_mut(), &mut Transport::new(reactor, id));
+        });
+        // A protocol that panics over the news of its loss was lost for another reason.
+        if done.is_none() && callback != Callback::ConnectionLost {
+            self.end_over_panic(id, callback);
+        }
+    }
+}
+
+impl Session {
+    /// Has a timer fire at the deadline of the connection, or before: one that would fire too early is
+    /// moved when it does, so that activity costs nothing.
+    #[inline]
+    pub(super) fn arm(&mut self, key: Key, timers: &mut Timers<Alarm>) {
+        if self.connection.is_timed() || self.timer.is_some() {
+            self.move_timer(key, timers);
+        }
+    }
+
+    fn move_timer(&mut self, key: Key, timers: &mut Timers<Alarm>) {
+        match (self.connection.deadline(), self.timer) {
+            (None, None) => {}
+            (None, Some(timer)) => {
+                timers.cancel(timer);
+                self.timer = None;
+            }
+            (Some(deadline), None) => {
+                self.timer = Some(timers.insert(deadline, Alarm::Deadline(key)));
+            }
+            (Some(deadline), Some(timer)) => {
+                if timers.deadline(timer).is_some_and(|set| deadline < set) {
+                    timers.reset(timer, deadline);
+                }
+            }
+        }
+    }
+}
+
+fn callback_of(notice: Notice) -> Callback {
+    match notice {
+        Notice::Made | Notice::Handover => Callback::ConnectionMade,
+        Notice::Data(_) => Callback::DataReceived,
+        Notice::Eof => Callback::EofReceived,
+        Notice::Pause => Callback::PauseWriting,
+        Notice::Resume => Callback::ResumeWriting,
+        Notice::TimedOut => Callback::TimedOut,
+    }
+}
