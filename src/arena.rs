@@ -112,7 +112,7 @@ impl<T> Arena<T> {
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
-        Some(self.slots.remove(key.index as usize).value)
+        self.slots.try_remove(key.index as usize).map(|tenant| tenant.value)
     }
 
     /// Turns a tenant into something else under the same key.

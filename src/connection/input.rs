@@ -196,12 +196,14 @@ impl<S: ByteStream> Connection<S> {
                     }
                     return Received::Bytes(count);
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.ready.remove(Readiness::READABLE);
-                    return Received::Nothing;
-                }
-                Err(error) => return Received::Failed(error),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => {
+                        self.ready.remove(Readiness::READABLE);
+                        return Received::Nothing;
+                    }
+                    _ => return Received::Failed(error),
+                },
             }
         }
     }

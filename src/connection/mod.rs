@@ -328,15 +328,21 @@ impl<S: ByteStream> Connection<S> {
     /// Ends it in order: for the reason it is closing, or because all was said on both sides.
     #[inline(never)]
     fn finish(&mut self) -> Next {
-        let reason = match (std::mem::replace(&mut self.life, Life::New), &self.output) {
-            (Life::Closing(reason) | Life::Lingering(reason) | Life::Gone(reason), _) => reason,
-            (_, Output::Broken(error)) => {
+        self.life = Life::Gone(match &self.life {
+            Life::New | Life::Open | Life::HandingOver => self.reason_of_both(),
+            _ => self.reason(),
+        });
+        Next::Gone
+    }
+
+    /// Both sides have said everything; or sending failed, and the peer has said everything.
+    fn reason_of_both(&self) -> Reason {
+        match &self.output {
+            Output::Broken(error) => {
                 Reason::Failed { phase: Phase::Open, error: Arc::clone(error) }
             }
             _ => self.orderly_reason(),
-        };
-        self.life = Life::Gone(reason);
-        Next::Gone
+        }
     }
 
     fn orderly_reason(&self) -> Reason {

@@ -190,10 +190,10 @@ impl<S: ByteStream> Connection<S> {
             return Ok(());
         }
         self.output = Output::FinSent;
-        self.stream.shut_write().or_else(|refused| {
+        self.stream.shut_write().map_err(|refused| {
             // That only says that there is no connection; the socket knows why.
             let error = self.stream.take_error().unwrap_or_else(Some);
-            Err(error.unwrap_or(refused))
+            error.unwrap_or(refused)
         })
     }
 

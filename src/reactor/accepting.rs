@@ -269,8 +269,10 @@ impl Reactor {
 
     /// Somebody's descriptor was closed: listeners that wait for one need not wait longer.
     pub(super) fn descriptor_freed(&mut self) {
-        for key in std::mem::take(&mut self.queues.starved) {
-            self.accept_again(key);
+        if !self.queues.starved.is_empty() {
+            for key in std::mem::take(&mut self.queues.starved) {
+                self.accept_again(key);
+            }
         }
     }
 

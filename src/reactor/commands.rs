@@ -96,7 +96,7 @@ impl Reactor {
 
     /// Gives a connection a command; if that says that a visit is worth while, it is queued for one.
     /// Returns what the command said.
-    #[inline]
+    #[inline(always)]
     fn command(
         &mut self,
         id: ConnectionId,
@@ -111,6 +111,26 @@ impl Reactor {
             queue(queues, id.0, slot);
         }
         visit
+    }
+
+    /// The same for a command after which the protocol hears nothing more: its timers are cancelled.
+    fn last_command(
+        &mut self,
+        id: ConnectionId,
+        queue: Queue,
+        command: impl FnOnce(&mut Connection) -> bool,
+    ) -> bool {
+        let Self { sources, queues, timers, .. } = self;
+        let Some(slot) = sources.slot(id.0) else { return false };
+        let Source::Connection(session) = &mut slot.source else { return false };
+        if !command(&mut session.connection) {
+            return false;
+        }
+        session.cancel_timers(timers);
+        if queues.visited != Some(id.0) {
+            queue(queues, id.0, slot);
+        }
+        true
     }
 
     #[inline]
@@ -129,9 +149,7 @@ impl Reactor {
     }
 
     pub(crate) fn lose_connection(&mut self, id: ConnectionId, because: Option<Reason>) {
-        if self.command(id, Queues::flush, |connection, _| connection.close(because)) {
-            self.cancel_timers(id.0);
-        }
+        self.last_command(id, Queues::flush, |connection| connection.close(because));
     }
 
     pub(crate) fn lose_write_connection(&mut self, id: ConnectionId) {
@@ -140,16 +158,13 @@ impl Reactor {
 
     /// Ends a connection, whatever is still owed.
     pub(crate) fn end(&mut self, id: ConnectionId, reason: Reason) {
-        let ended = self.command(id, Queues::flush, |connection, _| {
-            match reason {
-                Reason::Panicked { .. } => connection.end_over(reason),
-                reason => return connection.end(reason),
+        self.last_command(id, Queues::flush, |connection| match reason {
+            Reason::Panicked { .. } => {
+                connection.end_over(reason);
+                true
             }
-            true
+            reason => connection.end(reason),
         });
-        if ended {
-            self.cancel_timers(id.0);
-        }
     }
 
     pub(crate) fn hold_reading(&mut self, id: ConnectionId, hold: Holds) {
@@ -169,7 +184,7 @@ impl Reactor {
 
     pub(crate) fn set_protocol(&mut self, id: ConnectionId, next: Box<dyn Protocol>) -> bool {
         let mut pressed = false;
-        let done = self.command(id, Queues::run, |connection, _| {
+        let done = self.last_command(id, Queues::run, |connection| {
             pressed = connection.is_pressed();
             connection.hand_over()
         });
@@ -177,7 +192,6 @@ impl Reactor {
             self.let_go(Subject::Connection(id), next);
             return false;
         }
-        self.cancel_timers(id.0);
         if pressed {
             self.observe_pressure(id, false);
         }
@@ -236,16 +250,5 @@ impl Reactor {
             None => drop(self.timers.cancel(timer)),
         }
         timer
-    }
-
-    /// Cancels the timers of a protocol that hears nothing more.
-    pub(super) fn cancel_timers(&mut self, key: Key) {
-        let Self { sources, timers, .. } = self;
-        let Some(session) = sources.session(key) else { return };
-        if let Some(attached) = &mut session.attached {
-            for timer in attached.timers.drain(..) {
-                timers.cancel(timer);
-            }
-        }
     }
 }

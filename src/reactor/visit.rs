@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use super::Reactor;
 use super::builder::Limits;
-use super::source::{Owner, Session, Slot, Source};
+use super::source::{Owner, Session, Source};
 use super::timing::Alarm;
-use crate::address::Address;
+use crate::address::{Address, UnixAddress};
 use crate::arena::Key;
 use crate::connection::{ConnectionId, Io, Next, Notice};
 use crate::observe::{Callback, Observer, Subject};
@@ -209,39 +209,27 @@ impl Reactor {
     /// is closed, then the owner hears and may already reconnect.
     #[inline(never)]
     fn conclude(&mut self, key: Key) {
-        self.cancel_timers(key);
-        let Some(session) = self.sources.session(key) else { return };
-        let timer = session.timer.take();
+        let Self { sources, timers, .. } = self;
+        let Some(session) = sources.session(key) else { return };
+        session.cancel_timers(timers);
+        if let Some(timer) = session.timer.take() {
+            timers.cancel(timer);
+        }
         let reason = session.connection.reason();
         let announced = session.connection.was_announced();
-        if let Some(timer) = timer {
-            self.timers.cancel(timer);
-        }
-        if announced {
-            self.call_protocol(key, Callback::ConnectionLost, |protocol, transport| {
-                protocol.connection_lost(transport, &reason);
+        let mut protocol = session.protocol.take();
+        let id = ConnectionId(key);
+        let subject = Subject::Connection(id);
+        if let Some(protocol) = protocol.as_mut().filter(|_| announced) {
+            self.call(subject, Callback::ConnectionLost, |reactor| {
+                protocol.connection_lost(&mut Transport::new(reactor, id), &reason);
             });
         }
-        let Some(Slot { source: Source::Connection(session), owner, .. }) =
-            self.sources.remove(key)
-        else {
-            return;
-        };
-        let Session { mut connection, peer, protocol, attached, .. } = session;
-        let subject = Subject::Connection(ConnectionId(key));
         self.let_go(subject, protocol);
-        if let Some(untold) = attached.and_then(|attached| attached.successor) {
-            self.let_go(subject, untold);
-        }
-        let adopted = owner == Owner::None;
-        connection.prepare_to_close(adopted, &mut self.memory.common);
-        if adopted {
-            connection.stream.deregister(self.poller.registry());
-        }
-        drop(connection);
+        let Some((owner, peer)) = self.free(key) else { return };
         self.monitor.stats.closed += 1;
         if announced {
-            self.observe(|observer, _| observer.closed(ConnectionId(key), &peer, &reason));
+            self.observe(|observer, _| observer.closed(id, &peer, &reason));
         }
         self.descriptor_freed();
         match owner {
@@ -249,6 +237,26 @@ impl Reactor {
             Owner::Listener(listener) => self.accepted_connection_gone(listener, &peer),
             Owner::Connector(connector) => self.connection_of_connector_lost(connector, &reason),
         }
+    }
+
+    /// Closes the socket and frees the slot; returns whom it concerns.
+    fn free(&mut self, key: Key) -> Option<(Owner, Address)> {
+        let Self { sources, poller, memory, .. } = self;
+        let slot = sources.slot(key)?;
+        let owner = slot.owner;
+        let Source::Connection(session) = &mut slot.source else { return None };
+        let peer = mem::replace(&mut session.peer, Address::Unix(UnixAddress::unnamed()));
+        let untold = session.take_successor();
+        let adopted = owner == Owner::None;
+        session.connection.prepare_to_close(adopted, &mut memory.common);
+        if adopted {
+            session.connection.stream.deregister(poller.registry());
+        }
+        sources.remove(key);
+        if let Some(untold) = untold {
+            self.let_go(Subject::Connection(ConnectionId(key)), untold);
+        }
+        Some((owner, peer))
     }
 
     /// Calls a protocol. If it panics its connection is ended; `connection_lost` is still owed.
@@ -262,14 +270,23 @@ impl Reactor {
         let done = self.seat(key, callback, Source::protocol, |protocol, reactor| {
             code(protocol.as_mut(), &mut Transport::new(reactor, id));
         });
-        // A protocol that panics over the news of its loss was lost for another reason.
-        if done.is_none() && callback != Callback::ConnectionLost {
+        if done.is_none() {
             self.end_over_panic(id, callback);
         }
     }
 }
 
 impl Session {
+    /// Cancels the timers of a protocol that hears nothing more.
+    #[inline]
+    pub(super) fn cancel_timers(&mut self, timers: &mut Timers<Alarm>) {
+        if let Some(attached) = &mut self.attached {
+            for timer in attached.timers.drain(..) {
+                timers.cancel(timer);
+            }
+        }
+    }
+
     /// Has a timer fire at the deadline of the connection, or before: one that would fire too early is
     /// moved when it does, so that activity costs nothing.
     #[inline]
