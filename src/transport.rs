@@ -261,13 +261,12 @@ impl<'a> Transport<'a> {
     /// until [`buffered`](Self::buffered) is above `high`, and goes on in `resume_writing`, is called
     /// again for sure, also when the kernel takes everything at once.
     pub fn set_write_buffer_limits(&mut self, high: usize, low: usize) {
-        self.reactor.set_marks(self.id, Marks { high, low: low.min(high) });
+        self.reactor.set_marks(self.id, Marks::new(high, low));
     }
 
     /// The water marks, high and low, in bytes: asyncio's `get_write_buffer_limits`, the other way round.
     pub fn write_buffer_limits(&self) -> (usize, usize) {
-        let marks = self.connection().map_or(Marks { high: 0, low: 0 }, Connection::marks);
-        (marks.high, marks.low)
+        self.connection().map_or((0, 0), |connection| connection.marks())
     }
 
     /// How many bytes per second are read at most; `None`: as many as come. Returns the former

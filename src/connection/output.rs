@@ -82,8 +82,9 @@ impl<S: ByteStream> Connection<S> {
         self.pressure == Pressure::High
     }
 
-    pub(crate) fn marks(&self) -> Marks {
-        self.marks
+    /// The marks, high and low.
+    pub(crate) fn marks(&self) -> (usize, usize) {
+        (self.marks.high(), self.marks.low())
     }
 }
 
@@ -93,7 +94,7 @@ impl<S: ByteStream> Connection<S> {
     /// called again for sure, also when the kernel takes everything at once.
     #[inline(always)]
     pub(super) fn rises_above_high(&mut self) -> bool {
-        let rises = self.pressure == Pressure::Low && self.outgoing.len() > self.marks.high;
+        let rises = self.pressure == Pressure::Low && self.outgoing.len() > self.marks.high();
         if rises {
             self.pressure = Pressure::High;
         }
@@ -102,7 +103,7 @@ impl<S: ByteStream> Connection<S> {
 
     #[inline(always)]
     pub(super) fn falls_to_low(&mut self) -> bool {
-        let falls = self.pressure == Pressure::High && self.outgoing.len() <= self.marks.low;
+        let falls = self.pressure == Pressure::High && self.outgoing.len() <= self.marks.low();
         if falls {
             self.pressure = Pressure::Low;
         }

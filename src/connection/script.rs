@@ -265,7 +265,7 @@ impl Driver {
         let second = Duration::from_secs(1);
         let patience = Patience { close_timeout: 30 * second, linger: 5 * second };
         Self {
-            connection: Connection::new(script.clone(), Marks { high: 100, low: 25 }),
+            connection: Connection::new(script.clone(), Marks::new(100, 25)),
             script,
             now,
             scratch: vec![0; 64],
@@ -478,7 +478,7 @@ impl Driver {
     }
 
     pub(super) fn set_marks(&mut self, high: usize, low: usize) {
-        self.connection.set_marks(Marks { high, low });
+        self.connection.set_marks(Marks::new(high, low));
         self.flush_later(true);
     }
 

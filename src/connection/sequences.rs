@@ -607,7 +607,7 @@ impl Sequence<'_> {
                 self.model.paused = !self.model.paused;
                 let (marks, waits) =
                     (self.driver.connection.marks(), self.driver.connection.buffered());
-                assert!(if self.model.paused { waits > marks.high } else { waits <= marks.low });
+                assert!(if self.model.paused { waits > marks.0 } else { waits <= marks.1 });
             }
             Notice::TimedOut => {
                 let limit = self.model.timeout.take().expect("none was set");
@@ -703,8 +703,8 @@ impl Sequence<'_> {
         assert!(!(model.eof && wire.fins > 0), "both halves are shut");
         if model.stage == Stage::Up {
             let (marks, waits) = (connection.marks(), connection.buffered());
-            assert!(!model.paused || waits > marks.low, "Resume is owed");
-            assert!(model.paused || waits <= marks.high, "Pause is owed");
+            assert!(!model.paused || waits > marks.1, "Resume is owed");
+            assert!(model.paused || waits <= marks.0, "Pause is owed");
         }
         if model.stage == Stage::Closing && wire.fins > 0 {
             assert!(!wire.end_read, "the peer has closed");

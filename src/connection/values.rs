@@ -111,11 +111,27 @@ impl BitOr for Holds {
     }
 }
 
-/// High and low water marks of the outgoing buffer, in bytes.
+/// High and low water marks of the outgoing buffer, in bytes. Kept small: every connection has them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Marks {
-    pub(crate) high: usize,
-    pub(crate) low: usize,
+    high: u32,
+    low: u32,
+}
+
+impl Marks {
+    /// A `low` above `high` is taken for `high`, and what is above 4 GiB for that.
+    pub(crate) fn new(high: usize, low: usize) -> Self {
+        let small = |mark| u32::try_from(mark).unwrap_or(u32::MAX);
+        Self { high: small(high), low: small(low.min(high)) }
+    }
+
+    pub(crate) fn high(self) -> usize {
+        self.high as usize
+    }
+
+    pub(crate) fn low(self) -> usize {
+        self.low as usize
+    }
 }
 
 /// How many used boxes are kept: as many connections may come and go in one turn.

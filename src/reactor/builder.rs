@@ -76,7 +76,7 @@ impl Default for Limits {
             write_budget: WRITE_BUDGET,
             accept_budget: ACCEPT_BUDGET,
             datagram_budget: DATAGRAM_BUDGET,
-            marks: Marks { high: HIGH_WATER, low: LOW_WATER },
+            marks: Marks::new(HIGH_WATER, LOW_WATER),
             write_buffer_cap: WRITE_BUFFER_CAP,
             patience: Patience { close_timeout: CLOSE_TIMEOUT, linger: LINGER },
             slow_callback: Some(SLOW_CALLBACK),
@@ -146,7 +146,7 @@ impl ReactorBuilder {
     /// [`Transport::set_write_buffer_limits`](crate::Transport::set_write_buffer_limits).
     #[must_use]
     pub fn write_buffer_limits(mut self, high: usize, low: usize) -> Self {
-        self.limits.marks = Marks { high, low: low.min(high) };
+        self.limits.marks = Marks::new(high, low);
         self
     }
 
