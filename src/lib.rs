@@ -12,22 +12,22 @@
 //!
 //! # Layout
 //!
-//! In the order to read it in. The first two files say how crocus works, the third what it asks of
+//! In the order to read it in. The first three rows say how crocus works, the fourth what it asks of
 //! its users; the folder `reactor/` has the work of each phase, and the last two rows know nothing of
 //! a reactor.
 //!
 //! | file | what it is |
 //! |---|---|
 //! | `reactor.rs` | **the loop**: sleep, latch, timers, calls, serve, flush |
-//! | `connection.rs` | the life of one connection: open, closing, lingering, gone |
+//! | `connection/` | **the machine**: one connection, which decides what happens to it next |
+//! | `reactor/visit.rs` | asks a connection what to do until it rests, and tells its protocol |
 //! | `protocol.rs` | what a user writes: [`Protocol`], [`Factory`], [`ClientFactory`] |
 //! | `reactor/dispatch.rs` | the one place that calls the user's code, and catches its panics |
-//! | `reactor/serving.rs`, `reactor/flushing.rs` | reading connections; writing and closing them |
+//! | `reactor/commands.rs` | what callbacks, and others, may ask of a connection |
+//! | `reactor/source.rs`, `queues.rs`, `parts.rs` | what is served, in which order; the rest of a reactor's state |
 //! | `reactor/accepting.rs`, `listener.rs` | accepting them; what the errors of accept(2) mean |
 //! | `reactor/connecting.rs`, `connector.rs` | making them: names, addresses, timeouts, another try |
 //! | `reactor/timing.rs`, `reactor/stopping.rs` | timers and calls; the end, at once or in order |
-//! | `reactor/swapping.rs` | from one protocol of a connection to the next |
-//! | `reactor/throttling.rs` | bytes per second, of one connection and of all |
 //! | `reactor/builder.rs` | the numbers that shape behaviour, and why these |
 //! | `transport.rs` | a connection, lent to a callback |
 //! | `udp.rs`, `udp/`, `reactor/datagrams.rs` | datagrams: what a user writes; options, state, socket; serving them |

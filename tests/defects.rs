@@ -23,9 +23,256 @@ const WORLDS: &str = "3000";
 const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "no re-queue after a spent read budget",
-        "src/reactor/serving.rs",
-        r#"if goes_on || connection.can_resume() {"#,
-        r#"if connection.can_resume() {"#,
+        "src/connection/mod.rs",
+        r#"                return self.deliver(io, common, scratch);
+            }
+            spent = true;"#,
+        r#"                return self.deliver(io, common, scratch);
+            }"#,
+    ),
+    (
+        "deliver data after lose_connection",
+        "src/connection/mod.rs",
+        r#"        if self.may_discard() {
+            if io.read > 0 {
+                return self.discard(io, common, scratch);"#,
+        r#"        if self.may_discard() {
+            if io.read > 0 {
+                return self.deliver(io, common, scratch);"#,
+    ),
+    (
+        "deliver EOF after lose_connection",
+        "src/connection/mod.rs",
+        r#"        if self.input != Input::Open {
+            return self.finish(); // closing sends FIN
+        }"#,
+        r#"        if self.input == Input::Ended {
+            self.input = Input::Told;
+            return Next::Tell(Notice::Eof);
+        }
+        if self.input != Input::Open {
+            return self.finish(); // closing sends FIN
+        }"#,
+    ),
+    (
+        "forget a paused connection at stop",
+        "src/reactor/stopping.rs",
+        r#"                self.visit(key, Visit::Serve, &mut scratch);"#,
+        r#"                if self.session(ConnectionId(key)).is_some_and(|session| session.connection.is_reading()) {
+                    self.visit(key, Visit::Serve, &mut scratch);
+                }"#,
+    ),
+    (
+        "call connection_lost twice",
+        "src/reactor/visit.rs",
+        r#"                protocol.connection_lost(&mut Transport::new(reactor, id), &reason);"#,
+        r#"                protocol.connection_lost(&mut Transport::new(reactor, id), &reason);
+                protocol.connection_lost(&mut Transport::new(reactor, id), &reason);"#,
+    ),
+    (
+        "close without flushing",
+        "src/connection/mod.rs",
+        r#"            if self.outgoing.is_empty() {
+                return self.all_sent(io, common);
+            }"#,
+        r#"            if !self.outgoing.is_empty() {
+                self.outgoing.clear(&mut common.spares);
+            }
+            if self.outgoing.is_empty() {
+                return self.all_sent(io, common);
+            }"#,
+    ),
+    (
+        "lose resume_writing",
+        "src/connection/output.rs",
+        r#"self.outgoing.len() <= self.marks.low()"#,
+        r#"self.outgoing.len() < self.marks.low()"#,
+    ),
+    (
+        "resume_writing never told",
+        "src/connection/output.rs",
+        r#"self.pressure == Pressure::High && self.outgoing.len() <="#,
+        r#"self.pressure == Pressure::Low && self.outgoing.len() + 1 <="#,
+    ),
+    (
+        "a visit does not send",
+        "src/connection/output.rs",
+        r#"        let Some(budget @ 1..) = io.write else { return Ok(true) };"#,
+        r#"        let Some(budget @ 1..) = io.write else { return Ok(true) };
+        if io.read > 0 { return Ok(false); }"#,
+    ),
+    (
+        "forget the end that came while paused",
+        "src/connection/mod.rs",
+        r#"        self.held.remove(hold);
+        self.is_open() && self.may_deliver()"#,
+        r#"        self.held.remove(hold);
+        self.is_open() && self.may_deliver() && !self.ready.contains(Readiness::READ_CLOSED)"#,
+    ),
+    (
+        "the owner is not told the loss",
+        "src/reactor/visit.rs",
+        r#"self.connection_of_connector_lost(connector, &reason)"#,
+        r#"{ let _ = connector; }"#,
+    ),
+    (
+        "no cap on the outgoing buffer",
+        "src/connection/output.rs",
+        r#"if unsent > cap {"#,
+        r#"if unsent > 10 * cap {"#,
+    ),
+    (
+        "no close timeout",
+        "src/connection/timing.rs",
+        r#"close_by.get_or_insert_with(|| later(io.now, timeout))"#,
+        r#"close_by.get_or_insert_with(|| later(io.now, timeout + Duration::from_secs(9999)))"#,
+    ),
+    (
+        "close at once, without lingering",
+        "src/connection/mod.rs",
+        r#"let at_once = io.fresh && self.fits_into_first_flight(io);"#,
+        r#"let at_once = true;"#,
+    ),
+    (
+        "a hang-up behind a pause goes unnoticed",
+        "src/connection/mod.rs",
+        r#"        if self.ready.contains(Readiness::HANGUP)
+            && let Some(error)"#,
+        r#"        if self.ready.contains(Readiness::HANGUP)
+            && !self.held.intersects(Holds::PROTOCOL)
+            && let Some(error)"#,
+    ),
+    (
+        "both halves shut and it goes on",
+        "src/connection/mod.rs",
+        r#"self.input == Input::Told && matches!(self.output, Output::FinSent)"#,
+        r#"self.input == Input::Told && matches!(self.output, Output::FinSent) && self.announced && false"#,
+    ),
+    (
+        "timers of a closed connection stay",
+        "src/reactor/visit.rs",
+        r#"            for timer in attached.timers.drain(..) {
+                timers.cancel(timer);
+            }"#,
+        r#"            let _ = (attached, timers);"#,
+    ),
+    (
+        "idle timeout ignores activity",
+        "src/connection/timing.rs",
+        r#"            *active = now;"#,
+        r#"            let _ = (active, now);"#,
+    ),
+    (
+        "reads beyond the budget",
+        "src/connection/input.rs",
+        r#"    fn note_read(&mut self, count: usize, io: &mut Io) {
+        io.read -= count;"#,
+        r#"    fn note_read(&mut self, count: usize, io: &mut Io) {
+        io.read -= 1;"#,
+    ),
+    (
+        "the next protocol is not told the end",
+        "src/connection/input.rs",
+        r#"            *self = Self::Ended;"#,
+        r#"            let _ = &self;"#,
+    ),
+    (
+        "what was not given yet goes before what is put back",
+        "src/write_buffer.rs",
+        r#"        if self.is_empty() {
+            return self.push(data, spares);
+        }
+        if self.sent < data.len() {"#,
+        r#"        if self.sent <= self.bytes.len() {
+            return self.push(data, spares);
+        }
+        if self.sent < data.len() {"#,
+    ),
+    (
+        "the next protocol stays paused for its predecessor",
+        "src/connection/mod.rs",
+        r#"        self.held.remove(Holds::PRESSURE); // that of the former protocol
+"#,
+        r#""#,
+    ),
+    (
+        "a bucket that is full again releases nobody",
+        "src/connection/timing.rs",
+        r#"                self.held.remove(direction.hold());
+            }
+        }
+    }"#,
+        r#"            }
+        }
+    }"#,
+    ),
+    (
+        "row 6: bytes put back come behind newer ones",
+        "src/connection/input.rs",
+        r#"        if self.kept() > 0 {
+            return self.deliver_kept"#,
+        r#"        if self.kept() > 0 && !self.ready.contains(Readiness::READABLE) {
+            return self.deliver_kept"#,
+    ),
+    (
+        "row 8: FIN of both sides, and nobody ends it",
+        "src/connection/mod.rs",
+        r#"        if self.both_halves_are_shut() {
+            return self.finish();
+        }"#,
+        r#""#,
+    ),
+    (
+        "row 9: pressure is told after sending only",
+        "src/connection/output.rs",
+        r#"let rises = self.pressure == Pressure::Low && self.outgoing"#,
+        r#"let rises = self.pressure == Pressure::Low && !self.ready.contains(Readiness::WRITABLE) && self.outgoing"#,
+    ),
+    (
+        "row 15: what came before a failed write is lost",
+        "src/connection/output.rs",
+        r#"        if self.held.intersects(Holds::PROTOCOL) || self.is_told_the_end() {"#,
+        r#"        if !self.held.intersects(Holds::PROTOCOL) || self.is_told_the_end() {"#,
+    ),
+    (
+        "row 17: paused behind a failed write, it stays",
+        "src/connection/mod.rs",
+        r#"            // What was still being read is not wanted, and nothing can be written.
+            self.finish();
+            return true;"#,
+        r#"            return false;"#,
+    ),
+    (
+        "row 20: a rate is not paid",
+        "src/connection/timing.rs",
+        r#"            throttle.bucket.take(count as u64);"#,
+        r#"            let _ = (throttle, count);"#,
+    ),
+    (
+        "row 21: the former protocol hears on",
+        "src/connection/mod.rs",
+        r#"        self.life = Life::HandingOver;
+        self.pressure"#,
+        r#"        self.pressure"#,
+    ),
+    (
+        "row 25: nothing is read once it closes",
+        "src/connection/input.rs",
+        r#"        self.input == Input::Open && self.ready.contains(Readiness::READABLE)
+    }
+
+    /// Reads once and throws"#,
+        r#"        self.input == Input::Open && self.ready.contains(Readiness::READ_CLOSED)
+    }
+
+    /// Reads once and throws"#,
+    ),
+    (
+        "row 32: lingering has no end",
+        "src/connection/timing.rs",
+        r#"            Life::Lingering(_) if due(extras.linger_until) => Some(self.finish()),
+"#,
+        r#""#,
     ),
     (
         "skip the generation check (get)",
@@ -38,60 +285,6 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         "src/arena.rs",
         r#"(tenant.generation == key.generation).then_some(&mut tenant.value)"#,
         r#"Some(&mut tenant.value)"#,
-    ),
-    (
-        "deliver data after lose_connection",
-        "src/reactor/serving.rs",
-        r#"let delivered = connection.takes_reads();"#,
-        r#"let delivered = connection.made;"#,
-    ),
-    (
-        "deliver EOF after lose_connection",
-        "src/reactor/serving.rs",
-        r#"if self.connection_mut(key).is_some_and(|found| found.takes_reads()) {
-            self.call_protocol(key, Callback::EofReceived"#,
-        r#"if self.connection_mut(key).is_some() {
-            self.call_protocol(key, Callback::EofReceived"#,
-    ),
-    (
-        "forget a paused connection at stop",
-        "src/reactor/stopping.rs",
-        r#"        self.conclude(key);"#,
-        r#"        if !self.connection_mut(key).is_some_and(|found| found.reading_paused) { self.conclude(key); }"#,
-    ),
-    (
-        "call connection_lost twice",
-        "src/reactor/flushing.rs",
-        r#"        if made {
-            self.call_protocol("#,
-        r#"        for _ in 0..usize::from(made) * 2 {
-            self.call_protocol("#,
-    ),
-    (
-        "close without flushing",
-        "src/reactor/flushing.rs",
-        r#"Stage::Closing if flushed =>"#,
-        r#"Stage::Closing =>"#,
-    ),
-    (
-        "lose resume_writing",
-        "src/reactor/flushing.rs",
-        r#"connection.outgoing.len() <= connection.marks.low"#,
-        r#"connection.outgoing.len() < connection.marks.low"#,
-    ),
-    (
-        "resume_writing never told",
-        "src/reactor/flushing.rs",
-        r#"        if paused {
-            self.tell_relief(key);
-        }"#,
-        r#""#,
-    ),
-    (
-        "who was served is not flushed",
-        "src/reactor/flushing.rs",
-        r#"        self.flush_connection(key);"#,
-        r#""#,
     ),
     (
         "fire a cancelled timer of the batch",
@@ -123,14 +316,6 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
             }"#,
     ),
     (
-        "forget the end that came while paused",
-        "src/reactor/serving.rs",
-        r#"        if connection.can_read() {
-            // No event"#,
-        r#"        if connection.can_read() && !connection.read_closed {
-            // No event"#,
-    ),
-    (
         "forget the accept re-queue after the budget",
         "src/reactor/accepting.rs",
         r#"listener.acceptor.is_none() || listener.can_accept())"#,
@@ -142,10 +327,10 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         r#"            self.timers.cancel(timer);
             self.queue(key);
         }
-        self.starved"#,
+        self.queues.starved"#,
         r#"            self.timers.cancel(timer);
         }
-        self.starved"#,
+        self.queues.starved"#,
     ),
     (
         "forget to accept when below max_connections",
@@ -183,68 +368,10 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         r#"if Some(attempt) != except && except.is_none() && self.sources.remove(attempt).is_some() {"#,
     ),
     (
-        "the owner is not told the loss",
-        "src/reactor/flushing.rs",
-        r#"self.connection_of_connector_lost(connector, &reason)"#,
-        r#"{ let _ = connector; }"#,
-    ),
-    (
-        "no cap on the outgoing buffer",
-        "src/reactor/serving.rs",
-        r#"if waiting > limits.write_buffer_cap {"#,
-        r#"if waiting > 10 * limits.write_buffer_cap {"#,
-    ),
-    (
-        "no close timeout",
-        "src/reactor/flushing.rs",
-        r#"        let timer = self.timers.insert(at_the_latest, Alarm::Close(key));"#,
-        r#"        let timer = self.timers.insert(later(at_the_latest, std::time::Duration::from_secs(9999)), Alarm::Close(key));"#,
-    ),
-    (
-        "close at once, without lingering",
-        "src/reactor/flushing.rs",
-        r#"        if connection.eof {
-            return self.conclude(key); // closing sends FIN"#,
-        r#"        if connection.eof || !answered_at_once {
-            return self.conclude(key); // closing sends FIN"#,
-    ),
-    (
-        "a hang-up behind a pause goes unnoticed",
-        "src/reactor/serving.rs",
-        r#"        } else if connection.hangup {
-            self.look_for_error(key);
-        }"#,
-        r#"        }"#,
-    ),
-    (
-        "both halves shut and it goes on",
-        "src/reactor/flushing.rs",
-        r#"            connection.end_was_told() && connection.stage == Stage::Open && connection.finish()"#,
-        r#"            connection.end_was_told() && connection.stage == Stage::Gone && connection.finish()"#,
-    ),
-    (
-        "timers of a closed connection stay",
-        "src/reactor/serving.rs",
-        r#"        for timer in alarms.timers.into_iter().chain(idle).chain(closing) {"#,
-        r#"        for timer in idle.into_iter().chain(closing) {"#,
-    ),
-    (
-        "idle timeout ignores activity",
-        "src/connection.rs",
-        r#"            idle.last_activity = now;"#,
-        r#"            let _ = (idle, now);"#,
-    ),
-    (
         "calls in reverse order",
         "src/reactor/timing.rs",
-        r#"self.calls.push_back(Box::new(function));"#,
-        r#"self.calls.push_front(Box::new(function));"#,
-    ),
-    (
-        "reads beyond the budget",
-        "src/reactor/serving.rs",
-        r#"return Some(self.read_once(key, &mut scratch[..room]));"#,
-        r#"return Some(self.read_once(key, &mut scratch[..room]).min(1));"#,
+        r#"self.calls.queue.push_back(Box::new(function));"#,
+        r#"self.calls.queue.push_front(Box::new(function));"#,
     ),
     (
         "a stop forgets attempts",
@@ -253,32 +380,6 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
                 self.serve_connector(key);"#,
         r#"                self.stop_trying(key);
                 self.sources.remove(key);"#,
-    ),
-    (
-        "the next protocol is not told the end",
-        "src/reactor/swapping.rs",
-        r#"        rare.handover.eof = connection.eof;
-"#,
-        r#""#,
-    ),
-    (
-        "what was not given yet goes before what is passed on",
-        "src/reactor/swapping.rs",
-        r#"        handover.unused.extend(later);"#,
-        r#"        let passed_on = mem::replace(&mut handover.unused, later);
-        handover.unused.extend(passed_on);"#,
-    ),
-    (
-        "who takes over stays paused for its predecessor",
-        "src/reactor/swapping.rs",
-        r#"        connection.reading_withheld = false;"#,
-        r#""#,
-    ),
-    (
-        "who waits for a bucket waits for ever",
-        "src/reactor/throttling.rs",
-        r#"            Direction::Writing => self.touch(key),"#,
-        r#"            Direction::Writing => {}"#,
     ),
 ];
 

@@ -92,6 +92,43 @@ both! {
 }
 
 both! {
+    /// A command puts a connection into a queue only if a visit is of use; an empty queue lets it sleep.
+    fn commands_without_effect_cost_no_turn(world) {
+        let log = Log::new();
+        let seen = log.clone();
+        let (_, addr) = world.listen(move |_| Recorder::new(&seen, "quiet"));
+        let quiet = world.dial(addr);
+        let seen = log.clone();
+        let (_, addr) = world.listen(move |_| {
+            Recorder::new(&seen, "busy").with_data().on_data(|transport, _| {
+                let reactor = transport.reactor();
+                for id in reactor.connections() {
+                    let mut transport = reactor.transport(id).unwrap();
+                    transport.pause_reading();
+                    transport.resume_reading();
+                    assert!(transport.unread(b"") && transport.write(b""));
+                    transport.set_write_buffer_limits(HIGH, HIGH / 4);
+                    transport.set_timeout(None);
+                    transport.set_read_rate(None);
+                }
+            })
+        });
+        let mut busy = world.dial(addr);
+        world.until("both", |_| log.has("quiet made") && log.has("busy made"));
+        world.quiet();
+        for text in ["1", "12", "123"] {
+            busy.send(&text.as_bytes()[text.len() - 1..]);
+            let turns = world.reactor().stats().turns;
+            world.until("the data", |_| log.has(&format!("busy data {text}")));
+            assert_eq!(world.reactor().next_deadline(), None, "something is queued");
+            assert!(world.reactor().turn(Some(Duration::ZERO)).unwrap().is_idle());
+            assert!(world.is_real() || world.reactor().stats().turns <= turns + 3);
+        }
+        drop((quiet, busy));
+    }
+}
+
+both! {
     /// Twisted's `test_stopStartReading` and `test_resumeProducing`.
     fn what_is_already_there_is_delivered_after_a_pause_though_no_more_comes(world) {
         let world = &mut world.with_limits(Reactor::builder().read_buffer(10));

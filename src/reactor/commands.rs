@@ -145,7 +145,12 @@ impl Reactor {
     }
 
     pub(crate) fn unread(&mut self, id: ConnectionId, data: &[u8]) -> bool {
-        self.command(id, Queues::run, |connection, common| connection.unread(data, common))
+        let mut taken = false;
+        self.command(id, Queues::run, |connection, common| {
+            taken = connection.unread(data, common);
+            taken && !data.is_empty()
+        });
+        taken
     }
 
     pub(crate) fn lose_connection(&mut self, id: ConnectionId, because: Option<Reason>) {
