@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")] // it looks into /proc
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
-#[path = "programs/child.rs"]
+#[path = "../../../tests/programs/child.rs"]
 mod child;
 
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use child::{PATIENCE, Running, example, run, tool};
+use child::{PATIENCE, Running, run, tool};
 use serde_json::Value;
 
 const SERVERS: [&str; 4] = ["blocking", "blocking-4096", "threads", "reactor"];
@@ -57,8 +57,14 @@ fn seed(number: u64) -> String {
     format!("{}00{number}", std::process::id())
 }
 
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_experiment"));
+    command.env_remove("RUST_LOG");
+    command
+}
+
 fn experiment(folder: &Folder, seed: &str, args: &[&str]) -> Command {
-    let mut command = example("experiment");
+    let mut command = program();
     command.args(["--seed", seed, "--out"]).arg(&folder.0).args(args);
     command
 }
@@ -244,20 +250,13 @@ fn what_makes_no_sense_is_told_in_a_line() {
         (["serve", "nothing"], "serve takes a kind of server"),
         (["serve", "--task=dance"], "a task is answer"),
     ] {
-        let end = run(example("experiment").args(args));
+        let end = run(program().args(args));
         assert!(end.complaint(2).contains(complaint), "{args:?}: {end:?}");
     }
-    let end = run(example("experiment").args([
-        "--out",
-        "/dev/null/x",
-        "--only",
-        "calm",
-        "--clients",
-        "1",
-    ]));
+    let end = run(program().args(["--out", "/dev/null/x", "--only", "calm", "--clients", "1"]));
     assert_eq!(end.code, Some(1), "{end:?}");
     assert!(end.stderr.contains("cannot write /dev/null/x"), "{end:?}");
     assert!(end.stderr.contains("try --out DIR"), "{end:?}");
-    let end = run(example("experiment").arg("--help"));
+    let end = run(program().arg("--help"));
     assert!(CONSTRAINTS.iter().chain(&SERVERS).all(|name| end.text().contains(name)), "{end:?}");
 }

@@ -1,8 +1,8 @@
 //! The experiment: which server survives what. It takes about a minute, and ends in a picture.
 //!
 //! ```text
-//! cargo run --release --example experiment
-//! cargo run --release --example experiment -- --only stampede --clients 2000
+//! cargo run --release -p experiment
+//! cargo run --release -p experiment -- --only stampede --clients 2000
 //! ```
 //!
 //! For each of seven constraints and each of four servers it starts the server as a process of its
@@ -19,7 +19,7 @@ mod options;
 mod picture;
 mod report;
 mod server;
-#[path = "../shared/mod.rs"]
+#[path = "../../shared/mod.rs"]
 mod shared;
 mod trial;
 
