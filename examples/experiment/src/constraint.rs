@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::figures::{Milliseconds, grouped};
+use charts::number::grouped;
+
+use crate::figures::Milliseconds;
 use crate::options::Options;
 use crate::server::Task;
 

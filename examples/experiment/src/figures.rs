@@ -122,15 +122,15 @@ impl Trial {
         let worst = *self.latencies.last()?;
         let mut histogram = Histogram::<u64>::new_with_max(LONGEST, SIGNIFICANT_DIGITS).ok()?;
         for latency in &self.latencies {
-            histogram.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(LONGEST));
+            histogram.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(LONGEST));
         }
-        let at = |quantile| Duration::from_micros(histogram.value_at_quantile(quantile));
+        let at = |quantile| Duration::from_nanos(histogram.value_at_quantile(quantile));
         Some(Latency { p50: at(0.5).min(worst), p99: at(0.99).min(worst), worst })
     }
 }
 
-/// An hour, in microseconds. No client waits for longer than ten minutes.
-const LONGEST: u64 = 3_600_000_000;
+/// An hour, in nanoseconds. No client waits for longer than ten minutes.
+const LONGEST: u64 = 3_600_000_000_000;
 
 /// What the histogram keeps of a time: more than the table shows.
 const SIGNIFICANT_DIGITS: u8 = 3;
@@ -142,26 +142,6 @@ pub(crate) struct Latency {
     pub(crate) worst: Duration,
 }
 
-/// A time as people read it, in three digits: `870 us`, `4.31 ms`, `12.5 s`.
-pub(crate) struct Time(pub(crate) Duration);
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs_f64();
-        let (value, unit) = match seconds {
-            _ if seconds < 0.000_999_5 => (seconds * 1e6, "us"),
-            _ if seconds < 0.999_5 => (seconds * 1e3, "ms"),
-            _ => (seconds, "s"),
-        };
-        let digits = match value {
-            _ if unit == "us" || value >= 99.95 => 0,
-            _ if value >= 9.995 => 1,
-            _ => 2,
-        };
-        f.pad(&format!("{value:.digits$} {unit}"))
-    }
-}
-
 /// Milliseconds as somebody has given them: `20 ms`, `0.5 ms`.
 pub(crate) struct Milliseconds(pub(crate) Duration);
 
@@ -169,17 +149,4 @@ impl fmt::Display for Milliseconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ms", self.0.as_micros() as f64 / 1e3)
     }
-}
-
-/// A number as people read it, with a comma after each third digit.
-pub(crate) fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -30,6 +30,7 @@ use std::process::{self, ExitCode};
 use std::rc::Rc;
 use std::time::Duration;
 
+use charts::number::grouped;
 use crocus::Reactor;
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::cli::{self, Exit};
@@ -37,7 +38,7 @@ use shared::frame;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use constraint::Constraint;
-use figures::{Chapter, grouped};
+use figures::Chapter;
 use options::Options;
 use server::Model;
 use trial::Laboratory;
@@ -69,7 +70,7 @@ fn experiment(mut options: Options) -> Result<(), Exit> {
         constraints.len(),
         models.len(),
         about(usual),
-        grouped(usize::try_from(files).unwrap_or(usize::MAX)),
+        grouped(files),
     ));
     let mut laboratory = Laboratory {
         reactor: cli::reactor()?,
