@@ -140,12 +140,6 @@ impl Trial {
         Some((quantile(&ratios, 0.25)?, quantile(&ratios, 0.75)?))
     }
 
-    /// The median of the ratios of each round's operations per second to those of `other`.
-    pub fn rate_ratio(&self, other: &Self) -> Option<f64> {
-        let rate = |round: &Round| round.operations as f64 / round.seconds;
-        median(self.rounds.iter().zip(&other.rounds).map(|(own, other)| rate(own) / rate(other)))
-    }
-
     /// The median of one of the other figures.
     pub fn part(&self, name: &str) -> Option<f64> {
         let parts = self.rounds.iter().flat_map(|round| &round.parts);
@@ -168,7 +162,7 @@ pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 /// By linear interpolation between the two nearest.
-pub fn quantile(values: &[f64], share: f64) -> Option<f64> {
+fn quantile(values: &[f64], share: f64) -> Option<f64> {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
     let place = share * sorted.len().checked_sub(1)? as f64;

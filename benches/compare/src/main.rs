@@ -7,7 +7,6 @@
 
 mod counting;
 mod figures;
-mod list;
 mod load;
 mod machine;
 mod options;
@@ -51,7 +50,6 @@ fn play(role: Role) -> io::Result<bool> {
     match role {
         Role::Help => println!("{}", options::HELP),
         Role::Compare(options) => return run::compare(&options),
-        Role::List => return Ok(list::run()),
         Role::Report { file } => report::from_json(&file)?,
         Role::Serve { server, service, count } => server::serve(&server, &service, count)?,
         Role::Load { load, server } => load::serve(&serde_json::from_str(&load)?, server)?,

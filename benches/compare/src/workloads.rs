@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use charts::number::grouped;
+
 use crate::load::Load;
-use crate::report::grouped;
 
 /// One row of the comparison.
 #[derive(Clone, Debug)]

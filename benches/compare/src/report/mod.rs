@@ -3,22 +3,18 @@
 //!
 //! Tables and picture are made of the figures alone, so they can be made again from `bench.json`.
 
-mod bars;
 mod chart;
 mod detail;
 #[cfg(test)]
 mod sample;
 mod table;
-mod units;
 
 use std::path::Path;
 use std::{fs, io};
 
-pub use units::grouped;
-
 use crate::figures::{Run, Trial, Workload};
 
-/// The server that is held to the bars, and accented.
+/// The server that is accented.
 const CROCUS: &str = "crocus";
 
 /// The server that does no more than it must.
@@ -50,7 +46,7 @@ fn write_reports(run: &Run, folder: &Path) -> io::Result<()> {
     fs::write(folder.join("bench.svg"), chart::svg(run))
 }
 
-/// With whom a workload's servers are compared.
+/// What a workload's servers are compared with.
 fn baseline(workload: &Workload) -> Option<&Trial> {
     workload.trial(&workload.baseline)
 }
