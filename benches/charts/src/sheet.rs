@@ -37,7 +37,7 @@ impl Scale {
     pub const SMALL: Self = Self { columns: 3, width: 268.0, text: 11.0, line: 14.5 };
 
     fn letters(self, width: f64) -> usize {
-        (width / (LETTER * self.text)) as usize
+        (width / (LETTER * (self.text - 0.5))) as usize // the size of what is muted
     }
 }
 

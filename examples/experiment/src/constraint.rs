@@ -29,8 +29,6 @@ pub(crate) struct Constraint {
     pub(crate) quick: bool,
     /// How long a client waits for its answer.
     pub(crate) patience: Duration,
-    /// What this takes with four servers on an ordinary machine, mostly spent in waiting.
-    pub(crate) usual: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,20 +65,14 @@ pub(crate) enum Nuisance {
 /// How many clients come one after another: enough for a 99th percentile.
 const CALM: usize = 1000;
 
-/// How many wait for a slow source, or dribble.
+/// How many dribble.
 const MANY: usize = 200;
 
-/// How many come beside a nuisance.
-const OTHERS: usize = 100;
+/// How many wait for a slow source, or come beside a nuisance.
+const SOME: usize = 100;
 
 /// How many come to a server that has few descriptors.
 const TOO_MANY: usize = 500;
-
-/// How long a crowd waits: long enough for SYNs that are sent again after 1, 3 and 7 s.
-const LONG: Duration = Duration::from_secs(10);
-
-/// How long a client waits where it could wait for ever: the outcome would be the same.
-const SHORT: Duration = Duration::from_secs(3);
 
 impl Kind {
     pub(crate) const ALL: [Self; 7] = [
@@ -104,6 +96,31 @@ impl Kind {
             Self::Dribble => "dribble",
         }
     }
+
+    /// How long a client waits, unless the user says otherwise. A server that never answers takes all of
+    /// it, so it is short, and still several times as long as other servers take.
+    fn patience(self) -> Duration {
+        Duration::from_secs(match self {
+            // A client whose SYN was dropped sends it again after 1 s, and after 2 or 3 s.
+            Self::Calm | Self::Stampede => 4,
+            // One after another the clients of a slow source take two seconds.
+            Self::SlowSource | Self::Dribble => 3,
+            Self::StalledReader | Self::FewDescriptors => 2,
+            Self::SilentClient => 1,
+        })
+    }
+
+    /// How long this takes with four servers on an ordinary machine, mostly spent in waiting.
+    pub(crate) fn usual(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Calm => 1,
+            Self::Stampede => 7,
+            Self::SlowSource | Self::StalledReader => 5,
+            Self::FewDescriptors => 3,
+            Self::Dribble => 4,
+            Self::SilentClient => 2,
+        })
+    }
 }
 
 impl Constraint {
@@ -116,36 +133,31 @@ impl Constraint {
                 clients: crowd(CALM),
                 at_once: 1,
                 about: "one after another".to_owned(),
-                usual: Duration::from_secs(1),
                 ..base
             },
             Kind::Stampede => Self { clients: options.clients, ..base },
             Kind::SlowSource => Self {
-                clients: crowd(MANY),
+                clients: crowd(SOME),
                 task: Task::Delay(options.delay),
                 about: format!("wait for bytes that take {} to come", Milliseconds(options.delay)),
                 ..base
             },
             Kind::SilentClient => Self {
-                clients: crowd(OTHERS),
+                clients: crowd(SOME),
                 task: Task::Line,
                 manner: Manner::Ask(Duration::ZERO),
                 nuisance: Some(Nuisance::Silent),
-                patience: options.patience.unwrap_or(SHORT),
                 about: "ask; one before them says nothing".to_owned(),
-                usual: Duration::from_secs(6),
                 ..base
             },
             Kind::StalledReader => Self {
-                clients: crowd(OTHERS),
+                clients: crowd(SOME),
                 task: Task::Long(options.size),
                 nuisance: Some(Nuisance::Stalled),
-                patience: options.patience.unwrap_or(SHORT),
                 about: format!(
                     "get {} MiB each; one before them does not read",
                     options.size as f64 / f64::from(1 << 20)
                 ),
-                usual: Duration::from_secs(7),
                 ..base
             },
             Kind::FewDescriptors => Self {
@@ -183,9 +195,7 @@ impl Constraint {
             manner: Manner::Listen,
             nuisance: None,
             quick: false,
-            patience: options.patience.unwrap_or(LONG),
-            // The article's server takes the whole of its clients' patience.
-            usual: Duration::from_secs(12),
+            patience: options.patience.unwrap_or_else(|| kind.patience()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The experiment: which server survives what. It takes about a minute, and ends in a picture.
+//! The experiment: which server survives what. It takes half a minute, and ends in a picture.
 //!
 //! ```text
 //! cargo run --release -p experiment
@@ -37,7 +37,7 @@ use shared::cli::{self, Exit};
 use shared::frame;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use constraint::Constraint;
+use constraint::{Constraint, Kind};
 use figures::Chapter;
 use options::Options;
 use server::Model;
@@ -64,7 +64,7 @@ fn experiment(mut options: Options) -> Result<(), Exit> {
     let models = models(&options)?;
     let files = make_room(&mut options)?;
     let constraints: Vec<_> = options.kinds().map(|kind| Constraint::new(kind, &options)).collect();
-    let usual: Duration = constraints.iter().map(|constraint| constraint.usual).sum();
+    let usual: Duration = options.kinds().map(Kind::usual).sum();
     cli::say(&format!(
         "{} constraints, {} servers: about {}. At most {} files may be open.",
         constraints.len(),
@@ -139,8 +139,7 @@ fn local_ports() -> Option<u64> {
 /// A time nobody can tell exactly.
 fn about(time: Duration) -> String {
     match time.as_secs() {
-        seconds @ 0..50 => format!("{} s", seconds.max(1)),
-        50..80 => "a minute".to_owned(),
+        seconds @ 0..80 => format!("{} s", seconds.max(1)),
         seconds => format!("{:.1} minutes", seconds as f64 / 60.0),
     }
 }
