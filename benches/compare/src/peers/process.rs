@@ -36,16 +36,9 @@ impl Started {
         Self { process, addr }
     }
 
-    /// The server's own process, also under a wrapper.
+    /// Its process, or that of the wrapper.
     pub fn pid(&self) -> u32 {
-        let own = self.process.child.id();
-        if !self.process.wrapped {
-            return own;
-        }
-        // strace has the server for its child; valgrind becomes the server.
-        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children"));
-        let first = children.ok().and_then(|pids| pids.split(' ').next()?.parse().ok());
-        first.unwrap_or(own)
+        self.process.child.id()
     }
 
     /// What it said on stderr so far.
@@ -90,7 +83,6 @@ pub(super) struct Process {
     child: Child,
     /// Kept open after the first line: who writes to a pipe without a reader is killed.
     stdout: Option<BufReader<ChildStdout>>,
-    wrapped: bool,
     scratch: Scratch,
 }
 
@@ -115,7 +107,7 @@ impl Process {
         let spawned = command.stdin(Stdio::null()).stdout(stdout).stderr(log).spawn();
         let mut child = spawned.map_err(|error| failed(&what, format!("{command:?}: {error}")))?;
         let stdout = child.stdout.take().map(BufReader::new);
-        Ok(Self { what, child, stdout, wrapped: !task.wrapper.is_empty(), scratch })
+        Ok(Self { what, child, stdout, scratch })
     }
 
     /// The first line on stdout, without its end.

@@ -61,34 +61,19 @@ fn circumstances(run: &Run) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A folder of its own, gone at the end of the test.
-    struct Folder(std::path::PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let name = format!("crocus-compare-{name}-{}", std::process::id());
-            Self(std::env::temp_dir().join(name))
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::peers::Scratch;
 
     #[test]
     fn what_was_written_is_read_again_and_makes_the_same_reports() {
-        let folder = Folder::new("again");
+        let folder = Scratch::new().unwrap();
         let run = sample::run();
-        write(&run, &folder.0).unwrap();
-        let read = |name| fs::read_to_string(folder.0.join(name)).unwrap();
+        write(&run, folder.path()).unwrap();
+        let read = |name| fs::read_to_string(folder.path().join(name)).unwrap();
         let first = (read("bench.md"), read("bench.svg"));
         assert!(first.0.contains("crocus") && first.1.starts_with("<svg"));
-        fs::remove_file(folder.0.join("bench.md")).unwrap();
-        fs::write(folder.0.join("bench.svg"), "").unwrap();
-        from_json(&folder.0.join("bench.json")).unwrap();
+        fs::remove_file(folder.path().join("bench.md")).unwrap();
+        fs::write(folder.path().join("bench.svg"), "").unwrap();
+        from_json(&folder.path().join("bench.json")).unwrap();
         assert!((read("bench.md"), read("bench.svg")) == first, "not the same again");
         let again: Run = serde_json::from_str(&read("bench.json")).unwrap();
         assert!(serde_json::to_string(&again).unwrap() + "\n" == read("bench.json"));
@@ -96,12 +81,11 @@ mod tests {
 
     #[test]
     fn what_is_no_figures_is_an_error() {
-        let folder = Folder::new("none");
-        fs::create_dir_all(&folder.0).unwrap();
-        let path = folder.0.join("bench.json");
+        let folder = Scratch::new().unwrap();
+        let path = folder.path().join("bench.json");
         assert_eq!(from_json(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
         fs::write(&path, "{}").unwrap();
         assert_eq!(from_json(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert!(!folder.0.join("bench.md").exists());
+        assert!(!folder.path().join("bench.md").exists());
     }
 }
