@@ -48,7 +48,7 @@ impl Axis {
         matches!(self, Self::Logarithmic { .. })
     }
 
-    /// Where a time lies, from 0 to 1. What is too early lies at the beginning.
+    /// Where a time lies, from 0 to 1. A time that is too early lies at the beginning.
     pub(crate) fn place(&self, time: Duration) -> f64 {
         self.place_of(time.as_secs_f64())
     }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_near_is_linear_and_what_is_far_apart_is_not() {
+    fn near_times_are_linear_and_times_far_apart_are_not() {
         assert!(!axis(&[(0.1, 0.2), (0.1, 1.9)]).is_logarithmic());
         assert!(axis(&[(0.1, 0.2), (0.1, 2.1)]).is_logarithmic());
     }

@@ -41,13 +41,13 @@ pub struct Bar<'a> {
 pub struct Bars<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What it is about, and what the line stands for.
+    /// Its subject, and the meaning of the line.
     pub about: Vec<String>,
     /// From above.
     pub bars: Vec<Bar<'a>>,
 }
 
-/// The key of all panels of bars: what the own bar, the others and the line stand for.
+/// The key of all panels of bars, with words for the own bar and for the line.
 pub fn key(own: &str, line: &str) -> Vec<Key> {
     let bar = |svg: &mut Svg, class: &str| svg.rectangle(class, (0.0, 2.0), (SAMPLE, THICKNESS));
     let key = |meaning: &str, draw: &dyn Fn(&mut Svg)| {

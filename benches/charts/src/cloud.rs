@@ -21,9 +21,9 @@ const STEPS: f64 = 400.0;
 pub struct Cloud<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What it is about.
+    /// Its subject.
     pub about: &'a str,
-    /// What the sets are called, and their points.
+    /// The names of the sets, and their points.
     pub sets: [(&'a str, Vec<(f64, f64)>); 2],
 }
 

@@ -18,7 +18,7 @@ pub struct Curve<'a> {
     pub times: &'a [Duration],
     /// How many could have happened: the height of the plot.
     pub of: usize,
-    /// What came out, in two or three words.
+    /// The result, in two or three words.
     pub outcome: String,
 }
 

@@ -7,7 +7,7 @@ use crate::sheet::{Canvas, Key, Panel};
 use crate::style::LOOKS;
 use crate::svg::{Path, Svg, tenth};
 
-/// Room above the plot for the words that say what is counted.
+/// Room above the plot for the words that name the unit.
 const ABOVE: f64 = 26.0;
 
 pub(crate) const PLOT_HEIGHT: f64 = 152.0;
@@ -29,9 +29,9 @@ const SAMPLE: f64 = 40.0;
 pub struct Curves<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What it is about.
+    /// Its subject.
     pub about: String,
-    /// What is counted, for example `clients served`; the axis is in per cent of it.
+    /// The unit, for example `clients served`; the axis is in per cent of it.
     pub counted: String,
     /// The later ones are drawn over the earlier.
     pub curves: Vec<Curve<'a>>,

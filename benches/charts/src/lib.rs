@@ -2,8 +2,8 @@
 //! them.
 //!
 //! A picture is an SVG file that needs nothing else. It brings its colours for light and dark, and
-//! takes the font of the reader. What differs is told by words, dashes and marks, not by colour
-//! alone, and the figures stand in the file as text too.
+//! takes the font of the reader. Words, dashes and marks tell the differences, not colour alone, and
+//! the figures stand in the file as text too.
 //!
 //! | module | has |
 //! |---|---|

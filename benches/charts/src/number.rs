@@ -47,7 +47,7 @@ pub fn grouped(number: impl Display) -> String {
 fn scaled(mut value: f64, units: &[&str]) -> String {
     let mut units = units.iter().peekable();
     while let Some(unit) = units.next() {
-        // What would be rounded to 1,000 is one of the next unit.
+        // A value that would be rounded to 1,000 is one of the next unit.
         if value.abs() < 999.5 || units.peek().is_none() {
             return format!("{} {unit}", figure(value)).trim_end().to_owned();
         }

@@ -46,7 +46,7 @@ pub trait Panel {
     /// Its name, in bold letters above it.
     fn name(&self) -> &str;
 
-    /// What it is about: paragraphs between the name and the plot.
+    /// Its subject: paragraphs between the name and the plot.
     fn about(&self) -> Vec<String>;
 
     /// How high its plot is, with all that stands below it.
@@ -66,7 +66,7 @@ pub struct Canvas<'a> {
     pub(crate) scale: Scale,
 }
 
-/// A sample, and what it stands for.
+/// A sample, and its meaning.
 #[derive(Clone, Debug)]
 pub struct Key {
     /// How wide the sample is; it is as high as a line.
@@ -80,9 +80,9 @@ pub struct Key {
 pub struct Sheet<'a> {
     /// The title.
     pub heading: &'a str,
-    /// What the picture shows, and how the figures came about: a paragraph each.
+    /// The subject of the picture, and how the figures came about: a paragraph each.
     pub about: Vec<String>,
-    /// What bars, lines and marks stand for.
+    /// The meaning of bars, lines and marks.
     pub key: Vec<Key>,
     /// Row by row.
     pub panels: Vec<Box<dyn Panel + 'a>>,

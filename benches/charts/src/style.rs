@@ -1,6 +1,6 @@
-//! Colours in light and dark, and what does not depend on them: the style sheet of all pictures.
+//! Colours in light and dark, widths and fonts: the style sheet of all pictures.
 
-/// What a curve looks like in all panels of a picture.
+/// The look of a curve in all panels of a picture.
 pub(crate) struct Look {
     /// Colours on white and on GitHub's near-black, with a contrast of 4.5 or more.
     light: &'static str,

@@ -11,18 +11,18 @@ impl Svg {
         self.text
     }
 
-    /// Appends what is already SVG.
+    /// Appends SVG as it is.
     pub(crate) fn raw(&mut self, markup: &str) {
         self.text += markup;
         self.text.push('\n');
     }
 
-    /// What `content` draws, moved by `x` and `y`.
+    /// Draws `content` moved by `x` and `y`.
     pub(crate) fn moved(&mut self, x: f64, y: f64, content: impl FnOnce(&mut Self)) {
         self.group(&format!("translate({} {})", tenth(x), tenth(y)), content);
     }
 
-    /// What `content` draws, with this transformation.
+    /// Draws `content` with this transformation.
     pub(crate) fn group(&mut self, transform: &str, content: impl FnOnce(&mut Self)) {
         self.raw(&format!("<g transform=\"{transform}\">"));
         content(self);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_xml_keeps_for_itself_is_escaped() {
+    fn characters_of_xml_itself_are_escaped() {
         assert_eq!(escape("a<b> & \"c\"\u{1b}\u{ffff}"), "a&lt;b&gt; &amp; &quot;c&quot;  ");
     }
 

@@ -1,4 +1,4 @@
-//! What a run of the comparison finds out; `bench.json` is this, and the reports are made of it.
+//! The figures of a run; `bench.json` is this, and the reports are made of it.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -40,9 +40,9 @@ pub struct Workload {
     pub name: String,
     /// For example `echo of 64 bytes, 512 connections`.
     pub title: String,
-    /// What one operation is: `connection`, `message`, `MiB`, `delivery`, `timer`, `call`, `request`.
+    /// The name of one operation: `connection`, `message`, `MiB`, `delivery`, `timer`, `call`, `request`.
     pub operation: String,
-    /// With whom the others are compared: `limit` where there is one.
+    /// The server that the others are compared with: `limit` where there is one.
     pub baseline: String,
     pub trials: Vec<Trial>,
 }
@@ -83,8 +83,8 @@ fn or_nan<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(source)?.unwrap_or(f64::NAN))
 }
 
-/// How long answers took, in nanoseconds, from when the question was due by the rate: who is late to
-/// ask because of an earlier answer is late for all that were due meanwhile.
+/// How long answers took, in nanoseconds, from when the question was due by the rate: a client that is
+/// late to ask because of an earlier answer is late for all that were due meanwhile.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Latency {
     /// How many operations were offered per second; 0 if all were at once.
@@ -94,7 +94,7 @@ pub struct Latency {
     pub worst: u64,
 }
 
-/// What is to be known of a round before its figures are believed.
+/// A doubt about the figures of a round.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mark {
     /// So many operations were not answered, or not in time.
@@ -105,7 +105,7 @@ pub enum Mark {
     Behind,
 }
 
-/// What an idle connection takes, in bytes; measured over those that the workload opens.
+/// The memory of an idle connection, in bytes; measured over those that the workload opens.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Memory {
     pub connections: u64,

@@ -2,8 +2,8 @@
 //!
 //! One program in several roles: it drives the comparison; called as `crocus-compare serve SERVER
 //! SERVICE` it is any one of the Rust servers; as `crocus-compare load LOAD ADDRESS` it is their
-//! clients. What servers serve is in [`service`], what is asked of them in [`workloads`], how it is
-//! measured in [`rounds`] and [`counting`], and what comes out in [`figures`].
+//! clients. The services are in [`service`], the tasks in [`workloads`], the measuring in [`rounds`] and
+//! [`counting`], and the results in [`figures`].
 
 mod counting;
 mod figures;

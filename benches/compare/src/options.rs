@@ -23,7 +23,7 @@ Usage: cargo run --release -- [OPTIONS]
 Servers run on core 0 and clients on core 1; nothing else should run meanwhile. All of it takes most
 of an hour.";
 
-/// What the program is to be.
+/// The part that the program is to play.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Role {
     Help,
@@ -68,7 +68,7 @@ impl Default for Options {
 ///
 /// # Errors
 ///
-/// What is wrong with them, for the user.
+/// If they make no sense; the error is for the user.
 pub fn parse() -> Result<Role, lexopt::Error> {
     read(lexopt::Parser::from_env())
 }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn bad_usage_is_refused() {
         for args in [
             &["--rounds", "0"][..],
             &["--rounds", "many"],

@@ -1,4 +1,4 @@
-//! The seven constraints: what is asked of the servers, and how the clients behave.
+//! The seven constraints: the work of the servers, and how the clients behave.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::server::Task;
 #[derive(Clone, Debug)]
 pub(crate) struct Constraint {
     pub(crate) kind: Kind,
-    /// What happens, in half a line.
+    /// In half a line, behind the number of clients.
     pub(crate) about: String,
-    /// What the server does for each client.
+    /// The work of the server for each client.
     pub(crate) task: Task,
     /// How many files the server may have open; as many as the system lets it, unless said.
     pub(crate) descriptors: Option<u64>,
@@ -23,7 +23,7 @@ pub(crate) struct Constraint {
     /// How many ask at a time: one, or all.
     pub(crate) at_once: usize,
     pub(crate) manner: Manner,
-    /// Who is there before them, and in the way.
+    /// A client that is there before them, and in the way.
     pub(crate) nuisance: Option<Nuisance>,
     /// One more client comes a moment later, asks at once, and is looked at by itself.
     pub(crate) quick: bool,
@@ -42,7 +42,7 @@ pub(crate) enum Kind {
     Dribble,
 }
 
-/// What a client does once it is connected, before it waits for the answer.
+/// How a client behaves once it is connected, before it waits for the answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Manner {
     /// Nothing: the server speaks first.
@@ -208,7 +208,7 @@ impl Constraint {
         self.clients + usize::from(self.quick)
     }
 
-    /// Who comes and what happens, in a line.
+    /// The whole constraint in a line.
     pub(crate) fn title(&self) -> String {
         format!("{} clients {}", grouped(self.clients), self.about)
     }

@@ -65,7 +65,7 @@ const CLIENTS_MAX: usize = 60_000;
 /// Longer than this nobody waits for an experiment.
 const MINUTES: f64 = 600.0;
 
-/// What the user wants to know.
+/// The wishes of the user.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) only: Vec<Kind>,

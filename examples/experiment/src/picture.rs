@@ -56,8 +56,8 @@ fn panel<'a>(chapter: &'a Chapter, servers: &[&'static str]) -> Curves<'a> {
     }
 }
 
-/// What came out, in two or three words: the time of the last if all were served, and how many were if
-/// not.
+/// The result in two or three words: the time of the last client if all were served, and how many were
+/// if not.
 fn outcome(trial: &Trial) -> String {
     let (served, asked) = (trial.counts.served, trial.asked);
     let missing = asked.saturating_sub(served);

@@ -9,7 +9,7 @@ use charts::table::Table;
 use crate::constraint::Kind;
 use crate::figures::{Chapter, Trial};
 
-/// What a chapter is on a terminal: a title, a row for each server, and what follows from them.
+/// A chapter for the terminal: a title, a row for each server, and the verdict.
 pub(crate) fn chapter(chapter: &Chapter) -> String {
     let Chapter { constraint, trials } = chapter;
     let numbers = ["served", "last", "p50", "p99", "worst", "memory", "threads", "files"];
@@ -57,7 +57,7 @@ const NOTICEABLE_SECONDS: f64 = 0.005;
 /// More threads than this are worth a word.
 const MANY_THREADS: u64 = 10;
 
-/// What happened, in sentences.
+/// The result in sentences.
 pub(crate) fn verdict(chapter: &Chapter) -> String {
     let trials: Vec<&Trial> = chapter.trials.iter().filter(|trial| !trial.broken_off).collect();
     let mut sentences = Vec::new();
@@ -73,7 +73,7 @@ pub(crate) fn verdict(chapter: &Chapter) -> String {
     sentences.join(" ")
 }
 
-/// Who served everybody, and how long that took.
+/// The servers that served everybody, and how long that took.
 fn about_the_whole(trials: &[&Trial]) -> Option<String> {
     let mut whole: Vec<_> = trials.iter().filter(|trial| trial.all_served()).collect();
     whole.sort_by_key(|trial| trial.last());
@@ -117,7 +117,7 @@ fn failure(trial: &Trial) -> String {
     format!("{} served {served}: {}{trouble}.", trial.server, unserved(trial))
 }
 
-/// What the length of the queue has done.
+/// The effect of a short queue.
 fn about_waiting(trial: &Trial) -> Option<String> {
     let queues = trial.queues.unwrap_or_default();
     if trial.waited.is_empty() && queues.overflows == 0 {
@@ -138,7 +138,7 @@ fn about_waiting(trial: &Trial) -> Option<String> {
     Some(text + ".")
 }
 
-/// Where everybody is equal, the median says who has the shortest way.
+/// Where all servers are equal, the median says which has the shortest way.
 fn about_the_median(trials: &[&Trial]) -> Option<String> {
     let medians = trials.iter().filter_map(|trial| Some((trial.server, trial.latency()?.p50)));
     let medians = medians.map(|(server, p50)| format!("{server} {}", duration(p50)));
@@ -154,7 +154,7 @@ fn about_the_quick(trials: &[&Trial]) -> Option<String> {
     (!trials.is_empty()).then(|| format!("The quick client waited {}.", listed(waits)))
 }
 
-/// What it costs to have a thread for each, beside one for all.
+/// The threads of a server that has one for each client.
 fn about_threads(trials: &[&Trial]) -> Option<String> {
     let most = trials.iter().max_by_key(|trial| trial.usage.threads)?;
     let count = most.usage.threads.filter(|&count| count > MANY_THREADS)?;
@@ -232,7 +232,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn who_is_equal_is_called_equal() {
+    fn equal_servers_are_called_equal() {
         let trials =
             vec![trial(Model::Blocking, 100, 100, 1.0), trial(Model::Reactor, 100, 100, 1.2)];
         let text = verdict(&of(Kind::SlowSource, trials));
@@ -240,7 +240,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_faster_one_is_named_whoever_it_is() {
+    fn the_faster_server_is_named_whichever_it_is() {
         for (one, other) in [(Model::Blocking, Model::Reactor), (Model::Reactor, Model::Blocking)] {
             let trials = vec![trial(one, 100, 100, 40.0), trial(other, 100, 100, 1.0)];
             let expected = format!(
@@ -252,7 +252,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn who_fails_is_named_whoever_it_is() {
+    fn a_server_that_fails_is_named_whichever_it_is() {
         for (one, other) in [(Model::Blocking, Model::Reactor), (Model::Reactor, Model::Blocking)] {
             let mut nobody = trial(Model::Threads, 100, 0, 1.0);
             nobody.counts = Counts { reset: 60, refused: 40, ..Counts::default() };
@@ -266,7 +266,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_else_there_is_to_tell() {
+    fn queues_threads_and_the_quick_client_are_told() {
         let mut waiting = trial(Model::Blocking, 10, 10, 1.0);
         waiting.waited = vec![(1, 4), (3, 2)];
         waiting.queues = Some(Queues { overflows: 1234, cookies: 5 });
@@ -286,7 +286,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_was_broken_off_is_in_the_table_and_proves_nothing() {
+    fn a_trial_that_was_broken_off_is_in_the_table_and_proves_nothing() {
         let mut broken = trial(Model::Blocking, 100, 3, 1.0);
         broken.broken_off = true;
         broken.counts.timed_out = 0;

@@ -93,7 +93,7 @@ fn by_second(waits: &[Duration]) -> Vec<(u64, usize)> {
     seconds.chunk_by(u64::eq).map(|chunk| (chunk[0], chunk.len())).collect()
 }
 
-/// What Linux tells in /proc/net/netstat. The counters are the machine's, and there are other
+/// Read from /proc/net/netstat of Linux. The counters are the machine's, and there are other
 /// programs on it; mostly they do not let their queues overflow.
 fn listen_queues() -> Option<Queues> {
     let table = fs::read_to_string("/proc/net/netstat").ok()?;

@@ -1,5 +1,5 @@
-//! The experiment, small: that its figures add up, and that it leaves nothing behind. How fast
-//! anybody is, no test asks.
+//! The experiment, small: its figures add up, and it leaves nothing behind. No test asks how fast a
+//! server is.
 #![cfg(target_os = "linux")] // it looks into /proc
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
@@ -98,7 +98,7 @@ fn list<'a>(value: &'a Value, field: &str) -> &'a Vec<Value> {
     value[field].as_array().unwrap()
 }
 
-/// That every client is counted once, and every answer is a different one.
+/// Checks that every client is counted once, and that every answer is a different one.
 fn check_trial(name: &str, trial: &Value) {
     let served = number(trial, "served");
     let fates = ["served", "refused", "reset", "timed_out", "wrong", "failed"];
@@ -163,8 +163,8 @@ fn a_small_run_adds_up_and_leaves_nobody_behind() {
     assert!(!svg.contains("NaN") && !svg.contains("inf"));
 }
 
-/// What holds however slow the machine is: with clients one after another, who are patient, every
-/// server serves all of them, and with one seed all give the same answers.
+/// However slow the machine is: every server serves all of its patient clients one after another, and
+/// with one seed all give the same answers.
 #[test]
 fn in_calm_everybody_is_served_and_the_seed_decides_the_answers() {
     let (folder, seed) = (Folder::new("calm"), seed(2));
@@ -240,7 +240,7 @@ fn with_few_descriptors_it_says_so_and_has_fewer_clients() {
 }
 
 #[test]
-fn what_makes_no_sense_is_told_in_a_line() {
+fn bad_usage_is_told_in_a_line() {
     for (args, complaint) in [
         (["--only", "peace"], "--only takes one of calm, stampede"),
         (["--clients", "0"], "--clients takes a number from 1"),

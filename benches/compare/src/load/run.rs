@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn who_never_catches_up_is_not_waited_for() {
+    fn a_server_that_never_catches_up_is_not_waited_for() {
         let began = Instant::now();
         let mut run = Run::new(Plan::Paced { rate: 1000.0, seconds: 0.1 }, 1, began);
         let mut now = began;
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_answered_has_failed() {
+    fn a_client_that_is_not_answered_has_failed() {
         let began = Instant::now();
         let mut run = Run::new(Plan::Seconds(0.1), 2, began);
         begin(&mut run, began);

@@ -9,7 +9,7 @@ use super::table::NONE;
 use super::{CROCUS, LIMIT, baseline};
 use crate::figures::{Latency, Mark, Round, Trial, Workload, median};
 
-/// What the columns mean, once for all tables.
+/// The meaning of the columns, once for all tables.
 pub(super) const NOTES: &str = "\
 Ratios are medians of the ratios in each round, with their quartiles in brackets; all else are \
 medians of the rounds, and the worst latency is that of all rounds. Latencies count from when a \
@@ -159,7 +159,7 @@ fn memory(trial: &Trial) -> Option<String> {
     Some(format!("{} / {}", bytes(memory.user), bytes(memory.in_all)))
 }
 
-/// What is to be known of the rounds: `2 of 7 rounds: 3 failed (first: reset); busy 12 % in 1`.
+/// The marks of the rounds: `2 of 7 rounds: 3 failed (first: reset); busy 12 % in 1`.
 fn marks(rounds: &[Round]) -> String {
     let all = || rounds.iter().flat_map(|round| &round.marks);
     let mut parts = Vec::new();
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_some_have_is_blank_for_the_others() {
+    fn a_figure_that_only_some_have_is_blank_for_the_others() {
         let mut own = trial(CROCUS, &[1_000.0, 1_000.0]);
         own.calls = Some(2.004);
         own.instructions = Some(1_234.4);

@@ -1,4 +1,4 @@
-//! What a run leaves behind: its figures as `bench.json`, as tables in `bench.md`, and as a picture
+//! The reports of a run: its figures as `bench.json`, as tables in `bench.md`, and as a picture
 //! in `bench.svg`.
 //!
 //! Tables and picture are made of the figures alone, so they can be made again from `bench.json`.
@@ -46,7 +46,7 @@ fn write_reports(run: &Run, folder: &Path) -> io::Result<()> {
     fs::write(folder.join("bench.svg"), chart::svg(run))
 }
 
-/// What a workload's servers are compared with.
+/// The server that the others are compared with in a workload.
 fn baseline(workload: &Workload) -> Option<&Trial> {
     workload.trial(&workload.baseline)
 }
@@ -64,7 +64,7 @@ mod tests {
     use crate::peers::Scratch;
 
     #[test]
-    fn what_was_written_is_read_again_and_makes_the_same_reports() {
+    fn a_run_is_read_again_and_makes_the_same_reports() {
         let folder = Scratch::new().unwrap();
         let run = sample::run();
         write(&run, folder.path()).unwrap();
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_figures_is_an_error() {
+    fn a_file_without_figures_is_an_error() {
         let folder = Scratch::new().unwrap();
         let path = folder.path().join("bench.json");
         assert_eq!(from_json(&path).unwrap_err().kind(), io::ErrorKind::NotFound);

@@ -66,7 +66,7 @@ fn cell(workload: &Workload, server: &str) -> String {
     if server == CROCUS { format!("**{ratio}**{mark}") } else { ratio + mark }
 }
 
-/// What took part, and what did not.
+/// The servers that took part, and those that did not.
 fn servers(run: &Run) -> String {
     let (skipped, present): (Vec<&Server>, Vec<&Server>) =
         run.servers.iter().partition(|server| server.skipped.is_some());
