@@ -12,7 +12,7 @@ use crate::server::Task;
 #[derive(Clone, Debug)]
 pub(crate) struct Constraint {
     pub(crate) kind: Kind,
-    /// In half a line, behind the number of clients.
+    /// The end of its title.
     pub(crate) about: String,
     /// The work of the server for each client.
     pub(crate) task: Task,
@@ -97,6 +97,28 @@ impl Kind {
         }
     }
 
+    /// In half a line, behind the number of clients.
+    fn about(self, options: &Options) -> String {
+        let Options { delay, size, stay, descriptors, gap, .. } = options;
+        match self {
+            Self::Calm => "one after another".to_owned(),
+            Self::Stampede => "all at once".to_owned(),
+            Self::SlowSource => {
+                format!("wait for bytes that take {} to come", Milliseconds(*delay))
+            }
+            Self::SilentClient => "ask; one before them says nothing".to_owned(),
+            Self::StalledReader => {
+                let mebibytes = *size as f64 / f64::from(1 << 20);
+                format!("get {mebibytes} MiB each; one before them does not read")
+            }
+            Self::FewDescriptors => {
+                let stay = Milliseconds(*stay);
+                format!("stay {stay} each; the server may open {descriptors} files")
+            }
+            Self::Dribble => format!("send a byte each {}; one is quick", Milliseconds(*gap)),
+        }
+    }
+
     /// How long a client waits, unless the user says otherwise. A server that never answers takes all of
     /// it, so it is short, and still several times as long as other servers take.
     fn patience(self) -> Duration {
@@ -129,35 +151,22 @@ impl Constraint {
         let base = Self::undemanding(kind, options);
         let crowd = |usual: usize| usual.min(options.clients);
         match kind {
-            Kind::Calm => Self {
-                clients: crowd(CALM),
-                at_once: 1,
-                about: "one after another".to_owned(),
-                ..base
-            },
+            Kind::Calm => Self { clients: crowd(CALM), at_once: 1, ..base },
             Kind::Stampede => Self { clients: options.clients, ..base },
-            Kind::SlowSource => Self {
-                clients: crowd(SOME),
-                task: Task::Delay(options.delay),
-                about: format!("wait for bytes that take {} to come", Milliseconds(options.delay)),
-                ..base
-            },
+            Kind::SlowSource => {
+                Self { clients: crowd(SOME), task: Task::Delay(options.delay), ..base }
+            }
             Kind::SilentClient => Self {
                 clients: crowd(SOME),
                 task: Task::Line,
                 manner: Manner::Ask(Duration::ZERO),
                 nuisance: Some(Nuisance::Silent),
-                about: "ask; one before them says nothing".to_owned(),
                 ..base
             },
             Kind::StalledReader => Self {
                 clients: crowd(SOME),
                 task: Task::Long(options.size),
                 nuisance: Some(Nuisance::Stalled),
-                about: format!(
-                    "get {} MiB each; one before them does not read",
-                    options.size as f64 / f64::from(1 << 20)
-                ),
                 ..base
             },
             Kind::FewDescriptors => Self {
@@ -165,11 +174,6 @@ impl Constraint {
                 task: Task::Line,
                 manner: Manner::Ask(options.stay),
                 descriptors: Some(options.descriptors),
-                about: format!(
-                    "stay {} each; the server may open {} files",
-                    Milliseconds(options.stay),
-                    options.descriptors
-                ),
                 ..base
             },
             Kind::Dribble => Self {
@@ -177,7 +181,6 @@ impl Constraint {
                 task: Task::Line,
                 manner: Manner::Dribble(options.gap),
                 quick: true,
-                about: format!("send a byte each {}; one is quick", Milliseconds(options.gap)),
                 ..base
             },
         }
@@ -187,7 +190,7 @@ impl Constraint {
     fn undemanding(kind: Kind, options: &Options) -> Self {
         Self {
             kind,
-            about: "all at once".to_owned(),
+            about: kind.about(options),
             task: Task::Answer,
             descriptors: None,
             clients: 0,

@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 
 use crate::child::{LOOK, Server};
 use crate::cli::Exit;
-use crate::client::{self, Crowd};
+use crate::client::{self, Crowd, Shared};
 use crate::constraint::Constraint;
 use crate::figures::{Queues, Trial};
 use crate::server::Model;
@@ -37,12 +37,7 @@ impl Laboratory {
             None => client::start(&crowd, &mut self.reactor),
             Some(nuisance) => client::start_behind(nuisance, &crowd, &mut self.reactor),
         }
-        let before = progress.position();
-        while !crowd.borrow().is_done() && !self.interrupted.get() {
-            self.reactor.turn(Some(LOOK))?;
-            server.look();
-            progress.set_position(before + crowd.borrow().counts.total() as u64);
-        }
+        self.wait(&crowd, &mut server, progress)?;
         let usage = server.usage();
         drop(server);
         let broken_off = !crowd.borrow().is_done();
@@ -70,6 +65,22 @@ impl Laboratory {
             answers: std::mem::take(&mut crowd.answers),
             broken_off,
         })
+    }
+
+    /// Waits until every client has had an outcome, or the user wants no more.
+    fn wait(
+        &mut self,
+        crowd: &Shared,
+        server: &mut Server,
+        progress: &ProgressBar,
+    ) -> Result<(), Exit> {
+        let before = progress.position();
+        while !crowd.borrow().is_done() && !self.interrupted.get() {
+            self.reactor.turn(Some(LOOK))?;
+            server.look();
+            progress.set_position(before + crowd.borrow().counts.total() as u64);
+        }
+        Ok(())
     }
 
     /// Ends what is left of the connections of a trial, so that the next one begins with none.
