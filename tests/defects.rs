@@ -410,11 +410,11 @@ impl Copy {
         for part in ["Cargo.toml", "README.md", "src", "examples", "tests"] {
             copy_tree(&Path::new(env!("CARGO_MANIFEST_DIR")).join(part), &copy.0.join(part));
         }
-        // Cargo wants the benchmarks it was told of; the comparison beside them is a package of its own.
+        // Cargo wants what the manifest names; the comparison is a workspace of its own, and large.
         let benches = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
         for entry in std::fs::read_dir(benches).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_file() {
+            if !path.ends_with("compare") {
                 copy_tree(&path, &copy.0.join("benches").join(path.file_name().unwrap()));
             }
         }

@@ -2,7 +2,8 @@
 // calls, so this is what their users write around uv_async_send and event_active.
 //
 // Calls wait in an array under a mutex. The loop swaps it for an empty one and runs what it has
-// got, so the lock is held for a few instructions only. Who finds the array empty wakes the loop.
+// got, so the lock is held for a few instructions only. A caller that finds the array empty wakes
+// the loop.
 
 #ifndef CALLS_H
 #define CALLS_H

@@ -1,4 +1,4 @@
-// What the C servers have in common: the contract of src/service.rs.
+// The common part of the C servers: the contract of src/service.rs.
 
 #ifndef CONTRACT_H
 #define CONTRACT_H
@@ -50,7 +50,7 @@ static inline void write_random(char answer[RANDOM_LENGTH]) {
     memcpy(answer + 50, "  \n\nYou want fries with that?\n\n", 31);
 }
 
-// What `bulk` sends again and again.
+// The block that `bulk` sends again and again.
 static inline char *bulk_block(void) {
     static char block[BULK_BLOCK];
     for (size_t at = 0; at < BULK_BLOCK; at++) block[at] = (char)(at % BULK_PERIOD);

@@ -20,7 +20,7 @@ struct connection {
     size_t place; // in `members`
 };
 
-// What `broadcast` could not send at once.
+// The rest of a chunk that `broadcast` could not send at once.
 struct rest {
     uv_write_t write; // first
     char data[];

@@ -1,4 +1,4 @@
-"""What the Python servers have in common: the contract of src/service.rs."""
+"""The common part of the Python servers: the contract of src/service.rs."""
 
 import json
 import os

@@ -1,7 +1,8 @@
-//! What does not wobble: system calls and instructions per operation, counted by strace and callgrind.
+//! Figures that do not wobble: system calls and instructions per operation, counted by strace and
+//! callgrind.
 //!
-//! A server is run twice, the second time for more operations, and the difference counts: what starting
-//! costs does not. Under either tool servers are slow, so that batches are as large as the clients can
+//! A server is run twice, the second time for more operations, and the difference counts; the start does
+//! not. Under either tool servers are slow, so that batches are as large as the clients can
 //! make them.
 
 use std::path::Path;
@@ -102,7 +103,7 @@ impl Tool {
         Err(io::Error::other(format!("counted {what}")))
     }
 
-    /// What was counted, for how many operations.
+    /// The count, and for how many operations it is.
     fn run(
         self,
         workload: &Workload,
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_off_has_no_total() {
+    fn a_table_that_was_cut_off_has_no_total() {
         assert_eq!(strace_total(""), None);
         assert_eq!(
             strace_total("% time     seconds  usecs/call     calls    errors syscall\n"),

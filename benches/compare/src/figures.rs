@@ -1,4 +1,4 @@
-//! What a run of the comparison finds out; `bench.json` is this, and the reports are made of it.
+//! The figures of a run; `bench.json` is this, and the reports are made of it.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -40,9 +40,9 @@ pub struct Workload {
     pub name: String,
     /// For example `echo of 64 bytes, 512 connections`.
     pub title: String,
-    /// What one operation is: `connection`, `message`, `MiB`, `delivery`, `timer`, `call`, `request`.
+    /// The name of one operation: `connection`, `message`, `MiB`, `delivery`, `timer`, `call`, `request`.
     pub operation: String,
-    /// With whom the others are compared: `limit` where there is one.
+    /// The server that the others are compared with: `limit` where there is one.
     pub baseline: String,
     pub trials: Vec<Trial>,
 }
@@ -83,8 +83,8 @@ fn or_nan<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(source)?.unwrap_or(f64::NAN))
 }
 
-/// How long answers took, in nanoseconds, from when the question was due by the rate: who is late to
-/// ask because of an earlier answer is late for all that were due meanwhile.
+/// How long answers took, in nanoseconds, from when the question was due by the rate: a client that is
+/// late to ask because of an earlier answer is late for all that were due meanwhile.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Latency {
     /// How many operations were offered per second; 0 if all were at once.
@@ -94,7 +94,7 @@ pub struct Latency {
     pub worst: u64,
 }
 
-/// What is to be known of a round before its figures are believed.
+/// A doubt about the figures of a round.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mark {
     /// So many operations were not answered, or not in time.
@@ -105,7 +105,7 @@ pub enum Mark {
     Behind,
 }
 
-/// What an idle connection takes, in bytes; measured over those that the workload opens.
+/// The memory of an idle connection, in bytes; measured over those that the workload opens.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Memory {
     pub connections: u64,
@@ -140,12 +140,6 @@ impl Trial {
         Some((quantile(&ratios, 0.25)?, quantile(&ratios, 0.75)?))
     }
 
-    /// The median of the ratios of each round's operations per second to those of `other`.
-    pub fn rate_ratio(&self, other: &Self) -> Option<f64> {
-        let rate = |round: &Round| round.operations as f64 / round.seconds;
-        median(self.rounds.iter().zip(&other.rounds).map(|(own, other)| rate(own) / rate(other)))
-    }
-
     /// The median of one of the other figures.
     pub fn part(&self, name: &str) -> Option<f64> {
         let parts = self.rounds.iter().flat_map(|round| &round.parts);
@@ -168,7 +162,7 @@ pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 /// By linear interpolation between the two nearest.
-pub fn quantile(values: &[f64], share: f64) -> Option<f64> {
+fn quantile(values: &[f64], share: f64) -> Option<f64> {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
     let place = share * sorted.len().checked_sub(1)? as f64;

@@ -1,4 +1,4 @@
-//! What the machine says of itself and of a process.
+//! Facts about the machine and about a process.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use crate::figures::Machine;
 /// How long a tick of /proc/stat is: USER_HZ is 100 wherever Linux runs.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What this machine is.
+/// Describes this machine.
 pub fn describe() -> Machine {
     let cpu = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".into());
     let cores = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -38,12 +38,12 @@ pub fn busy_seconds() -> f64 {
     (ticks.iter().take(8).sum::<f64>() - idle) / TICKS_PER_SECOND
 }
 
-/// What of a process' own memory is resident, in bytes: without files that are mapped.
+/// The resident part of a process' own memory, in bytes: without files that are mapped.
 pub fn own_memory(pid: u32) -> Option<f64> {
     kilobytes(&format!("/proc/{pid}/status"), "RssAnon")
 }
 
-/// What the kernel's slabs take, in bytes: sockets above all, when there are many.
+/// The memory of the kernel's slabs, in bytes: sockets above all, when there are many.
 pub fn slabs() -> Option<f64> {
     kilobytes("/proc/meminfo", "Slab")
 }

@@ -2,12 +2,11 @@
 //!
 //! One program in several roles: it drives the comparison; called as `crocus-compare serve SERVER
 //! SERVICE` it is any one of the Rust servers; as `crocus-compare load LOAD ADDRESS` it is their
-//! clients. What servers serve is in [`service`], what is asked of them in [`workloads`], how it is
-//! measured in [`rounds`] and [`counting`], and what comes out in [`figures`].
+//! clients. The services are in [`service`], the tasks in [`workloads`], the measuring in [`rounds`] and
+//! [`counting`], and the results in [`figures`].
 
 mod counting;
 mod figures;
-mod list;
 mod load;
 mod machine;
 mod options;
@@ -51,7 +50,6 @@ fn play(role: Role) -> io::Result<bool> {
     match role {
         Role::Help => println!("{}", options::HELP),
         Role::Compare(options) => return run::compare(&options),
-        Role::List => return Ok(list::run()),
         Role::Report { file } => report::from_json(&file)?,
         Role::Serve { server, service, count } => server::serve(&server, &service, count)?,
         Role::Load { load, server } => load::serve(&serde_json::from_str(&load)?, server)?,

@@ -9,7 +9,6 @@ pub const HELP: &str = "\
 Measures crocus beside what a user would pick instead, and beside the limit.
 
 Usage: cargo run --release -- [OPTIONS]
-       cargo run --release -- peers           who is there; starts each for each of its services
        cargo run --release -- report FILE     tables and picture again from a bench.json
 
   --only TEXT,..     workloads whose name contains one of these (default: all)
@@ -24,12 +23,11 @@ Usage: cargo run --release -- [OPTIONS]
 Servers run on core 0 and clients on core 1; nothing else should run meanwhile. All of it takes most
 of an hour.";
 
-/// What the program is to be.
+/// The part that the program is to play.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Role {
     Help,
     Compare(Options),
-    List,
     Report { file: PathBuf },
     Serve { server: String, service: String, count: u64 },
     Load { load: String, server: SocketAddr },
@@ -70,7 +68,7 @@ impl Default for Options {
 ///
 /// # Errors
 ///
-/// What is wrong with them, for the user.
+/// If they make no sense; the error is for the user.
 pub fn parse() -> Result<Role, lexopt::Error> {
     read(lexopt::Parser::from_env())
 }
@@ -110,7 +108,6 @@ impl Options {
 
 fn named(name: &str, args: &mut lexopt::Parser) -> Result<Role, lexopt::Error> {
     Ok(match name {
-        "peers" => Role::List,
         "report" => Role::Report { file: args.value()?.into() },
         "load" => Role::Load { load: args.value()?.string()?, server: args.value()?.parse()? },
         "serve" => {
@@ -171,7 +168,6 @@ mod tests {
 
     #[test]
     fn roles_are_read_with_what_they_need() {
-        assert_eq!(parse(&["peers"]), Ok(Role::List));
         assert_eq!(parse(&["--rounds", "1", "--help"]), Ok(Role::Help));
         assert_eq!(parse(&["report", "a.json"]), Ok(Role::Report { file: "a.json".into() }));
         let serve = |count| Role::Serve { server: "mio".into(), service: "calls".into(), count };
@@ -183,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn bad_usage_is_refused() {
         for args in [
             &["--rounds", "0"][..],
             &["--rounds", "many"],
@@ -191,7 +187,7 @@ mod tests {
             &["--seconds", "61"],
             &["--fast"],
             &["servers"],
-            &["peers", "mio"],
+            &["peers"],
             &["serve", "mio"],
             &["report"],
             &["load", "x", "localhost"],

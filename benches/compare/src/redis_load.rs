@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How often it is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What a run took.
+/// The cost of a run.
 #[derive(Debug)]
 pub struct Ran {
     pub seconds: f64,
@@ -61,7 +61,7 @@ pub fn run(server: SocketAddr, test: &str, pipeline: u64, requests: u64) -> io::
     Ok(Ran { seconds: requests as f64 / rate, cpu: cpu.as_secs_f64() })
 }
 
-/// What it says until it ends: a few lines, for which a pipe has room.
+/// Waits for its end; returns its output: a few lines, for which a pipe has room.
 fn ask(mut child: Child) -> io::Result<String> {
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait()?.is_none() {

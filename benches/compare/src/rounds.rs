@@ -24,10 +24,11 @@ const PACED_ROUNDS: usize = 3;
 /// the same rate for all.
 const PACED_SHARE: f64 = 0.4;
 
-/// What others may use of the machine before a round is marked, in per cent of two cores.
+/// Others may use so much of the machine before a round is marked, in per cent of two cores.
 const BUSY_PERCENT: f64 = 10.0;
 
-/// Who needs so many times the time that the rate leaves, and so many seconds more, is behind.
+/// A server that needs so many times the time that the rate leaves, and so many seconds more, is
+/// behind.
 const BEHIND: (f64, f64) = (1.05, 0.01);
 
 /// Why a server is left out that does not have the service.
@@ -68,12 +69,12 @@ struct Entrant<'a> {
     workload: &'a Workload,
     task: Task,
     play: Option<Play>,
-    /// What failed in the round that does not count; told with the first that does.
+    /// Failures of the round that does not count; told with the first that does.
     failures: Vec<Mark>,
     trial: Trial,
 }
 
-/// What it takes to play.
+/// The processes that take part.
 enum Play {
     Ours(Session, Plan),
     Redis(Started),
@@ -116,7 +117,7 @@ impl<'a> Entrant<'a> {
         Ok(Play::Ours(session, plan))
     }
 
-    /// It cannot go on. What it did before counts, unless it was nothing.
+    /// It cannot go on. Rounds that it has finished count.
     fn drop_out(&mut self, error: &io::Error) {
         self.play = None;
         let why = match error.kind() {
@@ -220,7 +221,7 @@ impl<'a> Entrant<'a> {
     }
 }
 
-/// What a server is started for.
+/// The task that a server is started for.
 pub fn task(workload: &Workload, root: &Path) -> Task {
     let (count, cores) = match workload.kind {
         Kind::Alone { count } if workload.service == "calls" => (count, Vec::new()),

@@ -9,7 +9,7 @@ use crate::peers::{self, Peer, Scratch};
 use crate::workloads::{self, Kind, Workload};
 use crate::{counting, machine, redis_load, report, rounds, server};
 
-/// Who must not fail: then the figures are not worth much, or crocus is broken.
+/// Servers that must not fail: if they do, the figures are not worth much, or crocus is broken.
 const FAULTLESS: [&str; 2] = ["crocus", "limit"];
 
 /// Measures, and writes the reports after each workload, so that little is lost when it is
@@ -145,7 +145,7 @@ fn say(what: &str, index: usize, of: usize, workload: &Workload) {
     eprintln!("[{what}{}/{of}] {}: {}", index + 1, workload.name, workload.title);
 }
 
-/// Says what went wrong where it must not; whether nothing did.
+/// Prints each failure of a server that must not fail; whether there was none.
 fn complaints(run: &Run, workloads: &[Workload], smoke: bool) -> bool {
     let mut good = true;
     for (figures, workload) in run.workloads.iter().zip(workloads) {

@@ -1,10 +1,10 @@
-//! What the servers serve. Each server that is compared knows some of these services.
+//! The services. Each server that is compared knows some of these services.
 //!
 //! A server takes the name of the service as its argument, listens on 127.0.0.1 at a port that the
 //! system picks, with a backlog of [`BACKLOG`] and TCP_NODELAY on each connection, prints
 //! `listening on 127.0.0.1:PORT` as its first line on stdout, and serves until it is killed:
 //!
-//! | service | what is done for a connection |
+//! | service | for each connection |
 //! |---|---|
 //! | `random` | answered with the 81 bytes of [`write_random`], 16 of them random, and closed. Nothing is read |
 //! | `echo` | each chunk that comes is sent back, until the peer closes. A peer that does not read is not read: no buffer grows without bound |
@@ -14,7 +14,7 @@
 //! Two services use no network. The server measures itself and prints one line of JSON, see
 //! [`TimerFigures`] and [`CallFigures`], and exits:
 //!
-//! | service | what is done |
+//! | service | the measurement |
 //! |---|---|
 //! | `timers COUNT` | a population of COUNT timers is armed, 60 to 120 s ahead, scattered by [`scatter`]; each is moved to 60 s later; beside them, COUNT times, one more is armed and cancelled at once; each of the population is cancelled; COUNT are armed 0 to 50 ms ahead, scattered, before the loop turns, and the loop turns until all have fired |
 //! | `calls COUNT` | another thread makes COUNT calls on the loop as fast as it may, and the loop counts them; then, COUNT times but no more than 5,000, it sleeps for 100 µs, so that the loop sleeps too, makes one call, and waits for its answer |
@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What all servers pass to listen(2).
+/// The backlog of all servers.
 pub const BACKLOG: u32 = 4096;
 
 /// How large the block of the service `bulk` is: some tens of kB, as a program would write at once,
@@ -70,7 +70,7 @@ pub fn write_random(answer: &mut [u8; RANDOM_LENGTH]) {
     answer[50..].copy_from_slice(RANDOM_TAIL);
 }
 
-/// What the service `bulk` sends again and again: the byte at offset n of the stream is n modulo 251.
+/// The block that the service `bulk` sends again and again: the byte at offset n of the stream is n modulo 251.
 pub fn bulk_block() -> Vec<u8> {
     (0..BULK_BLOCK).map(|offset| (offset % BULK_PERIOD) as u8).collect()
 }
@@ -90,7 +90,7 @@ pub fn near_deadline(index: u64) -> Duration {
     Duration::from_micros(scatter(index, 50_000))
 }
 
-/// What the service `timers` costs: nanoseconds of the process' CPU time per timer.
+/// The cost of the service `timers`: nanoseconds of the process' CPU time per timer.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct TimerFigures {
     pub arm: f64,
@@ -102,7 +102,7 @@ pub struct TimerFigures {
     pub arm_and_fire: f64,
 }
 
-/// What the service `calls` costs.
+/// The cost of the service `calls`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct CallFigures {
     /// Nanoseconds of the process' CPU time, of both threads together, per call of the flood.

@@ -36,7 +36,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// What keeps them from that.
+    /// If one of them cannot start, or a client cannot connect.
     pub fn open(peer: &Peer, task: &Task, load: &Load) -> io::Result<Self> {
         let server = peer.start(task)?;
         let (own, slabs) = (machine::own_memory(server.pid()), machine::slabs());
@@ -83,8 +83,8 @@ impl Session {
         }
     }
 
-    /// Ends the server in order, and the clients a moment later: what it does about clients that go is
-    /// not to be counted, but it may wait for them.
+    /// Ends the server in order, and the clients a moment later: its work for clients that go is not to
+    /// be counted, but it may wait for them.
     ///
     /// # Errors
     ///

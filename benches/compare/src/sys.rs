@@ -45,8 +45,8 @@ fn cpu_time_by(clock: libc::clockid_t) -> io::Result<Duration> {
     Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
-/// Allows this process, and what it starts, as many open files as the administrator does. Who has too
-/// few will hear of it when a file is opened.
+/// Allows this process, and what it starts, as many open files as the administrator does. If they are too
+/// few, opening a file will say so.
 pub fn raise_file_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a local.
@@ -87,7 +87,7 @@ pub fn end_with_parent() -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })
 }
 
-/// Has what a command starts end with this thread, and run on these cores only; none: on all.
+/// Has the process of a command end with this thread, and run on these cores only; none: on all.
 pub fn prepare(command: &mut Command, cores: Vec<usize>) {
     let prepare = move || {
         end_with_parent()?;

@@ -1,10 +1,11 @@
-//! What is asked of the servers.
+//! The tasks that are set to the servers.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use charts::number::grouped;
+
 use crate::load::Load;
-use crate::report::grouped;
 
 /// One row of the comparison.
 #[derive(Clone, Debug)]
@@ -13,7 +14,7 @@ pub struct Workload {
     pub title: String,
     /// The service it is about.
     pub service: &'static str,
-    /// What one operation is.
+    /// The name of one operation.
     pub operation: &'static str,
     pub baseline: &'static str,
     pub kind: Kind,

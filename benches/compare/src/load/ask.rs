@@ -12,7 +12,7 @@ use crate::service::{RANDOM_HEAD, RANDOM_LENGTH, RANDOM_TAIL};
 pub struct Ask {
     server: SocketAddr,
     stream: Option<TcpStream>,
-    /// What has come of the answer; one byte more than it has, to see what is too much.
+    /// The answer as far as it has come; one byte more than it has, to see one that is too long.
     answer: [u8; RANDOM_LENGTH + 1],
     length: usize,
 }
@@ -22,6 +22,7 @@ impl Ask {
         Self { server, stream: None, answer: [0; RANDOM_LENGTH + 1], length: 0 }
     }
 
+    /// Reads; whether that was the end.
     fn read(&mut self) -> io::Result<bool> {
         let Some(stream) = &mut self.stream else { return Ok(false) };
         loop {
@@ -39,34 +40,28 @@ impl Ask {
 impl Client for Ask {
     fn begin(&mut self, registry: &Registry, token: Token, _: &mut [u8]) -> Progress {
         self.length = 0;
-        let mut stream = match TcpStream::connect(self.server) {
-            Ok(stream) => stream,
-            Err(error) => return error.into(),
-        };
-        if let Err(error) = registry.register(&mut stream, token, Interest::READABLE) {
-            return error.into();
-        }
+        let mut stream = TcpStream::connect(self.server)?;
+        registry.register(&mut stream, token, Interest::READABLE)?;
         self.stream = Some(stream);
-        Progress::Waiting
+        Ok(None)
     }
 
     fn ready(&mut self, _: usize, _: &mut [u8]) -> Progress {
-        match self.read() {
-            Ok(false) => return Progress::Waiting,
-            Ok(true) => self.stream = None,
-            Err(error) => {
-                self.stream = None;
-                return error.into();
-            }
+        let end = self.read();
+        if !matches!(end, Ok(false)) {
+            self.stream = None;
+        }
+        if !end? {
+            return Ok(None);
         }
         let answer = &self.answer[..self.length];
-        if answer.len() != RANDOM_LENGTH
-            || !answer.starts_with(RANDOM_HEAD)
-            || !answer.ends_with(RANDOM_TAIL)
-        {
-            return Progress::Failed(format!("wrong answer of {} bytes", answer.len()));
+        let is_right = answer.len() == RANDOM_LENGTH
+            && answer.starts_with(RANDOM_HEAD)
+            && answer.ends_with(RANDOM_TAIL);
+        if is_right {
+            return Ok(Some(1));
         }
-        Progress::Done(1)
+        Err(io::Error::other(format!("wrong answer of {} bytes", answer.len())))
     }
 
     fn renew(&mut self) -> io::Result<()> {

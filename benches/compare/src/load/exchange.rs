@@ -1,15 +1,14 @@
 //! Messages on a connection that stands: each must come back as it was sent.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 
-use super::{Client, Progress, hold};
+use super::{Client, Connection, Progress};
 
-/// What messages are cut from: random bytes, so that none is like another.
+/// Random bytes that messages are cut from, so that none is like another.
 pub struct Text(Vec<u8>);
 
 impl Text {
@@ -20,8 +19,7 @@ impl Text {
 
 pub struct Exchange {
     server: SocketAddr,
-    stream: TcpStream,
-    registered: bool,
+    connection: Connection,
     text: Rc<Text>,
     /// Of one message, and how many are sent together.
     size: usize,
@@ -42,38 +40,28 @@ impl Exchange {
         size: usize,
         pipeline: usize,
     ) -> io::Result<Self> {
-        let stream = hold::connect(server)?;
+        let connection = Connection::new(server)?;
         let (text, at) = (Rc::clone(text), rand::random_range(0..64 * 1024));
-        let (sent, received) = (0, 0);
-        Ok(Self { server, stream, registered: false, text, size, pipeline, at, sent, received })
+        Ok(Self { server, connection, text, size, pipeline, at, sent: 0, received: 0 })
     }
 
     fn total(&self) -> usize {
         self.size * self.pipeline
     }
 
-    /// Sends what the kernel takes.
+    /// Sends as much as the kernel takes.
     fn send(&mut self) -> io::Result<()> {
         let text = &self.text.0[self.at..self.at + self.size * self.pipeline];
         while self.sent < text.len() {
-            match self.stream.write(&text[self.sent..]) {
-                Ok(count) => self.sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
+            let Some(count) = self.connection.write(&text[self.sent..])? else { break };
+            self.sent += count;
         }
         Ok(())
     }
 
-    /// Reads what is there, and compares it.
+    /// Reads all that is there, and compares it.
     fn receive(&mut self, scratch: &mut [u8]) -> io::Result<()> {
-        loop {
-            let count = match self.stream.read(scratch) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            };
+        while let Some(count) = self.connection.read(scratch)? {
             let from = self.at + self.received;
             let owed = &self.text.0[from..from + self.sent - self.received];
             if count > owed.len() || scratch[..count] != owed[..count] {
@@ -81,40 +69,29 @@ impl Exchange {
             }
             self.received += count;
             if count < scratch.len() {
-                return Ok(()); // a short read: nothing more is there
+                break; // a short read: nothing more is there
             }
         }
+        Ok(())
     }
 }
 
 impl Client for Exchange {
     fn begin(&mut self, registry: &Registry, token: Token, _: &mut [u8]) -> Progress {
-        if !self.registered {
-            let both = Interest::READABLE | Interest::WRITABLE;
-            if let Err(error) = registry.register(&mut self.stream, token, both) {
-                return error.into();
-            }
-            self.registered = true;
-        }
+        self.connection.register(registry, token, true)?;
         self.at = (self.at + self.total()) % (64 * 1024);
         (self.sent, self.received) = (0, 0);
-        match self.send() {
-            Ok(()) => Progress::Waiting,
-            Err(error) => error.into(),
-        }
+        self.send()?;
+        Ok(None)
     }
 
     fn ready(&mut self, _: usize, scratch: &mut [u8]) -> Progress {
         if self.received == self.total() {
-            return Progress::Waiting; // the event tells of room, and nothing is asked
+            return Ok(None); // the event tells of room, and nothing is asked
         }
-        if let Err(error) = self.receive(scratch).and_then(|()| self.send()) {
-            return error.into();
-        }
-        match self.received == self.total() {
-            true => Progress::Done(self.pipeline as u64),
-            false => Progress::Waiting,
-        }
+        self.receive(scratch)?;
+        self.send()?;
+        Ok((self.received == self.total()).then_some(self.pipeline as u64))
     }
 
     fn renew(&mut self) -> io::Result<()> {

@@ -1,12 +1,11 @@
-//! A chat: what one says all must hear. An operation is one delivery.
+//! A chat: one member speaks, and all must hear it. An operation is one delivery.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
 
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 
-use super::{Client, Progress, hold};
+use super::{Client, Connection, Progress};
 
 const MESSAGE: usize = 64;
 
@@ -14,16 +13,16 @@ const MESSAGE: usize = 64;
 pub struct Group {
     server: SocketAddr,
     members: Vec<Member>,
-    registered: bool,
     message: [u8; MESSAGE],
-    /// Who spoke last. The first is who connected last: then all others have been accepted.
+    /// The member that spoke last. The first to speak is the last to connect: then all others have been
+    /// accepted.
     speaker: usize,
     /// How many have heard all of the message.
     heard: usize,
 }
 
 struct Member {
-    stream: TcpStream,
+    connection: Connection,
     received: usize,
 }
 
@@ -32,60 +31,37 @@ impl Group {
     ///
     /// If one of them cannot connect.
     pub fn new(server: SocketAddr, members: usize) -> io::Result<Self> {
-        let member = |_| Ok(Member { stream: hold::connect(server)?, received: MESSAGE });
-        let members: io::Result<Vec<Member>> = (0..members).map(member).collect();
-        let members = members?;
+        let member = |_| Ok(Member { connection: Connection::new(server)?, received: MESSAGE });
+        let members: Vec<Member> = (0..members).map(member).collect::<io::Result<_>>()?;
         let heard = members.len();
         let speaker = heard.saturating_sub(2);
-        let message = [0; MESSAGE];
-        Ok(Self { server, members, registered: false, message, speaker, heard })
-    }
-
-    fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        if std::mem::replace(&mut self.registered, true) {
-            return Ok(());
-        }
-        for (index, member) in self.members.iter_mut().enumerate() {
-            registry.register(&mut member.stream, Token(token.0 + index), Interest::READABLE)?;
-        }
-        Ok(())
-    }
-
-    fn speak(&mut self) -> io::Result<()> {
-        self.message = rand::random();
-        self.heard = 0;
-        self.members.iter_mut().for_each(|member| member.received = 0);
-        self.speaker = (self.speaker + 1) % self.members.len();
-        // 64 bytes fit into an empty socket buffer.
-        self.members[self.speaker].stream.write_all(&self.message)
+        Ok(Self { server, members, message: [0; MESSAGE], speaker, heard })
     }
 }
 
 impl Client for Group {
     fn begin(&mut self, registry: &Registry, token: Token, _: &mut [u8]) -> Progress {
-        match self.register(registry, token).and_then(|()| self.speak()) {
-            Ok(()) => Progress::Waiting,
-            Err(error) => error.into(),
+        for (index, member) in self.members.iter_mut().enumerate() {
+            member.connection.register(registry, Token(token.0 + index), false)?;
+            member.received = 0;
         }
+        self.message = rand::random();
+        self.heard = 0;
+        self.speaker = (self.speaker + 1) % self.members.len();
+        self.members[self.speaker].connection.write_all(&self.message)?;
+        Ok(None)
     }
 
     fn ready(&mut self, socket: usize, scratch: &mut [u8]) -> Progress {
         let member = &mut self.members[socket];
-        let count = match member.stream.read(scratch) {
-            Ok(0) => return Progress::Failed("a member was shut out".into()),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::Waiting,
-            Err(error) => return error.into(),
-        };
+        let Some(count) = member.connection.read(scratch)? else { return Ok(None) };
         if self.message[member.received..].get(..count) != Some(&scratch[..count]) {
-            return Progress::Failed("a member heard something else".into());
+            return Err(io::Error::other("a member heard something else"));
         }
         member.received += count;
         self.heard += usize::from(member.received == MESSAGE);
-        match self.heard == self.members.len() {
-            true => Progress::Done(self.members.len() as u64),
-            false => Progress::Waiting,
-        }
+        let all = self.members.len();
+        Ok((self.heard == all).then_some(all as u64))
     }
 
     fn renew(&mut self) -> io::Result<()> {

@@ -8,10 +8,10 @@
 //! next: so a run at a server that is broken soon ends, and the next one begins with what is whole.
 
 mod ask;
+mod connection;
 mod download;
 mod exchange;
 mod group;
-mod hold;
 mod request;
 mod role;
 mod run;
@@ -23,15 +23,15 @@ use mio::{Events, Poll, Registry, Token};
 use serde::{Deserialize, Serialize};
 
 pub use ask::Ask;
+pub use connection::Connection;
 pub use download::Download;
 pub use exchange::Exchange;
 pub use group::Group;
-pub use hold::Held;
 pub use request::Request;
 pub use role::{Load, READY, serve};
 use run::Run;
 
-/// How long to wait for the next answer of any client; whoever is not answered then has failed.
+/// How long to wait for the next answer of any client; those that are not answered then have failed.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a load is to be run.
@@ -47,7 +47,7 @@ pub enum Plan {
     Paced { rate: f64, seconds: f64 },
 }
 
-/// What became of it.
+/// The end of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Outcome {
     pub operations: u64,
@@ -61,24 +61,11 @@ pub struct Outcome {
     pub first_failure: Option<String>,
 }
 
-/// How far a client has come with its operation.
-#[derive(Debug)]
-pub enum Progress {
-    /// It waits for an event.
-    Waiting,
-    /// So many operations are answered as they should be.
-    Done(u64),
-    /// What is wrong with the answer.
-    Failed(String),
-}
+/// How far a client has come with its operation: it waits for an event, or so many operations are
+/// answered as they should be, or something is wrong with the answer.
+pub type Progress = io::Result<Option<u64>>;
 
-impl From<io::Error> for Progress {
-    fn from(error: io::Error) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
-/// Somebody who does one operation at a time.
+/// A client that does one operation at a time.
 pub trait Client {
     /// Begins the next operation. Sockets are registered under `token`, and what more there are under
     /// those that follow it.
@@ -99,7 +86,7 @@ pub struct Crowd<C> {
     poll: Poll,
     clients: Vec<C>,
     scratch: Vec<u8>,
-    /// Who did not come to an end with what it was at.
+    /// Those that did not come to an end with their operation.
     broken: Vec<usize>,
 }
 
@@ -116,8 +103,8 @@ impl<C: Client> Crowd<C> {
     ///
     /// # Errors
     ///
-    /// What the poller says; and if a client that failed before cannot connect anew. What goes wrong
-    /// with an operation is told in the outcome.
+    /// If the poller fails, or a client that failed before cannot connect anew. The outcome tells of
+    /// operations that go wrong.
     pub fn run(&mut self, plan: Plan) -> io::Result<Outcome> {
         for client in self.broken.drain(..) {
             self.clients[client].renew()?;

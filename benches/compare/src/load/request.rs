@@ -1,15 +1,14 @@
 //! HTTP/1.1 requests for one file on a connection that stands.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 
-use super::{Client, Progress, hold};
+use super::{Client, Connection, Progress};
 
-/// What is asked for, and what must come.
+/// A request, and the body that must come.
 pub struct Page {
     pub request: Vec<u8>,
     pub body: Vec<u8>,
@@ -25,8 +24,7 @@ impl Page {
 
 pub struct Request {
     server: SocketAddr,
-    stream: TcpStream,
-    registered: bool,
+    connection: Connection,
     page: Rc<Page>,
     head: Vec<u8>,
     /// How much of the body has come; `None` while the head is coming.
@@ -38,13 +36,12 @@ impl Request {
     ///
     /// If it cannot connect.
     pub fn new(server: SocketAddr, page: &Rc<Page>) -> io::Result<Self> {
-        let stream = hold::connect(server)?;
-        let page = Rc::clone(page);
-        Ok(Self { server, stream, registered: false, page, head: Vec::new(), received: None })
+        let (connection, page) = (Connection::new(server)?, Rc::clone(page));
+        Ok(Self { server, connection, page, head: Vec::new(), received: None })
     }
 
-    /// What has come; whether it is all.
-    fn take(&mut self, mut data: &[u8]) -> Result<bool, String> {
+    /// Checks the bytes that came; whether they were the last.
+    fn take(&mut self, mut data: &[u8]) -> io::Result<bool> {
         if self.received.is_none() {
             let before = self.head.len();
             self.head.extend_from_slice(data);
@@ -57,55 +54,42 @@ impl Request {
         }
         let received = self.received.get_or_insert_default();
         if self.page.body[*received..].get(..data.len()) != Some(data) {
-            return Err("the body is not the file".into());
+            return Err(io::Error::other("the body is not the file"));
         }
         *received += data.len();
         Ok(*received == self.page.body.len())
     }
 
-    fn check_head(&self) -> Result<(), String> {
+    fn check_head(&self) -> io::Result<()> {
         let head = String::from_utf8_lossy(&self.head).to_ascii_lowercase();
         let length = format!("\r\ncontent-length: {}\r\n", self.page.body.len());
-        match head.starts_with("http/1.1 200 ") && head.contains(&length) {
-            true => Ok(()),
-            false => Err(format!("answered {:?}", head.lines().next().unwrap_or_default())),
+        if head.starts_with("http/1.1 200 ") && head.contains(&length) {
+            return Ok(());
         }
+        let first = head.lines().next().unwrap_or_default();
+        Err(io::Error::other(format!("answered {first:?}")))
     }
 }
 
 impl Client for Request {
     fn begin(&mut self, registry: &Registry, token: Token, _: &mut [u8]) -> Progress {
-        if !std::mem::replace(&mut self.registered, true)
-            && let Err(error) = registry.register(&mut self.stream, token, Interest::READABLE)
-        {
-            return error.into();
-        }
+        self.connection.register(registry, token, false)?;
         self.head.clear();
         self.received = None;
-        // A request fits into an empty socket buffer.
-        match self.stream.write_all(&self.page.request) {
-            Ok(()) => Progress::Waiting,
-            Err(error) => error.into(),
-        }
+        self.connection.write_all(&self.page.request)?;
+        Ok(None)
     }
 
     fn ready(&mut self, _: usize, scratch: &mut [u8]) -> Progress {
-        loop {
-            let count = match self.stream.read(scratch) {
-                Ok(0) => return Progress::Failed("the connection was closed".into()),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Progress::Waiting;
-                }
-                Err(error) => return error.into(),
-            };
-            match self.take(&scratch[..count]) {
-                Ok(true) => return Progress::Done(1),
-                Ok(false) if count < scratch.len() => return Progress::Waiting,
-                Ok(false) => {}
-                Err(why) => return Progress::Failed(why),
+        while let Some(count) = self.connection.read(scratch)? {
+            if self.take(&scratch[..count])? {
+                return Ok(Some(1));
+            }
+            if count < scratch.len() {
+                break; // a short read: nothing more is there
             }
         }
+        Ok(None)
     }
 
     fn renew(&mut self) -> io::Result<()> {

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::Text;
 use super::request::Page;
-use super::{Ask, Client, Crowd, Download, Exchange, Group, Held, Outcome, Plan, Request};
+use super::{Ask, Client, Connection, Crowd, Download, Exchange, Group, Outcome, Plan, Request};
 
-/// Who asks for what.
+/// The clients, and what they ask for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Load {
     /// Clients that connect for each answer of 81 bytes.
@@ -29,7 +29,7 @@ pub enum Load {
     Request { clients: usize, file: PathBuf },
 }
 
-/// What the process says when all connections stand.
+/// The word of the process when all connections stand.
 pub const READY: &str = "ready";
 
 /// Runs the load against a server until stdin ends.
@@ -42,7 +42,7 @@ pub fn serve(load: &Load, server: SocketAddr) -> io::Result<()> {
         Load::Ask { clients } => obey(each(*clients, || Ok(Ask::new(server)))?),
         Load::Exchange { clients, size, pipeline, idle } => {
             let text = Text::new(size * pipeline);
-            let _held = Held::new(server, *idle)?;
+            let _idle = each(*idle, || Connection::new(server))?;
             obey(each(*clients, || Exchange::new(server, &text, *size, *pipeline))?)
         }
         Load::Download => obey(vec![Download::new(server)?]),

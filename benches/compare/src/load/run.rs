@@ -1,4 +1,4 @@
-//! Who is at what, when the next operation is due, and how long each took. Knows no sockets, and is
+//! Which client is at an operation, when the next one is due, and how long each took. Knows no sockets, and is
 //! told the time.
 
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// How much longer than planned operations are begun that should have been begun by then.
 const OVERTIME: f64 = 2.0;
 
-/// What latencies are told apart up to, in nanoseconds: more than a run lasts.
+/// Latencies are told apart up to this, in nanoseconds: more than a run lasts.
 const WORST: u64 = 1 << 40;
 
 /// How long to wait for events when nothing is due.
@@ -97,12 +97,12 @@ impl Run {
         Some(client)
     }
 
-    /// What became of what a client is at; it may be at nothing.
+    /// Notes how a client goes on with its operation; it may have none.
     pub fn note(&mut self, client: usize, progress: Progress, now: Instant) {
         let State::AtWork(since) = self.states[client] else { return };
         match progress {
-            Progress::Waiting => return,
-            Progress::Done(operations) => {
+            Ok(None) => return,
+            Ok(Some(operations)) => {
                 self.last_answer = now;
                 self.latencies.saturating_record((now - since).as_nanos() as u64);
                 self.outcome.operations += operations;
@@ -111,8 +111,8 @@ impl Run {
                     self.idle.push_back(client);
                 }
             }
-            Progress::Failed(why) => {
-                self.fail(why);
+            Err(error) => {
+                self.fail(error.to_string());
                 self.states[client] = State::Failed;
             }
         }
@@ -149,7 +149,7 @@ impl Run {
         LOOK.min(Duration::from_millis((wait.as_millis() as u64).saturating_sub(1)))
     }
 
-    /// Who has failed, or was not answered.
+    /// Those that have failed, or were not answered.
     pub fn broken(&self) -> Vec<usize> {
         (0..).zip(&self.states).filter(|(_, state)| **state != State::Idle).map(|it| it.0).collect()
     }
@@ -167,6 +167,8 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -200,11 +202,11 @@ mod tests {
         let mut run = Run::new(Plan::Paced { rate: 100.0, seconds: 0.03 }, 1, began);
         assert_eq!(begin(&mut run, began), [0]);
         // Two more became due while the only client waited for the first.
-        run.note(0, Progress::Done(1), began + 25 * MS);
+        run.note(0, Ok(Some(1)), began + 25 * MS);
         for (index, answered) in [26, 27].into_iter().enumerate() {
             assert!(!run.is_over(began + 25 * MS));
             assert_eq!(begin(&mut run, began + 25 * MS), [0], "{index}");
-            run.note(0, Progress::Done(1), began + answered * MS);
+            run.note(0, Ok(Some(1)), began + answered * MS);
         }
         assert!(begin(&mut run, began + 28 * MS).is_empty());
         assert!(run.is_over(began + 28 * MS));
@@ -216,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn who_never_catches_up_is_not_waited_for() {
+    fn a_server_that_never_catches_up_is_not_waited_for() {
         let began = Instant::now();
         let mut run = Run::new(Plan::Paced { rate: 1000.0, seconds: 0.1 }, 1, began);
         let mut now = began;
         while !run.is_over(now) {
             assert_eq!(begin(&mut run, now), [0]);
             now += 20 * MS;
-            run.note(0, Progress::Done(1), now);
+            run.note(0, Ok(Some(1)), now);
         }
         let outcome = run.outcome();
         assert_eq!((outcome.operations, outcome.seconds), (10, 0.2));
@@ -234,13 +236,13 @@ mod tests {
         let began = Instant::now();
         let mut run = Run::new(Plan::Once, 3, began);
         assert_eq!(begin(&mut run, began), [0, 1, 2]);
-        run.note(1, Progress::Done(1), began + MS);
-        run.note(1, Progress::Done(1), began + MS); // as an event that comes too late
-        run.note(0, Progress::Waiting, began + MS);
+        run.note(1, Ok(Some(1)), began + MS);
+        run.note(1, Ok(Some(1)), began + MS); // as an event that comes too late
+        run.note(0, Ok(None), began + MS);
         assert!(begin(&mut run, began + MS).is_empty());
-        run.note(0, Progress::Done(1), began + 4 * MS);
+        run.note(0, Ok(Some(1)), began + 4 * MS);
         assert!(!run.is_over(began + 4 * MS));
-        run.note(2, Progress::Failed("reset".to_owned()), began + 5 * MS);
+        run.note(2, Err(io::Error::other("reset")), began + 5 * MS);
         assert!(run.is_over(began + 5 * MS));
         assert_eq!(run.broken(), [2]);
         let outcome = run.outcome();
@@ -253,12 +255,12 @@ mod tests {
         let began = Instant::now();
         let mut run = Run::new(Plan::Operations(32), 2, began);
         assert_eq!(begin(&mut run, began), [0, 1]);
-        run.note(0, Progress::Done(16), began);
+        run.note(0, Ok(Some(16)), began);
         assert_eq!(begin(&mut run, began), [0]);
-        run.note(0, Progress::Done(16), began);
+        run.note(0, Ok(Some(16)), began);
         assert!(begin(&mut run, began).is_empty());
         assert!(!run.is_over(began));
-        run.note(1, Progress::Done(16), began + MS);
+        run.note(1, Ok(Some(16)), began + MS);
         assert!(run.is_over(began + MS));
         assert_eq!(run.outcome().operations, 48);
     }
@@ -268,7 +270,7 @@ mod tests {
         let began = Instant::now();
         let mut run = Run::new(Plan::Seconds(0.1), 1, began);
         assert_eq!(begin(&mut run, began + 99 * MS), [0]);
-        run.note(0, Progress::Done(1), began + 100 * MS);
+        run.note(0, Ok(Some(1)), began + 100 * MS);
         assert!(begin(&mut run, began + 100 * MS).is_empty());
         assert!(run.is_over(began + 100 * MS));
     }
@@ -279,7 +281,7 @@ mod tests {
         let mut run = Run::new(Plan::Seconds(60.0), 2, began);
         for client in begin(&mut run, began) {
             assert!(!run.is_over(began));
-            run.note(client, Progress::Failed("refused".to_owned()), began);
+            run.note(client, Err(io::Error::other("refused")), began);
         }
         assert!(run.is_over(began));
         assert_eq!(run.broken(), [0, 1]);
@@ -288,11 +290,11 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_answered_has_failed() {
+    fn a_client_that_is_not_answered_has_failed() {
         let began = Instant::now();
         let mut run = Run::new(Plan::Seconds(0.1), 2, began);
         begin(&mut run, began);
-        run.note(0, Progress::Done(1), began + 200 * MS);
+        run.note(0, Ok(Some(1)), began + 200 * MS);
         assert!(!run.is_over(began + PATIENCE));
         assert!(run.is_over(began + PATIENCE + 201 * MS));
         assert_eq!(run.broken(), [1]);

@@ -8,7 +8,7 @@ use std::{fs, io};
 use super::tools::{ask, package, target};
 use super::{Found, Place, Program, SERVICES, Task};
 
-/// What Debian calls the headers.
+/// Debian's names of the headers.
 const PACKAGES: [(&str, &str); 2] = [("libuv", "libuv1-dev"), ("libevent", "libevent-dev")];
 
 struct Compiled(PathBuf);

@@ -1,4 +1,4 @@
-//! Those that are compared: whether they are there, and how they are started.
+//! The servers that are compared: whether they are there, and how they are started.
 //!
 //! A [`Peer`] is a server by the name under which the reports have it. All are processes of their
 //! own: the Rust servers are this very program, those in C are built from `c/`, those in Python are
@@ -52,7 +52,7 @@ pub struct Peer {
     program: Option<Box<dyn Program>>,
 }
 
-/// What a server is started for.
+/// The task that a server is started for.
 #[derive(Clone, Debug, Default)]
 pub struct Task {
     pub service: String,
@@ -62,7 +62,7 @@ pub struct Task {
     pub root: Option<PathBuf>,
     /// On which cores it runs; none: on all.
     pub cores: Vec<usize>,
-    /// What is put before the program, for example `strace -f -c -o FILE`.
+    /// Words before the program, for example `strace -f -c -o FILE`.
     pub wrapper: Vec<String>,
 }
 

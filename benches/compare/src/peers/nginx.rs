@@ -27,7 +27,7 @@ struct Nginx {
     sendfile: bool,
 }
 
-/// What it has for services that are not HTTP.
+/// Its support for services that are not HTTP.
 enum Stream {
     None,
     BuiltIn,

@@ -36,19 +36,12 @@ impl Started {
         Self { process, addr }
     }
 
-    /// The server's own process, also under a wrapper.
+    /// Its process, or that of the wrapper.
     pub fn pid(&self) -> u32 {
-        let own = self.process.child.id();
-        if !self.process.wrapped {
-            return own;
-        }
-        // strace has the server for its child; valgrind becomes the server.
-        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children"));
-        let first = children.ok().and_then(|pids| pids.split(' ').next()?.parse().ok());
-        first.unwrap_or(own)
+        self.process.child.id()
     }
 
-    /// What it said on stderr so far.
+    /// Its stderr so far.
     pub fn said(&self) -> String {
         self.process.said()
     }
@@ -69,7 +62,7 @@ impl Started {
         self.wait_for_end()
     }
 
-    /// Waits until it has ended, of which it was asked. Whoever has not after some seconds is killed.
+    /// Waits until it has ended, of which it was asked, and kills it after some seconds.
     ///
     /// # Errors
     ///
@@ -88,14 +81,13 @@ pub(super) struct Process {
     /// For example `libuv for echo`, for errors.
     what: String,
     child: Child,
-    /// Kept open after the first line: who writes to a pipe without a reader is killed.
+    /// Kept open after the first line: a process that writes to a pipe without a reader is killed.
     stdout: Option<BufReader<ChildStdout>>,
-    wrapped: bool,
     scratch: Scratch,
 }
 
 impl Process {
-    /// Starts a program. What it says on stderr goes to a file; on stdout too, unless that is a pipe.
+    /// Starts a program. Its stderr goes to a file, and its stdout too unless that is a pipe.
     pub(super) fn spawn(
         what: String,
         arguments: Vec<OsString>,
@@ -115,7 +107,7 @@ impl Process {
         let spawned = command.stdin(Stdio::null()).stdout(stdout).stderr(log).spawn();
         let mut child = spawned.map_err(|error| failed(&what, format!("{command:?}: {error}")))?;
         let stdout = child.stdout.take().map(BufReader::new);
-        Ok(Self { what, child, stdout, wrapped: !task.wrapper.is_empty(), scratch })
+        Ok(Self { what, child, stdout, scratch })
     }
 
     /// The first line on stdout, without its end.
@@ -187,7 +179,7 @@ impl Process {
 
     /// An error that says what failed, how the process ended if it did, and what it said last.
     pub(super) fn failure(&mut self, cause: &str) -> io::Error {
-        // Who has closed its stdout is about to end.
+        // A process that has closed its stdout is about to end.
         let status = self.end_within(Duration::from_millis(200));
         let mut message = format!("cannot start {}: {cause}", self.what);
         if let Some(status) = status {
@@ -231,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn who_ends_at_once_is_quoted() {
+    fn a_process_that_ends_at_once_is_quoted() {
         let error = shell("echo no such luck >&2; exit 3").first_line(LOOK * 1000).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::Unsupported);
         let message = error.to_string();
@@ -241,14 +233,14 @@ mod tests {
     }
 
     #[test]
-    fn who_says_nothing_is_given_up() {
+    fn a_silent_process_is_given_up() {
         let start = Instant::now();
         assert!(shell("sleep 60; echo late").first_line(LOOK).is_err());
         assert!(start.elapsed() < LOOK * 1000);
     }
 
     #[test]
-    fn what_a_wrapper_started_ends_with_it() {
+    fn a_process_that_a_wrapper_started_ends_with_it() {
         let mut process = shell("sleep 60 & echo $!; wait");
         let pid: u32 = process.first_line(LOOK * 1000).unwrap().parse().unwrap();
         drop(process);

@@ -1,4 +1,4 @@
-//! Directories for what servers write.
+//! Directories for the files of servers.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! Other programs, called once for what they say.
+//! Other programs, called once for their output.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ pub(super) fn package() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What is built for the comparison, but not by cargo.
+/// The folder for programs that are built for the comparison, but not by cargo.
 pub(super) fn target() -> PathBuf {
     package().join("target")
 }
 
-/// Runs a program; what it says on stdout and stderr, trimmed.
+/// Runs a program; returns its stdout and stderr, trimmed.
 ///
 /// # Errors
 ///

@@ -1,127 +1,99 @@
-//! `bench.svg`: what each workload costs each server, beside the least that it can cost.
-//!
-//! An SVG that needs nothing else: it brings its colours for light and dark, and takes the font of
-//! whoever looks at it. Servers are told apart by their names, and stand in one order everywhere;
-//! crocus is the only one with a colour.
+//! `bench.svg`: what each workload costs each server, beside the least that it can cost. Servers stand in
+//! one order everywhere; crocus is the only one with a colour.
 
-mod panel;
-mod style;
-mod svg;
+use charts::bars::{self, Bar, Bars};
+use charts::number::time;
+use charts::sheet::{Panel, Scale, Sheet};
 
-use super::circumstances;
-use crate::figures::Run;
-use panel::Panel;
-use svg::{Svg, escape};
-
-const WIDTH: f64 = 880.0;
-const COLUMNS: usize = 3;
-const MARGIN: f64 = 20.0;
-const BETWEEN_COLUMNS: f64 = (WIDTH - 2.0 * MARGIN - COLUMNS as f64 * panel::WIDTH) / 2.0;
-const BETWEEN_ROWS: f64 = 20.0;
-
-/// How many letters fit on a line of the sheet in a wide font.
-const LETTERS: usize = 138;
-
-const HEADING: &str = "What an operation costs";
+use super::{CROCUS, LIMIT, baseline, circumstances};
+use crate::figures::{Run, Trial, Workload};
 
 /// The picture as the text of an SVG file.
 pub fn svg(run: &Run) -> String {
     let servers: Vec<&str> = run.servers.iter().map(|server| server.name.as_str()).collect();
-    let panels: Vec<_> =
-        run.workloads.iter().map(|workload| Panel::new(workload, &servers)).collect();
-    let mut body = Svg::default();
-    let is_marked = panels.iter().any(Panel::is_marked);
-    let mut y = 0.0;
-    body.moved(MARGIN, 0.0, |svg| y = draw_head(svg, run, is_marked) + BETWEEN_ROWS);
-    for row in panels.chunks(COLUMNS) {
-        let lines = row.iter().map(Panel::lines).max().unwrap_or_default();
-        let bars = row.iter().map(Panel::bars).max().unwrap_or_default();
-        for (column, panel) in row.iter().enumerate() {
-            let x = MARGIN + column as f64 * (panel::WIDTH + BETWEEN_COLUMNS);
-            body.moved(x, y, |svg| panel.draw(svg, lines));
-        }
-        y += panel::height(lines, bars.max(1)) + BETWEEN_ROWS;
+    let mut is_marked = false;
+    let mut panels: Vec<Box<dyn Panel + '_>> = Vec::new();
+    for workload in &run.workloads {
+        let panel = panel(workload, &servers);
+        is_marked |= panel.bars.iter().any(|bar| bar.is_marked);
+        panels.push(Box::new(panel));
     }
-    file(&body.into_text(), y, &panels)
+    let about = [
+        "CPU time of the server for one operation, as a ratio to the limit's, which does no more than it \
+         must. Shorter is better.",
+        &format!("{}.", circumstances(run)),
+        &format!(
+            "Medians of {} rounds; in each round all servers were run one after the other, {} s each.",
+            run.rounds, run.seconds
+        ),
+        "† some rounds are marked: failures, a busy machine, or late; see bench.md",
+    ];
+    let lines = if is_marked { 4 } else { 3 };
+    let sheet = Sheet {
+        heading: "What an operation costs",
+        about: about[..lines].iter().map(ToString::to_string).collect(),
+        key: bars::key(CROCUS, "the limit, or the server in its place"),
+        panels,
+        scale: Scale::SMALL,
+    };
+    sheet.svg()
 }
 
-/// The whole file; how high it is, is known only when its body is drawn.
-fn file(body: &str, height: f64, panels: &[Panel<'_>]) -> String {
-    let height = height.ceil();
-    let words: Vec<_> = panels.iter().map(Panel::words).collect();
-    let (words, style) = (escape(&words.join(" ")), style::sheet());
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" aria-labelledby=\"title words\" \
-         viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\">\n\
-         <title id=\"title\">{HEADING}</title>\n\
-         <desc id=\"words\">{words}</desc>\n\
-         <style>\n{style}</style>\n\
-         <rect class=\"paper\" width=\"{WIDTH}\" height=\"{height}\" rx=\"8\"/>\n\
-         {body}</svg>\n"
-    )
+/// The bars of those of the servers that have figures, in this order.
+fn panel<'a>(workload: &'a Workload, servers: &[&'a str]) -> Bars<'a> {
+    let mut about = vec![workload.title.clone()];
+    if let Some(cost) = baseline(workload).and_then(Trial::cpu) {
+        let Workload { baseline, operation, .. } = workload;
+        about.push(format!("1 = {baseline}: {} per {operation}", time(cost)));
+    }
+    let bars = servers.iter().filter_map(|server| bar(workload, server)).collect();
+    Bars { name: &workload.name, about, bars }
 }
 
-/// Draws title, method and key; tells how high they are.
-fn draw_head(svg: &mut Svg, run: &Run, is_marked: bool) -> f64 {
-    svg.text("heading", 0.0, 36.0, HEADING);
-    let meaning = "CPU time of the server for one operation, as a ratio to the limit's, which does \
-                   no more than it must. Shorter is better.";
-    svg.text("about", 0.0, 58.0, meaning);
-    let mut lines = panel::wrap(&format!("{}.", circumstances(run)), LETTERS);
-    lines.push(format!(
-        "Medians of {} rounds; in each round all servers were run one after the other, {} s each.",
-        run.rounds, run.seconds
-    ));
-    let mut y = 60.0;
-    for line in &lines {
-        y += panel::LINE + 1.0;
-        svg.text("muted", 0.0, y, line);
+/// None for the limit where it is the baseline: it is the line.
+fn bar<'a>(workload: &'a Workload, server: &'a str) -> Option<Bar<'a>> {
+    if server == LIMIT && workload.baseline == LIMIT {
+        return None;
     }
-    y += 14.0;
-    svg.moved(0.0, y, draw_key);
-    y += panel::LINE;
-    if is_marked {
-        y += panel::LINE;
-        let meaning = "† some rounds are marked: failures, a busy machine, or late; see bench.md";
-        svg.text("muted", 0.0, y, meaning);
-    }
-    y
-}
-
-/// A sample, and what it stands for.
-type Sample = (fn(&mut Svg), &'static str);
-
-const KEY: [Sample; 5] = [
-    (|svg| svg.rectangle("bar own", (0.0, 2.0), (SAMPLE, panel::THICKNESS)), "crocus"),
-    (|svg| svg.rectangle("bar", (0.0, 2.0), (SAMPLE, panel::THICKNESS)), "others"),
-    (
-        |svg| svg.lines("limit", &[[(SAMPLE / 2.0, 0.0), (SAMPLE / 2.0, 13.0)]]),
-        "the limit, or who stands in for it",
-    ),
-    (|svg| panel::draw_whisker(svg, (1.0, SAMPLE - 1.0), 6.5), "middle half of the rounds"),
-    (
-        |svg| {
-            svg.rectangle("bar", (0.0, 2.0), (SAMPLE, panel::THICKNESS));
-            panel::draw_break(svg, SAMPLE, 2.0);
-        },
-        "longer than the axis",
-    ),
-];
-
-const SAMPLE: f64 = 24.0;
-
-/// How wide a letter of the key is at most, on average, in the fonts that systems have for menus.
-const LETTER: f64 = 5.5;
-
-/// What bars, lines and marks stand for.
-fn draw_key(svg: &mut Svg) {
-    let mut x = 0.0;
-    for (sample, meaning) in KEY {
-        svg.moved(x, 0.0, sample);
-        svg.text("muted", x + SAMPLE + 5.0, 10.5, meaning);
-        x += SAMPLE + 5.0 + LETTER * meaning.len() as f64 + 18.0;
-    }
+    let (own, baseline) = (workload.trial(server)?, baseline(workload)?);
+    Some(Bar {
+        name: server,
+        ratio: own.ratio(baseline)?,
+        spread: own.ratio_spread(baseline)?,
+        is_own: server == CROCUS,
+        is_marked: own.is_marked(),
+    })
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::super::sample;
+    use super::*;
+    use crate::figures::Mark;
+
+    #[test]
+    fn servers_stand_in_one_order_without_the_limit_and_those_that_are_left_out() {
+        let mut run = sample::run();
+        let names = |run: &Run, workload: usize| -> Vec<String> {
+            let servers: Vec<&str> =
+                run.servers.iter().map(|server| server.name.as_str()).collect();
+            let bars = panel(&run.workloads[workload], &servers).bars;
+            bars.iter().map(|bar| bar.name.to_owned()).collect()
+        };
+        assert_eq!(names(&run, 0), ["crocus", "mio"]);
+        assert_eq!(names(&run, 1), ["crocus", "nginx"]);
+        let picture = svg(&run);
+        assert!(picture.contains("echo: crocus 1.04, mio 1.10. http: crocus 0.75, nginx 1.00."));
+        assert!(picture.contains("1 = limit: 1.00 us per message"));
+        assert!(!picture.contains('†'));
+        run.workloads[0].trials[1].rounds[0].marks.push(Mark::Behind);
+        assert!(svg(&run).contains("† some rounds are marked"));
+    }
+
+    #[test]
+    fn a_workload_without_figures_has_an_empty_panel() {
+        let mut run = sample::run();
+        run.workloads[0].trials[0].rounds = sample::rounds(&[f64::NAN]);
+        assert_eq!(svg(&run).matches("not measured").count(), 1);
+    }
+}

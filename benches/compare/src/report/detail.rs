@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
-use super::table::{escape, heading, row};
-use super::units::{count, figure, grouped, spread_ratio, time};
+use charts::number::{count, figure, grouped, time};
+use charts::table::{Table, escape};
+
+use super::table::NONE;
 use super::{CROCUS, LIMIT, baseline};
 use crate::figures::{Latency, Mark, Round, Trial, Workload, median};
 
-/// What the columns mean, once for all tables.
+/// The meaning of the columns, once for all tables.
 pub(super) const NOTES: &str = "\
 Ratios are medians of the ratios in each round, with their quartiles in brackets; all else are \
 medians of the rounds, and the worst latency is that of all rounds. Latencies count from when a \
@@ -64,13 +66,13 @@ fn title(workload: &Workload, present: &[&Trial]) -> String {
 fn table(workload: &Workload, present: &[&Trial]) -> String {
     let mut columns = columns(workload);
     columns.retain(|column| present.iter().any(|trial| (column.cell)(trial).is_some()));
-    let headings = columns.iter().map(|column| column.heading.as_str());
-    let mut text = format!("\n{}", heading(1, headings));
+    let mut headings = columns.iter().map(|column| column.heading.as_str());
+    let mut table = Table::default().words(headings.next()).numbers(headings);
     for trial in present {
         let cells = columns.iter().map(|column| (column.cell)(trial));
-        text += &row(cells.map(|cell| cell.unwrap_or_else(|| "–".to_owned())));
+        table.row(cells.map(|cell| cell.unwrap_or_else(|| NONE.to_owned())));
     }
-    text
+    format!("\n{}", table.markdown())
 }
 
 /// All columns there could be.
@@ -100,7 +102,8 @@ fn costs(workload: &Workload) -> [Column<'_>; 4] {
     let crocus = workload.trial(CROCUS).filter(|_| workload.baseline != CROCUS);
     let to_baseline = |trial: &Trial| {
         let baseline = baseline(workload)?;
-        Some(spread_ratio(trial.ratio(baseline)?, trial.ratio_spread(baseline), figure))
+        let (ratio, (lower, upper)) = (trial.ratio(baseline)?, trial.ratio_spread(baseline)?);
+        Some(format!("{} ({}–{})", figure(ratio), figure(lower), figure(upper)))
     };
     [
         Column::new("CPU", |trial| trial.cpu().map(time)),
@@ -150,14 +153,13 @@ fn latencies(trial: &Trial) -> impl Iterator<Item = &Latency> {
 fn memory(trial: &Trial) -> Option<String> {
     let memory = trial.memory?;
     let bytes = |value: f64| {
-        format!("{}{}", if value <= -0.5 { "-" } else { "" }, {
-            grouped(value.abs().round() as u64)
-        })
+        let sign = if value <= -0.5 { "-" } else { "" };
+        format!("{sign}{}", grouped(value.abs().round() as u64))
     };
     Some(format!("{} / {}", bytes(memory.user), bytes(memory.in_all)))
 }
 
-/// What is to be known of the rounds: `2 of 7 rounds: 3 failed (first: reset); busy 12 % in 1`.
+/// The marks of the rounds: `2 of 7 rounds: 3 failed (first: reset); busy 12 % in 1`.
 fn marks(rounds: &[Round]) -> String {
     let all = || rounds.iter().flat_map(|round| &round.marks);
     let mut parts = Vec::new();
@@ -201,29 +203,12 @@ fn left_out(absent: &[&Trial]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
+    use super::super::sample::{self, trial};
     use super::*;
     use crate::figures::Memory;
 
-    fn trial(server: &str, costs: &[f64]) -> Trial {
-        Trial {
-            server: server.to_owned(),
-            left_out: None,
-            rounds: sample::rounds(costs),
-            calls: None,
-            instructions: None,
-            memory: None,
-        }
-    }
-
-    fn workload(trials: Vec<Trial>) -> Workload {
-        Workload {
-            name: "echo".to_owned(),
-            title: "echo of <64> bytes".to_owned(),
-            operation: "message".to_owned(),
-            baseline: LIMIT.to_owned(),
-            trials,
-        }
+    fn workload<const N: usize>(trials: [Trial; N]) -> Workload {
+        sample::workload("echo", LIMIT, trials)
     }
 
     fn lines(workload: &Workload) -> Vec<String> {
@@ -239,7 +224,7 @@ mod tests {
         gone.left_out = Some("too many".to_owned());
         let limit = trial(LIMIT, &[1_000.0, 2_000.0, 1_000.0]);
         assert_eq!(
-            lines(&workload(vec![dear, cheap, crocus, gone, limit])),
+            lines(&workload([dear, cheap, crocus, gone, limit])),
             [
                 "### echo",
                 "echo of &lt;64> bytes; an operation is one message, the baseline is limit.",
@@ -255,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_some_have_is_blank_for_the_others() {
+    fn a_figure_that_only_some_have_is_blank_for_the_others() {
         let mut own = trial(CROCUS, &[1_000.0, 1_000.0]);
         own.calls = Some(2.004);
         own.instructions = Some(1_234.4);
@@ -265,7 +250,7 @@ mod tests {
         let latency = |p50| Some(Latency { rate: 20_000.0, p50, p99: 3 * p50, worst: 40 * p50 });
         own.rounds[0].latency = latency(41_000);
         own.rounds[1].latency = latency(43_000);
-        let lines = lines(&workload(vec![trial(LIMIT, &[1_000.0, 1_000.0]), own]));
+        let lines = lines(&workload([trial(LIMIT, &[1_000.0, 1_000.0]), own]));
         assert!(lines[1].ends_with("; latencies at 20.0 k/s."), "{}", lines[1]);
         assert!(lines[2].ends_with(
             "| arm and fire | x/s | p50 | p99 | worst | system calls | instructions | memory |"
@@ -295,8 +280,8 @@ mod tests {
 
     #[test]
     fn a_workload_without_rounds_or_baseline_is_a_text() {
-        assert!(markdown(&workload(Vec::new())).contains("### echo"));
-        let lines = lines(&workload(vec![trial("mio", &[5.0]), trial("tokio", &[f64::NAN])]));
+        assert!(markdown(&workload([])).contains("### echo"));
+        let lines = lines(&workload([trial("mio", &[5.0]), trial("tokio", &[f64::NAN])]));
         assert_eq!(lines[2], "| server | CPU | per second |");
         assert_eq!(lines[3..].len(), 3);
         assert_eq!(lines[5], "| tokio | – | 1.00 k |");

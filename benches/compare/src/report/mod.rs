@@ -1,24 +1,20 @@
-//! What a run leaves behind: its figures as `bench.json`, as tables in `bench.md`, and as a picture
+//! The reports of a run: its figures as `bench.json`, as tables in `bench.md`, and as a picture
 //! in `bench.svg`.
 //!
 //! Tables and picture are made of the figures alone, so they can be made again from `bench.json`.
 
-mod bars;
 mod chart;
 mod detail;
 #[cfg(test)]
 mod sample;
 mod table;
-mod units;
 
 use std::path::Path;
 use std::{fs, io};
 
-pub use units::grouped;
-
 use crate::figures::{Run, Trial, Workload};
 
-/// The server that is held to the bars, and accented.
+/// The server that is accented.
 const CROCUS: &str = "crocus";
 
 /// The server that does no more than it must.
@@ -50,7 +46,7 @@ fn write_reports(run: &Run, folder: &Path) -> io::Result<()> {
     fs::write(folder.join("bench.svg"), chart::svg(run))
 }
 
-/// With whom a workload's servers are compared.
+/// The server that the others are compared with in a workload.
 fn baseline(workload: &Workload) -> Option<&Trial> {
     workload.trial(&workload.baseline)
 }
@@ -65,47 +61,31 @@ fn circumstances(run: &Run) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A folder of its own, gone at the end of the test.
-    struct Folder(std::path::PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let name = format!("crocus-compare-{name}-{}", std::process::id());
-            Self(std::env::temp_dir().join(name))
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::peers::Scratch;
 
     #[test]
-    fn what_was_written_is_read_again_and_makes_the_same_reports() {
-        let folder = Folder::new("again");
+    fn a_run_is_read_again_and_makes_the_same_reports() {
+        let folder = Scratch::new().unwrap();
         let run = sample::run();
-        write(&run, &folder.0).unwrap();
-        let read = |name| fs::read_to_string(folder.0.join(name)).unwrap();
+        write(&run, folder.path()).unwrap();
+        let read = |name| fs::read_to_string(folder.path().join(name)).unwrap();
         let first = (read("bench.md"), read("bench.svg"));
         assert!(first.0.contains("crocus") && first.1.starts_with("<svg"));
-        fs::remove_file(folder.0.join("bench.md")).unwrap();
-        fs::write(folder.0.join("bench.svg"), "").unwrap();
-        from_json(&folder.0.join("bench.json")).unwrap();
+        fs::remove_file(folder.path().join("bench.md")).unwrap();
+        fs::write(folder.path().join("bench.svg"), "").unwrap();
+        from_json(&folder.path().join("bench.json")).unwrap();
         assert!((read("bench.md"), read("bench.svg")) == first, "not the same again");
         let again: Run = serde_json::from_str(&read("bench.json")).unwrap();
         assert!(serde_json::to_string(&again).unwrap() + "\n" == read("bench.json"));
     }
 
     #[test]
-    fn what_is_no_figures_is_an_error() {
-        let folder = Folder::new("none");
-        fs::create_dir_all(&folder.0).unwrap();
-        let path = folder.0.join("bench.json");
+    fn a_file_without_figures_is_an_error() {
+        let folder = Scratch::new().unwrap();
+        let path = folder.path().join("bench.json");
         assert_eq!(from_json(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
         fs::write(&path, "{}").unwrap();
         assert_eq!(from_json(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert!(!folder.0.join("bench.md").exists());
+        assert!(!folder.path().join("bench.md").exists());
     }
 }

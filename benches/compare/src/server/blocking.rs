@@ -11,7 +11,7 @@ use super::writing::answer;
 use super::{ACCEPT_PAUSE, listen, no_such_service};
 use crate::service::{READ_BUFFER, bulk_block};
 
-/// The whole life of a connection. Who ends it with an error is a peer that went away.
+/// The whole life of a connection. An error is a peer that went away.
 pub type Session = fn(TcpStream) -> io::Result<()>;
 
 static BULK: LazyLock<Vec<u8>> = LazyLock::new(bulk_block);

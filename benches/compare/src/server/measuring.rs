@@ -1,4 +1,4 @@
-//! What servers share that measure themselves: the services `timers` and `calls`.
+//! The common part of servers that measure themselves: the services `timers` and `calls`.
 //!
 //! A server says how its loop arms a timer, or takes a call; the phases, the clocks and the thread
 //! that calls are here, so that they are the same for all.
@@ -83,7 +83,7 @@ static PERMITS: Semaphore = Semaphore::new(OUTSTANDING / BATCH);
 /// For a call that is waited for.
 static ANSWERS: Semaphore = Semaphore::new(0);
 
-/// What the other thread wants of the loop.
+/// A wish of the other thread to the loop.
 #[derive(Clone, Copy, Debug)]
 pub enum Call {
     Count,
@@ -93,7 +93,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// What the loop does for a call.
+    /// Serves a call; done by the loop.
     pub fn serve(self) {
         if matches!(self, Self::Answer) {
             return ANSWERS.post();

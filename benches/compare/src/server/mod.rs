@@ -1,4 +1,4 @@
-//! The Rust servers: one file each. What they serve is described in [`crate::service`].
+//! The Rust servers: one file each. The services are described in [`crate::service`].
 
 mod blocking;
 mod limit;
@@ -17,7 +17,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::service::BACKLOG;
 
-/// What a server does with its arguments: the name of a service, and its count if it takes one.
+/// The entry of a server; it gets the name of a service, and the count if the service takes one.
 type Serve = fn(service: &str, count: u64) -> io::Result<()>;
 
 /// The Rust servers, by name.
@@ -46,7 +46,7 @@ pub fn serve(server: &str, service: &str, count: u64) -> io::Result<()> {
     serve(service, count)
 }
 
-/// What a server says that does not have a service.
+/// The error of a server that does not have a service.
 pub fn no_such_service() -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this server does not have this service"))
 }

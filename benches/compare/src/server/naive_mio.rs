@@ -1,8 +1,8 @@
 //! A good and plain program on mio: what a user would write instead of crocus, on the same poller.
 //!
-//! Events come on edges: whoever is ready is served until the socket would block. Interest is
-//! registered once, for both directions. Who is not done after some rounds is registered again,
-//! which brings another event, so that the others get their turn.
+//! Events come on edges: a ready connection is served until the socket would block. Interest is
+//! registered once, for both directions. A connection that is not done after some rounds is
+//! registered again, which brings another event, so that the others get their turn.
 
 use std::io::{self, ErrorKind, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +56,7 @@ struct Connection {
     sent: usize,
 }
 
-/// What becomes of a connection that was served.
+/// The next step for a connection that was served.
 enum Next {
     /// It would block: there will be an event.
     Wait,

@@ -1,7 +1,7 @@
 //! calloop, a loop of callbacks with the state lent to each, and a source for each connection.
 //!
 //! Events come as long as the socket is ready (`Mode::Level`), which spares the read that finds
-//! nothing. Members of a broadcast are the exception: who is written to by all the others would have
+//! nothing. Members of a broadcast are the exception: a member that all the others write to would have
 //! to change its interest while it is called, so they register once for both edges.
 
 use std::io::{self, ErrorKind, Read};
@@ -35,10 +35,10 @@ pub fn serve(service: &str, count: u64) -> io::Result<()> {
     }
 }
 
-/// What is done with a new connection.
+/// How a new connection is taken in.
 type Welcome = fn(&mut Server, TcpStream) -> io::Result<()>;
 
-/// What is lent to all callbacks.
+/// The state that is lent to all callbacks.
 struct Server {
     handle: LoopHandle<'static, Self>,
     listener: Option<RegistrationToken>,
@@ -147,7 +147,7 @@ impl Server {
         Ok(PostAction::Reregister)
     }
 
-    /// Whoever cannot be written to is shut down, which brings the event that removes it.
+    /// A member that cannot be written to is shut down, which brings the event that removes it.
     fn send_to_all(&mut self, length: usize) {
         for (_, member) in &mut self.members {
             if member.pending.send(&*member.stream, &self.buffer[..length]).is_err() {

@@ -40,7 +40,7 @@ fn listen(factory: impl Factory + 'static) -> io::Result<()> {
     reactor.run()
 }
 
-/// What a connection has unless told otherwise.
+/// The default of a connection.
 const HIGH_WATER: usize = 64 * 1024;
 
 struct Random;

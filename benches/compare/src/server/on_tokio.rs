@@ -20,7 +20,7 @@ use crate::service::{RANDOM_LENGTH, READ_BUFFER, bulk_block, write_random};
 /// How many chunks a member of a broadcast may be behind before it is thrown out.
 const CHUNKS: usize = 1024;
 
-/// What is due next while timers are measured.
+/// The timer that is due next while timers are measured.
 const TICK: Duration = Duration::from_secs(10);
 
 pub fn serve(service: &str, count: u64) -> io::Result<()> {

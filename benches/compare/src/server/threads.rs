@@ -91,12 +91,12 @@ impl Drop for Member {
     }
 }
 
-/// Who takes part in the broadcast.
+/// All that take part in the broadcast.
 #[derive(Default)]
 struct Members(Mutex<Vec<Arc<TcpStream>>>);
 
 impl Members {
-    /// Whoever cannot be written to is thrown out; its own thread finds it shut down, and ends.
+    /// A member that cannot be written to is thrown out; its own thread finds it shut down, and ends.
     ///
     /// The lock is held all the while: without it two chunks could mix in one stream.
     fn send(&self, chunk: &[u8]) {

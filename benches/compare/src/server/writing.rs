@@ -11,7 +11,7 @@ pub const ROUNDS: usize = 16;
 /// How much a member of a broadcast may be owed before it is thrown out: as much as crocus grants.
 const MOST: usize = 32 * 1024 * 1024;
 
-/// What a peer has not taken yet. Owns no memory when there is nothing.
+/// Bytes that a peer has not taken yet. Owns no memory when there is nothing.
 #[derive(Default)]
 pub struct Pending(VecDeque<u8>);
 

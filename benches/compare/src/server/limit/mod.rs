@@ -97,7 +97,7 @@ trait Service {
     }
 }
 
-/// What the kernel did not take yet, by connection; almost always nothing.
+/// Bytes that the kernel did not take yet, by connection; almost always none.
 #[derive(Default)]
 struct Owed(HashMap<Fd, Vec<u8>>);
 
@@ -124,7 +124,7 @@ impl Owed {
     }
 }
 
-/// Sends back what comes; who does not read is not read.
+/// Sends back what comes; a peer that does not read is not read.
 #[derive(Default)]
 struct Echo {
     owed: Owed,
@@ -221,8 +221,8 @@ impl Service for Broadcast {
     }
 }
 
-/// Calls wait in an array under a lock, which the loop swaps for an empty one. Who finds it empty wakes
-/// the loop.
+/// Calls wait in an array under a lock, which the loop swaps for an empty one. A caller that finds it
+/// empty wakes the loop.
 fn from_thread(count: u64) -> io::Result<()> {
     let epoll = calls::epoll_create()?;
     let waker = calls::eventfd()?;

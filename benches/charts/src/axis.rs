@@ -1,13 +1,13 @@
-//! The axis of time: linear where it can be, logarithmic where the servers lie too far apart.
+//! The axis of time: linear where it can be, logarithmic where the curves lie too far apart.
 
 use std::time::Duration;
 
-/// When the slowest server takes more than this many times as long as the fastest, the fast ones
-/// would be a vertical line at the beginning of a linear axis.
+/// When the slowest curve takes more than this many times as long as the fastest, the fast ones would
+/// be a vertical line at the beginning of a linear axis.
 const FAR_APART: f64 = 10.0;
 
-/// How far before the end of the fastest server a logarithmic axis begins at most: what is
-/// earlier would take as much room again for each tenth of it.
+/// A logarithmic axis begins at this part of the time of the fastest curve at the earliest: each tenth
+/// part before it would take as much room again.
 const HEAD_START: f64 = 100.0;
 
 /// No clock here tells less than a microsecond.
@@ -24,14 +24,14 @@ const LABEL: f64 = 0.23;
 
 /// From times, in seconds, to places on an axis that reaches from 0 to 1.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) enum Axis {
+pub(crate) enum Axis {
     Linear { end: f64 },
     Logarithmic { start: f64, end: f64 },
 }
 
 impl Axis {
     /// The axis for curves that have their first and last step at these times.
-    pub(super) fn covering(curves: impl Iterator<Item = (Duration, Duration)> + Clone) -> Self {
+    pub(crate) fn covering(curves: impl Iterator<Item = (Duration, Duration)> + Clone) -> Self {
         let firsts = curves.clone().map(|(first, _)| first.as_secs_f64());
         let lasts = curves.map(|(_, last)| last.as_secs_f64().max(SHORTEST));
         let slowest = lasts.clone().fold(SHORTEST, f64::max);
@@ -44,17 +44,17 @@ impl Axis {
         Self::Logarithmic { start, end: slowest * (slowest / start).powf(ROOM - 1.0) }
     }
 
-    pub(super) fn is_logarithmic(&self) -> bool {
+    pub(crate) fn is_logarithmic(&self) -> bool {
         matches!(self, Self::Logarithmic { .. })
     }
 
-    /// Where a time lies, from 0 to 1. What is too early lies at the beginning.
-    pub(super) fn place(&self, time: Duration) -> f64 {
+    /// Where a time lies, from 0 to 1. A time that is too early lies at the beginning.
+    pub(crate) fn place(&self, time: Duration) -> f64 {
         self.place_of(time.as_secs_f64())
     }
 
     /// Places and texts of the labels below the axis.
-    pub(super) fn ticks(&self) -> Vec<(f64, String)> {
+    pub(crate) fn ticks(&self) -> Vec<(f64, String)> {
         match *self {
             Self::Linear { end } => {
                 let step = linear_step(end);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_near_is_linear_and_what_is_far_apart_is_not() {
+    fn near_times_are_linear_and_times_far_apart_are_not() {
         assert!(!axis(&[(0.1, 0.2), (0.1, 1.9)]).is_logarithmic());
         assert!(axis(&[(0.1, 0.2), (0.1, 2.1)]).is_logarithmic());
     }

@@ -35,7 +35,7 @@ pub(crate) enum Model {
     Python,
 }
 
-/// What a server does for a client before it closes the connection.
+/// The work of a server for a client before it closes the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Task {
     /// Answers: the article's 81 bytes.
@@ -51,10 +51,10 @@ pub(crate) enum Task {
 /// The article's listen(1).
 const ARTICLE_BACKLOG: u32 = 1;
 
-/// What the other servers ask for; the kernel may give less (net.core.somaxconn).
+/// The backlog of the other servers; the kernel may give less (net.core.somaxconn).
 const BACKLOG: u32 = 4096;
 
-/// What a client says where it has to.
+/// The question of a client, where it has to ask one.
 pub(crate) const LINE: &[u8] = b"send me bytes\n";
 
 /// No client says more than this before the end of its line.
@@ -207,7 +207,7 @@ pub(crate) fn pattern(at: usize, longest: usize) -> &'static [u8] {
 /// A prime, so that it does not fit into the sizes that things have in computers.
 const PERIOD: usize = 251;
 
-/// What is written at once: as much as the reactor lets wait before it says stop.
+/// How much is written at once: as much as the reactor lets wait before it says stop.
 const PIECE: usize = 64 * 1024;
 
 static PATTERN: [u8; PERIOD + PIECE] = {

@@ -1,51 +1,36 @@
 //! The table, and a sentence or two for each constraint, both made of the figures.
 
 use std::fmt::Write;
+use std::time::Duration;
+
+use charts::number::{duration, grouped};
+use charts::table::Table;
 
 use crate::constraint::Kind;
-use crate::figures::{Chapter, Time, Trial, grouped};
+use crate::figures::{Chapter, Trial};
 
-/// What a chapter is on a terminal: a title, a row for each server, and what follows from them.
+/// A chapter for the terminal: a title, a row for each server, and the verdict.
 pub(crate) fn chapter(chapter: &Chapter) -> String {
     let Chapter { constraint, trials } = chapter;
-    let mut text = format!("\n{}: {}\n\n", constraint.name(), constraint.title());
-    let mut rows = vec![HEADINGS.map(str::to_owned)];
-    rows.extend(trials.iter().map(row));
-    for cells in &rows {
-        let mut line = String::from(" ");
-        for (column, cell) in cells.iter().enumerate() {
-            let width = rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-            let _ = match column {
-                0 | LAST_COLUMN => write!(line, " {cell:<width$} "), // words to the left
-                _ => write!(line, " {cell:>width$} "),
-            };
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text.push('\n');
-    text.push_str(&filled(&verdict(chapter)));
-    text
+    let numbers = ["served", "last", "p50", "p99", "worst", "memory", "threads", "files"];
+    let mut table = Table::default().words(["server"]).numbers(numbers).words(["not served"]);
+    trials.iter().for_each(|trial| table.row(row(trial)));
+    let (name, title) = (constraint.name(), constraint.title());
+    format!("\n{name}: {title}\n\n{}\n{}", table.text(), filled(&verdict(chapter)))
 }
 
-const LAST_COLUMN: usize = 9;
-
-const HEADINGS: [&str; LAST_COLUMN + 1] =
-    ["server", "served", "last", "p50", "p99", "worst", "memory", "threads", "files", "not served"];
-
-fn row(trial: &Trial) -> [String; LAST_COLUMN + 1] {
+fn row(trial: &Trial) -> [String; 10] {
     let none = || "-".to_owned();
-    let time = |time: Option<_>| time.map_or_else(none, |time| Time(time).to_string());
+    let time = |time: Option<Duration>| time.map_or_else(none, duration);
     let number = |number: Option<u64>| number.map_or_else(none, |number| number.to_string());
     let latency = trial.latency();
-    let served = format!("{} of {}", grouped(trial.counts.served), grouped(trial.asked));
     let mut unserved = unserved(trial);
     if trial.broken_off {
         unserved = format!("broken off; {unserved}");
     }
     [
         trial.server.to_string(),
-        served,
+        format!("{} of {}", grouped(trial.counts.served), grouped(trial.asked)),
         time(trial.last()),
         time(latency.map(|latency| latency.p50)),
         time(latency.map(|latency| latency.p99)),
@@ -72,7 +57,7 @@ const NOTICEABLE_SECONDS: f64 = 0.005;
 /// More threads than this are worth a word.
 const MANY_THREADS: u64 = 10;
 
-/// What happened, in sentences.
+/// The result in sentences.
 pub(crate) fn verdict(chapter: &Chapter) -> String {
     let trials: Vec<&Trial> = chapter.trials.iter().filter(|trial| !trial.broken_off).collect();
     let mut sentences = Vec::new();
@@ -88,7 +73,7 @@ pub(crate) fn verdict(chapter: &Chapter) -> String {
     sentences.join(" ")
 }
 
-/// Who served everybody, and how long that took.
+/// The servers that served everybody, and how long that took.
 fn about_the_whole(trials: &[&Trial]) -> Option<String> {
     let mut whole: Vec<_> = trials.iter().filter(|trial| trial.all_served()).collect();
     whole.sort_by_key(|trial| trial.last());
@@ -99,21 +84,21 @@ fn about_the_whole(trials: &[&Trial]) -> Option<String> {
     let everybody = whole.len() == trials.len() && trials.len() > 1;
     let who = if everybody { "All servers".to_owned() } else { names(&whole) };
     if whole.len() == 1 {
-        return Some(format!("{who} served everybody, in {}.", Time(best)));
+        return Some(format!("{who} served everybody, in {}.", duration(best)));
     }
     if ratio < EQUAL || (worst - best).as_secs_f64() < NOTICEABLE_SECONDS {
         return Some(format!(
             "{who} served everybody in about the same time, {} to {}.",
-            Time(best),
-            Time(worst)
+            duration(best),
+            duration(worst)
         ));
     }
     Some(format!(
         "{who} served everybody: {} in {}, {} in {}, which is {} times as long.",
         first.server,
-        Time(best),
+        duration(best),
         slowest.server,
-        Time(worst),
+        duration(worst),
         times(ratio)
     ))
 }
@@ -132,7 +117,7 @@ fn failure(trial: &Trial) -> String {
     format!("{} served {served}: {}{trouble}.", trial.server, unserved(trial))
 }
 
-/// What the length of the queue has done.
+/// The effect of a short queue.
 fn about_waiting(trial: &Trial) -> Option<String> {
     let queues = trial.queues.unwrap_or_default();
     if trial.waited.is_empty() && queues.overflows == 0 {
@@ -140,11 +125,10 @@ fn about_waiting(trial: &Trial) -> Option<String> {
     }
     let mut text = format!("The queue of {} was full", trial.server);
     if queues.overflows > 0 {
-        let _ = write!(text, " {} times, and what came was dropped", grouped_u64(queues.overflows));
+        let _ = write!(text, " {} times, and what came was dropped", grouped(queues.overflows));
     }
     if queues.cookies > 0 {
-        let _ =
-            write!(text, " or, {} times, answered by a SYN cookie", grouped_u64(queues.cookies));
+        let _ = write!(text, " or, {} times, answered by a SYN cookie", grouped(queues.cookies));
     }
     if !trial.waited.is_empty() {
         let steps = trial.waited.iter();
@@ -154,23 +138,23 @@ fn about_waiting(trial: &Trial) -> Option<String> {
     Some(text + ".")
 }
 
-/// Where everybody is equal, the median says who has the shortest way.
+/// Where all servers are equal, the median says which has the shortest way.
 fn about_the_median(trials: &[&Trial]) -> Option<String> {
     let medians = trials.iter().filter_map(|trial| Some((trial.server, trial.latency()?.p50)));
-    let medians = medians.map(|(server, p50)| format!("{server} {}", Time(p50)));
+    let medians = medians.map(|(server, p50)| format!("{server} {}", duration(p50)));
     let medians: Vec<_> = medians.collect();
     (medians.len() > 1).then(|| format!("The median: {}.", listed(medians.into_iter())))
 }
 
 fn about_the_quick(trials: &[&Trial]) -> Option<String> {
     let waits = trials.iter().map(|trial| match trial.quick {
-        Some(quick) => format!("{} at {}", Time(quick), trial.server),
+        Some(quick) => format!("{} at {}", duration(quick), trial.server),
         None => format!("in vain at {}", trial.server),
     });
     (!trials.is_empty()).then(|| format!("The quick client waited {}.", listed(waits)))
 }
 
-/// What it costs to have a thread for each, beside one for all.
+/// The threads of a server that has one for each client.
 fn about_threads(trials: &[&Trial]) -> Option<String> {
     let most = trials.iter().max_by_key(|trial| trial.usage.threads)?;
     let count = most.usage.threads.filter(|&count| count > MANY_THREADS)?;
@@ -211,18 +195,12 @@ fn filled(text: &str) -> String {
     lines + &line + "\n"
 }
 
-fn grouped_u64(number: u64) -> String {
-    grouped(usize::try_from(number).unwrap_or(usize::MAX))
-}
-
 fn is_unit(word: &str) -> bool {
-    matches!(word.trim_end_matches(['.', ',', ';', ':']), "us" | "ms" | "s")
+    matches!(word.trim_end_matches(['.', ',', ';', ':']), "ns" | "us" | "ms" | "s")
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
+pub(crate) mod tests {
     use super::*;
     use crate::constraint::Constraint;
     use crate::figures::{Counts, Queues, Usage};
@@ -230,7 +208,7 @@ mod tests {
     use crate::server::Model;
 
     /// A trial of so many, of whom each of the `served` was served a millisecond after the one before.
-    fn trial(server: Model, asked: usize, served: usize, millisecond: f64) -> Trial {
+    pub(crate) fn trial(server: Model, asked: usize, served: usize, millisecond: f64) -> Trial {
         let times: Vec<_> =
             (1..=served).map(|n| Duration::from_secs_f64(n as f64 * millisecond / 1e3)).collect();
         Trial {
@@ -249,12 +227,12 @@ mod tests {
         }
     }
 
-    fn of(kind: Kind, trials: Vec<Trial>) -> Chapter {
+    pub(crate) fn of(kind: Kind, trials: Vec<Trial>) -> Chapter {
         Chapter { constraint: Constraint::new(kind, &Options::default()), trials }
     }
 
     #[test]
-    fn who_is_equal_is_called_equal() {
+    fn equal_servers_are_called_equal() {
         let trials =
             vec![trial(Model::Blocking, 100, 100, 1.0), trial(Model::Reactor, 100, 100, 1.2)];
         let text = verdict(&of(Kind::SlowSource, trials));
@@ -262,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_faster_one_is_named_whoever_it_is() {
+    fn the_faster_server_is_named_whichever_it_is() {
         for (one, other) in [(Model::Blocking, Model::Reactor), (Model::Reactor, Model::Blocking)] {
             let trials = vec![trial(one, 100, 100, 40.0), trial(other, 100, 100, 1.0)];
             let expected = format!(
@@ -274,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_is_named_whoever_it_is() {
+    fn a_server_that_fails_is_named_whichever_it_is() {
         for (one, other) in [(Model::Blocking, Model::Reactor), (Model::Reactor, Model::Blocking)] {
             let mut nobody = trial(Model::Threads, 100, 0, 1.0);
             nobody.counts = Counts { reset: 60, refused: 40, ..Counts::default() };
@@ -288,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_else_there_is_to_tell() {
+    fn queues_threads_and_the_quick_client_are_told() {
         let mut waiting = trial(Model::Blocking, 10, 10, 1.0);
         waiting.waited = vec![(1, 4), (3, 2)];
         waiting.queues = Some(Queues { overflows: 1234, cookies: 5 });
@@ -308,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_broken_off_is_in_the_table_and_proves_nothing() {
+    fn a_trial_that_was_broken_off_is_in_the_table_and_proves_nothing() {
         let mut broken = trial(Model::Blocking, 100, 3, 1.0);
         broken.broken_off = true;
         broken.counts.timed_out = 0;

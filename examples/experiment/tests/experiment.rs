@@ -1,9 +1,9 @@
-//! The experiment, small: that its figures add up, and that it leaves nothing behind. How fast
-//! anybody is, no test asks.
+//! The experiment, small: its figures add up, and it leaves nothing behind. No test asks how fast a
+//! server is.
 #![cfg(target_os = "linux")] // it looks into /proc
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
-#[path = "programs/child.rs"]
+#[path = "../../../tests/programs/child.rs"]
 mod child;
 
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use child::{PATIENCE, Running, example, run, tool};
+use child::{PATIENCE, Running, run, tool};
 use serde_json::Value;
 
 const SERVERS: [&str; 4] = ["blocking", "blocking-4096", "threads", "reactor"];
@@ -57,8 +57,14 @@ fn seed(number: u64) -> String {
     format!("{}00{number}", std::process::id())
 }
 
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_experiment"));
+    command.env_remove("RUST_LOG");
+    command
+}
+
 fn experiment(folder: &Folder, seed: &str, args: &[&str]) -> Command {
-    let mut command = example("experiment");
+    let mut command = program();
     command.args(["--seed", seed, "--out"]).arg(&folder.0).args(args);
     command
 }
@@ -92,7 +98,7 @@ fn list<'a>(value: &'a Value, field: &str) -> &'a Vec<Value> {
     value[field].as_array().unwrap()
 }
 
-/// That every client is counted once, and every answer is a different one.
+/// Checks that every client is counted once, and that every answer is a different one.
 fn check_trial(name: &str, trial: &Value) {
     let served = number(trial, "served");
     let fates = ["served", "refused", "reset", "timed_out", "wrong", "failed"];
@@ -157,8 +163,8 @@ fn a_small_run_adds_up_and_leaves_nobody_behind() {
     assert!(!svg.contains("NaN") && !svg.contains("inf"));
 }
 
-/// What holds however slow the machine is: with clients one after another, who are patient, every
-/// server serves all of them, and with one seed all give the same answers.
+/// However slow the machine is: every server serves all of its patient clients one after another, and
+/// with one seed all give the same answers.
 #[test]
 fn in_calm_everybody_is_served_and_the_seed_decides_the_answers() {
     let (folder, seed) = (Folder::new("calm"), seed(2));
@@ -234,7 +240,7 @@ fn with_few_descriptors_it_says_so_and_has_fewer_clients() {
 }
 
 #[test]
-fn what_makes_no_sense_is_told_in_a_line() {
+fn bad_usage_is_told_in_a_line() {
     for (args, complaint) in [
         (["--only", "peace"], "--only takes one of calm, stampede"),
         (["--clients", "0"], "--clients takes a number from 1"),
@@ -244,20 +250,13 @@ fn what_makes_no_sense_is_told_in_a_line() {
         (["serve", "nothing"], "serve takes a kind of server"),
         (["serve", "--task=dance"], "a task is answer"),
     ] {
-        let end = run(example("experiment").args(args));
+        let end = run(program().args(args));
         assert!(end.complaint(2).contains(complaint), "{args:?}: {end:?}");
     }
-    let end = run(example("experiment").args([
-        "--out",
-        "/dev/null/x",
-        "--only",
-        "calm",
-        "--clients",
-        "1",
-    ]));
+    let end = run(program().args(["--out", "/dev/null/x", "--only", "calm", "--clients", "1"]));
     assert_eq!(end.code, Some(1), "{end:?}");
     assert!(end.stderr.contains("cannot write /dev/null/x"), "{end:?}");
     assert!(end.stderr.contains("try --out DIR"), "{end:?}");
-    let end = run(example("experiment").arg("--help"));
+    let end = run(program().arg("--help"));
     assert!(CONSTRAINTS.iter().chain(&SERVERS).all(|name| end.text().contains(name)), "{end:?}");
 }

@@ -1,4 +1,4 @@
-//! What the experiment finds out: one trial for each server under each constraint, and its figures.
+//! The figures of the experiment: one trial for each server under each constraint.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use crate::constraint::Constraint;
 use crate::frame::Point;
 use crate::server::Model;
 
-/// What all servers did under one constraint.
+/// The trials of all servers under one constraint.
 #[derive(Debug)]
 pub(crate) struct Chapter {
     pub(crate) constraint: Constraint,
     pub(crate) trials: Vec<Trial>,
 }
 
-/// What one server did under one constraint.
+/// One server under one constraint.
 #[derive(Clone, Debug)]
 pub(crate) struct Trial {
     pub(crate) server: Model,
-    /// How many clients asked. Those who are there to be in the way are not among them.
+    /// How many clients asked. Clients that are only in the way are not among them.
     pub(crate) asked: usize,
     pub(crate) counts: Counts,
     /// When each client that was served had its whole answer, since the first one asked; in order.
@@ -30,11 +30,11 @@ pub(crate) struct Trial {
     /// How many clients were connected only after so many whole seconds: SYNs that found the queue
     /// full, and were sent again. Never a zero in the first place.
     pub(crate) waited: Vec<(u64, usize)>,
-    /// What the kernel did where a listener's queue was full, if it tells.
+    /// How often a listener's queue was full, if the kernel tells.
     pub(crate) queues: Option<Queues>,
     /// How long the one quick client waited, where there is one, and was served.
     pub(crate) quick: Option<Duration>,
-    /// What went wrong that has no count of its own, the first of its kind.
+    /// The first failure of a kind that has no count of its own.
     pub(crate) trouble: Option<String>,
     pub(crate) usage: Usage,
     /// The two points of each answer.
@@ -43,7 +43,7 @@ pub(crate) struct Trial {
     pub(crate) broken_off: bool,
 }
 
-/// What became of the clients, each of whom is counted once.
+/// The outcomes of the clients, each of whom is counted once.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Counts {
     /// The whole answer came, and the connection was closed in order.
@@ -80,7 +80,7 @@ impl Counts {
     }
 }
 
-/// What the kernel counts of the queues of listeners.
+/// The kernel's counts of the queues of listeners.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Queues {
     /// How often one was full, and what came was dropped: a SYN, or the end of a handshake.
@@ -122,17 +122,17 @@ impl Trial {
         let worst = *self.latencies.last()?;
         let mut histogram = Histogram::<u64>::new_with_max(LONGEST, SIGNIFICANT_DIGITS).ok()?;
         for latency in &self.latencies {
-            histogram.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(LONGEST));
+            histogram.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(LONGEST));
         }
-        let at = |quantile| Duration::from_micros(histogram.value_at_quantile(quantile));
+        let at = |quantile| Duration::from_nanos(histogram.value_at_quantile(quantile));
         Some(Latency { p50: at(0.5).min(worst), p99: at(0.99).min(worst), worst })
     }
 }
 
-/// An hour, in microseconds. No client waits for longer than ten minutes.
-const LONGEST: u64 = 3_600_000_000;
+/// An hour, in nanoseconds. No client waits for longer than ten minutes.
+const LONGEST: u64 = 3_600_000_000_000;
 
-/// What the histogram keeps of a time: more than the table shows.
+/// The digits that the histogram keeps of a time: more than the table shows.
 const SIGNIFICANT_DIGITS: u8 = 3;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -142,26 +142,6 @@ pub(crate) struct Latency {
     pub(crate) worst: Duration,
 }
 
-/// A time as people read it, in three digits: `870 us`, `4.31 ms`, `12.5 s`.
-pub(crate) struct Time(pub(crate) Duration);
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs_f64();
-        let (value, unit) = match seconds {
-            _ if seconds < 0.000_999_5 => (seconds * 1e6, "us"),
-            _ if seconds < 0.999_5 => (seconds * 1e3, "ms"),
-            _ => (seconds, "s"),
-        };
-        let digits = match value {
-            _ if unit == "us" || value >= 99.95 => 0,
-            _ if value >= 9.995 => 1,
-            _ => 2,
-        };
-        f.pad(&format!("{value:.digits$} {unit}"))
-    }
-}
-
 /// Milliseconds as somebody has given them: `20 ms`, `0.5 ms`.
 pub(crate) struct Milliseconds(pub(crate) Duration);
 
@@ -169,17 +149,4 @@ impl fmt::Display for Milliseconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ms", self.0.as_micros() as f64 / 1e3)
     }
-}
-
-/// A number as people read it, with a comma after each third digit.
-pub(crate) fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

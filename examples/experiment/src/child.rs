@@ -38,7 +38,7 @@ impl Server {
         let failed = |error| Exit::Failed(format!("cannot start the server {model}: {error}"));
         let mut command = command(model, constraint, seed).map_err(failed)?;
         separate(&mut command);
-        // What clients do to a server is its log's concern; this program tells it in figures.
+        // Servers log the faults of their clients; this program tells them in figures.
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "off");
         }
@@ -60,7 +60,7 @@ impl Server {
         Ok(Self { process, _lifeline: lifeline, addr, usage: Usage::default(), looked })
     }
 
-    /// Looks what it uses, if it is time to.
+    /// Looks how much it uses, if it is time to.
     pub(crate) fn look(&mut self) {
         if self.looked.elapsed() >= LOOK {
             self.look_now();
@@ -125,7 +125,7 @@ fn separate(command: &mut Command) {
 #[cfg(not(unix))]
 fn separate(_command: &mut Command) {}
 
-/// What /proc says, where there is one: see proc_pid_status(5).
+/// Read from /proc, where there is one: see proc_pid_status(5).
 fn usage_of(process: u32) -> Usage {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let field = |name: &str| {

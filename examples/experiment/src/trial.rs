@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 
 use crate::child::{LOOK, Server};
 use crate::cli::Exit;
-use crate::client::{self, Crowd};
+use crate::client::{self, Crowd, Shared};
 use crate::constraint::Constraint;
 use crate::figures::{Queues, Trial};
 use crate::server::Model;
@@ -37,12 +37,7 @@ impl Laboratory {
             None => client::start(&crowd, &mut self.reactor),
             Some(nuisance) => client::start_behind(nuisance, &crowd, &mut self.reactor),
         }
-        let before = progress.position();
-        while !crowd.borrow().is_done() && !self.interrupted.get() {
-            self.reactor.turn(Some(LOOK))?;
-            server.look();
-            progress.set_position(before + crowd.borrow().counts.total() as u64);
-        }
+        self.wait(&crowd, &mut server, progress)?;
         let usage = server.usage();
         drop(server);
         let broken_off = !crowd.borrow().is_done();
@@ -72,6 +67,22 @@ impl Laboratory {
         })
     }
 
+    /// Waits until every client has had an outcome, or the user wants no more.
+    fn wait(
+        &mut self,
+        crowd: &Shared,
+        server: &mut Server,
+        progress: &ProgressBar,
+    ) -> Result<(), Exit> {
+        let before = progress.position();
+        while !crowd.borrow().is_done() && !self.interrupted.get() {
+            self.reactor.turn(Some(LOOK))?;
+            server.look();
+            progress.set_position(before + crowd.borrow().counts.total() as u64);
+        }
+        Ok(())
+    }
+
     /// Ends what is left of the connections of a trial, so that the next one begins with none.
     fn clear(&mut self) -> Result<(), Exit> {
         for id in self.reactor.connections() {
@@ -93,7 +104,7 @@ fn by_second(waits: &[Duration]) -> Vec<(u64, usize)> {
     seconds.chunk_by(u64::eq).map(|chunk| (chunk[0], chunk.len())).collect()
 }
 
-/// What Linux tells in /proc/net/netstat. The counters are the machine's, and there are other
+/// Read from /proc/net/netstat of Linux. The counters are the machine's, and there are other
 /// programs on it; mostly they do not let their queues overflow.
 fn listen_queues() -> Option<Queues> {
     let table = fs::read_to_string("/proc/net/netstat").ok()?;

@@ -17,7 +17,7 @@ Usage: experiment [OPTIONS]
 Constraints (--only NAME, which may be repeated):
   calm              1,000 clients one after another
   stampede          --clients at once
-  slow-source       200 at once, and the random bytes take --delay to come
+  slow-source       100 at once, and the random bytes take --delay to come
   silent-client     100 must ask for their bytes; one before them says nothing
   stalled-reader    100 get --size MiB each; one before them does not read
   few-descriptors   500 stay for --stay each; the server may open --descriptors files
@@ -38,7 +38,7 @@ Options:
       --stay MS          [200]
       --descriptors N    [64]
       --gap MS           [50]
-      --patience S       how long a client waits [10; 3 where it could wait for ever]
+      --patience S       how long a client waits [1 to 4, by the constraint]
       --python           the Python server too
       --seed N           the same random bytes in each run
       --json             print the figures as JSON, not as a table
@@ -48,7 +48,7 @@ Options:
 Ctrl-C ends it and shows what is known so far.
 
 Examples:
-  experiment                                 all of it, about a minute
+  experiment                                 all of it, half a minute
   experiment --only stampede --clients 2000  a small stampede
   experiment --python --out /tmp             the article's own server too
 
@@ -65,7 +65,7 @@ const CLIENTS_MAX: usize = 60_000;
 /// Longer than this nobody waits for an experiment.
 const MINUTES: f64 = 600.0;
 
-/// What the user wants to know.
+/// The wishes of the user.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) only: Vec<Kind>,

@@ -1,22 +1,20 @@
-//! How the servers are told apart, in light and dark: by colour, dashes, width and mark.
+//! Colours in light and dark, widths and fonts: the style sheet of all pictures.
 
-use super::svg::{Svg, tenth};
-
-/// What one server looks like in all panels.
-struct Look {
+/// The look of a curve in all panels of a picture.
+pub(crate) struct Look {
     /// Colours on white and on GitHub's near-black, with a contrast of 4.5 or more.
     light: &'static str,
     dark: &'static str,
-    /// Those drawn first are wider, so that they show beside those drawn over them.
+    /// The curves drawn first are wider, so that they show beside those drawn over them.
     width: f64,
     dashes: &'static str,
     /// The outline of its mark, around (0, 0).
-    mark: &'static str,
+    pub(crate) mark: &'static str,
 }
 
-/// Chosen so that people who see two of the three colours tell them apart; more servers than these
-/// would begin again with the first.
-const LOOKS: [Look; 5] = [
+/// Chosen so that people who see two of the three colours tell them apart. With more curves than
+/// these the looks begin again with the first.
+pub(crate) const LOOKS: [Look; 5] = [
     Look {
         light: "#c4540f",
         dark: "#ec8560",
@@ -55,36 +53,44 @@ const LOOKS: [Look; 5] = [
 ];
 
 /// Selector, property, and its colours in light and dark.
-const COLOURS: [(&str, &str, &str, &str); 8] = [
+const COLOURS: [(&str, &str, &str, &str); 14] = [
     (".paper", "fill", "#ffffff", "#0d1117"),
+    (".break", "stroke", "#ffffff", "#0d1117"), // the paper shows through
+    (".mark", "stroke", "#ffffff", "#0d1117"),
     ("text", "fill", "#1f2328", "#f0f6fc"),
     (".muted", "fill", "#59636e", "#9198a1"),
     (".grid", "stroke", "#dde2e8", "#272e37"),
     (".frame", "stroke", "#8c959f", "#59616b"),
-    (".mark", "stroke", "#ffffff", "#0d1117"),
     (".first", "stroke", "#0969da", "#58a6ff"),
     (".second", "stroke", "#bf6a00", "#e3a008"),
+    (".bar", "fill", "#b3bcc6", "#4d5661"),
+    (".bar.own", "fill", "#8a4fe6", "#8957e5"),
+    ("text.own", "fill", "#7118e4", "#b392f0"),
+    (".whisker", "stroke", "#1f2328", "#f0f6fc"),
+    (".one", "stroke", "#c4540f", "#f0883e"),
 ];
 
-/// What does not depend on light and dark.
 const SHAPES: &str = "\
-text{font:13px system-ui,sans-serif}
 .heading{font-size:20px;font-weight:600}
-.name{font-size:15px;font-weight:600}
-.muted,.small{font-size:12.5px}
-.strong{font-weight:600}
+.name{font-weight:600}
+.strong,.own{font-weight:600}
 .end{text-anchor:end}
 .middle{text-anchor:middle}
-.grid,.frame{fill:none;stroke-width:1}
+.grid,.frame,.whisker{fill:none;stroke-width:1}
+.one{fill:none;stroke-width:1.5}
+.break{fill:none;stroke-width:2}
 .line{fill:none;stroke-linejoin:round}
 .leader{fill:none;stroke-width:1;opacity:.55}
 .dots{fill:none;stroke-width:3;stroke-linecap:round}
 .key{stroke-width:8}
 ";
 
-/// The style sheet of the picture.
-pub(super) fn sheet() -> String {
-    let mut sheet = SHAPES.to_owned();
+/// The style sheet of a picture whose text is so large.
+pub(crate) fn sheet(text: f64) -> String {
+    let mut sheet = format!("text{{font:{text}px system-ui,sans-serif}}\n");
+    sheet += &format!(".name{{font-size:{}px}}\n", text + 2.0);
+    sheet += &format!(".muted,.small{{font-size:{}px}}\n", text - 0.5);
+    sheet += SHAPES;
     for (index, Look { width, dashes, .. }) in LOOKS.iter().enumerate() {
         sheet += &format!(".line.s{index}{{stroke-width:{width};stroke-dasharray:{dashes}}}\n");
     }
@@ -105,18 +111,4 @@ fn colours(choose: impl Fn(&'static str, &'static str) -> &'static str) -> Strin
         rules += &format!("text.s{index},.mark.s{index}{{fill:{colour}}}\n");
     }
     rules
-}
-
-/// The classes of something that belongs to a server.
-pub(super) fn class(kind: &str, style: usize) -> String {
-    format!("{kind} s{}", style % LOOKS.len())
-}
-
-/// The mark of a server.
-pub(super) fn mark(svg: &mut Svg, style: usize, x: f64, y: f64) {
-    let (class, (x, y)) = (class("mark", style), (tenth(x), tenth(y)));
-    let outline = LOOKS[style % LOOKS.len()].mark;
-    svg.raw(format_args!(
-        "<path class=\"{class}\" transform=\"translate({x} {y})\" d=\"{outline}\"/>"
-    ));
 }

@@ -1,7 +1,10 @@
-//! Numbers as they are read: as exact as they deserve, with the unit that suits them.
+//! Numbers as people read them: three digits that count, with the unit that suits them.
+
+use std::fmt::Display;
+use std::time::Duration;
 
 /// Three digits that count, or all of a whole number: `1.04`, `10.4`, `104`, `1,040`.
-pub(super) fn figure(value: f64) -> String {
+pub fn figure(value: f64) -> String {
     match value.abs() {
         size if size < 9.995 => format!("{value:.2}"),
         size if size < 99.95 => format!("{value:.1}"),
@@ -12,33 +15,23 @@ pub(super) fn figure(value: f64) -> String {
     }
 }
 
-/// A ratio that is judged: one more digit than a ratio that is only read.
-pub(super) fn exact_ratio(ratio: f64) -> String {
-    if ratio < 9.9995 { format!("{ratio:.3}") } else { figure(ratio) }
-}
-
-/// A ratio and by how much it spreads: `1.04 (1.02–1.06)`.
-pub(super) fn spread_ratio(
-    ratio: f64,
-    spread: Option<(f64, f64)>,
-    show: fn(f64) -> String,
-) -> String {
-    let Some((lower, upper)) = spread else { return show(ratio) };
-    format!("{} ({}–{})", show(ratio), show(lower), show(upper))
-}
-
-/// A time in nanoseconds: `980 ns`, `1.02 us`.
-pub(super) fn time(nanoseconds: f64) -> String {
+/// A time in nanoseconds: `980 ns`, `1.02 us`, `12.5 s`.
+pub fn time(nanoseconds: f64) -> String {
     scaled(nanoseconds, &["ns", "us", "ms", "s"])
 }
 
-/// How many in a second, for example: `980`, `1.02 k`, `3.10 M`.
-pub(super) fn count(value: f64) -> String {
+/// The same of a [`Duration`].
+pub fn duration(time: Duration) -> String {
+    self::time(time.as_nanos() as f64)
+}
+
+/// How many there are, in a second for example: `980`, `1.02 k`, `3.10 M`.
+pub fn count(value: f64) -> String {
     scaled(value, &["", "k", "M", "G"])
 }
 
-/// `1,234,567`
-pub fn grouped(number: u64) -> String {
+/// A whole number with a comma after each third digit: `1,234,567`.
+pub fn grouped(number: impl Display) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -54,7 +47,7 @@ pub fn grouped(number: u64) -> String {
 fn scaled(mut value: f64, units: &[&str]) -> String {
     let mut units = units.iter().peekable();
     while let Some(unit) = units.next() {
-        // What would be rounded to 1,000 is one of the next unit.
+        // A value that would be rounded to 1,000 is one of the next unit.
         if value.abs() < 999.5 || units.peek().is_none() {
             return format!("{} {unit}", figure(value)).trim_end().to_owned();
         }
@@ -75,8 +68,7 @@ mod tests {
             figures,
             ["0.00", "1.04", "10.0", "12.3", "100", "104", "12,346", "-2.50", "-1,234"]
         );
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_000_000), "1,000,000");
+        assert_eq!([0, 999, 1_000_000].map(grouped), ["0", "999", "1,000,000"]);
     }
 
     #[test]
@@ -86,14 +78,8 @@ mod tests {
             times,
             ["1.50 ns", "999 ns", "1.00 us", "12.3 us", "2.50 ms", "9.00 s", "4,000 s"]
         );
+        assert_eq!(duration(Duration::from_millis(410)), "410 ms");
         let counts = [12.0, 1_020.0, 3.1e6, 4.56e9].map(count);
         assert_eq!(counts, ["12.0", "1.02 k", "3.10 M", "4.56 G"]);
-    }
-
-    #[test]
-    fn ratios_have_their_spread_beside_them() {
-        assert_eq!(spread_ratio(1.0361, Some((1.0, 1.06)), figure), "1.04 (1.00–1.06)");
-        assert_eq!(spread_ratio(1.0361, None, exact_ratio), "1.036");
-        assert_eq!(exact_ratio(12.0), "12.0");
     }
 }

@@ -1,8 +1,10 @@
-//! The seven constraints: what is asked of the servers, and how the clients behave.
+//! The seven constraints: the work of the servers, and how the clients behave.
 
 use std::time::Duration;
 
-use crate::figures::{Milliseconds, grouped};
+use charts::number::grouped;
+
+use crate::figures::Milliseconds;
 use crate::options::Options;
 use crate::server::Task;
 
@@ -10,9 +12,9 @@ use crate::server::Task;
 #[derive(Clone, Debug)]
 pub(crate) struct Constraint {
     pub(crate) kind: Kind,
-    /// What happens, in half a line.
+    /// The end of its title.
     pub(crate) about: String,
-    /// What the server does for each client.
+    /// The work of the server for each client.
     pub(crate) task: Task,
     /// How many files the server may have open; as many as the system lets it, unless said.
     pub(crate) descriptors: Option<u64>,
@@ -21,14 +23,12 @@ pub(crate) struct Constraint {
     /// How many ask at a time: one, or all.
     pub(crate) at_once: usize,
     pub(crate) manner: Manner,
-    /// Who is there before them, and in the way.
+    /// A client that is there before them, and in the way.
     pub(crate) nuisance: Option<Nuisance>,
     /// One more client comes a moment later, asks at once, and is looked at by itself.
     pub(crate) quick: bool,
     /// How long a client waits for its answer.
     pub(crate) patience: Duration,
-    /// What this takes with four servers on an ordinary machine, mostly spent in waiting.
-    pub(crate) usual: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +42,7 @@ pub(crate) enum Kind {
     Dribble,
 }
 
-/// What a client does once it is connected, before it waits for the answer.
+/// How a client behaves once it is connected, before it waits for the answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Manner {
     /// Nothing: the server speaks first.
@@ -65,20 +65,14 @@ pub(crate) enum Nuisance {
 /// How many clients come one after another: enough for a 99th percentile.
 const CALM: usize = 1000;
 
-/// How many wait for a slow source, or dribble.
+/// How many dribble.
 const MANY: usize = 200;
 
-/// How many come beside a nuisance.
-const OTHERS: usize = 100;
+/// How many wait for a slow source, or come beside a nuisance.
+const SOME: usize = 100;
 
 /// How many come to a server that has few descriptors.
 const TOO_MANY: usize = 500;
-
-/// How long a crowd waits: long enough for SYNs that are sent again after 1, 3 and 7 s.
-const LONG: Duration = Duration::from_secs(10);
-
-/// How long a client waits where it could wait for ever: the outcome would be the same.
-const SHORT: Duration = Duration::from_secs(3);
 
 impl Kind {
     pub(crate) const ALL: [Self; 7] = [
@@ -102,6 +96,53 @@ impl Kind {
             Self::Dribble => "dribble",
         }
     }
+
+    /// In half a line, behind the number of clients.
+    fn about(self, options: &Options) -> String {
+        let Options { delay, size, stay, descriptors, gap, .. } = options;
+        match self {
+            Self::Calm => "one after another".to_owned(),
+            Self::Stampede => "all at once".to_owned(),
+            Self::SlowSource => {
+                format!("wait for bytes that take {} to come", Milliseconds(*delay))
+            }
+            Self::SilentClient => "ask; one before them says nothing".to_owned(),
+            Self::StalledReader => {
+                let mebibytes = *size as f64 / f64::from(1 << 20);
+                format!("get {mebibytes} MiB each; one before them does not read")
+            }
+            Self::FewDescriptors => {
+                let stay = Milliseconds(*stay);
+                format!("stay {stay} each; the server may open {descriptors} files")
+            }
+            Self::Dribble => format!("send a byte each {}; one is quick", Milliseconds(*gap)),
+        }
+    }
+
+    /// How long a client waits, unless the user says otherwise. A server that never answers takes all of
+    /// it, so it is short, and still several times as long as other servers take.
+    fn patience(self) -> Duration {
+        Duration::from_secs(match self {
+            // A client whose SYN was dropped sends it again after 1 s, and after 2 or 3 s.
+            Self::Calm | Self::Stampede => 4,
+            // One after another the clients of a slow source take two seconds.
+            Self::SlowSource | Self::Dribble => 3,
+            Self::StalledReader | Self::FewDescriptors => 2,
+            Self::SilentClient => 1,
+        })
+    }
+
+    /// How long this takes with four servers on an ordinary machine, mostly spent in waiting.
+    pub(crate) fn usual(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Calm => 1,
+            Self::Stampede => 7,
+            Self::SlowSource | Self::StalledReader => 5,
+            Self::FewDescriptors => 3,
+            Self::Dribble => 4,
+            Self::SilentClient => 2,
+        })
+    }
 }
 
 impl Constraint {
@@ -110,40 +151,22 @@ impl Constraint {
         let base = Self::undemanding(kind, options);
         let crowd = |usual: usize| usual.min(options.clients);
         match kind {
-            Kind::Calm => Self {
-                clients: crowd(CALM),
-                at_once: 1,
-                about: "one after another".to_owned(),
-                usual: Duration::from_secs(1),
-                ..base
-            },
+            Kind::Calm => Self { clients: crowd(CALM), at_once: 1, ..base },
             Kind::Stampede => Self { clients: options.clients, ..base },
-            Kind::SlowSource => Self {
-                clients: crowd(MANY),
-                task: Task::Delay(options.delay),
-                about: format!("wait for bytes that take {} to come", Milliseconds(options.delay)),
-                ..base
-            },
+            Kind::SlowSource => {
+                Self { clients: crowd(SOME), task: Task::Delay(options.delay), ..base }
+            }
             Kind::SilentClient => Self {
-                clients: crowd(OTHERS),
+                clients: crowd(SOME),
                 task: Task::Line,
                 manner: Manner::Ask(Duration::ZERO),
                 nuisance: Some(Nuisance::Silent),
-                patience: options.patience.unwrap_or(SHORT),
-                about: "ask; one before them says nothing".to_owned(),
-                usual: Duration::from_secs(6),
                 ..base
             },
             Kind::StalledReader => Self {
-                clients: crowd(OTHERS),
+                clients: crowd(SOME),
                 task: Task::Long(options.size),
                 nuisance: Some(Nuisance::Stalled),
-                patience: options.patience.unwrap_or(SHORT),
-                about: format!(
-                    "get {} MiB each; one before them does not read",
-                    options.size as f64 / f64::from(1 << 20)
-                ),
-                usual: Duration::from_secs(7),
                 ..base
             },
             Kind::FewDescriptors => Self {
@@ -151,11 +174,6 @@ impl Constraint {
                 task: Task::Line,
                 manner: Manner::Ask(options.stay),
                 descriptors: Some(options.descriptors),
-                about: format!(
-                    "stay {} each; the server may open {} files",
-                    Milliseconds(options.stay),
-                    options.descriptors
-                ),
                 ..base
             },
             Kind::Dribble => Self {
@@ -163,7 +181,6 @@ impl Constraint {
                 task: Task::Line,
                 manner: Manner::Dribble(options.gap),
                 quick: true,
-                about: format!("send a byte each {}; one is quick", Milliseconds(options.gap)),
                 ..base
             },
         }
@@ -173,7 +190,7 @@ impl Constraint {
     fn undemanding(kind: Kind, options: &Options) -> Self {
         Self {
             kind,
-            about: "all at once".to_owned(),
+            about: kind.about(options),
             task: Task::Answer,
             descriptors: None,
             clients: 0,
@@ -181,9 +198,7 @@ impl Constraint {
             manner: Manner::Listen,
             nuisance: None,
             quick: false,
-            patience: options.patience.unwrap_or(LONG),
-            // The article's server takes the whole of its clients' patience.
-            usual: Duration::from_secs(12),
+            patience: options.patience.unwrap_or_else(|| kind.patience()),
         }
     }
 
@@ -196,7 +211,7 @@ impl Constraint {
         self.clients + usize::from(self.quick)
     }
 
-    /// Who comes and what happens, in a line.
+    /// The whole constraint in a line.
     pub(crate) fn title(&self) -> String {
         format!("{} clients {}", grouped(self.clients), self.about)
     }

@@ -1,8 +1,8 @@
-//! The experiment: which server survives what. It takes about a minute, and ends in a picture.
+//! The experiment: which server survives what. It takes half a minute, and ends in a picture.
 //!
 //! ```text
-//! cargo run --release --example experiment
-//! cargo run --release --example experiment -- --only stampede --clients 2000
+//! cargo run --release -p experiment
+//! cargo run --release -p experiment -- --only stampede --clients 2000
 //! ```
 //!
 //! For each of seven constraints and each of four servers it starts the server as a process of its
@@ -19,7 +19,7 @@ mod options;
 mod picture;
 mod report;
 mod server;
-#[path = "../shared/mod.rs"]
+#[path = "../../shared/mod.rs"]
 mod shared;
 mod trial;
 
@@ -30,14 +30,15 @@ use std::process::{self, ExitCode};
 use std::rc::Rc;
 use std::time::Duration;
 
+use charts::number::grouped;
 use crocus::Reactor;
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::cli::{self, Exit};
 use shared::frame;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use constraint::Constraint;
-use figures::{Chapter, grouped};
+use constraint::{Constraint, Kind};
+use figures::Chapter;
 use options::Options;
 use server::Model;
 use trial::Laboratory;
@@ -63,13 +64,13 @@ fn experiment(mut options: Options) -> Result<(), Exit> {
     let models = models(&options)?;
     let files = make_room(&mut options)?;
     let constraints: Vec<_> = options.kinds().map(|kind| Constraint::new(kind, &options)).collect();
-    let usual: Duration = constraints.iter().map(|constraint| constraint.usual).sum();
+    let usual: Duration = options.kinds().map(Kind::usual).sum();
     cli::say(&format!(
         "{} constraints, {} servers: about {}. At most {} files may be open.",
         constraints.len(),
         models.len(),
         about(usual),
-        grouped(usize::try_from(files).unwrap_or(usize::MAX)),
+        grouped(files),
     ));
     let mut laboratory = Laboratory {
         reactor: cli::reactor()?,
@@ -138,8 +139,7 @@ fn local_ports() -> Option<u64> {
 /// A time nobody can tell exactly.
 fn about(time: Duration) -> String {
     match time.as_secs() {
-        seconds @ 0..50 => format!("{} s", seconds.max(1)),
-        50..80 => "a minute".to_owned(),
+        seconds @ 0..80 => format!("{} s", seconds.max(1)),
         seconds => format!("{:.1} minutes", seconds as f64 / 60.0),
     }
 }

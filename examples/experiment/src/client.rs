@@ -1,4 +1,4 @@
-//! The clients: protocols on one reactor, and what they find.
+//! The clients: protocols on one reactor, and their outcomes.
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -17,7 +17,7 @@ use crate::figures::Counts;
 use crate::frame::Point;
 use crate::server::LINE;
 
-/// What the clients of one trial share: whom they ask, and what became of it.
+/// The state that the clients of one trial share: the server, and their outcomes.
 #[derive(Debug)]
 pub(crate) struct Crowd {
     server: SocketAddr,
@@ -81,7 +81,7 @@ pub(crate) fn start(shared: &Shared, reactor: &mut Reactor) {
     }
 }
 
-/// What the others have before the quick client comes.
+/// The lead of the others before the quick client comes.
 const HEAD_START: Duration = Duration::from_millis(100);
 
 /// Sends the next client, if one is to come.
@@ -108,7 +108,7 @@ fn connect(shared: &Shared, reactor: &mut Reactor, manner: Manner, quick: bool) 
     reactor.connect_tcp_with(server, ConnectOptions::new().timeout(patience), question);
 }
 
-/// What became of one client.
+/// The outcome of one client.
 enum Outcome {
     Served([Point; 2]),
     TimedOut,

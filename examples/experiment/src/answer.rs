@@ -1,4 +1,4 @@
-//! What a client reads, checked byte by byte.
+//! The answer that a client reads, checked byte by byte.
 
 use crate::frame::{self, Point};
 use crate::server::{Task, pattern};
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_doubled_or_too_much_is_noticed() {
+    fn bytes_lost_doubled_or_too_many_are_noticed() {
         let right = long_answer();
         let mut lost = right.clone();
         lost.remove(100_000);
