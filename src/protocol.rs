@@ -87,7 +87,7 @@ pub trait Protocol {
     /// Nothing was read or written for as long as [`Transport::set_timeout`] allows.
     ///
     /// By default the connection is closed, with [`Reason::TimedOut`]. The timeout is off
-    /// afterwards; who overrides this sets it again.
+    /// afterwards; an override may set it again.
     fn timed_out(&mut self, transport: &mut Transport<'_>) {
         transport.lose_connection();
     }

@@ -128,7 +128,7 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// What the poller says, and `ResourceBusy` inside a callback: the running loop goes on.
+    /// An error of the poller, and `ResourceBusy` inside a callback: the running loop goes on.
     pub fn run(&mut self) -> io::Result<()> {
         self.refuse_nesting()?;
         while self.has_work() {
@@ -153,17 +153,17 @@ impl Reactor {
     /// 4. **calls** — run what was given to `call_soon` and `call_from_thread`, as many as were there
     ///    when the phase began;
     /// 5. **serve** — accept, connect and read for each source that is ready, once, within its
-    ///    budget; who has more to do goes to the back of the queue. A connection that only its own
+    ///    budget; a source with more to do goes to the back of the queue. A connection that only its own
     ///    callbacks have written to is flushed as soon as it has been served, or accepted: while its
     ///    bytes are still in the processor's cache, and before the next one takes a descriptor;
-    /// 6. **flush** — one write for each other connection that was written to. With a flush come
-    ///    `pause_writing`, `resume_writing` and `connection_lost`.
+    /// 6. **flush** — one write for each other connection that was written to. With a write, here and in
+    ///    the serve phase, come `pause_writing`, `resume_writing` and `connection_lost`.
     ///
     /// If the reactor was told to [stop](Self::stop), everybody is told after that.
     ///
     /// # Errors
     ///
-    /// What the poller says, and `ResourceBusy` inside a callback: the running turn goes on.
+    /// An error of the poller, and `ResourceBusy` inside a callback: the running turn goes on.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<TurnReport> {
         self.refuse_nesting()?;
         self.begin_turn();
@@ -320,7 +320,7 @@ impl Reactor {
 
     /// Whether anything is left that could ever call back.
     fn has_work(&self) -> bool {
-        // First this: who sees that the last handle is gone also sees what was sent through it.
+        // This first: if the last handle is seen to be gone, then what was sent through it is seen too.
         let held = self.calls.shared.is_held();
         held || self.sources.keep_running()
             || self.timers.len() > 0

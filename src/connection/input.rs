@@ -53,7 +53,7 @@ impl<S: ByteStream> Connection<S> {
         true
     }
 
-    /// Whether there is something for the protocol, and no reason against delivering it.
+    /// Whether there is something for the protocol, and no hold against delivering it.
     #[inline(always)]
     pub(super) fn may_deliver(&self) -> bool {
         match self.input {
@@ -65,10 +65,14 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// Ends the hold of the visit in which bytes were put back; returns whether they may be delivered.
-    pub(super) fn is_given_back_bytes(&mut self) -> bool {
-        self.held.remove(Holds::UNREAD);
-        self.may_deliver()
+    /// Ends the hold of the visit in which bytes were put back. Returns whether there was one, and the bytes
+    /// may be delivered now.
+    #[inline(always)]
+    pub(super) fn ends_unread_hold(&mut self) -> bool {
+        self.held.intersects(Holds::UNREAD) && {
+            self.held.remove(Holds::UNREAD);
+            self.may_deliver()
+        }
     }
 
     /// Delivers what was kept, else reads once. Called only if it [may](Self::may_deliver).
@@ -153,16 +157,20 @@ impl<S: ByteStream> Connection<S> {
 
     /// One look whether the peer has sent something we did not read, so that closing would reset.
     #[inline(never)]
-    pub(super) fn peer_has_sent(&mut self) -> io::Result<bool> {
+    pub(super) fn peer_has_sent(&mut self, io: &mut Io) -> io::Result<bool> {
         match self.receive(&mut [0]) {
-            Received::Bytes(_) => Ok(true),
+            Received::Bytes(count) => {
+                io.received += count;
+                Ok(true)
+            }
             Received::Nothing | Received::End => Ok(false),
             Received::Failed(error) => Err(error),
         }
     }
 
     /// The error of a connection that broke while nobody reads it. Looked for once: without an error
-    /// both directions are shut in order, and reading will find the end.
+    /// both directions are shut in order, and reading, which goes on after a short read from here on, will
+    /// find the end.
     #[inline(never)]
     pub(super) fn look_for_error(&mut self) -> Option<io::Error> {
         self.ready.remove(Readiness::HANGUP);

@@ -1,46 +1,47 @@
 //! **The machine**: one connection, which decides what happens to it next.
 //!
 //! A [`Connection`] knows its stream, its buffers and where in its life it is. It knows no reactor, no
-//! protocol, no queue and no other connection. Events are [latched](Connection::latch), commands are
-//! methods, and both only note what is wanted. Whoever drives the machine asks
+//! protocol, no queue and no other connection. Events are [latched](Connection::latch) and commands are
+//! methods. Both change the state and tell nobody. The driver of the machine asks
 //! [`next`](Connection::next), which reads or writes once and says what to do now. No other function
-//! decides whether there is work.
+//! decides what is done.
 //!
 //! # The life of a connection
 //!
 //! ```text
 //!        next: Made          close            all sent, FIN sent          the peer's FIN, or time is up
 //!   New ───────────▶ Open ─────────▶ Closing ───────────────────▶ Lingering ─────────────────────▶ Gone
-//!                    ▲  │ hand_over     │ all sent, and the peer       │                             ▲
-//!     next: Handover │  ▼               │ has closed already           │                             │
-//!                  HandingOver          └──────────────────────────────┴─────────────────────────────┤
+//!                    ▲  │ hand_over  ▲  │                                                            ▲
+//!     next: Handover │  ▼   close    │  │ all sent, and the peer has closed or sent nothing yet;     │
+//!                  HandingOver ──────┘  └─ or the close timeout ─────────────────────────────────────┤
 //!                                                                                                    │
-//!   from every state: end, an error, the close timeout, both halves shut ────────────────────────────┘
+//!   Open, when both halves are shut; New, on close; every state, on end or an error ─────────────────┘
 //! ```
 //!
 //! Closing a TCP socket while the peer still sends answers its next segment with a reset, and a reset
-//! may overtake what we wrote and the peer has not read. That is why the last bytes are followed by FIN
-//! and by a while of reading before the socket is closed (nginx calls it a lingering close). Bytes that
-//! arrive after `close` are read and thrown away, so that a peer which reads only after it has sent
-//! everything cannot deadlock with us.
+//! may overtake what we wrote and the peer has not read. So the last bytes are followed by FIN and by a
+//! while of reading before the socket is closed (nginx calls it a lingering close). Bytes that arrive
+//! after `close` are read and thrown away, so that a peer which reads only after it has sent everything
+//! cannot deadlock with us.
 //!
 //! # The legal sequence of notices
 //!
 //! [`Notice`] is what the protocol is told. `Made` comes first, once. Then come `Data`, `TimedOut`, and
 //! `Pause` and `Resume` in turns; among them `Eof` at most once, after which no `Data` comes. `Handover`
-//! begins a new sequence for another protocol, as if it were `Made`. After `close`, `end` or an error
-//! nothing comes any more, and [`Next::Gone`] is the last word.
+//! begins a new sequence for another protocol, as if it were `Made`. After `close` or `end` nothing comes
+//! any more, and [`Next::Gone`] is the last word.
 //!
 //! # States and inputs
 //!
-//! Each row has a test of its own in `table.rs`, by its number.
+//! Each row has a test of its own in `table.rs`, by its number. A connection is *held* while there is a
+//! reason not to read it ([`Holds`]).
 //!
 //! | # | in | comes | becomes | is told |
 //! |--:|----|-------|---------|---------|
 //! | 1 | New | `next` | Open | `Made` |
 //! | 2 | New | `close`, `end` | Gone | nothing |
 //! | 3 | Open | bytes | Open | `Data` |
-//! | 4 | Open | bytes, while held | Open | nothing until `release`, then `Data` |
+//! | 4 | Open, held | bytes, FIN | Open | nothing until `release`, then `Data`, `Eof` |
 //! | 5 | Open | more bytes than the allowance | Open | `Data`, and the rest in another visit |
 //! | 6 | Open | `unread` | Open | the same `Data` again in another visit, before anything newer |
 //! | 7 | Open | FIN | Open, input told | `Eof`, once |
@@ -48,28 +49,29 @@
 //! | 9 | Open | above the high mark | Open, pressure high | `Pause`, before anything is sent |
 //! | 10 | Open, pressure high | down to the low mark | Open, pressure low | `Resume` |
 //! | 11 | Open | a write | Open | nothing; it leaves in `next`, once per visit |
-//! | 12 | Open | a write above the cap | Gone | nothing |
+//! | 12 | Open | a write while more than the cap waits | Gone | nothing |
 //! | 13 | Open | `shut_write` | Open, FIN behind the last byte | nothing; writes are dropped |
 //! | 14 | Open | silence for the timeout | Open, timeout off | `TimedOut` |
-//! | 15 | Open | sending fails | Open, output broken | what came before it, then Gone |
-//! | 16 | Open, held or input told | sending fails | Gone | nothing |
-//! | 17 | Open, output broken | `hold` by the protocol | Gone | nothing |
+//! | 15 | Open | sending fails | Open, output broken | what came before it, `Resume` if paused; then Gone |
+//! | 16 | Open, held by the protocol, or input told | sending fails | Gone | nothing |
+//! | 17 | Open, output broken | `hold` by the protocol, `close` | Gone | nothing |
 //! | 18 | Open, held | a hang-up with an error | Gone | nothing |
 //! | 19 | Open | an error on reading | Gone | nothing |
-//! | 20 | Open | its bucket is empty | Open, held by its rate | nothing until the bucket has filled |
+//! | 20 | Open | its bucket is empty | Open, held by its rate | nothing until there is a portion in it |
 //! | 21 | Open | `hand_over` | HandingOver | nothing: the former protocol hears no more |
-//! | 22 | HandingOver | `next` | Open | `Handover`, then what was kept, then `Eof` again |
-//! | 23 | HandingOver | `close`, `end` | as from Open | nothing |
+//! | 22 | HandingOver | `next` | Open | `Handover`, then what was put back, then `Eof` again |
+//! | 23 | HandingOver | `close`, `end`, sending fails | as from Open | nothing |
 //! | 24 | Open | `close` | Closing | nothing; what waits is sent |
 //! | 25 | Closing, Lingering | bytes | the same | nothing: they are thrown away |
 //! | 26 | Closing | all sent, the peer still sends | Lingering, FIN sent | nothing |
 //! | 27 | Closing | all sent, the peer has closed | Gone | nothing |
 //! | 28 | Closing, fresh | all sent at once, nothing came | Gone, FIN sent | nothing |
 //! | 29 | Closing | the close timeout | Gone | nothing |
-//! | 30 | Lingering | bytes | Lingering, a while longer | nothing |
+//! | 30 | Lingering | bytes | Lingering, a while longer within the close timeout | nothing |
 //! | 31 | Lingering | FIN | Gone | nothing |
 //! | 32 | Lingering | its time is up | Gone | nothing |
 //! | 33 | Gone | anything | Gone | nothing |
+//! | 34 | Open, Closing, Lingering | `end`, an error | Gone | nothing |
 
 mod input;
 mod output;
@@ -118,8 +120,8 @@ pub(crate) struct Connection<S = Stream> {
     pressure: Pressure,
     /// The side that said first that it will send nothing more.
     ended_first: Option<Side>,
-    /// Whether `Made` was told, so that somebody is owed the news of the end. It outlives the states
-    /// that could tell: a connection may be gone before it was announced.
+    /// Whether `Made` was told, so that the end must be told too. No state says it: a connection may be
+    /// gone before it was announced.
     announced: bool,
 }
 
@@ -194,19 +196,19 @@ impl<S: ByteStream> Connection<S> {
 
     #[inline(always)]
     fn while_open(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
-        let mut spent = false;
+        let mut more = false;
         if self.may_deliver() {
             if io.read > 0 {
                 return self.deliver(io, common, scratch);
             }
-            spent = true;
+            more = true; // but not in this visit
         }
         if io.write.is_some() {
             if self.rises_above_high() {
                 return Next::Tell(Notice::Pause);
             }
             match self.flush(io, common) {
-                Ok(more) => spent |= more,
+                Ok(unsent) => more |= unsent,
                 Err(error) => return self.break_off(error, common),
             }
             if self.falls_to_low() {
@@ -216,7 +218,7 @@ impl<S: ByteStream> Connection<S> {
         if self.both_halves_are_shut() {
             return self.finish();
         }
-        self.rest(io, spent)
+        self.settle(io, more)
     }
 
     #[inline(never)]
@@ -239,53 +241,53 @@ impl<S: ByteStream> Connection<S> {
 
     #[inline(never)]
     fn while_closing(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
-        let mut spent = false;
+        let mut more = false;
         if self.may_discard() {
             if io.read > 0 {
                 return self.discard(io, common, scratch);
             }
-            spent = true;
+            more = true; // but not in this visit
         }
         if io.write.is_some() {
             match self.send(io, common) {
-                Ok(more) => spent |= more,
+                Ok(unsent) => more |= unsent,
                 Err(error) => return self.fail(error),
             }
             if self.outgoing.is_empty() {
                 return self.all_sent(io, common);
             }
-            self.limit_closing(io, common);
+            self.close_limit(io, common);
         }
-        self.rest(io, spent)
+        self.settle(io, more)
     }
 
     #[inline(never)]
     fn while_lingering(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
-        let mut spent = false;
+        let mut more = false;
         if self.may_discard() {
             if io.read > 0 {
                 return self.discard(io, common, scratch);
             }
-            spent = true;
+            more = true; // but not in this visit
         }
         if self.input != Input::Open {
             return self.finish();
         }
-        self.rest(io, spent)
+        self.settle(io, more)
     }
 
     /// Everything is with the kernel, and the connection is to be closed.
-    fn all_sent(&mut self, io: &Io, common: &mut Common) -> Next {
+    fn all_sent(&mut self, io: &mut Io, common: &mut Common) -> Next {
         if self.input != Input::Open {
             return self.finish(); // closing sends FIN
         }
         let at_once = io.fresh && self.fits_into_first_flight(io);
-        // Before the look, so that the answer is on its way.
+        // Before `peer_has_sent`, so that the answer is on its way.
         if let Err(error) = self.send_fin() {
             return self.fail(error);
         }
         if at_once {
-            match self.peer_has_sent() {
+            match self.peer_has_sent(io) {
                 Ok(true) => {}
                 Ok(false) => return self.finish(),
                 Err(error) => return self.fail(error),
@@ -295,30 +297,27 @@ impl<S: ByteStream> Connection<S> {
         Next::Again
     }
 
-    /// Nothing can be done before the next event, command or deadline; or, if an allowance is `spent`,
-    /// before the next visit.
+    /// Nothing more moves in this visit. Looks for a broken connection, and for what is due; then rests, or
+    /// yields if there is `more` to do and its allowance is spent.
     ///
     /// An open connection is judged silent only if nothing is left to be read. One that closes is given
     /// its time and no more, however much its peer still sends.
     #[inline(always)]
-    fn rest(&mut self, io: &Io, spent: bool) -> Next {
-        let again = self.held.intersects(Holds::UNREAD) && self.is_given_back_bytes();
-        let spent = spent || again;
-        if self.is_timed()
-            && !(spent && self.is_open())
-            && let Some(next) = self.judge_deadlines(io.now)
-        {
-            return next;
-        }
-        if spent {
-            return Next::Yield;
-        }
-        if self.ready.contains(Readiness::HANGUP)
+    fn settle(&mut self, io: &Io, more: bool) -> Next {
+        let more = self.ends_unread_hold() || more;
+        if !more
+            && self.ready.contains(Readiness::HANGUP)
             && let Some(error) = self.look_for_error()
         {
             return self.fail(error);
         }
-        Next::Rest
+        if self.is_timed()
+            && !(more && self.is_open())
+            && let Some(next) = self.judge_deadlines(io.now)
+        {
+            return next;
+        }
+        if more { Next::Yield } else { Next::Rest }
     }
 
     fn both_halves_are_shut(&self) -> bool {
@@ -380,6 +379,7 @@ impl<S: ByteStream> Connection<S> {
         let timed_out = || self.is_telling_timeout().then_some(Reason::TimedOut);
         let reason = because.or_else(timed_out).unwrap_or_else(|| self.orderly_reason());
         self.want_fin();
+        self.held.remove(Holds::UNREAD); // nothing is delivered any more
         self.life = Life::Closing(reason);
         true
     }
@@ -394,7 +394,7 @@ impl<S: ByteStream> Connection<S> {
     }
 
     /// Ends it because of a fault on our side, which outdoes any other reason.
-    pub(crate) fn end_over(&mut self, reason: Reason) {
+    pub(crate) fn end_by_fault(&mut self, reason: Reason) {
         self.life = Life::Gone(reason);
     }
 
@@ -471,12 +471,12 @@ impl<S> Connection<S> {
 impl Connection {
     /// Makes the coming close a reset where the peer must not take what it has for the whole.
     ///
-    /// For a stream of which a duplicate may live on elsewhere (`shared`) it sends FIN, which the close
-    /// of one descriptor does not.
-    pub(crate) fn prepare_to_close(&mut self, shared: bool, common: &mut Common) {
+    /// Of an `adopted` stream a duplicate may live on elsewhere. So it sends FIN, which the close of one
+    /// descriptor does not.
+    pub(crate) fn prepare_to_close(&mut self, adopted: bool, common: &mut Common) {
         if self.ends_abruptly() {
             self.stream.reset_on_close();
-        } else if shared && !matches!(self.output, Output::FinSent) {
+        } else if adopted && !matches!(self.output, Output::FinSent) {
             // It fails if the connection is gone already, and then there is nothing to tell.
             drop(self.stream.shut_write());
         }

@@ -54,7 +54,7 @@ impl<S: ByteStream> Connection<S> {
         true
     }
 
-    /// Has FIN sent behind the last byte; reading goes on.
+    /// Asks for FIN behind the last byte; reading goes on.
     pub(crate) fn shut_write(&mut self) -> bool {
         self.is_open() && self.want_fin()
     }
@@ -175,9 +175,10 @@ impl<S: ByteStream> Connection<S> {
         Ok(())
     }
 
-    /// Whether this very step sends FIN behind the last byte, so that both may leave in one segment. A
-    /// connection whose peer has closed is closed instead, and its protocol is told before: too long to
-    /// keep bytes waiting for.
+    /// Whether this very step sends FIN behind the last byte, so that both may leave in one segment.
+    ///
+    /// Not if the peer has closed and we close too: then the close of the socket sends FIN, and before it
+    /// `connection_lost` is told. The kernel would keep the last bytes back for as long as that takes.
     #[inline(always)]
     fn fin_follows(&self) -> bool {
         let closes = matches!(self.life, Life::Closing(_)) && self.input != Input::Open;
@@ -192,7 +193,7 @@ impl<S: ByteStream> Connection<S> {
         }
         self.output = Output::FinSent;
         self.stream.shut_write().map_err(|refused| {
-            // That only says that there is no connection; the socket knows why.
+            // It only says that there is no connection; the socket knows why.
             let error = self.stream.take_error().unwrap_or_else(Some);
             error.unwrap_or(refused)
         })

@@ -929,3 +929,33 @@ fn a_rate_that_holds_the_reading_lets_everything_else_pass() {
     driver.settle();
     assert_gone(&mut driver, "ConnectionReset while open");
 }
+
+#[test]
+fn row_04_a_held_end_is_told_after_release() {
+    let mut driver = Driver::open();
+    driver.hold(Holds::PROTOCOL);
+    driver.script.peer_ends();
+    driver.settle();
+    assert_eq!(driver.heard(), "");
+    driver.release(Holds::PROTOCOL);
+    driver.settle();
+    assert_eq!(driver.heard(), "Eof");
+}
+
+#[test]
+fn row_34_an_end_or_an_error_ends_it_in_each_state() {
+    for closing in [false, true] {
+        let mut ended = if closing { lingering() } else { Driver::open() };
+        assert!(ended.connection.end(Reason::Aborted));
+        assert_gone(&mut ended, "Aborted");
+    }
+    let mut full = with_a_full_kernel();
+    full.write(b"rest", CAP);
+    full.close();
+    for mut driver in [full, lingering()] {
+        driver.settle();
+        driver.script.peer_resets();
+        driver.settle();
+        assert_gone(&mut driver, "ConnectionReset while closing");
+    }
+}

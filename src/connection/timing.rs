@@ -136,7 +136,7 @@ impl<S: ByteStream> Connection<S> {
         Some(former?.bucket.rate())
     }
 
-    /// Has the stream go on that was held by a rate; returns whether it was.
+    /// Ends the hold of a rate; returns whether there was one.
     pub(crate) fn forget_rate_hold(&mut self, direction: Direction) -> bool {
         self.held.remove(direction.hold())
     }
@@ -235,8 +235,9 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// Sets the end of closing, once. A connection that is closed at once never gets one.
-    pub(super) fn limit_closing(&mut self, io: &Io, common: &mut Common) -> Instant {
+    /// The end of closing, set when it is first asked for. A connection that is closed at once never gets
+    /// one.
+    pub(super) fn close_limit(&mut self, io: &Io, common: &mut Common) -> Instant {
         let extras = self.extras_mut(common);
         let timeout = extras.close_timeout.unwrap_or(common.patience.close_timeout);
         *extras.close_by.get_or_insert_with(|| later(io.now, timeout))
@@ -248,9 +249,9 @@ impl<S: ByteStream> Connection<S> {
         self.linger_on(io, common);
     }
 
-    /// Gives a peer that is heard of the time to be heard of again, within the close timeout.
+    /// Something came, or FIN was sent: waits another while, within the close timeout.
     pub(super) fn linger_on(&mut self, io: &Io, common: &mut Common) {
-        let at_the_latest = self.limit_closing(io, common);
+        let at_the_latest = self.close_limit(io, common);
         let until = later(io.now, common.patience.linger).min(at_the_latest);
         self.extras_mut(common).linger_until = Some(until);
     }

@@ -17,7 +17,7 @@ pub(crate) enum Next {
     Yield,
     /// There is nothing to do before the next event, command or deadline.
     Rest,
-    /// It is over. Why, says [`reason`](super::Connection::reason).
+    /// It is over, for this [`reason`](super::Connection::reason).
     Gone,
 }
 
@@ -56,9 +56,10 @@ pub(crate) struct Io {
 /// How long closing may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// For sending the rest, unless it was set for the connection.
+    /// From the first moment after `close` in which not everything could be sent: for all of closing. A
+    /// connection may have one of its own.
     pub(crate) close_timeout: Duration,
-    /// For waiting for the peer's FIN without hearing from it.
+    /// For waiting for the peer's FIN, since everything was handed to the kernel or something came last.
     pub(crate) linger: Duration,
 }
 
@@ -82,7 +83,7 @@ impl Holds {
         self.intersects(Self::READ_RATE) || self.are_against_delivering()
     }
 
-    /// What was read already is free of the rate.
+    /// Bytes that were read already have been paid for, so a rate is none of these.
     pub(super) fn are_against_delivering(self) -> bool {
         self.intersects(Self::PROTOCOL | Self::PRESSURE | Self::UNREAD)
     }
@@ -119,7 +120,7 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// A `low` above `high` is taken for `high`, and what is above 4 GiB for that.
+    /// A `low` above `high` is taken for `high`, and a mark above 4 GiB for 4 GiB.
     pub(crate) fn new(high: usize, low: usize) -> Self {
         let small = |mark| u32::try_from(mark).unwrap_or(u32::MAX);
         Self { high: small(high), low: small(low.min(high)) }

@@ -165,7 +165,7 @@ impl Reactor {
     pub(crate) fn end(&mut self, id: ConnectionId, reason: Reason) {
         self.last_command(id, Queues::flush, |connection| match reason {
             Reason::Panicked { .. } => {
-                connection.end_over(reason);
+                connection.end_by_fault(reason);
                 true
             }
             reason => connection.end(reason),

@@ -21,7 +21,7 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    /// Has a source served, in this turn if its serve phase has not begun.
+    /// Queues a source to be served: in this turn if its serve phase has not begun.
     #[inline]
     pub(super) fn run(&mut self, key: Key, slot: &mut Slot) {
         if !mem::replace(&mut slot.queued, true) {
@@ -29,7 +29,7 @@ impl Queues {
         }
     }
 
-    /// Has a connection flushed, in this turn if its flush phase has not begun.
+    /// Queues a connection to be flushed: in this turn if its flush phase has not begun.
     #[inline]
     pub(super) fn flush(&mut self, key: Key, slot: &mut Slot) {
         if !mem::replace(&mut slot.flushing, true) {

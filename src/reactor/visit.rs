@@ -1,8 +1,8 @@
 //! **A visit**: asks a connection what to do until it rests, and tells its protocol.
 //!
-//! Serving and flushing are one visit with different allowances. What is decided here is none of the
-//! connection's life: that is in [`connection`](crate::connection). Here bytes are counted, the poller
-//! and the timers are told, and the end is carried out.
+//! Serving and flushing are one visit with different allowances. The decisions are in
+//! [`connection`](crate::connection). Here bytes are counted, the poller and the timers are told, and the
+//! end is carried out.
 
 use std::mem;
 use std::time::Instant;
@@ -60,8 +60,10 @@ impl Reactor {
     pub(super) fn visit(&mut self, key: Key, visit: Visit, scratch: &mut [u8]) -> bool {
         let id = ConnectionId(key);
         let mut io = visit.begin(self.time.now, &self.limits);
+        // The protocol, out of its session while it is called.
         let mut seated: Option<Box<dyn Protocol>> = None;
         let mut sent_before = 0;
+        // A command of this connection's own callback queues nothing: the visit goes on after it.
         self.queues.visited = Some(key);
         loop {
             let Self { sources, queues, timers, poller, memory, .. } = self;
@@ -80,7 +82,7 @@ impl Reactor {
                 visit.leave_queue(&mut slot.queued, &mut slot.flushing);
                 io.fresh = !slot.registered;
                 if slot.flushing {
-                    io.write = None;
+                    io.write = None; // others wrote too: it leaves together, in the flush phase
                 }
             }
             let notice = loop {
@@ -167,14 +169,14 @@ impl Reactor {
             }
         });
         if done.is_none() {
-            self.end_over_panic(id, callback);
+            self.end_by_panic(id, callback);
         }
     }
 
     /// A protocol panicked: its connection is ended. `connection_lost` is still owed.
     #[cold]
     #[inline(never)]
-    fn end_over_panic(&mut self, id: ConnectionId, callback: Callback) {
+    fn end_by_panic(&mut self, id: ConnectionId, callback: Callback) {
         self.end(id, Reason::Panicked { callback });
     }
 
@@ -271,7 +273,7 @@ impl Reactor {
             code(protocol.as_mut(), &mut Transport::new(reactor, id));
         });
         if done.is_none() {
-            self.end_over_panic(id, callback);
+            self.end_by_panic(id, callback);
         }
     }
 }
@@ -287,8 +289,8 @@ impl Session {
         }
     }
 
-    /// Has a timer fire at the deadline of the connection, or before: one that would fire too early is
-    /// moved when it does, so that activity costs nothing.
+    /// Sets a timer for the deadline of the connection, or leaves one that fires before it: that is moved
+    /// when it fires, so that activity costs nothing.
     #[inline]
     pub(super) fn arm(&mut self, key: Key, timers: &mut Timers<Alarm>) {
         if self.connection.is_timed() || self.timer.is_some() {
