@@ -4,7 +4,7 @@
 //!
 //! It is private, so its file is compiled into this program a second time.
 
-#[path = "../src/arena.rs"]
+#[path = "../src/parts/arena.rs"]
 #[allow(unused, reason = "only a part of it is measured, and its tests are not run here")]
 mod arena;
 

@@ -2,7 +2,7 @@
 //!
 //! It is private, so its file is compiled into this program a second time.
 
-#[path = "../src/write_buffer.rs"]
+#[path = "../src/parts/write_buffer.rs"]
 #[allow(unused, reason = "only a part of it is measured, and its tests are not run here")]
 mod write_buffer;
 

@@ -111,61 +111,50 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
-mod arena;
-mod client;
-mod clock;
 mod connection;
 mod connector;
-mod cores;
-pub mod framing;
+mod datagram;
+#[cfg(unix)]
+mod descriptor;
+mod extras;
+mod frame_error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod handle;
 mod listener;
-mod memory;
 mod observe;
+mod parts;
 #[cfg(doc)]
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
-mod poller;
-mod pool;
 mod protocol;
-mod random;
 mod reactor;
 mod reason;
-#[cfg(feature = "signals")]
-mod signals;
-mod stream;
-pub mod testing;
-mod timers;
-mod token_bucket;
+mod simulation;
+mod system;
 mod transport;
-mod udp;
-#[cfg(unix)]
-mod unix;
-#[cfg(unix)]
-mod watch;
-mod write_buffer;
 
 pub use address::{Address, Endpoint, UnixAddress};
-pub use client::{Backoff, Reconnecting};
 pub use connection::ConnectionId;
 pub use connector::{ConnectOptions, Connector, ConnectorId};
-pub use cores::{Core, Cores, CoresHandle};
+pub use datagram::{DatagramId, DatagramOptions, DatagramProtocol, DatagramTransport};
+#[cfg(unix)]
+pub use descriptor::{Ready, WatchId};
+pub use extras::cores::{Core, Cores, CoresHandle};
+pub use extras::framing;
+pub use extras::reconnecting::{Backoff, Reconnecting};
 pub use handle::Handle;
 pub use listener::{ListenOptions, ListenerId};
 pub use observe::{Callback, LogObserver, Observer, Stats, Subject, TimerEvent, TurnReport};
-pub use poller::Readiness;
-pub use pool::ThreadError;
+pub use parts::pool::ThreadError;
+pub use parts::timers::TimerId;
+pub use parts::token_bucket::Rate;
 pub use protocol::{ClientFactory, Factory, Protocol};
 pub use reactor::{Reactor, ReactorBuilder, Tick};
 pub use reason::{Phase, Reason, Who};
-pub use timers::TimerId;
-pub use token_bucket::Rate;
+pub use simulation::testing;
+pub use system::poller::Readiness;
 pub use transport::Transport;
-pub use udp::{DatagramId, DatagramOptions, DatagramProtocol, DatagramTransport};
-#[cfg(unix)]
-pub use watch::{Ready, WatchId};
 
 /// The code blocks of the README are tested like those of the documentation.
 #[cfg(doctest)]

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use crate::address::Address;
 use crate::connector::Connector;
 use crate::listener::ListenerId;
+use crate::parts::timers::TimerId;
 use crate::reactor::Reactor;
 use crate::reason::Reason;
-use crate::timers::TimerId;
 use crate::transport::Transport;
 
 /// One connection's state, called back by the reactor.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::framing::FrameError;
+use crate::frame_error::FrameError;
 use crate::observe::Callback;
 
 /// Why a connection ended, or why an attempt to connect failed.

@@ -8,12 +8,12 @@ use socket2::{SockRef, TcpKeepalive};
 
 use crate::address::{Address, UnixAddress};
 use crate::connection::{Connection, ConnectionId, Direction, Holds, Marks};
-use crate::framing::FrameError;
+use crate::frame_error::FrameError;
+use crate::parts::timers::TimerId;
+use crate::parts::token_bucket::Rate;
 use crate::protocol::Protocol;
 use crate::reactor::Reactor;
 use crate::reason::Reason;
-use crate::timers::TimerId;
-use crate::token_bucket::Rate;
 
 /// A connection, lent to a callback of its protocol, or by [`Reactor::transport`] to anybody.
 ///

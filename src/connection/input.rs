@@ -4,8 +4,8 @@ use std::io;
 
 use super::timing::Direction;
 use super::{Common, Connection, Holds, Io, Life, Next, Notice, Output, Side};
-use crate::poller::Readiness;
-use crate::stream::ByteStream;
+use crate::system::poller::Readiness;
+use crate::system::stream::ByteStream;
 
 /// How far the peer has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

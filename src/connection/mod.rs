@@ -90,11 +90,11 @@ pub(crate) use values::{Common, Holds, Io, Marks, Next, Notice, Patience};
 use std::io;
 use std::sync::Arc;
 
-use crate::arena::id_type;
-use crate::poller::Readiness;
+use crate::parts::arena::id_type;
+use crate::parts::write_buffer::WriteBuffer;
 use crate::reason::{Phase, Reason};
-use crate::stream::{ByteStream, Stream};
-use crate::write_buffer::WriteBuffer;
+use crate::system::poller::Readiness;
+use crate::system::stream::{ByteStream, Stream};
 use input::Input;
 use output::{Output, Pressure};
 use timing::Extras;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::timing::Direction;
 use super::{Common, Connection, Holds, Input, Io, Life, Marks, Next, Side};
-use crate::poller::Readiness;
 use crate::reason::Reason;
-use crate::stream::ByteStream;
+use crate::system::poller::Readiness;
+use crate::system::stream::ByteStream;
 
 /// A connection that needs no more bytes than this for its whole answer may be closed without
 /// lingering if the peer has sent nothing: they are on their way before any later segment of the

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Common, Connection, Direction, Holds, Io, Marks, Next, Notice, Patience};
-use crate::poller::Readiness;
+use crate::parts::token_bucket::Rate;
 use crate::reason::Reason;
-use crate::stream::ByteStream;
-use crate::token_bucket::Rate;
+use crate::system::poller::Readiness;
+use crate::system::stream::ByteStream;
 
 /// All that kernel and peer have and know. The test acts as both.
 #[derive(Debug, Default)]

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::script::{Driver, Kind};
 use super::{Direction, Holds, Life, Next, Notice, Output};
-use crate::poller::Readiness;
-use crate::random::Random;
+use crate::parts::random::Random;
+use crate::parts::token_bucket::Rate;
 use crate::reason::Reason;
-use crate::token_bucket::Rate;
+use crate::system::poller::Readiness;
 
 const MS: Duration = Duration::from_millis(1);
 

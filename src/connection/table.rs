@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::script::{Driver, Kind};
 use super::{Direction, Holds, Next, Notice};
-use crate::poller::Readiness;
+use crate::parts::token_bucket::Rate;
 use crate::reason::{Phase, Reason};
-use crate::token_bucket::Rate;
+use crate::system::poller::Readiness;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

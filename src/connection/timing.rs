@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use super::{Common, Connection, Holds, Io, Life, Next, Notice};
-use crate::clock::later;
+use crate::parts::clock::later;
+use crate::parts::token_bucket::{Bucket, Rate};
+use crate::parts::write_buffer::{self, WriteBuffer};
 use crate::reason::Reason;
-use crate::stream::ByteStream;
-use crate::token_bucket::{Bucket, Rate};
-use crate::write_buffer::{self, WriteBuffer};
+use crate::system::stream::ByteStream;
 
 /// What few connections need.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use std::ops::BitOr;
 use std::time::{Duration, Instant};
 
 use super::timing::Extras;
-use crate::write_buffer::Spares;
+use crate::parts::write_buffer::Spares;
 
 /// What to do now, as [`next`](super::Connection::next) says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,7 +1,7 @@
 //! Decoders fed in chunks, beside models that see the whole stream and do not mind how long it takes.
 
 use crate::framing::{Decoder, FixedSize, FrameError, Framing, LengthPrefixed, Lines, Netstrings};
-use crate::random::Random;
+use crate::parts::random::Random;
 
 /// What comes out of a stream, pieces of raw bytes put together.
 #[derive(PartialEq, Eq, Debug)]

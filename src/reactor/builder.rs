@@ -4,9 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use super::Reactor;
-use crate::clock::Clock;
 use crate::connection::{Marks, Patience};
-use crate::poller::Poller;
+use crate::parts::clock::Clock;
+use crate::system::poller::Poller;
 
 /// Bytes read at once. The kernel hands out up to its receive buffer; 64 KiB is what one full TCP
 /// window without scaling holds, and one such buffer per reactor is nothing.
@@ -53,19 +53,19 @@ const THREADS: usize = 8;
 
 /// The numbers of one reactor.
 #[derive(Clone, Debug)]
-pub(super) struct Limits {
-    pub(super) read_buffer: usize,
-    pub(super) read_budget: usize,
-    pub(super) write_budget: usize,
-    pub(super) accept_budget: usize,
-    pub(super) datagram_budget: usize,
-    pub(super) marks: Marks,
-    pub(super) write_buffer_cap: usize,
-    pub(super) patience: Patience,
-    pub(super) slow_callback: Option<Duration>,
-    pub(super) threads: usize,
+pub(crate) struct Limits {
+    pub(crate) read_buffer: usize,
+    pub(crate) read_budget: usize,
+    pub(crate) write_budget: usize,
+    pub(crate) accept_budget: usize,
+    pub(crate) datagram_budget: usize,
+    pub(crate) marks: Marks,
+    pub(crate) write_buffer_cap: usize,
+    pub(crate) patience: Patience,
+    pub(crate) slow_callback: Option<Duration>,
+    pub(crate) threads: usize,
     /// Whether a panic of user code leaves the reactor, as it does in simulations.
-    pub(super) propagate_panics: bool,
+    pub(crate) propagate_panics: bool,
 }
 
 impl Default for Limits {

@@ -10,14 +10,14 @@ use super::queues::Queues;
 use super::source::{Owner, Session, Slot, Source};
 use super::timing::Alarm;
 use crate::address::Address;
-use crate::arena::Key;
 use crate::connection::{Common, Connection, ConnectionId, Direction, Holds, Marks};
 use crate::observe::Subject;
+use crate::parts::arena::Key;
+use crate::parts::timers::TimerId;
+use crate::parts::token_bucket::Rate;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
-use crate::stream::{Stream, no_sockets};
-use crate::timers::TimerId;
-use crate::token_bucket::Rate;
+use crate::system::stream::{Stream, no_sockets};
 use crate::transport::Transport;
 
 /// Where a connection waits for its visit, after a command that is worth one.

@@ -9,8 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use super::{Reactor, Source};
-use crate::arena::Key;
 use crate::observe::{Callback, Subject};
+use crate::parts::arena::Key;
 
 impl Reactor {
     /// Calls `code`, which is the user's: watched, timed, and with panics caught. `None`: it
@@ -21,7 +21,7 @@ impl Reactor {
     /// another callback, as the `Drop` of a timer that it cancels, is part of that one's time.
     /// Observers want to know it exactly, and have it for two readings.
     #[inline]
-    pub(super) fn call<R>(
+    pub(crate) fn call<R>(
         &mut self,
         subject: Subject,
         callback: Callback,
@@ -51,7 +51,7 @@ impl Reactor {
 
     /// Calls somebody who sits in a slot, at the `place` that holds them. `None`: they panicked, or are
     /// not there.
-    pub(super) fn seat<T, R>(
+    pub(crate) fn seat<T, R>(
         &mut self,
         key: Key,
         callback: Callback,
@@ -62,7 +62,7 @@ impl Reactor {
     }
 
     /// The same, with what becomes of somebody whose place is gone when they come back, or taken.
-    pub(super) fn seat_or<T, R>(
+    pub(crate) fn seat_or<T, R>(
         &mut self,
         key: Key,
         callback: Callback,
@@ -82,7 +82,7 @@ impl Reactor {
     }
 
     /// In a simulation, lets the first panic of this turn through, now that all is in order.
-    pub(super) fn let_panic_through(&mut self) {
+    pub(crate) fn let_panic_through(&mut self) {
         if let Some(payload) = self.monitor.panic.take()
             && !std::thread::panicking()
         {
@@ -91,7 +91,7 @@ impl Reactor {
     }
 
     /// Drops what belongs to the user, whose `Drop` may panic like any other code of theirs.
-    pub(super) fn let_go<T>(&mut self, subject: Subject, value: T) {
+    pub(crate) fn let_go<T>(&mut self, subject: Subject, value: T) {
         if std::mem::needs_drop::<T>() {
             self.call(subject, Callback::Drop, |_| drop(value));
         }

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use super::Reactor;
 use crate::handle::{Handle, Shared};
-use crate::memory::Network;
 use crate::observe::{Observer, Stats};
+use crate::simulation::network::Network;
 
 impl Reactor {
     /// The time: this turn's inside of a turn, else the clock's.
@@ -47,7 +47,7 @@ impl Reactor {
 
     /// Tells the observer, if there is one.
     #[inline]
-    pub(super) fn observe(&mut self, tell: impl FnOnce(&mut dyn Observer, &Self)) {
+    pub(crate) fn observe(&mut self, tell: impl FnOnce(&mut dyn Observer, &Self)) {
         if self.monitor.observer.is_some() {
             self.tell_observer(tell);
         }

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::timing::Call;
 use super::working::FollowUp;
-use crate::arena::Arena;
-use crate::clock::{Clock, later};
 use crate::connection::{Common, Patience};
 use crate::handle::{RemoteCall, Shared};
 use crate::observe::{Observer, Stats, TurnReport};
-use crate::pool::Pool;
-use crate::timers::TimerId;
+use crate::parts::arena::Arena;
+use crate::parts::clock::{Clock, later};
+use crate::parts::pool::Pool;
+use crate::parts::timers::TimerId;
 
 /// How many names are looked up at once, each by a thread, which the system's resolver may hold up
 /// for as long as it likes. More wait. These are not the threads of `call_in_thread`: connecting shall
@@ -26,25 +26,25 @@ const LONGEST_DATAGRAM: usize = 1 << 16;
 
 /// The clock, and what was read from it.
 #[derive(Debug)]
-pub(super) struct Time {
-    pub(super) clock: Clock,
+pub(crate) struct Time {
+    pub(crate) clock: Clock,
     /// The time of this turn. Outside of a turn nobody may rely on it.
-    pub(super) now: Instant,
-    pub(super) in_turn: bool,
+    pub(crate) now: Instant,
+    pub(crate) in_turn: bool,
     /// While the loop runs and callbacks are timed: when the last of them ended.
-    pub(super) last_callback: Option<Instant>,
+    pub(crate) last_callback: Option<Instant>,
     /// Before this, no callback of the turn can have taken too long, all together having not.
-    pub(super) slow_after: Instant,
+    pub(crate) slow_after: Instant,
 }
 
 impl Time {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         let now = clock.now();
         Self { clock, now, in_turn: false, last_callback: None, slow_after: now }
     }
 
     /// Reads the clock for a turn.
-    pub(super) fn read(&mut self, slow_callback: Option<Duration>) {
+    pub(crate) fn read(&mut self, slow_callback: Option<Duration>) {
         self.now = self.clock.now();
         if let Some(limit) = slow_callback {
             self.last_callback = Some(self.now);
@@ -54,36 +54,36 @@ impl Time {
 }
 
 /// What waits for the calls phase.
-pub(super) struct Calls {
-    pub(super) queue: VecDeque<Call>,
+pub(crate) struct Calls {
+    pub(crate) queue: VecDeque<Call>,
     /// What other threads' calls are taken in; empty between.
     remote: VecDeque<RemoteCall>,
-    pub(super) shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Calls {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { queue: VecDeque::new(), remote: VecDeque::new(), shared }
     }
 
     /// Puts the calls of other threads behind our own.
-    pub(super) fn take_remote(&mut self) {
+    pub(crate) fn take_remote(&mut self) {
         self.shared.take(&mut self.remote);
         self.queue.extend(self.remote.drain(..).map(|call| call as Call));
     }
 }
 
 /// Threads, and what is to follow on their work.
-pub(super) struct Threads {
+pub(crate) struct Threads {
     /// Look names up.
-    pub(super) lookups: Pool,
+    pub(crate) lookups: Pool,
     /// Do the user's work.
-    pub(super) workers: Pool,
-    pub(super) follow_ups: Arena<FollowUp>,
+    pub(crate) workers: Pool,
+    pub(crate) follow_ups: Arena<FollowUp>,
 }
 
 impl Threads {
-    pub(super) fn new(workers: usize) -> Self {
+    pub(crate) fn new(workers: usize) -> Self {
         Self {
             lookups: Pool::new("crocus-lookup", LOOKUPS_AT_ONCE),
             workers: Pool::new("crocus-worker", workers),
@@ -94,33 +94,33 @@ impl Threads {
 
 /// Memory that is used again and again.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     /// Where everything is read into.
     scratch: Box<[u8]>,
     /// Where datagrams are received, whole however long.
     datagram: Box<[u8]>,
-    pub(super) common: Common,
+    pub(crate) common: Common,
 }
 
 impl Memory {
-    pub(super) fn new(patience: Patience) -> Self {
+    pub(crate) fn new(patience: Patience) -> Self {
         Self { scratch: Box::default(), datagram: Box::default(), common: Common::new(patience) }
     }
 
     /// Lends the buffer for a phase. It is made when it is first needed.
-    pub(super) fn lend_scratch(&mut self, size: usize) -> Box<[u8]> {
+    pub(crate) fn lend_scratch(&mut self, size: usize) -> Box<[u8]> {
         lend(&mut self.scratch, size)
     }
 
-    pub(super) fn give_back_scratch(&mut self, scratch: Box<[u8]>) {
+    pub(crate) fn give_back_scratch(&mut self, scratch: Box<[u8]>) {
         self.scratch = scratch;
     }
 
-    pub(super) fn lend_datagram(&mut self) -> Box<[u8]> {
+    pub(crate) fn lend_datagram(&mut self) -> Box<[u8]> {
         lend(&mut self.datagram, LONGEST_DATAGRAM)
     }
 
-    pub(super) fn give_back_datagram(&mut self, datagram: Box<[u8]>) {
+    pub(crate) fn give_back_datagram(&mut self, datagram: Box<[u8]>) {
         self.datagram = datagram;
     }
 }
@@ -132,17 +132,17 @@ fn lend(buffer: &mut Box<[u8]>, size: usize) -> Box<[u8]> {
 
 /// What is told of the loop.
 #[derive(Default)]
-pub(super) struct Monitor {
-    pub(super) observer: Option<Box<dyn Observer>>,
-    pub(super) stats: Stats,
-    pub(super) report: TurnReport,
+pub(crate) struct Monitor {
+    pub(crate) observer: Option<Box<dyn Observer>>,
+    pub(crate) stats: Stats,
+    pub(crate) report: TurnReport,
     /// In a simulation, the first panic of this turn.
-    pub(super) panic: Option<Box<dyn Any + Send>>,
+    pub(crate) panic: Option<Box<dyn Any + Send>>,
 }
 
 /// Whether the reactor is to stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Ending {
+pub(crate) enum Ending {
     No,
     /// `shutdown` waits for the last connection, at most until this timer fires.
     Draining(TimerId),

@@ -1,49 +1,49 @@
 //! Everything the loop serves: the sources, each in a slot of its own.
 
 use crate::address::Address;
-use crate::arena::{Arena, Key};
 use crate::connection::{Connection, ConnectionId};
 use crate::connector::{Attempt, ConnectorId, ConnectorState};
+use crate::datagram::{DatagramId, DatagramProtocol, Port};
+#[cfg(unix)]
+use crate::descriptor::Watched;
 use crate::listener::{Listener, ListenerId};
 use crate::observe::Subject;
-use crate::poller::Readiness;
+use crate::parts::arena::{Arena, Key};
+use crate::parts::timers::TimerId;
 use crate::protocol::{ClientFactory, Factory, Protocol};
-use crate::timers::TimerId;
-use crate::udp::{DatagramId, DatagramProtocol, Port};
-#[cfg(unix)]
-use crate::watch::Watched;
+use crate::system::poller::Readiness;
 
 /// Something the poller reports on, or that the loop serves.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Connection(Session),
     Listener(Box<Listener>),
     Connector(Box<ConnectorState>),
     Attempt(Box<Attempt>),
     Datagram(Box<Port>),
     #[cfg(feature = "signals")]
-    Signals(Box<crate::signals::Signals>),
+    Signals(Box<crate::descriptor::signals::Signals>),
     #[cfg(unix)]
-    Watch(Box<crate::watch::Watch>),
+    Watch(Box<crate::descriptor::Watch>),
 }
 
 /// A source, and what belongs to the loop and not to it.
 #[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) source: Source,
-    pub(super) owner: Owner,
+pub(crate) struct Slot {
+    pub(crate) source: Source,
+    pub(crate) owner: Owner,
     /// In the run queue.
-    pub(super) queued: bool,
+    pub(crate) queued: bool,
     /// In the flush queue.
-    pub(super) flushing: bool,
+    pub(crate) flushing: bool,
     /// Whether the poller knows it. A connection that is answered and closed in `connection_made` never
     /// gets there.
-    pub(super) registered: bool,
+    pub(crate) registered: bool,
 }
 
 /// Whom to tell when a connection is gone, beside its protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Owner {
+pub(crate) enum Owner {
     None,
     Listener(Key),
     Connector(Key),
@@ -54,32 +54,32 @@ pub(crate) struct Session {
     pub(crate) connection: Connection,
     pub(crate) peer: Address,
     /// `None` while a callback of it runs.
-    pub(super) protocol: Option<Box<dyn Protocol>>,
+    pub(crate) protocol: Option<Box<dyn Protocol>>,
     /// Fires at the deadline of the connection, or before.
-    pub(super) timer: Option<TimerId>,
+    pub(crate) timer: Option<TimerId>,
     /// What few sessions have.
-    pub(super) attached: Option<Box<Attached>>,
+    pub(crate) attached: Option<Box<Attached>>,
 }
 
 /// What belongs to the protocol of a session.
 #[derive(Default)]
-pub(super) struct Attached {
+pub(crate) struct Attached {
     /// By `Transport::call_later`.
-    pub(super) timers: Vec<TimerId>,
+    pub(crate) timers: Vec<TimerId>,
     /// Takes over when the connection says so.
-    pub(super) successor: Option<Box<dyn Protocol>>,
+    pub(crate) successor: Option<Box<dyn Protocol>>,
 }
 
 impl Session {
-    pub(super) fn new(connection: Connection, peer: Address, protocol: Box<dyn Protocol>) -> Self {
+    pub(crate) fn new(connection: Connection, peer: Address, protocol: Box<dyn Protocol>) -> Self {
         Self { connection, peer, protocol: Some(protocol), timer: None, attached: None }
     }
 
-    pub(super) fn attached(&mut self) -> &mut Attached {
+    pub(crate) fn attached(&mut self) -> &mut Attached {
         self.attached.get_or_insert_default()
     }
 
-    pub(super) fn take_successor(&mut self) -> Option<Box<dyn Protocol>> {
+    pub(crate) fn take_successor(&mut self) -> Option<Box<dyn Protocol>> {
         self.attached.as_mut()?.successor.take()
     }
 }
@@ -95,7 +95,7 @@ impl std::fmt::Debug for Session {
 
 impl Source {
     /// What an observer knows it by.
-    pub(super) fn subject(&self, key: Key) -> Subject {
+    pub(crate) fn subject(&self, key: Key) -> Subject {
         match self {
             Self::Connection(_) => Subject::Connection(ConnectionId(key)),
             Self::Listener(_) => Subject::Listener(ListenerId(key)),
@@ -110,28 +110,28 @@ impl Source {
     }
 
     /// Where the protocol of a connection sits, and so on: `None` for other kinds of source.
-    pub(super) fn protocol(&mut self) -> Option<&mut Option<Box<dyn Protocol>>> {
+    pub(crate) fn protocol(&mut self) -> Option<&mut Option<Box<dyn Protocol>>> {
         match self {
             Self::Connection(session) => Some(&mut session.protocol),
             _ => None,
         }
     }
 
-    pub(super) fn factory(&mut self) -> Option<&mut Option<Box<dyn Factory>>> {
+    pub(crate) fn factory(&mut self) -> Option<&mut Option<Box<dyn Factory>>> {
         match self {
             Self::Listener(listener) => Some(&mut listener.factory),
             _ => None,
         }
     }
 
-    pub(super) fn client_factory(&mut self) -> Option<&mut Option<Box<dyn ClientFactory>>> {
+    pub(crate) fn client_factory(&mut self) -> Option<&mut Option<Box<dyn ClientFactory>>> {
         match self {
             Self::Connector(connector) => Some(&mut connector.factory),
             _ => None,
         }
     }
 
-    pub(super) fn datagram_protocol(&mut self) -> Option<&mut Option<Box<dyn DatagramProtocol>>> {
+    pub(crate) fn datagram_protocol(&mut self) -> Option<&mut Option<Box<dyn DatagramProtocol>>> {
         match self {
             Self::Datagram(port) => Some(&mut port.protocol),
             _ => None,
@@ -139,7 +139,7 @@ impl Source {
     }
 
     #[cfg(unix)]
-    pub(super) fn watched(&mut self) -> Option<&mut Option<Box<dyn Watched>>> {
+    pub(crate) fn watched(&mut self) -> Option<&mut Option<Box<dyn Watched>>> {
         match self {
             Self::Watch(watch) => Some(&mut watch.watched),
             _ => None,
@@ -148,7 +148,7 @@ impl Source {
 
     /// Notes what an event says; returns whether to serve this source.
     #[inline]
-    pub(super) fn latch(&mut self, readiness: Readiness) -> bool {
+    pub(crate) fn latch(&mut self, readiness: Readiness) -> bool {
         if let Self::Connection(session) = self {
             session.connection.latch(readiness);
             return true; // whatever it says: only the connection knows
@@ -189,7 +189,7 @@ impl Source {
 
 /// All sources: the truth about who is there.
 #[derive(Debug)]
-pub(super) struct Sources {
+pub(crate) struct Sources {
     slots: Arena<Slot>,
     /// How many keep `run` from returning, and how many a shutdown waits for.
     keep_running: usize,
@@ -197,18 +197,18 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { slots: Arena::new(), keep_running: 0, delay_shutdown: 0 }
     }
 
-    pub(super) fn insert(&mut self, source: Source, owner: Owner) -> Key {
+    pub(crate) fn insert(&mut self, source: Source, owner: Owner) -> Key {
         self.keep_running += usize::from(source.keeps_running());
         self.delay_shutdown += usize::from(source.delays_shutdown());
         let (queued, flushing, registered) = (false, false, false);
         self.slots.insert(Slot { source, owner, queued, flushing, registered })
     }
 
-    pub(super) fn remove(&mut self, key: Key) -> Option<Slot> {
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Slot> {
         let slot = self.slots.remove(key)?;
         self.keep_running -= usize::from(slot.source.keeps_running());
         self.delay_shutdown -= usize::from(slot.source.delays_shutdown());
@@ -216,29 +216,29 @@ impl Sources {
     }
 
     /// Makes something else of a source that leaves the counts as they are.
-    pub(super) fn convert(&mut self, key: Key, change: impl FnOnce(Source) -> Source) {
+    pub(crate) fn convert(&mut self, key: Key, change: impl FnOnce(Source) -> Source) {
         self.slots.convert(key, |slot| Slot { source: change(slot.source), ..slot });
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<&Source> {
+    pub(crate) fn get(&self, key: Key) -> Option<&Source> {
         self.slots.get(key).map(|slot| &slot.source)
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Source> {
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Source> {
         self.slots.get_mut(key).map(|slot| &mut slot.source)
     }
 
     #[inline]
-    pub(super) fn slot(&mut self, key: Key) -> Option<&mut Slot> {
+    pub(crate) fn slot(&mut self, key: Key) -> Option<&mut Slot> {
         self.slots.get_mut(key)
     }
 
-    pub(super) fn owner(&self, key: Key) -> Option<Owner> {
+    pub(crate) fn owner(&self, key: Key) -> Option<Owner> {
         self.slots.get(key).map(|slot| slot.owner)
     }
 
-    pub(super) fn session(&mut self, key: Key) -> Option<&mut Session> {
+    pub(crate) fn session(&mut self, key: Key) -> Option<&mut Session> {
         match self.get_mut(key)? {
             Source::Connection(session) => Some(session),
             _ => None,
@@ -247,27 +247,27 @@ impl Sources {
 
     /// The source a token of the poller means, if it is still there.
     #[inline]
-    pub(super) fn resolve(&mut self, token: mio::Token) -> Option<(Key, &mut Slot)> {
+    pub(crate) fn resolve(&mut self, token: mio::Token) -> Option<(Key, &mut Slot)> {
         self.slots.resolve(token)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &Source)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &Source)> {
         self.slots.iter().map(|(key, slot)| (key, &slot.source))
     }
 
-    pub(super) fn keys(&self) -> Vec<Key> {
+    pub(crate) fn keys(&self) -> Vec<Key> {
         self.slots.iter().map(|(key, _)| key).collect()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
 
-    pub(super) fn keep_running(&self) -> bool {
+    pub(crate) fn keep_running(&self) -> bool {
         self.keep_running > 0
     }
 
-    pub(super) fn delay_shutdown(&self) -> bool {
+    pub(crate) fn delay_shutdown(&self) -> bool {
         self.delay_shutdown > 0
     }
 }

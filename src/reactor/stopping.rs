@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::parts::Ending;
 use super::timing::Alarm;
 use super::{Reactor, Source, Visit};
-use crate::arena::Key;
-use crate::clock::later;
 use crate::connection::ConnectionId;
 use crate::connector::{ConnectorState, Progress};
 use crate::listener::ListenerId;
 use crate::observe::Subject;
+use crate::parts::arena::Key;
+use crate::parts::clock::later;
 use crate::reason::Reason;
 
 impl Reactor {
@@ -67,15 +67,15 @@ impl Reactor {
     }
 
     /// Whether a shutdown has nobody left to wait for.
-    pub(super) fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         matches!(self.ending, Ending::Draining(_)) && !self.sources.delay_shutdown()
     }
 
-    pub(super) fn shutdown_is_over(&mut self) {
+    pub(crate) fn shutdown_is_over(&mut self) {
         self.ending = Ending::Stopping;
     }
 
-    pub(super) fn stop_if_wanted(&mut self) {
+    pub(crate) fn stop_if_wanted(&mut self) {
         if self.ending == Ending::Stopping || self.is_drained() {
             self.tear_down();
             self.monitor.report.stopped = true;
@@ -84,7 +84,7 @@ impl Reactor {
 
     /// Tells everybody who is there when it begins, each once, so that it ends; what the notices set
     /// up stays for the next run.
-    pub(super) fn tear_down(&mut self) {
+    pub(crate) fn tear_down(&mut self) {
         self.ending = Ending::TearingDown;
         self.time.now = self.now();
         let in_turn = std::mem::replace(&mut self.time.in_turn, true); // no turn from within a notice

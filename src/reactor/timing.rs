@@ -3,16 +3,16 @@
 use std::time::{Duration, Instant};
 
 use super::{Reactor, Source};
-use crate::arena::Key;
-use crate::clock::later;
 use crate::observe::{Callback, Subject, TimerEvent};
-use crate::timers::TimerId;
+use crate::parts::arena::Key;
+use crate::parts::clock::later;
+use crate::parts::timers::TimerId;
 
 /// A function waiting for the calls phase.
-pub(super) type Call = Box<dyn FnOnce(&mut Reactor)>;
+pub(crate) type Call = Box<dyn FnOnce(&mut Reactor)>;
 
 /// What a timer does when it fires.
-pub(super) enum Alarm {
+pub(crate) enum Alarm {
     /// `call_later`
     Once(Call),
     /// `call_every`
@@ -44,7 +44,7 @@ impl Alarm {
 
 type TickFunction = Box<dyn FnMut(&mut Reactor, Tick)>;
 
-pub(super) struct Ticker {
+pub(crate) struct Ticker {
     interval: Duration,
     function: TickFunction,
 }
@@ -146,7 +146,7 @@ impl Reactor {
         self.timers.deadline(timer)
     }
 
-    pub(super) fn set(&mut self, delay: Duration, alarm: Alarm) -> TimerId {
+    pub(crate) fn set(&mut self, delay: Duration, alarm: Alarm) -> TimerId {
         let deadline = later(self.now(), delay);
         let timer = self.timers.insert(deadline, alarm);
         self.observe(|observer, _| observer.timer(timer, TimerEvent::Set(deadline)));
@@ -167,7 +167,7 @@ impl Reactor {
     }
 
     /// Phase 3.
-    pub(super) fn fire_timers(&mut self) {
+    pub(crate) fn fire_timers(&mut self) {
         self.timers.gather(self.time.now);
         while let Some((timer, deadline, alarm)) = self.timers.next_due() {
             self.monitor.report.timers += 1;
@@ -239,7 +239,7 @@ impl Reactor {
     }
 
     /// Phase 4. Calls made by calls wait for the next turn.
-    pub(super) fn run_calls(&mut self) {
+    pub(crate) fn run_calls(&mut self) {
         self.calls.take_remote();
         for _ in 0..self.calls.queue.len() {
             let Some(call) = self.calls.queue.pop_front() else { return };

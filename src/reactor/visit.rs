@@ -12,17 +12,17 @@ use super::builder::Limits;
 use super::source::{Owner, Session, Source};
 use super::timing::Alarm;
 use crate::address::{Address, UnixAddress};
-use crate::arena::Key;
 use crate::connection::{ConnectionId, Io, Next, Notice};
 use crate::observe::{Callback, Observer, Subject};
+use crate::parts::arena::Key;
+use crate::parts::timers::Timers;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
-use crate::timers::Timers;
 use crate::transport::Transport;
 
 /// The queue that a visit empties.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Visit {
+pub(crate) enum Visit {
     /// Reads, and writes what the connection itself has to say. If others have written too, all of it
     /// waits for the flush phase, to leave together.
     Serve,
@@ -57,7 +57,7 @@ impl Reactor {
     /// Each time round the outer loop, one look for the source does everything between two callbacks: it
     /// puts the protocol back, asks the connection until it has something to tell or rests, and sees to
     /// what that needs.
-    pub(super) fn visit(&mut self, key: Key, visit: Visit, scratch: &mut [u8]) -> bool {
+    pub(crate) fn visit(&mut self, key: Key, visit: Visit, scratch: &mut [u8]) -> bool {
         let id = ConnectionId(key);
         let mut io = visit.begin(self.time.now, &self.limits);
         // The protocol, out of its session while it is called.
@@ -200,7 +200,7 @@ impl Reactor {
         });
     }
 
-    pub(super) fn observe_pressure(&mut self, id: ConnectionId, high: bool) {
+    pub(crate) fn observe_pressure(&mut self, id: ConnectionId, high: bool) {
         self.observe(|observer, reactor| {
             let buffered = reactor.session(id).map_or(0, |session| session.connection.buffered());
             observer.pressure(id, high, buffered);
@@ -262,7 +262,7 @@ impl Reactor {
     }
 
     /// Calls a protocol. If it panics its connection is ended; `connection_lost` is still owed.
-    pub(super) fn call_protocol(
+    pub(crate) fn call_protocol(
         &mut self,
         key: Key,
         callback: Callback,
@@ -281,7 +281,7 @@ impl Reactor {
 impl Session {
     /// Cancels the timers of a protocol that hears nothing more.
     #[inline]
-    pub(super) fn cancel_timers(&mut self, timers: &mut Timers<Alarm>) {
+    pub(crate) fn cancel_timers(&mut self, timers: &mut Timers<Alarm>) {
         if let Some(attached) = &mut self.attached {
             for timer in attached.timers.drain(..) {
                 timers.cancel(timer);
@@ -292,7 +292,7 @@ impl Session {
     /// Sets a timer for the deadline of the connection, or leaves one that fires before it: that is moved
     /// when it fires, so that activity costs nothing.
     #[inline]
-    pub(super) fn arm(&mut self, key: Key, timers: &mut Timers<Alarm>) {
+    pub(crate) fn arm(&mut self, key: Key, timers: &mut Timers<Alarm>) {
         if self.connection.is_timed() || self.timer.is_some() {
             self.move_timer(key, timers);
         }

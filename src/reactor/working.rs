@@ -6,13 +6,13 @@ use std::sync::{Arc, mpsc};
 
 use super::Reactor;
 use super::dispatch::message;
-use crate::arena::Key;
 use crate::observe::Subject;
-use crate::pool::{Job, ThreadError};
+use crate::parts::arena::Key;
+use crate::parts::pool::{Job, ThreadError};
 
 /// What is to be done on the loop when work is through. It is not `Send`, so it stays here while the
 /// work is with a thread.
-pub(super) type FollowUp = Box<dyn FnOnce(&mut Reactor)>;
+pub(crate) type FollowUp = Box<dyn FnOnce(&mut Reactor)>;
 
 impl Reactor {
     /// Runs `work`, which may block, in a thread, and then `then` with its result on the loop.
@@ -101,7 +101,7 @@ impl Reactor {
     }
 
     /// Takes back the work that has not begun, and all that was to follow.
-    pub(super) fn drop_work(&mut self) -> (VecDeque<Job>, Vec<FollowUp>) {
+    pub(crate) fn drop_work(&mut self) -> (VecDeque<Job>, Vec<FollowUp>) {
         let keys: Vec<Key> = self.threads.follow_ups.iter().map(|(key, _)| key).collect();
         let follow_ups =
             keys.into_iter().filter_map(|key| self.threads.follow_ups.remove(key)).collect();

@@ -1,0 +1,505 @@
+//! Outgoing connections: what may be asked of them, and how attempts are made.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::address::{Address, Endpoint};
+use crate::connection::{Connection, ConnectionId};
+use crate::connector::{
+    Attempt, ConnectOptions, Connector, ConnectorId, ConnectorState, MOST_PATIENCE, PATIENCE,
+    Progress, interleave,
+};
+use crate::observe::{Callback, Subject};
+use crate::parts::arena::Key;
+use crate::parts::clock::later;
+use crate::protocol::ClientFactory;
+use crate::reactor::Reactor;
+use crate::reactor::source::Source;
+use crate::reactor::source::{Owner, Session};
+use crate::reactor::timing::Alarm;
+use crate::reactor::visit::Visit;
+use crate::reason::{Phase, Reason};
+use crate::simulation::network::MemoryStream;
+use crate::system::poller::Readiness;
+use crate::system::stream::{ByteStream, Stream};
+
+impl Reactor {
+    /// Connects to a TCP address or host, with the default [options](ConnectOptions).
+    ///
+    /// Never fails here: each attempt has exactly one outcome, and it comes from the loop — the
+    /// protocol's `connection_made`, or the factory's `connection_failed`, for a text that is no
+    /// address too. A host name is looked up by a thread (eight at a time); all its addresses
+    /// are tried, each with a head start over the next (RFC 8305).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Protocol, Reactor, Transport};
+    ///
+    /// struct Hello;
+    ///
+    /// impl Protocol for Hello {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         transport.write(b"hello\n");
+    ///         transport.lose_connection();
+    ///     }
+    /// }
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// # let server = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let addr = server.local_addr()?;
+    /// reactor.connect_tcp(addr, |_peer| Hello);
+    /// # let greeting = std::thread::spawn(move || {
+    /// #     std::io::read_to_string(server.accept().unwrap().0).unwrap()
+    /// # });
+    /// reactor.run()?;
+    /// # assert_eq!(greeting.join().unwrap(), "hello\n");
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn connect_tcp(
+        &mut self,
+        to: impl Into<Endpoint>,
+        factory: impl ClientFactory + 'static,
+    ) -> ConnectorId {
+        self.connect_tcp_with(to, ConnectOptions::new(), factory)
+    }
+
+    /// Connects to a TCP address or host. See [`connect_tcp`](Self::connect_tcp).
+    pub fn connect_tcp_with(
+        &mut self,
+        to: impl Into<Endpoint>,
+        options: ConnectOptions,
+        factory: impl ClientFactory + 'static,
+    ) -> ConnectorId {
+        let mut connector = ConnectorState::new(to.into(), options, Box::new(factory));
+        if self.is_stopping() {
+            connector.progress = Progress::Failed(Reason::Stopped);
+        }
+        let key = self.sources.insert(Source::Connector(Box::new(connector)), Owner::None);
+        self.queue(key);
+        ConnectorId(key)
+    }
+
+    /// Gives an attempt up, in whichever state it is: looking up, connecting, or waiting to connect
+    /// again. Its outcome, [`Reason::Cancelled`], comes from the loop. `false` if no attempt is under
+    /// way: an outcome came, or is about to.
+    pub fn cancel_connect(&mut self, id: ConnectorId) -> bool {
+        let trying = self.connector_mut(id.0).is_some_and(|connector| {
+            connector.is_trying() && !matches!(connector.progress, Progress::Failed(_))
+        });
+        if trying {
+            self.give_up(id.0, Reason::Cancelled);
+        }
+        trying
+    }
+
+    /// Ends an outgoing connection, in whichever state it is: gives an attempt up, or closes the
+    /// connection as by `lose_connection`; and whatever its factory says, no further attempt is made.
+    /// `false` if it is over already.
+    ///
+    /// Twisted's `IConnector.disconnect` and `stopTrying` in one.
+    pub fn disconnect(&mut self, id: ConnectorId) -> bool {
+        let Some(connector) = self.connector_mut(id.0) else { return false };
+        connector.unwanted = true;
+        if let Progress::Connected(key) = connector.progress {
+            self.lose_connection(ConnectionId(key), None);
+        } else {
+            self.cancel_connect(id);
+        }
+        true
+    }
+
+    /// The connection an attempt led to, while it stands.
+    pub fn connection_of(&self, id: ConnectorId) -> Option<ConnectionId> {
+        match self.sources.get(id.0)? {
+            Source::Connector(connector) => match connector.progress {
+                Progress::Connected(key) => {
+                    self.session(ConnectionId(key)).map(|_| ConnectionId(key))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Where an attempt goes. `None` if it is over.
+    pub fn endpoint(&self, id: ConnectorId) -> Option<&Endpoint> {
+        match self.sources.get(id.0)? {
+            Source::Connector(connector) => Some(&connector.endpoint),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn connect_again(&mut self, id: ConnectorId, delay: Duration) -> bool {
+        let may = |connector: &mut ConnectorState| {
+            matches!(connector.progress, Progress::Resting) && !connector.unwanted
+        };
+        if self.is_stopping() || !self.connector_mut(id.0).is_some_and(may) {
+            return false;
+        }
+        let timer = self.timers.insert(later(self.now(), delay), Alarm::Reconnect(id.0));
+        if let Some(connector) = self.connector_mut(id.0) {
+            connector.progress = Progress::Waiting(timer);
+        }
+        true
+    }
+
+    pub(crate) fn reconnect_now(&mut self, key: Key) {
+        if let Some(connector) = self.connector_mut(key) {
+            connector.progress = Progress::Wanted;
+            self.queue(key);
+        }
+    }
+
+    /// Begins an attempt, goes on with it, or tells that it failed.
+    pub(crate) fn serve_connector(&mut self, key: Key) {
+        let Some(connector) = self.connector_mut(key) else { return };
+        if matches!(connector.progress, Progress::Wanted) {
+            self.begin_attempt(key);
+        }
+        let Some(connector) = self.connector_mut(key) else { return };
+        if matches!(connector.progress, Progress::Connecting) && connector.attempts.is_empty() {
+            self.try_next(key);
+        }
+        let Some(connector) = self.connector_mut(key) else { return };
+        if let Progress::Failed(reason) = &connector.progress {
+            let reason = reason.clone();
+            self.monitor.stats.failed += 1;
+            self.notify(key, Callback::ConnectionFailed, |factory, connector| {
+                factory.connection_failed(connector, &reason);
+            });
+        }
+    }
+
+    fn begin_attempt(&mut self, key: Key) {
+        let now = self.time.now;
+        let Some(connector) = self.connector_mut(key) else { return };
+        connector.round += 1;
+        connector.failure = None;
+        connector.patience = PATIENCE;
+        connector.progress = Progress::Resolving;
+        let (endpoint, round) = (connector.endpoint.clone(), connector.round);
+        let end = later(now, connector.options.timeout);
+        let timer = self.timers.insert(end, Alarm::ConnectTimeout(key));
+        if let Some(connector) = self.connector_mut(key) {
+            connector.timeout = Some(timer);
+        }
+        if let Some(addr) = endpoint.unix_addr() {
+            return self.candidates(key, [Address::Unix(addr.clone())].into());
+        }
+        match endpoint.name() {
+            Some((host, port)) => self.resolve(key, round, host.to_owned(), port),
+            None => self.resolved(key, round, endpoint.socket_addr().map(|addr| vec![addr])),
+        }
+    }
+
+    /// Looks a name up where it does not hold up the loop.
+    fn resolve(&mut self, key: Key, round: u64, host: String, port: u16) {
+        if let Some(network) = self.network() {
+            let found = network.borrow().resolve(&host, port);
+            return self.resolved(key, round, found);
+        }
+        let shared = Arc::clone(&self.calls.shared);
+        let lookup = move || {
+            let found = (host, port).to_socket_addrs().map(Iterator::collect);
+            shared.push(Box::new(move |reactor| reactor.resolved(key, round, found)));
+        };
+        if let Err((error, _)) = self.threads.lookups.submit(Box::new(lookup)) {
+            self.give_up(key, Reason::failed(Phase::Resolving, error));
+        }
+    }
+
+    /// A name was looked up. May run inside a call, so it only notes what was found.
+    fn resolved(&mut self, key: Key, round: u64, found: io::Result<Vec<SocketAddr>>) {
+        let Some(connector) = self.connector_mut(key) else { return };
+        if connector.round != round || !matches!(connector.progress, Progress::Resolving) {
+            return; // cancelled, or timed out
+        }
+        match found {
+            Ok(addresses) => {
+                let addresses = interleave(addresses).into_iter().map(Address::Tcp);
+                self.candidates(key, addresses.collect());
+            }
+            Err(error) => self.give_up(key, Reason::failed(Phase::Resolving, error)),
+        }
+    }
+
+    fn candidates(&mut self, key: Key, addresses: VecDeque<Address>) {
+        let Some(connector) = self.connector_mut(key) else { return };
+        connector.candidates = addresses;
+        connector.progress = Progress::Connecting;
+        self.queue(key);
+    }
+
+    /// Tries the next address that can be tried; gives up if there is none and none is being tried.
+    fn try_next(&mut self, key: Key) {
+        loop {
+            let Some(connector) = self.connector_mut(key) else { return };
+            if let Some(timer) = connector.head_start.take() {
+                self.timers.cancel(timer);
+            }
+            let Some(connector) = self.connector_mut(key) else { return };
+            let Some(addr) = connector.candidates.pop_front() else {
+                if connector.attempts.is_empty() {
+                    let none = || {
+                        let error =
+                            io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                        Reason::failed(Phase::Resolving, error)
+                    };
+                    let reason = connector.failure.take().unwrap_or_else(none);
+                    self.give_up(key, reason);
+                }
+                return;
+            };
+            match self.start(key, &addr) {
+                Ok(()) => return self.give_head_start(key),
+                Err(reason) if is_too_busy(&addr, &reason) => return self.ask_later(key, addr),
+                Err(reason) => {
+                    if let Some(connector) = self.connector_mut(key) {
+                        connector.failure = Some(reason);
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, key: Key, addr: &Address) -> Result<(), Reason> {
+        let Some(Source::Connector(connector)) = self.sources.get(key) else { return Ok(()) };
+        let stream = self.open(addr, &connector.options)?;
+        let latched = Readiness::default();
+        let attempt = Attempt { connector: key, stream, latched };
+        let owner = Owner::Connector(key);
+        let attempt = self.sources.insert(Source::Attempt(Box::new(attempt)), owner);
+        let Self { sources, poller, .. } = self;
+        if let Some(slot) = sources.slot(attempt)
+            && let Source::Attempt(started) = &mut slot.source
+        {
+            if let Err(error) = started.stream.register(poller.registry(), attempt.token()) {
+                sources.remove(attempt);
+                return Err(Reason::failed(Phase::Connecting, error));
+            }
+            slot.registered = true;
+        }
+        if let Some(connector) = self.connector_mut(key) {
+            connector.attempts.push(attempt);
+        }
+        Ok(())
+    }
+
+    fn open(&self, to: &Address, options: &ConnectOptions) -> Result<Stream, Reason> {
+        let addr = match to {
+            Address::Tcp(addr) | Address::Memory(addr) => *addr,
+            #[cfg(unix)]
+            Address::Unix(addr) => return self.open_unix(addr, options),
+            #[cfg(not(unix))]
+            Address::Unix(_) => {
+                let error = io::ErrorKind::Unsupported.into();
+                return Err(Reason::failed(Phase::Connecting, error));
+            }
+        };
+        if let Some(network) = self.network() {
+            return Ok(Stream::Memory(MemoryStream::connect(network, options.local_addr, addr)));
+        }
+        Stream::connect(addr, options.local_addr, &options.socket)
+            .map_err(|error| Reason::failed(Phase::Connecting, error))?
+            .map_err(|error| Reason::failed(Phase::Binding, error))
+    }
+
+    /// Has a server that is too busy asked again, a little later each time, until the timeout.
+    fn ask_later(&mut self, key: Key, addr: Address) {
+        let now = self.time.now;
+        let Some(connector) = self.connector_mut(key) else { return };
+        connector.candidates.push_front(addr);
+        let end = later(now, connector.patience);
+        connector.patience = (connector.patience * 2).min(MOST_PATIENCE);
+        let timer = self.timers.insert(end, Alarm::HeadStart(key));
+        if let Some(connector) = self.connector_mut(key) {
+            connector.head_start = Some(timer);
+        }
+    }
+
+    fn give_head_start(&mut self, key: Key) {
+        let now = self.time.now;
+        let Some(connector) = self.connector_mut(key) else { return };
+        if connector.candidates.is_empty() {
+            return;
+        }
+        let end = later(now, connector.options.head_start);
+        let timer = self.timers.insert(end, Alarm::HeadStart(key));
+        if let Some(connector) = self.connector_mut(key) {
+            connector.head_start = Some(timer);
+        }
+    }
+
+    pub(crate) fn head_start_is_over(&mut self, key: Key) {
+        if let Some(connector) = self.connector_mut(key) {
+            connector.head_start = None;
+            self.try_next(key);
+        }
+    }
+
+    pub(crate) fn connect_timed_out(&mut self, key: Key) {
+        self.give_up(key, Reason::ConnectTimedOut);
+    }
+
+    /// An address answered, or said no.
+    pub(crate) fn serve_attempt(&mut self, key: Key, scratch: &mut [u8]) {
+        let Some(Source::Attempt(attempt)) = self.sources.get_mut(key) else { return };
+        let connector = attempt.connector;
+        let stream = &attempt.stream;
+        let error = match stream.take_error() {
+            Ok(Some(error)) | Err(error) => error,
+            Ok(None) => match stream.peer_addr() {
+                Ok(peer) => {
+                    // A Unix server has moved its socket since it gave it a name.
+                    let unix = self.endpoint(ConnectorId(connector)).and_then(Endpoint::unix_addr);
+                    let peer = unix.cloned().map_or(peer, Address::Unix);
+                    return self.connected(connector, key, &peer, scratch);
+                }
+                // A spurious event: the answer is still to come.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
+                Err(error) => error,
+            },
+        };
+        self.sources.remove(key);
+        self.descriptor_freed();
+        if let Some(connector) = self.connector_mut(connector) {
+            connector.attempts.retain(|&tried| tried != key);
+            connector.failure = Some(Reason::failed(Phase::Connecting, error));
+        }
+        self.try_next(connector);
+    }
+
+    /// The first address that answers wins. The attempt becomes the connection, in the same slot
+    /// and under the same token, so that nothing is registered twice.
+    fn connected(&mut self, connector: Key, winner: Key, peer: &Address, scratch: &mut [u8]) {
+        self.drop_attempts(connector, Some(winner));
+        let built = self.call_client_factory(connector, Callback::BuildProtocol, |factory, _| {
+            factory.build_protocol(peer.clone())
+        });
+        let protocol = match built {
+            Some(Some(protocol)) => protocol,
+            refused => {
+                self.sources.remove(winner);
+                self.descriptor_freed();
+                let callback = Callback::BuildProtocol;
+                return self.give_up(
+                    connector,
+                    match refused {
+                        Some(_) => Reason::Refused,
+                        None => Reason::Panicked { callback },
+                    },
+                );
+            }
+        };
+        self.drop_timers(connector);
+        let now = self.time.now;
+        if let Some(connector) = self.connector_mut(connector) {
+            connector.attempts.clear();
+            connector.progress = Progress::Connected(winner);
+            connector.since = Some(now);
+        }
+        self.monitor.stats.connected += 1;
+        let marks = self.limits.marks;
+        self.sources.convert(winner, |source| match source {
+            Source::Attempt(attempt) => {
+                let mut connection = Connection::new(attempt.stream, marks);
+                connection.latch(attempt.latched);
+                Source::Connection(Session::new(connection, peer.clone(), protocol))
+            }
+            other => other,
+        });
+        self.visit(winner, Visit::Serve, scratch);
+    }
+
+    /// After the protocol has heard, its owner hears.
+    pub(crate) fn connection_of_connector_lost(&mut self, key: Key, reason: &Reason) {
+        self.notify(key, Callback::ClientConnectionLost, |factory, connector| {
+            factory.connection_lost(connector, reason);
+        });
+    }
+
+    /// Gives a notice in which the factory may ask for another attempt; without one it is over.
+    fn notify(
+        &mut self,
+        key: Key,
+        callback: Callback,
+        code: impl FnOnce(&mut dyn ClientFactory, &mut Connector<'_>),
+    ) {
+        let Some(connector) = self.connector_mut(key) else { return };
+        connector.progress = Progress::Resting;
+        let endpoint = connector.endpoint.clone();
+        let since = connector.since.take();
+        let lasted =
+            since.map_or(Duration::ZERO, |since| self.time.now.saturating_duration_since(since));
+        self.call_client_factory(key, callback, |factory, reactor| {
+            code(factory, &mut Connector { reactor, id: ConnectorId(key), endpoint, lasted });
+        });
+        let resting =
+            |connector: &mut ConnectorState| matches!(connector.progress, Progress::Resting);
+        if self.connector_mut(key).is_some_and(resting)
+            && let Some(slot) = self.sources.remove(key)
+        {
+            self.let_go(Subject::Connector(ConnectorId(key)), slot.source);
+        }
+    }
+
+    /// Ends an attempt; the loop tells.
+    pub(crate) fn give_up(&mut self, key: Key, reason: Reason) {
+        self.drop_attempts(key, None);
+        self.drop_timers(key);
+        if let Some(connector) = self.connector_mut(key) {
+            connector.progress = Progress::Failed(reason);
+            connector.candidates.clear();
+            self.queue(key);
+        }
+    }
+
+    fn drop_attempts(&mut self, key: Key, except: Option<Key>) {
+        let Some(connector) = self.connector_mut(key) else { return };
+        for attempt in std::mem::take(&mut connector.attempts) {
+            if Some(attempt) != except && self.sources.remove(attempt).is_some() {
+                self.descriptor_freed();
+            }
+        }
+    }
+
+    fn drop_timers(&mut self, key: Key) {
+        let Some(connector) = self.connector_mut(key) else { return };
+        let waiting = match connector.progress {
+            Progress::Waiting(timer) => Some(timer),
+            _ => None,
+        };
+        let timers = [connector.timeout.take(), connector.head_start.take(), waiting];
+        for timer in timers.into_iter().flatten() {
+            self.timers.cancel(timer);
+        }
+    }
+
+    fn call_client_factory<R>(
+        &mut self,
+        key: Key,
+        callback: Callback,
+        code: impl FnOnce(&mut dyn ClientFactory, &mut Self) -> R,
+    ) -> Option<R> {
+        self.seat(key, callback, Source::client_factory, |factory, reactor| {
+            code(factory.as_mut(), reactor)
+        })
+    }
+
+    pub(crate) fn connector_mut(&mut self, key: Key) -> Option<&mut ConnectorState> {
+        match self.sources.get_mut(key)? {
+            Source::Connector(connector) => Some(connector),
+            _ => None,
+        }
+    }
+}
+
+/// Whether this is the full backlog of a Unix socket: of a connection to come no event would tell.
+fn is_too_busy(to: &Address, reason: &Reason) -> bool {
+    let would_block = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+    matches!(to, Address::Unix(_)) && reason.io_error().is_some_and(would_block)
+}

@@ -1,0 +1,338 @@
+//! Datagram sockets: what may be asked of them, and how they are served.
+
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::address::Endpoint;
+use crate::datagram::{
+    DatagramId, DatagramOptions, DatagramProtocol, DatagramSocket, DatagramTransport, Incoming,
+    Port, is_refusal,
+};
+use crate::observe::{Callback, Subject};
+use crate::parts::arena::Key;
+use crate::parts::timers::TimerId;
+use crate::reactor::Reactor;
+use crate::reactor::source::Owner;
+use crate::reactor::source::Source;
+use crate::reactor::timing::Alarm;
+use crate::reason::{Phase, Reason};
+use crate::simulation::network::MemoryDatagrams;
+use crate::system::error::at_address;
+use crate::system::stream::no_sockets;
+
+impl Reactor {
+    /// Binds a UDP socket, with the default [options](DatagramOptions). `start_protocol` comes in the
+    /// next turn.
+    ///
+    /// Takes an address in any form an [`Endpoint`] does, but no host name. Port 0 lets the system
+    /// choose one, as is usual for a client; [`DatagramTransport::local_addr`] tells which.
+    ///
+    /// Twisted's `listenUDP`.
+    ///
+    /// # Errors
+    ///
+    /// At once, what bind(2) and its companions say (`AddrInUse`, `PermissionDenied`, …), with the
+    /// address in the message and the system's error as the source of [`get_ref`](io::Error::get_ref);
+    /// `InvalidInput` if it is no address.
+    pub fn listen_udp(
+        &mut self,
+        addr: impl Into<Endpoint>,
+        protocol: impl DatagramProtocol + 'static,
+    ) -> io::Result<DatagramId> {
+        self.listen_udp_with(addr, &DatagramOptions::new(), protocol)
+    }
+
+    /// Binds a UDP socket.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen_udp`](Self::listen_udp), and what the system says of the options.
+    pub fn listen_udp_with(
+        &mut self,
+        addr: impl Into<Endpoint>,
+        options: &DatagramOptions,
+        protocol: impl DatagramProtocol + 'static,
+    ) -> io::Result<DatagramId> {
+        let addr = addr.into().socket_addr()?;
+        let socket = match self.network() {
+            Some(network) => MemoryDatagrams::bind(network, addr).map(DatagramSocket::Memory),
+            None => DatagramSocket::bind(addr, options),
+        };
+        let socket = socket.map_err(|error| at_address("binding", addr, error))?;
+        self.add_port(socket, Box::new(protocol))
+    }
+
+    /// Takes over a UDP socket that is bound, and perhaps connected: from a parent process, or with
+    /// options of one's own.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be made non-blocking or is watched already; `Unsupported` in a simulation.
+    pub fn adopt_udp(
+        &mut self,
+        socket: std::net::UdpSocket,
+        protocol: impl DatagramProtocol + 'static,
+    ) -> io::Result<DatagramId> {
+        if self.network().is_some() {
+            return Err(no_sockets());
+        }
+        self.add_port(DatagramSocket::adopt(socket)?, Box::new(protocol))
+    }
+
+    /// Lends a datagram socket, anybody's; `None` if it is gone.
+    pub fn datagram(&mut self, id: DatagramId) -> Option<DatagramTransport<'_>> {
+        let local = self.port(id)?.local;
+        Some(DatagramTransport::new(self, id, local))
+    }
+
+    fn add_port(
+        &mut self,
+        socket: DatagramSocket,
+        protocol: Box<dyn DatagramProtocol>,
+    ) -> io::Result<DatagramId> {
+        let port = Port::new(socket, protocol)?;
+        let key = self.sources.insert(Source::Datagram(Box::new(port)), Owner::None);
+        let Self { sources, poller, .. } = self;
+        if let Some(Source::Datagram(port)) = sources.get_mut(key)
+            && let Some(socket) = &mut port.socket
+            && let Err(error) = socket.register(poller.registry(), key.token())
+        {
+            sources.remove(key);
+            return Err(error);
+        }
+        self.queue(key);
+        Ok(DatagramId(key))
+    }
+
+    pub(crate) fn port(&self, id: DatagramId) -> Option<&Port> {
+        match self.sources.get(id.0)? {
+            Source::Datagram(port) => Some(port),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn port_mut(&mut self, key: Key) -> Option<&mut Port> {
+        match self.sources.get_mut(key)? {
+            Source::Datagram(port) => Some(port),
+            _ => None,
+        }
+    }
+
+    /// Hands one datagram to the kernel. A refusal found there is that of an earlier one, and the kernel
+    /// has forgotten it by telling: so this one is tried again.
+    pub(crate) fn send_datagram(
+        &mut self,
+        id: DatagramId,
+        data: &[u8],
+        to: Option<SocketAddr>,
+    ) -> io::Result<()> {
+        let Some(port) = self.port_mut(id.0) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let Some(socket) = &port.socket else { return Err(io::ErrorKind::NotConnected.into()) };
+        let to_whom = to.or(port.peer);
+        if port.blocked {
+            return Err(io::ErrorKind::WouldBlock.into()); // an event will say when to ask again
+        }
+        let mut result = send_once(socket, data, to);
+        if port.peer.is_some() && result.as_ref().is_err_and(is_refusal) {
+            result = send_once(socket, data, to);
+            port.refused = true;
+            self.queue(id.0);
+        }
+        match result {
+            Ok(count) => {
+                self.monitor.stats.bytes_written += count as u64;
+                self.monitor.stats.datagrams_sent += 1;
+                if let Some(to) = to_whom {
+                    self.observe(|observer, _| observer.datagram_sent(id, to, count));
+                }
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.await_room(id.0, true)?;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn connect_datagram(
+        &mut self,
+        id: DatagramId,
+        to: SocketAddr,
+    ) -> io::Result<SocketAddr> {
+        let Some(port) = self.port_mut(id.0) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        port.connect(to).map_err(|error| at_address("connecting to", to, error))
+    }
+
+    pub(crate) fn datagram_timer(&mut self, key: Key, delay: Duration) -> TimerId {
+        let timer = self.set(delay, Alarm::Datagram(key));
+        match self.port_mut(key).filter(|port| port.socket.is_some()) {
+            Some(port) => port.timers.push(timer),
+            // A closed socket gets no timer; the name of none is as harmless as any stale one.
+            None => drop(self.timers.cancel(timer)),
+        }
+        timer
+    }
+
+    /// Closes a socket, at once; `stop_protocol` comes from the loop. `false` if it was closed already.
+    pub(crate) fn stop_datagram(&mut self, key: Key, reason: Reason) -> bool {
+        let Some(port) = self.port_mut(key) else { return false };
+        let Some(mut socket) = port.socket.take() else { return false };
+        port.ending = Some(reason);
+        let timers = mem::take(&mut port.timers);
+        socket.deregister(self.poller.registry());
+        drop(socket);
+        for timer in timers {
+            self.timers.cancel(timer);
+        }
+        self.descriptor_freed();
+        self.queue(key);
+        true
+    }
+
+    fn await_room(&mut self, key: Key, wait: bool) -> io::Result<()> {
+        let Self { sources, poller, .. } = self;
+        if let Some(Source::Datagram(port)) = sources.get_mut(key)
+            && let Some(socket) = &mut port.socket
+        {
+            socket.await_room(poller.registry(), key.token(), wait)?;
+            port.blocked = wait;
+            port.room = false;
+        }
+        Ok(())
+    }
+}
+
+/// The serve phase, for datagram sockets.
+impl Reactor {
+    /// Gives the notices that are due, and receives up to the budget.
+    pub(crate) fn serve_datagrams(&mut self, key: Key) {
+        let Some(port) = self.port_mut(key) else { return };
+        if port.socket.is_none() {
+            return self.datagrams_stopped(key);
+        }
+        if !mem::replace(&mut port.started, true) {
+            self.call_port(key, Callback::StartProtocol, |protocol, transport| {
+                protocol.start_protocol(transport);
+            });
+        }
+        self.tell_of_sends(key);
+        if self.open_port(key).is_none_or(|port| !port.readable) {
+            return;
+        }
+        let mut buf = self.memory.lend_datagram();
+        self.receive_datagrams(key, &mut buf);
+        self.memory.give_back_datagram(buf);
+    }
+
+    /// What became of earlier sends.
+    fn tell_of_sends(&mut self, key: Key) {
+        let Some(port) = self.open_port(key) else { return };
+        if mem::take(&mut port.refused) {
+            self.call_port(key, Callback::ConnectionRefused, |protocol, transport| {
+                protocol.connection_refused(transport);
+            });
+        }
+        if self.open_port(key).is_some_and(|port| port.room) {
+            if let Err(error) = self.await_room(key, false) {
+                self.stop_datagram(key, Reason::failed(Phase::Receiving, error));
+                return;
+            }
+            self.call_port(key, Callback::ResumeWriting, |protocol, transport| {
+                protocol.resume_writing(transport);
+            });
+        }
+    }
+
+    fn receive_datagrams(&mut self, key: Key, buf: &mut [u8]) {
+        let mut bytes = 0;
+        for _ in 0..self.limits.datagram_budget {
+            let Some(port) = self.open_port(key) else { return };
+            match port.receive(buf) {
+                Incoming::Datagram(count, from) => {
+                    bytes += count;
+                    self.deliver_datagram(key, &buf[..count], from);
+                }
+                Incoming::Stray => {}
+                Incoming::Nothing => return,
+                // Elsewhere than on Linux a socket without a peer may hear it too, and not of whom.
+                Incoming::Refused if port.peer.is_none() => {}
+                Incoming::Refused => {
+                    self.call_port(key, Callback::ConnectionRefused, |protocol, transport| {
+                        protocol.connection_refused(transport);
+                    });
+                }
+                Incoming::Failed(error) => {
+                    self.call_port(key, Callback::ErrorReceived, |protocol, transport| {
+                        protocol.error_received(transport, &error);
+                    });
+                }
+                Incoming::Broken(error) => {
+                    log::error!("datagram socket at {} is closed: {error}", port.local);
+                    self.stop_datagram(key, Reason::failed(Phase::Receiving, error));
+                }
+            }
+            if bytes >= self.limits.read_budget {
+                break;
+            }
+        }
+        // No event will repeat what is there already.
+        self.queue(key);
+    }
+
+    fn deliver_datagram(&mut self, key: Key, data: &[u8], from: SocketAddr) {
+        self.monitor.stats.bytes_read += data.len() as u64;
+        self.monitor.stats.datagrams_received += 1;
+        self.observe(|observer, _| observer.datagram_received(DatagramId(key), from, data.len()));
+        self.call_port(key, Callback::DatagramReceived, |protocol, transport| {
+            protocol.datagram_received(transport, data, from);
+        });
+    }
+
+    /// Gives the last notice of a socket that is closed, and lets its protocol go.
+    pub(crate) fn datagrams_stopped(&mut self, key: Key) {
+        let Some(port) = self.port_mut(key) else { return };
+        let reason = port.ending.clone().unwrap_or(Reason::Closed);
+        if port.started {
+            self.call_port(key, Callback::StopProtocol, |protocol, transport| {
+                protocol.stop_protocol(transport, &reason);
+            });
+        }
+        if let Some(slot) = self.sources.remove(key) {
+            self.let_go(Subject::Datagram(DatagramId(key)), slot.source);
+        }
+    }
+
+    /// Calls a protocol. If it panics nothing more comes of it: the socket is not only one peer's.
+    pub(crate) fn call_port(
+        &mut self,
+        key: Key,
+        callback: Callback,
+        code: impl FnOnce(&mut dyn DatagramProtocol, &mut DatagramTransport<'_>),
+    ) {
+        let Some(port) = self.port_mut(key) else { return };
+        let (id, local) = (DatagramId(key), port.local);
+        self.seat(key, callback, Source::datagram_protocol, |protocol, reactor| {
+            code(protocol.as_mut(), &mut DatagramTransport::new(reactor, id, local));
+        });
+    }
+
+    fn open_port(&mut self, key: Key) -> Option<&mut Port> {
+        self.port_mut(key).filter(|port| port.socket.is_some())
+    }
+}
+
+fn send_once(socket: &DatagramSocket, data: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
+    loop {
+        match socket.send(data, to) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

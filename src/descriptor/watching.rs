@@ -1,0 +1,175 @@
+//! Descriptors of the user's: what may be asked, and how they are served.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use crate::descriptor::{Pair, Ready, Watch, WatchId, Watched, disarm};
+use crate::observe::{Callback, Subject};
+use crate::parts::arena::Key;
+use crate::reactor::Reactor;
+use crate::reactor::source::Owner;
+use crate::reactor::source::Source;
+use crate::system::poller::Readiness;
+
+impl Reactor {
+    /// Calls `function` whenever a descriptor is ready: standard input, a pipe, a terminal, inotify,
+    /// another loop.
+    ///
+    /// `source` owns the descriptor, or shares it (`Rc<OwnedFd>`, `File`, [`Stdin`](io::Stdin), another
+    /// `Reactor`, …), and is lent to `function`, which reads or writes it. It is dropped when the watch
+    /// ends: by [`unwatch`](Self::unwatch), by a panic of `function`, when the reactor
+    /// [stops](Self::stop) or is dropped. Who wants it back watches an `Rc` and keeps another. A watch
+    /// keeps [`run`](Self::run) from returning.
+    ///
+    /// `interest` is [`READABLE`](Readiness::READABLE), [`WRITABLE`](Readiness::WRITABLE) or both. Being
+    /// ready is a state here and not an event: `function` is called once per turn for as long as it
+    /// lasts. So one read of at least one byte (or, for a pipe, one write of at most `PIPE_BUF` bytes:
+    /// 4,096 on Linux) per call is right, and does not wait even where the descriptor is in blocking
+    /// mode. Leave that mode as it is on the standard streams, which are shared with the shell and
+    /// other programs. The price is one system call per call (epoll_ctl). At the end of the stream, and
+    /// after a hang-up, it is ready for ever: end the watch then.
+    ///
+    /// Not promised: that what is ready still is. Who shares the descriptor may have been quicker,
+    /// and then reading a blocking one waits. Nor does the reactor know of bytes in a buffer of
+    /// `source`'s own, as [`Stdin`](io::Stdin) has one: read in large pieces, or a
+    /// [`File`](std::fs::File) made of a duplicate.
+    ///
+    /// Twisted's `addReader` and `addWriter`, asyncio's `add_reader` and `add_writer`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a regular file, a folder, or a device like `/dev/null`: these are always
+    /// ready, and epoll(7) takes none (other systems may). Read them directly, or by
+    /// [`call_in_thread`](Self::call_in_thread). `AlreadyExists` if this reactor watches the descriptor
+    /// already. `Unsupported` in a simulation. Else what the system says.
+    ///
+    /// # Examples
+    ///
+    /// Lines from a pipe, which ends:
+    ///
+    /// ```
+    /// use std::io::{self, Read, Write};
+    /// use crocus::{Reactor, Readiness};
+    ///
+    /// let (reader, mut writer) = io::pipe()?;
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.watch(reader, Readiness::READABLE, |reactor, pipe, ready| {
+    ///     let mut piece = [0; 4096];
+    ///     match pipe.read(&mut piece) {
+    ///         Ok(count @ 1..) => print!("{}", piece[..count].escape_ascii()),
+    ///         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+    ///         Ok(0) | Err(_) => drop(reactor.unwatch(ready.watch)),
+    ///     }
+    /// })?;
+    /// writer.write_all(b"hello")?;
+    /// drop(writer);
+    /// reactor.run()?; // returns at the end of the pipe
+    /// # io::Result::Ok(())
+    /// ```
+    pub fn watch<S: AsFd + 'static>(
+        &mut self,
+        source: S,
+        interest: Readiness,
+        function: impl FnMut(&mut Self, &mut S, Ready) + 'static,
+    ) -> io::Result<WatchId> {
+        if self.network().is_some() {
+            let message = "a simulated reactor watches no descriptors";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
+        let watched: Box<dyn Watched> = Box::new(Pair { source, function });
+        let key = self
+            .sources
+            .insert(Source::Watch(Box::new(Watch::new(watched, interest))), Owner::None);
+        if let Err(error) = self.arm_watch(key) {
+            let refused = self.sources.remove(key);
+            self.let_go(Subject::Reactor, refused.map(|slot| slot.source));
+            return Err(explained(error));
+        }
+        Ok(WatchId(key))
+    }
+
+    /// Changes what a watched descriptor is waited for, from the next turn on; nothing
+    /// (`Readiness::default()`) pauses the watch. `false` if there is no such watch.
+    pub fn set_interest(&mut self, id: WatchId, interest: Readiness) -> bool {
+        let Some(watch) = self.watch_mut(id.0) else { return false };
+        watch.interest = interest;
+        if watch.watched.is_some() {
+            self.queue(id.0);
+        }
+        true
+    }
+
+    /// Ends a watch; its function is not called any more, and dropped with the source: at once, or
+    /// when it has returned. `false` if there is no such watch.
+    pub fn unwatch(&mut self, id: WatchId) -> bool {
+        let Some(watch) = self.watch_mut(id.0) else { return false };
+        let watched = watch.watched.take();
+        self.sources.remove(id.0);
+        if let Some(watched) = watched {
+            self.release_watched(watched);
+        }
+        true
+    }
+
+    /// Tells that a descriptor is ready, and asks the poller to say so again if it still is.
+    pub(crate) fn serve_watch(&mut self, key: Key) {
+        let Some(watch) = self.watch_mut(key) else { return };
+        let id = WatchId(key);
+        if let Some(readiness) = watch.take_readiness() {
+            let ready = Ready { watch: id, readiness };
+            let ended = |reactor: &mut Self, _, watched| reactor.release_watched(watched);
+            let code = |watched: &mut Box<dyn Watched>, reactor: &mut Self| {
+                watched.call(reactor, ready);
+            };
+            if self.seat_or(key, Callback::Watch, Source::watched, code, ended).is_none() {
+                self.unwatch(id);
+            }
+        }
+        if let Err(error) = self.arm_watch(key) {
+            log::error!("watch {id} ends, since its descriptor cannot be waited for: {error}");
+            self.unwatch(id);
+        }
+    }
+
+    fn arm_watch(&mut self, key: Key) -> io::Result<()> {
+        let Self { sources, poller, .. } = self;
+        if let (Some(Source::Watch(watch)), Some(registry)) =
+            (sources.get_mut(key), poller.registry())
+        {
+            watch.arm(registry, key.token())?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of a descriptor and its function.
+    fn release_watched(&mut self, watched: Box<dyn Watched>) {
+        disarm(watched.as_ref(), self.poller.registry());
+        self.let_go(Subject::Reactor, watched);
+        self.descriptor_freed();
+    }
+
+    fn watch_mut(&mut self, key: Key) -> Option<&mut Watch> {
+        match self.sources.get_mut(key)? {
+            Source::Watch(watch) => Some(watch),
+            _ => None,
+        }
+    }
+}
+
+/// What the poller says of a descriptor, and what to do about it.
+fn explained(error: io::Error) -> io::Error {
+    let (kind, message) = match error.raw_os_error() {
+        Some(libc::EPERM) => (
+            io::ErrorKind::InvalidInput,
+            "cannot watch a regular file, folder or null device, since these are always ready; read \
+             it directly, or in a thread (call_in_thread)",
+        ),
+        Some(libc::EEXIST) => (
+            io::ErrorKind::AlreadyExists,
+            "cannot watch this descriptor, since this reactor does already; one watch can wait for \
+             reading and writing",
+        ),
+        _ => return error,
+    };
+    io::Error::new(kind, message)
+}

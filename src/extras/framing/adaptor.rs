@@ -1,0 +1,283 @@
+//! A protocol out of a framing and a handler of frames.
+
+use super::buffer::{Buffer, Pending};
+use super::{FrameError, Framing};
+use crate::parts::timers::TimerId;
+use crate::protocol::Protocol;
+use crate::reason::Reason;
+use crate::transport::Transport;
+
+/// One connection's state, called back for each frame.
+///
+/// Everything that [`Protocol`] promises holds, with frames in place of data: none comes after
+/// `lose_connection` or `abort_connection`, nor while reading is paused, though more of them may have
+/// arrived in one piece. They wait, and so does the peer's end, until reading goes on.
+///
+/// What one callback writes is sent before the next frame is delivered if it is above the high-water
+/// mark, and then `pause_writing` is called first: so many small requests with large answers in one
+/// chunk are answered in bounded memory.
+///
+/// Every method but the first has a default; those that are named as in [`Protocol`] do what they do
+/// there.
+#[expect(unused_variables, reason = "the names in the defaults document the arguments")]
+pub trait FrameHandler<F: Framing> {
+    /// A whole frame came.
+    ///
+    /// Through `input` one sends frames, and says how the bytes after this frame are to be read.
+    fn frame_received(
+        &mut self,
+        transport: &mut Transport<'_>,
+        input: &mut Input<'_, F>,
+        frame: &[u8],
+    );
+
+    /// Bytes came that were [asked for](Input::read_raw) as they are: one or more, in whatever
+    /// portions the network delivered them.
+    fn raw_received(
+        &mut self,
+        transport: &mut Transport<'_>,
+        input: &mut Input<'_, F>,
+        data: &[u8],
+    ) {
+    }
+
+    /// What the peer sends breaks the rules of the framing. Called once; what still comes is thrown
+    /// away, since nobody can tell where in it a frame begins.
+    ///
+    /// By default the connection is [closed](Transport::lose_connection_over), in order: the answers
+    /// to the frames before are not lost, and an error message may be written first. (Twisted's
+    /// does the same. An abort would drop those answers, and closing in order does not let a hostile
+    /// peer stay: it has the close timeout.)
+    fn frame_failed(&mut self, transport: &mut Transport<'_>, error: FrameError) {
+        transport.lose_connection_over(error);
+    }
+
+    /// The peer will send nothing more. `rest` is the frame it did not finish, empty if there is none.
+    ///
+    /// By default `rest` is ignored, and the connection is closed once all was sent.
+    fn eof_received(&mut self, transport: &mut Transport<'_>, rest: &[u8]) {
+        transport.lose_connection();
+    }
+
+    /// See [`Protocol::connection_made`].
+    fn connection_made(&mut self, transport: &mut Transport<'_>) {}
+
+    /// See [`Protocol::pause_writing`].
+    fn pause_writing(&mut self, transport: &mut Transport<'_>) {
+        transport.withhold_reading();
+    }
+
+    /// See [`Protocol::resume_writing`].
+    fn resume_writing(&mut self, transport: &mut Transport<'_>) {
+        transport.grant_reading();
+    }
+
+    /// See [`Protocol::timer_fired`].
+    fn timer_fired(&mut self, transport: &mut Transport<'_>, timer: TimerId) {}
+
+    /// See [`Protocol::timed_out`].
+    fn timed_out(&mut self, transport: &mut Transport<'_>) {
+        transport.lose_connection();
+    }
+
+    /// See [`Protocol::connection_lost`].
+    fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {}
+}
+
+/// What follows the frame, or the piece of raw bytes, that was just delivered.
+#[derive(Debug)]
+pub struct Input<'a, F> {
+    framing: &'a mut F,
+    /// How many bytes are to be delivered raw before the next frame.
+    raw: &'a mut u64,
+    /// What was delivered, and all that is there behind it.
+    bytes: &'a [u8],
+    /// How much of `bytes` is used up by what was delivered.
+    used: usize,
+    /// How much of that may be given back.
+    piece: usize,
+}
+
+impl<F: Framing> Input<'_, F> {
+    /// Sends a frame. Returns whether the connection took it, like [`Transport::write`].
+    ///
+    /// # Errors
+    ///
+    /// If the framing cannot express it: it is too long, or has a delimiter inside. Nothing is written
+    /// then.
+    pub fn send(&self, transport: &mut Transport<'_>, frame: &[u8]) -> Result<bool, FrameError> {
+        Ok(self.framing.encode(frame)?.write_to(transport))
+    }
+
+    /// The rules in force, to be changed for the frames to come.
+    pub fn framing_mut(&mut self) -> &mut F {
+        self.framing
+    }
+
+    /// Has the next `count` bytes delivered as they are, by
+    /// [`raw_received`](FrameHandler::raw_received), and frames after them. [`u64::MAX`] means: until
+    /// [`read_frames`](Self::read_frames).
+    ///
+    /// Twisted's `setRawMode`.
+    pub fn read_raw(&mut self, count: u64) {
+        *self.raw = count;
+    }
+
+    /// Has frames delivered from here on. The last `unused` bytes of the piece just delivered were
+    /// none of the raw ones: frames begin with them.
+    ///
+    /// Twisted's `setLineMode`.
+    ///
+    /// # Panics
+    ///
+    /// If the piece has not so many bytes. A frame has none to give back.
+    pub fn read_frames(&mut self, unused: usize) {
+        assert!(unused <= self.piece, "{unused} of {} bytes are given back", self.piece);
+        *self.raw = 0;
+        self.piece -= unused;
+        self.used -= unused;
+    }
+
+    /// What came already and was not delivered yet. A protocol that
+    /// [takes over](Transport::set_protocol) is given it.
+    pub fn rest(&self) -> &[u8] {
+        &self.bytes[self.used..]
+    }
+}
+
+/// The protocol that cuts what comes into frames, and calls a [`FrameHandler`] for each.
+#[derive(Debug)]
+pub struct Framed<F, H> {
+    framing: F,
+    handler: H,
+    buffer: Buffer,
+    raw: u64,
+    /// Whether `pause_writing` was told, and `resume_writing` not yet.
+    told_to_pause: bool,
+}
+
+impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
+    /// A protocol for a new connection, or for one whose bytes from here on are frames.
+    pub fn new(framing: F, handler: H) -> Self {
+        Self { framing, handler, buffer: Buffer::default(), raw: 0, told_to_pause: false }
+    }
+
+    /// Delivers what was kept and what comes in `chunk`, as long as it may.
+    fn deliver(&mut self, transport: &mut Transport<'_>, chunk: &[u8]) {
+        let Self { framing, handler, buffer, raw, told_to_pause } = self;
+        let mut pending = Pending::new(buffer, chunk);
+        while !pending.bytes().is_empty() {
+            match Delivery::of(transport, *told_to_pause) {
+                Delivery::Now => {}
+                Delivery::Later => {
+                    // To this protocol when it goes on, or to the one that has taken over.
+                    transport.unread(pending.bytes());
+                    return pending.clear();
+                }
+                Delivery::Never => return pending.clear(),
+            }
+            let used = match *raw {
+                0 => deliver_frame(framing, handler, &mut pending, raw, transport),
+                _ => deliver_raw(framing, handler, &pending, raw, transport),
+            };
+            let Some(used) = used else { return };
+            pending.take(used);
+        }
+    }
+}
+
+/// Returns how many bytes are used; `None` if there is no frame.
+fn deliver_frame<F: Framing, H: FrameHandler<F>>(
+    framing: &mut F,
+    handler: &mut H,
+    pending: &mut Pending<'_>,
+    raw: &mut u64,
+    transport: &mut Transport<'_>,
+) -> Option<usize> {
+    let found = match pending.find(framing)? {
+        Ok(found) => found,
+        Err(error) => {
+            handler.frame_failed(transport, error);
+            return None;
+        }
+    };
+    let bytes = pending.bytes();
+    let mut input = Input { framing, raw, bytes, used: found.used, piece: 0 };
+    handler.frame_received(transport, &mut input, &bytes[found.frame]);
+    Some(input.used)
+}
+
+fn deliver_raw<F: Framing, H: FrameHandler<F>>(
+    framing: &mut F,
+    handler: &mut H,
+    pending: &Pending<'_>,
+    raw: &mut u64,
+    transport: &mut Transport<'_>,
+) -> Option<usize> {
+    let bytes = pending.bytes();
+    let count = usize::try_from(*raw).unwrap_or(usize::MAX).min(bytes.len());
+    if *raw != u64::MAX {
+        *raw -= count as u64;
+    }
+    let mut input = Input { framing, raw, bytes, used: count, piece: count };
+    handler.raw_received(transport, &mut input, &bytes[..count]);
+    Some(input.used)
+}
+
+/// When the next frame may be delivered.
+enum Delivery {
+    Now,
+    Later,
+    Never,
+}
+
+impl Delivery {
+    /// `told` is whether the handler knows that it is above the high-water mark.
+    fn of(transport: &Transport<'_>, told: bool) -> Self {
+        let (high, _) = transport.write_buffer_limits();
+        if transport.is_closing() {
+            Self::Never
+        } else if transport.is_reading() && (told || transport.buffered() <= high) {
+            Self::Now
+        } else {
+            Self::Later
+        }
+    }
+}
+
+impl<F: Framing, H: FrameHandler<F>> Protocol for Framed<F, H> {
+    fn connection_made(&mut self, transport: &mut Transport<'_>) {
+        self.handler.connection_made(transport);
+    }
+
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        self.deliver(transport, data);
+    }
+
+    fn eof_received(&mut self, transport: &mut Transport<'_>) {
+        self.handler.eof_received(transport, self.buffer.unused());
+        self.buffer.clear();
+    }
+
+    fn pause_writing(&mut self, transport: &mut Transport<'_>) {
+        self.told_to_pause = true;
+        self.handler.pause_writing(transport);
+    }
+
+    fn resume_writing(&mut self, transport: &mut Transport<'_>) {
+        self.told_to_pause = false;
+        self.handler.resume_writing(transport);
+    }
+
+    fn timer_fired(&mut self, transport: &mut Transport<'_>, timer: TimerId) {
+        self.handler.timer_fired(transport, timer);
+    }
+
+    fn timed_out(&mut self, transport: &mut Transport<'_>) {
+        self.handler.timed_out(transport);
+    }
+
+    fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
+        self.handler.connection_lost(transport, reason);
+    }
+}

@@ -1,0 +1,218 @@
+//! An outgoing connection that comes back: reconnecting with back-off.
+//!
+//! Who reconnects at once after every loss hammers a server that is in trouble, together with all
+//! its other clients. The waits here grow with every failure up to a cap, and each is drawn at random
+//! between nothing and the present limit ("full jitter"), so that clients which lost their server in
+//! the same moment do not come back in the same moment.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::connector::Connector;
+use crate::parts::random::Random;
+use crate::protocol::{ClientFactory, Protocol};
+use crate::reason::Reason;
+
+/// The limit of the first wait.
+const INITIAL: Duration = Duration::from_secs(1);
+
+/// By how much the limit grows with each failure.
+const FACTOR: u32 = 2;
+
+/// No wait is longer than this, jitter included.
+const MAX: Duration = Duration::from_secs(60);
+
+/// A connection that lasted so long was a healthy one: the next wait is a first one again. A server
+/// that accepts and drops its clients does not count as recovered.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// How long to wait before each further attempt to connect.
+///
+/// The limit of a wait is `initial`, doubled with every failure in a row up to `max`; the wait itself
+/// is drawn evenly between zero and the limit.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::Backoff;
+///
+/// let patient = Backoff::new().initial(Duration::from_secs(5)).max(Duration::from_secs(600));
+/// let brief = Backoff::new().max_attempts(3);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    initial: Duration,
+    max: Duration,
+    stable: Duration,
+    max_attempts: Option<u32>,
+    jitter: bool,
+    seed: Option<u64>,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            initial: INITIAL,
+            max: MAX,
+            stable: STABLE,
+            max_attempts: None,
+            jitter: true,
+            seed: None,
+        }
+    }
+}
+
+impl Backoff {
+    /// The defaults: limits of 1 s, 2 s, 4 s, … 60 s; a fresh start after 10 s; no end.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The limit of the first wait: 1 s by default.
+    #[must_use]
+    pub fn initial(mut self, limit: Duration) -> Self {
+        self.initial = limit;
+        self
+    }
+
+    /// What no limit exceeds: 60 s by default.
+    #[must_use]
+    pub fn max(mut self, limit: Duration) -> Self {
+        self.max = limit;
+        self
+    }
+
+    /// How long a connection must last to count as a success, after which the waits begin anew: 10 s
+    /// by default.
+    #[must_use]
+    pub fn stable(mut self, lasting: Duration) -> Self {
+        self.stable = lasting;
+        self
+    }
+
+    /// How many attempts in a row may fail, the first included. No limit by default. A connection
+    /// that did not last counts as a failed attempt.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = Some(attempts);
+        self
+    }
+
+    /// Whether the waits are drawn at random (they are by default) or are the limits themselves.
+    #[must_use]
+    pub fn jitter(mut self, on: bool) -> Self {
+        self.jitter = on;
+        self
+    }
+
+    /// Draws the waits from a seed, so that they are the same each time.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The limit of a wait, the first being number one.
+    fn limit(&self, wait: u32) -> Duration {
+        let growth = FACTOR.checked_pow(wait.saturating_sub(1));
+        growth
+            .and_then(|growth| self.initial.checked_mul(growth))
+            .map_or(self.max, |limit| limit.min(self.max))
+    }
+}
+
+/// A client factory that connects again whenever an attempt fails or a connection is lost.
+///
+/// The factory inside hears of everything first, and makes the protocols. It ends when the
+/// connection is given up by [`Reactor::disconnect`](crate::Reactor::disconnect), when the reactor
+/// stops, or after [`Backoff::max_attempts`].
+///
+/// Twisted's `ReconnectingClientFactory` and `ClientService`, without having to be told when all is
+/// well again.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{Backoff, Protocol, Reactor, Reconnecting};
+///
+/// # struct Ping;
+/// # impl Protocol for Ping {}
+/// # let mut reactor = Reactor::new()?;
+/// let factory = Reconnecting::new(|_peer| Ping, Backoff::new());
+/// let connector = reactor.connect_tcp("127.0.0.1:5000", factory);
+/// // … and when it is no longer wanted, connected or not:
+/// reactor.disconnect(connector);
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Debug)]
+pub struct Reconnecting<F> {
+    factory: F,
+    backoff: Backoff,
+    random: Random,
+    /// Failed attempts, and connections that did not last, since one that did.
+    failures: u32,
+    /// Waits since then.
+    waits: u32,
+}
+
+impl<F: ClientFactory> Reconnecting<F> {
+    /// Connects again and again with the protocols that `factory` makes.
+    pub fn new(factory: F, backoff: Backoff) -> Self {
+        let seed = backoff.seed.unwrap_or_else(|| RandomState::new().hash_one("crocus"));
+        Self { factory, backoff, random: Random::new(seed), failures: 0, waits: 0 }
+    }
+
+    fn try_again(&mut self, connector: &mut Connector<'_>) {
+        if self.backoff.max_attempts.is_some_and(|max| self.failures >= max) {
+            log::warn!("giving up on {} after {} attempts", connector.endpoint(), self.failures);
+            return;
+        }
+        self.waits = self.waits.saturating_add(1);
+        let limit = self.backoff.limit(self.waits);
+        let wait = if self.backoff.jitter { self.random.up_to(limit) } else { limit };
+        if connector.connect_after(wait) {
+            log::debug!("connecting to {} again in {wait:?}", connector.endpoint());
+        }
+    }
+}
+
+impl<F: ClientFactory> ClientFactory for Reconnecting<F> {
+    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
+        self.factory.build_protocol(peer)
+    }
+
+    fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
+        self.factory.connection_failed(connector, reason);
+        if !matches!(reason, Reason::Cancelled | Reason::Stopped) {
+            self.failures = self.failures.saturating_add(1);
+            self.try_again(connector);
+        }
+    }
+
+    fn connection_lost(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
+        if connector.lasted() >= self.backoff.stable {
+            (self.failures, self.waits) = (0, 0);
+        } else {
+            self.failures = self.failures.saturating_add(1);
+        }
+        self.factory.connection_lost(connector, reason);
+        self.try_again(connector);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_double_up_to_the_cap_and_never_overflow() {
+        let backoff = Backoff::new();
+        let seconds: Vec<u64> = (1..10).map(|wait| backoff.limit(wait).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(backoff.limit(10_000), MAX);
+        assert_eq!(backoff.limit(u32::MAX), MAX);
+        assert_eq!(Backoff::new().initial(Duration::MAX).limit(2), MAX);
+    }
+}

@@ -1,0 +1,326 @@
+//! Listeners: what may be asked of them, and how they are served.
+
+use std::io;
+use std::time::Duration;
+
+use crate::address::{Address, Endpoint};
+use crate::connection::{Connection, ConnectionId, Direction};
+use crate::listener::{AcceptError, ListenOptions, Listener, ListenerId};
+use crate::observe::{Callback, Subject};
+use crate::parts::arena::Key;
+use crate::parts::clock::later;
+use crate::protocol::Factory;
+use crate::reactor::Reactor;
+use crate::reactor::source::Source;
+use crate::reactor::source::{Owner, Session};
+use crate::reactor::timing::Alarm;
+use crate::reactor::visit::Visit;
+use crate::simulation::network::MemoryListener;
+use crate::system::error::at_address;
+use crate::system::stream::{Acceptor, Stream};
+
+/// How long a listener rests when there is no descriptor, if none of ours is closed before: long
+/// enough to cost nothing, short enough that nobody notices beside the shortage itself.
+const RETRY: Duration = Duration::from_millis(100);
+
+impl Reactor {
+    /// Listens at a TCP address, with the default [options](ListenOptions).
+    ///
+    /// Takes an address in any form an [`Endpoint`] does, but no host name. Port 0 lets the system
+    /// choose one; [`local_addr`](Self::local_addr) tells which. The factory makes a protocol for
+    /// each connection; a closure will do.
+    ///
+    /// # Errors
+    ///
+    /// At once, what bind(2) and its companions say (`AddrInUse`, `PermissionDenied`, …), with the
+    /// address in the message and the system's error, errno and all, as the source of
+    /// [`get_ref`](io::Error::get_ref); `InvalidInput` if it is no address.
+    pub fn listen_tcp(
+        &mut self,
+        addr: impl Into<Endpoint>,
+        factory: impl Factory + 'static,
+    ) -> io::Result<ListenerId> {
+        self.listen_tcp_with(addr, &ListenOptions::new(), factory)
+    }
+
+    /// Listens at a TCP address.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen_tcp`](Self::listen_tcp), and what the system says of the options.
+    pub fn listen_tcp_with(
+        &mut self,
+        addr: impl Into<Endpoint>,
+        options: &ListenOptions,
+        factory: impl Factory + 'static,
+    ) -> io::Result<ListenerId> {
+        let addr = addr.into().socket_addr()?;
+        let acceptor = match self.network() {
+            Some(network) => MemoryListener::bind(network, addr, options.backlog as usize)
+                .map(|listener| Acceptor::Memory(listener, None)),
+            None => Acceptor::bind(
+                addr,
+                options.backlog,
+                options.reuse_port,
+                options.v6_only,
+                &options.socket,
+            ),
+        };
+        let acceptor = acceptor.map_err(|error| at_address("listening at", addr, error))?;
+        self.add_listener(acceptor, options, Box::new(factory))
+    }
+
+    /// Takes over a socket that is bound and listens: from a parent process, or with options of
+    /// one's own. Of `options`, those that are set before binding are ignored.
+    ///
+    /// # Errors
+    ///
+    /// If the socket has no address, cannot be made non-blocking, or is watched already.
+    pub fn adopt_listener(
+        &mut self,
+        listener: std::net::TcpListener,
+        options: &ListenOptions,
+        factory: impl Factory + 'static,
+    ) -> io::Result<ListenerId> {
+        let acceptor = Acceptor::adopt(listener, &options.socket)?;
+        self.add_listener(acceptor, options, Box::new(factory))
+    }
+
+    pub(crate) fn add_listener(
+        &mut self,
+        acceptor: Acceptor,
+        options: &ListenOptions,
+        factory: Box<dyn Factory>,
+    ) -> io::Result<ListenerId> {
+        let local = acceptor.local_addr()?;
+        let listener = Listener::new(acceptor, local, factory, options);
+        let key = self.sources.insert(Source::Listener(Box::new(listener)), Owner::None);
+        let Self { sources, poller, .. } = self;
+        if let Some(Source::Listener(listener)) = sources.get_mut(key)
+            && let Some(acceptor) = &mut listener.acceptor
+            && let Err(error) = acceptor.register(poller.registry(), key.token())
+        {
+            sources.remove(key);
+            return Err(error);
+        }
+        self.queue(key);
+        Ok(ListenerId(key))
+    }
+
+    /// The address a listener is bound to; also after it was stopped, until its factory heard.
+    pub fn local_addr(&self, id: ListenerId) -> Option<Address> {
+        match self.sources.get(id.0)? {
+            Source::Listener(listener) => Some(listener.local.clone()),
+            _ => None,
+        }
+    }
+
+    /// How many connections that a listener accepted are open. `None` if there is no such listener.
+    pub fn connection_count(&self, id: ListenerId) -> Option<usize> {
+        match self.sources.get(id.0)? {
+            Source::Listener(listener) => Some(listener.connections),
+            _ => None,
+        }
+    }
+
+    /// The listener that accepted a connection; `None` if none did, or either is gone.
+    pub fn listener_of(&self, id: ConnectionId) -> Option<ListenerId> {
+        match self.sources.owner(id.0)? {
+            Owner::Listener(key) => self.sources.get(key).map(|_| ListenerId(key)),
+            Owner::None | Owner::Connector(_) => None,
+        }
+    }
+
+    /// Stops listening, at once: the port is free when this returns, and nobody is accepted any
+    /// more. The factory's `stopped` comes from the loop; open connections live on, and those the
+    /// kernel had queued are reset. `false` if it was stopped already.
+    pub fn stop_listening(&mut self, id: ListenerId) -> bool {
+        let Some(listener) = self.listener_mut(id.0) else { return false };
+        let Some(mut acceptor) = listener.acceptor.take() else { return false };
+        let retry = listener.retry.take();
+        acceptor.deregister(self.poller.registry());
+        drop(acceptor);
+        if let Some(timer) = retry {
+            self.timers.cancel(timer);
+        }
+        self.descriptor_freed();
+        self.queue(id.0);
+        true
+    }
+
+    /// Accepts nobody until [`resume_accepting`](Self::resume_accepting); those who come wait in the
+    /// kernel's queue. `false` if there is no such listener.
+    pub fn pause_accepting(&mut self, id: ListenerId) -> bool {
+        let listener = self.listener_mut(id.0).filter(|found| found.acceptor.is_some());
+        listener.map(|listener| listener.paused = true).is_some()
+    }
+
+    /// Accepts again. `false` if there is no such listener.
+    pub fn resume_accepting(&mut self, id: ListenerId) -> bool {
+        let Some(listener) = self.listener_mut(id.0).filter(|found| found.acceptor.is_some())
+        else {
+            return false;
+        };
+        listener.paused = false;
+        self.queue(id.0);
+        true
+    }
+
+    /// Accepts up to the budget; gives the notices of starting and stopping.
+    pub(crate) fn serve_listener(&mut self, key: Key, scratch: &mut [u8]) {
+        let Some(listener) = self.listener_mut(key) else { return };
+        if listener.acceptor.is_some() && !std::mem::replace(&mut listener.started, true) {
+            self.call_factory(key, Callback::Started, |factory, reactor| {
+                factory.started(reactor, ListenerId(key));
+            });
+        }
+        for _ in 0..self.limits.accept_budget {
+            let Some(listener) = self.listener_mut(key) else { return };
+            let Some(acceptor) = &listener.acceptor else { return self.listener_stopped(key) };
+            if !listener.can_accept() {
+                return;
+            }
+            match acceptor.accept() {
+                Ok((stream, peer)) => self.admit(key, stream, peer, scratch),
+                Err(error) => match AcceptError::of(&error) {
+                    AcceptError::Empty => {
+                        listener.ready = false;
+                        listener.shortage_logged = false;
+                        return;
+                    }
+                    AcceptError::Skip => self.refused(key, Some(&error)),
+                    judged => return self.rest(key, &error, judged),
+                },
+            }
+        }
+        if self
+            .listener_mut(key)
+            .is_some_and(|listener| listener.acceptor.is_none() || listener.can_accept())
+        {
+            self.queue(key);
+        }
+    }
+
+    /// A connection was accepted.
+    fn admit(&mut self, listener: Key, stream: Stream, peer: Address, scratch: &mut [u8]) {
+        self.monitor.stats.accepted += 1;
+        if !self.may_enter(listener, &peer) {
+            return self.turn_away(listener, stream);
+        }
+        let built = self.call_factory(listener, Callback::BuildProtocol, |factory, _| {
+            factory.build_protocol(peer.clone())
+        });
+        let Some(Some(protocol)) = built else { return self.turn_away(listener, stream) };
+        let (mut read_rate, mut write_rate) = (None, None);
+        if let Some(listener) = self.listener_mut(listener) {
+            listener.came(&peer);
+            (read_rate, write_rate) = (listener.admission.read_rate, listener.admission.write_rate);
+        }
+        let connection = Connection::new(stream, self.limits.marks);
+        let session = Source::Connection(Session::new(connection, peer, protocol));
+        let key = self.sources.insert(session, Owner::Listener(listener));
+        if read_rate.is_some() || write_rate.is_some() {
+            self.set_rate(ConnectionId(key), Direction::Reading, read_rate);
+            self.set_rate(ConnectionId(key), Direction::Writing, write_rate);
+        }
+        self.visit(key, Visit::Serve, scratch);
+    }
+
+    /// Whether the limit per peer and the filter let somebody in.
+    fn may_enter(&mut self, key: Key, peer: &Address) -> bool {
+        let Some(listener) = self.listener_mut(key) else { return false };
+        if listener.has_enough(peer) {
+            return false;
+        }
+        let Some(filter) = listener.admission.filter.clone() else { return true };
+        let subject = Subject::Listener(ListenerId(key));
+        self.call(subject, Callback::AcceptFilter, |_| filter(peer)) == Some(true)
+    }
+
+    fn turn_away(&mut self, listener: Key, stream: Stream) {
+        drop(stream);
+        self.refused(listener, None);
+        self.descriptor_freed();
+    }
+
+    fn refused(&mut self, listener: Key, error: Option<&io::Error>) {
+        self.monitor.stats.refused += 1;
+        self.observe(|observer, _| observer.refused(ListenerId(listener), error));
+    }
+
+    /// No descriptor, or worse: tries again when one of ours is closed, or after a while. No event
+    /// will come for those who wait already.
+    fn rest(&mut self, key: Key, error: &io::Error, judged: AcceptError) {
+        self.refused(key, Some(error));
+        let timer = self.timers.insert(later(self.now(), RETRY), Alarm::Accept(key));
+        self.queues.starved.push(key);
+        let Some(listener) = self.listener_mut(key) else { return };
+        listener.retry = Some(timer);
+        if std::mem::replace(&mut listener.shortage_logged, true) {
+            return;
+        }
+        let local = &listener.local;
+        if judged == AcceptError::Shortage {
+            log::warn!(
+                "listener at {local} cannot accept: {error}; those who come wait until a \
+                 connection is closed (is the limit on open files too low? see ulimit -n)"
+            );
+        } else {
+            log::error!("listener at {local} cannot accept: {error}; trying again");
+        }
+    }
+
+    /// Somebody's descriptor was closed: listeners that wait for one need not wait longer.
+    pub(crate) fn descriptor_freed(&mut self) {
+        if !self.queues.starved.is_empty() {
+            for key in std::mem::take(&mut self.queues.starved) {
+                self.accept_again(key);
+            }
+        }
+    }
+
+    pub(crate) fn accept_again(&mut self, key: Key) {
+        if let Some(timer) = self.listener_mut(key).and_then(|listener| listener.retry.take()) {
+            self.timers.cancel(timer);
+            self.queue(key);
+        }
+        self.queues.starved.retain(|starved| *starved != key);
+    }
+
+    pub(crate) fn accepted_connection_gone(&mut self, key: Key, peer: &Address) {
+        let Some(listener) = self.listener_mut(key) else { return };
+        let was_full = listener.is_full();
+        listener.went(peer);
+        if was_full && listener.can_accept() {
+            self.queue(key);
+        }
+    }
+
+    /// Gives the last notice to a stopped listener's factory, and lets it go.
+    pub(crate) fn listener_stopped(&mut self, key: Key) {
+        if self.listener_mut(key).is_some_and(|listener| listener.started) {
+            self.call_factory(key, Callback::Stopped, |factory, reactor| factory.stopped(reactor));
+        }
+        if let Some(slot) = self.sources.remove(key) {
+            self.let_go(Subject::Listener(ListenerId(key)), slot.source);
+        }
+    }
+
+    fn call_factory<R>(
+        &mut self,
+        key: Key,
+        callback: Callback,
+        code: impl FnOnce(&mut dyn Factory, &mut Self) -> R,
+    ) -> Option<R> {
+        self.seat(key, callback, Source::factory, |factory, reactor| {
+            code(factory.as_mut(), reactor)
+        })
+    }
+
+    fn listener_mut(&mut self, key: Key) -> Option<&mut Listener> {
+        match self.sources.get_mut(key)? {
+            Source::Listener(listener) => Some(listener),
+            _ => None,
+        }
+    }
+}

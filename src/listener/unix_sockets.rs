@@ -1,0 +1,198 @@
+//! Unix sockets: what may be asked of a reactor that has to do with them.
+
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use crate::address::{Address, UnixAddress};
+use crate::connection::ConnectionId;
+use crate::connector::{ConnectOptions, ConnectorId};
+use crate::listener::{ListenOptions, ListenerId};
+use crate::protocol::{ClientFactory, Factory, Protocol};
+use crate::reactor::Reactor;
+use crate::reason::{Phase, Reason};
+use crate::simulation::network::{MemoryListener, MemoryStream};
+use crate::system::error::at_address;
+use crate::system::stream::{Acceptor, Stream, no_sockets};
+use crate::system::unix::UnixAcceptor;
+
+impl Reactor {
+    /// Listens at a Unix socket, with the default [options](ListenOptions).
+    ///
+    /// Takes a path, or a [`UnixAddress`] for an abstract name. Everything else is as with
+    /// [`listen_tcp`](Self::listen_tcp), except that most clients have no address. What concerns
+    /// the path:
+    ///
+    /// * A path whose server is gone is taken over. One whose server is alive is left alone, also
+    ///   when several servers start at the same time. To find out, a connection is made to whoever is
+    ///   there, and closed at once. What is no socket is left alone, symbolic links too.
+    /// * The socket appears at its path ready, with its [mode](ListenOptions::mode), and already
+    ///   listening: it is made in a private folder beside it, and moved. Tools such as `ss` show the
+    ///   name it was made under, `.NAME.5f3a/s`, and the path can have no more than 99 bytes on Linux,
+    ///   95 elsewhere.
+    /// * The file is removed when the listener is stopped or the reactor dropped, if it is still the
+    ///   same file.
+    ///
+    /// *Not* promised: that a server which knows nothing of this does the same. One of another make
+    /// that binds the path between our look at it and the move is displaced, and one that has bound
+    /// but does not listen yet looks dead. A program killed while it starts leaves a hidden folder
+    /// behind, which does no harm. Whoever may write to the folder of the path can put a socket of
+    /// their own there: keep it in one that others may not write to.
+    ///
+    /// Twisted's `listenUNIX` with `wantPID`.
+    ///
+    /// # Errors
+    ///
+    /// At once, what the system says, with the address in the message and the cause as the source of
+    /// [`get_ref`](io::Error::get_ref); `AddrInUse` if a server is alive at the path, or it is
+    /// something else than a socket; `InvalidInput` if it is too long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Protocol, Reactor, Transport};
+    ///
+    /// struct Echo;
+    ///
+    /// impl Protocol for Echo {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         transport.write(data);
+    ///     }
+    /// }
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// let path = std::env::temp_dir().join(format!("echo-{}.sock", std::process::id()));
+    /// let listener = reactor.listen_unix(&path, |_peer| Echo)?;
+    /// // … and to end it, and remove the file:
+    /// reactor.stop_listening(listener);
+    /// assert!(!path.exists());
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn listen_unix(
+        &mut self,
+        path: impl Into<UnixAddress>,
+        factory: impl Factory + 'static,
+    ) -> io::Result<ListenerId> {
+        self.listen_unix_with(path, &ListenOptions::new(), factory)
+    }
+
+    /// Listens at a Unix socket. See [`listen_unix`](Self::listen_unix).
+    ///
+    /// Of the options, [`no_delay`](ListenOptions::no_delay), [`keep_alive`](ListenOptions::keep_alive)
+    /// and [`v6_only`](ListenOptions::v6_only) do nothing here, for Unix sockets have nothing of the
+    /// kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen_unix`](Self::listen_unix), and `InvalidInput` for
+    /// [`reuse_port`](ListenOptions::reuse_port): a path leads to one socket only.
+    pub fn listen_unix_with(
+        &mut self,
+        path: impl Into<UnixAddress>,
+        options: &ListenOptions,
+        factory: impl Factory + 'static,
+    ) -> io::Result<ListenerId> {
+        let name = path.into();
+        let acceptor = self
+            .unix_acceptor(name.clone(), options)
+            .map_err(|error| at_address("listening at", name, error))?;
+        self.add_listener(acceptor, options, Box::new(factory))
+    }
+
+    fn unix_acceptor(&self, name: UnixAddress, options: &ListenOptions) -> io::Result<Acceptor> {
+        if options.reuse_port {
+            let message = "the path of a Unix socket cannot be shared (reuse_port)";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        if let Some(network) = self.network() {
+            let listener =
+                MemoryListener::bind_unix(network, name.clone(), options.backlog as usize)?;
+            return Ok(Acceptor::Memory(listener, Some(name)));
+        }
+        let acceptor = UnixAcceptor::bind(name, options.mode, options.backlog, &options.socket)?;
+        Ok(Acceptor::Unix(Box::new(acceptor)))
+    }
+
+    /// Takes over a Unix socket that is bound and listens. Its file is not removed when the listener
+    /// stops: that is up to whoever made it.
+    ///
+    /// # Errors
+    ///
+    /// As [`adopt_listener`](Self::adopt_listener).
+    pub fn adopt_unix_listener(
+        &mut self,
+        listener: UnixListener,
+        options: &ListenOptions,
+        factory: impl Factory + 'static,
+    ) -> io::Result<ListenerId> {
+        let acceptor = UnixAcceptor::adopt(listener, &options.socket)?;
+        self.add_listener(Acceptor::Unix(Box::new(acceptor)), options, Box::new(factory))
+    }
+
+    /// Connects to a Unix socket, with the default [options](ConnectOptions).
+    ///
+    /// As [`connect_tcp`](Self::connect_tcp): the one outcome comes from the loop. A path that is not
+    /// there is `NotFound`, one whose server is gone `ConnectionRefused`. A server that is too
+    /// busy to accept is asked again until the timeout is over: the kernel has no queue for those who
+    /// wait (on Linux; on the BSDs they are refused).
+    ///
+    /// A connection that is aborted looks to the peer like one that was closed, if we had read all it
+    /// sent: Unix sockets have no reset, and what the kernel took is delivered.
+    pub fn connect_unix(
+        &mut self,
+        path: impl Into<UnixAddress>,
+        factory: impl ClientFactory + 'static,
+    ) -> ConnectorId {
+        self.connect_unix_with(path, ConnectOptions::new(), factory)
+    }
+
+    /// Connects to a Unix socket. See [`connect_unix`](Self::connect_unix).
+    ///
+    /// Of the options the timeout matters. With a [`local_addr`](ConnectOptions::local_addr), which
+    /// cannot be one of a Unix socket, the attempt fails; the others do nothing.
+    pub fn connect_unix_with(
+        &mut self,
+        path: impl Into<UnixAddress>,
+        options: ConnectOptions,
+        factory: impl ClientFactory + 'static,
+    ) -> ConnectorId {
+        self.connect_tcp_with(path.into(), options, factory)
+    }
+
+    /// Takes over a connected Unix socket, also one of a [pair](UnixStream::pair): `connection_made`
+    /// comes in the next turn.
+    ///
+    /// # Errors
+    ///
+    /// As [`adopt_stream`](Self::adopt_stream).
+    pub fn adopt_unix_stream(
+        &mut self,
+        stream: UnixStream,
+        protocol: impl Protocol + 'static,
+    ) -> io::Result<ConnectionId> {
+        if self.network().is_some() {
+            return Err(no_sockets());
+        }
+        stream.set_nonblocking(true)?;
+        let peer = Address::Unix(UnixAddress::from_system(&stream.peer_addr()?));
+        let local = UnixAddress::from_system(&stream.local_addr()?);
+        let stream = Stream::Unix(mio::net::UnixStream::from_std(stream), local);
+        Ok(self.add_connection(stream, peer, Box::new(protocol)))
+    }
+
+    pub(crate) fn open_unix(
+        &self,
+        to: &UnixAddress,
+        options: &ConnectOptions,
+    ) -> Result<Stream, Reason> {
+        if options.local_addr.is_some() {
+            let message = "a Unix socket cannot connect from an IP address";
+            let error = io::Error::new(io::ErrorKind::InvalidInput, message);
+            return Err(Reason::failed(Phase::Binding, error));
+        }
+        let stream = match self.network() {
+            Some(network) => MemoryStream::connect_unix(network, to).map(Stream::Memory),
+            None => Stream::connect_unix(to, &options.socket),
+        };
+        stream.map_err(|error| Reason::failed(Phase::Connecting, error))
+    }
+}

@@ -1,0 +1,384 @@
+//! Watching the seams of a turn: observers, counters, and a log of everything.
+//!
+//! An [`Observer`] hears of each step of the loop and can touch none of it. With none set a seam
+//! costs a branch. [`Stats`] are counted always; [`LogObserver`] writes what it hears through the
+//! `log` crate.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::address::Address;
+#[cfg(unix)]
+use crate::descriptor::WatchId;
+use crate::listener::ListenerId;
+use crate::parts::timers::TimerId;
+use crate::reason::Reason;
+use crate::system::poller::Readiness;
+use crate::{ConnectionId, ConnectorId, DatagramId};
+
+/// A callback of the user's code, by name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each is the callback of that name")]
+pub enum Callback {
+    ConnectionMade,
+    DataReceived,
+    EofReceived,
+    PauseWriting,
+    ResumeWriting,
+    TimerFired,
+    TimedOut,
+    ConnectionLost,
+    BuildProtocol,
+    /// The filter of [`ListenOptions::accept_filter`](crate::ListenOptions::accept_filter).
+    AcceptFilter,
+    Started,
+    Stopped,
+    ConnectionFailed,
+    StartProtocol,
+    DatagramReceived,
+    ConnectionRefused,
+    ErrorReceived,
+    StopProtocol,
+    /// `ClientFactory::connection_lost`.
+    ClientConnectionLost,
+    /// A function given to `call_later` or `call_every` of the reactor.
+    Timer,
+    /// A function given to `call_soon` or `call_from_thread`, or the second one of `call_in_thread`.
+    Call,
+    /// A function given to `on_signal`.
+    Signal,
+    /// A function given to `watch`.
+    Watch,
+    /// The `Drop` of something of the user's that the reactor let go.
+    Drop,
+}
+
+impl fmt::Display for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ConnectionMade => "connection_made",
+            Self::DataReceived => "data_received",
+            Self::EofReceived => "eof_received",
+            Self::PauseWriting => "pause_writing",
+            Self::ResumeWriting => "resume_writing",
+            Self::TimerFired => "timer_fired",
+            Self::TimedOut => "timed_out",
+            Self::ConnectionLost => "connection_lost",
+            Self::BuildProtocol => "build_protocol",
+            Self::AcceptFilter => "accept_filter",
+            Self::Started => "started",
+            Self::Stopped => "stopped",
+            Self::ConnectionFailed => "connection_failed",
+            Self::StartProtocol => "start_protocol",
+            Self::DatagramReceived => "datagram_received",
+            Self::ConnectionRefused => "connection_refused",
+            Self::ErrorReceived => "error_received",
+            Self::StopProtocol => "stop_protocol",
+            Self::ClientConnectionLost => "ClientFactory::connection_lost",
+            Self::Timer => "a timer",
+            Self::Call => "a call",
+            Self::Signal => "a signal",
+            Self::Watch => "the function",
+            Self::Drop => "a drop",
+        })
+    }
+}
+
+/// What an event or a callback is about.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Subject {
+    /// The reactor itself: calls, timers that belong to no connection, wake-ups.
+    Reactor,
+    /// A listening socket.
+    Listener(ListenerId),
+    /// A connection.
+    Connection(ConnectionId),
+    /// An attempt to connect.
+    Connector(ConnectorId),
+    /// A datagram socket.
+    Datagram(DatagramId),
+    /// A descriptor of the user's.
+    #[cfg(unix)]
+    Watch(WatchId),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reactor => f.write_str("reactor"),
+            Self::Listener(id) => write!(f, "listener {id}"),
+            Self::Connection(id) => write!(f, "connection {id}"),
+            Self::Connector(id) => write!(f, "connector {id}"),
+            Self::Datagram(id) => write!(f, "datagram socket {id}"),
+            #[cfg(unix)]
+            Self::Watch(id) => write!(f, "watch {id}"),
+        }
+    }
+}
+
+/// What became of a timer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TimerEvent {
+    /// It was set, or set again, to fire at this moment.
+    Set(Instant),
+    /// It fires, so much after its deadline.
+    Fired(Duration),
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// Watches the seams of a turn.
+///
+/// Every method has an empty default. An observer is called between the steps of the loop with
+/// plain values and no access to the reactor, so it cannot change what it sees. It runs on the
+/// loop's thread: while it works, nobody is served. A panic in it is not caught, and the turn it
+/// breaks off is not finished: the reactor cannot be turned any more.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::{Callback, Observer, Reactor, Subject};
+///
+/// struct Slowest(Duration);
+///
+/// impl Observer for Slowest {
+///     fn callback_end(&mut self, _: Subject, _: Callback, took: Duration) {
+///         self.0 = self.0.max(took);
+///     }
+/// }
+///
+/// let mut reactor = Reactor::new()?;
+/// reactor.set_observer(Some(Box::new(Slowest(Duration::ZERO))));
+/// # std::io::Result::Ok(())
+/// ```
+#[expect(unused_variables, reason = "the defaults do nothing, and the names document")]
+pub trait Observer {
+    /// A turn begins; turns are counted from 1.
+    fn turn_begin(&mut self, turn: u64) {}
+
+    /// The reactor goes to sleep for at most `timeout` (`None`: until something happens).
+    fn sleep_begin(&mut self, timeout: Option<Duration>) {}
+
+    /// It woke up after `slept`, with that many events.
+    fn sleep_end(&mut self, slept: Duration, events: usize) {}
+
+    /// An event was latched. `None` if its subject is gone.
+    fn event(&mut self, subject: Option<Subject>, readiness: Readiness) {}
+
+    /// A callback is about to be called.
+    fn callback_begin(&mut self, subject: Subject, callback: Callback) {}
+
+    /// It returned (or panicked) after `took`.
+    fn callback_end(&mut self, subject: Subject, callback: Callback, took: Duration) {}
+
+    /// A connection stands; `connection_made` comes next.
+    fn opened(&mut self, connection: ConnectionId, peer: &Address) {}
+
+    /// A connection is gone.
+    fn closed(&mut self, connection: ConnectionId, peer: &Address, reason: &Reason) {}
+
+    /// Bytes were read from a connection.
+    fn received(&mut self, connection: ConnectionId, bytes: usize) {}
+
+    /// Bytes were handed to the kernel.
+    fn sent(&mut self, connection: ConnectionId, bytes: usize) {}
+
+    /// A datagram came; `datagram_received` is next.
+    fn datagram_received(&mut self, socket: DatagramId, from: SocketAddr, bytes: usize) {}
+
+    /// A datagram was handed to the kernel.
+    fn datagram_sent(&mut self, socket: DatagramId, to: SocketAddr, bytes: usize) {}
+
+    /// A timer was set, fired or was cancelled. Only those of the user's: what the reactor times
+    /// for itself is not shown.
+    fn timer(&mut self, timer: TimerId, event: TimerEvent) {}
+
+    /// Another thread woke the reactor, or the last [`Handle`](crate::Handle) went away.
+    fn woken(&mut self) {}
+
+    /// `pause_writing` (`high`) or `resume_writing` (not `high`) is due, with so much buffered.
+    fn pressure(&mut self, connection: ConnectionId, high: bool, buffered: usize) {}
+
+    /// A listener could not accept, or (no error) its limits or its factory refused.
+    fn refused(&mut self, listener: ListenerId, error: Option<&io::Error>) {}
+
+    /// A turn is over.
+    fn turn_end(&mut self, report: &TurnReport) {}
+}
+
+/// What one [turn](crate::Reactor::turn) did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TurnReport {
+    /// Which turn this was, counted from 1.
+    pub turn: u64,
+    /// How long it slept.
+    pub slept: Duration,
+    /// How many events the sleep brought.
+    pub events: usize,
+    /// How many timers fired.
+    pub timers: usize,
+    /// How many queued calls ran.
+    pub calls: usize,
+    /// How many sources were served. What a connection writes meanwhile leaves with it.
+    pub served: usize,
+    /// How many connections were flushed, since others had written to them or given them a command.
+    pub flushed: usize,
+    /// Whether the reactor has stopped: everything was told and let go.
+    pub stopped: bool,
+}
+
+impl TurnReport {
+    /// Whether nothing at all happened.
+    pub fn is_idle(&self) -> bool {
+        self.events + self.timers + self.calls + self.served + self.flushed == 0 && !self.stopped
+    }
+}
+
+/// Counters since the reactor was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Events the poller reported.
+    pub events: u64,
+    /// Calls of user code.
+    pub callbacks: u64,
+    /// Callbacks that took longer than the limit for slow ones.
+    pub slow_callbacks: u64,
+    /// Callbacks that panicked.
+    pub panics: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections we made.
+    pub connected: u64,
+    /// Attempts to connect that failed.
+    pub failed: u64,
+    /// Connections that ended.
+    pub closed: u64,
+    /// Connections turned away by a listener's limits or its factory, and accepts that failed.
+    pub refused: u64,
+    /// Bytes read.
+    pub bytes_read: u64,
+    /// Bytes handed to the kernel.
+    pub bytes_written: u64,
+    /// Datagrams received. Their bytes are counted with the others.
+    pub datagrams_received: u64,
+    /// Datagrams handed to the kernel.
+    pub datagrams_sent: u64,
+    /// Timers that fired.
+    pub timers: u64,
+    /// Queued calls that ran.
+    pub calls: u64,
+    /// Wake-ups by other threads.
+    pub wakes: u64,
+}
+
+/// Writes what an observer hears through the `log` crate, with target `crocus::turn`.
+///
+/// Connections that open and close, pressure and refusals at debug level; every turn, event,
+/// callback and timer at trace level.
+#[derive(Debug, Default)]
+pub struct LogObserver {
+    _private: (),
+}
+
+impl LogObserver {
+    /// An observer that logs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+const TARGET: &str = "crocus::turn";
+
+impl Observer for LogObserver {
+    fn turn_begin(&mut self, turn: u64) {
+        log::trace!(target: TARGET, "turn {turn}");
+    }
+
+    fn sleep_begin(&mut self, timeout: Option<Duration>) {
+        match timeout {
+            Some(timeout) => log::trace!(target: TARGET, "  sleep for at most {timeout:?}"),
+            None => log::trace!(target: TARGET, "  sleep until something happens"),
+        }
+    }
+
+    fn sleep_end(&mut self, slept: Duration, events: usize) {
+        log::trace!(target: TARGET, "  woke after {slept:?} with {events} events");
+    }
+
+    fn event(&mut self, subject: Option<Subject>, readiness: Readiness) {
+        match subject {
+            Some(subject) => log::trace!(target: TARGET, "  latch {subject}: {readiness:?}"),
+            None => log::trace!(target: TARGET, "  latch nobody: {readiness:?}"),
+        }
+    }
+
+    fn callback_end(&mut self, subject: Subject, callback: Callback, took: Duration) {
+        log::trace!(target: TARGET, "  {subject}: {callback} took {took:?}");
+    }
+
+    fn opened(&mut self, connection: ConnectionId, peer: &Address) {
+        log::debug!(target: TARGET, "connection {connection} with {peer} opened");
+    }
+
+    fn closed(&mut self, connection: ConnectionId, peer: &Address, reason: &Reason) {
+        log::debug!(target: TARGET, "connection {connection} with {peer} ended: {reason}");
+    }
+
+    fn received(&mut self, connection: ConnectionId, bytes: usize) {
+        log::trace!(target: TARGET, "  connection {connection}: {bytes} bytes in");
+    }
+
+    fn sent(&mut self, connection: ConnectionId, bytes: usize) {
+        log::trace!(target: TARGET, "  connection {connection}: {bytes} bytes out");
+    }
+
+    fn datagram_received(&mut self, socket: DatagramId, from: SocketAddr, bytes: usize) {
+        log::trace!(target: TARGET, "  datagram socket {socket}: {bytes} bytes from {from}");
+    }
+
+    fn datagram_sent(&mut self, socket: DatagramId, to: SocketAddr, bytes: usize) {
+        log::trace!(target: TARGET, "  datagram socket {socket}: {bytes} bytes to {to}");
+    }
+
+    fn timer(&mut self, timer: TimerId, event: TimerEvent) {
+        match event {
+            TimerEvent::Set(_) => log::trace!(target: TARGET, "  timer {timer} set"),
+            TimerEvent::Fired(late) => {
+                log::trace!(target: TARGET, "  timer {timer}: {late:?} late");
+            }
+            TimerEvent::Cancelled => log::trace!(target: TARGET, "  timer {timer} cancelled"),
+        }
+    }
+
+    fn woken(&mut self) {
+        log::trace!(target: TARGET, "  woken by another thread");
+    }
+
+    fn pressure(&mut self, connection: ConnectionId, high: bool, buffered: usize) {
+        let word = if high { "pause" } else { "resume" };
+        log::debug!(target: TARGET, "connection {connection}: {word} writing at {buffered} bytes");
+    }
+
+    fn refused(&mut self, listener: ListenerId, error: Option<&io::Error>) {
+        match error {
+            Some(error) => {
+                log::debug!(target: TARGET, "listener {listener} cannot accept: {error}");
+            }
+            None => log::debug!(target: TARGET, "listener {listener}: refused somebody"),
+        }
+    }
+
+    fn turn_end(&mut self, report: &TurnReport) {
+        log::trace!(target: TARGET, "  end of turn: {report:?}");
+    }
+}

@@ -1,0 +1,205 @@
+//! A slab whose keys remember their tenant, and how a key travels through the poller.
+//!
+//! A slab gives a freed slot to the next comer, so a bare index kept by a user (or by the kernel,
+//! as the token of an event) may one day name a stranger. Each tenant here gets a number of its
+//! own, its *generation*, and a [`Key`] carries both: a stale key finds nobody.
+//!
+//! Generations are drawn from one counter of 32 bits per arena. A stale key could be mistaken only
+//! if it is kept while exactly 2³² − 1 further tenants (or a multiple of that) moved in and the last
+//! of them got the same slot.
+
+use std::num::NonZeroU32;
+
+use mio::Token;
+use slab::Slab;
+
+/// Names one tenant of an [`Arena`], and never another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key {
+    index: u32,
+    generation: NonZeroU32,
+}
+
+impl Key {
+    /// The token under which the poller reports on this tenant.
+    ///
+    /// The generation fills the upper half. Where `usize` has only 32 bits it is cut off; that is
+    /// safe because nothing is freed between the poll and the end of the latch phase, so that the
+    /// poller cannot hand out a stale token. The generation is the second lock on that door.
+    pub(crate) fn token(self) -> Token {
+        Token(((u64::from(self.generation.get()) << 32) | u64::from(self.index)) as usize)
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+/// Declares the public, typed face of a [`Key`], so that one kind of source is not taken for another.
+macro_rules! id_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// Small, `Copy`, and never reused: a stale one is harmless, and whoever is given one says
+        /// so with `None` or `false`. Printed as `slot.generation`.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub(crate) crate::parts::arena::Key);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "#{}", self.0)
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
+            }
+        }
+    };
+}
+pub(crate) use id_type;
+
+/// A slab with generations.
+#[derive(Debug)]
+pub(crate) struct Arena<T> {
+    slots: Slab<Tenant<T>>,
+    /// The generation of the tenant who moved in last.
+    newest: u32,
+}
+
+#[derive(Debug)]
+struct Tenant<T> {
+    generation: NonZeroU32,
+    value: T,
+}
+
+impl<T> Arena<T> {
+    pub(crate) fn new() -> Self {
+        Self { slots: Slab::new(), newest: 0 }
+    }
+
+    /// Moves `value` in and returns the key to it.
+    ///
+    /// # Panics
+    ///
+    /// With 2³² tenants at once; a process runs out of descriptors and memory long before.
+    pub(crate) fn insert(&mut self, value: T) -> Key {
+        self.newest = self.newest.checked_add(1).unwrap_or(1);
+        let generation = NonZeroU32::new(self.newest).unwrap_or(NonZeroU32::MIN);
+        let index = self.slots.insert(Tenant { generation, value });
+        let index = u32::try_from(index).expect("fewer than 2^32 tenants");
+        Key { index, generation }
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
+        let tenant = self.slots.get(key.index as usize)?;
+        (tenant.generation == key.generation).then_some(&tenant.value)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let tenant = self.slots.get_mut(key.index as usize)?;
+        (tenant.generation == key.generation).then_some(&mut tenant.value)
+    }
+
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+        self.get(key)?;
+        self.slots.try_remove(key.index as usize).map(|tenant| tenant.value)
+    }
+
+    /// Turns a tenant into something else under the same key.
+    pub(crate) fn convert(&mut self, key: Key, change: impl FnOnce(T) -> T) {
+        if self.get(key).is_none() {
+            return;
+        }
+        let tenant = self.slots.remove(key.index as usize);
+        // A slab gives out the slot that was freed last, so this one is taken again.
+        let index =
+            self.slots.insert(Tenant { generation: key.generation, value: change(tenant.value) });
+        assert_eq!(index, key.index as usize, "a slab fills the slot freed last");
+    }
+
+    /// The tenant a token of the poller means, if it still lives here.
+    pub(crate) fn resolve(&mut self, token: Token) -> Option<(Key, &mut T)> {
+        let index = token.0 as u32;
+        let tenant = self.slots.get_mut(index as usize)?;
+        let key = Key { index, generation: tenant.generation };
+        (key.token() == token).then_some((key, &mut tenant.value))
+    }
+
+    /// All tenants, by slot.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        self.slots.iter().map(|(index, tenant)| {
+            (Key { index: index as u32, generation: tenant.generation }, &tenant.value)
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_key_does_not_find_the_new_tenant() {
+        let mut arena = Arena::new();
+        let old = arena.insert("old");
+        assert_eq!(arena.remove(old), Some("old"));
+        let new = arena.insert("new");
+        assert_eq!(old.index, new.index, "the slot is used again");
+        assert_eq!(arena.get(old), None);
+        assert_eq!(arena.get_mut(old), None);
+        assert_eq!(arena.remove(old), None);
+        assert_eq!(arena.get(new), Some(&"new"));
+        assert_eq!(arena.len(), 1);
+    }
+
+    #[test]
+    fn a_token_resolves_to_its_tenant_only() {
+        let mut arena = Arena::new();
+        let old = arena.insert(1);
+        assert_eq!(arena.resolve(old.token()), Some((old, &mut 1)));
+        arena.remove(old);
+        assert_eq!(arena.resolve(old.token()), None);
+        let new = arena.insert(2);
+        assert_eq!(arena.resolve(new.token()), Some((new, &mut 2)));
+        #[cfg(target_pointer_width = "64")]
+        assert_eq!(arena.resolve(old.token()), None);
+    }
+
+    #[test]
+    fn a_converted_tenant_keeps_its_key() {
+        let mut arena = Arena::new();
+        let keys = [1, 2, 3].map(|value| arena.insert(value));
+        arena.remove(keys[0]);
+        arena.convert(keys[1], |value| value * 10);
+        assert_eq!(arena.get(keys[1]), Some(&20));
+        arena.convert(keys[0], |_| unreachable!("it is gone"));
+        assert_eq!((arena.get(keys[2]), arena.len()), (Some(&3), 2));
+    }
+
+    #[test]
+    fn the_counter_wraps_past_zero() {
+        let mut arena = Arena::new();
+        arena.newest = u32::MAX;
+        let key = arena.insert(());
+        assert_eq!(key.generation.get(), 1);
+        assert!(arena.get(key).is_some());
+    }
+
+    #[test]
+    fn an_optional_key_costs_nothing() {
+        assert_eq!(size_of::<Option<Key>>(), 8);
+    }
+}

@@ -1,0 +1,9 @@
+//! Plain values: they know no reactor, no socket and no file of another folder.
+
+pub(crate) mod arena;
+pub(crate) mod clock;
+pub(crate) mod pool;
+pub(crate) mod random;
+pub(crate) mod timers;
+pub(crate) mod token_bucket;
+pub(crate) mod write_buffer;

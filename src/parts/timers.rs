@@ -1,0 +1,425 @@
+//! Deadlines in order: cancellable, lazily reset; knows no clock and no reactor.
+//!
+//! A binary heap of deadlines beside an arena of timers. The heap is never searched: a cancelled
+//! timer leaves its entry behind, a timer moved to a later deadline keeps its old entry, and the
+//! entry is judged when it comes to the top. So `cancel` and a later `reset` touch one slot and no
+//! heap; idle timeouts, moved with every chunk of data, live on that. An entry is put where its timer
+//! belongs when its own deadline has come, so that a million timers moved at once cost no turn the
+//! time of a million; the price is that the next deadline may seem earlier than it is. When more than
+//! half of the heap is dead it is swept, so that a million timers made and cancelled leave nothing
+//! behind.
+//!
+//! Timers with one deadline come in the order they were made: the heap compares the deadline, then
+//! the order of making, which a reset does not change. (Twisted's and asyncio's heaps compare the
+//! deadline only, and equal ones come in any order.)
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::Instant;
+
+use crate::parts::arena::{Arena, Key, id_type};
+
+id_type! {
+    /// Names a timer made by `call_later` or `call_every`.
+    TimerId
+}
+
+/// Below this many entries a heap is not worth sweeping.
+const SWEEP_FROM: usize = 64;
+
+/// When more than one in so many is due at once, they are sorted instead of being taken out of the heap
+/// one by one. That looks at every entry, and still takes a third of the time for a million: it goes
+/// through memory in order, where the heap jumps.
+const CROWD: usize = 8;
+
+/// How many entries that do not count are taken off the top in a turn, at most: some microseconds'
+/// work in a large heap, and enough that turns which come too early for a timer are few.
+const SETTLE_MOVES: usize = 64;
+
+/// Timers, each carrying a `T` to be handed out when it is due.
+#[derive(Debug)]
+pub(crate) struct Timers<T> {
+    timers: Arena<Timer<T>>,
+    heap: BinaryHeap<Reverse<Entry>>,
+    /// Those found due by the last [`gather`](Self::gather) and not handed out yet, in order.
+    due: VecDeque<Key>,
+    made: u64,
+}
+
+#[derive(Debug)]
+struct Timer<T> {
+    /// When it is wanted.
+    deadline: Instant,
+    /// How many timers were made before it: breaks ties.
+    order: u64,
+    state: State,
+    /// `None` while the timer is firing.
+    alarm: Option<T>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In the heap; only the entry with this deadline counts, and it is never after the timer's.
+    Waiting { entry: Instant },
+    /// In `due`.
+    Due,
+    /// Handed out; nowhere until it is put back.
+    Firing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    deadline: Instant,
+    order: u64,
+    key: Key,
+}
+
+impl<T> Timers<T> {
+    pub(crate) fn new() -> Self {
+        Self { timers: Arena::new(), heap: BinaryHeap::new(), due: VecDeque::new(), made: 0 }
+    }
+
+    /// How many timers are pending, those that fire now included.
+    pub(crate) fn len(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// Sets a timer.
+    pub(crate) fn insert(&mut self, deadline: Instant, alarm: T) -> TimerId {
+        let order = self.made;
+        self.made += 1;
+        let state = State::Waiting { entry: deadline };
+        let key = self.timers.insert(Timer { deadline, order, state, alarm: Some(alarm) });
+        self.heap.push(Reverse(Entry { deadline, order, key }));
+        TimerId(key)
+    }
+
+    /// Takes a timer back, also one that is due but not handed out yet; `None` if there is none.
+    ///
+    /// A timer may be cancelled while it fires: then there is no alarm to return, and it cannot be
+    /// put back.
+    pub(crate) fn cancel(&mut self, id: TimerId) -> Option<Option<T>> {
+        let timer = self.timers.remove(id.0)?;
+        self.sweep();
+        Some(timer.alarm)
+    }
+
+    /// Moves a timer that is pending to another deadline; `false` if it is not pending.
+    ///
+    /// One that is due in the batch under way is taken out of the batch.
+    pub(crate) fn reset(&mut self, id: TimerId, deadline: Instant) -> bool {
+        let Some(timer) = self.timers.get_mut(id.0) else { return false };
+        if timer.state == State::Firing {
+            return false;
+        }
+        timer.deadline = deadline;
+        if let State::Waiting { entry } = timer.state
+            && entry <= deadline
+        {
+            return true;
+        }
+        timer.state = State::Waiting { entry: deadline };
+        self.heap.push(Reverse(Entry { deadline, order: timer.order, key: id.0 }));
+        self.sweep();
+        true
+    }
+
+    /// When a pending timer is to fire.
+    pub(crate) fn deadline(&self, id: TimerId) -> Option<Instant> {
+        let timer = self.timers.get(id.0).filter(|timer| timer.state != State::Firing)?;
+        Some(timer.deadline)
+    }
+
+    /// A moment not after the next deadline: early when the timer at the top was cancelled or moved.
+    /// `None` if there is no timer.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if self.len() == 0 {
+            return None; // what is in the heap is dead
+        }
+        let due = self.due.front().and_then(|&key| self.timers.get(key));
+        due.map(|timer| timer.deadline).or_else(|| self.earliest_entry())
+    }
+
+    /// When to look again: at the next deadline, or sometimes before, since it clears off the top of the
+    /// heap no more than some entries that do not count.
+    pub(crate) fn settle(&mut self) -> Option<Instant> {
+        self.clear_top();
+        self.next_deadline()
+    }
+
+    /// Makes a batch of all timers due at `now`; what is set from here on is not in it.
+    pub(crate) fn gather(&mut self, now: Instant) {
+        let most = SWEEP_FROM.max(self.heap.len() / CROWD);
+        for taken in 0.. {
+            let Some(&Reverse(entry)) = self.heap.peek() else { return };
+            if entry.deadline > now {
+                break;
+            }
+            if taken == most {
+                self.gather_crowd(now);
+                break;
+            }
+            if !self.judge(entry) {
+                continue;
+            }
+            self.heap.pop();
+            if let Some(timer) = self.timers.get_mut(entry.key) {
+                timer.state = State::Due;
+            }
+            self.due.push_back(entry.key);
+        }
+        self.clear_top();
+    }
+
+    /// Makes the rest of a large batch: all of it is taken out of the heap at once, and sorted.
+    fn gather_crowd(&mut self, now: Instant) {
+        let Self { timers, heap, .. } = self;
+        let mut crowd = Vec::new();
+        heap.retain(|&Reverse(entry)| {
+            if entry.deadline <= now {
+                crowd.push(entry);
+            }
+            entry.deadline > now
+        });
+        crowd.retain_mut(|entry| {
+            let Some(timer) = timers.get_mut(entry.key) else { return false };
+            if timer.state != (State::Waiting { entry: entry.deadline }) {
+                return false;
+            }
+            entry.deadline = timer.deadline;
+            if timer.deadline <= now {
+                timer.state = State::Due;
+                return true;
+            }
+            timer.state = State::Waiting { entry: timer.deadline };
+            heap.push(Reverse(*entry));
+            false
+        });
+        crowd.sort_unstable();
+        self.due.extend(crowd.into_iter().map(|entry| entry.key));
+    }
+
+    /// Hands out the next timer of the batch that was neither cancelled nor moved meanwhile.
+    ///
+    /// It stays known, as firing, until it is [put back](Self::put_back) or [cancelled](Self::cancel).
+    pub(crate) fn next_due(&mut self) -> Option<(TimerId, Instant, T)> {
+        while let Some(key) = self.due.pop_front() {
+            let Some(timer) = self.timers.get_mut(key) else { continue };
+            if timer.state != State::Due {
+                continue;
+            }
+            timer.state = State::Firing;
+            if let Some(alarm) = timer.alarm.take() {
+                return Some((TimerId(key), timer.deadline, alarm));
+            }
+        }
+        None
+    }
+
+    /// Sets a firing timer again, under its old name and in its old order among equals.
+    ///
+    /// Gives the alarm back if the timer was cancelled while it fired.
+    pub(crate) fn put_back(&mut self, id: TimerId, deadline: Instant, alarm: T) -> Result<(), T> {
+        let Some(timer) = self.timers.get_mut(id.0) else { return Err(alarm) };
+        timer.alarm = Some(alarm);
+        timer.deadline = deadline;
+        timer.state = State::Waiting { entry: deadline };
+        self.heap.push(Reverse(Entry { deadline, order: timer.order, key: id.0 }));
+        Ok(())
+    }
+
+    /// Takes every timer back.
+    pub(crate) fn drain(&mut self) -> Vec<T> {
+        self.heap.clear();
+        self.due.clear();
+        let keys: Vec<Key> = self.timers.iter().map(|(key, _)| key).collect();
+        keys.into_iter().filter_map(|key| self.timers.remove(key)?.alarm).collect()
+    }
+
+    fn earliest_entry(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse(entry)| entry.deadline)
+    }
+
+    /// Whether a heap entry is the one that counts for its timer.
+    fn is_current(&self, entry: Entry) -> bool {
+        self.timers
+            .get(entry.key)
+            .is_some_and(|timer| timer.state == State::Waiting { entry: entry.deadline })
+    }
+
+    /// Takes a bounded number of entries that do not count off the top.
+    fn clear_top(&mut self) {
+        for _ in 0..SETTLE_MOVES {
+            let Some(&Reverse(entry)) = self.heap.peek() else { return };
+            if self.judge(entry) {
+                return;
+            }
+        }
+    }
+
+    /// Whether the entry at the top counts, and has its timer's own deadline. Otherwise it is taken
+    /// away, and put where the timer belongs now.
+    fn judge(&mut self, entry: Entry) -> bool {
+        if !self.is_current(entry) {
+            self.heap.pop();
+            return false;
+        }
+        let Some(timer) = self.timers.get_mut(entry.key) else { return false };
+        if timer.deadline == entry.deadline {
+            return true;
+        }
+        timer.state = State::Waiting { entry: timer.deadline };
+        if let Some(mut top) = self.heap.peek_mut() {
+            top.0.deadline = timer.deadline; // and sinks to its place when `top` is dropped
+        }
+        false
+    }
+
+    /// Drops the dead entries once they are the majority: constant cost per cancelled timer.
+    fn sweep(&mut self) {
+        if self.heap.len() > SWEEP_FROM && self.heap.len() > 2 * self.timers.len() {
+            let mut heap = std::mem::take(&mut self.heap);
+            heap.retain(|Reverse(entry)| self.is_current(*entry));
+            self.heap = heap;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn fire<T>(timers: &mut Timers<T>, now: Instant) -> Vec<T> {
+        timers.gather(now);
+        let mut fired = Vec::new();
+        while let Some((id, _, alarm)) = timers.next_due() {
+            assert!(timers.cancel(id).is_some(), "a firing timer is known until it is released");
+            fired.push(alarm);
+        }
+        fired
+    }
+
+    #[test]
+    fn by_deadline_then_by_making() {
+        let mut timers = Timers::new();
+        let start = Instant::now();
+        for (delay, name) in [(3, "c"), (1, "a1"), (2, "b"), (1, "a2"), (1, "a3")] {
+            timers.insert(start + SECOND * delay, name);
+        }
+        assert_eq!(fire(&mut timers, start), [""; 0]);
+        assert_eq!(fire(&mut timers, start + SECOND * 2), ["a1", "a2", "a3", "b"]);
+        assert_eq!(fire(&mut timers, start + SECOND * 9), ["c"]);
+        assert_eq!(timers.len(), 0);
+    }
+
+    #[test]
+    fn reset_later_then_sooner_fires_once_at_the_last_deadline() {
+        let mut timers = Timers::new();
+        let start = Instant::now();
+        let id = timers.insert(start + SECOND * 5, "x");
+        assert!(timers.reset(id, start + SECOND * 9));
+        assert!(timers.reset(id, start + SECOND * 2));
+        assert!(timers.reset(id, start + SECOND * 3));
+        assert_eq!(timers.settle(), Some(start + SECOND * 3));
+        assert_eq!(fire(&mut timers, start + SECOND * 2), [""; 0]);
+        assert_eq!(fire(&mut timers, start + SECOND * 3), ["x"]);
+        assert_eq!(fire(&mut timers, start + SECOND * 20), [""; 0]);
+    }
+
+    #[test]
+    fn the_batch_obeys_what_its_members_do_to_each_other() {
+        let mut timers = Timers::new();
+        let start = Instant::now();
+        let first = timers.insert(start, 1);
+        let cancelled = timers.insert(start, 2);
+        let moved = timers.insert(start, 3);
+        timers.insert(start, 4);
+        timers.gather(start);
+        assert_eq!(timers.next_due().map(|due| due.0), Some(first));
+        assert!(timers.deadline(first).is_none());
+        assert_eq!(timers.cancel(cancelled), Some(Some(2)));
+        assert!(timers.reset(moved, start));
+        timers.insert(start, 5);
+        assert_eq!(
+            timers.next_due().map(|due| due.2),
+            Some(4),
+            "2 is cancelled, 3 moved, 5 is new"
+        );
+        assert!(timers.next_due().is_none());
+        assert_eq!(fire(&mut timers, start), [3, 5]);
+    }
+
+    #[test]
+    fn a_firing_timer_can_be_put_back_or_cancelled() {
+        let mut timers = Timers::new();
+        let start = Instant::now();
+        let id = timers.insert(start, "tick");
+        timers.gather(start);
+        let (_, _, alarm) = timers.next_due().unwrap();
+        assert!(!timers.reset(id, start), "not pending while it fires");
+        assert_eq!(timers.put_back(id, start + SECOND, alarm), Ok(()));
+        assert_eq!(timers.deadline(id), Some(start + SECOND));
+        timers.gather(start + SECOND);
+        let (_, _, alarm) = timers.next_due().unwrap();
+        assert_eq!(timers.cancel(id), Some(None));
+        assert_eq!(timers.cancel(id), None);
+        assert_eq!(timers.put_back(id, start + SECOND * 2, alarm), Err("tick"));
+    }
+
+    #[test]
+    fn a_crowd_comes_in_the_order_of_its_deadlines_too() {
+        const CROWD: u32 = 10_000;
+        let scattered = |index: u32| SECOND * (index.wrapping_mul(2_654_435_761) >> 25);
+        let start = Instant::now();
+        let mut timers = Timers::new();
+        let ids: Vec<TimerId> =
+            (0..CROWD).map(|index| timers.insert(start + scattered(index), index)).collect();
+        let mut expected = Vec::new();
+        for (&id, index) in ids.iter().zip(0..) {
+            // Every third is moved, twice, and every seventh cancelled.
+            let mut deadline = start + scattered(index);
+            if index % 3 == 0 {
+                assert!(timers.reset(id, start + scattered(index + 1)));
+                deadline = start + scattered(index + 2);
+                assert!(timers.reset(id, deadline));
+            }
+            if index % 7 == 0 {
+                timers.cancel(id);
+            } else {
+                expected.push((deadline, index));
+            }
+        }
+        expected.sort_unstable();
+        let now = start + SECOND * 100;
+        let due = expected.partition_point(|&(deadline, _)| deadline <= now);
+        let (soon, late) = expected.split_at(due);
+        let indices = |some: &[(Instant, u32)]| some.iter().map(|&(_, index)| index).collect();
+        let (soon, late): (Vec<u32>, Vec<u32>) = (indices(soon), indices(late));
+        assert!(soon.len() > 6_000 && late.len() > 1_000);
+        assert_eq!(fire(&mut timers, now), soon);
+        assert_eq!(fire(&mut timers, start + SECOND * 200), late);
+        assert_eq!(timers.len(), 0);
+    }
+
+    #[test]
+    fn dead_entries_are_swept() {
+        let mut timers = Timers::new();
+        let start = Instant::now();
+        let keep = timers.insert(start + SECOND * 7, ());
+        for _ in 0..100_000 {
+            let id = timers.insert(start + SECOND, ());
+            timers.cancel(id);
+            assert!(timers.heap.len() <= SWEEP_FROM + 1);
+            timers.reset(keep, start + SECOND * 6);
+            timers.reset(keep, start + SECOND * 7);
+        }
+        assert_eq!(timers.len(), 1);
+        assert_eq!(timers.settle(), Some(start + SECOND * 7));
+        assert_eq!(timers.drain().len(), 1);
+        assert_eq!(timers.settle(), None);
+    }
+}

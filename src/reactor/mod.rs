@@ -1,0 +1,321 @@
+//! **The loop**: sleep, latch, timers, calls, serve, flush.
+//!
+//! [`Reactor::turn`] is the whole of it. What the phases do is in the folder `reactor/`: `visit` serves
+//! and flushes connections, `accepting` serves listeners, `connecting` makes connections, `datagrams`
+//! serves UDP, `watching` serves descriptors of the user's, `timing` holds timers and calls, `working`
+//! has threads do what blocks, `stopping` ends it all, and `dispatch` is the one place where code of the
+//! user's is called. `source` is what there is to be served, `queues` is the order it is served in, and
+//! `parts` holds the rest of a reactor's state. `commands` and `hosting` are what may be asked from
+//! outside.
+
+pub(crate) mod builder;
+mod commands;
+pub(crate) mod dispatch;
+mod hosting;
+pub(crate) mod parts;
+mod queues;
+pub(crate) mod source;
+mod stopping;
+pub(crate) mod timing;
+pub(crate) mod visit;
+mod working;
+
+pub use builder::ReactorBuilder;
+pub(crate) use dispatch::message;
+pub use timing::Tick;
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::{Token, Waker};
+
+use crate::handle::Shared;
+use crate::observe::TurnReport;
+use crate::parts::arena::Key;
+use crate::parts::clock::Clock;
+use crate::parts::timers::Timers;
+use crate::system::poller::Poller;
+use builder::Limits;
+use parts::{Calls, Ending, Memory, Monitor, Threads, Time};
+use queues::Queues;
+use source::{Source, Sources};
+use timing::Alarm;
+use visit::Visit;
+
+/// The token of the waker; no key has it, since an arena never has 2³² slots.
+const WAKE: Token = Token(usize::MAX);
+
+/// Owns the poller, the clock and all sources, and calls the protocols.
+///
+/// A plain value: make as many as you like, on any thread, one inside another's loop. Everything it
+/// does happens in [`turn`](Self::turn), on the thread that calls it. Callbacks get the reactor by
+/// `&mut`, through [`Transport::reactor`](crate::Transport::reactor), and may ask anything of it.
+///
+/// Dropping a reactor stops it, and every connection is told first; unless its thread is panicking.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::Reactor;
+///
+/// let mut reactor = Reactor::new()?;
+/// reactor.call_later(Duration::from_millis(5), |_reactor| println!("tick"));
+/// reactor.run()?; // nothing is left to wait for after the tick
+/// # std::io::Result::Ok(())
+/// ```
+pub struct Reactor {
+    pub(crate) poller: Poller,
+    pub(crate) time: Time,
+    pub(crate) sources: Sources,
+    pub(crate) queues: Queues,
+    pub(crate) timers: Timers<Alarm>,
+    pub(crate) calls: Calls,
+    pub(crate) threads: Threads,
+    pub(crate) memory: Memory,
+    pub(crate) limits: Limits,
+    pub(crate) monitor: Monitor,
+    pub(crate) ending: Ending,
+}
+
+impl Reactor {
+    /// A reactor with the default limits.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no descriptor for the poller or the waker (two are needed on Linux).
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Sets limits before making the reactor.
+    pub fn builder() -> ReactorBuilder {
+        ReactorBuilder::default()
+    }
+
+    fn with_poller(poller: Poller, clock: Clock, limits: Limits) -> io::Result<Self> {
+        let waker = poller.registry().map(|registry| Waker::new(registry, WAKE)).transpose()?;
+        Ok(Self {
+            poller,
+            time: Time::new(clock),
+            sources: Sources::new(),
+            queues: Queues::default(),
+            timers: Timers::new(),
+            calls: Calls::new(Shared::new(waker)),
+            threads: Threads::new(limits.threads),
+            memory: Memory::new(limits.patience),
+            limits,
+            monitor: Monitor::default(),
+            ending: Ending::No,
+        })
+    }
+
+    /// Turns until the reactor is [stopped](Self::stop), or nothing is left that could ever call
+    /// back: no listener, connection, attempt to connect, datagram socket, watched descriptor, timer,
+    /// queued call, work in a thread or live [`Handle`](crate::Handle).
+    ///
+    /// May be called again after it returned. No signal handlers are installed; see the feature
+    /// `signals`.
+    ///
+    /// # Errors
+    ///
+    /// An error of the poller, and `ResourceBusy` inside a callback: the running loop goes on.
+    pub fn run(&mut self) -> io::Result<()> {
+        self.refuse_nesting()?;
+        while self.has_work() {
+            if self.turn(None)?.stopped {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns the loop once: sleeps for at most `max_wait` (`None`: until something happens), and
+    /// does what there is to do.
+    ///
+    /// The order is a promise:
+    ///
+    /// 1. **sleep** — wait until something is ready or the next timer is due; not at all while
+    ///    something is still to be served;
+    /// 2. **latch** — note in each source what the events say. No callback runs, nothing is freed;
+    /// 3. **timers** — fire the timers that are due by the clock, which was read once after the
+    ///    sleep: by deadline, and in the order they were made where deadlines are equal. What is set
+    ///    from here on waits for the next turn, with no delay too;
+    /// 4. **calls** — run what was given to `call_soon` and `call_from_thread`, as many as were there
+    ///    when the phase began;
+    /// 5. **serve** — accept, connect and read for each source that is ready, once, within its
+    ///    budget; a source with more to do goes to the back of the queue. A connection that only its own
+    ///    callbacks have written to is flushed as soon as it has been served, or accepted: while its
+    ///    bytes are still in the processor's cache, and before the next one takes a descriptor;
+    /// 6. **flush** — one write for each other connection that was written to. With a write, here and in
+    ///    the serve phase, come `pause_writing`, `resume_writing` and `connection_lost`.
+    ///
+    /// If the reactor was told to [stop](Self::stop), everybody is told after that.
+    ///
+    /// # Errors
+    ///
+    /// An error of the poller, and `ResourceBusy` inside a callback: the running turn goes on.
+    pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<TurnReport> {
+        self.refuse_nesting()?;
+        self.begin_turn();
+        let slept = self.sleep(max_wait);
+        if slept.is_ok() {
+            self.latch();
+            self.fire_timers();
+            self.run_calls();
+            self.serve();
+            self.flush();
+            self.stop_if_wanted();
+        }
+        let report = self.end_turn();
+        self.let_panic_through();
+        slept.map(|()| report)
+    }
+
+    fn refuse_nesting(&self) -> io::Result<()> {
+        if self.time.in_turn {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "the reactor is in a turn already: callbacks cannot turn it",
+            ));
+        }
+        Ok(())
+    }
+
+    fn begin_turn(&mut self) {
+        self.time.in_turn = true;
+        let Monitor { stats, report, .. } = &mut self.monitor;
+        stats.turns += 1;
+        *report = TurnReport { turn: stats.turns, ..TurnReport::default() };
+        self.observe(|observer, reactor| observer.turn_begin(reactor.monitor.stats.turns));
+    }
+
+    fn end_turn(&mut self) -> TurnReport {
+        self.time.in_turn = false;
+        self.time.last_callback = None;
+        self.observe(|observer, reactor| observer.turn_end(&reactor.monitor.report));
+        self.monitor.report
+    }
+
+    /// Phase 1. The only place where the reactor waits.
+    fn sleep(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
+        let (timeout, began) = if max_wait == Some(Duration::ZERO) || self.has_queued() {
+            (Some(Duration::ZERO), None)
+        } else {
+            // Callbacks took time since this turn's reading: without a fresh one timers would be late.
+            let began = self.time.clock.now();
+            (self.time_to_sleep(max_wait, began), Some(began))
+        };
+        self.observe(|observer, _| observer.sleep_begin(timeout));
+        let result = self.poller.wait(timeout);
+        self.time.read(self.limits.slow_callback);
+        let now = self.time.now;
+        self.monitor.report.slept = began.map_or(Duration::ZERO, |began| now - began);
+        self.observe(|observer, reactor| {
+            observer.sleep_end(reactor.monitor.report.slept, reactor.poller.ready.len());
+        });
+        result
+    }
+
+    fn time_to_sleep(&mut self, max_wait: Option<Duration>, now: Instant) -> Option<Duration> {
+        let until = self.timers.settle().map(|deadline| deadline.saturating_duration_since(now));
+        until.into_iter().chain(max_wait).min()
+    }
+
+    /// Phase 2. Reads the whole batch before anybody is called, so that a token in it cannot reach
+    /// the next tenant of a slot that was freed on the way.
+    fn latch(&mut self) {
+        let Self { poller, sources, queues, monitor, .. } = self;
+        let mut woken = false;
+        for &(token, readiness) in &poller.ready {
+            if token == WAKE {
+                woken = true;
+                continue;
+            }
+            let found = sources.resolve(token);
+            if let Some(observer) = &mut monitor.observer {
+                let subject = found.as_ref().map(|(key, slot)| slot.source.subject(*key));
+                observer.event(subject, readiness);
+            }
+            if let Some((key, slot)) = found
+                && slot.source.latch(readiness)
+            {
+                queues.run(key, slot);
+            }
+        }
+        monitor.report.events = poller.ready.len();
+        monitor.stats.events += poller.ready.len() as u64;
+        if woken {
+            self.monitor.stats.wakes += 1;
+            self.observe(|observer, _| observer.woken());
+        }
+    }
+
+    /// Phase 5. Serves the sources that were in the queue when the phase began, each once.
+    fn serve(&mut self) {
+        let queue = self.queues.take_run();
+        let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);
+        for &key in &queue {
+            self.monitor.report.served += 1;
+            if !self.visit(key, Visit::Serve, &mut scratch) {
+                self.serve_other(key, &mut scratch);
+            }
+        }
+        self.memory.give_back_scratch(scratch);
+        self.queues.give_back(queue);
+    }
+
+    /// Serves a source that is no connection.
+    fn serve_other(&mut self, key: Key, scratch: &mut [u8]) {
+        match self.sources.get_mut(key) {
+            None | Some(Source::Connection(_)) => {}
+            Some(Source::Listener(_)) => self.serve_listener(key, scratch),
+            Some(Source::Connector(_)) => self.serve_connector(key),
+            Some(Source::Attempt(_)) => self.serve_attempt(key, scratch),
+            Some(Source::Datagram(_)) => self.serve_datagrams(key),
+            #[cfg(feature = "signals")]
+            Some(Source::Signals(_)) => self.serve_signals(key),
+            #[cfg(unix)]
+            Some(Source::Watch(_)) => self.serve_watch(key),
+        }
+    }
+
+    /// Phase 6. Flushes the connections that were in the queue when the phase began, each once.
+    fn flush(&mut self) {
+        let queue = self.queues.take_flush();
+        let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);
+        for &key in &queue {
+            self.monitor.report.flushed += 1;
+            self.visit(key, Visit::Flush, &mut scratch);
+        }
+        self.memory.give_back_scratch(scratch);
+        self.queues.give_back(queue);
+    }
+
+    /// Puts a source at the back of the run queue, unless it is in there.
+    pub(crate) fn queue(&mut self, key: Key) {
+        let Self { sources, queues, .. } = self;
+        if let Some(slot) = sources.slot(key) {
+            queues.run(key, slot);
+        }
+    }
+
+    /// Whether something can be done without waiting.
+    fn has_queued(&self) -> bool {
+        !self.queues.are_empty()
+            || !self.calls.queue.is_empty()
+            || self.ending == Ending::Stopping
+            || self.is_drained()
+            || self.calls.shared.is_filled()
+    }
+
+    /// Whether anything is left that could ever call back.
+    fn has_work(&self) -> bool {
+        // This first: if the last handle is seen to be gone, then what was sent through it is seen too.
+        let held = self.calls.shared.is_held();
+        held || self.sources.keep_running()
+            || self.timers.len() > 0
+            || self.threads.follow_ups.len() > 0
+            || self.has_queued()
+    }
+}

@@ -1,0 +1,424 @@
+//! Test your protocol without sockets.
+//!
+//! A [`Simulation`] is a [`Reactor`] — the same one, not a mock — on a network in memory and a
+//! clock that is wound by hand. Nothing waits, nothing depends on the machine, and one seed gives
+//! one history. Connections are made to a [`Peer`], whose bytes the test holds, or between two
+//! protocols; what a program sets up with `listen_tcp`, `connect_tcp` and `listen_udp` works
+//! unchanged. Datagrams are lost, doubled and overtake each other as the test likes.
+//!
+//! Unlike in a real reactor a panic inside a callback goes through, so that an assertion in a
+//! protocol fails the test.
+//!
+//! # Examples
+//!
+//! A protocol that answers a line with its length, tested with the bytes arriving one by one:
+//!
+//! ```
+//! use std::time::Duration;
+//! use crocus::testing::{Cut, End, Simulation};
+//! use crocus::{Protocol, Transport};
+//!
+//! struct Count(usize);
+//!
+//! impl Protocol for Count {
+//!     fn connection_made(&mut self, transport: &mut Transport) {
+//!         transport.set_timeout(Some(Duration::from_secs(10)));
+//!     }
+//!
+//!     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+//!         match data.iter().position(|&byte| byte == b'\n') {
+//!             None => self.0 += data.len(),
+//!             Some(at) => {
+//!                 let length = self.0 + at;
+//!                 transport.write(format!("{length}\n").as_bytes());
+//!                 transport.lose_connection();
+//!             }
+//!         }
+//!     }
+//! }
+//!
+//! let mut simulation = Simulation::new();
+//! simulation.set_cut(Cut::Every(1));
+//! let mut peer = simulation.connect(Count(0));
+//! peer.send(b"hello\n");
+//! simulation.settle();
+//! assert_eq!(peer.received(), b"5\n");
+//! assert_eq!(peer.end(), Some(End::Closed));
+//!
+//! // And one that says nothing is shown the door after ten seconds.
+//! let mut silent = simulation.connect(Count(0));
+//! simulation.advance(Duration::from_secs(9));
+//! assert_eq!(silent.end(), None);
+//! simulation.advance(Duration::from_secs(1));
+//! assert_eq!(silent.end(), Some(End::Closed));
+//! ```
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+pub use crate::simulation::network::Cut;
+
+use crate::address::{Address, Endpoint};
+use crate::connection::ConnectionId;
+use crate::observe::TurnReport;
+use crate::parts::clock::{Clock, later};
+use crate::protocol::Protocol;
+use crate::reactor::{Reactor, ReactorBuilder};
+use crate::simulation::network::{MemoryDatagrams, MemoryListener, MemoryStream, Network};
+use crate::system::poller::Poller;
+use crate::system::stream::Stream;
+
+/// More turns than this without time passing are taken for a loop that never ends.
+const LIVELOCK: usize = 1_000_000;
+
+/// Where the peers of [`Simulation::connect`] live: an address for documentation (RFC 5737).
+const FAR_AWAY: [u8; 4] = [192, 0, 2, 1];
+
+/// A reactor, a network in memory and a hand-wound clock.
+///
+/// Time passes in [`advance`](Self::advance), and in `Reactor::run` and `Reactor::turn`, where a
+/// sleep takes no time but winds the clock to the moment it would have ended at.
+///
+/// *Not* simulated: multicast, signals, other threads (a [`Handle`](crate::Handle) works, but wakes
+/// nobody; what is given to [`call_in_thread`](Reactor::call_in_thread) runs as a call), descriptors
+/// of the user's, socket options, and the descriptor of [`AsFd`](std::os::fd::AsFd).
+pub struct Simulation {
+    reactor: Reactor,
+    network: Rc<RefCell<Network>>,
+    clock: Clock,
+    start: Instant,
+    seed: u64,
+}
+
+impl Simulation {
+    /// A simulation with the default limits and seed 0.
+    pub fn new() -> Self {
+        Self::with_seed(0)
+    }
+
+    /// A simulation whose random cuts are drawn from `seed`.
+    pub fn with_seed(seed: u64) -> Self {
+        Self::with_limits(Reactor::builder(), seed)
+    }
+
+    /// A simulation of a reactor with other limits than the defaults.
+    pub fn with_limits(limits: ReactorBuilder, seed: u64) -> Self {
+        let clock = Clock::manual();
+        let network = Network::new(clock.clone(), seed);
+        let poller = Poller::network(Rc::clone(&network), clock.clone());
+        let reactor = limits.build_simulated(poller, clock.clone());
+        let reactor = reactor.expect("only the waker could fail, and a simulated reactor has none");
+        let start = clock.now();
+        Self { reactor, network, clock, start, seed }
+    }
+
+    /// The seed: print it when a random test fails.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The reactor under test.
+    pub fn reactor(&mut self) -> &mut Reactor {
+        &mut self.reactor
+    }
+
+    /// How much time has passed.
+    pub fn elapsed(&self) -> Duration {
+        self.clock.now() - self.start
+    }
+
+    /// How streams are cut from now on: [`Cut::Whole`] at first.
+    pub fn set_cut(&mut self, cut: Cut) {
+        self.network.borrow_mut().cut = cut;
+    }
+
+    /// How long what is sent from now on travels; no time at first.
+    pub fn set_latency(&mut self, latency: Duration) {
+        self.network.borrow_mut().latency = latency;
+    }
+
+    /// How many bytes of one direction may be under way or unread before the writer has to wait:
+    /// 64 KiB at first.
+    pub fn set_window(&mut self, bytes: usize) {
+        self.network.borrow_mut().window = bytes;
+    }
+
+    /// Lets a name stand for these addresses. `localhost` stands for 127.0.0.1; other names are
+    /// unknown.
+    pub fn set_host(&mut self, name: &str, addresses: &[IpAddr]) {
+        self.network.borrow_mut().hosts.insert(name.to_owned(), addresses.to_vec());
+    }
+
+    /// Makes an address one that never answers.
+    pub fn set_blackhole(&mut self, addr: SocketAddr) {
+        self.network.borrow_mut().blackholes.push(addr);
+    }
+
+    /// Has the next accept at a listening address fail with `error`.
+    pub fn fail_accept(&mut self, at: SocketAddr, error: io::Error) {
+        self.network.borrow_mut().inject_accept_error(at, error);
+    }
+
+    /// How many of a hundred datagrams sent from now on are lost: none at first.
+    pub fn set_datagram_loss(&mut self, percent: u8) {
+        self.network.borrow_mut().post.loss = percent;
+    }
+
+    /// How many of a hundred datagrams sent from now on arrive twice: none at first.
+    pub fn set_datagram_duplication(&mut self, percent: u8) {
+        self.network.borrow_mut().post.duplication = percent;
+    }
+
+    /// How many of a hundred datagrams sent from now on overtake others that are under way: none at
+    /// first.
+    pub fn set_datagram_reordering(&mut self, percent: u8) {
+        self.network.borrow_mut().post.reordering = percent;
+    }
+
+    /// Binds a datagram socket outside of the reactor.
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse`, and `InvalidInput` if this is no address.
+    pub fn bind_udp(&mut self, addr: impl Into<Endpoint>) -> io::Result<DatagramPeer> {
+        let addr = addr.into().socket_addr()?;
+        Ok(DatagramPeer { socket: MemoryDatagrams::bind(&self.network, addr)? })
+    }
+
+    /// Connects a protocol to a peer whose bytes the test holds. `connection_made` is called in the
+    /// next turn.
+    pub fn connect(&mut self, protocol: impl Protocol + 'static) -> Peer {
+        let (stream, ours) = self.link();
+        self.add(ours, protocol);
+        Peer { stream }
+    }
+
+    /// Connects two protocols, as client and as server.
+    pub fn pair(
+        &mut self,
+        client: impl Protocol + 'static,
+        server: impl Protocol + 'static,
+    ) -> (ConnectionId, ConnectionId) {
+        let (client_stream, server_stream) = self.link();
+        (self.add(client_stream, client), self.add(server_stream, server))
+    }
+
+    /// Connects from outside to an address the reactor listens at.
+    ///
+    /// As with a real network the answer takes turns, or does not come: see [`Peer::end`].
+    pub fn dial(&mut self, addr: impl Into<Endpoint>) -> Peer {
+        let endpoint = addr.into();
+        let addr = match endpoint.unix_addr() {
+            Some(path) => self.network.borrow().unix_server(path),
+            None => endpoint.socket_addr(),
+        };
+        let addr = addr.expect("a test gives an address, and of a Unix socket one that is there");
+        let from = SocketAddr::from((FAR_AWAY, 0));
+        Peer { stream: MemoryStream::connect(&self.network, Some(from), addr) }
+    }
+
+    /// Listens outside, for what the reactor connects to.
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse`, and `InvalidInput` if this is no address.
+    pub fn listen(&mut self, addr: impl Into<Endpoint>) -> io::Result<PeerListener> {
+        let addr = addr.into().socket_addr()?;
+        let listener = MemoryListener::bind(&self.network, addr, usize::MAX)?;
+        Ok(PeerListener { listener })
+    }
+
+    /// Turns the reactor once, without waiting.
+    ///
+    /// # Panics
+    ///
+    /// Inside of a callback.
+    pub fn turn(&mut self) -> TurnReport {
+        self.reactor.turn(Some(Duration::ZERO)).expect("a simulated poll does not fail")
+    }
+
+    /// Turns until nothing more happens unless time passes.
+    ///
+    /// # Panics
+    ///
+    /// If that is not the case after a million turns, as with a `call_every` that has no interval.
+    pub fn settle(&mut self) {
+        for _ in 0..LIVELOCK {
+            self.turn();
+            if self.next_event().is_none_or(|at| at > self.clock.now()) {
+                return;
+            }
+        }
+        panic!("the simulation with seed {} does not come to rest", self.seed);
+    }
+
+    /// Lets time pass, and everything happen at its moment.
+    pub fn advance(&mut self, by: Duration) {
+        let end = later(self.clock.now(), by);
+        self.settle();
+        while let Some(at) = self.next_event().filter(|&at| at <= end) {
+            self.clock.wind(at.saturating_duration_since(self.clock.now()));
+            self.settle();
+        }
+        self.clock.wind(end.saturating_duration_since(self.clock.now()));
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        let network = self.network.borrow().next_event();
+        network.into_iter().chain(self.reactor.next_deadline()).min()
+    }
+
+    fn link(&self) -> (MemoryStream, MemoryStream) {
+        let port = self.network.borrow_mut().fresh_port();
+        let (from, to) =
+            (SocketAddr::from((FAR_AWAY, port)), SocketAddr::from(([127, 0, 0, 1], 1)));
+        MemoryStream::pair(&self.network, from, to)
+    }
+
+    fn add(&mut self, stream: MemoryStream, protocol: impl Protocol + 'static) -> ConnectionId {
+        let peer = Address::Memory(stream.peer_addr().expect("a fresh pair is connected"));
+        self.reactor.add_connection(Stream::Memory(stream), peer, Box::new(protocol))
+    }
+}
+
+impl Default for Simulation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulation")
+            .field("seed", &self.seed)
+            .field("elapsed", &self.elapsed())
+            .field("reactor", &self.reactor)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a connection ended, as the peer sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// In order: all the bytes came, and then the end.
+    Closed,
+    /// By this error: `ConnectionReset`, or `ConnectionRefused` for one that never stood.
+    Failed(io::ErrorKind),
+}
+
+/// The far end of a simulated connection, in the hands of the test.
+///
+/// Dropping it closes it: in order, or with a reset if it has not read everything.
+#[derive(Debug)]
+pub struct Peer {
+    stream: MemoryStream,
+}
+
+impl Peer {
+    /// Sends; returns how many bytes fitted into the window (or were taken, if streams are cut).
+    pub fn send(&mut self, data: &[u8]) -> usize {
+        let mut sent = 0;
+        while sent < data.len() {
+            match self.stream.write(&data[sent..]) {
+                Ok(count) => sent += count,
+                Err(_) => break,
+            }
+        }
+        sent
+    }
+
+    /// Takes all that has arrived.
+    pub fn received(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut piece = [0; 4096];
+        while let Ok(count @ 1..) = self.stream.read(&mut piece) {
+            all.extend_from_slice(&piece[..count]);
+        }
+        all
+    }
+
+    /// Takes at most `max` bytes of what has arrived.
+    pub fn receive(&mut self, max: usize) -> Vec<u8> {
+        let mut piece = vec![0; max];
+        let count = self.stream.read(&mut piece).unwrap_or(0);
+        piece.truncate(count);
+        piece
+    }
+
+    /// Sends FIN: nothing more will come, but reading goes on.
+    pub fn close_write(&mut self) {
+        // It fails only when the connection is over, and then there is nothing to close.
+        drop(self.stream.shutdown(Shutdown::Write));
+    }
+
+    /// Cuts the connection: what is still under way from here is lost.
+    pub fn reset(self) {
+        self.stream.reset();
+    }
+
+    /// How it ended; `None` while it has not, or while there are bytes to take before the end.
+    pub fn end(&mut self) -> Option<End> {
+        match self.stream.read(&mut []) {
+            Ok(_) => self.stream.at_end().then_some(End::Closed),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => Some(End::Failed(error.kind())),
+        }
+    }
+
+    /// The address the reactor's side sees.
+    pub fn addr(&self) -> SocketAddr {
+        self.stream.local_addr()
+    }
+}
+
+/// A listening address outside of the reactor, in the hands of the test.
+#[derive(Debug)]
+pub struct PeerListener {
+    listener: MemoryListener,
+}
+
+impl PeerListener {
+    /// The next who connected, if there is one.
+    pub fn accept(&mut self) -> Option<Peer> {
+        self.listener.accept().ok().map(|(stream, _)| Peer { stream })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+}
+
+/// A datagram socket outside of the reactor, in the hands of the test.
+#[derive(Debug)]
+pub struct DatagramPeer {
+    socket: MemoryDatagrams,
+}
+
+impl DatagramPeer {
+    /// Sends one datagram; it arrives in a later turn, unless the network is told to lose it.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when too much is under way; if it is too long, or to the other family.
+    pub fn send_to(&mut self, data: &[u8], to: SocketAddr) -> io::Result<()> {
+        self.socket.send(data, Some(to)).map(drop)
+    }
+
+    /// The next datagram that arrived, and from where.
+    pub fn receive(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
+        let mut buf = vec![0; usize::from(u16::MAX)];
+        let (count, from) = self.socket.receive(&mut buf).ok()?;
+        buf.truncate(count);
+        Some((buf, from))
+    }
+
+    /// Where it is bound.
+    pub fn addr(&self) -> SocketAddr {
+        self.socket.local_addr()
+    }
+}

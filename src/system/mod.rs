@@ -1,0 +1,8 @@
+//! The kernel: readiness, byte streams, Unix sockets. In a simulation the network in memory answers in its
+//! place.
+
+pub(crate) mod error;
+pub(crate) mod poller;
+pub(crate) mod stream;
+#[cfg(unix)]
+pub(crate) mod unix;

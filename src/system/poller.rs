@@ -1,0 +1,180 @@
+//! Who is ready: asked of the kernel, or of the simulated network.
+//!
+//! Both answer with the same [`Readiness`], so everything above is the same code in the real and
+//! in the simulated reactor.
+
+use std::cell::RefCell;
+use std::io;
+use std::ops::{BitOr, BitOrAssign};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Registry, Token};
+
+use crate::parts::clock::Clock;
+use crate::simulation::network::Network;
+
+/// How many events one poll can bring. More wait in the kernel for the next turn; at this size the
+/// cost of the system call is spread thin and the batch still fits into the first-level cache.
+const EVENTS_PER_TURN: usize = 1024;
+
+/// What an event says. A hint: spurious events exist, so everyone tries and sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Readiness(u8);
+
+impl Readiness {
+    /// There may be something to read or to accept.
+    pub const READABLE: Self = Self(1);
+    /// There may be room to write.
+    pub const WRITABLE: Self = Self(2);
+    /// The peer will send nothing more: a read after a short one will find the end.
+    pub const READ_CLOSED: Self = Self(4);
+    /// The connection failed, or both directions are closed.
+    pub const HANGUP: Self = Self(8);
+    /// A hang-up as the latch wants it: the error shows in whatever is tried next.
+    pub(crate) const FAILED: Self = Self(1 | 2 | 8);
+
+    /// Whether this contains all of `other`.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether this contains any of `other`.
+    pub(crate) fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(crate) fn remove(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
+
+    /// What the poller is to wait for; `None` if that is nothing.
+    #[cfg(unix)]
+    pub(crate) fn interest(self) -> Option<mio::Interest> {
+        let readable = self.contains(Self::READABLE).then_some(mio::Interest::READABLE);
+        let writable = self.contains(Self::WRITABLE).then_some(mio::Interest::WRITABLE);
+        readable.into_iter().chain(writable).reduce(|one, other| one | other)
+    }
+
+    /// What of this concerns somebody with such an interest; `None` if nothing does.
+    #[cfg(unix)]
+    pub(crate) fn for_interest(self, interest: Self) -> Option<Self> {
+        interest.interest()?;
+        let told = interest.0 | Self::READ_CLOSED.0 | Self::HANGUP.0;
+        Some(Self(self.0 & told)).filter(|&some| some != Self::default())
+    }
+
+    #[inline]
+    fn of(event: &mio::event::Event) -> Self {
+        let mut readiness = Self::default();
+        let hangup = event.is_error() || event.is_write_closed();
+        if event.is_readable() {
+            readiness |= Self::READABLE;
+        }
+        if event.is_writable() {
+            readiness |= Self::WRITABLE;
+        }
+        if event.is_read_closed() {
+            readiness |= Self::READABLE | Self::READ_CLOSED;
+        }
+        if hangup {
+            // A lone error event is neither readable nor writable: trying both finds the error.
+            readiness |= Self::FAILED;
+        }
+        readiness
+    }
+}
+
+impl BitOr for Readiness {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Readiness {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+/// What the reactor sleeps on.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    world: World,
+    /// The batch of the last wait.
+    pub(crate) ready: Vec<(Token, Readiness)>,
+}
+
+#[derive(Debug)]
+enum World {
+    Kernel { poll: Poll, events: Events },
+    Network { network: Rc<RefCell<Network>>, clock: Clock },
+}
+
+impl Poller {
+    pub(crate) fn kernel() -> io::Result<Self> {
+        let events = Events::with_capacity(EVENTS_PER_TURN);
+        Ok(Self { world: World::Kernel { poll: Poll::new()?, events }, ready: Vec::new() })
+    }
+
+    pub(crate) fn network(network: Rc<RefCell<Network>>, clock: Clock) -> Self {
+        Self { world: World::Network { network, clock }, ready: Vec::new() }
+    }
+
+    /// Where sockets are registered; a simulation has none.
+    pub(crate) fn registry(&self) -> Option<&Registry> {
+        match &self.world {
+            World::Kernel { poll, .. } => Some(poll.registry()),
+            World::Network { .. } => None,
+        }
+    }
+
+    pub(crate) fn simulated(&self) -> Option<&Rc<RefCell<Network>>> {
+        match &self.world {
+            World::Kernel { .. } => None,
+            World::Network { network, .. } => Some(network),
+        }
+    }
+
+    /// Waits until somebody is ready, or the time is over; `None` waits for ever.
+    ///
+    /// A signal that interrupts the wait ends it with nobody ready. In a simulation waiting is what
+    /// winds the clock.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, and in a simulation a wait that nothing could ever end.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.ready.clear();
+        match &mut self.world {
+            World::Kernel { poll, events } => match poll.poll(events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    let ready = events.iter().map(|event| (event.token(), Readiness::of(event)));
+                    self.ready.extend(ready);
+                }
+            },
+            World::Network { network, clock } => {
+                let mut network = network.borrow_mut();
+                self.ready = network.step();
+                if !self.ready.is_empty() || timeout == Some(Duration::ZERO) {
+                    return Ok(());
+                }
+                let now = clock.now();
+                let next =
+                    network.next_event().map(|at: Instant| at.saturating_duration_since(now));
+                let Some(wait) = next.into_iter().chain(timeout).min() else {
+                    return Err(io::Error::other(
+                        "the simulated reactor would sleep for ever: nobody could wake it",
+                    ));
+                };
+                clock.wind(wait);
+                self.ready = network.step();
+            }
+        }
+        Ok(())
+    }
+}

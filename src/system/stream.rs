@@ -1,0 +1,406 @@
+//! A byte stream and a listening socket: TCP, Unix or in memory, behind one enum each.
+//!
+//! An enum and not a trait object: there are few kinds, all known here, and a match costs nothing.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::address::{Address, UnixAddress};
+use crate::simulation::network::{MemoryListener, MemoryStream};
+#[cfg(unix)]
+use crate::system::unix::UnixAcceptor;
+
+/// One end of a connection.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    /// With our address, since the kernel knows a listener by another name than its clients do.
+    #[cfg(unix)]
+    Unix(mio::net::UnixStream, UnixAddress),
+    Memory(MemoryStream),
+}
+
+impl Stream {
+    /// Begins to connect a TCP socket; `bind` gives it a local address first.
+    ///
+    /// # Errors
+    ///
+    /// What socket, setsockopt or connect say at once; the outer error is that of bind.
+    pub(crate) fn connect(
+        to: SocketAddr,
+        bind: Option<SocketAddr>,
+        options: &SocketOptions,
+    ) -> io::Result<io::Result<Self>> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        options.apply(&socket)?;
+        if let Some(addr) = bind
+            && let Err(error) = socket.bind(&addr.into())
+        {
+            return Ok(Err(error));
+        }
+        match socket.connect(&to.into()) {
+            Err(error) if !is_under_way(&error) => Err(error),
+            _ => Ok(Ok(Self::Tcp(TcpStream::from_std(socket.into())))),
+        }
+    }
+
+    /// Connects a Unix socket: at once, or not.
+    ///
+    /// # Errors
+    ///
+    /// What socket, setsockopt or connect say; `WouldBlock` if the backlog is full.
+    #[cfg(unix)]
+    pub(crate) fn connect_unix(to: &UnixAddress, options: &SocketOptions) -> io::Result<Self> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        options.apply_to_unix(&socket)?;
+        match socket.connect(&to.to_system()?) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+            _ => {
+                let stream = mio::net::UnixStream::from_std(socket.into());
+                Ok(Self::Unix(stream, UnixAddress::unnamed()))
+            }
+        }
+    }
+
+    /// Makes the coming close a reset, which drops what the kernel still holds (SO_LINGER 0).
+    ///
+    /// Unix sockets have no such thing: what the kernel took is the peer's, and a reset is what it
+    /// gets if we did not read all of its bytes.
+    pub(crate) fn reset_on_close(&self) {
+        match self {
+            // It fails only if the connection is gone already, and then there is nothing to reset.
+            Self::Tcp(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
+            #[cfg(unix)]
+            Self::Unix(..) => {}
+            Self::Memory(stream) => stream.reset(),
+        }
+    }
+
+    /// The peer's address; `NotConnected` while the connection is being made.
+    pub(crate) fn peer_addr(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().map(Address::Tcp),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => {
+                stream.peer_addr().map(|addr| Address::Unix(UnixAddress::from_system(&addr)))
+            }
+            Self::Memory(stream) => stream.peer_addr().map(Address::Memory),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().map(Address::Tcp),
+            #[cfg(unix)]
+            Self::Unix(_, local) => Ok(Address::Unix(local.clone())),
+            Self::Memory(stream) => Ok(Address::Memory(stream.local_addr())),
+        }
+    }
+
+    /// Has both directions reported under `token`, for good: interest never changes again.
+    pub(crate) fn register(&mut self, registry: Option<&Registry>, token: Token) -> io::Result<()> {
+        match (self, registry) {
+            (Self::Tcp(stream), Some(registry)) => {
+                registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
+            }
+            #[cfg(unix)]
+            (Self::Unix(stream, _), Some(registry)) => {
+                registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
+            }
+            (Self::Memory(stream), _) => {
+                stream.register(token);
+                Ok(())
+            }
+            (_, None) => Err(no_sockets()),
+        }
+    }
+
+    /// Takes the stream out of the poller. Closing does that too, unless there is a duplicate.
+    pub(crate) fn deregister(&mut self, registry: Option<&Registry>) {
+        let Some(registry) = registry else { return };
+        // If it was not registered there is nothing to undo.
+        match self {
+            Self::Tcp(stream) => drop(registry.deregister(stream)),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => drop(registry.deregister(stream)),
+            Self::Memory(_) => {}
+        }
+    }
+
+    /// The socket, for its options.
+    pub(crate) fn socket(&self) -> io::Result<SockRef<'_>> {
+        match self {
+            Self::Tcp(stream) => Ok(SockRef::from(stream)),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => Ok(SockRef::from(stream)),
+            Self::Memory(_) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a simulated connection has no socket",
+            )),
+        }
+    }
+}
+
+/// What a connection asks of its stream.
+pub(crate) trait ByteStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+
+    fn write(&mut self, data: &[u8]) -> io::Result<usize>;
+
+    /// Writes what FIN follows at once. The kernel keeps what does not fill a segment, and FIN takes it
+    /// along: one segment where there would be two, which is a fifth of what a short connection costs.
+    fn write_last(&mut self, data: &[u8]) -> io::Result<usize>;
+
+    /// Sends FIN.
+    fn shut_write(&self) -> io::Result<()>;
+
+    /// The pending error of the socket, which this clears.
+    fn take_error(&self) -> io::Result<Option<io::Error>>;
+
+    /// Whether a peer that writes to us after our close has that taken, the first time. On a Unix
+    /// socket it fails at once, and kills a program that did not expect it before it reads our answer.
+    fn forgives_late_bytes(&self) -> bool;
+}
+
+impl ByteStream for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buf),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => stream.read(buf),
+            Self::Memory(stream) => stream.read(buf),
+        }
+    }
+
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(data),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => stream.write(data),
+            Self::Memory(stream) => stream.write(data),
+        }
+    }
+
+    fn write_last(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Tcp(stream) => {
+                SockRef::from(&*stream).send_with_flags(data, libc::MSG_MORE | libc::MSG_NOSIGNAL)
+            }
+            _ => self.write(data),
+        }
+    }
+
+    fn shut_write(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => stream.shutdown(Shutdown::Write),
+            Self::Memory(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match self {
+            Self::Tcp(stream) => stream.take_error(),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => stream.take_error(),
+            Self::Memory(stream) => Ok(stream.take_error()),
+        }
+    }
+
+    fn forgives_late_bytes(&self) -> bool {
+        #[cfg(unix)]
+        return !matches!(self, Self::Unix(..));
+        #[cfg(not(unix))]
+        return true;
+    }
+}
+
+/// Whether connect(2) only says that it is not through yet.
+fn is_under_way(error: &io::Error) -> bool {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return true;
+    }
+    #[cfg(unix)]
+    return error.raw_os_error() == Some(libc::EINPROGRESS);
+    #[cfg(not(unix))]
+    return false;
+}
+
+pub(crate) fn no_sockets() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "a simulated reactor takes no real sockets")
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) enum Acceptor {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(Box<UnixAcceptor>),
+    /// With the path it stands for, where that is a Unix socket's.
+    Memory(MemoryListener, Option<UnixAddress>),
+}
+
+impl Acceptor {
+    /// Binds and listens.
+    pub(crate) fn bind(
+        addr: SocketAddr,
+        backlog: u32,
+        reuse_port: bool,
+        v6_only: Option<bool>,
+        options: &SocketOptions,
+    ) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        // A server may come back at once, while connections of its former life linger in the
+        // kernel. On Windows the option means something else: taking over a port in use.
+        #[cfg(not(windows))]
+        socket.set_reuse_address(true)?;
+        #[cfg(unix)]
+        if reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        #[cfg(not(unix))]
+        if reuse_port {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "reuse_port is for Unix"));
+        }
+        if let Some(only) = v6_only.filter(|_| addr.is_ipv6()) {
+            socket.set_only_v6(only)?;
+        }
+        options.apply(&socket)?;
+        socket.bind(&addr.into())?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        socket.set_nonblocking(true)?;
+        Ok(Self::Tcp(TcpListener::from_std(socket.into())))
+    }
+
+    /// Takes over a socket that listens already.
+    pub(crate) fn adopt(
+        listener: std::net::TcpListener,
+        options: &SocketOptions,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        options.apply(&SockRef::from(&listener))?;
+        Ok(Self::Tcp(TcpListener::from_std(listener)))
+    }
+
+    pub(crate) fn accept(&self) -> io::Result<(Stream, Address)> {
+        loop {
+            match self.accept_once() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn accept_once(&self) -> io::Result<(Stream, Address)> {
+        match self {
+            Self::Tcp(listener) => {
+                listener.accept().map(|(stream, addr)| (Stream::Tcp(stream), Address::Tcp(addr)))
+            }
+            #[cfg(unix)]
+            Self::Unix(listener) => {
+                listener.accept().map(|(stream, addr)| (stream, Address::Unix(addr)))
+            }
+            Self::Memory(listener, name) => {
+                let (stream, addr) = listener.accept()?;
+                let peer = match name {
+                    Some(_) => Address::Unix(UnixAddress::unnamed()),
+                    None => Address::Memory(addr),
+                };
+                Ok((Stream::Memory(stream), peer))
+            }
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
+            #[cfg(unix)]
+            Self::Unix(listener) => Ok(Address::Unix(listener.name.clone())),
+            Self::Memory(_, Some(name)) => Ok(Address::Unix(name.clone())),
+            Self::Memory(listener, None) => Ok(Address::Memory(listener.local_addr())),
+        }
+    }
+
+    pub(crate) fn register(&mut self, registry: Option<&Registry>, token: Token) -> io::Result<()> {
+        match (self, registry) {
+            (Self::Tcp(listener), Some(registry)) => {
+                registry.register(listener, token, Interest::READABLE)
+            }
+            #[cfg(unix)]
+            (Self::Unix(unix), Some(registry)) => {
+                registry.register(&mut unix.listener, token, Interest::READABLE)
+            }
+            (Self::Memory(listener, _), _) => {
+                listener.register(token);
+                Ok(())
+            }
+            (_, None) => Err(no_sockets()),
+        }
+    }
+
+    /// Takes the socket out of the poller: an adopted one may live on as a duplicate elsewhere, and
+    /// the kernel would go on reporting on it.
+    pub(crate) fn deregister(&mut self, registry: Option<&Registry>) {
+        let Some(registry) = registry else { return };
+        // If it was not registered there is nothing to undo.
+        match self {
+            Self::Tcp(listener) => drop(registry.deregister(listener)),
+            #[cfg(unix)]
+            Self::Unix(unix) => drop(registry.deregister(&mut unix.listener)),
+            Self::Memory(..) => {}
+        }
+    }
+}
+
+/// What is set on a socket before it listens or connects. Accepted sockets inherit all of it from
+/// the listening one (a test checks that), so it costs nothing per connection.
+#[derive(Clone, Debug)]
+pub(crate) struct SocketOptions {
+    pub(crate) no_delay: bool,
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) receive_buffer: Option<usize>,
+    pub(crate) send_buffer: Option<usize>,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self { no_delay: true, keep_alive: None, receive_buffer: None, send_buffer: None }
+    }
+}
+
+impl SocketOptions {
+    fn apply(&self, socket: &Socket) -> io::Result<()> {
+        if self.no_delay {
+            socket.set_tcp_nodelay(true)?;
+        }
+        if let Some(idle) = self.keep_alive {
+            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+        }
+        self.apply_sizes(socket)
+    }
+
+    /// No-delay and keep-alive are TCP's: Unix sockets neither wait nor lose a peer silently.
+    #[cfg(unix)]
+    pub(crate) fn apply_to_unix(&self, socket: &Socket) -> io::Result<()> {
+        self.apply_sizes(socket)
+    }
+
+    fn apply_sizes(&self, socket: &Socket) -> io::Result<()> {
+        if let Some(size) = self.receive_buffer {
+            socket.set_recv_buffer_size(size)?;
+        }
+        if let Some(size) = self.send_buffer {
+            socket.set_send_buffer_size(size)?;
+        }
+        Ok(())
+    }
+}
