@@ -18,9 +18,9 @@ mod arena;
 #[allow(unused, unreachable_pub, reason = "as above; and one of its names is public in crocus")]
 mod timers;
 
-/// The paths by which these files know each other in crocus.
+/// The path by which one of these files knows the other in crocus.
 mod parts {
-    pub(crate) use crate::{arena, timers};
+    pub(crate) use crate::arena;
 }
 
 use std::time::Duration;

@@ -111,6 +111,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
+mod callback;
 mod connection;
 mod connector;
 mod datagram;
@@ -121,6 +122,7 @@ mod frame_error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod handle;
+mod ids;
 mod listener;
 mod observe;
 mod parts;
@@ -135,22 +137,27 @@ mod system;
 mod transport;
 
 pub use address::{Address, Endpoint, UnixAddress};
-pub use connection::ConnectionId;
-pub use connector::{ConnectOptions, Connector, ConnectorId};
-pub use datagram::{DatagramId, DatagramOptions, DatagramProtocol, DatagramTransport};
+pub use callback::Callback;
+pub use connector::{ConnectOptions, Connector};
+pub use datagram::{DatagramOptions, DatagramProtocol, DatagramTransport};
 #[cfg(unix)]
-pub use descriptor::{Ready, WatchId};
+pub use descriptor::Ready;
 pub use extras::cores::{Core, Cores, CoresHandle};
 pub use extras::framing;
 pub use extras::reconnecting::{Backoff, Reconnecting};
 pub use handle::Handle;
-pub use listener::{ListenOptions, ListenerId};
-pub use observe::{Callback, LogObserver, Observer, Stats, Subject, TimerEvent, TurnReport};
+#[cfg(unix)]
+pub use ids::WatchId;
+pub use ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
+pub use listener::ListenOptions;
+pub use observe::{LogObserver, Observer, Stats, Subject, TimerEvent, TurnReport};
 pub use parts::pool::ThreadError;
 pub use parts::timers::TimerId;
 pub use parts::token_bucket::Rate;
 pub use protocol::{ClientFactory, Factory, Protocol};
-pub use reactor::{Reactor, ReactorBuilder, Tick};
+pub use reactor::Reactor;
+pub use reactor::builder::ReactorBuilder;
+pub use reactor::state::Tick;
 pub use reason::{Phase, Reason, Who};
 pub use simulation::testing;
 pub use system::poller::Readiness;

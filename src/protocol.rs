@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::address::Address;
 use crate::connector::Connector;
-use crate::listener::ListenerId;
+use crate::ids::ListenerId;
 use crate::parts::timers::TimerId;
 use crate::reactor::Reactor;
 use crate::reason::Reason;

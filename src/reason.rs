@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use crate::callback::Callback;
 use crate::frame_error::FrameError;
-use crate::observe::Callback;
 
 /// Why a connection ended, or why an attempt to connect failed.
 ///

@@ -7,8 +7,9 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::address::{Address, UnixAddress};
-use crate::connection::{Connection, ConnectionId, Direction, Holds, Marks};
+use crate::connection::{Connection, Direction, Holds, Marks};
 use crate::frame_error::FrameError;
+use crate::ids::ConnectionId;
 use crate::parts::timers::TimerId;
 use crate::parts::token_bucket::Rate;
 use crate::protocol::Protocol;

@@ -330,10 +330,10 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         r#"            self.timers.cancel(timer);
             self.queue(key);
         }
-        self.queues.starved"#,
+        self.queues.without_descriptor"#,
         r#"            self.timers.cancel(timer);
         }
-        self.queues.starved"#,
+        self.queues.without_descriptor"#,
     ),
     (
         "forget to accept when below max_connections",

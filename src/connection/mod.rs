@@ -90,7 +90,6 @@ pub(crate) use values::{Common, Holds, Io, Marks, Next, Notice, Patience};
 use std::io;
 use std::sync::Arc;
 
-use crate::parts::arena::id_type;
 use crate::parts::write_buffer::WriteBuffer;
 use crate::reason::{Phase, Reason};
 use crate::system::poller::Readiness;
@@ -98,11 +97,6 @@ use crate::system::stream::{ByteStream, Stream};
 use input::Input;
 use output::{Output, Pressure};
 use timing::Extras;
-
-id_type! {
-    /// Names a connection.
-    ConnectionId
-}
 
 /// One connection.
 pub(crate) struct Connection<S = Stream> {

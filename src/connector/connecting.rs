@@ -7,20 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::{Address, Endpoint};
-use crate::connection::{Connection, ConnectionId};
-use crate::connector::{
-    Attempt, ConnectOptions, Connector, ConnectorId, ConnectorState, MOST_PATIENCE, PATIENCE,
-    Progress, interleave,
+use crate::callback::Callback;
+use crate::connection::Connection;
+use crate::connector::Connector;
+use crate::connector::state::{
+    Attempt, ConnectOptions, ConnectorState, MOST_PATIENCE, PATIENCE, Progress, interleave,
 };
-use crate::observe::{Callback, Subject};
+use crate::ids::{ConnectionId, ConnectorId};
+use crate::observe::Subject;
 use crate::parts::arena::Key;
 use crate::parts::clock::later;
 use crate::protocol::ClientFactory;
 use crate::reactor::Reactor;
+use crate::reactor::queues::Queue;
 use crate::reactor::source::Source;
-use crate::reactor::source::{Owner, Session};
-use crate::reactor::timing::Alarm;
-use crate::reactor::visit::Visit;
+use crate::reactor::source::{Owner, Seated, Session};
+use crate::reactor::state::Alarm;
 use crate::reason::{Phase, Reason};
 use crate::simulation::network::MemoryStream;
 use crate::system::poller::Readiness;
@@ -74,10 +76,11 @@ impl Reactor {
         options: ConnectOptions,
         factory: impl ClientFactory + 'static,
     ) -> ConnectorId {
-        let mut connector = ConnectorState::new(to.into(), options, Box::new(factory));
+        let mut connector = ConnectorState::new(to.into(), options);
         if self.is_stopping() {
             connector.progress = Progress::Failed(Reason::Stopped);
         }
+        let connector = Seated::new(connector, Box::new(factory) as Box<dyn ClientFactory>);
         let key = self.sources.insert(Source::Connector(Box::new(connector)), Owner::None);
         self.queue(key);
         ConnectorId(key)
@@ -412,7 +415,7 @@ impl Reactor {
             }
             other => other,
         });
-        self.visit(winner, Visit::Serve, scratch);
+        self.visit(winner, Queue::Run, scratch);
     }
 
     /// After the protocol has heard, its owner hears.

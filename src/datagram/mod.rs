@@ -18,15 +18,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::address::Endpoint;
-use crate::parts::arena::id_type;
+use crate::ids::DatagramId;
 use crate::parts::timers::TimerId;
 use crate::reactor::Reactor;
 use crate::reason::Reason;
-
-id_type! {
-    /// Names a datagram socket.
-    DatagramId
-}
 
 /// What happens at one datagram socket, called back by the reactor.
 ///

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use super::{DatagramProtocol, DatagramSocket};
+use super::socket::DatagramSocket;
 use crate::parts::timers::TimerId;
 use crate::reason::Reason;
 use crate::system::poller::Readiness;
@@ -18,8 +18,6 @@ const FAILURES: u32 = 64;
 pub(crate) struct Port {
     /// `None` once it was stopped: the address is free, and only `stop_protocol` is owed.
     pub(crate) socket: Option<DatagramSocket>,
-    /// `None` while a callback of it runs.
-    pub(crate) protocol: Option<Box<dyn DatagramProtocol>>,
     pub(crate) local: SocketAddr,
     /// Whom it is connected to.
     pub(crate) peer: Option<SocketAddr>,
@@ -57,15 +55,11 @@ pub(crate) enum Incoming {
 }
 
 impl Port {
-    pub(crate) fn new(
-        socket: DatagramSocket,
-        protocol: Box<dyn DatagramProtocol>,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(socket: DatagramSocket) -> io::Result<Self> {
         let local = socket.local_addr()?;
         let peer = socket.peer_addr().ok(); // an adopted socket may be connected
         Ok(Self {
             socket: Some(socket),
-            protocol: Some(protocol),
             local,
             peer,
             timers: Vec::new(),
@@ -169,10 +163,6 @@ mod tests {
     use crate::parts::clock::Clock;
     use crate::simulation::network::{MemoryDatagrams, Network};
 
-    struct Idle;
-
-    impl DatagramProtocol for Idle {}
-
     /// A port, and what came to it: as many datagrams of four bytes.
     fn port_with(datagrams: usize) -> Port {
         let network = Network::new(Clock::manual(), 0);
@@ -182,7 +172,7 @@ mod tests {
             far.send(b"four", Some(ours.local_addr())).unwrap();
         }
         network.borrow_mut().step();
-        Port::new(DatagramSocket::Memory(ours), Box::new(Idle)).unwrap()
+        Port::new(DatagramSocket::Memory(ours)).unwrap()
     }
 
     #[test]

@@ -6,17 +6,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::address::Endpoint;
+use crate::callback::Callback;
 use crate::datagram::{
-    DatagramId, DatagramOptions, DatagramProtocol, DatagramSocket, DatagramTransport, Incoming,
-    Port, is_refusal,
+    DatagramOptions, DatagramProtocol, DatagramSocket, DatagramTransport, Incoming, Port,
+    is_refusal,
 };
-use crate::observe::{Callback, Subject};
+use crate::ids::DatagramId;
+use crate::observe::Subject;
 use crate::parts::arena::Key;
 use crate::parts::timers::TimerId;
 use crate::reactor::Reactor;
-use crate::reactor::source::Owner;
-use crate::reactor::source::Source;
-use crate::reactor::timing::Alarm;
+use crate::reactor::source::{Owner, Seated, Source};
+use crate::reactor::state::Alarm;
 use crate::reason::{Phase, Reason};
 use crate::simulation::network::MemoryDatagrams;
 use crate::system::error::at_address;
@@ -92,7 +93,7 @@ impl Reactor {
         socket: DatagramSocket,
         protocol: Box<dyn DatagramProtocol>,
     ) -> io::Result<DatagramId> {
-        let port = Port::new(socket, protocol)?;
+        let port = Seated::new(Port::new(socket)?, protocol);
         let key = self.sources.insert(Source::Datagram(Box::new(port)), Owner::None);
         let Self { sources, poller, .. } = self;
         if let Some(Source::Datagram(port)) = sources.get_mut(key)

@@ -8,21 +8,15 @@ mod watching;
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use mio::unix::SourceFd;
 use mio::{Registry, Token};
 
-use crate::parts::arena::id_type;
-use crate::reactor::Reactor;
+use crate::ids::WatchId;
 use crate::system::poller::Readiness;
 
-id_type! {
-    /// Names a descriptor that is watched.
-    WatchId
-}
-
-/// What a function given to [`Reactor::watch`] is told.
+/// What a function given to [`Reactor::watch`](crate::Reactor::watch) is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Ready {
@@ -35,49 +29,29 @@ pub struct Ready {
 
 /// One watched descriptor.
 pub(crate) struct Watch {
-    /// `None` while it is called.
-    pub(crate) watched: Option<Box<dyn Watched>>,
     pub(crate) interest: Readiness,
     pub(crate) latched: Readiness,
     /// Whether the poller knows it.
     registered: bool,
 }
 
-/// A descriptor with its function. One object, so that the descriptor lives as long as anybody may
-/// register it, and its number cannot mean another file meanwhile.
-pub(crate) trait Watched {
-    fn fd(&self) -> BorrowedFd<'_>;
-    fn call(&mut self, reactor: &mut Reactor, ready: Ready);
-}
-
-pub(crate) struct Pair<S, F> {
-    pub(crate) source: S,
-    pub(crate) function: F,
-}
-
-impl<S: AsFd, F: FnMut(&mut Reactor, &mut S, Ready)> Watched for Pair<S, F> {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.source.as_fd()
-    }
-
-    fn call(&mut self, reactor: &mut Reactor, ready: Ready) {
-        (self.function)(reactor, &mut self.source, ready);
-    }
-}
-
 impl Watch {
-    pub(crate) fn new(watched: Box<dyn Watched>, interest: Readiness) -> Self {
+    pub(crate) fn new(interest: Readiness) -> Self {
         let latched = Readiness::default();
-        Self { watched: Some(watched), interest, latched, registered: false }
+        Self { interest, latched, registered: false }
     }
 
     /// Has the poller report once on what it is interested in: at once if it is ready already.
     ///
     /// The poller tells of changes only; asking again, though nothing changed, makes it tell how
     /// things are.
-    pub(crate) fn arm(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let Some(watched) = &self.watched else { return Ok(()) };
-        let fd = watched.fd().as_raw_fd();
+    pub(crate) fn arm(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<()> {
+        let fd = fd.as_raw_fd();
         let mut fd = SourceFd(&fd);
         let interest = self.interest.interest();
         match interest {
@@ -98,10 +72,10 @@ impl Watch {
 }
 
 /// Takes a descriptor out of the poller. Closing does that too, unless there is a duplicate.
-pub(crate) fn disarm(watched: &dyn Watched, registry: Option<&Registry>) {
+pub(crate) fn disarm(fd: BorrowedFd<'_>, registry: Option<&Registry>) {
     if let Some(registry) = registry {
         // If it was not registered there is nothing to undo.
-        drop(registry.deregister(&mut SourceFd(&watched.fd().as_raw_fd())));
+        drop(registry.deregister(&mut SourceFd(&fd.as_raw_fd())));
     }
 }
 

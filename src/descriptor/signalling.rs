@@ -1,13 +1,22 @@
 //! Signals, as one more source.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 
+use signal_hook::consts::{FORBIDDEN, SIGINT, SIGTERM};
+
+use crate::callback::Callback;
 use crate::descriptor::signals::Signals;
-use crate::observe::Callback;
 use crate::parts::arena::Key;
 use crate::reactor::Reactor;
-use crate::reactor::source::Owner;
-use crate::reactor::source::Source;
+use crate::reactor::source::{Owner, Seated, SignalAction, Source};
+
+/// The numbers signal-hook keeps a place for; no system has more signals.
+const SIGNALS: std::ops::Range<i32> = 1..128;
+
+/// The actions by signal; each is `None` while it is called.
+type Actions = BTreeMap<i32, Option<SignalAction>>;
 
 impl Reactor {
     /// The source of signals, made when it is first asked for.
@@ -22,8 +31,10 @@ impl Reactor {
                 "a simulated reactor gets no signals",
             ));
         };
-        let key =
-            self.sources.insert(Source::Signals(Box::new(Signals::new(signal)?)), Owner::None);
+        let key = self.sources.insert(
+            Source::Signals(Box::new(Seated::new(Signals::new(signal)?, BTreeMap::new()))),
+            Owner::None,
+        );
         if let Some(Source::Signals(signals)) = self.sources.get_mut(key)
             && let Err(error) = signals.register(registry, key.token())
         {
@@ -38,17 +49,79 @@ impl Reactor {
             key,
             Callback::Signal,
             |source| match source {
-                Source::Signals(signals) => signals.actions.get_mut(&signal),
+                Source::Signals(signals) => signals.guest.as_mut()?.get_mut(&signal),
                 _ => None,
             },
             |action, reactor| action(reactor),
         );
     }
 
-    pub(crate) fn signals_mut(&mut self, key: Key) -> Option<&mut Signals> {
+    pub(crate) fn signals_mut(&mut self, key: Key) -> Option<&mut Seated<Signals, Actions>> {
         match self.sources.get_mut(key)? {
             Source::Signals(signals) => Some(signals),
             _ => None,
+        }
+    }
+}
+
+impl Reactor {
+    /// Calls `action` whenever the process gets `signal` (`SIGHUP` is 1, `SIGINT` 2, `SIGTERM` 15;
+    /// crates like `signal-hook` name them all). A second action for a signal replaces the first.
+    ///
+    /// The handler belongs to the process and stays when the reactor is gone: the signal does nothing
+    /// then, instead of ending the process.
+    ///
+    /// A listener to signals does not keep [`run`](Self::run) from returning. Several signals of one
+    /// kind that come while the loop is busy may count as one.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a signal that cannot be caught like this (`SIGKILL`, `SIGSTOP`, `SIGILL`,
+    /// `SIGFPE`, `SIGSEGV`) and for a number that is none; `Unsupported` in a simulation; and what the
+    /// system says if it has no descriptor left.
+    pub fn on_signal(
+        &mut self,
+        signal: i32,
+        action: impl FnMut(&mut Self) + 'static,
+    ) -> io::Result<()> {
+        if FORBIDDEN.contains(&signal) || !SIGNALS.contains(&signal) {
+            let message = format!("signal {signal} cannot be caught");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let key = self.signals(signal)?;
+        if let Some(signals) = self.signals_mut(key) {
+            signals.source.add_signal(signal)?;
+            if let Some(actions) = &mut signals.guest {
+                actions.insert(signal, Some(Box::new(action)));
+            }
+        }
+        Ok(())
+    }
+
+    /// On `SIGINT` or `SIGTERM` the reactor [shuts down](Self::shutdown) with this `grace`; on a
+    /// second one it [stops](Self::stop) at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`on_signal`](Self::on_signal).
+    pub fn shutdown_on_signals(&mut self, grace: Duration) -> io::Result<()> {
+        for signal in [SIGINT, SIGTERM] {
+            self.on_signal(signal, move |reactor| {
+                if reactor.is_stopping() {
+                    reactor.stop();
+                } else {
+                    reactor.shutdown(grace);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn serve_signals(&mut self, key: Key) {
+        let Some(signals) = self.signals_mut(key) else { return };
+        let pending: Vec<i32> = signals.source.pending().collect();
+        for signal in pending {
+            self.call_signal_action(key, signal);
         }
     }
 }

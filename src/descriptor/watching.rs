@@ -1,14 +1,15 @@
 //! Descriptors of the user's: what may be asked, and how they are served.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::descriptor::{Pair, Ready, Watch, WatchId, Watched, disarm};
-use crate::observe::{Callback, Subject};
+use crate::callback::Callback;
+use crate::descriptor::{Ready, Watch, disarm};
+use crate::ids::WatchId;
+use crate::observe::Subject;
 use crate::parts::arena::Key;
 use crate::reactor::Reactor;
-use crate::reactor::source::Owner;
-use crate::reactor::source::Source;
+use crate::reactor::source::{Owner, Seated, Source, Watched};
 use crate::system::poller::Readiness;
 
 impl Reactor {
@@ -77,9 +78,10 @@ impl Reactor {
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         }
         let watched: Box<dyn Watched> = Box::new(Pair { source, function });
-        let key = self
-            .sources
-            .insert(Source::Watch(Box::new(Watch::new(watched, interest))), Owner::None);
+        let key = self.sources.insert(
+            Source::Watch(Box::new(Seated::new(Watch::new(interest), watched))),
+            Owner::None,
+        );
         if let Err(error) = self.arm_watch(key) {
             let refused = self.sources.remove(key);
             self.let_go(Subject::Reactor, refused.map(|slot| slot.source));
@@ -93,7 +95,7 @@ impl Reactor {
     pub fn set_interest(&mut self, id: WatchId, interest: Readiness) -> bool {
         let Some(watch) = self.watch_mut(id.0) else { return false };
         watch.interest = interest;
-        if watch.watched.is_some() {
+        if watch.guest.is_some() {
             self.queue(id.0);
         }
         true
@@ -103,7 +105,7 @@ impl Reactor {
     /// when it has returned. `false` if there is no such watch.
     pub fn unwatch(&mut self, id: WatchId) -> bool {
         let Some(watch) = self.watch_mut(id.0) else { return false };
-        let watched = watch.watched.take();
+        let watched = watch.guest.take();
         self.sources.remove(id.0);
         if let Some(watched) = watched {
             self.release_watched(watched);
@@ -135,20 +137,23 @@ impl Reactor {
         let Self { sources, poller, .. } = self;
         if let (Some(Source::Watch(watch)), Some(registry)) =
             (sources.get_mut(key), poller.registry())
+            && let Some(watched) = watch.guest.take()
         {
-            watch.arm(registry, key.token())?;
+            let armed = watch.arm(watched.fd(), registry, key.token());
+            watch.guest = Some(watched);
+            return armed;
         }
         Ok(())
     }
 
     /// Lets go of a descriptor and its function.
     fn release_watched(&mut self, watched: Box<dyn Watched>) {
-        disarm(watched.as_ref(), self.poller.registry());
+        disarm(watched.fd(), self.poller.registry());
         self.let_go(Subject::Reactor, watched);
         self.descriptor_freed();
     }
 
-    fn watch_mut(&mut self, key: Key) -> Option<&mut Watch> {
+    fn watch_mut(&mut self, key: Key) -> Option<&mut Seated<Watch, Box<dyn Watched>>> {
         match self.sources.get_mut(key)? {
             Source::Watch(watch) => Some(watch),
             _ => None,
@@ -172,4 +177,20 @@ fn explained(error: io::Error) -> io::Error {
         _ => return error,
     };
     io::Error::new(kind, message)
+}
+
+/// A descriptor, and the function that is called when it is ready.
+struct Pair<S, F> {
+    source: S,
+    function: F,
+}
+
+impl<S: AsFd, F: FnMut(&mut Reactor, &mut S, Ready)> Watched for Pair<S, F> {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.source.as_fd()
+    }
+
+    fn call(&mut self, reactor: &mut Reactor, ready: Ready) {
+        (self.function)(reactor, &mut self.source, ready);
+    }
 }

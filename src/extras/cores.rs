@@ -16,9 +16,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::address::Endpoint;
 use crate::handle::{RemoteCall, Shared};
-use crate::listener::{ListenOptions, ListenerId};
+use crate::ids::ListenerId;
+use crate::listener::ListenOptions;
 use crate::protocol::Factory;
-use crate::reactor::{Reactor, ReactorBuilder, message};
+use crate::reactor::Reactor;
+use crate::reactor::builder::ReactorBuilder;
+use crate::reactor::dispatch::message;
 
 /// Several reactors, each turning in a thread of its own.
 ///

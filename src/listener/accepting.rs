@@ -4,17 +4,19 @@ use std::io;
 use std::time::Duration;
 
 use crate::address::{Address, Endpoint};
-use crate::connection::{Connection, ConnectionId, Direction};
-use crate::listener::{AcceptError, ListenOptions, Listener, ListenerId};
-use crate::observe::{Callback, Subject};
+use crate::callback::Callback;
+use crate::connection::{Connection, Direction};
+use crate::ids::{ConnectionId, ListenerId};
+use crate::listener::{AcceptError, ListenOptions, Listener};
+use crate::observe::Subject;
 use crate::parts::arena::Key;
 use crate::parts::clock::later;
 use crate::protocol::Factory;
 use crate::reactor::Reactor;
+use crate::reactor::queues::Queue;
 use crate::reactor::source::Source;
-use crate::reactor::source::{Owner, Session};
-use crate::reactor::timing::Alarm;
-use crate::reactor::visit::Visit;
+use crate::reactor::source::{Owner, Seated, Session};
+use crate::reactor::state::Alarm;
 use crate::simulation::network::MemoryListener;
 use crate::system::error::at_address;
 use crate::system::stream::{Acceptor, Stream};
@@ -93,7 +95,7 @@ impl Reactor {
         factory: Box<dyn Factory>,
     ) -> io::Result<ListenerId> {
         let local = acceptor.local_addr()?;
-        let listener = Listener::new(acceptor, local, factory, options);
+        let listener = Seated::new(Listener::new(acceptor, local, options), factory);
         let key = self.sources.insert(Source::Listener(Box::new(listener)), Owner::None);
         let Self { sources, poller, .. } = self;
         if let Some(Source::Listener(listener)) = sources.get_mut(key)
@@ -223,7 +225,7 @@ impl Reactor {
             self.set_rate(ConnectionId(key), Direction::Reading, read_rate);
             self.set_rate(ConnectionId(key), Direction::Writing, write_rate);
         }
-        self.visit(key, Visit::Serve, scratch);
+        self.visit(key, Queue::Run, scratch);
     }
 
     /// Whether the limit per peer and the filter let somebody in.
@@ -253,7 +255,7 @@ impl Reactor {
     fn rest(&mut self, key: Key, error: &io::Error, judged: AcceptError) {
         self.refused(key, Some(error));
         let timer = self.timers.insert(later(self.now(), RETRY), Alarm::Accept(key));
-        self.queues.starved.push(key);
+        self.queues.without_descriptor.push(key);
         let Some(listener) = self.listener_mut(key) else { return };
         listener.retry = Some(timer);
         if std::mem::replace(&mut listener.shortage_logged, true) {
@@ -272,8 +274,8 @@ impl Reactor {
 
     /// Somebody's descriptor was closed: listeners that wait for one need not wait longer.
     pub(crate) fn descriptor_freed(&mut self) {
-        if !self.queues.starved.is_empty() {
-            for key in std::mem::take(&mut self.queues.starved) {
+        if !self.queues.without_descriptor.is_empty() {
+            for key in std::mem::take(&mut self.queues.without_descriptor) {
                 self.accept_again(key);
             }
         }
@@ -284,7 +286,7 @@ impl Reactor {
             self.timers.cancel(timer);
             self.queue(key);
         }
-        self.queues.starved.retain(|starved| *starved != key);
+        self.queues.without_descriptor.retain(|starved| *starved != key);
     }
 
     pub(crate) fn accepted_connection_gone(&mut self, key: Key, peer: &Address) {

@@ -12,16 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
-use crate::parts::arena::id_type;
 use crate::parts::timers::TimerId;
 use crate::parts::token_bucket::Rate;
-use crate::protocol::Factory;
 use crate::system::stream::{Acceptor, SocketOptions};
-
-id_type! {
-    /// Names a listener.
-    ListenerId
-}
 
 /// How long the kernel's queue of connections waiting to be accepted may be, unless set otherwise.
 /// The kernel cuts it to its own limit (`net.core.somaxconn`, 4,096 on today's Linux).
@@ -150,7 +143,7 @@ impl ListenOptions {
     /// accepted, no protocol is made for it, and it counts as refused; so too if `filter` panics.
     ///
     /// The kernel has finished its part of the connection by then: the peer sees it opened and closed.
-    /// A factory that implements [`Factory`] can refuse as well, and look at its own state for it; a
+    /// A factory that implements [`Factory`](crate::Factory) can refuse as well, and look at its own state for it; a
     /// filter goes before any factory, also that of a closure, and one may serve several listeners on
     /// several threads.
     ///
@@ -222,8 +215,6 @@ impl ListenOptions {
 pub(crate) struct Listener {
     /// `None` once it was stopped: the port is free, and only `stopped` is owed.
     pub(crate) acceptor: Option<Acceptor>,
-    /// `None` while a callback of it runs.
-    pub(crate) factory: Option<Box<dyn Factory>>,
     pub(crate) local: Address,
     pub(crate) max_connections: usize,
     /// How many of the connections it accepted are open.
@@ -244,15 +235,9 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(
-        acceptor: Acceptor,
-        local: Address,
-        factory: Box<dyn Factory>,
-        options: &ListenOptions,
-    ) -> Self {
+    pub(crate) fn new(acceptor: Acceptor, local: Address, options: &ListenOptions) -> Self {
         Self {
             acceptor: Some(acceptor),
-            factory: Some(factory),
             local,
             max_connections: options.max_connections.unwrap_or(usize::MAX),
             connections: 0,

@@ -4,9 +4,9 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use crate::address::{Address, UnixAddress};
-use crate::connection::ConnectionId;
-use crate::connector::{ConnectOptions, ConnectorId};
-use crate::listener::{ListenOptions, ListenerId};
+use crate::connector::state::ConnectOptions;
+use crate::ids::{ConnectionId, ConnectorId, ListenerId};
+use crate::listener::ListenOptions;
 use crate::protocol::{ClientFactory, Factory, Protocol};
 use crate::reactor::Reactor;
 use crate::reason::{Phase, Reason};

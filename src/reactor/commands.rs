@@ -6,22 +6,19 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::Reactor;
-use super::queues::Queues;
-use super::source::{Owner, Session, Slot, Source};
-use super::timing::Alarm;
+use super::queues::Queue;
+use super::source::{Owner, Session, Source};
+use super::state::Alarm;
 use crate::address::Address;
-use crate::connection::{Common, Connection, ConnectionId, Direction, Holds, Marks};
+use crate::connection::{Common, Connection, Direction, Holds, Marks};
+use crate::ids::ConnectionId;
 use crate::observe::Subject;
-use crate::parts::arena::Key;
 use crate::parts::timers::TimerId;
 use crate::parts::token_bucket::Rate;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
 use crate::system::stream::{Stream, no_sockets};
 use crate::transport::Transport;
-
-/// Where a connection waits for its visit, after a command that is worth one.
-type Queue = fn(&mut Queues, Key, &mut Slot);
 
 impl Reactor {
     /// Lends a connection, anybody's; `None` if it is gone, or not yet told `connection_made`.
@@ -108,7 +105,7 @@ impl Reactor {
         let Source::Connection(session) = &mut slot.source else { return false };
         let visit = command(&mut session.connection, &mut memory.common);
         if visit && queues.visited != Some(id.0) {
-            queue(queues, id.0, slot);
+            queues.add(queue, id.0, &mut slot.waits);
         }
         visit
     }
@@ -128,7 +125,7 @@ impl Reactor {
         }
         session.cancel_timers(timers);
         if queues.visited != Some(id.0) {
-            queue(queues, id.0, slot);
+            queues.add(queue, id.0, &mut slot.waits);
         }
         true
     }
@@ -137,7 +134,7 @@ impl Reactor {
     pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> bool {
         let cap = self.limits.write_buffer_cap;
         let mut taken = false;
-        self.command(id, Queues::flush, |connection, common| {
+        self.command(id, Queue::Flush, |connection, common| {
             taken = connection.write(data, cap, common);
             if taken { !data.is_empty() } else { connection.is_gone() }
         });
@@ -146,7 +143,7 @@ impl Reactor {
 
     pub(crate) fn unread(&mut self, id: ConnectionId, data: &[u8]) -> bool {
         let mut taken = false;
-        self.command(id, Queues::run, |connection, common| {
+        self.command(id, Queue::Run, |connection, common| {
             taken = connection.unread(data, common);
             taken && !data.is_empty()
         });
@@ -154,16 +151,16 @@ impl Reactor {
     }
 
     pub(crate) fn lose_connection(&mut self, id: ConnectionId, because: Option<Reason>) {
-        self.last_command(id, Queues::flush, |connection| connection.close(because));
+        self.last_command(id, Queue::Flush, |connection| connection.close(because));
     }
 
     pub(crate) fn lose_write_connection(&mut self, id: ConnectionId) {
-        self.command(id, Queues::flush, |connection, _| connection.shut_write());
+        self.command(id, Queue::Flush, |connection, _| connection.shut_write());
     }
 
     /// Ends a connection, whatever is still owed.
     pub(crate) fn end(&mut self, id: ConnectionId, reason: Reason) {
-        self.last_command(id, Queues::flush, |connection| match reason {
+        self.last_command(id, Queue::Flush, |connection| match reason {
             Reason::Panicked { .. } => {
                 connection.end_by_fault(reason);
                 true
@@ -173,15 +170,15 @@ impl Reactor {
     }
 
     pub(crate) fn hold_reading(&mut self, id: ConnectionId, hold: Holds) {
-        self.command(id, Queues::flush, |connection, _| connection.hold(hold));
+        self.command(id, Queue::Flush, |connection, _| connection.hold(hold));
     }
 
     pub(crate) fn release_reading(&mut self, id: ConnectionId, hold: Holds) {
-        self.command(id, Queues::run, |connection, _| connection.release(hold));
+        self.command(id, Queue::Run, |connection, _| connection.release(hold));
     }
 
     pub(crate) fn set_marks(&mut self, id: ConnectionId, marks: Marks) {
-        self.command(id, Queues::flush, |connection, _| {
+        self.command(id, Queue::Flush, |connection, _| {
             connection.set_marks(marks);
             true // it may be told so
         });
@@ -189,7 +186,7 @@ impl Reactor {
 
     pub(crate) fn set_protocol(&mut self, id: ConnectionId, next: Box<dyn Protocol>) -> bool {
         let mut pressed = false;
-        let done = self.last_command(id, Queues::run, |connection| {
+        let done = self.last_command(id, Queue::Run, |connection| {
             pressed = connection.is_pressed();
             connection.hand_over()
         });
@@ -226,7 +223,7 @@ impl Reactor {
         rate: Option<Rate>,
     ) -> Option<Rate> {
         let now = self.now();
-        self.command(id, Queues::run, |connection, _| connection.forget_rate_hold(direction));
+        self.command(id, Queue::Run, |connection, _| connection.forget_rate_hold(direction));
         self.set_timing(id, |connection, common| connection.set_rate(direction, rate, now, common))?
     }
 

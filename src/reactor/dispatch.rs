@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use super::{Reactor, Source};
-use crate::observe::{Callback, Subject};
+use crate::callback::Callback;
+use crate::observe::Subject;
 use crate::parts::arena::Key;
 
 impl Reactor {

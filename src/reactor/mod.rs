@@ -12,17 +12,14 @@ pub(crate) mod builder;
 mod commands;
 pub(crate) mod dispatch;
 mod hosting;
-pub(crate) mod parts;
-mod queues;
+pub(crate) mod limits;
+pub(crate) mod queues;
 pub(crate) mod source;
+pub(crate) mod state;
 mod stopping;
-pub(crate) mod timing;
-pub(crate) mod visit;
+mod timing;
+mod visit;
 mod working;
-
-pub use builder::ReactorBuilder;
-pub(crate) use dispatch::message;
-pub use timing::Tick;
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -35,12 +32,10 @@ use crate::parts::arena::Key;
 use crate::parts::clock::Clock;
 use crate::parts::timers::Timers;
 use crate::system::poller::Poller;
-use builder::Limits;
-use parts::{Calls, Ending, Memory, Monitor, Threads, Time};
-use queues::Queues;
+use limits::Limits;
+use queues::{Queue, Queues};
 use source::{Source, Sources};
-use timing::Alarm;
-use visit::Visit;
+use state::{Alarm, Calls, Ending, Memory, Monitor, Threads, Time};
 
 /// The token of the waker; no key has it, since an arena never has 2³² slots.
 const WAKE: Token = Token(usize::MAX);
@@ -79,21 +74,7 @@ pub struct Reactor {
 }
 
 impl Reactor {
-    /// A reactor with the default limits.
-    ///
-    /// # Errors
-    ///
-    /// If the system has no descriptor for the poller or the waker (two are needed on Linux).
-    pub fn new() -> io::Result<Self> {
-        Self::builder().build()
-    }
-
-    /// Sets limits before making the reactor.
-    pub fn builder() -> ReactorBuilder {
-        ReactorBuilder::default()
-    }
-
-    fn with_poller(poller: Poller, clock: Clock, limits: Limits) -> io::Result<Self> {
+    pub(crate) fn with_poller(poller: Poller, clock: Clock, limits: Limits) -> io::Result<Self> {
         let waker = poller.registry().map(|registry| Waker::new(registry, WAKE)).transpose()?;
         Ok(Self {
             poller,
@@ -240,7 +221,7 @@ impl Reactor {
             if let Some((key, slot)) = found
                 && slot.source.latch(readiness)
             {
-                queues.run(key, slot);
+                queues.add(Queue::Run, key, &mut slot.waits);
             }
         }
         monitor.report.events = poller.ready.len();
@@ -253,11 +234,11 @@ impl Reactor {
 
     /// Phase 5. Serves the sources that were in the queue when the phase began, each once.
     fn serve(&mut self) {
-        let queue = self.queues.take_run();
+        let queue = self.queues.take(Queue::Run);
         let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);
         for &key in &queue {
             self.monitor.report.served += 1;
-            if !self.visit(key, Visit::Serve, &mut scratch) {
+            if !self.visit(key, Queue::Run, &mut scratch) {
                 self.serve_other(key, &mut scratch);
             }
         }
@@ -282,11 +263,11 @@ impl Reactor {
 
     /// Phase 6. Flushes the connections that were in the queue when the phase began, each once.
     fn flush(&mut self) {
-        let queue = self.queues.take_flush();
+        let queue = self.queues.take(Queue::Flush);
         let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);
         for &key in &queue {
             self.monitor.report.flushed += 1;
-            self.visit(key, Visit::Flush, &mut scratch);
+            self.visit(key, Queue::Flush, &mut scratch);
         }
         self.memory.give_back_scratch(scratch);
         self.queues.give_back(queue);
@@ -296,7 +277,7 @@ impl Reactor {
     pub(crate) fn queue(&mut self, key: Key) {
         let Self { sources, queues, .. } = self;
         if let Some(slot) = sources.slot(key) {
-            queues.run(key, slot);
+            queues.add(Queue::Run, key, &mut slot.waits);
         }
     }
 

@@ -2,65 +2,91 @@
 
 use std::mem;
 
-use super::source::{Slot, Sources};
 use crate::parts::arena::Key;
+
+/// The queue in which a source waits, and from which it is visited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Queue {
+    /// To be served: to read, and to write what the connection itself has to say. If others have written
+    /// too, all of it waits for the flush phase, to leave together.
+    Run,
+    /// To be flushed: others have written to it, or given it a command. It is not read.
+    Flush,
+}
+
+/// In which queues a source waits.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Waits {
+    to_run: bool,
+    pub(crate) to_flush: bool,
+}
+
+impl Waits {
+    #[inline]
+    fn of(&mut self, queue: Queue) -> &mut bool {
+        match queue {
+            Queue::Run => &mut self.to_run,
+            Queue::Flush => &mut self.to_flush,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn leave(&mut self, queue: Queue) {
+        *self.of(queue) = false;
+    }
+}
 
 /// Sources that wait.
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
-    /// To be served: the fairness device, and the repair for readiness that is told only once.
+    /// The fairness device, and the repair for readiness that is told only once.
     run: Vec<Key>,
-    /// To be flushed: others have written to them, or given them a command.
     flush: Vec<Key>,
     /// The memory of a queue that a phase has gone through.
     spare: Vec<Key>,
     /// The connection that is being visited. After a command it needs no queue: the visit goes on.
     pub(crate) visited: Option<Key>,
     /// Listeners that wait for a descriptor to be freed.
-    pub(crate) starved: Vec<Key>,
+    pub(crate) without_descriptor: Vec<Key>,
 }
 
 impl Queues {
-    /// Queues a source to be served: in this turn if its serve phase has not begun.
+    /// Adds a source to a queue: for this turn, if the phase that empties the queue has not begun.
     #[inline]
-    pub(crate) fn run(&mut self, key: Key, slot: &mut Slot) {
-        if !mem::replace(&mut slot.queued, true) {
-            self.run.push(key);
+    pub(crate) fn add(&mut self, queue: Queue, key: Key, waits: &mut Waits) {
+        if !mem::replace(waits.of(queue), true) {
+            self.of(queue).push(key);
         }
     }
 
-    /// Queues a connection to be flushed: in this turn if its flush phase has not begun.
-    #[inline]
-    pub(crate) fn flush(&mut self, key: Key, slot: &mut Slot) {
-        if !mem::replace(&mut slot.flushing, true) {
-            self.flush.push(key);
-        }
+    /// All that wait in a queue. A source that is added from here on waits for the next turn.
+    pub(crate) fn take(&mut self, queue: Queue) -> Vec<Key> {
+        let empty = mem::take(&mut self.spare);
+        mem::replace(self.of(queue), empty)
     }
 
-    /// All that are to be served. What is queued from here on is for the next turn.
-    pub(crate) fn take_run(&mut self) -> Vec<Key> {
-        mem::replace(&mut self.run, mem::take(&mut self.spare))
-    }
-
-    /// All that are to be flushed.
-    pub(crate) fn take_flush(&mut self) -> Vec<Key> {
-        mem::replace(&mut self.flush, mem::take(&mut self.spare))
-    }
-
-    /// A phase has gone through its queue.
-    pub(crate) fn give_back(&mut self, mut queue: Vec<Key>) {
-        queue.clear();
-        self.spare = queue;
+    /// A phase has gone through what it [took](Self::take).
+    pub(crate) fn give_back(&mut self, mut taken: Vec<Key>) {
+        taken.clear();
+        self.spare = taken;
     }
 
     pub(crate) fn are_empty(&self) -> bool {
         self.run.is_empty() && self.flush.is_empty()
     }
 
-    /// Forgets those that are gone.
-    pub(crate) fn forget_gone(&mut self, sources: &Sources) {
+    /// Forgets the sources that are gone.
+    pub(crate) fn retain(&mut self, is_there: impl Fn(Key) -> bool) {
         for queue in [&mut self.run, &mut self.flush] {
-            queue.retain(|&key| sources.get(key).is_some());
+            queue.retain(|&key| is_there(key));
+        }
+    }
+
+    #[inline]
+    fn of(&mut self, queue: Queue) -> &mut Vec<Key> {
+        match queue {
+            Queue::Run => &mut self.run,
+            Queue::Flush => &mut self.flush,
         }
     }
 }

@@ -1,12 +1,23 @@
 //! Everything the loop serves: the sources, each in a slot of its own.
 
-use crate::address::Address;
-use crate::connection::{Connection, ConnectionId};
-use crate::connector::{Attempt, ConnectorId, ConnectorState};
-use crate::datagram::{DatagramId, DatagramProtocol, Port};
+#[cfg(feature = "signals")]
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 #[cfg(unix)]
-use crate::descriptor::Watched;
-use crate::listener::{Listener, ListenerId};
+use std::os::fd::BorrowedFd;
+
+use super::Reactor;
+use super::queues::Waits;
+use crate::address::Address;
+use crate::connection::Connection;
+use crate::connector::state::{Attempt, ConnectorState};
+use crate::datagram::{DatagramProtocol, Port};
+#[cfg(feature = "signals")]
+use crate::descriptor::signals::Signals;
+#[cfg(unix)]
+use crate::descriptor::{Ready, Watch};
+use crate::ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
+use crate::listener::Listener;
 use crate::observe::Subject;
 use crate::parts::arena::{Arena, Key};
 use crate::parts::timers::TimerId;
@@ -17,14 +28,59 @@ use crate::system::poller::Readiness;
 #[derive(Debug)]
 pub(crate) enum Source {
     Connection(Session),
-    Listener(Box<Listener>),
-    Connector(Box<ConnectorState>),
+    Listener(Box<Seated<Listener, Box<dyn Factory>>>),
+    Connector(Box<Seated<ConnectorState, Box<dyn ClientFactory>>>),
     Attempt(Box<Attempt>),
-    Datagram(Box<Port>),
+    Datagram(Box<Seated<Port, Box<dyn DatagramProtocol>>>),
     #[cfg(feature = "signals")]
-    Signals(Box<crate::descriptor::signals::Signals>),
+    Signals(Box<Seated<Signals, BTreeMap<i32, Option<SignalAction>>>>),
     #[cfg(unix)]
-    Watch(Box<crate::descriptor::Watch>),
+    Watch(Box<Seated<Watch, Box<dyn Watched>>>),
+}
+
+/// A source, with the code of the user's that it calls.
+pub(crate) struct Seated<S, G> {
+    state: S,
+    /// `None` while it is called.
+    pub(crate) guest: Option<G>,
+}
+
+impl<S, G> Seated<S, G> {
+    pub(crate) fn new(state: S, guest: G) -> Self {
+        Self { state, guest: Some(guest) }
+    }
+}
+
+impl<S, G> Deref for Seated<S, G> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.state
+    }
+}
+
+impl<S, G> DerefMut for Seated<S, G> {
+    fn deref_mut(&mut self) -> &mut S {
+        &mut self.state
+    }
+}
+
+impl<S: std::fmt::Debug, G> std::fmt::Debug for Seated<S, G> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.state.fmt(f)
+    }
+}
+
+/// What a signal does.
+#[cfg(feature = "signals")]
+pub(crate) type SignalAction = Box<dyn FnMut(&mut Reactor)>;
+
+/// A descriptor with its function. One object, so that the descriptor lives as long as anybody may
+/// register it, and its number cannot mean another file meanwhile.
+#[cfg(unix)]
+pub(crate) trait Watched {
+    fn fd(&self) -> BorrowedFd<'_>;
+    fn call(&mut self, reactor: &mut Reactor, ready: Ready);
 }
 
 /// A source, and what belongs to the loop and not to it.
@@ -32,10 +88,7 @@ pub(crate) enum Source {
 pub(crate) struct Slot {
     pub(crate) source: Source,
     pub(crate) owner: Owner,
-    /// In the run queue.
-    pub(crate) queued: bool,
-    /// In the flush queue.
-    pub(crate) flushing: bool,
+    pub(crate) waits: Waits,
     /// Whether the poller knows it. A connection that is answered and closed in `connection_made` never
     /// gets there.
     pub(crate) registered: bool,
@@ -119,21 +172,21 @@ impl Source {
 
     pub(crate) fn factory(&mut self) -> Option<&mut Option<Box<dyn Factory>>> {
         match self {
-            Self::Listener(listener) => Some(&mut listener.factory),
+            Self::Listener(listener) => Some(&mut listener.guest),
             _ => None,
         }
     }
 
     pub(crate) fn client_factory(&mut self) -> Option<&mut Option<Box<dyn ClientFactory>>> {
         match self {
-            Self::Connector(connector) => Some(&mut connector.factory),
+            Self::Connector(connector) => Some(&mut connector.guest),
             _ => None,
         }
     }
 
     pub(crate) fn datagram_protocol(&mut self) -> Option<&mut Option<Box<dyn DatagramProtocol>>> {
         match self {
-            Self::Datagram(port) => Some(&mut port.protocol),
+            Self::Datagram(port) => Some(&mut port.guest),
             _ => None,
         }
     }
@@ -141,7 +194,7 @@ impl Source {
     #[cfg(unix)]
     pub(crate) fn watched(&mut self) -> Option<&mut Option<Box<dyn Watched>>> {
         match self {
-            Self::Watch(watch) => Some(&mut watch.watched),
+            Self::Watch(watch) => Some(&mut watch.guest),
             _ => None,
         }
     }
@@ -204,8 +257,7 @@ impl Sources {
     pub(crate) fn insert(&mut self, source: Source, owner: Owner) -> Key {
         self.keep_running += usize::from(source.keeps_running());
         self.delay_shutdown += usize::from(source.delays_shutdown());
-        let (queued, flushing, registered) = (false, false, false);
-        self.slots.insert(Slot { source, owner, queued, flushing, registered })
+        self.slots.insert(Slot { source, owner, waits: Waits::default(), registered: false })
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<Slot> {

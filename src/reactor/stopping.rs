@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::parts::Ending;
-use super::timing::Alarm;
-use super::{Reactor, Source, Visit};
-use crate::connection::ConnectionId;
-use crate::connector::{ConnectorState, Progress};
-use crate::listener::ListenerId;
+use super::queues::Queue;
+use super::state::{Alarm, Ending};
+use super::{Reactor, Source};
+use crate::connector::state::{ConnectorState, Progress};
+use crate::ids::{ConnectionId, ListenerId};
 use crate::observe::Subject;
 use crate::parts::arena::Key;
 use crate::parts::clock::later;
@@ -113,7 +112,8 @@ impl Reactor {
         for &key in &keys {
             self.unwatch(crate::WatchId(key));
         }
-        self.queues.forget_gone(&self.sources);
+        let Self { queues, sources, .. } = self;
+        queues.retain(|key| sources.get(key).is_some());
         self.ending = Ending::No;
         self.time.in_turn = in_turn;
     }
@@ -123,7 +123,7 @@ impl Reactor {
         for &key in keys {
             if let Some(Source::Connection(_)) = self.sources.get(key) {
                 self.end(ConnectionId(key), Reason::Stopped);
-                self.visit(key, Visit::Serve, &mut scratch);
+                self.visit(key, Queue::Run, &mut scratch);
             }
         }
         self.memory.give_back_scratch(scratch);

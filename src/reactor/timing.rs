@@ -2,62 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::state::{Alarm, Tick, Ticker};
 use super::{Reactor, Source};
-use crate::observe::{Callback, Subject, TimerEvent};
+use crate::callback::Callback;
+use crate::observe::{Subject, TimerEvent};
 use crate::parts::arena::Key;
 use crate::parts::clock::later;
 use crate::parts::timers::TimerId;
-
-/// A function waiting for the calls phase.
-pub(crate) type Call = Box<dyn FnOnce(&mut Reactor)>;
-
-/// What a timer does when it fires.
-pub(crate) enum Alarm {
-    /// `call_later`
-    Once(Call),
-    /// `call_every`
-    Every(Box<Ticker>),
-    /// `Transport::call_later`
-    Connection(Key),
-    /// `DatagramTransport::call_later`
-    Datagram(Key),
-    /// A connection wants to be visited.
-    Deadline(Key),
-    /// A listener rested while there was no descriptor.
-    Accept(Key),
-    /// An attempt to connect had its time.
-    ConnectTimeout(Key),
-    /// An address had its head start over the next.
-    HeadStart(Key),
-    /// It is time to connect again.
-    Reconnect(Key),
-    /// `shutdown` waits no longer.
-    Shutdown,
-}
-
-impl Alarm {
-    /// Whether a user set it, so that observers see it.
-    fn is_of_the_user(&self) -> bool {
-        matches!(self, Self::Once(_) | Self::Every(_) | Self::Connection(_) | Self::Datagram(_))
-    }
-}
-
-type TickFunction = Box<dyn FnMut(&mut Reactor, Tick)>;
-
-pub(crate) struct Ticker {
-    interval: Duration,
-    function: TickFunction,
-}
-
-/// One tick of a timer made by [`Reactor::call_every`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Tick {
-    /// The timer, so that it can be cancelled from within.
-    pub timer: TimerId,
-    /// How many ticks were left out since the last one because the loop was late.
-    pub missed: u64,
-}
 
 impl Reactor {
     /// Calls `function` once, `delay` from [now](Self::now); with no delay, in the next turn.

@@ -8,41 +8,27 @@ use std::mem;
 use std::time::Instant;
 
 use super::Reactor;
-use super::builder::Limits;
+use super::limits::Limits;
+use super::queues::Queue;
 use super::source::{Owner, Session, Source};
-use super::timing::Alarm;
+use super::state::Alarm;
 use crate::address::{Address, UnixAddress};
-use crate::connection::{ConnectionId, Io, Next, Notice};
-use crate::observe::{Callback, Observer, Subject};
+use crate::callback::Callback;
+use crate::connection::{Io, Next, Notice};
+use crate::ids::ConnectionId;
+use crate::observe::{Observer, Subject};
 use crate::parts::arena::Key;
 use crate::parts::timers::Timers;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
 use crate::transport::Transport;
 
-/// The queue that a visit empties.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Visit {
-    /// Reads, and writes what the connection itself has to say. If others have written too, all of it
-    /// waits for the flush phase, to leave together.
-    Serve,
-    /// Writes; what is to be read waits to be served.
-    Flush,
-}
-
-impl Visit {
-    #[inline]
-    fn leave_queue(self, queued: &mut bool, flushing: &mut bool) {
-        match self {
-            Self::Serve => *queued = false,
-            Self::Flush => *flushing = false,
-        }
-    }
-
-    fn begin(self, now: Instant, limits: &Limits) -> Io {
+impl Queue {
+    /// What a visit from this queue may do.
+    fn io(self, now: Instant, limits: &Limits) -> Io {
         Io {
             now,
-            read: if self == Self::Serve { limits.read_budget } else { 0 },
+            read: if self == Self::Run { limits.read_budget } else { 0 },
             write: Some(limits.write_budget),
             fresh: false,
             received: 0,
@@ -57,9 +43,9 @@ impl Reactor {
     /// Each time round the outer loop, one look for the source does everything between two callbacks: it
     /// puts the protocol back, asks the connection until it has something to tell or rests, and sees to
     /// what that needs.
-    pub(crate) fn visit(&mut self, key: Key, visit: Visit, scratch: &mut [u8]) -> bool {
+    pub(crate) fn visit(&mut self, key: Key, from: Queue, scratch: &mut [u8]) -> bool {
         let id = ConnectionId(key);
-        let mut io = visit.begin(self.time.now, &self.limits);
+        let mut io = from.io(self.time.now, &self.limits);
         // The protocol, out of its session while it is called.
         let mut seated: Option<Box<dyn Protocol>> = None;
         let mut sent_before = 0;
@@ -72,16 +58,16 @@ impl Reactor {
                 return true;
             };
             let Source::Connection(session) = &mut slot.source else {
-                visit.leave_queue(&mut slot.queued, &mut slot.flushing);
+                slot.waits.leave(from);
                 queues.visited = None;
                 return false;
             };
             if let Some(protocol) = seated {
                 session.protocol = Some(protocol);
             } else {
-                visit.leave_queue(&mut slot.queued, &mut slot.flushing);
+                slot.waits.leave(from);
                 io.fresh = !slot.registered;
-                if slot.flushing {
+                if slot.waits.to_flush {
                     io.write = None; // others wrote too: it leaves together, in the flush phase
                 }
             }
@@ -107,7 +93,7 @@ impl Reactor {
                         session.arm(key, timers);
                         queues.visited = None;
                         if next == Next::Yield {
-                            queues.run(key, slot);
+                            queues.add(Queue::Run, key, &mut slot.waits);
                         }
                         self.count_bytes(id, &mut io, &mut sent_before);
                         return true;

@@ -6,13 +6,10 @@ use std::sync::{Arc, mpsc};
 
 use super::Reactor;
 use super::dispatch::message;
+use super::state::FollowUp;
 use crate::observe::Subject;
 use crate::parts::arena::Key;
 use crate::parts::pool::{Job, ThreadError};
-
-/// What is to be done on the loop when work is through. It is not `Send`, so it stays here while the
-/// work is with a thread.
-pub(crate) type FollowUp = Box<dyn FnOnce(&mut Reactor)>;
 
 impl Reactor {
     /// Runs `work`, which may block, in a thread, and then `then` with its result on the loop.

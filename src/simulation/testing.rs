@@ -63,11 +63,12 @@ use std::time::{Duration, Instant};
 pub use crate::simulation::network::Cut;
 
 use crate::address::{Address, Endpoint};
-use crate::connection::ConnectionId;
+use crate::ids::ConnectionId;
 use crate::observe::TurnReport;
 use crate::parts::clock::{Clock, later};
 use crate::protocol::Protocol;
-use crate::reactor::{Reactor, ReactorBuilder};
+use crate::reactor::Reactor;
+use crate::reactor::builder::ReactorBuilder;
 use crate::simulation::network::{MemoryDatagrams, MemoryListener, MemoryStream, Network};
 use crate::system::poller::Poller;
 use crate::system::stream::Stream;

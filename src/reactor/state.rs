@@ -1,4 +1,4 @@
-//! The parts a reactor is made of, as plain values. The larger ones have files of their own.
+//! The parts of a reactor's state. The larger ones have files of their own.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -6,12 +6,11 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::timing::Call;
-use super::working::FollowUp;
+use super::Reactor;
 use crate::connection::{Common, Patience};
 use crate::handle::{RemoteCall, Shared};
 use crate::observe::{Observer, Stats, TurnReport};
-use crate::parts::arena::Arena;
+use crate::parts::arena::{Arena, Key};
 use crate::parts::clock::{Clock, later};
 use crate::parts::pool::Pool;
 use crate::parts::timers::TimerId;
@@ -151,3 +150,58 @@ pub(crate) enum Ending {
     /// The notices of a stop are being given.
     TearingDown,
 }
+
+/// A function waiting for the calls phase.
+pub(crate) type Call = Box<dyn FnOnce(&mut Reactor)>;
+
+/// What a timer does when it fires.
+pub(crate) enum Alarm {
+    /// `call_later`
+    Once(Call),
+    /// `call_every`
+    Every(Box<Ticker>),
+    /// `Transport::call_later`
+    Connection(Key),
+    /// `DatagramTransport::call_later`
+    Datagram(Key),
+    /// A connection wants to be visited.
+    Deadline(Key),
+    /// A listener rested while there was no descriptor.
+    Accept(Key),
+    /// An attempt to connect had its time.
+    ConnectTimeout(Key),
+    /// An address had its head start over the next.
+    HeadStart(Key),
+    /// It is time to connect again.
+    Reconnect(Key),
+    /// `shutdown` waits no longer.
+    Shutdown,
+}
+
+impl Alarm {
+    /// Whether a user set it, so that observers see it.
+    pub(crate) fn is_of_the_user(&self) -> bool {
+        matches!(self, Self::Once(_) | Self::Every(_) | Self::Connection(_) | Self::Datagram(_))
+    }
+}
+
+type TickFunction = Box<dyn FnMut(&mut Reactor, Tick)>;
+
+pub(crate) struct Ticker {
+    pub(crate) interval: Duration,
+    pub(crate) function: TickFunction,
+}
+
+/// One tick of a timer made by [`Reactor::call_every`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Tick {
+    /// The timer, so that it can be cancelled from within.
+    pub timer: TimerId,
+    /// How many ticks were left out since the last one because the loop was late.
+    pub missed: u64,
+}
+
+/// What is to be done on the loop when work in a thread is done. It is not `Send`, so it stays here
+/// meanwhile.
+pub(crate) type FollowUp = Box<dyn FnOnce(&mut Reactor)>;

@@ -1,0 +1,72 @@
+//! The callbacks of the user's code, by name.
+
+use std::fmt;
+
+/// A callback of the user's code, by name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each is the callback of that name")]
+pub enum Callback {
+    ConnectionMade,
+    DataReceived,
+    EofReceived,
+    PauseWriting,
+    ResumeWriting,
+    TimerFired,
+    TimedOut,
+    ConnectionLost,
+    BuildProtocol,
+    /// The filter of [`ListenOptions::accept_filter`](crate::ListenOptions::accept_filter).
+    AcceptFilter,
+    Started,
+    Stopped,
+    ConnectionFailed,
+    StartProtocol,
+    DatagramReceived,
+    ConnectionRefused,
+    ErrorReceived,
+    StopProtocol,
+    /// `ClientFactory::connection_lost`.
+    ClientConnectionLost,
+    /// A function given to `call_later` or `call_every` of the reactor.
+    Timer,
+    /// A function given to `call_soon` or `call_from_thread`, or the second one of `call_in_thread`.
+    Call,
+    /// A function given to `on_signal`.
+    Signal,
+    /// A function given to `watch`.
+    Watch,
+    /// The `Drop` of something of the user's that the reactor let go.
+    Drop,
+}
+
+impl fmt::Display for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ConnectionMade => "connection_made",
+            Self::DataReceived => "data_received",
+            Self::EofReceived => "eof_received",
+            Self::PauseWriting => "pause_writing",
+            Self::ResumeWriting => "resume_writing",
+            Self::TimerFired => "timer_fired",
+            Self::TimedOut => "timed_out",
+            Self::ConnectionLost => "connection_lost",
+            Self::BuildProtocol => "build_protocol",
+            Self::AcceptFilter => "accept_filter",
+            Self::Started => "started",
+            Self::Stopped => "stopped",
+            Self::ConnectionFailed => "connection_failed",
+            Self::StartProtocol => "start_protocol",
+            Self::DatagramReceived => "datagram_received",
+            Self::ConnectionRefused => "connection_refused",
+            Self::ErrorReceived => "error_received",
+            Self::StopProtocol => "stop_protocol",
+            Self::ClientConnectionLost => "ClientFactory::connection_lost",
+            Self::Timer => "a timer",
+            Self::Call => "a call",
+            Self::Signal => "a signal",
+            Self::Watch => "the function",
+            Self::Drop => "a drop",
+        })
+    }
+}

@@ -1,0 +1,205 @@
+//! One outgoing connection: the addresses to try, the timeout, and the next try after it is lost.
+//!
+//! A host may have several addresses, some of which do not answer. They are tried in order, each
+//! with a head start over the next, and the first that answers wins (RFC 8305, "Happy Eyeballs").
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::address::{Address, Endpoint};
+use crate::parts::arena::Key;
+use crate::parts::timers::TimerId;
+use crate::reason::Reason;
+use crate::system::poller::Readiness;
+use crate::system::stream::{SocketOptions, Stream};
+
+/// How long an attempt may take, name lookup included, unless set otherwise. Twisted's number.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long an address has before the next one is tried beside it: RFC 8305, section 5.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// How long a Unix socket whose backlog is full is left alone before it is asked again: a server that
+/// is alive accepts within that time.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(5);
+
+/// That doubles with each refusal up to this, so that many who wait cost nothing.
+pub(crate) const MOST_PATIENCE: Duration = Duration::from_millis(160);
+
+/// Settings of an attempt, for [`Reactor::connect_tcp_with`](crate::Reactor::connect_tcp_with).
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    pub(crate) timeout: Duration,
+    pub(crate) head_start: Duration,
+    pub(crate) local_addr: Option<SocketAddr>,
+    pub(crate) socket: SocketOptions,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self {
+            timeout: TIMEOUT,
+            head_start: HEAD_START,
+            local_addr: None,
+            socket: SocketOptions::default(),
+        }
+    }
+}
+
+impl ConnectOptions {
+    /// The defaults: 30 s, a head start of 250 ms, no-delay on.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long the attempt may take, name lookup and all addresses included.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long an address has before the next one is tried beside it.
+    #[must_use]
+    pub fn head_start(mut self, head_start: Duration) -> Self {
+        self.head_start = head_start;
+        self
+    }
+
+    /// The address to connect from. A family that differs from an address tried is an error there.
+    #[must_use]
+    pub fn local_addr(mut self, addr: SocketAddr) -> Self {
+        self.local_addr = Some(addr);
+        self
+    }
+
+    /// Whether small writes leave at once (TCP_NODELAY). On by default.
+    #[must_use]
+    pub fn no_delay(mut self, on: bool) -> Self {
+        self.socket.no_delay = on;
+        self
+    }
+
+    /// Has the kernel probe a connection that was silent for so long (SO_KEEPALIVE).
+    #[must_use]
+    pub fn keep_alive(mut self, idle: Duration) -> Self {
+        self.socket.keep_alive = Some(idle);
+        self
+    }
+}
+
+/// What the reactor keeps of an outgoing connection.
+pub(crate) struct ConnectorState {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) options: ConnectOptions,
+    pub(crate) progress: Progress,
+    /// Which attempt this is, so that a name lookup which comes too late is recognised.
+    pub(crate) round: u64,
+    /// Addresses not tried yet.
+    pub(crate) candidates: VecDeque<Address>,
+    /// Those being tried.
+    pub(crate) attempts: Vec<Key>,
+    /// What the last address that failed said.
+    pub(crate) failure: Option<Reason>,
+    pub(crate) timeout: Option<TimerId>,
+    pub(crate) head_start: Option<TimerId>,
+    /// How long to wait before a server that is too busy is asked again.
+    pub(crate) patience: Duration,
+    /// Since when the connection stands.
+    pub(crate) since: Option<Instant>,
+    /// By `disconnect`: no further attempt is wanted.
+    pub(crate) unwanted: bool,
+}
+
+/// How far an attempt is.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// A notice is being given; unless it asks for another attempt, this is the end.
+    Resting,
+    /// Waiting to try again.
+    Waiting(TimerId),
+    /// Wanted; the loop will begin it.
+    Wanted,
+    /// Looking up the name.
+    Resolving,
+    /// Trying addresses.
+    Connecting,
+    /// Given up; `connection_failed` is owed.
+    Failed(Reason),
+    /// The connection stands, or its end is being told.
+    Connected(Key),
+}
+
+impl ConnectorState {
+    pub(crate) fn new(endpoint: Endpoint, options: ConnectOptions) -> Self {
+        Self {
+            endpoint,
+            options,
+            progress: Progress::Wanted,
+            round: 0,
+            candidates: VecDeque::new(),
+            attempts: Vec::new(),
+            failure: None,
+            timeout: None,
+            head_start: None,
+            patience: PATIENCE,
+            since: None,
+            unwanted: false,
+        }
+    }
+
+    /// Whether an outcome is still to come.
+    pub(crate) fn is_trying(&self) -> bool {
+        !matches!(self.progress, Progress::Resting | Progress::Connected(_))
+    }
+}
+
+impl fmt::Debug for ConnectorState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("endpoint", &self.endpoint)
+            .field("progress", &self.progress)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One address being tried.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) connector: Key,
+    pub(crate) stream: Stream,
+    /// What events said, for the connection this may become.
+    pub(crate) latched: Readiness,
+}
+
+/// Orders addresses so that the families take turns, beginning with that of the first (RFC 8305,
+/// section 4): a family that leads nowhere costs one head start, not one per address.
+pub(crate) fn interleave(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut same, mut other): (VecDeque<_>, VecDeque<_>) =
+        addresses.into_iter().partition(|addr| addr.is_ipv6() == first_is_v6);
+    let mut ordered = VecDeque::new();
+    while !same.is_empty() || !other.is_empty() {
+        ordered.extend(same.pop_front());
+        ordered.extend(other.pop_front());
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns() {
+        let parse = |text: &str| -> Vec<SocketAddr> {
+            text.split(' ').map(|addr| addr.parse().unwrap()).collect()
+        };
+        let given = parse("[::1]:1 [::2]:1 [::3]:1 1.1.1.1:1 2.2.2.2:1");
+        let wanted = parse("[::1]:1 1.1.1.1:1 [::2]:1 2.2.2.2:1 [::3]:1");
+        assert_eq!(interleave(given), wanted);
+        assert!(interleave(Vec::new()).is_empty());
+    }
+}
