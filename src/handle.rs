@@ -49,6 +49,33 @@ impl Handle {
     pub fn stop(&self) -> bool {
         self.call_from_thread(Reactor::stop)
     }
+
+    /// Another handle to the same reactor, which does not keep `run` from returning.
+    pub fn downgrade(&self) -> WeakHandle {
+        WeakHandle { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// Reaches a reactor from any thread, and keeps no [`run`](Reactor::run) from returning.
+///
+/// Made by [`Handle::downgrade`]. For code that serves the reactor and has no work of its own for it.
+#[derive(Clone)]
+pub struct WeakHandle {
+    shared: Arc<Shared>,
+}
+
+impl WeakHandle {
+    /// As [`Handle::call_from_thread`]. `false` also if the reactor has returned from its last `run` and is
+    /// no more.
+    pub fn call_from_thread(&self, call: impl FnOnce(&mut Reactor) + Send + 'static) -> bool {
+        self.shared.push(Box::new(call))
+    }
+}
+
+impl fmt::Debug for WeakHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakHandle").finish_non_exhaustive()
+    }
 }
 
 impl Clone for Handle {

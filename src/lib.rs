@@ -145,7 +145,8 @@ pub use descriptor::Ready;
 pub use extras::cores::{Core, Cores, CoresHandle};
 pub use extras::framing;
 pub use extras::reconnecting::{Backoff, Reconnecting};
-pub use handle::Handle;
+pub use frame_error::FrameError;
+pub use handle::{Handle, WeakHandle};
 #[cfg(unix)]
 pub use ids::WatchId;
 pub use ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};

@@ -98,11 +98,14 @@ impl<'a> Transport<'a> {
     /// after its `connection_made`. What is put back last is delivered first. In which portions the
     /// bytes come is not promised.
     ///
+    /// A protocol that puts back all it was given, and does not pause, is given the same again in every turn
+    /// and keeps a core busy. To wait for the rest of a message, keep its beginning.
+    ///
     /// For a protocol that pauses reading in the middle of what it was given, and for one that hands over
     /// with bytes it did not use. The bytes count for the read budget, and not for a rate.
     ///
-    /// Returns whether they will be delivered: `false` after `lose_connection`, `abort_connection` or the
-    /// end. Bytes put back after `eof_received` are kept only for a protocol that takes over.
+    /// Returns whether they are kept: not after `lose_connection`, `abort_connection` or the end. Bytes put
+    /// back after `eof_received` are kept only for a protocol that takes over.
     ///
     /// C's ungetc(3). Neither Twisted nor asyncio has this: there each protocol keeps such bytes, and
     /// tells itself when it resumes.
@@ -139,7 +142,20 @@ impl<'a> Transport<'a> {
     /// assert_eq!(peer.received(), b"bc");
     /// ```
     pub fn unread(&mut self, data: &[u8]) -> bool {
-        self.reactor.unread(self.id, data)
+        self.reactor.unread(self.id, 0, data)
+    }
+
+    /// Puts bytes back behind the first `ahead` of those that were put back already.
+    ///
+    /// For a protocol that passes its bytes on to others, as [`Framed`](crate::framing::Framed) does: what
+    /// its handler has put back comes before what it has not handed out.
+    pub fn unread_behind(&mut self, ahead: usize, data: &[u8]) -> bool {
+        self.reactor.unread(self.id, ahead, data)
+    }
+
+    /// How many bytes were [put back](Self::unread) and are not delivered yet.
+    pub fn unread_len(&self) -> usize {
+        self.connection().map_or(0, Connection::kept)
     }
 
     /// Hands the connection over to `protocol`.

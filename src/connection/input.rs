@@ -37,14 +37,16 @@ enum Received {
 impl<S: ByteStream> Connection<S> {
     /// Puts bytes back: they are delivered again before anything newer. Returns whether they will be,
     /// as far as can be known. After `Eof` only a protocol that takes over gets them.
-    pub(crate) fn unread(&mut self, bytes: &[u8], common: &mut Common) -> bool {
+    ///
+    /// They go behind the first `ahead` of those that were put back before.
+    pub(crate) fn unread(&mut self, ahead: usize, bytes: &[u8], common: &mut Common) -> bool {
         if !self.is_up() || !self.is_open() {
             return false;
         }
         if !bytes.is_empty() {
             self.extras_mut(common); // so that there are some
             if let Some(extras) = &mut self.extras {
-                extras.kept.put_back(bytes, &mut common.spares);
+                extras.kept.insert(ahead, bytes, &mut common.spares);
             }
             if self.hears() {
                 self.held.insert(Holds::UNREAD);
@@ -65,14 +67,12 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// Ends the hold of the visit in which bytes were put back. Returns whether there was one, and the bytes
-    /// may be delivered now.
+    /// Whether bytes were put back in this visit that are to be given again in the next.
     #[inline(always)]
-    pub(super) fn ends_unread_hold(&mut self) -> bool {
-        self.held.intersects(Holds::UNREAD) && {
-            self.held.remove(Holds::UNREAD);
-            self.may_deliver()
-        }
+    pub(super) fn gives_again(&self) -> bool {
+        self.held.intersects(Holds::UNREAD)
+            && !self.held.intersects(Holds::PROTOCOL | Holds::PRESSURE)
+            && self.input != Input::Told
     }
 
     /// Delivers what was kept, else reads once. Called only if it [may](Self::may_deliver).
@@ -168,6 +168,14 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
+    /// Whether bytes that were put back are given once more before a hang-up counts, which is newer. Only
+    /// while they get fewer: a protocol that puts back all of them for ever would never hear of it.
+    pub(super) fn takes_in_what_was_kept(&mut self) -> bool {
+        let Some(extras) = &mut self.extras else { return false };
+        let before = extras.kept_at_hangup.replace(extras.kept.len());
+        before.is_none_or(|before| extras.kept.len() < before)
+    }
+
     /// The error of a connection that broke while nobody reads it. Looked for once: without an error
     /// both directions are shut in order, and reading, which goes on after a short read from here on, will
     /// find the end.
@@ -220,7 +228,7 @@ impl<S: ByteStream> Connection<S> {
 impl<S> Connection<S> {
     /// How many bytes were put back and not delivered again yet.
     #[inline]
-    fn kept(&self) -> usize {
+    pub(crate) fn kept(&self) -> usize {
         self.extras.as_ref().map_or(0, |extras| extras.kept.len())
     }
 }

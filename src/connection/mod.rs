@@ -197,15 +197,21 @@ impl<S: ByteStream> Connection<S> {
             }
             more = true; // but not in this visit
         }
-        if io.write.is_some() {
-            if self.rises_above_high() {
-                return Next::Tell(Notice::Pause);
+        if let Some(budget) = io.write {
+            if self.is_to_pause() {
+                if budget > 0 {
+                    self.pressure = Pressure::High;
+                    return Next::Tell(Notice::Pause);
+                }
+                more = true; // `Pause` comes before a write, and this visit has had its one
             }
             match self.flush(io, common) {
                 Ok(unsent) => more |= unsent,
                 Err(error) => return self.break_off(error, common),
             }
-            if self.falls_to_low() {
+            if self.is_to_resume() {
+                self.pressure = Pressure::Low;
+                io.write = Some(0); // nothing more in this visit, or the two could go on for ever
                 return Next::Tell(Notice::Resume);
             }
         }
@@ -294,24 +300,29 @@ impl<S: ByteStream> Connection<S> {
     /// Nothing more moves in this visit. Looks for a broken connection, and for what is due; then rests, or
     /// yields if there is `more` to do and its allowance is spent.
     ///
-    /// An open connection is judged silent only if nothing is left to be read. One that closes is given
-    /// its time and no more, however much its peer still sends.
+    /// An open connection is judged silent only if nothing is left to be read; bytes that are to be given
+    /// again have been read. One that closes is given its time and no more, however much its peer still
+    /// sends.
     #[inline(always)]
-    fn settle(&mut self, io: &Io, more: bool) -> Next {
-        let more = self.ends_unread_hold() || more;
+    fn settle(&mut self, io: &mut Io, more: bool) -> Next {
+        let again = self.gives_again();
         if !more
             && self.ready.contains(Readiness::HANGUP)
+            && !(again && self.takes_in_what_was_kept())
             && let Some(error) = self.look_for_error()
         {
             return self.fail(error);
         }
-        if self.is_timed()
-            && !(more && self.is_open())
-            && let Some(next) = self.judge_deadlines(io.now)
-        {
-            return next;
+        if self.is_timed() {
+            let input_waits = more || (again && self.ready.contains(Readiness::READABLE));
+            if !(input_waits && self.is_open())
+                && let Some(next) = self.judge_deadlines(io)
+            {
+                return next;
+            }
+            self.held.remove(Holds::UNREAD); // nobody else has put anything back
         }
-        if more { Next::Yield } else { Next::Rest }
+        if again || more { Next::Yield } else { Next::Rest }
     }
 
     fn both_halves_are_shut(&self) -> bool {

@@ -68,8 +68,9 @@ impl<S: ByteStream> Connection<S> {
         open
     }
 
-    pub(crate) fn set_marks(&mut self, marks: Marks) {
+    pub(crate) fn set_marks(&mut self, marks: Marks) -> bool {
         self.marks = marks;
+        self.hears() && (self.is_to_pause() || self.is_to_resume())
     }
 
     /// How many bytes wait to be handed to the kernel.
@@ -90,24 +91,16 @@ impl<S: ByteStream> Connection<S> {
 
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
-    /// Looked at before anything is sent, so that a protocol which writes until it is above the mark is
-    /// called again for sure, also when the kernel takes everything at once.
+    /// Whether more waits than the high mark, and the protocol does not know. Asked before anything is sent:
+    /// the protocol hears it also when the kernel would take everything at once.
     #[inline(always)]
-    pub(super) fn rises_above_high(&mut self) -> bool {
-        let rises = self.pressure == Pressure::Low && self.outgoing.len() > self.marks.high();
-        if rises {
-            self.pressure = Pressure::High;
-        }
-        rises
+    pub(super) fn is_to_pause(&self) -> bool {
+        self.pressure == Pressure::Low && self.outgoing.len() > self.marks.high()
     }
 
     #[inline(always)]
-    pub(super) fn falls_to_low(&mut self) -> bool {
-        let falls = self.pressure == Pressure::High && self.outgoing.len() <= self.marks.low();
-        if falls {
-            self.pressure = Pressure::Low;
-        }
-        falls
+    pub(super) fn is_to_resume(&self) -> bool {
+        self.pressure == Pressure::High && self.outgoing.len() <= self.marks.low()
     }
 
     /// Sends once, and FIN behind the last byte if it is wanted. Returns whether more could leave in

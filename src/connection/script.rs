@@ -273,7 +273,15 @@ impl Driver {
             queued: true,
             flushing: false,
             registered: false,
-            io: Io { now, read: 0, write: None, fresh: true, received: 0, sent: 0 },
+            io: Io {
+                now,
+                read: 0,
+                write: None,
+                fresh: true,
+                timed_out: false,
+                received: 0,
+                sent: 0,
+            },
             common: Common::new(patience),
             visited: false,
             steps: 0,
@@ -302,6 +310,7 @@ impl Driver {
             read: if kind == Kind::Flush { 0 } else { read },
             write: (!self.flushing).then_some(write),
             fresh: !self.registered,
+            timed_out: false,
             received: 0,
             sent: 0,
         };
@@ -438,7 +447,7 @@ impl Driver {
     }
 
     pub(super) fn unread(&mut self, data: &[u8]) -> bool {
-        let kept = self.connection.unread(data, &mut self.common);
+        let kept = self.connection.unread(0, data, &mut self.common);
         self.run(kept);
         kept
     }

@@ -107,6 +107,8 @@ struct Model {
     seen: usize,
     seen_end: bool,
     seen_reset: bool,
+    /// Bytes were put back after that: they may not be given again.
+    put_back_late: bool,
     accepted: usize,
     checked: usize,
     wants_fin: bool,
@@ -387,6 +389,7 @@ impl Sequence<'_> {
             self.model.told -= count;
             self.model.last -= count;
             self.model.put_back |= count > 0 && self.model.stage == Stage::Up;
+            self.model.put_back_late |= count > 0 && self.driver.script.wire().reset;
         }
     }
 
@@ -407,7 +410,6 @@ impl Sequence<'_> {
         assert_eq!(former, self.model.timeout.filter(|_| self.is_open()));
         if self.is_open() {
             (self.model.timeout, self.model.active) = (limit, self.now());
-            self.model.telling_timeout = false;
         }
     }
 
@@ -612,10 +614,17 @@ impl Sequence<'_> {
             Notice::TimedOut => {
                 let limit = self.model.timeout.take().expect("none was set");
                 assert!(self.now() - self.model.active >= limit, "too early");
-                assert!(!self.input_waits(), "there is something to read");
+                assert!(!self.peer_has_spoken(), "there is something to read");
                 self.model.telling_timeout = true;
             }
         }
+    }
+
+    /// Whether something waits in the socket that it may read: what was put back is no news.
+    fn peer_has_spoken(&self) -> bool {
+        let (model, wire) = (&self.model, self.driver.script.wire());
+        let unread = wire.taken < model.seen || model.seen_end;
+        unread && !wire.end_read && !self.held_by_rate() && !model.eof && !self.is_held()
     }
 
     /// Whether it knows of bytes or an end that it may tell.
@@ -742,7 +751,7 @@ impl Sequence<'_> {
             Reason::Failed { .. } => {
                 assert!(wire.failures > 0);
                 let reads = model.stage == Stage::Up && !model.held && !model.pressed;
-                let all = model.eof || model.told == wire.incoming.len();
+                let all = model.eof || model.told == wire.incoming.len() || model.put_back_late;
                 assert!(all || !reads || model.limits[0].is_some(), "what came before is lost");
                 6 + usize::from(model.stage == Stage::Closing)
             }

@@ -959,3 +959,81 @@ fn row_34_an_end_or_an_error_ends_it_in_each_state() {
         assert_gone(&mut driver, "ConnectionReset while closing");
     }
 }
+
+/// Each of these once went on for ever in one visit.
+#[test]
+fn what_a_protocol_repeats_for_ever_ends_the_visit() {
+    let mut silent = Driver::open();
+    silent.set_timeout(Some(Duration::ZERO));
+    for _ in 0..3 {
+        silent.visit(Kind::Serve, |driver, _| {
+            driver.set_timeout(Some(Duration::ZERO));
+        });
+        assert_eq!(silent.heard(), "TimedOut");
+        assert_eq!(due_in(&silent), Some(Duration::ZERO), "in another visit");
+    }
+    let mut pressed = with_a_full_kernel();
+    pressed.write(&[7; 900], CAP);
+    pressed.visit(Kind::Flush, |driver, notice| match notice {
+        Notice::Pause => driver.set_marks(2000, 2000),
+        _ => driver.set_marks(10, 10),
+    });
+    assert_eq!(pressed.heard(), "Pause Resume");
+    for _ in 0..3 {
+        pressed.visit(Kind::Flush, |driver, notice| match notice {
+            Notice::Pause => driver.set_marks(2000, 2000),
+            _ => driver.set_marks(10, 10),
+        });
+        assert!(
+            pressed.connection.buffered() == 900 && pressed.heard().len() <= "Pause Resume".len()
+        );
+    }
+    let mut picky = driver_that_was_sent(b"all");
+    picky.set_timeout(Some(SECOND));
+    for _ in 0..3 {
+        picky.visit(Kind::Serve, |driver, _| {
+            driver.unread(b"all");
+        });
+        assert_eq!(picky.heard(), "[all]");
+    }
+    picky.pass(SECOND);
+    picky.visit(Kind::Serve, |driver, notice| match notice {
+        Notice::TimedOut => {}
+        _ => {
+            driver.unread(b"all");
+        }
+    });
+    assert_eq!(picky.heard(), "[all] TimedOut", "bytes given again are no sign of life");
+    picky.script.peer_resets();
+    picky.take_events();
+    for _ in 0..3 {
+        picky.visit(Kind::Serve, |driver, _| {
+            driver.unread(b"all");
+        });
+    }
+    assert_eq!(picky.heard(), "[all] [all]", "once more, and no more");
+    assert_gone(&mut picky, "ConnectionReset while open");
+}
+
+#[test]
+fn a_new_timeout_set_meanwhile_hides_no_reason() {
+    let mut driver = Driver::open();
+    driver.set_timeout(Some(SECOND));
+    driver.pass(SECOND);
+    driver.visit(Kind::Serve, |driver, _| {
+        driver.set_timeout(Some(SECOND));
+        driver.close();
+    });
+    assert!(format!("{:?}", driver.connection.reason()).contains("TimedOut"));
+}
+
+#[test]
+fn bytes_put_back_behind_others_come_after_them() {
+    let mut driver = driver_that_was_sent(b"abc");
+    driver.visit(Kind::Serve, |driver, _| {
+        driver.unread(b"a");
+        driver.connection.unread(1, b"bc", &mut driver.common);
+    });
+    driver.settle();
+    assert_eq!(driver.heard(), "[abc] [abc]");
+}

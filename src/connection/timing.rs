@@ -14,6 +14,8 @@ use crate::system::stream::ByteStream;
 #[derive(Debug, Default)]
 pub(crate) struct Extras {
     timeout: Timeout,
+    /// `TimedOut` is being told: a close now is because of it.
+    telling_timeout: bool,
     /// Set for this connection.
     close_timeout: Option<Duration>,
     /// When sending the rest must be over; lingering may end before.
@@ -23,6 +25,8 @@ pub(crate) struct Extras {
     writing: Option<Throttle>,
     /// Bytes that were put back, to be delivered again.
     pub(super) kept: WriteBuffer,
+    /// How many they were when they were given again although a hang-up is known.
+    pub(super) kept_at_hangup: Option<usize>,
 }
 
 /// An idle timeout. Activity only notes the time.
@@ -34,8 +38,6 @@ enum Timeout {
         limit: Duration,
         active: Instant,
     },
-    /// It is being told: a close now is because of it.
-    Told,
 }
 
 /// A rate of one connection.
@@ -90,7 +92,7 @@ impl Extras {
     fn idle_deadline(&self) -> Option<Instant> {
         match self.timeout {
             Timeout::After { limit, active } => Some(later(active, limit)),
-            Timeout::Off | Timeout::Told => None,
+            Timeout::Off => None,
         }
     }
 }
@@ -110,7 +112,7 @@ impl<S: ByteStream> Connection<S> {
         let timeout = limit.map_or(Timeout::Off, |limit| Timeout::After { limit, active: now });
         match std::mem::replace(&mut self.extras_mut(common).timeout, timeout) {
             Timeout::After { limit, .. } => Some(limit),
-            Timeout::Off | Timeout::Told => None,
+            Timeout::Off => None,
         }
     }
 
@@ -147,7 +149,8 @@ impl<S: ByteStream> Connection<S> {
         self.extras.is_some()
     }
 
-    /// When it wants to be visited, whatever happens until then.
+    /// When it wants to be visited, whatever happens until then. `next` judges what is due: so there is no
+    /// `tick` beside it, and nothing is judged before what has come was read.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let extras = self.extras.as_ref()?;
         let of_life = match self.life {
@@ -163,8 +166,7 @@ impl<S: ByteStream> Connection<S> {
 
     /// Whether `TimedOut` is being told.
     pub(super) fn is_telling_timeout(&self) -> bool {
-        let timeout = self.extras.as_ref().map(|extras| extras.timeout);
-        matches!(timeout, Some(Timeout::Told))
+        self.extras.as_ref().is_some_and(|extras| extras.telling_timeout)
     }
 }
 
@@ -181,9 +183,7 @@ impl<S: ByteStream> Connection<S> {
     #[inline(never)]
     fn end_what_is_over(&mut self, now: Instant) {
         let Some(extras) = &mut self.extras else { return };
-        if matches!(extras.timeout, Timeout::Told) {
-            extras.timeout = Timeout::Off;
-        }
+        extras.telling_timeout = false;
         for direction in [Direction::Reading, Direction::Writing] {
             if let Some(throttle) = extras.throttle(direction)
                 && throttle.refilled.take_if(|at| *at <= now).is_some()
@@ -217,13 +217,15 @@ impl<S: ByteStream> Connection<S> {
 
     /// What is due, now that nothing is left to be read.
     #[inline(never)]
-    pub(super) fn judge_deadlines(&mut self, now: Instant) -> Option<Next> {
-        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+    pub(super) fn judge_deadlines(&mut self, io: &mut Io) -> Option<Next> {
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= io.now);
         let unsent = self.outgoing.len();
         let extras = self.extras.as_mut()?;
         match self.life {
-            Life::Open if due(extras.idle_deadline()) => {
-                extras.timeout = Timeout::Told;
+            Life::Open if due(extras.idle_deadline()) && !io.timed_out => {
+                io.timed_out = true;
+                extras.timeout = Timeout::Off;
+                extras.telling_timeout = true;
                 Some(Next::Tell(Notice::TimedOut))
             }
             Life::Closing(_) if due(extras.close_by) => {

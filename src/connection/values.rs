@@ -47,6 +47,8 @@ pub(crate) struct Io {
     pub(crate) write: Option<usize>,
     /// Whether this is the first visit, so that the poller has not told of anything yet.
     pub(crate) fresh: bool,
+    /// Whether `TimedOut` was told in this visit. A new timeout, however short, is for another.
+    pub(crate) timed_out: bool,
     /// How many bytes were read, since somebody last took this.
     pub(crate) received: usize,
     /// How many bytes were sent in this visit.

@@ -24,7 +24,7 @@ use crate::reactor::source::Source;
 use crate::reactor::source::{Owner, Seated, Session};
 use crate::reactor::state::Alarm;
 use crate::reason::{Phase, Reason};
-use crate::simulation::network::MemoryStream;
+use crate::simulation::stream::MemoryStream;
 use crate::system::poller::Readiness;
 use crate::system::stream::{ByteStream, Stream};
 

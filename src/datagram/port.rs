@@ -161,7 +161,8 @@ impl fmt::Debug for Port {
 mod tests {
     use super::*;
     use crate::parts::clock::Clock;
-    use crate::simulation::network::{MemoryDatagrams, Network};
+    use crate::simulation::datagrams::MemoryDatagrams;
+    use crate::simulation::network::Network;
 
     /// A port, and what came to it: as many datagrams of four bytes.
     fn port_with(datagrams: usize) -> Port {

@@ -19,7 +19,7 @@ use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, Source};
 use crate::reactor::state::Alarm;
 use crate::reason::{Phase, Reason};
-use crate::simulation::network::MemoryDatagrams;
+use crate::simulation::datagrams::MemoryDatagrams;
 use crate::system::error::at_address;
 use crate::system::stream::no_sockets;
 

@@ -8,7 +8,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::DatagramOptions;
-use crate::simulation::network::MemoryDatagrams;
+use crate::simulation::datagrams::MemoryDatagrams;
 use crate::system::stream::no_sockets;
 
 #[derive(Debug)]

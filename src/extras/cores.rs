@@ -14,14 +14,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::address::Endpoint;
-use crate::handle::{RemoteCall, Shared};
-use crate::ids::ListenerId;
-use crate::listener::ListenOptions;
-use crate::protocol::Factory;
-use crate::reactor::Reactor;
-use crate::reactor::builder::ReactorBuilder;
-use crate::reactor::dispatch::message;
+use crate::{Endpoint, Factory, ListenOptions, ListenerId, Reactor, ReactorBuilder, WeakHandle};
 
 /// Several reactors, each turning in a thread of its own.
 ///
@@ -143,7 +136,7 @@ impl Cores {
             let mut core = Core { reactor: &mut reactor, index, addresses, listened: 0, handle };
             setup(&mut core)?;
             let Core { addresses, handle, .. } = core;
-            handle.admit(reactor.shared());
+            handle.admit(reactor.handle().downgrade());
             drop(tell.send(addresses)); // who starts us waits for it
             let mut alarm = Alarm { handle, over: false };
             reactor.run()?;
@@ -190,8 +183,10 @@ impl fmt::Debug for Cores {
 fn end_of(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
     let name = thread.thread().name().unwrap_or_default().to_owned();
     thread.join().unwrap_or_else(|payload| {
-        let message = message(payload.as_ref());
-        Err(io::Error::other(format!("{name} panicked: {message}")))
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let text = text.unwrap_or("(no message)");
+        Err(io::Error::other(format!("{name} panicked: {text}")))
     })
 }
 
@@ -296,7 +291,7 @@ pub struct CoresHandle {
 
 #[derive(Default)]
 struct Members {
-    reactors: Vec<Arc<Shared>>,
+    reactors: Vec<WeakHandle>,
     /// An end was asked for: whoever is still being set up ends at once.
     over: bool,
 }
@@ -308,37 +303,37 @@ impl CoresHandle {
     pub fn call_on_each(&self, call: impl Fn(&mut Reactor) + Send + Sync + 'static) -> usize {
         let call = Arc::new(call);
         let reactors = self.lock().reactors.clone();
-        let give = |reactor: &Arc<Shared>| {
+        let give = |reactor: &WeakHandle| {
             let call = Arc::clone(&call);
-            reactor.push(Box::new(move |reactor| call(reactor)))
+            reactor.call_from_thread(move |reactor| call(reactor))
         };
         reactors.iter().map(give).filter(|&taken| taken).count()
     }
 
     /// Has all [stop](Reactor::stop) at once.
     pub fn stop(&self) {
-        self.end(|| Box::new(Reactor::stop));
+        self.end(Reactor::stop);
     }
 
     /// Has all [shut down](Reactor::shutdown), each within `grace`.
     pub fn shutdown(&self, grace: Duration) {
-        self.end(|| Box::new(move |reactor| reactor.shutdown(grace)));
+        self.end(move |reactor| reactor.shutdown(grace));
     }
 
-    fn end(&self, how: impl Fn() -> RemoteCall) {
+    fn end(&self, how: impl FnOnce(&mut Reactor) + Copy + Send + 'static) {
         let mut members = self.lock();
         members.over = true;
         for reactor in &members.reactors {
-            reactor.push(how());
+            reactor.call_from_thread(how);
         }
     }
 
-    fn admit(&self, reactor: &Arc<Shared>) {
+    fn admit(&self, reactor: WeakHandle) {
         let mut members = self.lock();
         if members.over {
-            reactor.push(Box::new(Reactor::stop));
+            reactor.call_from_thread(Reactor::stop);
         }
-        members.reactors.push(Arc::clone(reactor));
+        members.reactors.push(reactor);
     }
 
     /// No code of the user's runs under the lock, so a poisoned one holds nothing broken.

@@ -5,14 +5,10 @@
 //! between nothing and the present limit ("full jitter"), so that clients which lost their server in
 //! the same moment do not come back in the same moment.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, RandomState};
 use std::time::Duration;
 
-use crate::address::Address;
-use crate::connector::Connector;
-use crate::parts::random::Random;
-use crate::protocol::{ClientFactory, Protocol};
-use crate::reason::Reason;
+use crate::{Address, ClientFactory, Connector, Protocol, Reason};
 
 /// The limit of the first wait.
 const INITIAL: Duration = Duration::from_secs(1);
@@ -150,18 +146,28 @@ impl Backoff {
 pub struct Reconnecting<F> {
     factory: F,
     backoff: Backoff,
-    random: Random,
+    seed: u64,
     /// Failed attempts, and connections that did not last, since one that did.
     failures: u32,
     /// Waits since then.
     waits: u32,
+    /// Random numbers drawn so far.
+    drawn: u64,
 }
 
 impl<F: ClientFactory> Reconnecting<F> {
     /// Connects again and again with the protocols that `factory` makes.
     pub fn new(factory: F, backoff: Backoff) -> Self {
         let seed = backoff.seed.unwrap_or_else(|| RandomState::new().hash_one("crocus"));
-        Self { factory, backoff, random: Random::new(seed), failures: 0, waits: 0 }
+        Self { factory, backoff, seed, drawn: 0, failures: 0, waits: 0 }
+    }
+
+    /// A random duration between zero and `limit`, both included.
+    fn up_to(&mut self, limit: Duration) -> Duration {
+        self.drawn += 1;
+        let hasher = BuildHasherDefault::<DefaultHasher>::new();
+        let random = hasher.hash_one((self.seed, self.drawn));
+        limit.mul_f64(random as f64 / u64::MAX as f64).min(limit)
     }
 
     fn try_again(&mut self, connector: &mut Connector<'_>) {
@@ -171,7 +177,7 @@ impl<F: ClientFactory> Reconnecting<F> {
         }
         self.waits = self.waits.saturating_add(1);
         let limit = self.backoff.limit(self.waits);
-        let wait = if self.backoff.jitter { self.random.up_to(limit) } else { limit };
+        let wait = if self.backoff.jitter { self.up_to(limit) } else { limit };
         if connector.connect_after(wait) {
             log::debug!("connecting to {} again in {wait:?}", connector.endpoint());
         }
@@ -205,6 +211,23 @@ impl<F: ClientFactory> ClientFactory for Reconnecting<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    struct Nobody;
+
+    impl Protocol for Nobody {}
+
+    #[test]
+    fn random_waits_fill_the_range_and_stay_in_it() {
+        let mut waits = Reconnecting::new(|_: Address| Nobody, Backoff::new().seed(1));
+        let limit = Duration::from_secs(10);
+        let drawn: Vec<Duration> = (0..1000).map(|_| waits.up_to(limit)).collect();
+        assert!(drawn.iter().all(|wait| *wait <= limit));
+        let below = |part: u32| drawn.iter().filter(|wait| **wait < limit * part / 4).count();
+        for part in 1..4 {
+            assert!(below(part).abs_diff(250 * part as usize) < 60, "{part}: {}", below(part));
+        }
+        assert_eq!(waits.up_to(Duration::ZERO), Duration::ZERO);
+    }
 
     #[test]
     fn limits_double_up_to_the_cap_and_never_overflow() {

@@ -17,7 +17,7 @@ use crate::reactor::queues::Queue;
 use crate::reactor::source::Source;
 use crate::reactor::source::{Owner, Seated, Session};
 use crate::reactor::state::Alarm;
-use crate::simulation::network::MemoryListener;
+use crate::simulation::listener::MemoryListener;
 use crate::system::error::at_address;
 use crate::system::stream::{Acceptor, Stream};
 

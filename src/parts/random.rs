@@ -1,9 +1,7 @@
-//! A small generator of random numbers: for cutting simulated streams and for spreading reconnects.
+//! A small generator of random numbers: for cutting simulated streams.
 //!
 //! xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled").
 //! One seed gives one sequence. Not for secrets.
-
-use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
@@ -25,13 +23,6 @@ impl Random {
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((self.next() >> 32) % bound as u64) as usize
     }
-
-    /// A duration between zero and `limit`, both included.
-    pub(crate) fn up_to(&mut self, limit: Duration) -> Duration {
-        // 53 bits: what fits into the fraction of an f64.
-        let fraction = (self.next() >> 11) as f64 / ((1_u64 << 53) - 1) as f64;
-        limit.mul_f64(fraction).min(limit)
-    }
 }
 
 #[cfg(test)]
@@ -46,18 +37,5 @@ mod tests {
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
-    }
-
-    #[test]
-    fn durations_fill_the_range_and_stay_in_it() {
-        let mut random = Random::new(1);
-        let limit = Duration::from_secs(10);
-        let drawn: Vec<Duration> = (0..1000).map(|_| random.up_to(limit)).collect();
-        assert!(drawn.iter().all(|wait| *wait <= limit));
-        let below = |part: u32| drawn.iter().filter(|wait| **wait < limit * part / 4).count();
-        for part in 1..4 {
-            assert!(below(part).abs_diff(250 * part as usize) < 60, "{part}: {}", below(part));
-        }
-        assert_eq!(random.up_to(Duration::ZERO), Duration::ZERO);
     }
 }

@@ -73,19 +73,20 @@ impl WriteBuffer {
         self.bytes.extend_from_slice(data);
     }
 
-    /// Puts `data` before all that is still owed. Cheap if it has just left: then its place is free.
-    pub(crate) fn put_back(&mut self, data: &[u8], spares: &mut Spares) {
-        if self.is_empty() {
+    /// Puts `data` behind the first `ahead` bytes that are still owed. Cheap at the very front, if it has just
+    /// left from there: then its place is free.
+    pub(crate) fn insert(&mut self, ahead: usize, data: &[u8], spares: &mut Spares) {
+        if ahead >= self.len() {
             return self.push(data, spares);
         }
-        if self.sent < data.len() {
-            let missing = data.len() - self.sent;
-            self.bytes.splice(..0, std::iter::repeat_n(0, missing));
-            self.sent += missing;
+        if ahead == 0 && data.len() <= self.sent {
+            let from = self.sent - data.len();
+            self.bytes[from..self.sent].copy_from_slice(data);
+            self.sent = from;
+            return;
         }
-        let from = self.sent - data.len();
-        self.bytes[from..self.sent].copy_from_slice(data);
-        self.sent = from;
+        let at = self.sent + ahead;
+        self.bytes.splice(at..at, data.iter().copied());
     }
 
     /// What to send next.
@@ -172,6 +173,21 @@ mod tests {
         }
         assert_eq!(spares.bytes, SPARE_BYTES);
         assert_eq!(spares.vectors.len(), SPARE_BYTES / SPARE_CAPACITY);
+    }
+
+    #[test]
+    fn bytes_are_inserted_wherever_they_belong() {
+        for (sent, ahead) in (0..6).flat_map(|sent| (0..8).map(move |ahead| (sent, ahead))) {
+            let mut spares = Spares::default();
+            let mut buffer = WriteBuffer::default();
+            buffer.push(b"012345", &mut spares);
+            buffer.advance(sent, &mut spares);
+            let mut expected = buffer.unsent().to_vec();
+            let at = ahead.min(expected.len());
+            expected.splice(at..at, *b"ab");
+            buffer.insert(ahead, b"ab", &mut spares);
+            assert_eq!(buffer.unsent(), expected, "{sent} sent, {ahead} ahead");
+        }
     }
 
     #[test]

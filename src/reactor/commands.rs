@@ -110,7 +110,8 @@ impl Reactor {
         visit
     }
 
-    /// The same for a command after which the protocol hears nothing more: its timers are cancelled.
+    /// The same for a command that, if it is worth a visit, is the last that the protocol has: its timers are
+    /// cancelled.
     fn last_command(
         &mut self,
         id: ConnectionId,
@@ -130,6 +131,16 @@ impl Reactor {
         true
     }
 
+    /// Cancels the timers of a connection that has ended.
+    #[cold]
+    fn silence(&mut self, id: ConnectionId) {
+        let Self { sources, timers, .. } = self;
+        if let Some(session) = sources.session(id.0).filter(|session| session.connection.is_gone())
+        {
+            session.cancel_timers(timers);
+        }
+    }
+
     #[inline]
     pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> bool {
         let cap = self.limits.write_buffer_cap;
@@ -138,13 +149,16 @@ impl Reactor {
             taken = connection.write(data, cap, common);
             if taken { !data.is_empty() } else { connection.is_gone() }
         });
+        if !taken {
+            self.silence(id); // the write may have been one too many
+        }
         taken
     }
 
-    pub(crate) fn unread(&mut self, id: ConnectionId, data: &[u8]) -> bool {
+    pub(crate) fn unread(&mut self, id: ConnectionId, ahead: usize, data: &[u8]) -> bool {
         let mut taken = false;
         self.command(id, Queue::Run, |connection, common| {
-            taken = connection.unread(data, common);
+            taken = connection.unread(ahead, data, common);
             taken && !data.is_empty()
         });
         taken
@@ -170,7 +184,7 @@ impl Reactor {
     }
 
     pub(crate) fn hold_reading(&mut self, id: ConnectionId, hold: Holds) {
-        self.command(id, Queue::Flush, |connection, _| connection.hold(hold));
+        self.last_command(id, Queue::Flush, |connection| connection.hold(hold));
     }
 
     pub(crate) fn release_reading(&mut self, id: ConnectionId, hold: Holds) {
@@ -178,10 +192,7 @@ impl Reactor {
     }
 
     pub(crate) fn set_marks(&mut self, id: ConnectionId, marks: Marks) {
-        self.command(id, Queue::Flush, |connection, _| {
-            connection.set_marks(marks);
-            true // it may be told so
-        });
+        self.command(id, Queue::Flush, |connection, _| connection.set_marks(marks));
     }
 
     pub(crate) fn set_protocol(&mut self, id: ConnectionId, next: Box<dyn Protocol>) -> bool {
@@ -198,7 +209,7 @@ impl Reactor {
             self.observe_pressure(id, false);
         }
         if let Some(session) = self.sources.session(id.0) {
-            session.attached().successor = Some(next);
+            session.attached(&mut self.memory.attached).successor = Some(next);
         }
         true
     }
@@ -246,7 +257,7 @@ impl Reactor {
     pub(crate) fn connection_timer(&mut self, id: ConnectionId, delay: Duration) -> TimerId {
         let timer = self.set(delay, Alarm::Connection(id.0));
         match self.sources.session(id.0).filter(|session| session.connection.hears()) {
-            Some(session) => session.attached().timers.push(timer),
+            Some(session) => session.attached(&mut self.memory.attached).timers.push(timer),
             // A connection that ends, or a protocol that has handed over, gets no timer; the name of
             // none is as harmless as any stale one.
             None => drop(self.timers.cancel(timer)),

@@ -4,11 +4,10 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::Reactor;
-use crate::handle::{Handle, Shared};
+use crate::handle::Handle;
 use crate::observe::{Observer, Stats};
 use crate::simulation::network::Network;
 
@@ -59,10 +58,6 @@ impl Reactor {
             tell(observer.as_mut(), self);
             self.monitor.observer = Some(observer);
         }
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.calls.shared
     }
 
     pub(crate) fn network(&self) -> Option<&Rc<RefCell<Network>>> {

@@ -125,7 +125,8 @@ impl Reactor {
     /// 4. **calls** — run what was given to `call_soon` and `call_from_thread`, as many as were there
     ///    when the phase began;
     /// 5. **serve** — accept, connect and read for each source that is ready, once, within its
-    ///    budget; a source with more to do goes to the back of the queue. A connection that only its own
+    ///    budget; a source with more to do goes to the back of the queue. A connection that has nothing
+    ///    left to be read is told `timed_out` if it was silent for too long. A connection that only its own
     ///    callbacks have written to is flushed as soon as it has been served, or accepted: while its
     ///    bytes are still in the processor's cache, and before the next one takes a descriptor;
     /// 6. **flush** — one write for each other connection that was written to. With a write, here and in

@@ -128,8 +128,9 @@ impl Session {
         Self { connection, peer, protocol: Some(protocol), timer: None, attached: None }
     }
 
-    pub(crate) fn attached(&mut self) -> &mut Attached {
-        self.attached.get_or_insert_default()
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    pub(crate) fn attached(&mut self, spares: &mut Vec<Box<Attached>>) -> &mut Attached {
+        self.attached.get_or_insert_with(|| spares.pop().unwrap_or_default())
     }
 
     pub(crate) fn take_successor(&mut self) -> Option<Box<dyn Protocol>> {

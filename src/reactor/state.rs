@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Reactor;
+use super::source::Attached;
 use crate::connection::{Common, Patience};
 use crate::handle::{RemoteCall, Shared};
 use crate::observe::{Observer, Stats, TurnReport};
@@ -92,18 +93,24 @@ impl Threads {
 }
 
 /// Memory that is used again and again.
-#[derive(Debug)]
 pub(crate) struct Memory {
     /// Where everything is read into.
     scratch: Box<[u8]>,
     /// Where datagrams are received, whole however long.
     datagram: Box<[u8]>,
     pub(crate) common: Common,
+    /// Used boxes of sessions.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    pub(crate) attached: Vec<Box<Attached>>,
 }
+
+/// How many used boxes of sessions are kept: as many may come and go in one turn.
+const SPARE_ATTACHED: usize = 64;
 
 impl Memory {
     pub(crate) fn new(patience: Patience) -> Self {
-        Self { scratch: Box::default(), datagram: Box::default(), common: Common::new(patience) }
+        let (scratch, datagram, attached) = (Box::default(), Box::default(), Vec::new());
+        Self { scratch, datagram, common: Common::new(patience), attached }
     }
 
     /// Lends the buffer for a phase. It is made when it is first needed.
@@ -113,6 +120,13 @@ impl Memory {
 
     pub(crate) fn give_back_scratch(&mut self, scratch: Box<[u8]>) {
         self.scratch = scratch;
+    }
+
+    pub(crate) fn give_back_attached(&mut self, mut used: Box<Attached>) {
+        if self.attached.len() < SPARE_ATTACHED {
+            used.timers.clear();
+            self.attached.push(used);
+        }
     }
 
     pub(crate) fn lend_datagram(&mut self) -> Box<[u8]> {

@@ -152,7 +152,7 @@ impl Reactor {
                     protocol.timer_fired(transport, timer);
                 });
             }
-            Alarm::Deadline(key) => self.deadline_of(key),
+            Alarm::Deadline(key) => self.visit_at_deadline(key),
             Alarm::Accept(key) => self.accept_again(key),
             Alarm::ConnectTimeout(key) => self.connect_timed_out(key),
             Alarm::HeadStart(key) => self.head_start_is_over(key),
@@ -178,14 +178,6 @@ impl Reactor {
         };
         if let Err(alarm) = self.timers.put_back(timer, next, Alarm::Every(ticker)) {
             self.let_go(Subject::Reactor, alarm);
-        }
-    }
-
-    /// The deadline of a connection, or a moment before it: the connection judges, when it is served.
-    fn deadline_of(&mut self, key: Key) {
-        if let Some(session) = self.sources.session(key) {
-            session.timer = None;
-            self.queue(key);
         }
     }
 

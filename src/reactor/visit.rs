@@ -31,6 +31,7 @@ impl Queue {
             read: if self == Self::Run { limits.read_budget } else { 0 },
             write: Some(limits.write_budget),
             fresh: false,
+            timed_out: false,
             received: 0,
             sent: 0,
         }
@@ -105,6 +106,14 @@ impl Reactor {
             if let Some(protocol) = &mut seated {
                 self.tell(key, notice, protocol, scratch);
             }
+        }
+    }
+
+    /// The timer of a connection fired: at its deadline, or before. The connection judges when it is served.
+    pub(crate) fn visit_at_deadline(&mut self, key: Key) {
+        if let Some(session) = self.sources.session(key) {
+            session.timer = None;
+            self.queue(key);
         }
     }
 
@@ -200,9 +209,6 @@ impl Reactor {
         let Self { sources, timers, .. } = self;
         let Some(session) = sources.session(key) else { return };
         session.cancel_timers(timers);
-        if let Some(timer) = session.timer.take() {
-            timers.cancel(timer);
-        }
         let reason = session.connection.reason();
         let announced = session.connection.was_announced();
         let mut protocol = session.protocol.take();
@@ -235,6 +241,9 @@ impl Reactor {
         let Source::Connection(session) = &mut slot.source else { return None };
         let peer = mem::replace(&mut session.peer, Address::Unix(UnixAddress::unnamed()));
         let untold = session.take_successor();
+        if let Some(used) = session.attached.take() {
+            memory.give_back_attached(used);
+        }
         let adopted = owner == Owner::None;
         session.connection.prepare_to_close(adopted, &mut memory.common);
         if adopted {
@@ -265,13 +274,17 @@ impl Reactor {
 }
 
 impl Session {
-    /// Cancels the timers of a protocol that hears nothing more.
+    /// Cancels the timers of a protocol that hears nothing more, and that of the deadline: the next visit sets
+    /// it anew.
     #[inline]
     pub(crate) fn cancel_timers(&mut self, timers: &mut Timers<Alarm>) {
         if let Some(attached) = &mut self.attached {
             for timer in attached.timers.drain(..) {
                 timers.cancel(timer);
             }
+        }
+        if let Some(timer) = self.timer.take() {
+            timers.cancel(timer);
         }
     }
 

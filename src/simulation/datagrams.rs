@@ -22,7 +22,7 @@ const LONGEST_V6: usize = 65_527;
 
 /// All datagrams, and what befalls them, in percent.
 #[derive(Debug, Default)]
-pub(crate) struct Post {
+pub(crate) struct Mail {
     pub(crate) loss: u8,
     pub(crate) duplication: u8,
     pub(crate) reordering: u8,
@@ -60,7 +60,7 @@ impl Letter {
     }
 }
 
-impl Post {
+impl Mail {
     /// When the next datagram arrives.
     pub(super) fn next_event(&self) -> Option<Instant> {
         self.flying.iter().map(|letter| letter.arrives).min()

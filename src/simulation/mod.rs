@@ -1,5 +1,8 @@
 //! The network in memory that stands in for the kernel, and the tools for tests on it.
 
-mod datagrams;
+pub(crate) mod datagrams;
+mod link;
+pub(crate) mod listener;
 pub(crate) mod network;
+pub(crate) mod stream;
 pub mod testing;

@@ -69,7 +69,10 @@ use crate::parts::clock::{Clock, later};
 use crate::protocol::Protocol;
 use crate::reactor::Reactor;
 use crate::reactor::builder::ReactorBuilder;
-use crate::simulation::network::{MemoryDatagrams, MemoryListener, MemoryStream, Network};
+use crate::simulation::datagrams::MemoryDatagrams;
+use crate::simulation::listener::MemoryListener;
+use crate::simulation::network::Network;
+use crate::simulation::stream::MemoryStream;
 use crate::system::poller::Poller;
 use crate::system::stream::Stream;
 

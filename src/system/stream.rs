@@ -11,7 +11,8 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::address::{Address, UnixAddress};
-use crate::simulation::network::{MemoryListener, MemoryStream};
+use crate::simulation::listener::MemoryListener;
+use crate::simulation::stream::MemoryStream;
 #[cfg(unix)]
 use crate::system::unix::UnixAcceptor;
 

@@ -2,10 +2,7 @@
 
 use super::buffer::{Buffer, Pending};
 use super::{FrameError, Framing};
-use crate::parts::timers::TimerId;
-use crate::protocol::Protocol;
-use crate::reason::Reason;
-use crate::transport::Transport;
+use crate::{Protocol, Reason, TimerId, Transport};
 
 /// One connection's state, called back for each frame.
 ///
@@ -64,12 +61,12 @@ pub trait FrameHandler<F: Framing> {
 
     /// See [`Protocol::pause_writing`].
     fn pause_writing(&mut self, transport: &mut Transport<'_>) {
-        transport.withhold_reading();
+        Defaults.pause_writing(transport);
     }
 
     /// See [`Protocol::resume_writing`].
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
-        transport.grant_reading();
+        Defaults.resume_writing(transport);
     }
 
     /// See [`Protocol::timer_fired`].
@@ -83,6 +80,11 @@ pub trait FrameHandler<F: Framing> {
     /// See [`Protocol::connection_lost`].
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {}
 }
+
+/// The defaults of [`Protocol`].
+struct Defaults;
+
+impl Protocol for Defaults {}
 
 /// What follows the frame, or the piece of raw bytes, that was just delivered.
 #[derive(Debug)]
@@ -176,12 +178,19 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
                 }
                 Delivery::Never => return pending.clear(),
             }
+            let unread_before = transport.unread_len();
             let used = match *raw {
                 0 => deliver_frame(framing, handler, &mut pending, raw, transport),
                 _ => deliver_raw(framing, handler, &pending, raw, transport),
             };
             let Some(used) = used else { return };
             pending.take(used);
+            let put_back = transport.unread_len().saturating_sub(unread_before);
+            if put_back > 0 {
+                // What the handler has put back comes before what it was not given yet.
+                transport.unread_behind(put_back, pending.bytes());
+                return pending.clear();
+            }
         }
     }
 }

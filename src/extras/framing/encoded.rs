@@ -1,6 +1,6 @@
 //! A frame as it is sent.
 
-use crate::transport::Transport;
+use crate::Transport;
 
 /// The longest head there is: the length of a netstring, of 20 digits at the most, and its colon.
 const HEAD: usize = 21;

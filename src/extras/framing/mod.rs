@@ -75,7 +75,7 @@ mod lines;
 mod netstrings;
 mod prefixed;
 
-pub use crate::frame_error::FrameError;
+pub use crate::FrameError;
 pub use adaptor::{FrameHandler, Framed, Input};
 pub use decoder::{Decoder, Fed};
 pub use encoded::Encoded;
