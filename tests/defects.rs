@@ -58,9 +58,9 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "forget a paused connection at stop",
         "src/reactor/stopping.rs",
-        r#"                self.visit(key, Visit::Serve, &mut scratch);"#,
+        r#"                self.visit(key, Queue::Run, &mut scratch);"#,
         r#"                if self.session(ConnectionId(key)).is_some_and(|session| session.connection.is_reading()) {
-                    self.visit(key, Visit::Serve, &mut scratch);
+                    self.visit(key, Queue::Run, &mut scratch);
                 }"#,
     ),
     (
@@ -104,7 +104,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "forget the end that came while paused",
-        "src/connection/mod.rs",
+        "src/connection/commands.rs",
         r#"        self.held.remove(hold);
         self.is_open() && self.may_deliver()"#,
         r#"        self.held.remove(hold);
@@ -140,10 +140,10 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         "a hang-up behind a pause goes unnoticed",
         "src/connection/mod.rs",
         r#"            && self.ready.contains(Readiness::HANGUP)
-            && let Some(error)"#,
+            && !(again"#,
         r#"            && self.ready.contains(Readiness::HANGUP)
             && !self.held.intersects(Holds::PROTOCOL)
-            && let Some(error)"#,
+            && !(again"#,
     ),
     (
         "both halves shut and it goes on",
@@ -182,18 +182,14 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "what was not given yet goes before what is put back",
         "src/parts/write_buffer.rs",
-        r#"        if self.is_empty() {
-            return self.push(data, spares);
-        }
-        if self.sent < data.len() {"#,
-        r#"        if self.sent <= self.bytes.len() {
-            return self.push(data, spares);
-        }
-        if self.sent < data.len() {"#,
+        r#"        if ahead >= self.len() {
+            return self.push(data, spares);"#,
+        r#"        if ahead <= self.len() {
+            return self.push(data, spares);"#,
     ),
     (
         "the next protocol stays paused for its predecessor",
-        "src/connection/mod.rs",
+        "src/connection/commands.rs",
         r#"        self.held.remove(Holds::PRESSURE); // that of the former protocol
 "#,
         r#""#,
@@ -228,8 +224,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "row 9: pressure is told after sending only",
         "src/connection/output.rs",
-        r#"let rises = self.pressure == Pressure::Low && self.outgoing"#,
-        r#"let rises = self.pressure == Pressure::Low && !self.ready.contains(Readiness::WRITABLE) && self.outgoing"#,
+        r#"self.pressure == Pressure::Low && self.outgoing.len() > self.marks.high()"#,
+        r#"self.pressure == Pressure::Low && !self.ready.contains(Readiness::WRITABLE) && self.outgoing.len() > self.marks.high()"#,
     ),
     (
         "row 15: what came before a failed write is lost",
@@ -239,7 +235,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "row 17: paused behind a failed write, it stays",
-        "src/connection/mod.rs",
+        "src/connection/commands.rs",
         r#"            // What was still being read is not wanted, and nothing can be written.
             self.finish();
             return true;"#,
@@ -253,7 +249,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "row 21: the former protocol hears on",
-        "src/connection/mod.rs",
+        "src/connection/commands.rs",
         r#"        self.life = Life::HandingOver;
         self.pressure"#,
         r#"        self.pressure"#,
@@ -353,20 +349,20 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "two outcomes of a timed-out attempt",
-        "src/connector/connecting.rs",
+        "src/connector/attempts.rs",
         r#"        self.give_up(key, Reason::ConnectTimedOut);"#,
         r#"        self.notify(key, Callback::ConnectionFailed, |factory, connector| factory.connection_failed(connector, &Reason::ConnectTimedOut));
         self.give_up(key, Reason::ConnectTimedOut);"#,
     ),
     (
         "a timed-out attempt goes on",
-        "src/connector/connecting.rs",
+        "src/connector/attempts.rs",
         r#"        self.give_up(key, Reason::ConnectTimedOut);"#,
         r#"        let _ = key;"#,
     ),
     (
         "attempts that lost the race are kept",
-        "src/connector/connecting.rs",
+        "src/connector/attempts.rs",
         r#"if Some(attempt) != except && self.sources.remove(attempt).is_some() {"#,
         r#"if Some(attempt) != except && except.is_none() && self.sources.remove(attempt).is_some() {"#,
     ),
@@ -383,6 +379,55 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
                 self.serve_connector(key);"#,
         r#"                self.stop_trying(key);
                 self.sources.remove(key);"#,
+    ),
+    (
+        "row 12: a write too many leaves timers",
+        "src/reactor/commands.rs",
+        r#"            session.cancel_timers(timers);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn write("#,
+        r#"            let _ = (session, timers);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn write("#,
+    ),
+    (
+        "row 14: a close over silence says nothing of it",
+        "src/connection/commands.rs",
+        r#"self.is_telling_timeout().then_some(Reason::TimedOut)"#,
+        r#"self.is_telling_timeout().then_some(Reason::Closed)"#,
+    ),
+    (
+        "row 18: nobody looks for the error of a hang-up",
+        "src/connection/input.rs",
+        r#"            Ok(error) => error,
+            Err(error) => Some(error),"#,
+        r#"            Ok(_) => None,
+            Err(error) => Some(error),"#,
+    ),
+    (
+        "row 22: what was put back is lost in a hand-over",
+        "src/connection/mod.rs",
+        r#"            self.input.begin_again();"#,
+        r#"            self.input.begin_again();
+            if let Some(extras) = &mut self.extras { extras.kept.clear(&mut common.spares); }"#,
+    ),
+    (
+        "row 28: closed at once whatever the length",
+        "src/connection/output.rs",
+        r#"io.sent <= FIRST_FLIGHT && self"#,
+        r#"self"#,
+    ),
+    (
+        "row 30: bytes do not prolong lingering",
+        "src/connection/input.rs",
+        r#"                    self.linger_on(io, common);"#,
+        r#"                    let _ = &common;"#,
     ),
 ];
 
@@ -410,6 +455,10 @@ struct Copy(PathBuf);
 impl Copy {
     fn new() -> Self {
         let copy = Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join("defects"));
+        for part in ["src", "tests", "examples", "benches"] {
+            // A file that has moved since the last run would be there twice.
+            drop(std::fs::remove_dir_all(copy.0.join(part)));
+        }
         for part in ["Cargo.toml", "README.md", "src", "examples", "tests"] {
             copy_tree(&Path::new(env!("CARGO_MANIFEST_DIR")).join(part), &copy.0.join(part));
         }

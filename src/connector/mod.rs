@@ -1,6 +1,7 @@
 //! Outgoing connections.
 
-mod connecting;
+mod asking;
+mod attempts;
 pub(crate) mod state;
 
 pub use state::ConnectOptions;

@@ -12,8 +12,9 @@ use crate::address::{Address, Endpoint};
 use crate::parts::arena::Key;
 use crate::parts::timers::TimerId;
 use crate::reason::Reason;
+use crate::system::options::SocketOptions;
 use crate::system::poller::Readiness;
-use crate::system::stream::{SocketOptions, Stream};
+use crate::system::stream::Stream;
 
 /// How long an attempt may take, name lookup included, unless set otherwise. Twisted's number.
 const TIMEOUT: Duration = Duration::from_secs(30);

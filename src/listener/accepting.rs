@@ -18,8 +18,9 @@ use crate::reactor::source::Source;
 use crate::reactor::source::{Owner, Seated, Session};
 use crate::reactor::state::Alarm;
 use crate::simulation::listener::MemoryListener;
+use crate::system::acceptor::Acceptor;
 use crate::system::error::at_address;
-use crate::system::stream::{Acceptor, Stream};
+use crate::system::stream::Stream;
 
 /// How long a listener rests when there is no descriptor, if none of ours is closed before: long
 /// enough to cost nothing, short enough that nobody notices beside the shortage itself.

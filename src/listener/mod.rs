@@ -14,7 +14,8 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::parts::timers::TimerId;
 use crate::parts::token_bucket::Rate;
-use crate::system::stream::{Acceptor, SocketOptions};
+use crate::system::acceptor::Acceptor;
+use crate::system::options::SocketOptions;
 
 /// How long the kernel's queue of connections waiting to be accepted may be, unless set otherwise.
 /// The kernel cuts it to its own limit (`net.core.somaxconn`, 4,096 on today's Linux).

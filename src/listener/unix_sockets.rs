@@ -12,8 +12,9 @@ use crate::reactor::Reactor;
 use crate::reason::{Phase, Reason};
 use crate::simulation::listener::MemoryListener;
 use crate::simulation::stream::MemoryStream;
+use crate::system::acceptor::Acceptor;
 use crate::system::error::at_address;
-use crate::system::stream::{Acceptor, Stream, no_sockets};
+use crate::system::stream::{Stream, no_sockets};
 use crate::system::unix::UnixAcceptor;
 
 impl Reactor {

@@ -4,5 +4,6 @@ pub(crate) mod datagrams;
 mod link;
 pub(crate) mod listener;
 pub(crate) mod network;
+mod peers;
 pub(crate) mod stream;
 pub mod testing;

@@ -1,7 +1,9 @@
 //! The kernel: readiness, byte streams, Unix sockets. In a simulation the network in memory answers in its
 //! place.
 
+pub(crate) mod acceptor;
 pub(crate) mod error;
+pub(crate) mod options;
 pub(crate) mod poller;
 pub(crate) mod stream;
 #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! A byte stream and a listening socket: TCP, Unix or in memory, behind one enum each.
+//! A byte stream: TCP, Unix or in memory, behind one enum.
 //!
 //! An enum and not a trait object: there are few kinds, all known here, and a match costs nothing.
 
@@ -6,15 +6,13 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::options::SocketOptions;
 use crate::address::{Address, UnixAddress};
-use crate::simulation::listener::MemoryListener;
 use crate::simulation::stream::MemoryStream;
-#[cfg(unix)]
-use crate::system::unix::UnixAcceptor;
 
 /// One end of a connection.
 #[derive(Debug)]
@@ -238,170 +236,4 @@ fn is_under_way(error: &io::Error) -> bool {
 
 pub(crate) fn no_sockets() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, "a simulated reactor takes no real sockets")
-}
-
-/// A listening socket.
-#[derive(Debug)]
-pub(crate) enum Acceptor {
-    Tcp(TcpListener),
-    #[cfg(unix)]
-    Unix(Box<UnixAcceptor>),
-    /// With the path it stands for, where that is a Unix socket's.
-    Memory(MemoryListener, Option<UnixAddress>),
-}
-
-impl Acceptor {
-    /// Binds and listens.
-    pub(crate) fn bind(
-        addr: SocketAddr,
-        backlog: u32,
-        reuse_port: bool,
-        v6_only: Option<bool>,
-        options: &SocketOptions,
-    ) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        // A server may come back at once, while connections of its former life linger in the
-        // kernel. On Windows the option means something else: taking over a port in use.
-        #[cfg(not(windows))]
-        socket.set_reuse_address(true)?;
-        #[cfg(unix)]
-        if reuse_port {
-            socket.set_reuse_port(true)?;
-        }
-        #[cfg(not(unix))]
-        if reuse_port {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "reuse_port is for Unix"));
-        }
-        if let Some(only) = v6_only.filter(|_| addr.is_ipv6()) {
-            socket.set_only_v6(only)?;
-        }
-        options.apply(&socket)?;
-        socket.bind(&addr.into())?;
-        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        socket.set_nonblocking(true)?;
-        Ok(Self::Tcp(TcpListener::from_std(socket.into())))
-    }
-
-    /// Takes over a socket that listens already.
-    pub(crate) fn adopt(
-        listener: std::net::TcpListener,
-        options: &SocketOptions,
-    ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        options.apply(&SockRef::from(&listener))?;
-        Ok(Self::Tcp(TcpListener::from_std(listener)))
-    }
-
-    pub(crate) fn accept(&self) -> io::Result<(Stream, Address)> {
-        loop {
-            match self.accept_once() {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
-        }
-    }
-
-    fn accept_once(&self) -> io::Result<(Stream, Address)> {
-        match self {
-            Self::Tcp(listener) => {
-                listener.accept().map(|(stream, addr)| (Stream::Tcp(stream), Address::Tcp(addr)))
-            }
-            #[cfg(unix)]
-            Self::Unix(listener) => {
-                listener.accept().map(|(stream, addr)| (stream, Address::Unix(addr)))
-            }
-            Self::Memory(listener, name) => {
-                let (stream, addr) = listener.accept()?;
-                let peer = match name {
-                    Some(_) => Address::Unix(UnixAddress::unnamed()),
-                    None => Address::Memory(addr),
-                };
-                Ok((Stream::Memory(stream), peer))
-            }
-        }
-    }
-
-    pub(crate) fn local_addr(&self) -> io::Result<Address> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
-            #[cfg(unix)]
-            Self::Unix(listener) => Ok(Address::Unix(listener.name.clone())),
-            Self::Memory(_, Some(name)) => Ok(Address::Unix(name.clone())),
-            Self::Memory(listener, None) => Ok(Address::Memory(listener.local_addr())),
-        }
-    }
-
-    pub(crate) fn register(&mut self, registry: Option<&Registry>, token: Token) -> io::Result<()> {
-        match (self, registry) {
-            (Self::Tcp(listener), Some(registry)) => {
-                registry.register(listener, token, Interest::READABLE)
-            }
-            #[cfg(unix)]
-            (Self::Unix(unix), Some(registry)) => {
-                registry.register(&mut unix.listener, token, Interest::READABLE)
-            }
-            (Self::Memory(listener, _), _) => {
-                listener.register(token);
-                Ok(())
-            }
-            (_, None) => Err(no_sockets()),
-        }
-    }
-
-    /// Takes the socket out of the poller: an adopted one may live on as a duplicate elsewhere, and
-    /// the kernel would go on reporting on it.
-    pub(crate) fn deregister(&mut self, registry: Option<&Registry>) {
-        let Some(registry) = registry else { return };
-        // If it was not registered there is nothing to undo.
-        match self {
-            Self::Tcp(listener) => drop(registry.deregister(listener)),
-            #[cfg(unix)]
-            Self::Unix(unix) => drop(registry.deregister(&mut unix.listener)),
-            Self::Memory(..) => {}
-        }
-    }
-}
-
-/// What is set on a socket before it listens or connects. Accepted sockets inherit all of it from
-/// the listening one (a test checks that), so it costs nothing per connection.
-#[derive(Clone, Debug)]
-pub(crate) struct SocketOptions {
-    pub(crate) no_delay: bool,
-    pub(crate) keep_alive: Option<Duration>,
-    pub(crate) receive_buffer: Option<usize>,
-    pub(crate) send_buffer: Option<usize>,
-}
-
-impl Default for SocketOptions {
-    fn default() -> Self {
-        Self { no_delay: true, keep_alive: None, receive_buffer: None, send_buffer: None }
-    }
-}
-
-impl SocketOptions {
-    fn apply(&self, socket: &Socket) -> io::Result<()> {
-        if self.no_delay {
-            socket.set_tcp_nodelay(true)?;
-        }
-        if let Some(idle) = self.keep_alive {
-            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
-        }
-        self.apply_sizes(socket)
-    }
-
-    /// No-delay and keep-alive are TCP's: Unix sockets neither wait nor lose a peer silently.
-    #[cfg(unix)]
-    pub(crate) fn apply_to_unix(&self, socket: &Socket) -> io::Result<()> {
-        self.apply_sizes(socket)
-    }
-
-    fn apply_sizes(&self, socket: &Socket) -> io::Result<()> {
-        if let Some(size) = self.receive_buffer {
-            socket.set_recv_buffer_size(size)?;
-        }
-        if let Some(size) = self.send_buffer {
-            socket.set_send_buffer_size(size)?;
-        }
-        Ok(())
-    }
 }

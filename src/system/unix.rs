@@ -25,7 +25,8 @@ use mio::net::UnixListener;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::UnixAddress;
-use crate::system::stream::{SocketOptions, Stream};
+use crate::system::options::SocketOptions;
+use crate::system::stream::Stream;
 
 /// The name of the socket within the private folder: short, since the kernel's limit counts it.
 const SOCKET: &str = "s";

@@ -1,10 +1,9 @@
 //! A connection, lent to a callback.
 
-use std::io;
+mod socket;
+
 use std::sync::Arc;
 use std::time::Duration;
-
-use socket2::{SockRef, TcpKeepalive};
 
 use crate::address::{Address, UnixAddress};
 use crate::connection::{Connection, Direction, Holds, Marks};
@@ -331,57 +330,6 @@ impl<'a> Transport<'a> {
         self.reactor.session(self.id).map_or(&NOBODY, |session| &session.peer)
     }
 
-    /// Our address, asked of the kernel.
-    ///
-    /// # Errors
-    ///
-    /// What getsockname(2) says, and `NotConnected` when the connection is no more.
-    pub fn local_addr(&self) -> io::Result<Address> {
-        self.live()?.stream.local_addr()
-    }
-
-    /// Whether small writes leave at once (TCP_NODELAY).
-    ///
-    /// # Errors
-    ///
-    /// What the kernel says, `NotConnected` when the connection is no more, and `Unsupported` where
-    /// there is no socket.
-    pub fn no_delay(&self) -> io::Result<bool> {
-        self.socket()?.tcp_nodelay()
-    }
-
-    /// Sets whether small writes leave at once (TCP_NODELAY). On unless the listener or connector
-    /// was told otherwise.
-    ///
-    /// # Errors
-    ///
-    /// As for [`no_delay`](Self::no_delay).
-    pub fn set_no_delay(&mut self, on: bool) -> io::Result<()> {
-        self.socket()?.set_tcp_nodelay(on)
-    }
-
-    /// Whether the kernel probes a silent peer (SO_KEEPALIVE).
-    ///
-    /// # Errors
-    ///
-    /// As for [`no_delay`](Self::no_delay).
-    pub fn keep_alive(&self) -> io::Result<bool> {
-        self.socket()?.keepalive()
-    }
-
-    /// Has the kernel probe the peer after so long a silence; `None` turns it off.
-    ///
-    /// # Errors
-    ///
-    /// As for [`no_delay`](Self::no_delay).
-    pub fn set_keep_alive(&mut self, idle: Option<Duration>) -> io::Result<()> {
-        let socket = self.socket()?;
-        match idle {
-            Some(idle) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
-            None => socket.set_keepalive(false),
-        }
-    }
-
     /// This connection's name, by which it can be reached from elsewhere.
     pub fn id(&self) -> ConnectionId {
         self.id
@@ -395,17 +343,5 @@ impl<'a> Transport<'a> {
 
     fn connection(&self) -> Option<&Connection> {
         self.reactor.session(self.id).map(|session| &session.connection)
-    }
-
-    fn live(&self) -> io::Result<&Connection> {
-        self.connection().ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
-    fn socket(&self) -> io::Result<SockRef<'_>> {
-        let connection = self.live()?;
-        if !connection.is_open() {
-            return Err(io::ErrorKind::NotConnected.into());
-        }
-        connection.stream.socket()
     }
 }

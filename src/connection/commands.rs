@@ -1,0 +1,150 @@
+//! What may be asked of a connection, and told to it. The steps of `next` are in the other files.
+
+use super::output::{Output, Pressure};
+use super::{Common, Connection, Holds, Life};
+use crate::reason::Reason;
+use crate::system::stream::ByteStream;
+
+/// Commands. Those that return a `bool` say whether a visit is worth while, unless they say otherwise.
+impl<S: ByteStream> Connection<S> {
+    /// Begins an orderly close, because of what is said or of what happened.
+    pub(crate) fn close(&mut self, because: Option<Reason>) -> bool {
+        match self.life {
+            Life::New => return self.end(because.unwrap_or(Reason::Closed)),
+            Life::Open | Life::HandingOver => {}
+            Life::Closing(_) | Life::Lingering(_) | Life::Gone(_) => return false,
+        }
+        if matches!(self.output, Output::Broken(_)) {
+            self.finish();
+            return true;
+        }
+        let timed_out = || self.is_telling_timeout().then_some(Reason::TimedOut);
+        let reason = because.or_else(timed_out).unwrap_or_else(|| self.orderly_reason());
+        self.want_fin();
+        self.held.remove(Holds::UNREAD); // nothing is delivered any more
+        self.life = Life::Closing(reason);
+        true
+    }
+
+    /// Ends it now, whatever is still owed.
+    pub(crate) fn end(&mut self, reason: Reason) -> bool {
+        if self.is_gone() {
+            return false;
+        }
+        self.life = Life::Gone(reason);
+        true
+    }
+
+    /// Ends it because of a fault on our side, which outdoes any other reason.
+    pub(crate) fn end_by_fault(&mut self, reason: Reason) {
+        self.life = Life::Gone(reason);
+    }
+
+    /// Its protocol hears nothing more; `next` tells the one that takes over. Returns whether that will
+    /// happen.
+    pub(crate) fn hand_over(&mut self) -> bool {
+        if !self.hears() {
+            return false;
+        }
+        self.life = Life::HandingOver;
+        self.pressure = Pressure::Low;
+        self.held.remove(Holds::PRESSURE); // that of the former protocol
+        true
+    }
+
+    /// Reads nothing for this reason from here on.
+    pub(crate) fn hold(&mut self, hold: Holds) -> bool {
+        self.held.insert(hold);
+        if hold == Holds::PROTOCOL && self.is_open() && matches!(self.output, Output::Broken(_)) {
+            // What was still being read is not wanted, and nothing can be written.
+            self.finish();
+            return true;
+        }
+        false
+    }
+
+    /// Reads on, if there is no other reason against it. No event repeats what was latched meanwhile.
+    pub(crate) fn release(&mut self, hold: Holds) -> bool {
+        self.held.remove(hold);
+        self.is_open() && self.may_deliver()
+    }
+}
+
+/// Questions.
+impl<S> Connection<S> {
+    /// Whether it is neither closing nor gone.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.life, Life::New | Life::Open | Life::HandingOver)
+    }
+
+    /// Whether the protocol that it has now is told what happens.
+    pub(crate) fn hears(&self) -> bool {
+        matches!(self.life, Life::Open)
+    }
+
+    /// Whether it was announced and has not ended: whether others may reach it.
+    pub(crate) fn is_up(&self) -> bool {
+        self.announced && !self.is_gone()
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.life, Life::Gone(_))
+    }
+
+    /// Whether what comes is delivered, as far as its protocol has a say in it.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.hears() && !self.held.intersects(Holds::PROTOCOL | Holds::PRESSURE)
+    }
+
+    /// Whether `Made` was told, so that the end must be told too.
+    pub(crate) fn was_announced(&self) -> bool {
+        self.announced
+    }
+
+    /// Why it is gone.
+    pub(crate) fn reason(&self) -> Reason {
+        match &self.life {
+            Life::Closing(reason) | Life::Lingering(reason) | Life::Gone(reason) => reason.clone(),
+            Life::New | Life::Open | Life::HandingOver => Reason::Closed,
+        }
+    }
+}
+
+impl Connection {
+    /// Makes the coming close a reset where the peer must not take what it has for the whole.
+    ///
+    /// Of an `adopted` stream a duplicate may live on elsewhere. So it sends FIN, which the close of one
+    /// descriptor does not.
+    pub(crate) fn prepare_to_close(&mut self, adopted: bool, common: &mut Common) {
+        if self.ends_abruptly() {
+            self.stream.reset_on_close();
+        } else if adopted && !matches!(self.output, Output::FinSent) {
+            // It fails if the connection is gone already, and then there is nothing to tell.
+            drop(self.stream.shut_write());
+        }
+        self.outgoing.clear(&mut common.spares);
+        if let Some(extras) = self.extras.take() {
+            common.give_back(extras);
+        }
+    }
+
+    fn ends_abruptly(&self) -> bool {
+        let by_fault = match &self.life {
+            Life::Gone(reason) => matches!(
+                reason,
+                Reason::Aborted | Reason::Panicked { .. } | Reason::Overflow { .. }
+            ),
+            _ => false,
+        };
+        by_fault || !self.outgoing.is_empty()
+    }
+}
+
+impl<S> std::fmt::Debug for Connection<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("life", &self.life)
+            .field("unsent", &self.outgoing.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,119 @@
+//! What may be asked of a reactor about outgoing connections.
+
+use crate::address::Endpoint;
+use crate::connector::state::{ConnectOptions, ConnectorState, Progress};
+use crate::ids::{ConnectionId, ConnectorId};
+use crate::protocol::ClientFactory;
+use crate::reactor::Reactor;
+use crate::reactor::source::Source;
+use crate::reactor::source::{Owner, Seated};
+use crate::reason::Reason;
+
+impl Reactor {
+    /// Connects to a TCP address or host, with the default [options](ConnectOptions).
+    ///
+    /// Never fails here: each attempt has exactly one outcome, and it comes from the loop — the
+    /// protocol's `connection_made`, or the factory's `connection_failed`, for a text that is no
+    /// address too. A host name is looked up by a thread (eight at a time); all its addresses
+    /// are tried, each with a head start over the next (RFC 8305).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Protocol, Reactor, Transport};
+    ///
+    /// struct Hello;
+    ///
+    /// impl Protocol for Hello {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         transport.write(b"hello\n");
+    ///         transport.lose_connection();
+    ///     }
+    /// }
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// # let server = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let addr = server.local_addr()?;
+    /// reactor.connect_tcp(addr, |_peer| Hello);
+    /// # let greeting = std::thread::spawn(move || {
+    /// #     std::io::read_to_string(server.accept().unwrap().0).unwrap()
+    /// # });
+    /// reactor.run()?;
+    /// # assert_eq!(greeting.join().unwrap(), "hello\n");
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn connect_tcp(
+        &mut self,
+        to: impl Into<Endpoint>,
+        factory: impl ClientFactory + 'static,
+    ) -> ConnectorId {
+        self.connect_tcp_with(to, ConnectOptions::new(), factory)
+    }
+
+    /// Connects to a TCP address or host. See [`connect_tcp`](Self::connect_tcp).
+    pub fn connect_tcp_with(
+        &mut self,
+        to: impl Into<Endpoint>,
+        options: ConnectOptions,
+        factory: impl ClientFactory + 'static,
+    ) -> ConnectorId {
+        let mut connector = ConnectorState::new(to.into(), options);
+        if self.is_stopping() {
+            connector.progress = Progress::Failed(Reason::Stopped);
+        }
+        let connector = Seated::new(connector, Box::new(factory) as Box<dyn ClientFactory>);
+        let key = self.sources.insert(Source::Connector(Box::new(connector)), Owner::None);
+        self.queue(key);
+        ConnectorId(key)
+    }
+
+    /// Gives an attempt up, in whichever state it is: looking up, connecting, or waiting to connect
+    /// again. Its outcome, [`Reason::Cancelled`], comes from the loop. `false` if no attempt is under
+    /// way: an outcome came, or is about to.
+    pub fn cancel_connect(&mut self, id: ConnectorId) -> bool {
+        let trying = self.connector_mut(id.0).is_some_and(|connector| {
+            connector.is_trying() && !matches!(connector.progress, Progress::Failed(_))
+        });
+        if trying {
+            self.give_up(id.0, Reason::Cancelled);
+        }
+        trying
+    }
+
+    /// Ends an outgoing connection, in whichever state it is: gives an attempt up, or closes the
+    /// connection as by `lose_connection`; and whatever its factory says, no further attempt is made.
+    /// `false` if it is over already.
+    ///
+    /// Twisted's `IConnector.disconnect` and `stopTrying` in one.
+    pub fn disconnect(&mut self, id: ConnectorId) -> bool {
+        let Some(connector) = self.connector_mut(id.0) else { return false };
+        connector.unwanted = true;
+        if let Progress::Connected(key) = connector.progress {
+            self.lose_connection(ConnectionId(key), None);
+        } else {
+            self.cancel_connect(id);
+        }
+        true
+    }
+
+    /// The connection an attempt led to, while it stands.
+    pub fn connection_of(&self, id: ConnectorId) -> Option<ConnectionId> {
+        match self.sources.get(id.0)? {
+            Source::Connector(connector) => match connector.progress {
+                Progress::Connected(key) => {
+                    self.session(ConnectionId(key)).map(|_| ConnectionId(key))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Where an attempt goes. `None` if it is over.
+    pub fn endpoint(&self, id: ConnectorId) -> Option<&Endpoint> {
+        match self.sources.get(id.0)? {
+            Source::Connector(connector) => Some(&connector.endpoint),
+            _ => None,
+        }
+    }
+}

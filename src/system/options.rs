@@ -1,0 +1,50 @@
+//! Options of sockets.
+
+use std::io;
+use std::time::Duration;
+
+use socket2::{Socket, TcpKeepalive};
+
+/// What is set on a socket before it listens or connects. Accepted sockets inherit all of it from
+/// the listening one (a test checks that), so it costs nothing per connection.
+#[derive(Clone, Debug)]
+pub(crate) struct SocketOptions {
+    pub(crate) no_delay: bool,
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) receive_buffer: Option<usize>,
+    pub(crate) send_buffer: Option<usize>,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self { no_delay: true, keep_alive: None, receive_buffer: None, send_buffer: None }
+    }
+}
+
+impl SocketOptions {
+    pub(super) fn apply(&self, socket: &Socket) -> io::Result<()> {
+        if self.no_delay {
+            socket.set_tcp_nodelay(true)?;
+        }
+        if let Some(idle) = self.keep_alive {
+            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+        }
+        self.apply_sizes(socket)
+    }
+
+    /// No-delay and keep-alive are TCP's: Unix sockets neither wait nor lose a peer silently.
+    #[cfg(unix)]
+    pub(crate) fn apply_to_unix(&self, socket: &Socket) -> io::Result<()> {
+        self.apply_sizes(socket)
+    }
+
+    fn apply_sizes(&self, socket: &Socket) -> io::Result<()> {
+        if let Some(size) = self.receive_buffer {
+            socket.set_recv_buffer_size(size)?;
+        }
+        if let Some(size) = self.send_buffer {
+            socket.set_send_buffer_size(size)?;
+        }
+        Ok(())
+    }
+}
