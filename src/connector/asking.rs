@@ -5,8 +5,7 @@ use crate::connector::state::{ConnectOptions, ConnectorState, Progress};
 use crate::ids::{ConnectionId, ConnectorId};
 use crate::protocol::ClientFactory;
 use crate::reactor::Reactor;
-use crate::reactor::source::Source;
-use crate::reactor::source::{Owner, Seated};
+use crate::reactor::source::{Owner, Seated, Source};
 use crate::reason::Reason;
 
 impl Reactor {

@@ -20,9 +20,8 @@ use crate::parts::clock::later;
 use crate::protocol::ClientFactory;
 use crate::reactor::Reactor;
 use crate::reactor::queues::Queue;
-use crate::reactor::source::Source;
-use crate::reactor::source::{Owner, Session};
-use crate::reactor::state::Alarm;
+use crate::reactor::source::{Owner, Session, Source};
+use crate::reactor::state::TimerAction;
 use crate::reason::{Phase, Reason};
 use crate::simulation::stream::MemoryStream;
 use crate::system::poller::Readiness;
@@ -36,7 +35,7 @@ impl Reactor {
         if self.is_stopping() || !self.connector_mut(id.0).is_some_and(may) {
             return false;
         }
-        let timer = self.timers.insert(later(self.now(), delay), Alarm::Reconnect(id.0));
+        let timer = self.timers.insert(later(self.now(), delay), TimerAction::Reconnect(id.0));
         if let Some(connector) = self.connector_mut(id.0) {
             connector.progress = Progress::Waiting(timer);
         }
@@ -79,7 +78,7 @@ impl Reactor {
         connector.progress = Progress::Resolving;
         let (endpoint, round) = (connector.endpoint.clone(), connector.round);
         let end = later(now, connector.options.timeout);
-        let timer = self.timers.insert(end, Alarm::ConnectTimeout(key));
+        let timer = self.timers.insert(end, TimerAction::ConnectTimeout(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.timeout = Some(timer);
         }
@@ -211,7 +210,7 @@ impl Reactor {
         connector.candidates.push_front(addr);
         let end = later(now, connector.patience);
         connector.patience = (connector.patience * 2).min(MOST_PATIENCE);
-        let timer = self.timers.insert(end, Alarm::HeadStart(key));
+        let timer = self.timers.insert(end, TimerAction::HeadStart(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.head_start = Some(timer);
         }
@@ -224,7 +223,7 @@ impl Reactor {
             return;
         }
         let end = later(now, connector.options.head_start);
-        let timer = self.timers.insert(end, Alarm::HeadStart(key));
+        let timer = self.timers.insert(end, TimerAction::HeadStart(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.head_start = Some(timer);
         }

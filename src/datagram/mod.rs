@@ -5,13 +5,13 @@
 //! the socket for all others.
 
 mod options;
-mod port;
 mod serving;
 mod socket;
+mod state;
 
 pub use options::DatagramOptions;
-pub(crate) use port::{Incoming, Port, is_refusal};
 pub(crate) use socket::DatagramSocket;
+pub(crate) use state::{DatagramState, Incoming, is_refusal};
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -221,7 +221,7 @@ impl<'a> DatagramTransport<'a> {
 
     /// The peer this socket is connected to.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.reactor.port(self.id)?.peer
+        self.reactor.datagram_state(self.id)?.peer
     }
 
     /// This socket's name, by which it can be reached from elsewhere.
@@ -236,7 +236,7 @@ impl<'a> DatagramTransport<'a> {
     }
 
     fn socket(&self) -> io::Result<&DatagramSocket> {
-        let port = self.reactor.port(self.id);
+        let port = self.reactor.datagram_state(self.id);
         port.and_then(|port| port.socket.as_ref()).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }

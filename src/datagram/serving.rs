@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::address::Endpoint;
 use crate::callback::Callback;
 use crate::datagram::{
-    DatagramOptions, DatagramProtocol, DatagramSocket, DatagramTransport, Incoming, Port,
+    DatagramOptions, DatagramProtocol, DatagramSocket, DatagramState, DatagramTransport, Incoming,
     is_refusal,
 };
 use crate::ids::DatagramId;
@@ -17,7 +17,7 @@ use crate::parts::arena::Key;
 use crate::parts::timers::TimerId;
 use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, Source};
-use crate::reactor::state::Alarm;
+use crate::reactor::state::TimerAction;
 use crate::reason::{Phase, Reason};
 use crate::simulation::datagrams::MemoryDatagrams;
 use crate::system::error::at_address;
@@ -27,7 +27,7 @@ impl Reactor {
     /// Binds a UDP socket, with the default [options](DatagramOptions). `start_protocol` comes in the
     /// next turn.
     ///
-    /// Takes an address in any form an [`Endpoint`] does, but no host name. Port 0 lets the system
+    /// Takes an address in any form an [`Endpoint`] does, but no host name. DatagramState 0 lets the system
     /// choose one, as is usual for a client; [`DatagramTransport::local_addr`] tells which.
     ///
     /// Twisted's `listenUDP`.
@@ -62,7 +62,7 @@ impl Reactor {
             None => DatagramSocket::bind(addr, options),
         };
         let socket = socket.map_err(|error| at_address("binding", addr, error))?;
-        self.add_port(socket, Box::new(protocol))
+        self.add_datagram(socket, Box::new(protocol))
     }
 
     /// Takes over a UDP socket that is bound, and perhaps connected: from a parent process, or with
@@ -79,21 +79,21 @@ impl Reactor {
         if self.network().is_some() {
             return Err(no_sockets());
         }
-        self.add_port(DatagramSocket::adopt(socket)?, Box::new(protocol))
+        self.add_datagram(DatagramSocket::adopt(socket)?, Box::new(protocol))
     }
 
     /// Lends a datagram socket, anybody's; `None` if it is gone.
     pub fn datagram(&mut self, id: DatagramId) -> Option<DatagramTransport<'_>> {
-        let local = self.port(id)?.local;
+        let local = self.datagram_state(id)?.local;
         Some(DatagramTransport::new(self, id, local))
     }
 
-    fn add_port(
+    fn add_datagram(
         &mut self,
         socket: DatagramSocket,
         protocol: Box<dyn DatagramProtocol>,
     ) -> io::Result<DatagramId> {
-        let port = Seated::new(Port::new(socket)?, protocol);
+        let port = Seated::new(DatagramState::new(socket)?, protocol);
         let key = self.sources.insert(Source::Datagram(Box::new(port)), Owner::None);
         let Self { sources, poller, .. } = self;
         if let Some(Source::Datagram(port)) = sources.get_mut(key)
@@ -107,14 +107,14 @@ impl Reactor {
         Ok(DatagramId(key))
     }
 
-    pub(crate) fn port(&self, id: DatagramId) -> Option<&Port> {
+    pub(crate) fn datagram_state(&self, id: DatagramId) -> Option<&DatagramState> {
         match self.sources.get(id.0)? {
             Source::Datagram(port) => Some(port),
             _ => None,
         }
     }
 
-    pub(crate) fn port_mut(&mut self, key: Key) -> Option<&mut Port> {
+    pub(crate) fn datagram_mut(&mut self, key: Key) -> Option<&mut DatagramState> {
         match self.sources.get_mut(key)? {
             Source::Datagram(port) => Some(port),
             _ => None,
@@ -129,7 +129,7 @@ impl Reactor {
         data: &[u8],
         to: Option<SocketAddr>,
     ) -> io::Result<()> {
-        let Some(port) = self.port_mut(id.0) else {
+        let Some(port) = self.datagram_mut(id.0) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let Some(socket) = &port.socket else { return Err(io::ErrorKind::NotConnected.into()) };
@@ -165,15 +165,15 @@ impl Reactor {
         id: DatagramId,
         to: SocketAddr,
     ) -> io::Result<SocketAddr> {
-        let Some(port) = self.port_mut(id.0) else {
+        let Some(port) = self.datagram_mut(id.0) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         port.connect(to).map_err(|error| at_address("connecting to", to, error))
     }
 
     pub(crate) fn datagram_timer(&mut self, key: Key, delay: Duration) -> TimerId {
-        let timer = self.set(delay, Alarm::Datagram(key));
-        match self.port_mut(key).filter(|port| port.socket.is_some()) {
+        let timer = self.set(delay, TimerAction::Datagram(key));
+        match self.datagram_mut(key).filter(|port| port.socket.is_some()) {
             Some(port) => port.timers.push(timer),
             // A closed socket gets no timer; the name of none is as harmless as any stale one.
             None => drop(self.timers.cancel(timer)),
@@ -183,7 +183,7 @@ impl Reactor {
 
     /// Closes a socket, at once; `stop_protocol` comes from the loop. `false` if it was closed already.
     pub(crate) fn stop_datagram(&mut self, key: Key, reason: Reason) -> bool {
-        let Some(port) = self.port_mut(key) else { return false };
+        let Some(port) = self.datagram_mut(key) else { return false };
         let Some(mut socket) = port.socket.take() else { return false };
         port.ending = Some(reason);
         let timers = mem::take(&mut port.timers);
@@ -214,17 +214,17 @@ impl Reactor {
 impl Reactor {
     /// Gives the notices that are due, and receives up to the budget.
     pub(crate) fn serve_datagrams(&mut self, key: Key) {
-        let Some(port) = self.port_mut(key) else { return };
+        let Some(port) = self.datagram_mut(key) else { return };
         if port.socket.is_none() {
             return self.datagrams_stopped(key);
         }
         if !mem::replace(&mut port.started, true) {
-            self.call_port(key, Callback::StartProtocol, |protocol, transport| {
+            self.call_datagram(key, Callback::StartProtocol, |protocol, transport| {
                 protocol.start_protocol(transport);
             });
         }
         self.tell_of_sends(key);
-        if self.open_port(key).is_none_or(|port| !port.readable) {
+        if self.open_datagram(key).is_none_or(|port| !port.readable) {
             return;
         }
         let mut buf = self.memory.lend_datagram();
@@ -234,18 +234,18 @@ impl Reactor {
 
     /// What became of earlier sends.
     fn tell_of_sends(&mut self, key: Key) {
-        let Some(port) = self.open_port(key) else { return };
+        let Some(port) = self.open_datagram(key) else { return };
         if mem::take(&mut port.refused) {
-            self.call_port(key, Callback::ConnectionRefused, |protocol, transport| {
+            self.call_datagram(key, Callback::ConnectionRefused, |protocol, transport| {
                 protocol.connection_refused(transport);
             });
         }
-        if self.open_port(key).is_some_and(|port| port.room) {
+        if self.open_datagram(key).is_some_and(|port| port.room) {
             if let Err(error) = self.await_room(key, false) {
                 self.stop_datagram(key, Reason::failed(Phase::Receiving, error));
                 return;
             }
-            self.call_port(key, Callback::ResumeWriting, |protocol, transport| {
+            self.call_datagram(key, Callback::ResumeWriting, |protocol, transport| {
                 protocol.resume_writing(transport);
             });
         }
@@ -254,7 +254,7 @@ impl Reactor {
     fn receive_datagrams(&mut self, key: Key, buf: &mut [u8]) {
         let mut bytes = 0;
         for _ in 0..self.limits.datagram_budget {
-            let Some(port) = self.open_port(key) else { return };
+            let Some(port) = self.open_datagram(key) else { return };
             match port.receive(buf) {
                 Incoming::Datagram(count, from) => {
                     bytes += count;
@@ -265,12 +265,12 @@ impl Reactor {
                 // Elsewhere than on Linux a socket without a peer may hear it too, and not of whom.
                 Incoming::Refused if port.peer.is_none() => {}
                 Incoming::Refused => {
-                    self.call_port(key, Callback::ConnectionRefused, |protocol, transport| {
+                    self.call_datagram(key, Callback::ConnectionRefused, |protocol, transport| {
                         protocol.connection_refused(transport);
                     });
                 }
                 Incoming::Failed(error) => {
-                    self.call_port(key, Callback::ErrorReceived, |protocol, transport| {
+                    self.call_datagram(key, Callback::ErrorReceived, |protocol, transport| {
                         protocol.error_received(transport, &error);
                     });
                 }
@@ -291,17 +291,17 @@ impl Reactor {
         self.monitor.stats.bytes_read += data.len() as u64;
         self.monitor.stats.datagrams_received += 1;
         self.observe(|observer, _| observer.datagram_received(DatagramId(key), from, data.len()));
-        self.call_port(key, Callback::DatagramReceived, |protocol, transport| {
+        self.call_datagram(key, Callback::DatagramReceived, |protocol, transport| {
             protocol.datagram_received(transport, data, from);
         });
     }
 
     /// Gives the last notice of a socket that is closed, and lets its protocol go.
     pub(crate) fn datagrams_stopped(&mut self, key: Key) {
-        let Some(port) = self.port_mut(key) else { return };
+        let Some(port) = self.datagram_mut(key) else { return };
         let reason = port.ending.clone().unwrap_or(Reason::Closed);
         if port.started {
-            self.call_port(key, Callback::StopProtocol, |protocol, transport| {
+            self.call_datagram(key, Callback::StopProtocol, |protocol, transport| {
                 protocol.stop_protocol(transport, &reason);
             });
         }
@@ -311,21 +311,21 @@ impl Reactor {
     }
 
     /// Calls a protocol. If it panics nothing more comes of it: the socket is not only one peer's.
-    pub(crate) fn call_port(
+    pub(crate) fn call_datagram(
         &mut self,
         key: Key,
         callback: Callback,
         code: impl FnOnce(&mut dyn DatagramProtocol, &mut DatagramTransport<'_>),
     ) {
-        let Some(port) = self.port_mut(key) else { return };
+        let Some(port) = self.datagram_mut(key) else { return };
         let (id, local) = (DatagramId(key), port.local);
         self.seat(key, callback, Source::datagram_protocol, |protocol, reactor| {
             code(protocol.as_mut(), &mut DatagramTransport::new(reactor, id, local));
         });
     }
 
-    fn open_port(&mut self, key: Key) -> Option<&mut Port> {
-        self.port_mut(key).filter(|port| port.socket.is_some())
+    fn open_datagram(&mut self, key: Key) -> Option<&mut DatagramState> {
+        self.datagram_mut(key).filter(|port| port.socket.is_some())
     }
 }
 

@@ -138,9 +138,9 @@ impl Cores {
             let Core { addresses, handle, .. } = core;
             handle.admit(reactor.handle().downgrade());
             drop(tell.send(addresses)); // who starts us waits for it
-            let mut alarm = Alarm { handle, over: false };
+            let mut guard = StopGuard { handle, ended_well: false };
             reactor.run()?;
-            alarm.over = true;
+            guard.ended_well = true;
             Ok(())
         })?;
         match told.recv() {
@@ -191,14 +191,14 @@ fn end_of(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
 }
 
 /// Stops all, if this reactor does not end well.
-struct Alarm {
+struct StopGuard {
     handle: CoresHandle,
-    over: bool,
+    ended_well: bool,
 }
 
-impl Drop for Alarm {
+impl Drop for StopGuard {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.ended_well {
             self.handle.stop();
         }
     }
@@ -293,7 +293,7 @@ pub struct CoresHandle {
 struct Members {
     reactors: Vec<WeakHandle>,
     /// An end was asked for: whoever is still being set up ends at once.
-    over: bool,
+    ending: bool,
 }
 
 impl CoresHandle {
@@ -322,7 +322,7 @@ impl CoresHandle {
 
     fn end(&self, how: impl FnOnce(&mut Reactor) + Copy + Send + 'static) {
         let mut members = self.lock();
-        members.over = true;
+        members.ending = true;
         for reactor in &members.reactors {
             reactor.call_from_thread(how);
         }
@@ -330,7 +330,7 @@ impl CoresHandle {
 
     fn admit(&self, reactor: WeakHandle) {
         let mut members = self.lock();
-        if members.over {
+        if members.ending {
             reactor.call_from_thread(Reactor::stop);
         }
         members.reactors.push(reactor);

@@ -14,9 +14,8 @@ use crate::parts::clock::later;
 use crate::protocol::Factory;
 use crate::reactor::Reactor;
 use crate::reactor::queues::Queue;
-use crate::reactor::source::Source;
-use crate::reactor::source::{Owner, Seated, Session};
-use crate::reactor::state::Alarm;
+use crate::reactor::source::{Owner, Seated, Session, Source};
+use crate::reactor::state::TimerAction;
 use crate::simulation::listener::MemoryListener;
 use crate::system::acceptor::Acceptor;
 use crate::system::error::at_address;
@@ -255,7 +254,7 @@ impl Reactor {
     /// will come for those who wait already.
     fn rest(&mut self, key: Key, error: &io::Error, judged: AcceptError) {
         self.refused(key, Some(error));
-        let timer = self.timers.insert(later(self.now(), RETRY), Alarm::Accept(key));
+        let timer = self.timers.insert(later(self.now(), RETRY), TimerAction::Accept(key));
         self.queues.without_descriptor.push(key);
         let Some(listener) = self.listener_mut(key) else { return };
         listener.retry = Some(timer);

@@ -56,15 +56,15 @@ impl std::error::Error for ThreadError {
 
 /// A bounded number of threads before an unbounded queue.
 pub(crate) struct Pool {
-    crew: Arc<Crew>,
+    workers: Arc<Workers>,
 }
 
-struct Crew {
+struct Workers {
     name: &'static str,
     size: usize,
     state: Mutex<State>,
     /// Somebody is wanted, or nobody any more.
-    call: Condvar,
+    wanted: Condvar,
 }
 
 struct State {
@@ -79,8 +79,8 @@ impl Pool {
     /// A pool of at most `size` threads of this name; the first is made when there is work.
     pub(crate) fn new(name: &'static str, size: usize) -> Self {
         let state = State { jobs: VecDeque::new(), threads: 0, idle: 0, open: true };
-        let call = Condvar::new();
-        Self { crew: Arc::new(Crew { name, size, state: Mutex::new(state), call }) }
+        let wanted = Condvar::new();
+        Self { workers: Arc::new(Workers { name, size, state: Mutex::new(state), wanted }) }
     }
 
     /// Has `job` run by a thread, after those that wait already.
@@ -89,46 +89,46 @@ impl Pool {
     ///
     /// If there is no thread and none can be started; gives the job back.
     pub(crate) fn submit(&self, job: Job) -> Result<(), (io::Error, Job)> {
-        let mut state = self.crew.lock();
-        if state.idle <= state.jobs.len() && state.threads < self.crew.size {
-            match Crew::start(&self.crew) {
+        let mut state = self.workers.lock();
+        if state.idle <= state.jobs.len() && state.threads < self.workers.size {
+            match Workers::start(&self.workers) {
                 Ok(()) => state.threads += 1,
                 Err(error) if state.threads == 0 => return Err((error, job)),
                 Err(error) => {
-                    log::warn!("no further {} thread: {error}; work waits", self.crew.name);
+                    log::warn!("no further {} thread: {error}; work waits", self.workers.name);
                 }
             }
         }
         state.jobs.push_back(job);
         drop(state);
-        self.crew.call.notify_one();
+        self.workers.wanted.notify_one();
         Ok(())
     }
 
     /// Takes back the jobs that no thread has begun.
     pub(crate) fn clear(&self) -> VecDeque<Job> {
-        std::mem::take(&mut self.crew.lock().jobs)
+        std::mem::take(&mut self.workers.lock().jobs)
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.crew.lock().open = false;
-        self.crew.call.notify_all();
+        self.workers.lock().open = false;
+        self.workers.wanted.notify_all();
         drop(self.clear());
     }
 }
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("name", &self.crew.name).finish_non_exhaustive()
+        f.debug_struct("Pool").field("name", &self.workers.name).finish_non_exhaustive()
     }
 }
 
-impl Crew {
-    fn start(crew: &Arc<Self>) -> io::Result<()> {
-        let member = Arc::clone(crew);
-        thread::Builder::new().name(crew.name.to_owned()).spawn(move || member.work()).map(drop)
+impl Workers {
+    fn start(workers: &Arc<Self>) -> io::Result<()> {
+        let member = Arc::clone(workers);
+        thread::Builder::new().name(workers.name.to_owned()).spawn(move || member.work()).map(drop)
     }
 
     /// What each thread does.
@@ -148,7 +148,7 @@ impl Crew {
         if state.jobs.is_empty() && state.open {
             state.idle += 1;
             let nothing = |state: &mut State| state.jobs.is_empty() && state.open;
-            let waited = self.call.wait_timeout_while(state, IDLE, nothing);
+            let waited = self.wanted.wait_timeout_while(state, IDLE, nothing);
             (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
         }
@@ -186,20 +186,20 @@ mod tests {
     #[test]
     fn no_more_threads_than_work_and_than_the_size() {
         let pool = Pool::new("test", 3);
-        assert_eq!(pool.crew.lock().threads, 0);
+        assert_eq!(pool.workers.lock().threads, 0);
         let (begun, beginnings) = mpsc::channel();
         let mut held_up = Vec::new();
         for count in 1..=3 {
             held_up.push(held(&pool, &begun));
             beginnings.recv().unwrap();
-            assert_eq!(pool.crew.lock().threads, count);
+            assert_eq!(pool.workers.lock().threads, count);
         }
         held_up.push(held(&pool, &begun));
-        assert_eq!(pool.crew.lock().threads, 3, "the fourth waits");
+        assert_eq!(pool.workers.lock().threads, 3, "the fourth waits");
         assert!(beginnings.try_recv().is_err());
         held_up.remove(0).send(()).unwrap();
         beginnings.recv().unwrap();
-        assert_eq!(pool.crew.lock().threads, 3);
+        assert_eq!(pool.workers.lock().threads, 3);
     }
 
     #[test]
@@ -210,11 +210,11 @@ mod tests {
             let done = done.clone();
             assert!(pool.submit(Box::new(move || done.send(()).unwrap())).is_ok());
             ends.recv().unwrap();
-            while pool.crew.lock().idle == 0 {
+            while pool.workers.lock().idle == 0 {
                 thread::yield_now();
             }
         }
-        assert_eq!(pool.crew.lock().threads, 1);
+        assert_eq!(pool.workers.lock().threads, 1);
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn when_the_pool_is_dropped_threads_that_wait_end_and_what_has_not_begun_is_dropped() {
         let pool = Pool::new("test", 2);
-        let crew = Arc::clone(&pool.crew);
+        let workers = Arc::clone(&pool.workers);
         let (begun, beginnings) = mpsc::channel();
         let releases = [held(&pool, &begun), held(&pool, &begun)];
         beginnings.iter().take(2).for_each(drop);
@@ -237,7 +237,7 @@ mod tests {
         drop(pool); // and does not wait for anybody
         assert!(waiting.send(()).is_err());
         drop(releases);
-        while crew.lock().threads > 0 {
+        while workers.lock().threads > 0 {
             thread::yield_now();
         }
         assert!(beginnings.try_recv().is_err());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Reactor;
 use super::queues::Queue;
 use super::source::{Owner, Session, Source};
-use super::state::Alarm;
+use super::state::TimerAction;
 use crate::address::Address;
 use crate::connection::{Common, Connection, Direction, Holds, Marks};
 use crate::ids::ConnectionId;
@@ -255,7 +255,7 @@ impl Reactor {
     }
 
     pub(crate) fn connection_timer(&mut self, id: ConnectionId, delay: Duration) -> TimerId {
-        let timer = self.set(delay, Alarm::Connection(id.0));
+        let timer = self.set(delay, TimerAction::Connection(id.0));
         match self.sources.session(id.0).filter(|session| session.connection.hears()) {
             Some(session) => session.attached(&mut self.memory.attached).timers.push(timer),
             // A connection that ends, or a protocol that has handed over, gets no timer; the name of

@@ -35,7 +35,7 @@ use crate::system::poller::Poller;
 use limits::Limits;
 use queues::{Queue, Queues};
 use source::{Source, Sources};
-use state::{Alarm, Calls, Ending, Memory, Monitor, Threads, Time};
+use state::{Calls, Ending, Memory, Monitor, Threads, Time, TimerAction};
 
 /// The token of the waker; no key has it, since an arena never has 2³² slots.
 const WAKE: Token = Token(usize::MAX);
@@ -64,7 +64,7 @@ pub struct Reactor {
     pub(crate) time: Time,
     pub(crate) sources: Sources,
     pub(crate) queues: Queues,
-    pub(crate) timers: Timers<Alarm>,
+    pub(crate) timers: Timers<TimerAction>,
     pub(crate) calls: Calls,
     pub(crate) threads: Threads,
     pub(crate) memory: Memory,

@@ -11,7 +11,7 @@ use super::queues::Waits;
 use crate::address::Address;
 use crate::connection::Connection;
 use crate::connector::state::{Attempt, ConnectorState};
-use crate::datagram::{DatagramProtocol, Port};
+use crate::datagram::{DatagramProtocol, DatagramState};
 #[cfg(feature = "signals")]
 use crate::descriptor::signals::Signals;
 #[cfg(unix)]
@@ -31,7 +31,7 @@ pub(crate) enum Source {
     Listener(Box<Seated<Listener, Box<dyn Factory>>>),
     Connector(Box<Seated<ConnectorState, Box<dyn ClientFactory>>>),
     Attempt(Box<Attempt>),
-    Datagram(Box<Seated<Port, Box<dyn DatagramProtocol>>>),
+    Datagram(Box<Seated<DatagramState, Box<dyn DatagramProtocol>>>),
     #[cfg(feature = "signals")]
     Signals(Box<Seated<Signals, BTreeMap<i32, Option<SignalAction>>>>),
     #[cfg(unix)]

@@ -169,7 +169,7 @@ pub(crate) enum Ending {
 pub(crate) type Call = Box<dyn FnOnce(&mut Reactor)>;
 
 /// What a timer does when it fires.
-pub(crate) enum Alarm {
+pub(crate) enum TimerAction {
     /// `call_later`
     Once(Call),
     /// `call_every`
@@ -192,7 +192,7 @@ pub(crate) enum Alarm {
     Shutdown,
 }
 
-impl Alarm {
+impl TimerAction {
     /// Whether a user set it, so that observers see it.
     pub(crate) fn is_of_the_user(&self) -> bool {
         matches!(self, Self::Once(_) | Self::Every(_) | Self::Connection(_) | Self::Datagram(_))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::queues::Queue;
-use super::state::{Alarm, Ending};
+use super::state::{Ending, TimerAction};
 use super::{Reactor, Source};
 use crate::connector::state::{ConnectorState, Progress};
 use crate::ids::{ConnectionId, ListenerId};
@@ -44,7 +44,7 @@ impl Reactor {
             }
             Ending::Stopping | Ending::TearingDown => return,
         }
-        self.ending = Ending::Draining(self.timers.insert(end, Alarm::Shutdown));
+        self.ending = Ending::Draining(self.timers.insert(end, TimerAction::Shutdown));
         for key in self.sources.keys() {
             match self.sources.get_mut(key) {
                 Some(Source::Listener(_)) => drop(self.stop_listening(ListenerId(key))),
@@ -139,8 +139,8 @@ impl Reactor {
     }
 
     fn drop_timers_and_calls(&mut self) {
-        let alarms = self.timers.drain();
-        self.let_go(Subject::Reactor, alarms);
+        let actions = self.timers.drain();
+        self.let_go(Subject::Reactor, actions);
         self.calls.take_remote();
         let calls = std::mem::take(&mut self.calls.queue);
         self.let_go(Subject::Reactor, calls);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::state::{Alarm, Tick, Ticker};
+use super::state::{Tick, Ticker, TimerAction};
 use super::{Reactor, Source};
 use crate::callback::Callback;
 use crate::observe::{Subject, TimerEvent};
@@ -22,7 +22,7 @@ impl Reactor {
         delay: Duration,
         function: impl FnOnce(&mut Self) + 'static,
     ) -> TimerId {
-        self.set(delay, Alarm::Once(Box::new(function)))
+        self.set(delay, TimerAction::Once(Box::new(function)))
     }
 
     /// Calls `function` every `interval`, first after one interval.
@@ -57,7 +57,7 @@ impl Reactor {
     ) -> TimerId {
         self.set(
             interval,
-            Alarm::Every(Box::new(Ticker { interval, function: Box::new(function) })),
+            TimerAction::Every(Box::new(Ticker { interval, function: Box::new(function) })),
         )
     }
 
@@ -70,11 +70,11 @@ impl Reactor {
     /// Cancels a timer. `false` if it fired or was cancelled already; also from within its own call,
     /// except that of `call_every`, which ends then.
     pub fn cancel(&mut self, timer: TimerId) -> bool {
-        let Some(alarm) = self.timers.cancel(timer) else { return false };
-        if let Some(Alarm::Connection(key) | Alarm::Datagram(key)) = alarm {
+        let Some(action) = self.timers.cancel(timer) else { return false };
+        if let Some(TimerAction::Connection(key) | TimerAction::Datagram(key)) = action {
             self.forget_timer(key, timer);
         }
-        self.let_go(Subject::Reactor, alarm);
+        self.let_go(Subject::Reactor, action);
         self.observe(|observer, _| observer.timer(timer, TimerEvent::Cancelled));
         true
     }
@@ -97,9 +97,9 @@ impl Reactor {
         self.timers.deadline(timer)
     }
 
-    pub(crate) fn set(&mut self, delay: Duration, alarm: Alarm) -> TimerId {
+    pub(crate) fn set(&mut self, delay: Duration, action: TimerAction) -> TimerId {
         let deadline = later(self.now(), delay);
-        let timer = self.timers.insert(deadline, alarm);
+        let timer = self.timers.insert(deadline, action);
         self.observe(|observer, _| observer.timer(timer, TimerEvent::Set(deadline)));
         timer
     }
@@ -120,45 +120,45 @@ impl Reactor {
     /// Phase 3.
     pub(crate) fn fire_timers(&mut self) {
         self.timers.gather(self.time.now);
-        while let Some((timer, deadline, alarm)) = self.timers.next_due() {
+        while let Some((timer, deadline, action)) = self.timers.next_due() {
             self.monitor.report.timers += 1;
             self.monitor.stats.timers += 1;
-            self.fire(timer, deadline, alarm);
+            self.fire(timer, deadline, action);
         }
     }
 
-    fn fire(&mut self, timer: TimerId, deadline: Instant, alarm: Alarm) {
-        if alarm.is_of_the_user() {
+    fn fire(&mut self, timer: TimerId, deadline: Instant, action: TimerAction) {
+        if action.is_of_the_user() {
             let late = self.time.now.saturating_duration_since(deadline);
             self.observe(|observer, _| observer.timer(timer, TimerEvent::Fired(late)));
         }
-        match alarm {
-            Alarm::Every(ticker) => return self.tick(timer, deadline, ticker),
+        match action {
+            TimerAction::Every(ticker) => return self.tick(timer, deadline, ticker),
             _ => drop(self.timers.cancel(timer)),
         }
-        match alarm {
-            Alarm::Once(function) => {
+        match action {
+            TimerAction::Once(function) => {
                 self.call(Subject::Reactor, Callback::Timer, function);
             }
-            Alarm::Connection(key) => {
+            TimerAction::Connection(key) => {
                 self.forget_timer(key, timer);
                 self.call_protocol(key, Callback::TimerFired, |protocol, transport| {
                     protocol.timer_fired(transport, timer);
                 });
             }
-            Alarm::Datagram(key) => {
+            TimerAction::Datagram(key) => {
                 self.forget_timer(key, timer);
-                self.call_port(key, Callback::TimerFired, |protocol, transport| {
+                self.call_datagram(key, Callback::TimerFired, |protocol, transport| {
                     protocol.timer_fired(transport, timer);
                 });
             }
-            Alarm::Deadline(key) => self.visit_at_deadline(key),
-            Alarm::Accept(key) => self.accept_again(key),
-            Alarm::ConnectTimeout(key) => self.connect_timed_out(key),
-            Alarm::HeadStart(key) => self.head_start_is_over(key),
-            Alarm::Reconnect(key) => self.reconnect_now(key),
-            Alarm::Shutdown => self.shutdown_is_over(),
-            Alarm::Every(_) => {}
+            TimerAction::Deadline(key) => self.visit_at_deadline(key),
+            TimerAction::Accept(key) => self.accept_again(key),
+            TimerAction::ConnectTimeout(key) => self.connect_timed_out(key),
+            TimerAction::HeadStart(key) => self.head_start_is_over(key),
+            TimerAction::Reconnect(key) => self.reconnect_now(key),
+            TimerAction::Shutdown => self.shutdown_is_over(),
+            TimerAction::Every(_) => {}
         }
     }
 
@@ -176,8 +176,8 @@ impl Reactor {
             Duration::ZERO => self.time.now, // there is no grid
             interval => later(deadline, times(interval, missed.saturating_add(1))),
         };
-        if let Err(alarm) = self.timers.put_back(timer, next, Alarm::Every(ticker)) {
-            self.let_go(Subject::Reactor, alarm);
+        if let Err(action) = self.timers.put_back(timer, next, TimerAction::Every(ticker)) {
+            self.let_go(Subject::Reactor, action);
         }
     }
 

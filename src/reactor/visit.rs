@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use super::Reactor;
 use super::limits::Limits;
-use super::queues::Queue;
+use super::queues::{Queue, Waits};
 use super::source::{Owner, Session, Source};
-use super::state::Alarm;
+use super::state::TimerAction;
 use crate::address::{Address, UnixAddress};
 use crate::callback::Callback;
 use crate::connection::{Io, Next, Notice};
@@ -21,6 +21,7 @@ use crate::parts::arena::Key;
 use crate::parts::timers::Timers;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
+use crate::system::poller::Poller;
 use crate::transport::Transport;
 
 impl Queue {
@@ -38,39 +39,52 @@ impl Queue {
     }
 }
 
+/// What a visit begins with.
+impl Queue {
+    /// Begins a visit: the source waits no longer.
+    #[inline(always)]
+    fn begin(self, waits: &mut Waits, registered: bool, io: &mut Io) {
+        waits.leave(self);
+        io.fresh = !registered;
+        if waits.to_flush {
+            io.write = None; // others wrote too: it leaves together, in the flush phase
+        }
+    }
+}
+
 impl Reactor {
     /// Visits a source. `false` if it is there and no connection.
-    ///
+    #[inline]
+    pub(crate) fn visit(&mut self, key: Key, from: Queue, scratch: &mut [u8]) -> bool {
+        // A command of this connection's own callback queues nothing: the visit goes on after it.
+        self.queues.visited = Some(key);
+        let known = self.visit_connection(key, from, scratch);
+        self.queues.visited = None;
+        known
+    }
+
     /// Each time round the outer loop, one look for the source does everything between two callbacks: it
     /// puts the protocol back, asks the connection until it has something to tell or rests, and sees to
     /// what that needs.
-    pub(crate) fn visit(&mut self, key: Key, from: Queue, scratch: &mut [u8]) -> bool {
+    fn visit_connection(&mut self, key: Key, from: Queue, scratch: &mut [u8]) -> bool {
         let id = ConnectionId(key);
         let mut io = from.io(self.time.now, &self.limits);
+        let mut sent_before = 0;
         // The protocol, out of its session while it is called.
         let mut seated: Option<Box<dyn Protocol>> = None;
-        let mut sent_before = 0;
-        // A command of this connection's own callback queues nothing: the visit goes on after it.
-        self.queues.visited = Some(key);
         loop {
             let Self { sources, queues, timers, poller, memory, .. } = self;
             let Some(slot) = sources.slot(key) else {
-                self.visit_is_over(key, seated);
+                self.let_go_of_lost(id, seated);
                 return true;
             };
             let Source::Connection(session) = &mut slot.source else {
                 slot.waits.leave(from);
-                queues.visited = None;
                 return false;
             };
-            if let Some(protocol) = seated {
-                session.protocol = Some(protocol);
-            } else {
-                slot.waits.leave(from);
-                io.fresh = !slot.registered;
-                if slot.waits.to_flush {
-                    io.write = None; // others wrote too: it leaves together, in the flush phase
-                }
+            match seated {
+                Some(protocol) => session.protocol = Some(protocol),
+                None => from.begin(&mut slot.waits, slot.registered, &mut io),
             }
             let notice = loop {
                 match session.connection.next(&mut io, &mut memory.common, scratch) {
@@ -79,20 +93,16 @@ impl Reactor {
                     Next::Gone => {
                         self.count_bytes(id, &mut io, &mut sent_before);
                         self.conclude(key);
-                        self.queues.visited = None;
                         return true;
                     }
                     next @ (Next::Rest | Next::Yield) => {
                         if !slot.registered {
-                            let stream = &mut session.connection.stream;
-                            if let Err(error) = stream.register(poller.registry(), key.token()) {
-                                session.connection.fail(error);
-                                continue;
+                            if !session.register(key, poller) {
+                                continue; // it has failed
                             }
-                            slot.registered = true; // for both directions, and for good
+                            slot.registered = true;
                         }
                         session.arm(key, timers);
-                        queues.visited = None;
                         if next == Next::Yield {
                             queues.add(Queue::Run, key, &mut slot.waits);
                         }
@@ -117,12 +127,11 @@ impl Reactor {
         }
     }
 
-    /// The source is not there. Gone since it was queued; or a callback has put another reactor in the
+    /// The source is not there: gone since it was queued; or a callback has put another reactor in the
     /// place of this one.
     #[cold]
-    fn visit_is_over(&mut self, key: Key, protocol: Option<Box<dyn Protocol>>) {
-        self.queues.visited = None;
-        self.let_go(Subject::Connection(ConnectionId(key)), protocol);
+    fn let_go_of_lost(&mut self, id: ConnectionId, protocol: Option<Box<dyn Protocol>>) {
+        self.let_go(Subject::Connection(id), protocol);
     }
 
     /// Counts, and tells the observer, what has moved since the last step.
@@ -277,7 +286,7 @@ impl Session {
     /// Cancels the timers of a protocol that hears nothing more, and that of the deadline: the next visit sets
     /// it anew.
     #[inline]
-    pub(crate) fn cancel_timers(&mut self, timers: &mut Timers<Alarm>) {
+    pub(crate) fn cancel_timers(&mut self, timers: &mut Timers<TimerAction>) {
         if let Some(attached) = &mut self.attached {
             for timer in attached.timers.drain(..) {
                 timers.cancel(timer);
@@ -288,16 +297,24 @@ impl Session {
         }
     }
 
+    /// Tells the poller, once, for both directions and for good: it reports at once what is there already.
+    /// If that fails the connection has failed.
+    #[inline(always)]
+    fn register(&mut self, key: Key, poller: &Poller) -> bool {
+        let registered = self.connection.stream.register(poller.registry(), key.token());
+        registered.map_err(|error| self.connection.fail(error)).is_ok()
+    }
+
     /// Sets a timer for the deadline of the connection, or leaves one that fires before it: that is moved
     /// when it fires, so that activity costs nothing.
     #[inline]
-    pub(crate) fn arm(&mut self, key: Key, timers: &mut Timers<Alarm>) {
+    pub(crate) fn arm(&mut self, key: Key, timers: &mut Timers<TimerAction>) {
         if self.connection.is_timed() || self.timer.is_some() {
             self.move_timer(key, timers);
         }
     }
 
-    fn move_timer(&mut self, key: Key, timers: &mut Timers<Alarm>) {
+    fn move_timer(&mut self, key: Key, timers: &mut Timers<TimerAction>) {
         match (self.connection.deadline(), self.timer) {
             (None, None) => {}
             (None, Some(timer)) => {
@@ -305,7 +322,7 @@ impl Session {
                 self.timer = None;
             }
             (Some(deadline), None) => {
-                self.timer = Some(timers.insert(deadline, Alarm::Deadline(key)));
+                self.timer = Some(timers.insert(deadline, TimerAction::Deadline(key)));
             }
             (Some(deadline), Some(timer)) => {
                 if timers.deadline(timer).is_some_and(|set| deadline < set) {

@@ -22,12 +22,12 @@ const BLOCK: usize = 256;
 /// Twisted's `LineReceiver`, without its raw mode: see [`Input::read_raw`](super::Input::read_raw).
 #[derive(Clone, Debug)]
 pub struct Lines {
-    end: End,
+    end: Ending,
     max: usize,
 }
 
 #[derive(Clone, Debug)]
-enum End {
+enum Ending {
     CrlfOrLf,
     Delimiter(Cow<'static, [u8]>),
 }
@@ -35,7 +35,7 @@ enum End {
 impl Lines {
     /// Lines that end in CRLF or in LF alone; encoded with CRLF. A CR elsewhere is part of the line.
     pub const fn new() -> Self {
-        Self { end: End::CrlfOrLf, max: MAX_LENGTH }
+        Self { end: Ending::CrlfOrLf, max: MAX_LENGTH }
     }
 
     /// Lines that end in `delimiter` and nothing else.
@@ -46,7 +46,7 @@ impl Lines {
     pub fn delimited(delimiter: impl Into<Cow<'static, [u8]>>) -> Self {
         let delimiter = delimiter.into();
         assert!(!delimiter.is_empty(), "an empty delimiter ends nothing");
-        Self { end: End::Delimiter(delimiter), max: MAX_LENGTH }
+        Self { end: Ending::Delimiter(delimiter), max: MAX_LENGTH }
     }
 
     /// Allows lines of so many bytes, the delimiter not counted.
@@ -59,20 +59,20 @@ impl Lines {
     /// The longest delimiter.
     fn delimiter(&self) -> &[u8] {
         match &self.end {
-            End::CrlfOrLf => b"\r\n",
-            End::Delimiter(delimiter) => delimiter,
+            Ending::CrlfOrLf => b"\r\n",
+            Ending::Delimiter(delimiter) => delimiter,
         }
     }
 
     /// The first line, in bytes that are enough to hold the longest one.
     fn first(&self, bytes: &[u8], seen: usize) -> Option<Found> {
         match &self.end {
-            End::CrlfOrLf => {
+            Ending::CrlfOrLf => {
                 let feed = seen + find_byte(&bytes[seen..], b'\n')?;
                 let end = if bytes[..feed].ends_with(b"\r") { feed - 1 } else { feed };
                 Some(Found { frame: 0..end, used: feed + 1 })
             }
-            End::Delimiter(delimiter) => {
+            Ending::Delimiter(delimiter) => {
                 // The last bytes that were seen may be the first of a delimiter.
                 let from = seen.saturating_sub(delimiter.len() - 1);
                 let end = from + find(&bytes[from..], delimiter)?;
@@ -115,8 +115,8 @@ impl Framing for Lines {
         }
         let delimiter = self.delimiter();
         let inside = match &self.end {
-            End::CrlfOrLf => find_byte(frame, b'\n').is_some(),
-            End::Delimiter(_) => find(frame, delimiter).is_some(),
+            Ending::CrlfOrLf => find_byte(frame, b'\n').is_some(),
+            Ending::Delimiter(_) => find(frame, delimiter).is_some(),
         };
         // With its last bytes the delimiter could begin too early, as "aa" does in "ba" + "aa".
         let begins = (1..delimiter.len()).any(|early| {

@@ -15,7 +15,7 @@ use crate::system::poller::Readiness;
 const FAILURES: u32 = 64;
 
 /// A datagram socket and who hears of it. Twisted calls it a port.
-pub(crate) struct Port {
+pub(crate) struct DatagramState {
     /// `None` once it was stopped: the address is free, and only `stop_protocol` is owed.
     pub(crate) socket: Option<DatagramSocket>,
     pub(crate) local: SocketAddr,
@@ -54,7 +54,7 @@ pub(crate) enum Incoming {
     Broken(io::Error),
 }
 
-impl Port {
+impl DatagramState {
     pub(crate) fn new(socket: DatagramSocket) -> io::Result<Self> {
         let local = socket.local_addr()?;
         let peer = socket.peer_addr().ok(); // an adopted socket may be connected
@@ -148,9 +148,9 @@ fn cut(count: usize) -> io::Error {
     )
 }
 
-impl fmt::Debug for Port {
+impl fmt::Debug for DatagramState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Port")
+        f.debug_struct("DatagramState")
             .field("local", &self.local)
             .field("peer", &self.peer)
             .finish_non_exhaustive()
@@ -165,7 +165,7 @@ mod tests {
     use crate::simulation::network::Network;
 
     /// A port, and what came to it: as many datagrams of four bytes.
-    fn port_with(datagrams: usize) -> Port {
+    fn port_with(datagrams: usize) -> DatagramState {
         let network = Network::new(Clock::manual(), 0);
         let bind = || MemoryDatagrams::bind(&network, ([127, 0, 0, 1], 0).into()).unwrap();
         let (ours, far) = (bind(), bind());
@@ -173,7 +173,7 @@ mod tests {
             far.send(b"four", Some(ours.local_addr())).unwrap();
         }
         network.borrow_mut().step();
-        Port::new(DatagramSocket::Memory(ours)).unwrap()
+        DatagramState::new(DatagramSocket::Memory(ours)).unwrap()
     }
 
     #[test]
