@@ -68,8 +68,7 @@ impl Reactor {
     /// what that needs.
     fn visit_connection(&mut self, key: Key, from: Queue, scratch: &mut [u8]) -> bool {
         let id = ConnectionId(key);
-        let mut io = from.io(self.time.now, &self.limits);
-        let mut sent_before = 0;
+        let (mut io, mut sent_before) = (from.io(self.time.now, &self.limits), 0);
         // The protocol, out of its session while it is called.
         let mut seated: Option<Box<dyn Protocol>> = None;
         loop {
