@@ -108,7 +108,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         r#"        self.held.remove(hold);
         self.is_open() && self.may_deliver()"#,
         r#"        self.held.remove(hold);
-        self.is_open() && self.may_deliver() && !self.ready.contains(Readiness::READ_CLOSED)"#,
+        self.is_open() && self.may_deliver() && !self.ready.contains(crate::system::poller::Readiness::READ_CLOSED)"#,
     ),
     (
         "the owner is not told the loss",
