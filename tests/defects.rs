@@ -157,7 +157,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         r#"            for timer in attached.timers.drain(..) {
                 timers.cancel(timer);
             }"#,
-        r#"            let _ = (attached, timers);"#,
+        r#"            let _ = attached;"#,
     ),
     (
         "idle timeout ignores activity",
