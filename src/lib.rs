@@ -2,46 +2,14 @@
 //!
 //! It has Twisted's shape. A [`Protocol`] is one connection's state, a [`Factory`] makes protocols,
 //! and the [`Reactor`] calls them back, lending each its connection as a [`Transport`]. It is made to
-//! be read by who learns how an event loop works, and to be built on by who writes a small server.
+//! be read by people who learn how an event loop works, and to be built on by people who write a small
+//! server.
 //!
 //! This server answers every connection with sixteen random bytes, and closes:
 //!
 //! ```no_run
 #![doc = include_str!("../examples/minimal.rs")]
 //! ```
-//!
-//! # Layout
-//!
-//! In the order to read it in. The first three rows say how crocus works, the fourth what it asks of
-//! its users; the folder `reactor/` has the work of each phase, and the last two rows know nothing of
-//! a reactor.
-//!
-//! | file | what it is |
-//! |---|---|
-//! | `reactor.rs` | **the loop**: sleep, latch, timers, calls, serve, flush |
-//! | `connection/` | **the machine**: one connection, which decides what happens to it next |
-//! | `reactor/visit.rs` | asks a connection what to do until it rests, and tells its protocol |
-//! | `protocol.rs` | what a user writes: [`Protocol`], [`Factory`], [`ClientFactory`] |
-//! | `reactor/dispatch.rs` | the one place that calls the user's code, and catches its panics |
-//! | `reactor/commands.rs` | what callbacks, and others, may ask of a connection |
-//! | `reactor/source.rs`, `queues.rs`, `parts.rs` | what is served, in which order; the rest of a reactor's state |
-//! | `reactor/accepting.rs`, `listener.rs` | accepting them; what the errors of accept(2) mean |
-//! | `reactor/connecting.rs`, `connector.rs` | making them: names, addresses, timeouts, another try |
-//! | `reactor/timing.rs`, `reactor/stopping.rs` | timers and calls; the end, at once or in order |
-//! | `reactor/builder.rs` | the numbers that shape behaviour, and why these |
-//! | `transport.rs` | a connection, lent to a callback |
-//! | `udp.rs`, `udp/`, `reactor/datagrams.rs` | datagrams: what a user writes; options, state, socket; serving them |
-//! | `reason.rs`, `address.rs` | why a connection ended; where it leads |
-//! | `handle.rs`, `observe.rs`, `signals.rs` | other threads; watching the loop; Ctrl-C |
-//! | `reactor/working.rs`, `pool.rs` | work that blocks, in threads |
-//! | `reactor/watching.rs`, `watch.rs` | descriptors of the user's |
-//! | `cores.rs` | one reactor per core, at one port |
-//! | `unix.rs`, `reactor/unix_sockets.rs` | Unix sockets, and the file of one that listens |
-//! | `client.rs` | outgoing connections that come back |
-//! | `framing/` | lines, netstrings, length prefixes: bytes into frames |
-//! | `testing.rs` | the same reactor over memory and a hand-wound clock |
-//! | `poller.rs`, `stream.rs`, `memory.rs` | the kernel, and the network that stands in for it |
-//! | `arena.rs`, `timers.rs`, `write_buffer.rs`, `token_bucket.rs`, `clock.rs`, `random.rs` | plain values that know no reactor |
 //!
 //! # What crocus promises
 //!
@@ -108,6 +76,27 @@
 //! # Features
 //!
 //! * `signals` (off): `Reactor::on_signal` and `Reactor::shutdown_on_signals`.
+//!
+//! # Layout
+//!
+//! For readers of the source, in the order to read it in. The first three rows say how crocus works, the
+//! fourth what it asks of its users. The file `ARCHITECTURE.md` in the repository has the picture, and where
+//! each thing is done.
+//!
+//! | file or folder | what it is |
+//! |---|---|
+//! | `reactor/mod.rs` | **the loop**: sleep, latch, timers, calls, serve, flush |
+//! | `connection/` | **the machine**: one connection, which decides what happens to it next |
+//! | `reactor/visit.rs` | asks a connection what to do until it rests, and tells its protocol |
+//! | `protocol.rs` | what a user writes: [`Protocol`], [`Factory`], [`ClientFactory`] |
+//! | `reactor/` | the rest of the loop: what is served and in which order, commands, timers, stopping |
+//! | `listener/`, `connector/`, `datagram/`, `descriptor/` | the other kinds of source, each with its options, state and serving |
+//! | `transport/`, `handle.rs`, `observe/` | a connection, lent to a callback; other threads; watching the loop |
+//! | `reason.rs`, `address/`, `ids.rs`, `callback.rs` | why a connection ended; where it leads; names |
+//! | `system/` | the kernel: poller, streams, listening sockets |
+//! | `simulation/` | the network in memory that stands in for it, and [`testing`] |
+//! | `parts/` | plain values: arena, timers, buffers, token bucket, clock |
+//! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Cores`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
