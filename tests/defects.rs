@@ -10,6 +10,8 @@
 //! messages, never do what they are about: readiness that comes with the connection (`connecting.rs`, on real sockets), bytes that
 //! came before an answer which closes at once (`transports.rs`, the rude clients), and a stop that tells
 //! within the command, which ends the test program at once.
+//!
+//! A program of its own: nobody else waits for so many builds.
 #![cfg(crocus_defects)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 

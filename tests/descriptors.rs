@@ -1,5 +1,6 @@
-//! Every descriptor is given back. The only test of its program, since it counts those of the whole
-//! process.
+//! Every descriptor is given back.
+//!
+//! A program of its own, with one test: it counts the descriptors of the whole process.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 

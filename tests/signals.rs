@@ -1,6 +1,6 @@
 //! Signals, as events of the loop.
 //!
-//! Signals belong to the whole process, so this is a program with one test after the other inside.
+//! A program of its own, with one test after the other inside: signals belong to the whole process.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 

@@ -3,6 +3,8 @@
 //! Servers are run as processes of their own: the random server of the examples, and this very test
 //! program in the role of an echo server. Each is given two loads, and the difference counts, so
 //! that what starting costs does not.
+//!
+//! A program of its own: strace runs it as the server whose calls are counted.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 

@@ -2,6 +2,8 @@
 //! simulation, on the hand-wound clock, each from one seed; and books in which everything is entered,
 //! so that any breach of the contract shows.
 //!
+//! A program of its own: `tests/defects.rs` builds and runs it alone.
+//!
 //! Part `chance` says what may happen, `actors` are those inside the reactor, `driver` is the world
 //! around them, and `ledger` keeps the books and objects.
 //!

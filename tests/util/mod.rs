@@ -10,7 +10,10 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crocus::testing::{Peer, PeerListener, Simulation};
@@ -18,13 +21,14 @@ use crocus::{
     Address, ClientFactory, ConnectionId, Connector, Factory, ListenOptions, ListenerId, Protocol,
     Reactor, ReactorBuilder, Reason, TimerId, Transport,
 };
+use log::Level;
 
 /// How long a test on real sockets waits before it says that something never happened. No test
 /// depends on how long things take below this.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Declares a test that runs on real sockets and in the simulation.
-#[macro_export]
+#[allow(unused_macros, reason = "each test program uses a part of it")]
 macro_rules! both {
     ($(#[$meta:meta])* fn $name:ident($world:ident) $body:block) => {
         $(#[$meta])*
@@ -823,30 +827,85 @@ impl World {
 }
 
 thread_local! {
-    static LOGGED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static LEVEL: Cell<Level> = const { Cell::new(Level::Warn) };
+    static LOGGED: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What this thread logged as warning or error since the last call; the first call begins it.
+/// What crocus logged on this thread as warning or error since the last call. The first call begins
+/// it.
 pub fn logged() -> Vec<String> {
+    let lines = logged_up_to(Level::Warn);
+    lines.into_iter().map(|(level, line)| format!("{level} {line}")).collect()
+}
+
+/// What crocus logged on this thread since the last call; from now on it is what is up to `level`.
+/// Tests run beside each other in one process, so each thread has its own level and lines.
+pub fn logged_up_to(level: Level) -> Vec<(Level, String)> {
     struct Logger;
 
     impl log::Log for Logger {
-        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-            true
+        fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+            metadata.level() <= LEVEL.get() && metadata.target().starts_with("crocus")
         }
 
         fn log(&self, record: &log::Record<'_>) {
-            let line = format!("{} {}", record.level(), record.args());
-            LOGGED.with_borrow_mut(|lines| lines.push(line));
+            if self.enabled(record.metadata()) {
+                let line = (record.level(), record.args().to_string());
+                LOGGED.with_borrow_mut(|lines| lines.push(line));
+            }
         }
 
         fn flush(&self) {}
     }
 
-    static BEGIN: std::sync::Once = std::sync::Once::new();
+    static BEGIN: Once = Once::new();
     BEGIN.call_once(|| {
         log::set_logger(&Logger).unwrap();
-        log::set_max_level(log::LevelFilter::Warn);
+        log::set_max_level(log::LevelFilter::Trace);
     });
+    LEVEL.set(level);
     LOGGED.take()
+}
+
+/// A folder of the test's own, gone with it.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("crocus-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.0.join("server.sock")
+    }
+
+    /// Everything in it, hidden or not.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Does something blocking on a thread, while the world turns.
+pub fn outside<T: Send + 'static>(
+    world: &mut World,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let thread = std::thread::spawn(work);
+    world.until("the other side to be through", |_| thread.is_finished());
+    thread.join().unwrap()
 }

@@ -1,7 +1,4 @@
 //! Writing, closing, losing.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-mod util;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -11,7 +8,7 @@ use std::time::{Duration, Instant};
 use crocus::testing::{End, Simulation};
 use crocus::{Address, ConnectionId, Phase, Protocol, Reactor, Reason, Transport, Who};
 
-use util::{Far, Log, Recorder, World, pattern};
+use crate::util::{Far, Log, Recorder, World, pattern};
 
 /// A connection that is not accepted but handed over, and its far end; it is made in the next turn.
 fn hand_over(world: &mut World, protocol: impl Protocol + 'static) -> Far {
@@ -1203,7 +1200,7 @@ both! {
                 transport.set_timeout(Some(Duration::from_millis(20)));
             }
             fn connection_lost(&mut self, _: &mut Transport, reason: &Reason) {
-                self.0.push(format!("lost {}", util::tag(reason)));
+                self.0.push(format!("lost {}", crate::util::tag(reason)));
             }
         }
         let log = Log::new();

@@ -1,8 +1,5 @@
 //! One reactor per core at one port: all start or none, and they end together.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-mod util;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, ErrorKind, Read};
@@ -12,10 +9,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::util::Watchdog;
 use crocus::{
     Core, Cores, CoresHandle, ListenOptions, Observer, Protocol, Reactor, Reason, Transport,
 };
-use util::Watchdog;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

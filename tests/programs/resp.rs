@@ -1,14 +1,10 @@
 //! The example `resp_server`: with the clients of Redis, beside Redis itself, and against peers that
 //! misbehave.
 #![cfg(target_os = "linux")] // memory is read from /proc
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-#[path = "programs/child.rs"]
-mod child;
 
 /// Brings the unit tests of the example along: cargo runs none in examples.
-#[path = "../examples/resp_server"]
-mod example {
+#[path = "../../examples/resp_server"]
+pub(crate) mod example {
     #![allow(dead_code, reason = "only the tests are wanted")]
     pub(crate) mod args;
     pub(crate) mod glob;
@@ -18,7 +14,6 @@ mod example {
     pub(crate) mod resp;
     pub(crate) mod store;
 }
-use example::{args, inline, number};
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -29,7 +24,7 @@ use std::process::Command;
 use std::time::Instant;
 use std::{env, fs, process};
 
-use child::{PATIENCE, Running, Server, run, tool};
+use crate::child::{PATIENCE, Running, Server, run, tool};
 
 const MIB: usize = 1024 * 1024;
 
@@ -39,7 +34,7 @@ fn start() -> Server {
 
 /// A server that takes values of up to 1 MiB, and so replies of up to 2 MiB.
 fn start_small() -> Server {
-    let mut command = child::example("resp_server");
+    let mut command = crate::child::example("resp_server");
     Server::start(command.args(["--listen", "127.0.0.1:0", "--max-bulk", "1048576"]))
 }
 
@@ -526,7 +521,7 @@ fn keys_end_when_they_should_whether_or_not_anybody_asks() {
 
 #[test]
 fn keys_end_one_after_the_other_while_nobody_is_connected() {
-    let mut command = child::example("resp_server");
+    let mut command = crate::child::example("resp_server");
     // The allocator shall give back what was freed, instead of learning to keep it.
     command.env("MALLOC_MMAP_THRESHOLD_", "131072");
     let server = Server::start(command.args(["--listen", "127.0.0.1:0"]));
@@ -602,11 +597,11 @@ fn a_stop_ends_idle_clients_in_order() {
 #[test]
 fn wrong_limits_are_told() {
     for value in ["0", "x", "-1", "1073741825", ""] {
-        let end = run(child::example("resp_server").args(["--max-bulk", value]));
+        let end = run(crate::child::example("resp_server").args(["--max-bulk", value]));
         assert!(end.complaint(2).contains("--max-bulk takes a number of bytes"), "{end:?}");
     }
-    let end = run(child::example("resp_server").arg("--nonsense"));
+    let end = run(crate::child::example("resp_server").arg("--nonsense"));
     assert!(end.complaint(2).contains("--nonsense"), "{end:?}");
-    let end = run(child::example("resp_server").arg("--help"));
+    let end = run(crate::child::example("resp_server").arg("--help"));
     assert!(end.code == Some(0) && end.text().contains("--max-bulk"), "{end:?}");
 }

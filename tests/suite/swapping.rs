@@ -1,7 +1,4 @@
 //! One connection, several protocols after each other.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-mod util;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -11,7 +8,7 @@ use crocus::framing::{FrameHandler, Framed, Input, Lines};
 use crocus::testing::{Cut, End, Simulation};
 use crocus::{Protocol, Reactor, Transport};
 
-use util::{Log, Recorder, RecordingClient, World, logged, pattern};
+use crate::util::{Log, Recorder, RecordingClient, World, logged, pattern};
 
 const MS: Duration = Duration::from_millis(1);
 

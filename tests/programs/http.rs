@@ -1,20 +1,16 @@
 //! The HTTP server of the examples, from outside: with curl and wrk, with bytes as they come, and with
 //! peers that lie about lengths, stall, never read, or want other people's files.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-#[path = "programs/child.rs"]
-mod child;
 
 /// These three bring their unit tests along: cargo runs none in examples.
-#[path = "../examples/http_server/body.rs"]
+#[path = "../../examples/http_server/body.rs"]
 #[allow(dead_code, reason = "its user is the example")]
-mod body;
-#[path = "../examples/http_server/head.rs"]
+pub(crate) mod body;
+#[path = "../../examples/http_server/head.rs"]
 #[allow(dead_code, reason = "its user is the example")]
-mod head;
-#[path = "../examples/http_server/status.rs"]
+pub(crate) mod head;
+#[path = "../../examples/http_server/status.rs"]
 #[allow(dead_code, reason = "its user is the example")]
-mod status;
+pub(crate) mod status;
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -25,8 +21,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use crate::child::{PATIENCE, Server, example, run, tool};
 use body::MAX_BODY;
-use child::{PATIENCE, Server, example, run, tool};
 use head::{MAX_FIELDS, MAX_HEAD, MAX_LINE};
 
 const WELCOME: &[u8] = b"Welcome to crocus. Start it with --root DIR to serve files.\n";

@@ -1,7 +1,4 @@
 //! Work in threads: who runs what, how many at once, panics, and ends that wait for nobody.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-mod util;
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -12,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::util::{Log, Watchdog, World, logged};
 use crocus::testing::Simulation;
 use crocus::{Reactor, ThreadError};
-use util::{Log, Watchdog, World, logged};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

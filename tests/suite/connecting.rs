@@ -1,7 +1,4 @@
 //! Connecting.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-mod util;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
@@ -9,12 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::util::{Log, Recorder, RecordingClient, Watchdog, World, tag};
 use crocus::testing::{PeerListener, Simulation};
 use crocus::{
     Address, ConnectOptions, Connector, ConnectorId, Phase, Protocol, Reactor, Reason, Transport,
     Who,
 };
-use util::{Log, Recorder, RecordingClient, Watchdog, World, tag};
 
 const HEAD_START: Duration = Duration::from_millis(250);
 const TIMEOUT: Duration = Duration::from_secs(30);

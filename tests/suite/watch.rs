@@ -1,8 +1,5 @@
 //! Descriptors of the user's: pipes, terminals, files, inotify's like, and a loop inside a loop.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-mod util;
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -12,9 +9,9 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::util::{Log, Recorder, World, logged};
 use crocus::testing::Simulation;
 use crocus::{Observer, Reactor, Readiness, Ready, Subject, WatchId};
-use util::{Log, Recorder, World, logged};
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);

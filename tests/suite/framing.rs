@@ -1,21 +1,18 @@
 //! Frames: what the adaptor delivers and when, and what the decoders make of a stream.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 #![allow(clippy::type_complexity, reason = "callbacks in boxes are what this is about")]
-
-mod util;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::util::{Far, Log, World, logged, pattern, tag};
 use crocus::framing::{
     Decoder, FixedSize, FrameError, FrameHandler, Framed, Framing, Input, LengthPrefixed, Lines,
     Netstrings,
 };
 use crocus::testing::{Cut, Simulation};
 use crocus::{Protocol, Reactor, Reason, TimerId, Transport};
-use util::{Far, Log, World, logged, pattern, tag};
 
 const SIZES: std::ops::RangeInclusive<usize> = 1..=9;
 
@@ -516,7 +513,7 @@ both! {
             let log = Log::new();
             let asking = log.clone();
             let handler = told(&log).on_frame(move |transport, _: &mut Input<Lines>, _| {
-                let next = util::Recorder::new(&asking, "next").with_data();
+                let next = crate::util::Recorder::new(&asking, "next").with_data();
                 assert!(transport.set_protocol(next));
             });
             let mut far = connect(world, &log, Framed::new(Lines::new(), handler));
@@ -824,7 +821,7 @@ both! {
 /// Bytes that a protocol puts back: given again, from the loop, and nothing newer before them.
 mod unread {
     use super::*;
-    use util::Recorder;
+    use crate::util::Recorder;
 
     /// Puts back all but the first byte of what it is given, and pauses if it shall.
     fn picky(log: &Log, pause: bool) -> Recorder {

@@ -1,19 +1,16 @@
 //! Observers, counters, and what is logged.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
-mod util;
-
-use std::cell::RefCell;
 use std::io;
-use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use log::Level;
+
+use crate::util::{Log, Recorder, World, logged_up_to, tag};
 use crocus::testing::Simulation;
 use crocus::{
     Address, Callback, ConnectionId, ListenerId, LogObserver, Observer, Protocol, Reactor,
     Readiness, Reason, Subject, TimerEvent, TimerId, Transport, TurnReport,
 };
-use util::{Log, Recorder, World, tag};
 
 /// Writes down each seam.
 struct Seams(Log);
@@ -237,37 +234,6 @@ fn a_report_tells_what_a_turn_did_and_whether_it_was_idle() {
     assert_eq!((report.slept, report.timers), (Duration::from_secs(5), 1));
 }
 
-thread_local! {
-    static LOGGED: RefCell<Vec<(log::Level, String)>> = const { RefCell::new(Vec::new()) };
-}
-
-struct Collector;
-
-impl log::Log for Collector {
-    fn enabled(&self, _: &log::Metadata) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record) {
-        if record.target().starts_with("crocus") {
-            let line = (record.level(), record.args().to_string());
-            LOGGED.with_borrow_mut(|lines| lines.push(line));
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-/// What is logged on this thread from now on.
-fn collect() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        log::set_logger(&Collector).unwrap();
-        log::set_max_level(log::LevelFilter::Trace);
-    });
-    LOGGED.take();
-}
-
 struct Slow(Duration);
 
 impl Protocol for Slow {
@@ -280,16 +246,16 @@ impl Protocol for Slow {
 
 #[test]
 fn a_slow_callback_is_logged_with_its_name_and_peer() {
-    collect();
+    logged_up_to(Level::Trace);
     let limits = || Reactor::builder().slow_callback(Some(Duration::from_millis(20)));
     let mut world = World::real().with_limits(limits());
     let (_, addr) = world.listen(|_| Slow(Duration::from_millis(30)));
     let mut far = world.dial(addr);
     assert!(world.read_to_end(&mut far).1.is_ok());
-    let lines = LOGGED.take();
+    let lines = logged_up_to(Level::Trace);
     let line = lines.iter().find(|(_, line)| line.contains("nobody else was served"));
     let (level, line) = line.expect("a warning");
-    assert_eq!(*level, log::Level::Warn);
+    assert_eq!(*level, Level::Warn);
     assert!(line.contains("connection_made") && line.contains(&far.addr().to_string()), "{line}");
     assert!(world.reactor().stats().slow_callbacks >= 1);
 
@@ -297,7 +263,7 @@ fn a_slow_callback_is_logged_with_its_name_and_peer() {
     let (_, addr) = world.listen(|_| Slow(Duration::from_millis(110)));
     let mut far = world.dial(addr);
     assert!(world.read_to_end(&mut far).1.is_ok());
-    assert!(LOGGED.take().is_empty(), "not asked for");
+    assert!(logged_up_to(Level::Trace).is_empty(), "not asked for");
 }
 
 struct SlowThenCancels;
@@ -314,7 +280,7 @@ impl Protocol for SlowThenCancels {
 
 #[test]
 fn nobody_else_is_blamed_for_a_slow_callback() {
-    collect();
+    logged_up_to(Level::Trace);
     let limits = Reactor::builder().slow_callback(Some(Duration::from_millis(20)));
     let mut world = World::real().with_limits(limits);
     let (_, addr) = world.listen(|_| SlowThenCancels);
@@ -324,7 +290,7 @@ fn nobody_else_is_blamed_for_a_slow_callback() {
     world.reactor().cancel(idle);
     let mut far = world.dial(addr);
     assert!(world.read_to_end(&mut far).1.is_ok());
-    let lines = LOGGED.take();
+    let lines = logged_up_to(Level::Trace);
     let slow: Vec<_> = lines.iter().filter(|(_, line)| line.contains("nobody else")).collect();
     assert!(!slow.is_empty());
     assert!(slow.iter().all(|(_, line)| line.starts_with("connection_made")), "{slow:?}");
@@ -332,7 +298,7 @@ fn nobody_else_is_blamed_for_a_slow_callback() {
 
 #[test]
 fn a_panic_is_logged_with_its_callback_and_peer() {
-    collect();
+    logged_up_to(Level::Trace);
     let mut world = World::real();
     let log = Log::new();
     let seen = log.clone();
@@ -341,8 +307,8 @@ fn a_panic_is_logged_with_its_callback_and_peer() {
     let mut far = world.dial(addr);
     world.send(&mut far, b"x");
     world.until("the loss", |_| log.has("a lost Panicked(data_received)"));
-    let lines = LOGGED.take();
-    let error = lines.iter().find(|(level, _)| *level == log::Level::Error);
+    let lines = logged_up_to(Level::Trace);
+    let error = lines.iter().find(|(level, _)| *level == Level::Error);
     let (_, line) = error.expect("an error is logged");
     for wanted in ["data_received", &far.addr().to_string(), "a bug, on purpose"] {
         assert!(line.contains(wanted), "{line}");
@@ -351,7 +317,7 @@ fn a_panic_is_logged_with_its_callback_and_peer() {
 
 #[test]
 fn the_logging_observer_tells_of_connections() {
-    collect();
+    logged_up_to(Level::Trace);
     let mut world = World::real();
     world.reactor().set_observer(Some(Box::new(LogObserver::new())));
     let (_, addr) = world.listen(|_| {
@@ -359,16 +325,14 @@ fn the_logging_observer_tells_of_connections() {
     });
     let mut far = world.dial(addr);
     assert!(world.read_to_end(&mut far).1.is_ok());
-    let lines = LOGGED.take();
+    let lines = logged_up_to(Level::Trace);
     let peer = far.addr().to_string();
     let about = |what: &str| {
-        let found = |(level, line): &(log::Level, String)| {
-            *level == log::Level::Debug && line.contains(&peer) && line.contains(what)
+        let found = |(level, line): &(Level, String)| {
+            *level == Level::Debug && line.contains(&peer) && line.contains(what)
         };
         lines.iter().any(found)
     };
     assert!(about("opened") && about("ended: closed"), "{lines:#?}");
-    assert!(
-        lines.iter().any(|(level, line)| *level == log::Level::Trace && line.contains("sleep"))
-    );
+    assert!(lines.iter().any(|(level, line)| *level == Level::Trace && line.contains("sleep")));
 }

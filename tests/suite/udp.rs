@@ -1,7 +1,4 @@
 //! Datagrams: on real sockets and in the simulation.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-mod util;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -11,12 +8,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::util::{Log, World, logged, message, pattern, tag};
 use crocus::testing::{DatagramPeer, Simulation};
 use crocus::{
     Callback, DatagramId, DatagramOptions, DatagramProtocol, DatagramTransport, Observer, Reactor,
     Reason, Subject, TimerId,
 };
-use util::{Log, World, logged, message, pattern, tag};
 
 type Then = Box<dyn FnMut(&mut DatagramTransport)>;
 type ThenData = Box<dyn FnMut(&mut DatagramTransport, &[u8], SocketAddr)>;

@@ -1,7 +1,4 @@
 //! A bug stays in its connection.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-mod util;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +7,7 @@ use std::time::Duration;
 use crocus::testing::Simulation;
 use crocus::{Protocol, Reason, Transport, Who};
 
-use util::{Far, Log, Recorder, RecordingClient, World, message};
+use crate::util::{Far, Log, Recorder, RecordingClient, World, message};
 
 /// The callbacks that may panic while the connection is open.
 const OPEN: [&str; 7] = [

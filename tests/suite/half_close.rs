@@ -1,14 +1,11 @@
 //! Half close: one direction ends, the other goes on.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-mod util;
 
 use std::io;
 use std::time::Duration;
 
 use crocus::{Protocol, Reactor, Reason, Transport, Who};
 
-use util::{Log, Recorder, World, pattern, tag};
+use crate::util::{Log, Recorder, World, pattern, tag};
 
 /// Leaves the end from the peer to the default.
 struct Answer(Log, Vec<u8>);

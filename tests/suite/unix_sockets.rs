@@ -1,10 +1,5 @@
 //! Unix sockets: their paths, and that connections over them are like any other.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-#[path = "programs/child.rs"]
-mod child;
-mod util;
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -12,52 +7,18 @@ use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::util::{Folder, Log, Recorder, RecordingClient, World, outside, pattern};
 use crocus::testing::{End, Simulation};
 use crocus::{
     Address, ConnectOptions, ListenOptions, Phase, Protocol, Reactor, Reason, Transport,
     UnixAddress,
 };
 use socket2::{Domain, SockAddr, Socket, Type};
-use util::{Log, Recorder, RecordingClient, World, pattern};
-
-/// A folder of the test's own, gone with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("crocus-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.join("server.sock")
-    }
-
-    /// Everything in it, hidden or not.
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 struct Echo;
 
@@ -74,13 +35,6 @@ fn listen(world: &mut World, path: &Path) -> std::io::Result<crocus::ListenerId>
 /// The file of a server that died.
 fn leave_dead_socket(path: &Path) {
     drop(UnixListener::bind(path).unwrap());
-}
-
-/// Does something blocking on a thread, while the world turns.
-fn outside<T: Send + 'static>(world: &mut World, work: impl FnOnce() -> T + Send + 'static) -> T {
-    let thread = thread::spawn(work);
-    world.until("the other side to be through", |_| thread.is_finished());
-    thread.join().unwrap()
 }
 
 fn ask(stream: &mut UnixStream, question: &[u8]) -> Vec<u8> {
@@ -685,79 +639,6 @@ mod connections {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let error = simulation.reactor().adopt_unix_stream(ours, Echo).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
-    }
-}
-
-mod with_programs_that_are_not_ours {
-    use super::*;
-
-    fn converse(program: &str, args: impl Fn(&Path) -> Vec<String>) {
-        let (folder, mut world, log) = (Folder::new(), World::real(), Log::new());
-        let Some(mut command) = child::tool(program) else { return };
-        let seen = log.clone();
-        let serve = move |_| {
-            Recorder::new(&seen, "a").with_data().on_data(|transport, data| {
-                transport.write(data);
-            })
-        };
-        world.reactor().listen_unix(folder.path(), serve).unwrap();
-        command.args(args(&folder.path()));
-        let output = outside(&mut world, move || {
-            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-            child.stdin.take().unwrap().write_all(b"from outside\n").unwrap();
-            child.wait_with_output().unwrap()
-        });
-        assert_eq!((output.status.code(), &*output.stdout), (Some(0), &b"from outside\n"[..]));
-        world.until("the loss", |_| log.count("a lost") > 0);
-        let lines = ["a made", "a data from outside\\n", "a eof", "a lost PeerClosed"];
-        assert_eq!(log.lines(), lines);
-    }
-
-    #[test]
-    fn netcat() {
-        converse("nc", |path| vec!["-N".into(), "-U".into(), path.to_str().unwrap().into()]);
-    }
-
-    #[test]
-    fn a_python_client() {
-        const CLIENT: &str = "\
-import socket, sys
-with socket.socket(socket.AF_UNIX) as s:
-    s.connect(sys.argv[1])
-    s.sendall(sys.stdin.buffer.read())
-    s.shutdown(socket.SHUT_WR)
-    while piece := s.recv(4096):
-        sys.stdout.buffer.write(piece)
-";
-        converse("python3", |path| vec!["-c".into(), CLIENT.into(), path.to_str().unwrap().into()]);
-    }
-
-    #[test]
-    fn our_client_talks_to_a_python_server() {
-        const SERVER: &str = "\
-import socket, sys
-with socket.socket(socket.AF_UNIX) as s:
-    s.bind(sys.argv[1])
-    s.listen()
-    print('ready', flush=True)
-    c, _ = s.accept()
-    while piece := c.recv(4096):
-        c.sendall(piece.upper())
-";
-        let (folder, mut world, log) = (Folder::new(), World::real(), Log::new());
-        let Some(mut command) = child::tool("python3") else { return };
-        let server = child::Running::start(command.arg("-c").arg(SERVER).arg(folder.path()));
-        assert_eq!(server.line(), "ready");
-        let seen = log.clone();
-        world.reactor().connect_unix(folder.path(), move |_| {
-            Recorder::new(&seen, "c").with_data().on_made(|transport| {
-                transport.write(b"hello");
-                transport.lose_write_connection();
-            })
-        });
-        world.until("the loss", |_| log.count("c lost") > 0);
-        assert_eq!(log.lines()[..2], ["c made", "c data HELLO"]);
-        assert_eq!(server.finish().code, Some(0));
     }
 }
 

@@ -1,11 +1,8 @@
 //! The example programs, from outside: started as a user starts them, against each other, against
 //! programs that are not ours, and against peers that misbehave.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
-#[path = "programs/child.rs"]
-mod child;
 /// Brings the unit tests of what the programs share along: cargo runs none in examples.
-#[path = "../examples/shared/mod.rs"]
+#[path = "../../examples/shared/mod.rs"]
 mod shared;
 
 use std::cell::RefCell;
@@ -19,7 +16,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use child::{PATIENCE, Running, Server, example, python, run, tool};
+use crate::child::{PATIENCE, Running, Server, example, python, run, tool};
 use crocus::{Address, ClientFactory, Connector, Protocol, Reactor, Reason, Transport};
 use shared::frame::{self, LEN, RANDOM};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -589,11 +586,11 @@ mod everyone {
 mod minimal {
     use super::*;
 
-    const SOURCE: &str = include_str!("../examples/minimal.rs");
+    const SOURCE: &str = include_str!("../../examples/minimal.rs");
 
     #[test]
     fn is_what_the_readme_shows() {
-        let readme = include_str!("../README.md");
+        let readme = include_str!("../../README.md");
         let mut blocks = readme.split("\n```").skip(1).step_by(2);
         let shown = blocks.any(|block| {
             let (language, code) = block.split_once('\n').unwrap_or_default();

@@ -1,13 +1,9 @@
 //! `udp_echo` from outside: with netcat and socat, and with peers that misbehave.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-#[path = "programs/child.rs"]
-mod child;
 
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
 
-use child::{PATIENCE, Running, Server, example, run, tool};
+use crate::child::{PATIENCE, Running, Server, example, run, tool};
 
 fn client(server: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind((server.ip(), 0)).unwrap();

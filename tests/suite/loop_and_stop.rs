@@ -1,7 +1,4 @@
 //! The loop: the order of a turn, sleeping, stopping, shutting down, and when `run` returns.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-mod util;
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
@@ -12,12 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::util::{Far, Log, Recorder, RecordingClient, Watchdog, World, logged};
 use crocus::testing::Simulation;
 use crocus::{
     Address, Callback, ConnectionId, Factory, ListenerId, Observer, Protocol, Reactor, Readiness,
     Subject, TimerEvent, TimerId, Transport, TurnReport,
 };
-use util::{Far, Log, Recorder, RecordingClient, Watchdog, World, logged};
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);

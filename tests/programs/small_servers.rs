@@ -1,15 +1,11 @@
 //! `echo_server`, `simple_services` and `chat_server` from outside: with netcat and socat, and with
 //! peers that misbehave.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-#[path = "programs/child.rs"]
-mod child;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::ChildStdin;
 
-use child::{PATIENCE, Running, Server, example, run, tool};
+use crate::child::{PATIENCE, Running, Server, example, run, tool};
 
 fn service(name: &str) -> Server {
     let listen = ["--listen", "127.0.0.1:0", "--service", name];

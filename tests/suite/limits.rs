@@ -1,7 +1,4 @@
 //! Who is let in, how many of them, and how many bytes per second pass.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-mod util;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -16,7 +13,7 @@ use crocus::{
     Transport,
 };
 
-use util::{Log, Recorder, World, logged, pattern};
+use crate::util::{Log, Recorder, World, logged, pattern};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -307,7 +304,7 @@ impl Protocol for Flood {
     }
 
     fn connection_lost(&mut self, _: &mut Transport, reason: &crocus::Reason) {
-        self.2.push(util::tag(reason));
+        self.2.push(crate::util::tag(reason));
     }
 }
 

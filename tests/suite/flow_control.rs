@@ -1,7 +1,4 @@
 //! Flow control: a writer is told when to pause, a reader can pause, and nobody is starved.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-mod util;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,7 +8,7 @@ use std::time::Duration;
 use crocus::testing::Simulation;
 use crocus::{ConnectionId, Protocol, Reactor, Transport};
 
-use util::{Log, Recorder, World, pattern};
+use crate::util::{Log, Recorder, World, pattern};
 
 const HIGH: usize = 64 * 1024;
 const READ_BUDGET: usize = 256 * 1024;
@@ -633,7 +630,7 @@ impl Protocol for Side {
     }
 
     fn connection_lost(&mut self, transport: &mut Transport, reason: &crocus::Reason) {
-        self.log.push(format!("lost {}", util::tag(reason)));
+        self.log.push(format!("lost {}", crate::util::tag(reason)));
         self.with_other(transport, |other| other.lose_connection());
     }
 }

@@ -1,9 +1,5 @@
 //! The example `port_forward`, in front of programs that are not ours and of peers that misbehave.
 #![cfg(target_os = "linux")] // memory and descriptors are counted in /proc
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-#[path = "programs/child.rs"]
-mod child;
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -15,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use child::{PATIENCE, Running, Server, example, run, tool};
+use crate::child::{PATIENCE, Running, Server, example, run, tool};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 /// A folder of the test's own, gone with it.

@@ -1,14 +1,11 @@
 //! Outgoing connections that come back.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-mod util;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::util::{Log, Recorder, RecordingClient};
 use crocus::testing::{PeerListener, Simulation};
 use crocus::{Address, Backoff, ConnectorId, Protocol, Reconnecting};
-use util::{Log, Recorder, RecordingClient};
 
 const SERVER: &str = "10.0.0.1:80";
 

@@ -1,7 +1,4 @@
 //! Threads: calls from outside, wake-ups, and handles that live longer or shorter than the reactor.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-mod util;
 
 use std::cell::{Cell, RefCell};
 use std::hint;
@@ -12,9 +9,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::util::{Log, Recorder, Watchdog, World, logged};
 use crocus::testing::Simulation;
 use crocus::{Handle, Observer, Reactor};
-use util::{Log, Recorder, Watchdog, World, logged};
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);

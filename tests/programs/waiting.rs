@@ -1,10 +1,6 @@
 //! The examples that wait for more than sockets: `telnet`, `periodic`, and `random_server` on several
 //! cores; against programs that are not ours.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
-#[path = "programs/child.rs"]
-mod child;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -16,7 +12,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use child::{PATIENCE, Running, Server, example, run, tool};
+use crate::child::{PATIENCE, Running, Server, example, run, tool};
 use socket2::SockRef;
 
 fn telnet(server: impl ToString) -> Command {
