@@ -27,7 +27,7 @@ type Way = (&'static str, fn(&mut World));
 
 /// Twisted's `test_buildProtocolReturnsNone` and the descriptor checks of its connection tests.
 #[test]
-fn a_thousand_of_each_kind_of_end_leave_no_descriptor_behind() {
+fn a_thousand_ends_of_each_kind_leave_no_descriptor() {
     let say = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if panic.payload().downcast_ref() != Some(&"on purpose") {

@@ -190,7 +190,7 @@ mod in_front_of {
     }
 
     #[test]
-    fn netcat_which_says_all_it_has_to_say_and_then_listens() {
+    fn netcat_that_closes_its_half_gets_the_answer() {
         let Some(mut nc) = tool("nc") else { return };
         let (listener, addr) = upstream();
         let server = forward(addr);
@@ -209,7 +209,7 @@ mod in_front_of {
     }
 
     #[test]
-    fn a_server_which_says_all_it_has_to_say_and_then_listens_to_netcat() {
+    fn a_server_that_closes_its_half_still_hears_netcat() {
         let Some(mut nc) = tool("nc") else { return };
         let (listener, addr) = upstream();
         let server = forward(addr);
@@ -252,7 +252,7 @@ fn much_goes_both_ways_at_once_unharmed() {
 }
 
 #[test]
-fn who_does_not_read_is_waited_for_in_bounded_memory_in_either_direction() {
+fn a_side_that_does_not_read_costs_bounded_memory() {
     const LEN: usize = 64 << 20;
     /// Two buffers of 320 KiB at most, and what an allocator keeps of them.
     const BOUND: usize = 8 << 20;
@@ -302,7 +302,7 @@ fn busy_server(path: &PathBuf) -> (UnixListener, Vec<Socket>) {
 }
 
 #[test]
-fn nothing_is_read_of_a_client_before_there_is_somebody_to_tell_it_to() {
+fn nothing_is_read_before_the_upstream_is_connected() {
     const LEN: usize = 32 << 20;
     let folder = Folder::new();
     let (path, to) = folder.socket("busy.sock");
@@ -336,7 +336,7 @@ fn nothing_is_read_of_a_client_before_there_is_somebody_to_tell_it_to() {
 }
 
 #[test]
-fn a_client_that_leaves_before_its_upstream_is_there_leaves_nothing() {
+fn a_client_that_leaves_early_leaves_nothing() {
     let folder = Folder::new();
     let (path, to) = folder.socket("busy.sock");
     let (busy, waiting) = busy_server(&path);
@@ -360,7 +360,7 @@ fn a_client_that_leaves_before_its_upstream_is_there_leaves_nothing() {
 }
 
 #[test]
-fn an_upstream_that_refuses_closes_the_client_with_a_line_in_the_log() {
+fn a_refusing_upstream_closes_the_client_and_is_logged() {
     let (listener, addr) = upstream();
     drop(listener);
     let server = forward(addr);
@@ -379,7 +379,7 @@ fn an_upstream_that_refuses_closes_the_client_with_a_line_in_the_log() {
 }
 
 #[test]
-fn an_end_that_breaks_breaks_the_other_so_that_a_part_is_not_taken_for_the_whole() {
+fn a_reset_of_one_side_resets_the_other() {
     for upstream_breaks in [false, true] {
         let (server, client, far) = session();
         let (mut breaks, mut other) = if upstream_breaks { (far, client) } else { (client, far) };
@@ -394,7 +394,7 @@ fn an_end_that_breaks_breaks_the_other_so_that_a_part_is_not_taken_for_the_whole
 }
 
 #[test]
-fn many_that_come_and_go_in_any_manner_leave_nothing_and_harm_nobody() {
+fn many_clients_that_end_in_any_way_leave_nothing() {
     let (server, mut client, mut far) = session();
     let before = descriptors(&server);
     let garbage = pattern(100_000, 7);

@@ -300,7 +300,7 @@ mod programs_that_are_not_ours {
     }
 
     #[test]
-    fn curl_gets_a_large_file_whole_and_takes_no_for_an_answer() {
+    fn curl_gets_a_large_file_and_refusals() {
         let dir = folder("large");
         let content = noise(20_000_000);
         fs::write(dir.join("large.bin"), &content).unwrap();
@@ -1025,7 +1025,7 @@ mod files {
     }
 
     #[test]
-    fn that_shrink_while_they_are_sent_are_not_taken_for_whole() {
+    fn a_file_that_shrinks_is_not_taken_for_whole() {
         const LEN: u64 = 1 << 30;
         let root = folder("shrinking");
         fs::write(root.join("index.html"), "index").unwrap();
@@ -1188,7 +1188,7 @@ mod the_end {
     }
 
     #[test]
-    fn comes_at_once_when_there_is_nothing_to_serve_or_to_understand() {
+    fn comes_at_once_when_nothing_can_be_served() {
         let dir = folder("usage");
         fs::write(dir.join("file"), "").unwrap();
         for name in ["none", "file"] {

@@ -265,7 +265,7 @@ mod the_client {
     }
 
     #[test]
-    fn gives_up_on_a_server_that_says_nothing_or_too_little() {
+    fn gives_up_on_a_server_that_says_too_little() {
         for length in [0, 40, LEN] {
             let addr = serve_once(move |mut stream| {
                 stream.write_all(&frame::encode([0; RANDOM])[..length]).unwrap();
@@ -352,7 +352,7 @@ mod the_servers {
     }
 
     #[test]
-    fn an_address_of_somebody_else_is_told_with_what_to_do() {
+    fn a_taken_address_is_told_with_advice() {
         for name in SERVERS {
             // From a block for documentation (RFC 5737): nobody's.
             let end = run(example(name).args(["--listen", "192.0.2.1:5000"]));

@@ -371,7 +371,7 @@ fn a_pipeline_is_answered_in_order_however_it_is_cut() {
 }
 
 #[test]
-fn what_is_no_request_is_answered_with_an_error_and_the_end_in_order() {
+fn nonsense_gets_an_error_and_an_orderly_end() {
     let server = start();
     let endless = [b'x'; 100_000];
     let garbage: Vec<u8> = (0..=255).cycle().skip(b'*'.into()).take(100_000).collect();
@@ -409,7 +409,7 @@ fn a_request_longer_than_allowed_is_refused_by_its_headers() {
 }
 
 #[test]
-fn a_truncated_request_is_not_answered_and_those_before_it_are() {
+fn only_whole_requests_are_answered() {
     let server = start();
     let whole = request(&[b"SET", b"key", b"value"]);
     for len in 0..whole.len() {
@@ -450,7 +450,7 @@ fn lengths_that_are_only_promised_take_no_memory() {
 }
 
 #[test]
-fn a_peer_that_never_reads_is_owed_one_reply_and_the_other_requests_wait() {
+fn requests_of_a_peer_that_never_reads_wait() {
     const VALUE: usize = MIB;
     let server = start();
     let mut stream = connect(&server);
@@ -553,7 +553,7 @@ fn thousands_of_keys_end_together() {
 }
 
 #[test]
-fn a_key_set_to_end_sooner_ends_sooner_and_a_flush_forgets_the_time() {
+fn a_key_can_end_sooner_and_a_flush_forgets_it() {
     let server = start();
     ask(&server, "SET late v EX 1000\r\nSET k v EX 1000\r\nPEXPIRE k 20");
     wait_until(&server, "DBSIZE", r":1\r\n");

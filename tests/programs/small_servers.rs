@@ -129,7 +129,7 @@ mod services {
     }
 
     #[test]
-    fn chargen_goes_on_for_who_has_nothing_to_say_and_waits_for_who_does_not_read() {
+    fn chargen_serves_silent_clients_and_waits_for_slow_ones() {
         let server = service("chargen");
         let stalled = dial(server.addr);
         let mut silent = dial(server.addr);
@@ -277,7 +277,7 @@ mod chat {
     }
 
     #[test]
-    fn who_does_not_read_is_dropped_and_nobody_waits_for_it() {
+    fn a_reader_that_stops_is_dropped_and_delays_nobody() {
         let server = Server::example("chat_server");
         let sleeper = Guest::join(server.addr, "sleeper");
         let mut anna = Guest::join(server.addr, "anna");

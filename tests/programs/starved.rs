@@ -155,7 +155,7 @@ fn is_greeted(client: &mut TcpStream) {
 
 /// Twisted's `test_closePeerOnEMFILE`, `test_tooManyFilesFromAccept`, on a real kernel.
 #[test]
-fn those_who_wait_for_a_descriptor_are_served_one_after_another_as_others_close() {
+fn clients_get_descriptors_one_by_one_as_others_close() {
     let mut server = Server::start("serve");
     let addr = server.addr();
     let mut all = clients(addr, 5 * FREE);
@@ -172,7 +172,7 @@ fn those_who_wait_for_a_descriptor_are_served_one_after_another_as_others_close(
 
 /// Twisted's `test_tooManyFilesFromAccept`: no new client, and no closing one, is needed.
 #[test]
-fn those_who_wait_for_a_descriptor_are_served_when_the_program_closes_files_of_its_own() {
+fn clients_get_descriptors_when_the_program_closes_files() {
     let mut server = Server::start("serve");
     let addr = server.addr();
     let mut all = clients(addr, 3 * FREE);

@@ -85,7 +85,7 @@ mod the_telnet {
     }
 
     #[test]
-    fn at_the_end_of_the_input_our_half_is_closed_and_the_answer_comes_whole() {
+    fn the_whole_answer_comes_after_the_input_ended() {
         let input = pattern(3 << 20);
         let file = Scratch::new("telnet-input", &input);
         let mut answer = input.clone();
@@ -119,7 +119,7 @@ mod the_telnet {
     }
 
     #[test]
-    fn a_server_that_closes_first_ends_it_though_the_keyboard_is_open() {
+    fn a_server_that_closes_first_ends_it() {
         let (addr, _) = serve_once(|mut stream| stream.write_all(b"no.\n").unwrap());
         let (program, keyboard) = Running::start_talking(&mut telnet(addr));
         let end = program.finish();
@@ -208,7 +208,7 @@ mod the_telnet {
     }
 
     #[test]
-    fn a_reader_that_stops_reading_stops_the_server_and_loses_nothing() {
+    fn a_reader_that_stops_pauses_the_server() {
         const MUCH: usize = 64 << 20;
         let (fed, feed) = mpsc::channel();
         let (addr, server) = serve_once(move |mut stream| {
@@ -433,7 +433,7 @@ mod the_server_on_several_cores {
     }
 
     #[test]
-    fn an_address_in_use_is_one_line_and_a_second_instance_too() {
+    fn an_address_in_use_is_one_line() {
         let server = start("2");
         let addr = server.addr.to_string();
         let end = run(example("random_server").args(["--listen", &addr, "--threads", "2"]));

@@ -97,7 +97,7 @@ fn bound(addr: SocketAddr) -> socket2::Socket {
 
 both! {
     /// Twisted's `test_connectionRefusedErrorNumber`, `testFailing`.
-    fn a_closed_port_is_one_failure_from_the_loop_with_its_errno(world) {
+    fn a_closed_port_is_one_failure_with_its_errno(world) {
         let log = Log::new();
         let reasons = Reasons::default();
         let closed = Refusing::new(world);
@@ -121,7 +121,7 @@ both! {
 
 both! {
     /// Twisted's `test_addresses`.
-    fn an_open_port_is_one_connection_with_the_addresses_of_both_ends(world) {
+    fn an_open_port_is_one_connection_with_both_addresses(world) {
         let log = Log::new();
         let mut outside = world.listen_outside();
         let to = outside.addr();
@@ -161,7 +161,7 @@ fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 
 /// crocus's own: readiness that comes with the connection is not told twice by the poller.
 #[test]
-fn what_the_peer_sent_before_the_connection_was_noticed_is_delivered() {
+fn data_sent_before_the_connection_was_noticed_is_delivered() {
     let mut world = World::real();
     let log = Log::new();
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -258,7 +258,7 @@ fn full_listener() -> (TcpListener, TcpStream) {
 /// Twisted's behaviour of `connectTCP(timeout)`, tried out, on a real kernel.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_real_address_that_does_not_answer_times_out_once_and_not_early() {
+fn a_real_silent_address_times_out_once_and_not_early() {
     let mut world = World::real();
     let log = Log::new();
     let (full, _only) = full_listener();
@@ -277,7 +277,7 @@ fn a_real_address_that_does_not_answer_times_out_once_and_not_early() {
 
 /// Twisted's connector as a state machine: an attempt has one outcome.
 #[test]
-fn an_answer_in_the_very_turn_of_the_timeout_makes_one_outcome() {
+fn answering_in_the_turn_of_the_timeout_is_one_outcome() {
     for (early, expected) in [(MOMENT, "c made"), (Duration::ZERO, "c failed ConnectTimedOut")] {
         let mut simulation = Simulation::new();
         let log = Log::new();
@@ -297,7 +297,7 @@ fn an_answer_in_the_very_turn_of_the_timeout_makes_one_outcome() {
 
 both! {
     /// crocus's own: in Twisted the text goes to the resolver.
-    fn a_text_that_is_no_address_is_one_failure_from_the_loop(world) {
+    fn a_text_that_is_no_address_fails_once(world) {
         for text in ["nonsense", "", "127.0.0.256:80", "localhost:99999", "::1:80", "http://a:1"] {
             let log = Log::new();
             let reasons = Reasons::default();
@@ -317,7 +317,7 @@ both! {
 
 both! {
     /// crocus's own.
-    fn a_host_name_is_looked_up_off_the_loop_and_connected_to(world) {
+    fn a_host_name_is_looked_up_off_the_loop(world) {
         let log = Log::new();
         let mut outside = world.listen_outside();
         let name = format!("localhost:{}", outside.addr().port());
@@ -360,7 +360,7 @@ both! {
 
 /// Twisted's `test_endpointConnectFailureAfterIteration`, for no address at all.
 #[test]
-fn a_host_without_an_address_is_one_failure_of_looking_up() {
+fn a_host_without_an_address_is_one_failure() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let reasons = Reasons::default();
@@ -396,7 +396,7 @@ fn silent_host<const N: usize>(last: [u8; N]) -> Simulation {
 
 /// Twisted's `test_IPv6IsFaster`, `test_otherConnectionsCancelled`.
 #[test]
-fn when_the_first_address_hangs_the_second_wins_after_exactly_the_head_start() {
+fn a_second_address_begins_exactly_after_the_head_start() {
     for (head_start, options) in [
         (HEAD_START, ConnectOptions::new()),
         (Duration::from_secs(2), ConnectOptions::new().head_start(Duration::from_secs(2))),
@@ -422,7 +422,7 @@ fn when_the_first_address_hangs_the_second_wins_after_exactly_the_head_start() {
 
 /// Twisted's `test_otherConnectionsCancelled`.
 #[test]
-fn an_address_that_answers_after_another_won_makes_no_second_protocol() {
+fn an_answer_after_another_address_won_makes_no_protocol() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     simulation.set_host("host", &ips([1, 2]));
@@ -444,7 +444,7 @@ fn an_address_that_answers_after_another_won_makes_no_second_protocol() {
 
 /// Twisted's `test_otherConnectionsCancelled`, at the limit.
 #[test]
-fn two_addresses_that_answer_in_the_same_turn_make_one_protocol() {
+fn two_answers_in_one_turn_make_one_protocol() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     simulation.set_host("host", &ips([1, 2]));
@@ -469,7 +469,7 @@ fn two_addresses_that_answer_in_the_same_turn_make_one_protocol() {
 
 /// Twisted's `test_endpointConnectFailureAfterIteration`: the next one does not wait.
 #[test]
-fn an_address_that_refuses_is_followed_by_the_next_at_once() {
+fn after_a_refusal_the_next_address_is_tried_at_once() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     simulation.set_host("host", &ips([1, 2, 3]));
@@ -484,7 +484,7 @@ fn an_address_that_refuses_is_followed_by_the_next_at_once() {
 
 /// Twisted's `test_endpointConnectFailureAfterIteration`.
 #[test]
-fn when_all_addresses_fail_there_is_one_failure_and_no_timer_left() {
+fn when_all_addresses_fail_there_is_one_failure() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let reasons = Reasons::default();
@@ -500,7 +500,7 @@ fn when_all_addresses_fail_there_is_one_failure_and_no_timer_left() {
 
 /// Twisted's `test_endpointConnectFailureAfterIteration`, where the last one is still out.
 #[test]
-fn a_failure_beside_an_address_that_hangs_is_no_outcome_before_the_timeout() {
+fn one_refusal_is_no_outcome_while_another_address_hangs() {
     let mut simulation = silent_host([1]);
     let log = Log::new();
     simulation.set_host("host", &ips([1, 2]));
@@ -515,7 +515,7 @@ fn a_failure_beside_an_address_that_hangs_is_no_outcome_before_the_timeout() {
 
 /// Twisted's `test_endpointConnectingCancelled`, by the timeout: it covers all addresses.
 #[test]
-fn when_all_addresses_hang_the_timeout_ends_them_all_at_once() {
+fn one_timeout_ends_all_addresses_that_hang() {
     let mut simulation = silent_host([1, 2, 3, 4]);
     let log = Log::new();
     let options = ConnectOptions::new().timeout(Duration::from_millis(600));
@@ -547,7 +547,7 @@ fn a_family_that_hangs_costs_one_head_start() {
 
 both! {
     /// Twisted's `test_userFail`.
-    fn an_attempt_cancelled_before_it_began_fails_once_from_the_loop(world) {
+    fn cancelled_before_it_began_an_attempt_fails_once(world) {
         let log = Log::new();
         let mut outside = world.listen_outside();
         let id = world.reactor().connect_tcp(outside.addr(), hopeless(&log));
@@ -563,7 +563,7 @@ both! {
 
 /// Twisted's `test_endpointConnectingCancelled`.
 #[test]
-fn an_attempt_cancelled_while_connecting_fails_once_and_leaves_no_timer() {
+fn cancelled_while_connecting_an_attempt_fails_once() {
     let mut simulation = silent_host([1, 2, 3]);
     let log = Log::new();
     let id = simulation.reactor().connect_tcp("host:80", hopeless(&log));
@@ -593,7 +593,7 @@ fn a_real_attempt_cancelled_while_connecting_fails_once() {
 
 /// Twisted's `test_endpointConnectingCancelled`, for the lookup.
 #[test]
-fn an_attempt_cancelled_while_its_name_is_looked_up_fails_once_and_ignores_the_answer() {
+fn cancelled_during_the_lookup_an_attempt_ignores_the_answer() {
     for answered in [true, false] {
         let mut world = World::real();
         let log = Log::new();
@@ -628,7 +628,7 @@ fn an_attempt_cancelled_while_its_name_is_looked_up_fails_once_and_ignores_the_a
 
 both! {
     /// Twisted's `test_stopServiceWhileRetrying`, for one connector.
-    fn an_attempt_cancelled_while_waiting_to_connect_again_fails_once_more_and_is_over(world) {
+    fn cancelled_before_a_retry_an_attempt_fails_once_more(world) {
         let log = Log::new();
         let closed = Refusing::new(world);
         let first = Rc::new(Cell::new(true));
@@ -692,7 +692,7 @@ both! {
 
 both! {
     /// Twisted's `test_userFail`, from the failure's own notice.
-    fn the_notice_of_a_failure_can_cancel_only_what_it_has_asked_for(world) {
+    fn connection_failed_can_cancel_only_its_own_next_attempt(world) {
         let log = Log::new();
         let closed = Refusing::new(world);
         let seen = log.clone();
@@ -721,7 +721,7 @@ both! {
 
 both! {
     /// Twisted's `test_clientStartStop`, and its behaviour of `connect` from a failure, tried out.
-    fn from_a_failure_one_may_connect_again_and_again_until_somebody_listens(world) {
+    fn connecting_again_from_connection_failed_succeeds_once_somebody_listens(world) {
         let log = Log::new();
         let closed = Refusing::new(world);
         let addr = closed.addr;
@@ -799,7 +799,7 @@ fn each_attempt_has_a_timeout_of_its_own() {
 
 both! {
     /// Twisted's `test_connectorIdentity`, `test_reconnect`.
-    fn from_a_loss_one_may_connect_again_on_the_same_connector(world) {
+    fn a_connector_can_connect_again_from_connection_lost(world) {
         let log = Log::new();
         let mut outside = world.listen_outside();
         let ids = Rc::new(RefCell::new(Vec::new()));
@@ -831,7 +831,7 @@ both! {
 
 both! {
     /// Twisted's `test_loseOrder`.
-    fn the_owner_hears_of_the_loss_after_the_protocol_and_of_the_same_reason(world) {
+    fn the_owner_hears_of_the_loss_after_the_protocol(world) {
         let log = Log::new();
         let mut outside = world.listen_outside();
         let told: Rc<RefCell<Vec<Reason>>> = Rc::default();
@@ -862,7 +862,7 @@ both! {
 
 /// Twisted's behaviour, tried out: there the owner is not told.
 #[test]
-fn when_the_protocols_notice_of_loss_panics_the_owner_is_told_and_may_connect_again() {
+fn an_owner_may_connect_again_though_its_protocol_panicked() {
     let mut world = World::real();
     let log = Log::new();
     let mut outside = world.listen_outside();
@@ -887,7 +887,7 @@ fn when_the_protocols_notice_of_loss_panics_the_owner_is_told_and_may_connect_ag
 
 /// Twisted's behaviour, tried out: there it is called twice.
 #[test]
-fn when_the_notice_of_a_failure_panics_it_is_called_once_all_the_same() {
+fn a_panic_in_connection_failed_does_not_repeat_it() {
     let mut world = World::real();
     let log = Log::new();
     let closed = Refusing::new(&mut world);
@@ -901,7 +901,7 @@ fn when_the_notice_of_a_failure_panics_it_is_called_once_all_the_same() {
 
 /// crocus's own: what a notice asked for before it panicked stands.
 #[test]
-fn when_the_notice_of_a_failure_panics_after_it_asked_for_another_attempt_that_is_made() {
+fn a_panic_in_connection_failed_keeps_the_attempt_asked_for() {
     let mut world = World::real();
     let log = Log::new();
     let closed = Refusing::new(&mut world);
@@ -919,7 +919,7 @@ fn when_the_notice_of_a_failure_panics_after_it_asked_for_another_attempt_that_i
 
 /// crocus's own.
 #[test]
-fn when_the_owners_notice_of_loss_panics_it_is_called_once() {
+fn an_owner_that_panics_in_connection_lost_is_told_once() {
     let mut world = World::real();
     let log = Log::new();
     let mut outside = world.listen_outside();
@@ -932,7 +932,7 @@ fn when_the_owners_notice_of_loss_panics_it_is_called_once() {
 
 both! {
     /// Twisted's behaviour of `buildProtocol` that returns `None`, in `test_tcp`.
-    fn a_client_factory_that_refuses_is_told_so_and_the_peer_sees_the_end(world) {
+    fn a_client_factory_that_refuses_is_told_and_closes(world) {
         let log = Log::new();
         let mut outside = world.listen_outside();
         let seen = log.clone();
@@ -952,7 +952,7 @@ both! {
 
 /// crocus's own.
 #[test]
-fn a_client_factory_that_panics_is_told_of_one_failure_and_the_peer_sees_the_end() {
+fn a_client_factory_that_panics_is_one_failure_and_closes() {
     let mut world = World::real();
     let log = Log::new();
     let mut outside = world.listen_outside();
@@ -966,7 +966,7 @@ fn a_client_factory_that_panics_is_told_of_one_failure_and_the_peer_sees_the_end
 
 /// Twisted's and asyncio's behaviour, tried out: both leave the connection open.
 #[test]
-fn a_panic_in_connection_made_ends_that_connection_on_both_sides() {
+fn a_panic_in_connection_made_ends_it_on_both_sides() {
     let mut world = World::real();
     let log = Log::new();
     let seen = log.clone();
@@ -1035,7 +1035,7 @@ both! {
 
 /// Twisted's `test_clientBind`.
 #[test]
-fn a_local_address_that_cannot_be_had_is_one_failure_of_binding() {
+fn a_local_address_that_is_not_ours_fails_once() {
     let mut world = World::real();
     let outside = world.listen_outside();
     let taken = bound(([127, 0, 0, 1], 0).into());
@@ -1106,7 +1106,7 @@ both! {
 
 both! {
     /// Twisted's `test_clientConnectionFailedStopsReactor`.
-    fn a_stop_from_the_notice_of_a_failure_ends_the_run(world) {
+    fn a_stop_from_connection_failed_ends_the_run(world) {
         let log = Log::new();
         let closed = Refusing::new(world);
         let (_, _) = world.listen(|_| Recorder::new(&Log::new(), "s")); // would keep it running
@@ -1122,7 +1122,7 @@ both! {
 
 both! {
     /// Twisted's `test_clientConnectionFailedStopsReactor`, whose server goes away just then.
-    fn a_server_that_stops_just_when_a_client_connects_makes_one_outcome(world) {
+    fn a_server_that_stops_during_a_connect_makes_one_outcome(world) {
         for turns in 0..=2 {
             let mut world = world.with_limits(Reactor::builder());
             let log = Log::new();
@@ -1163,7 +1163,7 @@ fn waiting_client(world: &mut World, log: &Log) -> Refusing {
 
 /// Twisted's `test_stopServiceWhileConnecting`, for the reactor.
 #[test]
-fn attempts_in_every_state_fail_with_stopped_when_the_reactor_stops() {
+fn a_stop_fails_attempts_in_every_state() {
     let simulation = silent_host([1, 2, 3]);
     let log = Log::new();
     let mut world = World::Simulated(simulation);
@@ -1182,7 +1182,7 @@ fn attempts_in_every_state_fail_with_stopped_when_the_reactor_stops() {
 /// Twisted's `test_stopServiceWhileConnecting`, for the reactor, on real sockets.
 #[cfg(target_os = "linux")]
 #[test]
-fn real_attempts_in_every_state_fail_with_stopped_when_the_reactor_stops() {
+fn a_stop_fails_real_attempts_in_every_state() {
     let mut world = World::real();
     let log = Log::new();
     let (full, _only) = full_listener();
@@ -1200,7 +1200,7 @@ fn real_attempts_in_every_state_fail_with_stopped_when_the_reactor_stops() {
 
 both! {
     /// Twisted's `test_stopServiceWhileRetrying`, for a shutdown.
-    fn a_shutdown_gives_up_attempts_at_once_and_does_not_wait_for_them(world) {
+    fn a_shutdown_gives_up_attempts_at_once(world) {
         let log = Log::new();
         let _closed = waiting_client(world, &log);
         let to = world.listen_outside();
@@ -1214,7 +1214,7 @@ both! {
 
 both! {
     /// Twisted's `test_clientConnectionLostWhileStopping`.
-    fn while_the_reactor_shuts_down_a_lost_client_cannot_connect_again(world) {
+    fn during_a_shutdown_a_lost_client_cannot_connect_again(world) {
         for at_once in [true, false] {
             let log = Log::new();
             let mut outside = world.listen_outside();
@@ -1291,7 +1291,7 @@ fn attempts_fail_with_stopped_when_the_reactor_is_dropped() {
 
 /// crocus's own: an outcome that was decided is the one that is told.
 #[test]
-fn a_cancelled_attempt_is_told_that_it_was_cancelled_though_the_reactor_stops() {
+fn an_attempt_cancelled_before_a_stop_hears_of_the_cancel() {
     let log = Log::new();
     let mut simulation = silent_host([1]);
     let id = simulation.reactor().connect_tcp(at(1), hopeless(&log));

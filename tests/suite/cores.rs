@@ -41,7 +41,7 @@ fn join(cores: Cores) -> io::Result<()> {
 }
 
 #[test]
-fn all_listen_at_the_port_the_first_was_given_and_the_kernel_spreads_the_connections() {
+fn the_kernel_spreads_connections_over_cores_at_one_port() {
     const CORES: usize = 3;
     let cores = Cores::start(CORES, |core| {
         listen(core, "127.0.0.1:0")?;
@@ -64,7 +64,7 @@ fn all_listen_at_the_port_the_first_was_given_and_the_kernel_spreads_the_connect
 }
 
 #[test]
-fn each_has_its_thread_with_its_name_and_the_setup_runs_in_it_in_turn() {
+fn each_core_is_set_up_in_its_named_thread() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let see = seen.clone();
     let cores = Cores::start(3, move |core| {
@@ -112,7 +112,7 @@ fn a_second_instance_at_the_same_port_is_refused() {
 }
 
 #[test]
-fn one_that_cannot_be_set_up_fails_the_start_and_the_others_are_stopped_and_gone() {
+fn a_core_that_cannot_start_stops_all_others() {
     let (told, ends) = mpsc::channel();
     let ports = Arc::new(Mutex::new(None));
     let port = ports.clone();
@@ -170,7 +170,7 @@ impl Observer for Fuse {
 }
 
 #[test]
-fn one_that_panics_later_stops_all_and_is_told_by_join() {
+fn a_later_panic_stops_all_and_join_tells_it() {
     let cores = Cores::start(3, |core| {
         core.reactor().set_observer(Some(Box::new(Fuse)));
         listen(core, "127.0.0.1:0")
@@ -264,7 +264,7 @@ fn a_shutdown_drains_each_and_a_stop_ends_it() {
 }
 
 #[test]
-fn a_call_reaches_each_in_its_thread_and_none_that_has_ended() {
+fn a_call_reaches_each_core_that_has_not_ended() {
     let (tell, told) = mpsc::channel();
     let cores = Cores::start(3, |core| listen(core, "127.0.0.1:0")).unwrap();
     let call = move |_: &mut Reactor| tell.send(thread::current().id()).unwrap();
@@ -282,7 +282,7 @@ fn a_call_reaches_each_in_its_thread_and_none_that_has_ended() {
 
 /// From a callback of one reactor to all others, and before all have started.
 #[test]
-fn an_end_asked_for_by_the_first_ends_those_that_start_after_it() {
+fn an_end_during_the_start_ends_later_cores_too() {
     let cores = Cores::start(3, |core| {
         listen(core, "127.0.0.1:0")?;
         let all: CoresHandle = core.handle();

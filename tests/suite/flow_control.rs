@@ -15,7 +15,7 @@ const READ_BUDGET: usize = 256 * 1024;
 
 both! {
     /// Twisted's `test_pauseProducingInConnectionMade`, asyncio's gh-103607.
-    fn nothing_is_delivered_to_who_pauses_in_connection_made_until_it_resumes(world) {
+    fn a_pause_in_connection_made_holds_all_data_back(world) {
         let log = Log::new();
         let seen = log.clone();
         let (_, addr) = world.listen(move |_| {
@@ -44,7 +44,7 @@ both! {
 
 both! {
     /// A large piece leaves at once if nothing waits before it; the order is that of writing.
-    fn large_and_small_pieces_arrive_in_the_order_they_were_written(world) {
+    fn large_and_small_pieces_arrive_in_order(world) {
         let large = pattern(60_000);
         let answer = [&large[..], b"small", &large[..9_000], b"end"].concat();
         let log = Log::new();
@@ -127,7 +127,7 @@ both! {
 
 both! {
     /// Twisted's `test_stopStartReading` and `test_resumeProducing`.
-    fn what_is_already_there_is_delivered_after_a_pause_though_no_more_comes(world) {
+    fn resuming_delivers_what_is_there_though_no_more_comes(world) {
         let world = &mut world.with_limits(Reactor::builder().read_buffer(10));
         let log = Log::new();
         let seen = log.clone();
@@ -224,7 +224,7 @@ both! {
 
 both! {
     /// Twisted's `test_streamingProducer`, and asyncio's tests of `pause_writing`.
-    fn one_pause_comes_above_the_high_mark_and_one_resume_at_the_low(world) {
+    fn one_pause_above_high_water_and_one_resume_at_low(world) {
         let log = Log::new();
         let seen = log.clone();
         let addr = world.listen_narrow(move |_| {
@@ -309,7 +309,7 @@ fn the_marks_are_exact() {
 
 both! {
     /// asyncio's `set_write_buffer_limits`, given while much is waiting.
-    fn marks_that_change_under_a_full_buffer_are_told_by_the_loop(world) {
+    fn changed_marks_are_told_by_the_loop(world) {
         let log = Log::new();
         let seen = log.clone();
         let huge = world.much().len();
@@ -383,7 +383,7 @@ both! {
 both! {
     /// Twisted's `test_nonStreamingProducer` and `test_dontPausePullConsumerOnWrite`: with both
     /// marks at nothing, `resume_writing` asks for the next piece once the last has left.
-    fn resume_writing_asks_once_per_drained_buffer_and_no_more_when_nothing_is_written(world) {
+    fn resume_writing_is_called_once_per_drained_buffer(world) {
         let log = Log::new();
         let seen = log.clone();
         let much = world.much();
@@ -461,7 +461,7 @@ both! {
 
 both! {
     /// Twisted's `FileDescriptor.connectionLost`, which stops the producer first.
-    fn who_is_lost_while_its_writing_is_paused_is_not_told_to_resume(world) {
+    fn a_loss_under_pressure_tells_no_resume(world) {
         for end in ["reset", "abort", "close"] {
             let log = Log::new();
             let seen = log.clone();
@@ -508,7 +508,7 @@ impl Protocol for Echo {
 
 both! {
     /// asyncio's flow control, on by default: what Twisted does not have.
-    fn a_naive_echo_to_a_peer_that_does_not_read_is_bounded_and_every_byte_comes_at_last(world) {
+    fn a_naive_echo_to_a_stuck_peer_is_bounded(world) {
         let most = Rc::new(Cell::new(0));
         let seen = Rc::clone(&most);
         let addr = world.listen_narrow(move |_| Echo { most: Rc::clone(&seen) });
@@ -539,7 +539,7 @@ both! {
 
 both! {
     /// The reference's own, curio's 106.
-    fn a_greedy_sender_gets_one_budget_per_turn_and_delays_nobody_by_more(world) {
+    fn a_greedy_sender_gets_one_budget_per_turn(world) {
         let log = Log::new();
         let greedy = Rc::new(Cell::new(0));
         let seen = (log.clone(), Rc::clone(&greedy));
@@ -637,7 +637,7 @@ impl Protocol for Side {
 
 both! {
     /// Twisted's `test_registerProducers` of the port forwarder.
-    fn a_proxy_between_a_fast_source_and_a_slow_sink_is_bounded_and_ends_with_either(world) {
+    fn a_proxy_is_bounded_and_ends_with_either_side(world) {
         let log = Log::new();
         let (other, most) = (Rc::default(), Rc::new(Cell::new(0)));
         let seen = (log.clone(), Rc::clone(&other), Rc::clone(&most));
@@ -676,7 +676,7 @@ both! {
 
 both! {
     /// crocus's own: pressure and the user pause reading each for themselves.
-    fn who_pauses_reading_itself_is_not_resumed_when_the_pressure_is_over(world) {
+    fn the_end_of_pressure_keeps_a_pause_the_protocol_made(world) {
         struct Paused(Log);
         impl Protocol for Paused {
             fn connection_made(&mut self, transport: &mut Transport) {
@@ -704,7 +704,7 @@ both! {
 
 /// crocus's own: a listener under a storm accepts its budget and lets the others have their turn.
 #[test]
-fn a_storm_of_connections_delays_nobody_by_more_than_the_budget() {
+fn a_storm_of_connections_delays_others_by_one_budget() {
     const BUDGET: usize = 4;
     let mut simulation = Simulation::with_limits(Reactor::builder().accept_budget(BUDGET), 0);
     let log = Log::new();

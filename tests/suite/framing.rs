@@ -193,7 +193,7 @@ const TOO_LONG: &str = "! a frame of more than 5 bytes";
 
 both! {
     /// Twisted's `test_buffer`: lines, bytes as they are, and lines again.
-    fn lines_and_raw_bytes_mixed_are_the_same_for_every_size_of_chunk(world) {
+    fn lines_mixed_with_raw_bytes_survive_every_chunk_size(world) {
         for size in SIZES.chain([0]) {
             let handler = |log: &Log| {
                 told(log).on_frame(|_, input: &mut Input<Lines>, line: &[u8]| {
@@ -257,7 +257,7 @@ fn ten_thousand_switches_in_one_chunk_need_no_stack() {
 
 /// Twisted's `test_maximumLineLengthPartialDelimiter`.
 #[test]
-fn a_delimiter_in_two_chunks_is_one_and_a_lone_cr_is_part_of_the_line() {
+fn a_split_delimiter_is_one_and_a_lone_cr_none() {
     let mut decoder = Decoder::new(Lines::new());
     assert_eq!(decoder.feed(b"one\r").next_frame(), None);
     assert_eq!(decoder.feed(b"\n").next_frame(), Some(Ok(&b"one"[..])));
@@ -270,7 +270,7 @@ fn a_delimiter_in_two_chunks_is_one_and_a_lone_cr_is_part_of_the_line() {
 /// Twisted's `test_maximumLineLength`, and the reference's experiment with a delimiter in the next
 /// chunk, where one of its receivers drops the line.
 #[test]
-fn a_line_of_exactly_the_maximum_comes_and_one_longer_is_an_error() {
+fn a_line_longer_than_the_maximum_is_an_error() {
     for lines in [Lines::new(), Lines::delimited(b"\r\n")] {
         let lines = lines.max_length(5);
         decodes(&lines, b"12345\r\n12\r\n123456\r\n1\r\n", &["12345", "12", TOO_LONG]);
@@ -285,7 +285,7 @@ fn a_line_of_exactly_the_maximum_comes_and_one_longer_is_an_error() {
 
 /// Twisted's `test_longUnendedLine`; there up to a chunk more is taken, as the chunks fall.
 #[test]
-fn a_line_that_does_not_end_is_an_error_once_at_the_first_byte_that_shows_it() {
+fn an_endless_line_is_an_error_at_the_earliest_byte() {
     for (size, first) in [(1, 5), (1000, 5), (1, 16_384), (9, 16_384), (65_536, 16_384)] {
         let mut decoder = Decoder::new(Lines::new().max_length(first));
         let mut errors = Vec::new();
@@ -307,7 +307,7 @@ fn a_line_that_does_not_end_is_an_error_once_at_the_first_byte_that_shows_it() {
 
 both! {
     /// Twisted's `lineLengthExceeded`, and its default.
-    fn an_error_closes_the_connection_with_a_reason_and_the_answers_before_it_arrive(world) {
+    fn an_error_closes_after_the_answers_before_it(world) {
         for size in SIZES.chain([0]) {
             let mut world = in_chunks(world, size);
             let log = Log::new();
@@ -329,7 +329,7 @@ both! {
 
 both! {
     /// Its default is overridden and does not close: it is not told again, as Twisted's intN does.
-    fn an_error_is_told_once_and_nothing_of_what_follows_is_delivered_or_kept(world) {
+    fn nothing_after_an_error_is_delivered_or_kept(world) {
         for framing in 0..3 {
             for size in [1, 4, 0] {
                 let mut world = in_chunks(world, size);
@@ -394,7 +394,7 @@ fn ended_in_b<F: Framing + 'static>(
 both! {
     /// Twisted's `test_pausing` and `test_pauseResume`: also when nothing more comes, and when the
     /// end is there already.
-    fn frames_after_a_pause_wait_for_resume_and_so_does_the_end(world) {
+    fn frames_and_the_end_wait_while_reading_is_paused(world) {
         for size in SIZES.chain([0]) {
             let world = &mut in_chunks(world, size);
             let log = Log::new();
@@ -422,7 +422,7 @@ both! {
 
 both! {
     /// Twisted's `test_rawPausing`.
-    fn raw_bytes_after_a_pause_wait_too_and_a_pause_in_the_last_of_them(world) {
+    fn raw_bytes_wait_while_reading_is_paused(world) {
         for size in SIZES.chain([0]) {
             let world = &mut in_chunks(world, size);
             let log = Log::new();
@@ -450,7 +450,7 @@ both! {
 
 both! {
     /// The answer to one frame is with the kernel, or pauses the next frames, before they come.
-    fn many_frames_with_large_answers_in_one_chunk_are_answered_in_bounded_memory(world) {
+    fn large_answers_to_one_chunk_take_bounded_memory(world) {
         const FRAMES: usize = 2_000;
         let answer = pattern(64 * 1024);
         let most = Rc::new(Cell::new(0));
@@ -484,7 +484,7 @@ both! {
 
 /// Who decides to read on under pressure gets its frames, all at once, though the peer reads nothing.
 #[test]
-fn a_handler_that_does_not_pause_gets_its_frames_under_pressure() {
+fn a_handler_that_does_not_pause_gets_frames_under_pressure() {
     let mut world = World::simulated();
     let answer = world.much();
     let log = Log::new();
@@ -666,7 +666,7 @@ both! {
 
 /// Where every byte were looked at anew for each one that comes, this would take days.
 #[test]
-fn a_line_of_ten_megabytes_byte_by_byte_takes_linear_time() {
+fn ten_megabytes_byte_by_byte_take_linear_time() {
     const LONG: usize = 10 << 20;
     for lines in [Lines::new(), Lines::delimited(b"\r\n\r\n")] {
         let mut decoder = Decoder::new(lines.max_length(LONG));
@@ -698,7 +698,7 @@ both! {
 
 /// Pauses at any frame, resumes at any time, cuts anywhere: what is told is what is told without.
 #[test]
-fn pauses_and_cuts_at_random_change_nothing_in_what_is_told() {
+fn random_pauses_and_cuts_change_nothing() {
     let stream: Vec<u8> = (0..200u32)
         .map(|n| match n * 7 % 5 {
             0 => format!("raw {0}\r\n{1}", n % 40, "\n".repeat(n as usize % 40)),
@@ -834,7 +834,7 @@ mod unread {
     }
 
     both! {
-        fn without_a_pause_they_come_in_the_next_turn_before_newer_ones(world) {
+        fn kept_bytes_come_in_the_next_turn_before_newer_ones(world) {
             let world = &mut in_chunks(world, 3);
             let log = Log::new();
             let turns = Rc::new(RefCell::new(Vec::new()));

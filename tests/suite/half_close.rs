@@ -22,7 +22,7 @@ impl Protocol for Answer {
 
 both! {
     /// Twisted's `HalfCloseTests.testWriteCloseNotification` and `testCloseWriteCloser`, our side.
-    fn after_lose_write_connection_the_peer_gets_all_and_the_end_and_goes_on_sending(world) {
+    fn after_lose_write_connection_the_peer_can_go_on_sending(world) {
         let log = Log::new();
         let seen = log.clone();
         let data = world.much();
@@ -61,7 +61,7 @@ both! {
 
 both! {
     /// Twisted's `HalfCloseTests.testCloseWriteCloser`, the peer's side.
-    fn after_the_peers_end_an_interested_protocol_can_still_write_much_and_close(world) {
+    fn a_protocol_can_write_much_after_the_peers_end(world) {
         let log = Log::new();
         let seen = log.clone();
         let data = world.much();
@@ -130,7 +130,7 @@ both! {
 
 both! {
     /// Twisted's `test_doubleHalfClose`, with closing mixed in and in every order.
-    fn closing_a_half_twice_or_a_half_and_the_whole_has_single_effects(world) {
+    fn closing_a_half_twice_has_one_effect(world) {
         type Command = fn(&mut Transport<'_>);
         let half: Command = |transport| transport.lose_write_connection();
         let whole: Command = |transport| transport.lose_connection();
@@ -216,7 +216,7 @@ both! {
 
 both! {
     /// The reference's experiment: Twisted sends nothing of it, asyncio all.
-    fn by_default_a_pending_answer_is_delivered_whole_after_the_peers_end(world) {
+    fn a_pending_answer_arrives_whole_after_the_peers_end(world) {
         let log = Log::new();
         let seen = log.clone();
         let data = world.much();
@@ -237,7 +237,7 @@ both! {
 
 both! {
     /// Twisted's `testShutdownException`: shutting a half of what the peer has reset.
-    fn a_half_close_that_crosses_a_reset_ends_in_one_notice(world) {
+    fn a_half_close_that_crosses_a_reset_is_one_loss(world) {
         for paused in [false, true] {
             let log = Log::new();
             let seen = log.clone();
@@ -265,7 +265,7 @@ both! {
 
 both! {
     /// The reference's experiment: asyncio never notices.
-    fn a_reset_after_the_peers_end_is_noticed_with_nothing_to_write(world) {
+    fn an_idle_half_closed_connection_notices_a_reset(world) {
         for paused in [false, true] {
             let log = Log::new();
             let seen = log.clone();
@@ -298,7 +298,7 @@ both! {
 
 both! {
     /// The order of the two: bytes first, the end after, whatever the size of the reads.
-    fn the_end_is_told_once_after_the_last_byte_for_every_size_of_read(world) {
+    fn the_end_comes_after_the_last_byte_of_any_read(world) {
         for size in 1..=9 {
             let world = &mut world.with_limits(Reactor::builder().read_buffer(size).read_budget(3));
             let log = Log::new();
@@ -321,7 +321,7 @@ both! {
 
 /// A half close has no deadline, the peer may take its time; the whole close after it has one.
 #[test]
-fn a_half_closed_connection_stays_until_it_is_closed_and_then_has_the_deadline() {
+fn a_half_closed_connection_lives_until_it_is_closed() {
     let mut world = World::simulated();
     let log = Log::new();
     let seen = log.clone();

@@ -43,7 +43,7 @@ fn count_refusals(world: &mut World) -> Rc<Cell<usize>> {
 }
 
 both! {
-    fn a_filter_is_asked_before_the_factory_and_who_it_refuses_is_closed(world) {
+    fn a_filter_refuses_clients_before_the_factory_is_asked(world) {
         let refusals = count_refusals(world);
         let log = Log::new();
         let (seen, open) = (log.clone(), Arc::new(AtomicBool::new(false)));
@@ -215,7 +215,7 @@ fn counted(simulation: &mut Simulation, rate: Option<Rate>) -> (Peer, Rc<Cell<us
 }
 
 #[test]
-fn reading_at_a_rate_follows_the_clock_and_costs_nothing_between() {
+fn reading_at_a_rate_follows_the_clock() {
     let mut simulation = Simulation::new();
     let (peer, got) = counted(&mut simulation, Some(Rate::per_second(20_000).burst(4_000)));
     let turns_before = simulation.reactor().stats().turns;
@@ -255,7 +255,7 @@ fn who_waits_takes_a_few_turns_for_each_portion() {
 
 /// Twisted's `test_limit`: lifting the limit goes on at once and leaves no timers.
 #[test]
-fn lifting_a_limit_goes_on_at_once_and_an_end_leaves_no_timer() {
+fn a_lifted_limit_counts_at_once_and_leaves_no_timer() {
     let slow = Rate::per_second(100);
     let mut simulation = Simulation::new();
     let (peer, got) = counted(&mut simulation, Some(slow));

@@ -130,7 +130,7 @@ impl Observer for Refusals {
 
 both! {
     /// Twisted's `test_portGetHostOnIPv4`, `test_listen`.
-    fn port_zero_gives_an_address_at_once_and_one_can_connect_to_it(world) {
+    fn port_zero_gives_a_usable_address_at_once(world) {
         let log = Log::new();
         let id = world.reactor().listen_tcp("127.0.0.1:0", Hooked::new(&log).greeting()).unwrap();
         let addr = world.reactor().local_addr(id).unwrap();
@@ -145,7 +145,7 @@ both! {
 
 both! {
     /// Twisted's `test_cannotBind`, `test_listenFailure`.
-    fn listening_at_a_taken_port_fails_at_once_with_address_and_cause_and_leaves_nothing(world) {
+    fn a_taken_port_fails_at_once_with_address_and_cause(world) {
         let log = Log::new();
         let outside = world.listen_outside();
         let error = world.reactor().listen_tcp(outside.addr(), Hooked::new(&log)).unwrap_err();
@@ -164,7 +164,7 @@ both! {
 
 both! {
     /// crocus's own.
-    fn listening_at_what_is_no_address_is_invalid_input_at_once(world) {
+    fn listening_at_no_address_is_invalid_input_at_once(world) {
         let texts = ["nonsense", "localhost:80", "127.0.0.256:80", "127.0.0.1:99999", "", "::1:80"];
         for text in texts {
             let error = world.reactor().listen_tcp(text, Hooked::new(&Log::new())).unwrap_err();
@@ -213,7 +213,7 @@ both! {
 
 both! {
     /// Twisted's `test_serverStartStop`.
-    fn started_comes_before_the_first_connection_and_stopped_is_last_and_each_comes_once(world) {
+    fn started_comes_first_and_stopped_last_once_each(world) {
         let log = Log::new();
         let bound = Rc::new(Cell::new(None));
         let seen = Rc::clone(&bound);
@@ -237,7 +237,7 @@ both! {
 
 both! {
     /// Twisted's `test_serverStartStop`.
-    fn a_listener_stopped_before_the_loop_turned_hears_neither_start_nor_stop(world) {
+    fn a_listener_stopped_before_any_turn_hears_nothing(world) {
         let log = Log::new();
         let (id, addr) = world.listen(Hooked::new(&log));
         assert!(world.reactor().stop_listening(id));
@@ -315,7 +315,7 @@ both! {
 
 /// Twisted's `test_exceptInStop`, `test_restartAfterExcept`.
 #[test]
-fn after_a_stop_hook_that_panicked_one_can_listen_at_the_same_address_again() {
+fn a_panic_in_stopped_leaves_the_address_free() {
     let log = Log::new();
     let mut world = World::real();
     let (id, addr) = world.listen(Hooked::new(&log).on_stopped(|_| panic!("on purpose")));
@@ -363,7 +363,7 @@ both! {
 
 both! {
     /// crocus's own.
-    fn the_name_of_a_stopped_listener_does_not_reach_its_successor(world) {
+    fn an_old_listener_id_does_not_reach_its_successor(world) {
         let log = Log::new();
         let (old, _) = world.listen(Hooked::new(&log));
         start(world, &log);
@@ -400,7 +400,7 @@ both! {
 
 both! {
     /// crocus's own.
-    fn those_who_wait_to_be_accepted_are_reset_when_the_listener_stops(world) {
+    fn a_stopped_listener_resets_clients_in_its_queue(world) {
         let log = Log::new();
         let (id, addr) = world.listen(Hooked::new(&log));
         start(world, &log);
@@ -419,7 +419,7 @@ both! {
 
 both! {
     /// Twisted's `test_closePortInProtocolFactory`; Twisted accepts all of the batch, crocus one.
-    fn a_connection_that_stops_its_listener_is_the_last_and_is_served_in_full(world) {
+    fn a_connection_that_stops_its_listener_is_still_served(world) {
         let log = Log::new();
         let port = Rc::new(Cell::new(None));
         let stopped = Rc::clone(&port);
@@ -482,7 +482,7 @@ both! {
 
 both! {
     /// Twisted's `test_buildProtocolReturnsNone`.
-    fn a_refused_connection_sees_the_end_and_the_next_is_served(world) {
+    fn a_refused_client_sees_the_end_another_is_served(world) {
         let log = Log::new();
         let heard = Rc::new(RefCell::new(Vec::new()));
         world.reactor().set_observer(Some(Box::new(Refusals(Rc::clone(&heard)))));
@@ -505,7 +505,7 @@ both! {
 
 /// crocus's own: Twisted leaves the socket of the second open for ever.
 #[test]
-fn a_panic_of_the_factory_for_the_second_of_three_is_the_misfortune_of_the_second_only() {
+fn a_panic_of_the_factory_costs_one_client_only() {
     let log = Log::new();
     let mut world = World::real();
     let (id, addr) = world.listen(Hooked::new(&log).build(|number, recorder| {
@@ -573,7 +573,7 @@ both! {
 
 both! {
     /// crocus's own.
-    fn while_accepting_is_paused_clients_wait_and_then_they_are_served_without_a_new_one(world) {
+    fn clients_wait_while_accepting_is_paused(world) {
         let log = Log::new();
         let (id, addr) = world.listen(Hooked::new(&log).greeting());
         start(world, &log);
@@ -629,7 +629,7 @@ both! {
 
 both! {
     /// crocus's own.
-    fn at_the_limit_of_connections_accepting_stops_and_goes_on_by_itself(world) {
+    fn accepting_stops_at_the_limit_and_goes_on_below(world) {
         let log = Log::new();
         let options = ListenOptions::new().max_connections(2);
         let hooked = Hooked::new(&log).greeting();
@@ -668,7 +668,7 @@ both! {
 
 /// Twisted's `test_closePeerOnEMFILE`, `test_tooManyFilesFromAccept`; crocus lets clients wait.
 #[test]
-fn without_descriptors_clients_wait_and_are_served_later_without_a_new_one() {
+fn clients_wait_for_a_descriptor_and_are_served_later() {
     for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
         let log = Log::new();
         let mut simulation = Simulation::new();
@@ -690,7 +690,7 @@ fn without_descriptors_clients_wait_and_are_served_later_without_a_new_one() {
 
 /// Twisted's `test_tooManyFilesFromAccept`: no new trigger is needed.
 #[test]
-fn a_descriptor_that_is_freed_is_used_at_once_for_those_who_wait() {
+fn a_freed_descriptor_serves_a_waiting_client_at_once() {
     let log = Log::new();
     let mut simulation = Simulation::new();
     let addr = SocketAddr::from(([127, 0, 0, 1], 5000));
@@ -709,7 +709,7 @@ fn a_descriptor_that_is_freed_is_used_at_once_for_those_who_wait() {
 
 /// Twisted's `test_tooManyFilesFromAccept`: the log has few lines, and the loop does not spin.
 #[test]
-fn a_shortage_is_logged_once_however_long_it_lasts_and_the_next_one_again() {
+fn each_shortage_is_logged_once() {
     drop(logged());
     let log = Log::new();
     let mut simulation = Simulation::new();
@@ -739,7 +739,7 @@ fn a_shortage_is_logged_once_however_long_it_lasts_and_the_next_one_again() {
 
 /// Twisted's `test_connectionAbortedFromAccept`, `test_permissionFailure`.
 #[test]
-fn a_client_who_is_gone_before_it_is_accepted_does_not_hold_up_the_next() {
+fn a_client_gone_before_accept_does_not_delay_others() {
     let errors = [
         libc::ECONNABORTED,
         libc::EPERM,
@@ -788,7 +788,7 @@ fn a_burst_of_clients_who_are_gone_strands_nobody() {
 
 /// Twisted's `test_unknownSocketErrorRaise`; in crocus the listener lives, since others may pass.
 #[test]
-fn an_unknown_error_of_accept_is_said_loudly_and_does_not_spin() {
+fn an_unknown_accept_error_is_logged_and_does_not_spin() {
     drop(logged());
     let log = Log::new();
     let heard = Rc::new(RefCell::new(Vec::new()));
@@ -833,7 +833,7 @@ fn a_listener_stopped_during_a_shortage_leaves_no_timer() {
 
 /// crocus's own.
 #[test]
-fn a_shortage_and_a_pause_at_once_end_with_the_later_of_both() {
+fn a_shortage_and_a_pause_end_with_the_later() {
     let log = Log::new();
     let mut simulation = Simulation::new();
     let addr = SocketAddr::from(([127, 0, 0, 1], 5000));
@@ -915,7 +915,7 @@ fn narrow_client(addr: SocketAddr) -> Far {
 /// crocus's own. Seen by what the kernel takes of a large write while nobody reads.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_send_buffer_set_on_the_listener_arrives_at_accepted_connections() {
+fn accepted_connections_inherit_the_send_buffer() {
     const WRITTEN: usize = 1024 * 1024;
     let taken = |bytes| {
         let mut world = World::real();
@@ -942,7 +942,7 @@ fn the_send_buffer_set_on_the_listener_arrives_at_accepted_connections() {
 /// crocus's own. Seen by what a client gets rid of while nobody reads.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_receive_buffer_set_on_the_listener_arrives_at_accepted_connections() {
+fn accepted_connections_inherit_the_receive_buffer() {
     let accepting = |bytes| {
         let mut world = World::real();
         let log = Log::new();
@@ -996,7 +996,7 @@ fn two_listeners_share_a_port_if_both_say_so() {
 
 /// crocus's own.
 #[test]
-fn an_ipv6_listener_takes_ipv4_or_leaves_it_alone_as_it_was_told() {
+fn an_ipv6_listener_takes_ipv4_only_if_told() {
     if TcpListener::bind("[::1]:0").is_err() {
         return; // this machine has no IPv6
     }
@@ -1026,7 +1026,7 @@ fn an_ipv6_listener_takes_ipv4_or_leaves_it_alone_as_it_was_told() {
 
 /// Twisted's adopt tests of internet `test_tcp`, and `test_descriptorClosed`.
 #[test]
-fn an_adopted_listener_serves_those_who_wait_already_and_is_closed_when_stopped() {
+fn an_adopted_listener_serves_clients_already_in_its_queue() {
     let mut world = World::real();
     let log = Log::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -1053,7 +1053,7 @@ fn an_adopted_listener_serves_those_who_wait_already_and_is_closed_when_stopped(
 
 /// Twisted's adopt tests of internet `test_tcp`.
 #[test]
-fn stopping_an_adopted_listener_leaves_a_copy_held_by_the_caller_alone() {
+fn stopping_an_adopted_listener_leaves_the_callers_copy_alone() {
     let mut world = World::real();
     let log = Log::new();
     let kept = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -1075,7 +1075,7 @@ fn stopping_an_adopted_listener_leaves_a_copy_held_by_the_caller_alone() {
 
 /// crocus's own.
 #[test]
-fn a_simulated_reactor_adopts_no_real_listener_and_says_so_at_once() {
+fn a_simulated_reactor_refuses_a_real_listener() {
     let mut simulation = Simulation::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let options = ListenOptions::new();
@@ -1116,7 +1116,7 @@ fn an_adopted_stream_is_a_connection_like_any_other() {
 
 /// Twisted's adopt tests of internet `test_tcp`, where `loseConnection` shuts the connection down.
 #[test]
-fn an_adopted_stream_of_which_the_caller_keeps_a_copy_is_closed_in_order() {
+fn an_adopted_stream_closes_in_order_despite_a_copy() {
     for answers in [true, false] {
         let mut world = World::real();
         let log = Log::new();

@@ -244,7 +244,7 @@ both! {
 
 both! {
     /// Twisted's `test_callWhenRunningOrder`, `test_runningForStartupEvents`.
-    fn calls_made_before_run_wait_for_it_and_run_in_the_order_given(world) {
+    fn calls_made_before_run_wait_and_keep_their_order(world) {
         let log = Log::new();
         for name in ["first", "second", "third"] {
             let log = log.clone();
@@ -259,7 +259,7 @@ both! {
 
 both! {
     /// asyncio's `call_soon`: what is asked for in a call waits for the next turn.
-    fn a_call_made_by_a_call_runs_in_the_next_turn_without_a_sleep_between(world) {
+    fn a_call_from_a_call_runs_in_the_next_turn(world) {
         let log = Log::new();
         let lines = log.clone();
         world.reactor().call_soon(move |reactor| {
@@ -289,7 +289,7 @@ both! {
 
 /// Twisted's `test_iterate`: it waits for what it was given, or for the next timer.
 #[test]
-fn a_turn_waits_no_longer_than_it_was_told_or_than_the_next_timer_allows() {
+fn a_turn_waits_at_most_until_the_next_timer() {
     let mut simulation = Simulation::new();
     simulation.reactor().call_later(MS * 30, |_| {});
     simulation.reactor().turn(Some(MS * 10)).unwrap();
@@ -302,7 +302,7 @@ fn a_turn_waits_no_longer_than_it_was_told_or_than_the_next_timer_allows() {
 
 /// The time between two turns is the host's and not the reactor's sleep.
 #[test]
-fn a_turn_reports_how_long_it_slept_and_not_what_passed_between_turns() {
+fn a_turn_reports_its_own_sleep_only() {
     let mut simulation = Simulation::new();
     simulation.turn();
     simulation.advance(HOUR);
@@ -423,7 +423,7 @@ impl Protocol for Echo {
 /// Derived from Twisted's `_threadedselect` reactor, made to be hosted by another loop.
 #[cfg(unix)]
 #[test]
-fn a_host_loop_drives_the_reactor_by_its_descriptor_and_next_deadline() {
+fn a_host_loop_drives_the_reactor_by_its_descriptor() {
     use std::os::fd::{AsFd, AsRawFd};
 
     use mio::unix::SourceFd;
@@ -551,7 +551,7 @@ impl Factory for Nesting {
 
 both! {
     /// Twisted's `test_multipleRun`.
-    fn run_and_turn_inside_any_callback_are_errors_and_the_outer_run_goes_on(world) {
+    fn run_and_turn_inside_any_callback_are_errors(world) {
         let log = Log::new();
         let (_, addr) = world.listen(Nesting { log: log.clone() });
         let nowhere = world.closed_port();
@@ -596,7 +596,7 @@ both! {
 
 both! {
     /// Twisted's `test_multipleRun`: also where an outer `run` would have nothing left to wait for.
-    fn a_run_inside_the_last_callback_there_is_is_an_error_too(world) {
+    fn run_inside_the_last_callback_is_an_error_too(world) {
         let log = Log::new();
         let lines = log.clone();
         world.reactor().call_soon(move |reactor| nest(&lines, "call", reactor));
@@ -628,7 +628,7 @@ both! {
 
 both! {
     /// asyncio's callback chains.
-    fn run_returns_after_the_last_timer_and_call_and_not_before(world) {
+    fn run_returns_after_the_last_timer_and_call(world) {
         let log = Log::new();
         let lines = log.clone();
         world.reactor().call_later(MS * 2, move |reactor| {
@@ -649,7 +649,7 @@ both! {
 
 both! {
     /// One who serves a single client and goes home.
-    fn run_returns_when_the_last_listener_and_the_last_connection_are_gone(world) {
+    fn run_returns_after_the_last_listener_and_connection(world) {
         let log = Log::new();
         let seen = log.clone();
         let (_, addr) = world.listen(move |_| {
@@ -697,7 +697,7 @@ fn run_does_not_return_while_somebody_listens_or_is_connected() {
 
 both! {
     /// Twisted's `stopConnecting` tests wait likewise.
-    fn run_returns_after_an_attempt_has_had_its_outcome_and_not_before(world) {
+    fn run_returns_after_the_outcome_of_an_attempt(world) {
         let log = Log::new();
         let nowhere = world.closed_port();
         world.reactor().connect_tcp(nowhere, RecordingClient::new(&log, "c", |_| None));
@@ -710,7 +710,7 @@ both! {
 
 both! {
     /// Twisted's `test_stopWhenNotStarted`, where it is an error; here it is for the next turn.
-    fn stop_before_run_does_nothing_then_and_ends_the_next_run_after_one_turn(world) {
+    fn a_stop_before_run_ends_it_after_one_turn(world) {
         let log = Log::new();
         world.reactor().listen_tcp("127.0.0.1:0", Notes { log: log.clone(), name: "f" }).unwrap();
         assert!(!world.reactor().is_stopping());
@@ -747,7 +747,7 @@ both! {
 
 both! {
     /// Twisted's `test_runAfterStop`, where it is refused.
-    fn run_can_be_called_again_after_a_stop_and_nothing_is_left_of_the_first(world) {
+    fn run_again_after_a_stop_begins_with_nothing_left(world) {
         let log = Log::new();
         let held = Rc::new(());
         let (listener, addr) = world.listen(|_| Echo);
@@ -806,7 +806,7 @@ both! {
 
 both! {
     /// Twisted's `test_stopShutDownEvents`.
-    fn stop_from_a_call_at_startup_lets_the_loop_come_up_and_go_down_each_notice_once(world) {
+    fn a_stop_at_startup_tells_started_and_stopped_once(world) {
         let log = Log::new();
         for name in ["f", "g"] {
             let notes = Notes { log: log.clone(), name };
@@ -857,7 +857,7 @@ both! {
 /// Twisted's `test_shutdownDisconnectsCleanly`, `test_beforeTriggerException`,
 /// `test_duringTriggerException`.
 #[test]
-fn a_panic_in_a_last_notice_is_logged_and_all_others_are_told() {
+fn a_panic_in_a_last_callback_is_logged_others_hear() {
     struct Bad(Log);
 
     impl Factory for Bad {
@@ -909,7 +909,7 @@ fn a_panic_in_a_last_notice_is_logged_and_all_others_are_told() {
 
 both! {
     /// An experiment: Twisted forgets this one.
-    fn a_paused_connection_with_nothing_to_write_is_told_of_the_stop_once(world) {
+    fn a_paused_idle_connection_hears_of_the_stop_once(world) {
         let log = Log::new();
         let (id, mut far) = connect_named(world, &log, "a");
         world.reactor().transport(id).unwrap().pause_reading();
@@ -924,7 +924,7 @@ both! {
 
 both! {
     /// An experiment with Twisted.
-    fn who_was_ready_in_the_turn_of_the_stop_is_served_and_then_told_once(world) {
+    fn a_connection_ready_at_the_stop_is_served_first(world) {
         let log = Log::new();
         let lines = log.clone();
         let first = connect(world, move || {
@@ -947,7 +947,7 @@ both! {
 both! {
     /// Twisted's `test_synchronousRemovePendingBefore`, `test_synchronousBeforeRemovesDuring`,
     /// `test_triggersRunOnce`: here it is connections who end each other.
-    fn connections_that_end_each_other_while_the_stop_is_told_are_told_once_each(world) {
+    fn connections_that_end_each_other_at_the_stop_hear_once(world) {
         let log = Log::new();
         let mut fars = Vec::new();
         for name in ["a", "b", "c"] {
@@ -977,7 +977,7 @@ both! {
 
 both! {
     /// What the last notices set up waits for the next run, and is not lost.
-    fn what_a_last_notice_sets_up_is_there_for_the_next_run(world) {
+    fn work_set_up_in_connection_lost_awaits_the_next_run(world) {
         let log = Log::new();
         let lines = log.clone();
         let (_, _far) = connect(world, move || {
@@ -1001,7 +1001,7 @@ both! {
 
 both! {
     /// A `stop` or `shutdown` in a last notice asks for what is happening already.
-    fn an_end_asked_for_by_a_last_notice_does_not_end_the_next_run(world) {
+    fn a_stop_in_connection_lost_spares_the_next_run(world) {
         for orderly in [false, true] {
             let log = Log::new();
             let lines = log.clone();
@@ -1028,7 +1028,7 @@ both! {
 
 both! {
     /// Attempts are among those who are told.
-    fn an_attempt_under_way_fails_when_the_reactor_stops_and_cannot_try_again(world) {
+    fn a_stopped_attempt_fails_and_cannot_try_again(world) {
         let log = Log::new();
         let outside = world.listen_outside();
         let again = log.clone();
@@ -1049,7 +1049,7 @@ both! {
 
 both! {
     /// Twisted's `test_removedFromReactor`.
-    fn one_who_is_ended_by_another_ready_in_the_same_turn_is_asked_nothing_more(world) {
+    fn a_ready_connection_ended_by_another_hears_nothing_more(world) {
         let log = Log::new();
         let target = Rc::new(Cell::new(None));
         let (lines, victim) = (log.clone(), target.clone());
@@ -1080,7 +1080,7 @@ fn slot(id: ConnectionId) -> String {
 
 both! {
     /// Twisted's `test_lostFileDescriptor`, where it is a best effort only.
-    fn a_new_connection_in_the_slot_of_one_just_ended_gets_nothing_of_the_other_s(world) {
+    fn a_reused_slot_gets_nothing_of_its_former_connection(world) {
         // A byte per turn, so that the first has more to be read when it is ended.
         *world = world.with_limits(Reactor::builder().read_budget(1));
         let log = Log::new();
@@ -1126,7 +1126,7 @@ both! {
 
 /// Twisted's `test_lostFileDescriptor`: the same, with the other's place in the queue left behind.
 #[test]
-fn a_new_connection_in_the_slot_of_one_just_ended_does_not_inherit_its_place_in_the_queue() {
+fn a_reused_slot_does_not_inherit_a_place_in_line() {
     let mut world = World::Real(Reactor::builder().read_budget(1).build().unwrap());
     let log = Log::new();
     let extra = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -1178,7 +1178,7 @@ fn a_new_connection_in_the_slot_of_one_just_ended_does_not_inherit_its_place_in_
 
 both! {
     /// Twisted's `test_serverReadFailure`, and its `_disconnectSelectable`.
-    fn an_error_on_one_connection_ends_that_one_and_the_loop_goes_on(world) {
+    fn an_error_on_one_connection_ends_only_that_one(world) {
         let log = Log::new();
         let (_, bad) = connect_named(world, &log, "bad");
         let (_, mut good) = connect_named(world, &log, "good");
@@ -1212,7 +1212,7 @@ fn connect_owing(world: &mut World, log: &Log) -> Far {
 
 both! {
     /// Twisted's `test_asynchronousBefore`: what goes on while the end is awaited.
-    fn shutdown_lets_everything_be_sent_while_timers_go_on_and_then_stops(world) {
+    fn a_shutdown_sends_everything_and_then_stops(world) {
         let log = Log::new();
         let mut far = connect_owing(world, &log);
         let (_, second) = connect_named(world, &log, "b");
@@ -1283,7 +1283,7 @@ fn run_returns_when_a_shutdown_has_drained_everything() {
 
 both! {
     /// nginx's `worker_shutdown_timeout`.
-    fn shutdown_cuts_those_who_do_not_end_within_the_grace_and_not_before(world) {
+    fn a_shutdown_cuts_the_rest_after_the_grace(world) {
         let log = Log::new();
         let _far = connect_owing(world, &log);
         log.take();
@@ -1429,7 +1429,7 @@ both! {
 
 both! {
     /// A notice of a drop may still use the reactor, but not turn it.
-    fn a_last_notice_of_a_drop_can_ask_anything_and_change_nothing(world) {
+    fn connection_lost_during_a_drop_can_change_nothing(world) {
         let mut inner = world.with_limits(Reactor::builder());
         let log = Log::new();
         let lines = log.clone();
@@ -1455,7 +1455,7 @@ both! {
 
 /// crocus's own: a shutdown under load gives everybody who was accepted a whole answer.
 #[test]
-fn a_shutdown_under_load_gives_all_who_were_accepted_a_whole_answer() {
+fn a_shutdown_under_load_finishes_every_answer() {
     let mut world = World::real().with_limits(Reactor::builder().accept_budget(7));
     let log = Log::new();
     let seen = log.clone();

@@ -94,7 +94,7 @@ fn kind(subject: Option<Subject>) -> &'static str {
 }
 
 #[test]
-fn the_seams_of_a_connection_come_in_the_order_of_the_phases() {
+fn an_observer_sees_a_connection_in_order_of_the_phases() {
     let log = Log::new();
     let mut simulation = Simulation::new();
     let addr = "10.0.0.1:80";
@@ -221,7 +221,7 @@ fn the_counters_agree_with_what_happened() {
 }
 
 #[test]
-fn a_report_tells_what_a_turn_did_and_whether_it_was_idle() {
+fn a_report_tells_what_a_turn_did() {
     let mut simulation = Simulation::new();
     assert!(simulation.turn().is_idle());
     simulation.reactor().call_soon(|_| {});

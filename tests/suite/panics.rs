@@ -90,7 +90,7 @@ fn still_served(world: &mut World, far: &mut Far) {
 /// Twisted's `test_dataReceivedThrows`, `test_resumeProducingThrows`,
 /// `test_readNotificationRaises`, and the like for each callback.
 #[test]
-fn a_panic_in_any_callback_ends_only_that_connection_and_its_loss_is_told_once() {
+fn a_panic_in_any_callback_ends_one_connection_once() {
     for callback in OPEN {
         let mut world = World::real();
         let log = Log::new();
@@ -127,7 +127,7 @@ fn a_panic_in_any_callback_ends_only_that_connection_and_its_loss_is_told_once()
 
 /// The same in the simulation, where a panic goes through so that an assertion fails the test.
 #[test]
-fn in_the_simulation_a_panic_in_any_callback_goes_through_and_others_can_go_on() {
+fn in_the_simulation_a_panic_reaches_the_test() {
     for callback in OPEN.into_iter().chain(["connection_lost", "drop"]) {
         struct Fragile(Recorder, bool);
         impl Protocol for Fragile {
@@ -194,7 +194,7 @@ fn in_the_simulation_a_panic_in_any_callback_goes_through_and_others_can_go_on()
 
 /// The reference's experiment, and Twisted's rule that slot and descriptor are freed all the same.
 #[test]
-fn a_panic_in_connection_lost_or_drop_is_told_to_nobody_and_the_connection_is_freed() {
+fn a_panic_in_connection_lost_or_drop_frees_the_connection() {
     struct Guard(Log, bool);
     impl Guard {
         fn fault(&self) {
@@ -235,7 +235,7 @@ fn a_panic_in_connection_lost_or_drop_is_told_to_nobody_and_the_connection_is_fr
 
 /// What a panic may not keep from its owner: the notice that comes after the protocol's.
 #[test]
-fn the_owner_of_a_client_hears_of_the_loss_though_its_protocol_panicked_in_each_last_callback() {
+fn an_owner_hears_the_loss_after_panics_in_last_callbacks() {
     for callback in ["data_received", "connection_lost", "drop"] {
         struct Fragile(Recorder, bool);
         impl Protocol for Fragile {
@@ -283,7 +283,7 @@ fn the_owner_of_a_client_hears_of_the_loss_though_its_protocol_panicked_in_each_
 
 /// Twisted forgets the rest when one of many fails; here each notice of a stop is given.
 #[test]
-fn a_panic_among_the_notices_of_a_stop_keeps_nobody_from_the_others() {
+fn a_panic_at_the_stop_keeps_nobody_from_hearing() {
     let mut world = World::real();
     let log = Log::new();
     let seen = log.clone();
@@ -301,7 +301,7 @@ fn a_panic_among_the_notices_of_a_stop_keeps_nobody_from_the_others() {
 
 /// The rule that something worse than a close prevails.
 #[test]
-fn a_panic_after_lose_connection_prevails_and_drops_what_was_pending() {
+fn a_panic_after_lose_connection_drops_what_was_pending() {
     let mut world = World::real();
     let log = Log::new();
     let seen = log.clone();

@@ -32,7 +32,7 @@ fn stuck(
 
 both! {
     /// Twisted's `test_deferredResult`, `test_callInThread`.
-    fn work_runs_once_and_its_result_is_told_on_the_loop(world) {
+    fn work_runs_once_and_its_result_reaches_the_loop(world) {
         let log = Log::new();
         let here = thread::current().id();
         let real = world.is_real();
@@ -60,7 +60,7 @@ both! {
 
 both! {
     /// Twisted's `test_deferredFailure`.
-    fn a_panic_in_work_is_an_error_with_its_message_and_the_next_work_is_done(world) {
+    fn a_panic_in_work_is_an_error_with_its_message(world) {
         let log = Log::new();
         logged();
         let works: [fn(); 3] = [
@@ -102,7 +102,7 @@ fn errors_can_be_sent_and_are_errors() {
 }
 
 #[test]
-fn a_panic_in_what_follows_is_logged_and_the_others_follow() {
+fn a_panic_in_one_result_is_logged_others_come() {
     let mut world = World::real();
     logged();
     let told = Rc::new(Cell::new(0));
@@ -122,7 +122,7 @@ fn a_panic_in_what_follows_is_logged_and_the_others_follow() {
 }
 
 #[test]
-fn no_more_work_at_once_than_threads_and_the_rest_in_order() {
+fn no_more_work_at_once_than_threads() {
     const WORK: usize = 20;
     let mut world = World::real().with_limits(Reactor::builder().threads(3));
     let (begun, beginnings) = mpsc::channel();
@@ -165,7 +165,7 @@ fn there_is_at_least_one_thread() {
 }
 
 #[test]
-fn the_loop_goes_on_while_work_blocks_and_run_waits_for_the_work() {
+fn run_waits_for_work_that_does_not_block_it() {
     let mut world = World::real();
     let (begun, beginnings) = mpsc::channel();
     let (release, work) = stuck(&begun, 7);
@@ -191,7 +191,7 @@ fn the_loop_goes_on_while_work_blocks_and_run_waits_for_the_work() {
 
 /// In Twisted's pool, which is joined at the end, it hangs.
 #[test]
-fn neither_stop_nor_shutdown_nor_the_drop_waits_for_work_that_is_stuck() {
+fn neither_stop_shutdown_nor_drop_waits_for_stuck_work() {
     let ends: [fn(&mut Reactor); 2] = [Reactor::stop, |reactor| reactor.shutdown(HOUR)];
     for end in ends {
         let mut world = World::real().with_limits(Reactor::builder().threads(1));
@@ -281,7 +281,7 @@ both! {
 
 /// The order, the turns and the time of the simulated world are always the same.
 #[test]
-fn in_a_simulation_work_runs_as_a_call_in_no_time_and_the_rest_follows_a_turn_later() {
+fn in_a_simulation_work_runs_as_a_call() {
     let mut simulation = Simulation::new();
     let order = Arc::new(Mutex::new(Vec::new()));
     for number in 0..3 {
@@ -303,7 +303,7 @@ fn in_a_simulation_work_runs_as_a_call_in_no_time_and_the_rest_follows_a_turn_la
 
 /// Asks for a result a thousand times at every instant of the other side.
 #[test]
-fn many_short_works_are_all_told_and_the_loop_sleeps_between_them() {
+fn the_loop_sleeps_between_the_results_of_many_works() {
     const WORK: usize = 2_000;
     let mut world = World::real();
     let told = Rc::new(Cell::new(0));

@@ -60,7 +60,7 @@ fn the_waits_double_from_the_first_to_the_cap() {
 
 /// Twisted's #4734: jitter there comes after the cap and exceeds it.
 #[test]
-fn the_waits_are_spread_between_nothing_and_the_limit_and_never_beyond() {
+fn random_waits_never_exceed_the_limit() {
     let mut all = Vec::new();
     for seed in 0..50 {
         let mut simulation = Simulation::new();
@@ -101,7 +101,7 @@ fn a_connection_that_lasted_begins_the_waits_anew() {
 }
 
 #[test]
-fn a_server_that_drops_its_clients_at_once_is_not_hammered() {
+fn a_server_that_drops_clients_is_not_hammered() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let mut listener = listen(&mut simulation);
@@ -130,7 +130,7 @@ fn the_limit_of_attempts_ends_it() {
 }
 
 #[test]
-fn a_loss_after_a_healthy_time_counts_as_no_failed_attempt() {
+fn a_loss_after_a_healthy_time_is_no_failure() {
     for max in [1, 3] {
         let mut simulation = Simulation::new();
         let log = Log::new();
@@ -175,7 +175,7 @@ fn given_up_while_it_connects_the_attempt_is_cancelled() {
 
 /// Twisted's `test_stopTryingWhenConnected` and `test_stopServiceWhileDisconnecting`.
 #[test]
-fn given_up_while_it_is_connected_it_closes_in_order_and_stays_away() {
+fn given_up_while_connected_it_closes_in_order() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let mut listener = listen(&mut simulation);

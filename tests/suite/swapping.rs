@@ -29,7 +29,7 @@ fn until_data(log: &Log, name: &str, next: impl Protocol + 'static) -> Recorder 
 
 both! {
     /// Twisted's #3204, asyncio's `set_protocol`.
-    fn the_next_protocol_is_told_after_the_callback_and_gets_the_unused_bytes_first(world) {
+    fn the_next_protocol_begins_with_the_unused_bytes(world) {
         let log = Log::new();
         let seen = log.clone();
         let (_, addr) = world.listen(move |_| {
@@ -79,7 +79,7 @@ both! {
 }
 
 both! {
-    fn of_two_who_are_to_take_over_the_first_does_and_the_second_is_dropped_untold(world) {
+    fn of_two_successors_only_the_first_takes_over(world) {
         let log = Log::new();
         let seen = log.clone();
         let dropped = Rc::new(());
@@ -170,7 +170,7 @@ both! {
 }
 
 both! {
-    fn while_reading_is_paused_the_unused_bytes_and_the_end_wait(world) {
+    fn unused_bytes_and_the_end_wait_while_reading_pauses(world) {
         let log = Log::new();
         let seen = log.clone();
         let (_, addr) = world.listen(move |_| {
@@ -266,7 +266,7 @@ struct Plain;
 impl Protocol for Plain {}
 
 both! {
-    fn the_timers_of_the_former_protocol_end_with_it_and_the_timeout_stays(world) {
+    fn a_swap_ends_timers_and_keeps_the_timeout(world) {
         let log = Log::new();
         let seen = log.clone();
         let timers = Rc::new(RefCell::new(Vec::new()));
@@ -303,7 +303,7 @@ both! {
 
 both! {
     /// Two timers of one moment: the first hands over, the second is not told to anybody.
-    fn a_timer_due_in_the_turn_of_the_swap_is_not_told(world) {
+    fn a_timer_due_at_the_swap_is_not_told(world) {
         let log = Log::new();
         let seen = log.clone();
         let (_, addr) = world.listen(move |_| {
@@ -454,7 +454,7 @@ fn unused_bytes_are_given_within_the_budget() {
 
 both! {
     /// The owner of a client's connection hears of its end, whoever its protocol was by then.
-    fn the_owner_of_a_connection_hears_its_end_after_a_swap(world) {
+    fn the_owner_hears_the_end_after_a_swap(world) {
         let log = Log::new();
         let mut listener = world.listen_outside();
         let seen = log.clone();
@@ -474,7 +474,7 @@ both! {
 
 /// Both are shut, but the new protocol was not given everything: then it does not end yet.
 #[test]
-fn a_connection_shut_on_both_sides_lives_until_the_new_protocol_has_heard_everything() {
+fn shut_on_both_sides_it_lives_until_everything_is_told() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let b = Recorder::new(&log, "b").with_data().on_made(|transport| {
@@ -573,7 +573,7 @@ fn a_panic_of_either_protocol_ends_as_always() {
 
 both! {
     /// While the stop is told, the one who was there is told, and not who was to come.
-    fn a_stop_between_the_command_and_the_moment_tells_the_former_protocol(world) {
+    fn a_stop_before_the_swap_tells_the_former_protocol(world) {
         let log = Log::new();
         let seen = log.clone();
         let (_, addr) = world.listen(move |_| Recorder::new(&seen, "a"));
@@ -639,7 +639,7 @@ impl Protocol for Echo {
 }
 
 #[test]
-fn after_a_line_the_rest_of_the_chunk_goes_to_the_next_protocol_however_it_was_cut() {
+fn after_a_line_the_next_protocol_gets_the_rest() {
     for cut in 1..=9 {
         let mut simulation = Simulation::new();
         simulation.set_cut(Cut::Every(cut));

@@ -29,7 +29,7 @@ fn a_handle_can_be_sent_shared_and_cloned() {
 
 /// Twisted's `test_threadsAreRunInScheduledOrder`, `test_callFromThread`.
 #[test]
-fn calls_posted_by_a_thread_run_in_their_order_on_the_reactor_s_thread() {
+fn posted_calls_run_in_order_on_the_reactors_thread() {
     let mut world = World::real();
     let (sender, receiver) = channel();
     let handle = world.reactor().handle();
@@ -53,7 +53,7 @@ fn calls_posted_by_a_thread_run_in_their_order_on_the_reactor_s_thread() {
 
 /// The same from several threads at once: each one's order is kept, and nothing is lost.
 #[test]
-fn calls_of_several_threads_are_all_run_each_thread_s_in_order() {
+fn calls_of_several_threads_run_in_each_threads_order() {
     const THREADS: usize = 4;
     const CALLS: usize = 5_000;
     let mut world = World::real();
@@ -102,7 +102,7 @@ both! {
 
 /// Twisted's `test_wakerOverflow`.
 #[test]
-fn a_hundred_thousand_calls_posted_while_nobody_turns_neither_block_nor_get_lost() {
+fn many_calls_posted_while_nobody_turns_are_kept() {
     const CALLS: usize = 100_000;
     let mut world = World::real();
     let (sender, receiver) = channel();
@@ -127,7 +127,7 @@ fn a_hundred_thousand_calls_posted_while_nobody_turns_neither_block_nor_get_lost
 
 /// Twisted's `test_wakerOverflow`, with the loop running.
 #[test]
-fn a_hundred_thousand_calls_posted_while_the_loop_turns_are_all_run_in_order() {
+fn many_calls_posted_while_the_loop_turns_run_in_order() {
     const CALLS: usize = 100_000;
     let mut world = World::real();
     let (sender, receiver) = channel();
@@ -145,7 +145,7 @@ fn a_hundred_thousand_calls_posted_while_the_loop_turns_are_all_run_in_order() {
 
 both! {
     /// Twisted's `test_delayedCallFromThread`.
-    fn a_call_posted_by_a_timer_runs_in_that_turn_and_one_by_a_call_in_the_next_unslept(world) {
+    fn calls_posted_by_timers_run_in_the_same_turn(world) {
         let log = Log::new();
         let (sender, receiver) = channel();
         let (timer, call) = (world.reactor().handle(), world.reactor().handle());
@@ -184,7 +184,7 @@ fn post_again(handle: Handle, count: Arc<AtomicUsize>) {
 
 both! {
     /// Derived from Twisted's snapshot of the queue: a call that posts itself starves nobody.
-    fn a_call_that_posts_itself_for_ever_runs_once_a_turn_and_starves_nobody(world) {
+    fn a_call_that_posts_itself_runs_once_per_turn(world) {
         let log = Log::new();
         let lines = log.clone();
         let (_, addr) = world.listen(move |_| {
@@ -233,7 +233,7 @@ fn a_thread_stops_the_reactor_and_everybody_is_told() {
 
 both! {
     /// asyncio's `call_soon_threadsafe` on a closed loop, where it is an exception.
-    fn a_handle_that_outlives_the_reactor_says_false_and_drops_the_call(world) {
+    fn a_handle_without_a_reactor_drops_the_call(world) {
         let mut inner = world.with_limits(Reactor::builder());
         let handle = inner.reactor().handle();
         let held = Arc::new(());
@@ -254,7 +254,7 @@ both! {
 
 both! {
     /// asyncio's `call_soon_threadsafe` while the loop is being closed.
-    fn a_call_posted_while_the_reactor_is_dropped_is_dropped_too(world) {
+    fn a_call_posted_during_the_drop_is_dropped_too(world) {
         /// Posts when it is dropped: inside of the drop of the reactor that holds it.
         struct Parting(Handle, Arc<AtomicUsize>);
 
@@ -283,7 +283,7 @@ both! {
 
 /// Twisted's code of `runUntilCurrent`: an exception in a thread's call is logged.
 #[test]
-fn a_panic_in_a_posted_call_is_logged_once_and_the_others_run() {
+fn a_panic_in_a_posted_call_is_logged_once() {
     let mut world = World::real();
     logged();
     let (sender, receiver) = channel();
@@ -312,7 +312,7 @@ impl Observer for Wakes {
 
 /// What keeps `run` waiting lets it go, without a call.
 #[test]
-fn run_returns_when_the_last_handle_is_dropped_and_not_before() {
+fn run_returns_when_the_last_handle_is_dropped() {
     let mut world = World::real();
     let (wakes, ended) = (Rc::new(RefCell::new(0)), Arc::new(AtomicUsize::new(0)));
     world.reactor().set_observer(Some(Box::new(Wakes(wakes.clone()))));
@@ -343,7 +343,7 @@ fn run_returns_when_the_last_handle_is_dropped_and_not_before() {
 
 /// The last word of a thread that then lets go is heard, however the two fall together.
 #[test]
-fn a_call_posted_just_before_the_last_handle_is_dropped_is_not_missed() {
+fn a_call_posted_by_the_last_handle_is_not_missed() {
     const ROUNDS: usize = 5_000;
     let mut world = World::real();
     let _watchdog = Watchdog::new("the rounds");

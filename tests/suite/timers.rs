@@ -100,7 +100,7 @@ fn waiting_for_a_timer_takes_few_turns() {
 
 both! {
     /// An experiment: eight of Twisted's, and of asyncio's, came in the order 0, 2, 6, 5, 7, …
-    fn timers_of_one_deadline_fire_in_the_order_they_were_made(world) {
+    fn timers_of_one_deadline_fire_in_order_of_making(world) {
         let log = Log::new();
         let lines = log.clone();
         inside(world, move |reactor| {
@@ -116,7 +116,7 @@ both! {
 
 both! {
     /// An experiment with Twisted and asyncio, which both obey here.
-    fn a_timer_cancelled_by_one_due_in_the_same_turn_does_not_fire(world) {
+    fn a_due_timer_cancelled_by_another_does_not_fire(world) {
         let log = Log::new();
         let lines = log.clone();
         inside(world, move |reactor| {
@@ -136,7 +136,7 @@ both! {
 
 both! {
     /// An experiment with Twisted, which obeys here.
-    fn a_timer_reset_by_one_due_in_the_same_turn_does_not_fire_in_it(world) {
+    fn a_due_timer_reset_by_another_fires_later(world) {
         let log = Log::new();
         let lines = log.clone();
         inside(world, move |reactor| {
@@ -163,7 +163,7 @@ both! {
 
 both! {
     /// Twisted's code of `DelayedCall.delay`, and an experiment with it.
-    fn a_timer_made_sooner_by_another_fires_once_in_the_next_turn_and_not_inside_the_reset(world) {
+    fn a_timer_made_sooner_fires_once_in_the_next_turn(world) {
         let log = Log::new();
         let lines = log.clone();
         inside(world, move |reactor| {
@@ -184,7 +184,7 @@ both! {
 
 both! {
     /// Derived from asyncio's `_run_once`; Twisted's `callLater(0)`, by experiment.
-    fn a_timer_with_no_delay_set_by_a_timer_fires_in_the_next_turn(world) {
+    fn an_immediate_timer_set_by_a_timer_fires_next_turn(world) {
         let log = Log::new();
         let lines = log.clone();
         let (first, second, third) =
@@ -216,7 +216,7 @@ fn chain(reactor: &mut Reactor, links: Rc<Cell<u64>>, on: Rc<Cell<bool>>) {
 
 both! {
     /// Derived from asyncio's `_run_once`.
-    fn an_endless_chain_of_timers_with_no_delay_starves_no_socket(world) {
+    fn an_endless_chain_of_immediate_timers_starves_no_socket(world) {
         let log = Log::new();
         let seen = log.clone();
         let (_, addr) = world.listen(move |_| {
@@ -242,7 +242,7 @@ both! {
 both! {
     /// Twisted's `test_cancelCancelledDelayedCall`, `test_cancelCalledDelayedCallSynchronous`,
     /// `test_cancelCalledDelayedCallAsynchronous`, `testAdvanceCancel`.
-    fn cancelling_twice_after_the_firing_or_within_it_is_harmless_and_says_so(world) {
+    fn cancelling_a_timer_that_fired_says_false(world) {
         let log = Log::new();
         let reactor = world.reactor();
         let cancelled = reactor.call_later(MS, say(&log, "cancelled"));
@@ -426,7 +426,7 @@ both! {
 
 /// Derived from the code of Twisted's `runUntilCurrent`.
 #[test]
-fn a_panic_in_a_timer_is_logged_once_and_the_others_due_fire_in_the_same_turn() {
+fn a_panic_in_a_timer_is_logged_others_fire() {
     let mut world = World::real();
     let log = Log::new();
     logged();
@@ -453,7 +453,7 @@ fn a_panic_in_a_timer_is_logged_once_and_the_others_due_fire_in_the_same_turn() 
 
 /// The simulation's promise that an assertion inside a callback fails the test.
 #[test]
-fn in_a_simulation_a_panic_in_a_timer_reaches_the_test_and_costs_no_other_timer() {
+fn in_a_simulation_a_panic_in_a_timer_surfaces() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     simulation.reactor().call_later(SECOND, |_| panic!("on purpose"));
@@ -467,7 +467,7 @@ fn in_a_simulation_a_panic_in_a_timer_reaches_the_test_and_costs_no_other_timer(
 
 /// The same for a timer that repeats: it has ended, and `run` does not wait for it.
 #[test]
-fn in_a_simulation_a_panic_in_a_tick_ends_it_too() {
+fn in_a_simulation_a_panic_in_a_tick_ends_it() {
     let mut simulation = Simulation::new();
     simulation.reactor().call_every(SECOND, |_, _| panic!("on purpose"));
     let result = catch_unwind(AssertUnwindSafe(|| simulation.advance(SECOND)));
@@ -502,7 +502,7 @@ fn a_hundred_thousand_timers_made_and_cancelled_leave_nothing() {
 /// Twisted's `test_reactorTimeSkips`, `test_reactorTimeCountSkips`,
 /// `test_countLengthyIntervalCounts`.
 #[test]
-fn ticks_stay_on_their_grid_and_those_too_late_are_left_out_and_counted() {
+fn late_ticks_are_left_out_counted_and_stay_on_grid() {
     const INTERVAL: Duration = Duration::from_millis(5);
     let mut world = World::real();
     let ticks = Rc::new(RefCell::new(Vec::new()));
@@ -539,7 +539,7 @@ fn ticks_stay_on_their_grid_and_those_too_late_are_left_out_and_counted() {
 
 /// Twisted's `test_withCountFloatingPointBoundary`.
 #[test]
-fn ten_thousand_ticks_do_not_drift_and_none_is_missed_or_doubled() {
+fn ten_thousand_ticks_do_not_drift() {
     const INTERVAL: Duration = Duration::from_nanos(100_000_001);
     let mut simulation = Simulation::new();
     let reactor = simulation.reactor();
@@ -560,7 +560,7 @@ fn ten_thousand_ticks_do_not_drift_and_none_is_missed_or_doubled() {
 
 both! {
     /// Twisted's `test_withCountIntervalZero`.
-    fn with_no_interval_it_ticks_once_every_turn_and_starves_nobody(world) {
+    fn with_no_interval_it_ticks_once_every_turn(world) {
         let log = Log::new();
         let seen = log.clone();
         let (_, addr) = world.listen(move |_| Recorder::new(&seen, "a").with_data());
@@ -635,7 +635,7 @@ fn a_simulated_timer_is_never_late() {
 
 both! {
     /// Twisted's `testStopAtOnce`.
-    fn a_repeating_timer_that_cancels_itself_in_its_first_tick_has_no_other(world) {
+    fn a_repeating_timer_can_cancel_itself_in_its_first_tick(world) {
         let log = Log::new();
         let lines = log.clone();
         world.reactor().call_every(MS, move |reactor, tick| {
@@ -654,7 +654,7 @@ both! {
 
 both! {
     /// Twisted's `testDelayedStart`: cancelled before the first tick.
-    fn a_repeating_timer_ticks_first_after_one_interval_and_not_at_all_if_cancelled_before(world) {
+    fn a_repeating_timer_ticks_first_after_one_interval(world) {
         let log = Log::new();
         let (lines, begin) = (log.clone(), world.reactor().now());
         world.reactor().call_every(MS * 2, move |reactor, tick| {
@@ -673,7 +673,7 @@ both! {
 
 /// Twisted's `LoopingCall` `test_reset`.
 #[test]
-fn a_repeating_timer_that_is_reset_waits_that_long_and_begins_a_new_grid() {
+fn resetting_a_repeating_timer_begins_a_new_grid() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let (lines, start) = (log.clone(), simulation.reactor().now());
@@ -692,7 +692,7 @@ fn a_repeating_timer_that_is_reset_waits_that_long_and_begins_a_new_grid() {
 
 /// Twisted's `testFailure`.
 #[test]
-fn a_panic_in_a_tick_ends_it_is_logged_once_and_another_may_begin() {
+fn a_panic_in_a_tick_ends_it_and_is_logged() {
     let mut world = World::real();
     let log = Log::new();
     logged();
@@ -717,7 +717,7 @@ fn a_panic_in_a_tick_ends_it_is_logged_once_and_another_may_begin() {
 
 /// Twisted's `testAdvance`, and the code of its `Clock`.
 #[test]
-fn one_advance_fires_all_that_fall_due_in_it_the_new_ones_too_each_at_its_moment() {
+fn one_advance_fires_all_due_timers_at_their_moments() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let start = simulation.reactor().now();
@@ -744,7 +744,7 @@ fn one_advance_fires_all_that_fall_due_in_it_the_new_ones_too_each_at_its_moment
 
 /// Random timers against a list that is searched.
 #[test]
-fn timers_made_moved_and_cancelled_at_random_fire_in_order_each_once_and_on_time() {
+fn random_timers_fire_in_order_once_and_on_time() {
     for seed in 1..=30_u64 {
         let mut simulation = Simulation::new();
         let mut random = seed;

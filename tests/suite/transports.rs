@@ -45,7 +45,7 @@ fn send_until_stuck(world: &mut World, far: &mut Far, data: &[u8]) -> usize {
 
 both! {
     /// Twisted's `test_writer`.
-    fn an_answer_written_and_closed_in_connection_made_arrives_whole_and_ends_in_order(world) {
+    fn an_answer_closed_in_connection_made_arrives_whole(world) {
         let log = Log::new();
         let seen = log.clone();
         let (_, addr) = world.listen(move |_| {
@@ -106,7 +106,7 @@ both! {
 
 both! {
     /// Twisted's `LargeBufferTests.testWriter` and `test_kernelBufferFull`.
-    fn a_huge_write_reaches_a_slow_reader_whole_and_is_lost_only_when_the_last_byte_left(world) {
+    fn a_huge_write_reaches_a_slow_reader_whole(world) {
         let log = Log::new();
         let seen = log.clone();
         let data = pattern(if world.is_real() { 60 << 20 } else { 3 << 20 });
@@ -226,7 +226,7 @@ both! {
 
 both! {
     /// The reference's row for the calls that are allowed there (`connectionmixins`).
-    fn connection_lost_may_connect_anew_stop_listening_and_stop_the_reactor(world) {
+    fn connection_lost_can_connect_stop_listening_and_stop(world) {
         let log = Log::new();
         let mut outside = world.listen_outside();
         let (seen, to) = (log.clone(), outside.addr());
@@ -266,7 +266,7 @@ both! {
 both! {
     /// Twisted's `test_clientAbortsConnectionTwice`,
     /// `test_clientAbortsConnectionThenLosesConnection` and their server counterparts.
-    fn closing_and_aborting_twice_gives_one_notice_and_an_abort_prevails(world) {
+    fn closing_and_aborting_is_one_loss_the_abort_wins(world) {
         type Command = fn(&mut Transport<'_>);
         let close: Command = |transport| transport.lose_connection();
         let abort: Command = |transport| transport.abort_connection();
@@ -347,7 +347,7 @@ both! {
 
 both! {
     /// Twisted's `test_fullWriteBuffer` and `test_fullWriteBufferAfterByteExchange`.
-    fn an_abort_with_full_buffers_is_told_in_the_same_turn_and_resets_the_peer(world) {
+    fn an_abort_with_full_buffers_resets_the_peer_at_once(world) {
         let log = Log::new();
         let seen = log.clone();
         let data = world.much();
@@ -378,7 +378,7 @@ both! {
 
 /// The fake-clock version of the reference's experiment with a peer that never reads (#8902).
 #[test]
-fn a_close_to_a_peer_that_never_reads_ends_exactly_at_its_deadline() {
+fn closing_to_a_stuck_peer_ends_at_its_deadline() {
     for (own, limit) in [(None, 30), (Some(7), 7)] {
         let mut world = World::simulated();
         let log = Log::new();
@@ -417,7 +417,7 @@ fn a_close_to_a_peer_that_never_reads_ends_exactly_at_its_deadline() {
 
 /// The deadline is for the whole close: what the peer takes meanwhile does not move it.
 #[test]
-fn a_peer_that_reads_slowly_while_we_close_does_not_move_the_deadline() {
+fn a_slow_reader_does_not_move_the_close_deadline() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let mut far = simulation.connect(Recorder::new(&log, "a").on_made(|transport| {
@@ -437,7 +437,7 @@ fn a_peer_that_reads_slowly_while_we_close_does_not_move_the_deadline() {
 
 /// The reference's experiment with a peer that never reads, on real sockets.
 #[test]
-fn a_close_to_a_real_peer_that_never_reads_ends_after_its_timeout() {
+fn closing_to_a_real_stuck_peer_ends() {
     let limit = Duration::from_millis(40);
     let mut world = World::real().with_limits(Reactor::builder().close_timeout(limit));
     let log = Log::new();
@@ -468,7 +468,7 @@ fn a_close_to_a_real_peer_that_never_reads_ends_after_its_timeout() {
 
 /// A close deadline of its own kind: the time for closing ends the wait for the peer's FIN too.
 #[test]
-fn lingering_ends_after_its_time_or_the_close_timeout_whichever_is_first() {
+fn lingering_ends_with_the_earlier_of_two_timeouts() {
     for (close_timeout, expected) in [(30, 5), (2, 2)] {
         let limits = Reactor::builder().close_timeout(Duration::from_secs(close_timeout));
         let mut world = World::simulated().with_limits(limits);
@@ -515,7 +515,7 @@ fn a_close_that_is_through_at_once_sets_no_timer() {
 
 both! {
     /// The reference's experiments, and the reset counterpart of Twisted's AbortConnection tests.
-    fn a_reset_by_the_peer_is_told_once_with_its_error_in_every_state(world) {
+    fn a_reset_is_told_once_in_every_state(world) {
         for state in ["reading", "paused", "writing", "writing paused", "closing", "lingering"] {
             let log = Log::new();
             let seen = log.clone();
@@ -566,7 +566,7 @@ both! {
 
 /// Twisted's `HalfClose testShutdownException`, before the first byte: the peer came and went.
 #[test]
-fn a_peer_that_reset_before_connection_made_ends_every_kind_of_connection_once() {
+fn a_reset_before_connection_made_is_told_once() {
     for what in ["nothing", "write", "close", "write and close", "half close", "pause"] {
         let mut world = World::real();
         let log = Log::new();
@@ -625,7 +625,7 @@ both! {
 
 both! {
     /// Twisted's `test_writeAfterShutdownWithoutReading`.
-    fn a_paused_connection_whose_peer_is_gone_ends_through_its_writing(world) {
+    fn a_paused_connection_ends_when_a_write_fails(world) {
         let log = Log::new();
         let seen = log.clone();
         let (_, addr) = world.listen(move |_| {
@@ -650,7 +650,7 @@ both! {
 
 both! {
     /// Twisted's `test_connectionLostAfterPausedTransport`.
-    fn data_and_end_that_came_while_paused_are_delivered_in_order_after_resuming(world) {
+    fn resuming_delivers_data_and_end_in_order(world) {
         let log = Log::new();
         let seen = log.clone();
         let (_, addr) = world.listen(move |_| {
@@ -696,7 +696,7 @@ both! {
 
 both! {
     /// Why a closing connection is read on: or both would wait for the other to read.
-    fn a_peer_that_reads_only_after_it_sent_everything_gets_all_of_a_closed_connection(world) {
+    fn a_peer_that_reads_late_gets_the_whole_answer(world) {
         let log = Log::new();
         let seen = log.clone();
         let addr = world.listen_narrow(move |_| {
@@ -724,7 +724,7 @@ both! {
 
 /// How servers lose the end of their answer: the peer has sent what nobody reads.
 #[test]
-fn rude_clients_that_sent_before_they_were_answered_get_all_and_no_reset() {
+fn clients_sending_before_the_answer_get_no_reset() {
     for size in [20, 20_000, 300_000] {
         let mut world = World::real();
         let log = Log::new();
@@ -753,7 +753,7 @@ fn rude_clients_that_sent_before_they_were_answered_get_all_and_no_reset() {
 
 /// The same with clients on threads of their own, who send whenever they come to it.
 #[test]
-fn rude_clients_that_send_while_they_are_answered_get_all_and_no_reset() {
+fn clients_sending_during_the_answer_get_no_reset() {
     use std::io::{Read, Write};
 
     for size in [20, 300_000] {
@@ -791,7 +791,7 @@ fn rude_clients_that_send_while_they_are_answered_get_all_and_no_reset() {
 
 /// The reference's experiment: at the latest the deadline notices.
 #[test]
-fn a_peer_that_sends_fin_and_never_reads_while_we_close_is_cut_off_at_the_deadline() {
+fn a_half_closed_stuck_peer_is_cut_at_the_deadline() {
     let mut world = World::simulated();
     let log = Log::new();
     let seen = log.clone();
@@ -813,7 +813,7 @@ fn a_peer_that_sends_fin_and_never_reads_while_we_close_is_cut_off_at_the_deadli
 
 both! {
     /// Twisted's `test_protocolGarbageAfterLostConnection`.
-    fn a_lost_protocol_is_dropped_in_the_turn_of_its_loss(world) {
+    fn a_protocol_is_dropped_in_the_turn_of_its_loss(world) {
         struct Guard(Log);
         impl Drop for Guard {
             fn drop(&mut self) {
@@ -843,7 +843,7 @@ both! {
 
 both! {
     /// The reference's own: one event batch, and the first of two ends the second.
-    fn who_is_ended_by_another_in_the_same_batch_is_told_its_loss_and_nothing_else(world) {
+    fn ended_by_another_in_the_batch_hears_only_the_loss(world) {
         type Command = fn(&mut Transport<'_>);
         let close: Command = |transport| transport.lose_connection();
         let abort: Command = |transport| transport.abort_connection();
@@ -895,7 +895,7 @@ both! {
 
 both! {
     /// The reference's own: the second has an error in the batch in which the first ends it.
-    fn who_is_closed_by_another_while_its_reset_is_in_the_batch_is_lost_once(world) {
+    fn closed_by_another_with_a_reset_due_is_one_loss(world) {
         let log = Log::new();
         let target = Rc::new(Cell::new(None));
         let (known, told) = (Rc::clone(&target), Rc::clone(&target));
@@ -1001,7 +1001,7 @@ both! {
 
 /// Twisted's `test_tcpNoDelay` and `test_tcpKeepAlive`.
 #[test]
-fn socket_options_are_read_back_and_are_errors_once_the_connection_ends() {
+fn socket_options_are_errors_once_the_connection_ends() {
     fn objections(transport: &mut Transport) -> Vec<io::ErrorKind> {
         [
             transport.no_delay().unwrap_err().kind(),
@@ -1120,7 +1120,7 @@ both! {
 
 /// Twisted's TimeoutMixin tests `test_noTimeout`, `test_resetTimeout`, `test_setTimeoutReturn`.
 #[test]
-fn an_idle_timeout_counts_from_the_last_byte_read_or_written_and_fires_once() {
+fn an_idle_timeout_counts_from_the_last_byte() {
     let second = Duration::from_secs(1);
     let mut world = World::simulated();
     let log = Log::new();
@@ -1167,7 +1167,7 @@ fn an_idle_timeout_counts_from_the_last_byte_read_or_written_and_fires_once() {
 
 /// Twisted's `test_sendAvoidsTimeout`, the other side: what does not leave is no activity.
 #[test]
-fn writing_to_a_peer_that_does_not_read_does_not_keep_a_connection_from_timing_out() {
+fn writing_to_a_stuck_peer_does_not_prevent_the_timeout() {
     let mut world = World::simulated();
     let log = Log::new();
     let seen = log.clone();
@@ -1193,7 +1193,7 @@ fn writing_to_a_peer_that_does_not_read_does_not_keep_a_connection_from_timing_o
 
 both! {
     /// The default of Twisted's TimeoutMixin: the connection is closed.
-    fn an_idle_connection_is_closed_by_default_with_a_reason_of_its_own(world) {
+    fn an_idle_connection_is_closed_by_default(world) {
         struct Idle(Log);
         impl Protocol for Idle {
             fn connection_made(&mut self, transport: &mut Transport) {
@@ -1263,7 +1263,7 @@ both! {
 
 both! {
     /// The reference's own: an id kept for too long names nobody.
-    fn a_stale_id_does_not_reach_the_next_tenant_of_its_slot(world) {
+    fn a_stale_id_does_not_reach_the_slots_next_connection(world) {
         let log = Log::new();
         let far = hand_over(world, Recorder::new(&log, "old"));
         world.until("it to be made", |_| log.has("old made"));
@@ -1329,7 +1329,7 @@ fn a_connection_cannot_be_reached_before_connection_made() {
 
 both! {
     /// Twisted's `test_writeAfterShutdownWithoutReading`, with more to read.
-    fn what_a_peer_sent_before_it_was_gone_is_delivered_though_writing_to_it_fails(world) {
+    fn data_of_a_gone_peer_arrives_though_writing_fails(world) {
         let world = &mut world.with_limits(Reactor::builder().read_buffer(100).read_budget(200));
         let log = Log::new();
         let seen = log.clone();
@@ -1362,7 +1362,7 @@ both! {
 
 /// crocus's own: who lingers is given up when nothing is heard of it, not while it still sends.
 #[test]
-fn a_peer_that_goes_on_sending_is_lingered_for_until_the_close_timeout() {
+fn a_sending_peer_is_lingered_for_until_the_timeout() {
     let limits = Reactor::builder().linger(Duration::from_secs(5));
     let mut simulation = Simulation::with_limits(limits.close_timeout(Duration::from_secs(30)), 0);
     let log = Log::new();
@@ -1386,7 +1386,7 @@ fn a_peer_that_goes_on_sending_is_lingered_for_until_the_close_timeout() {
 /// crocus's own, found by a random world: the hang-up was latched while there was still more to read
 /// than the budget allows, and then the protocol paused.
 #[test]
-fn a_reset_is_noticed_though_reading_is_paused_in_the_middle_of_what_came_before() {
+fn a_reset_is_noticed_while_reading_is_paused() {
     let limits = Reactor::builder().read_buffer(1).read_budget(1);
     let mut simulation = Simulation::with_limits(limits, 0);
     let log = Log::new();

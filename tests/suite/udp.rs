@@ -468,7 +468,7 @@ mod starting_and_stopping {
     }
 
     #[test]
-    fn an_adopted_socket_is_one_like_any_other_and_leaves_copies_alone() {
+    fn an_adopted_socket_works_and_leaves_copies_alone() {
         let mut world = World::real();
         let log = Log::new();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -587,7 +587,7 @@ mod sending {
     }
 
     #[test]
-    fn the_seed_decides_which_datagrams_are_lost_doubled_and_out_of_order() {
+    fn the_seed_decides_what_happens_to_datagrams() {
         let history = |seed| {
             let mut simulation = Simulation::with_seed(seed);
             simulation.set_datagram_loss(20);
@@ -693,7 +693,7 @@ mod connected {
     }
 
     both! {
-        fn a_protocol_that_tries_again_at_each_refusal_lets_others_have_their_turn(world) {
+        fn a_protocol_that_retries_each_refusal_starves_nobody(world) {
             let to = nobody(world);
             let log = Log::new();
             let again = |transport: &mut DatagramTransport| transport.send(b"?").unwrap();
@@ -720,7 +720,7 @@ mod faults {
     }
 
     both! {
-        fn a_fault_in_a_callback_is_logged_and_the_socket_goes_on(world) {
+        fn a_panic_is_logged_and_the_socket_goes_on(world) {
             logged();
             let log = Log::new();
             let protocol = Recorder::new(&log, "a")

@@ -56,7 +56,7 @@ mod the_path {
 
     /// Twisted's `test_mode`, and what is a race there.
     #[test]
-    fn a_socket_has_its_mode_from_the_moment_it_can_be_seen() {
+    fn a_socket_has_its_mode_from_the_beginning() {
         for mode in [0o600, 0o660, 0o666, 0o777] {
             let (folder, mut world) = (Folder::new(), World::real());
             let path = folder.path();
@@ -139,7 +139,7 @@ mod the_path {
     }
 
     #[test]
-    fn a_server_that_is_too_busy_to_answer_or_of_another_kind_is_alive_too() {
+    fn a_busy_server_or_another_socket_kind_is_alive() {
         let (folder, mut world) = (Folder::new(), World::real());
         let (_busy, _waiting) = busy_server(&folder.path());
         assert_eq!(listen(&mut world, &folder.path()).unwrap_err().kind(), ErrorKind::AddrInUse);
@@ -196,7 +196,7 @@ mod the_path {
     }
 
     #[test]
-    fn what_a_server_left_that_was_killed_while_it_started_is_no_hindrance() {
+    fn leftovers_of_a_killed_start_do_not_hinder() {
         let (folder, mut world) = (Folder::new(), World::real());
         let lock = folder.0.join(".server.sock.lock");
         for full in [false, true] {
@@ -255,7 +255,7 @@ mod the_path {
     }
 
     #[test]
-    fn paths_that_cannot_be_are_told_at_once_and_leave_nothing() {
+    fn impossible_paths_fail_at_once_and_leave_nothing() {
         let (folder, mut world) = (Folder::new(), World::real());
         let name = |len: usize| "x".repeat(len - folder.0.as_os_str().len() - 1);
         if cfg!(target_os = "linux") {
@@ -284,7 +284,7 @@ mod the_path {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn an_abstract_name_has_no_file_and_is_free_again_at_once() {
+    fn an_abstract_name_has_no_file_and_frees_itself() {
         let mut world = World::real();
         let name = UnixAddress::abstract_name(format!("crocus-{}", std::process::id()));
         let id = world.reactor().listen_unix(name.clone(), |_| Echo).unwrap();
@@ -367,7 +367,7 @@ mod connecting {
 
     both! {
         /// Twisted's `test_connectToUncleanServer`.
-        fn a_path_that_is_not_there_is_told_by_the_loop(world) {
+        fn a_missing_path_is_told_by_the_loop(world) {
             let folder = Folder::new();
             let log = Log::new();
             let client = RecordingClient::new(&log, "c", |_| None);
@@ -405,7 +405,7 @@ mod connecting {
     /// connect(2) does not wait here, as with TCP: it says EAGAIN, and no event follows.
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_server_that_is_too_busy_is_asked_again_until_it_accepts() {
+    fn a_busy_server_is_asked_again_until_it_accepts() {
         let (folder, mut world, log) = (Folder::new(), World::real(), Log::new());
         let (busy, waiting) = busy_server(&folder.path());
         let seen = log.clone();
@@ -426,7 +426,7 @@ mod connecting {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_server_that_stays_too_busy_is_given_up_after_the_timeout_or_when_cancelled() {
+    fn a_server_that_stays_busy_is_given_up() {
         let (folder, mut world, log) = (Folder::new(), World::real(), Log::new());
         let (_busy, _waiting) = busy_server(&folder.path());
         let options = ConnectOptions::new().timeout(Duration::from_millis(50));
@@ -557,7 +557,7 @@ mod connections {
     }
 
     #[test]
-    fn a_peer_that_left_bytes_unread_is_a_reset_told_once() {
+    fn a_peer_that_left_unread_bytes_is_one_reset() {
         let (mut world, log) = (World::real(), Log::new());
         for writes in [false, true] {
             let (ours, theirs) = UnixStream::pair().unwrap();
@@ -580,7 +580,7 @@ mod connections {
     }
 
     #[test]
-    fn a_peer_that_does_not_read_is_bounded_by_pause_and_resume() {
+    fn a_stuck_peer_is_bounded_by_pause_and_resume() {
         let (mut world, log) = (World::real(), Log::new());
         let (ours, theirs) = UnixStream::pair().unwrap();
         let all = pattern(4 << 20);
@@ -605,7 +605,7 @@ mod connections {
     }
 
     #[test]
-    fn an_abort_ends_it_at_once_and_options_of_tcp_say_so() {
+    fn an_abort_ends_at_once_and_tcp_options_fail() {
         let (mut world, log) = (World::real(), Log::new());
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let protocol = Recorder::new(&log, "a").on_made(|transport| {

@@ -98,7 +98,7 @@ fn a_descriptor_that_is_always_ready_starves_nobody() {
 }
 
 #[test]
-fn a_pipe_that_takes_more_is_told_and_one_that_is_full_is_not() {
+fn a_pipe_is_told_only_while_it_has_room() {
     let mut world = World::real();
     let (mut reader, writer) = io::pipe().unwrap();
     let written = Rc::new(Cell::new(0));
@@ -149,7 +149,7 @@ fn settle_some(world: &mut World) {
 }
 
 #[test]
-fn interest_can_be_taken_away_and_given_back_from_outside_and_within() {
+fn interest_can_be_taken_away_and_given_back() {
     let (mut world, log) = (World::real(), Log::new());
     let (id, mut writer) = watched_pipe(&mut world, &log, 100);
     assert!(world.reactor().set_interest(id, Readiness::default()));
@@ -192,7 +192,7 @@ fn interest_can_be_taken_away_and_given_back_from_outside_and_within() {
 
 /// asyncio's `test_remove_reader`; a stale name is harmless.
 #[test]
-fn unwatch_drops_the_source_takes_it_out_of_the_poller_and_says_once_that_it_did() {
+fn unwatch_drops_the_source_and_says_so_once() {
     let mut world = World::real();
     let (reader, mut writer) = io::pipe().unwrap();
     let reader = Rc::new(reader);
@@ -223,7 +223,7 @@ fn unwatch_drops_the_source_takes_it_out_of_the_poller_and_says_once_that_it_did
 
 /// A number that was given to another file: what the owned descriptor is about.
 #[test]
-fn a_descriptor_ended_by_another_ready_in_the_same_turn_is_not_told_nor_is_its_successor() {
+fn an_unwatched_ready_descriptor_and_its_successor_hear_nothing() {
     let (mut world, log) = (World::real(), Log::new());
     let ids = Rc::new(RefCell::new(Vec::new()));
     let mut writers = Vec::new();
@@ -251,7 +251,7 @@ fn a_descriptor_ended_by_another_ready_in_the_same_turn_is_not_told_nor_is_its_s
 }
 
 #[test]
-fn a_source_replaced_within_its_own_call_ends_the_watch_with_a_line_in_the_log() {
+fn a_source_replaced_in_its_call_ends_the_watch() {
     let mut world = World::real();
     logged();
     let (reader, mut writer) = io::pipe().unwrap();
@@ -291,7 +291,7 @@ fn a_panic_ends_that_watch_and_nobody_else() {
 }
 
 #[test]
-fn files_folders_and_null_devices_are_refused_with_advice_and_leave_nothing() {
+fn files_folders_and_null_devices_are_refused_with_advice() {
     let mut world = World::real();
     for path in ["Cargo.toml", "src", "/dev/null"] {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -306,7 +306,7 @@ fn files_folders_and_null_devices_are_refused_with_advice_and_leave_nothing() {
 }
 
 #[test]
-fn a_descriptor_watched_twice_is_an_error_and_the_first_watch_goes_on() {
+fn watching_a_descriptor_twice_is_an_error() {
     let (mut world, log) = (World::real(), Log::new());
     let (reader, mut writer) = io::pipe().unwrap();
     let reader = Rc::new(reader);
@@ -351,7 +351,7 @@ fn a_watch_keeps_run_going_and_a_stop_ends_it() {
 }
 
 #[test]
-fn a_shutdown_serves_watches_while_it_drains_and_does_not_wait_for_them() {
+fn a_shutdown_serves_watches_but_does_not_wait() {
     let (mut world, log) = (World::real(), Log::new());
     let seen = log.clone();
     let (_, addr) = world.listen(move |_| Recorder::new(&seen, "a"));
@@ -389,7 +389,7 @@ impl Observer for Events {
 }
 
 #[test]
-fn a_reactor_can_be_watched_by_another_and_turned_in_its_call() {
+fn a_reactor_can_be_watched_by_another() {
     let log = Log::new();
     let mut inner = World::real();
     let seen = log.clone();
@@ -417,7 +417,7 @@ fn a_reactor_can_be_watched_by_another_and_turned_in_its_call() {
 }
 
 #[test]
-fn what_is_read_from_a_terminal_does_not_block_the_loop_and_its_mode_is_left_alone() {
+fn reading_a_terminal_neither_blocks_nor_changes_its_mode() {
     // A pseudo-terminal without a shell: `script` would do, but /dev/ptmx takes unsafe code to
     // unlock. A socket in blocking mode shows the same.
     let (mut world, log) = (World::real(), Log::new());
