@@ -8,7 +8,7 @@ mod util;
 
 use std::cell::Cell;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crocus::{
     Address, ClientFactory, ConnectOptions, Connector, Factory, ListenOptions, Protocol, Reactor,
     Reason, Transport,
 };
-use util::{Log, Recorder, World, open_descriptors};
+use util::{Log, Recorder, World, bound, open_descriptors};
 
 /// How often everything is done, and how many at once.
 const ROUNDS: usize = 10;
@@ -173,22 +173,15 @@ fn fail(world: &mut World, mut attempt: impl FnMut(&mut Reactor, Client)) {
     world.run().unwrap();
 }
 
-fn bound(addr: &str) -> (socket2::Socket, SocketAddr) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&addr.parse::<SocketAddr>().unwrap().into()).unwrap();
-    let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    (socket, addr)
-}
-
 fn connects_refused(world: &mut World) {
-    let (_held, addr) = bound("127.0.0.1:0"); // bound, but it does not listen
+    let (_held, addr) = bound([127, 0, 0, 1]); // bound, but it does not listen
     fail(world, |reactor, client| {
         reactor.connect_tcp(addr, client);
     });
 }
 
 fn connects_failed(world: &mut World) {
-    let (_held, taken) = bound("127.0.0.1:0");
+    let (_held, taken) = bound([127, 0, 0, 1]);
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = outside.local_addr().unwrap();
     let mut number = 0;
@@ -203,7 +196,7 @@ fn connects_failed(world: &mut World) {
 
 fn connects_given_up(world: &mut World) {
     // Its queue is full with a few, so that most of the others are not answered.
-    let (socket, addr) = bound("127.0.0.1:0");
+    let (socket, addr) = bound([127, 0, 0, 1]);
     socket.listen(0).unwrap();
     let mut number = 0;
     fail(world, |reactor, client| {

@@ -11,34 +11,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::child::{PATIENCE, Running, Server, example, run, tool};
-use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use crate::child::{PATIENCE, Running, Server, dial, example, patient, run, tool};
+use crate::util::{Folder, busy_server};
+use socket2::SockRef;
 
-/// A folder of the test's own, gone with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("crocus-forward-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    /// A path in it, as it is and as the program takes it.
-    fn socket(&self, name: &str) -> (PathBuf, String) {
-        let path = self.0.join(name);
-        let text = format!("unix:{}", path.display());
-        (path, text)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// A path in a folder, as it is and as the program takes it.
+fn socket(folder: &Folder, name: &str) -> (PathBuf, String) {
+    let path = folder.join(name);
+    let text = format!("unix:{}", path.display());
+    (path, text)
 }
 
 fn forward(to: impl ToString) -> Server {
@@ -56,12 +37,8 @@ fn upstream() -> (TcpListener, SocketAddr) {
 fn session() -> (Server, TcpStream, TcpStream) {
     let (listener, addr) = upstream();
     let server = forward(addr);
-    let client = TcpStream::connect(server.addr).unwrap();
-    let far = listener.accept().unwrap().0;
-    for stream in [&client, &far] {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    }
+    let client = dial(server.addr);
+    let far = patient(listener.accept().unwrap().0);
     (server, client, far)
 }
 
@@ -104,17 +81,6 @@ fn at_rest(count: &AtomicUsize) -> usize {
     last
 }
 
-/// How much memory a program holds, in bytes.
-fn memory(server: &Server) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.program.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
-}
-
-fn descriptors(server: &Server) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", server.program.id())).unwrap().count()
-}
-
 /// Gives a program something to read.
 fn feed(command: &mut Command, input: &[u8]) -> Vec<u8> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -128,17 +94,17 @@ mod in_front_of {
     #[test]
     fn redis() {
         let folder = Folder::new();
-        let (path, to) = folder.socket("redis.sock");
+        let (path, to) = socket(&folder, "redis.sock");
         let (Some(mut redis), Some(mut cli), Some(mut benchmark)) =
             (tool("redis-server"), tool("redis-cli"), tool("redis-benchmark"))
         else {
             return;
         };
-        redis.args(["--port", "0", "--save", "", "--unixsocket"]).arg(&path).current_dir(&folder.0);
+        redis.args(["--port", "0", "--save", "", "--unixsocket"]).arg(&path).current_dir(&*folder);
         let redis = Running::start(&mut redis);
         while !redis.line().contains("eady to accept connections") {}
         let server = forward(to);
-        let before = descriptors(&server);
+        let before = server.descriptors();
         let port = server.addr.port().to_string();
         let end = run(cli.args(["-p", &port, "set", "key", "value"]));
         assert_eq!((end.code, end.text()), (Some(0), "OK\n"));
@@ -151,18 +117,18 @@ mod in_front_of {
         let end = run(benchmark.args(["-p", &port]).args(load));
         assert_eq!(end.code, Some(0), "{end:?}");
         assert!(end.text().contains("SET: ") && end.text().contains("GET: "), "{end:?}");
-        until("all to be closed", || descriptors(&server) == before);
+        until("all to be closed", || server.descriptors() == before);
         server.stop();
     }
 
     #[test]
     fn nginx() {
         let folder = Folder::new();
-        let (path, to) = folder.socket("nginx.sock");
+        let (path, to) = socket(&folder, "nginx.sock");
         let (Some(mut nginx), Some(mut curl)) = (tool("nginx"), tool("curl")) else { return };
         let page = pattern(8 << 20, 1);
-        fs::write(folder.0.join("page"), &page).unwrap();
-        let dir = folder.0.display();
+        fs::write(folder.join("page"), &page).unwrap();
+        let dir = folder.display();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {dir}/{kind};"))
             .concat();
@@ -172,9 +138,9 @@ mod in_front_of {
              server {{ listen unix:{}; root {dir}; }} }}",
             path.display()
         );
-        fs::write(folder.0.join("conf"), config).unwrap();
-        let conf = folder.0.join("conf");
-        nginx.args(["-e", "stderr", "-p"]).arg(&folder.0).arg("-c").arg(conf);
+        fs::write(folder.join("conf"), config).unwrap();
+        let conf = folder.join("conf");
+        nginx.args(["-e", "stderr", "-p"]).arg(&*folder).arg("-c").arg(conf);
         let nginx = Running::start(&mut nginx);
         until("nginx to listen", || UnixStream::connect(&path).is_ok());
         let server = forward(to);
@@ -258,7 +224,7 @@ fn a_side_that_does_not_read_costs_bounded_memory() {
     const BOUND: usize = 8 << 20;
     for upstream_sends in [false, true] {
         let (server, client, far) = session();
-        let before = memory(&server);
+        let before = server.memory();
         let (mut sends, gets) = if upstream_sends { (far, client) } else { (client, far) };
         let taken = AtomicUsize::new(0);
         let all = pattern(LEN, 5);
@@ -271,33 +237,16 @@ fn a_side_that_does_not_read_costs_bounded_memory() {
                 sends.shutdown(Shutdown::Write).unwrap();
             });
             let stuck = at_rest(&taken);
-            let grown = memory(&server).saturating_sub(before);
+            let grown = server.memory().saturating_sub(before);
             let got = read_all(&gets); // in any case, or the other thread would not end
             assert!(stuck < LEN, "it was taken though nobody read");
             assert!(grown < BOUND, "{grown} bytes more, of {stuck} sent");
             assert!(got == all, "{} bytes", got.len());
         });
-        let grown = memory(&server).saturating_sub(before);
+        let grown = server.memory().saturating_sub(before);
         assert!(grown < BOUND, "{grown} bytes more after all of it");
         drop((sends, gets));
         server.stop();
-    }
-}
-
-/// A server whose backlog is full, so that connecting to it takes until it accepts.
-fn busy_server(path: &PathBuf) -> (UnixListener, Vec<Socket>) {
-    let stream = || Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
-    let (server, addr) = (stream(), SockAddr::unix(path).unwrap());
-    server.bind(&addr).unwrap();
-    server.listen(1).unwrap();
-    let mut waiting = Vec::new();
-    loop {
-        let next = stream();
-        next.set_nonblocking(true).unwrap();
-        if next.connect(&addr).is_err() {
-            return (server.into(), waiting);
-        }
-        waiting.push(next);
     }
 }
 
@@ -305,10 +254,11 @@ fn busy_server(path: &PathBuf) -> (UnixListener, Vec<Socket>) {
 fn nothing_is_read_before_the_upstream_is_connected() {
     const LEN: usize = 32 << 20;
     let folder = Folder::new();
-    let (path, to) = folder.socket("busy.sock");
+    let (path, to) = socket(&folder, "busy.sock");
     let (busy, waiting) = busy_server(&path);
+    let busy = UnixListener::from(busy);
     let server = forward(to);
-    let before = memory(&server);
+    let before = server.memory();
     let mut client = TcpStream::connect(server.addr).unwrap();
     let taken = AtomicUsize::new(0);
     let all = pattern(LEN, 6);
@@ -322,7 +272,7 @@ fn nothing_is_read_before_the_upstream_is_connected() {
             assert_eq!(read_all(&client), b"thanks");
         });
         assert!(at_rest(&taken) < LEN, "it was taken though there was nobody");
-        let grown = memory(&server).saturating_sub(before);
+        let grown = server.memory().saturating_sub(before);
         assert!(grown < 4 << 20, "{grown} bytes more");
         for _ in &waiting {
             drop(busy.accept().unwrap());
@@ -338,14 +288,15 @@ fn nothing_is_read_before_the_upstream_is_connected() {
 #[test]
 fn a_client_that_leaves_early_leaves_nothing() {
     let folder = Folder::new();
-    let (path, to) = folder.socket("busy.sock");
+    let (path, to) = socket(&folder, "busy.sock");
     let (busy, waiting) = busy_server(&path);
+    let busy = UnixListener::from(busy);
     let server = forward(to);
-    let before = descriptors(&server);
+    let before = server.descriptors();
     let client = TcpStream::connect(server.addr).unwrap();
-    until("it to be accepted", || descriptors(&server) > before);
+    until("it to be accepted", || server.descriptors() > before);
     reset(client);
-    until("it to be forgotten", || descriptors(&server) == before);
+    until("it to be forgotten", || server.descriptors() == before);
     for _ in &waiting {
         drop(busy.accept().unwrap());
     }
@@ -396,7 +347,7 @@ fn a_reset_of_one_side_resets_the_other() {
 #[test]
 fn many_clients_that_end_in_any_way_leave_nothing() {
     let (server, mut client, mut far) = session();
-    let before = descriptors(&server);
+    let before = server.descriptors();
     let garbage = pattern(100_000, 7);
     // The one upstream of the session is not there any more: these are all refused.
     for round in 0..100 {
@@ -408,7 +359,7 @@ fn many_clients_that_end_in_any_way_leave_nothing() {
             _ => assert!(stream.shutdown(Shutdown::Write).is_ok()),
         }
     }
-    until("all to be gone", || descriptors(&server) == before);
+    until("all to be gone", || server.descriptors() == before);
     client.write_all(&garbage).unwrap();
     let mut got = vec![0; garbage.len()];
     far.read_exact(&mut got).unwrap();
@@ -418,7 +369,7 @@ fn many_clients_that_end_in_any_way_leave_nothing() {
 #[test]
 fn unix_sockets_on_both_sides() {
     let folder = Folder::new();
-    let ((from, listen), (to, target)) = (folder.socket("from"), folder.socket("to"));
+    let ((from, listen), (to, target)) = (socket(&folder, "from"), socket(&folder, "to"));
     let upstream = UnixListener::bind(&to).unwrap();
     let program =
         Running::start(example("port_forward").args(["--listen", &listen, "--to", &target]));

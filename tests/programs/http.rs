@@ -21,7 +21,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::child::{PATIENCE, Server, example, run, tool};
+use crate::child::{PATIENCE, Server, dial, example, run, tool};
+use crate::util::Folder;
 use body::MAX_BODY;
 use head::{MAX_FIELDS, MAX_HEAD, MAX_LINE};
 
@@ -30,14 +31,6 @@ const WELCOME: &[u8] = b"Welcome to crocus. Start it with --root DIR to serve fi
 /// A timeout that a test waits for.
 const SHORT: &str = "0.3";
 
-/// A folder of the test's own, empty.
-fn folder(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("http-{name}"));
-    let _ = fs::remove_dir_all(&path); // of an earlier run
-    fs::create_dir_all(&path).unwrap();
-    path
-}
-
 /// A server of these files.
 fn serving(root: &Path) -> Server {
     server(&["--root", root.to_str().unwrap()])
@@ -45,15 +38,6 @@ fn serving(root: &Path) -> Server {
 
 fn server(args: &[&str]) -> Server {
     Server::start(example("http_server").args(["--listen", "127.0.0.1:0"]).args(args))
-}
-
-/// Has it stopped by SIGTERM, and checks that it ends in order. It may not have heard yet that the last
-/// client is gone.
-fn stop(server: Server) {
-    server.program.signal("TERM");
-    let end = server.program.finish();
-    assert_eq!((end.code, end.text()), (Some(0), ""));
-    assert!(end.stderr.starts_with("stopping") && end.stderr.lines().count() == 1, "{end:?}");
 }
 
 /// A file that takes no room on the disk.
@@ -91,9 +75,7 @@ impl Client {
     }
 
     fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let stream = dial(addr);
         stream.set_nodelay(true).unwrap();
         Self(BufReader::new(stream))
     }
@@ -208,13 +190,6 @@ fn assert_refused(server: &Server, bytes: impl AsRef<[u8]>, status: u16) {
     assert!(responses[0].closes(), "{start}");
 }
 
-/// The most memory that the server ever had, in bytes.
-fn peak_memory(server: &Server) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.program.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
-}
-
 mod programs_that_are_not_ours {
     use super::*;
 
@@ -244,7 +219,7 @@ mod programs_that_are_not_ours {
         assert_eq!(end.code, Some(0));
         assert!(end.text().contains("\r\nContent-Length: 60\r\n"), "{end:?}");
         assert!(end.text().ends_with("\r\n\r\n"), "and no body: {end:?}");
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
@@ -257,12 +232,12 @@ mod programs_that_are_not_ours {
             assert_eq!((end.code, &*end.stdout), (Some(0), &*WELCOME.repeat(2)));
             assert!(end.stderr.contains("Re-using existing connection"), "{}", end.stderr);
         }
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
     fn curl_uploads_a_body_which_is_read_past() {
-        let dir = folder("upload");
+        let dir = Folder::new();
         let path = dir.join("body");
         fs::write(&path, noise(900_000)).unwrap();
         let server = server(&[]);
@@ -296,12 +271,12 @@ mod programs_that_are_not_ours {
         let end = run(curl.args(["--header", "Transfer-Encoding: chunked", &url, &url]));
         assert_eq!((end.code, &*end.stdout), (Some(0), &*WELCOME.repeat(2)));
         assert!(end.stderr.contains("Re-using existing connection"), "{}", end.stderr);
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
     fn curl_gets_a_large_file_and_refusals() {
-        let dir = folder("large");
+        let dir = Folder::new();
         let content = noise(20_000_000);
         fs::write(dir.join("large.bin"), &content).unwrap();
         let server = serving(&dir);
@@ -317,12 +292,12 @@ mod programs_that_are_not_ours {
         let Some(mut curl) = curl(&output) else { return };
         let end = run(curl.arg(format!("{url}x")));
         assert_eq!((end.code, end.text()), (Some(0), "404"));
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
     fn wrk_finds_every_answer_right() {
-        let dir = folder("wrk");
+        let dir = Folder::new();
         fs::write(dir.join("index.html"), "<h1>hello</h1>").unwrap();
         for server in [server(&[]), serving(&dir)] {
             let Some(mut wrk) = tool("wrk") else { return };
@@ -344,7 +319,7 @@ mod requests {
 
     #[test]
     fn pipelined_ones_are_answered_in_order() {
-        let dir = folder("pipelined");
+        let dir = Folder::new();
         let mut requests = Vec::new();
         let mut expected = Vec::new();
         for round in 0..100 {
@@ -365,12 +340,12 @@ mod requests {
             assert_eq!((response.status, response.closes()), (200, false));
             assert!(response.body == *content);
         }
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
     fn that_come_after_a_large_answer_are_answered() {
-        let dir = folder("afterwards");
+        let dir = Folder::new();
         let content = noise(10_000_000);
         fs::write(dir.join("large"), &content).unwrap();
         let server = serving(&dir);
@@ -380,7 +355,7 @@ mod requests {
             assert!(client.response().unwrap().body == content);
         }
         drop(client);
-        stop(server);
+        server.stop_with_clients();
     }
 
     /// All there is, in one conversation.
@@ -417,7 +392,7 @@ mod requests {
             }
             assert_eq!(client.responses(), at_once, "{portion} bytes at a time");
         }
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
@@ -436,12 +411,12 @@ mod requests {
             assert_eq!(statuses(&ask(&server, request)), [200]);
         }
         assert_eq!(statuses(&ask(&server, "")), [], "who asks nothing gets nothing");
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
     fn head_gets_the_fields_of_get_and_no_content() {
-        let dir = folder("head");
+        let dir = Folder::new();
         fs::write(dir.join("a.txt"), "content").unwrap();
         let server = serving(&dir);
         let mut client = Client::new(&server);
@@ -479,7 +454,7 @@ mod requests {
         assert_eq!(statuses(&responses), [405]);
         assert!(responses[0].closes());
         assert_refused(&server, refused.replace(": 5", ": 5000000"), 413);
-        stop(server);
+        server.stop_with_clients();
     }
 }
 
@@ -557,7 +532,7 @@ mod refusals {
 
     fn server_is_as_new(server: Server) {
         assert_sound(&server);
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
@@ -747,7 +722,7 @@ mod refusals {
     #[test]
     fn what_never_ends_gets_its_answer_all_the_same() {
         let server = server(&[]);
-        let before = peak_memory(&server);
+        let before = server.peak_memory();
         let chunked = with("Transfer-Encoding: chunked\r\n");
         for (start, forever, status) in [
             (String::new(), "x", 414),
@@ -772,7 +747,7 @@ mod refusals {
             client.0.get_ref().shutdown(Shutdown::Both).unwrap();
             sending.join().unwrap();
         }
-        let grown = peak_memory(&server) - before;
+        let grown = server.peak_memory() - before;
         assert!(grown < 2_000_000, "{grown} bytes");
         assert_sound(&server);
     }
@@ -828,8 +803,8 @@ mod files {
     use super::*;
 
     /// A root, beside which is a secret.
-    fn tree(name: &str) -> PathBuf {
-        let dir = folder(name);
+    fn tree() -> (Folder, PathBuf) {
+        let dir = Folder::new();
         let root = dir.join("root");
         for sub in ["sub", "empty", "sly", "..."] {
             fs::create_dir_all(root.join(sub)).unwrap();
@@ -860,12 +835,12 @@ mod files {
         symlink("out", root.join("out-twice")).unwrap();
         symlink("loop", root.join("loop")).unwrap();
         symlink("/dev/zero", root.join("device")).unwrap();
-        root
+        (dir, root)
     }
 
     #[test]
     fn are_found_by_their_names_with_their_types() {
-        let root = tree("found");
+        let (_folder, root) = tree();
         let server = serving(&root);
         for (target, content, content_type) in [
             ("/", "index", "text/html; charset=utf-8"),
@@ -889,12 +864,12 @@ mod files {
             let response = get(&server, target);
             assert_eq!((response.status, response.field("Location")), (301, Some(location)));
         }
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
     fn outside_of_the_root_are_not_served() {
-        let root = tree("outside");
+        let (_folder, root) = tree();
         assert!(Command::new("mkfifo").arg(root.join("pipe")).status().unwrap().success());
         let server = serving(&root);
         let absolute = root.parent().unwrap().join("secret.txt");
@@ -991,23 +966,23 @@ mod files {
             assert_eq!(response.field("Location"), None, "{target}");
         }
         assert_eq!(get(&server, "/a.txt").body, b"a");
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
     fn that_nobody_reads_take_no_memory() {
         const READERS: usize = 20;
-        let root = folder("unread");
+        let root = Folder::new();
         fs::write(root.join("index.html"), "index").unwrap();
         sparse(&root.join("huge"), 1 << 32);
         let server = Server::start(
             example("http_server")
                 .args(["--listen", "127.0.0.1:0", "--timeout", SHORT, "--root"])
-                .arg(&root)
+                .arg(&*root)
                 .env("RUST_LOG", "http_server=info"),
         );
         assert_sound(&server);
-        let before = peak_memory(&server);
+        let before = server.peak_memory();
         let requests = "GET /huge HTTP/1.1\r\nHost: h\r\n\r\n".repeat(10_000);
         let mut clients: Vec<Client> = (0..READERS).map(|_| Client::new(&server)).collect();
         for client in &mut clients {
@@ -1019,7 +994,7 @@ mod files {
         while given_up < READERS {
             given_up += usize::from(server.program.error_line().ends_with("does not read"));
         }
-        let grown = peak_memory(&server) - before;
+        let grown = server.peak_memory() - before;
         assert!(grown / READERS < 1_000_000, "{grown} bytes for {READERS}");
         assert_sound(&server);
     }
@@ -1027,7 +1002,7 @@ mod files {
     #[test]
     fn a_file_that_shrinks_is_not_taken_for_whole() {
         const LEN: u64 = 1 << 30;
-        let root = folder("shrinking");
+        let root = Folder::new();
         fs::write(root.join("index.html"), "index").unwrap();
         sparse(&root.join("file"), LEN);
         let server = serving(&root);
@@ -1053,7 +1028,7 @@ mod deadlines {
         let responses = until_closed(&server, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
         assert_eq!(statuses(&responses), [200], "after the last");
         assert!(!responses[0].closes());
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
@@ -1105,7 +1080,7 @@ mod deadlines {
     #[test]
     fn a_slow_reader_that_does_read_gets_everything() {
         const LEN: usize = 128 << 20;
-        let root = folder("slow");
+        let root = Folder::new();
         sparse(&root.join("file"), LEN as u64);
         let server = server(&["--timeout", "3", "--root", root.to_str().unwrap()]);
         let mut client = Client::new(&server);
@@ -1131,7 +1106,7 @@ mod the_end {
     #[test]
     fn closes_the_idle_and_lets_answers_and_requests_be_finished() {
         const LEN: u64 = 64 << 20;
-        let root = folder("draining");
+        let root = Folder::new();
         fs::write(root.join("index.html"), "index").unwrap();
         sparse(&root.join("file"), LEN);
         let server = serving(&root);
@@ -1171,7 +1146,7 @@ mod the_end {
 
     #[test]
     fn does_not_wait_for_ever_nor_after_a_second_signal() {
-        let root = folder("stuck");
+        let root = Folder::new();
         sparse(&root.join("file"), 1 << 30);
         for (signals, code) in [(1, Some(0)), (2, Some(130))] {
             let server = serving(&root);
@@ -1189,7 +1164,7 @@ mod the_end {
 
     #[test]
     fn comes_at_once_when_nothing_can_be_served() {
-        let dir = folder("usage");
+        let dir = Folder::new();
         fs::write(dir.join("file"), "").unwrap();
         for name in ["none", "file"] {
             let path = dir.join(name);

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::child::{PATIENCE, Running, Server, example, python, run, tool};
+use crate::child::{PATIENCE, Running, Server, example, python, run, serve_once, tool};
 use crocus::{Address, ClientFactory, Connector, Protocol, Reactor, Reason, Transport};
 use shared::frame::{self, LEN, RANDOM};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -46,18 +46,10 @@ fn coordinates(printed: &str) -> Vec<f64> {
     numbers
 }
 
-/// A server that does to its only client whatever `answer` does.
-fn serve_once(answer: impl FnOnce(TcpStream) + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    thread::spawn(move || answer(listener.accept().unwrap().0));
-    addr
-}
-
 /// A server that sends these bytes and closes.
 fn serve_bytes(bytes: impl Into<Vec<u8>>) -> SocketAddr {
     let bytes = bytes.into();
-    serve_once(move |mut stream| stream.write_all(&bytes).unwrap())
+    serve_once(move |mut stream| stream.write_all(&bytes).unwrap()).0
 }
 
 fn await_close(mut stream: TcpStream) {
@@ -162,7 +154,7 @@ mod the_client {
 
     #[test]
     fn takes_a_reply_that_comes_byte_by_byte() {
-        let addr = serve_once(|mut stream| {
+        let (addr, _) = serve_once(|mut stream| {
             stream.set_nodelay(true).unwrap();
             for byte in
                 frame::encode(*b"\x00\x00\x00\x80\x00\x00\x00\x40\x00\x00\x00\x00\x00\x00\x00\xc0")
@@ -198,7 +190,7 @@ mod the_client {
 
     #[test]
     fn does_not_read_an_endless_reply() {
-        let addr = serve_once(|mut stream| {
+        let (addr, _) = serve_once(|mut stream| {
             let reply = [b'x'; 64 * 1024];
             while stream.write_all(&reply).is_ok() {}
         });
@@ -218,7 +210,7 @@ mod the_client {
 
     #[test]
     fn complains_of_a_reset() {
-        let addr = serve_once(|mut stream| {
+        let (addr, _) = serve_once(|mut stream| {
             stream.write_all(&frame::encode([0; RANDOM])[..40]).unwrap();
             SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
         });
@@ -267,7 +259,7 @@ mod the_client {
     #[test]
     fn gives_up_on_a_server_that_says_too_little() {
         for length in [0, 40, LEN] {
-            let addr = serve_once(move |mut stream| {
+            let (addr, _) = serve_once(move |mut stream| {
                 stream.write_all(&frame::encode([0; RANDOM])[..length]).unwrap();
                 await_close(stream);
             });

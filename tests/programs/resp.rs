@@ -19,12 +19,12 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 use std::{env, fs, process};
 
-use crate::child::{PATIENCE, Running, Server, run, tool};
+use crate::child::{PATIENCE, Running, Server, dial, run, tool};
+use crate::util::Folder;
 
 const MIB: usize = 1024 * 1024;
 
@@ -38,16 +38,9 @@ fn start_small() -> Server {
     Server::start(command.args(["--listen", "127.0.0.1:0", "--max-bulk", "1048576"]))
 }
 
-fn connect(server: &Server) -> TcpStream {
-    let stream = TcpStream::connect(server.addr).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
 /// Sends `request` on a connection of its own, and returns all that comes until the server closes.
 fn talk(server: &Server, request: &[u8]) -> String {
-    let mut stream = connect(server);
+    let mut stream = dial(server.addr);
     stream.write_all(request).unwrap();
     rest_of(stream)
 }
@@ -92,32 +85,12 @@ fn wait_until(server: &Server, line: &str, expected: &str) {
     }
 }
 
-/// The most memory a server ever had, in bytes.
-fn peak_memory(server: &Server) -> usize {
-    memory(server, "VmHWM:")
-}
-
-fn memory(server: &Server, what: &str) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.program.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with(what)).unwrap();
-    let kib: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib * 1024
-}
-
 /// Checks that everybody is served as if nothing had happened.
 fn is_sound(server: &Server) {
     assert_eq!(
         ask(server, "SET sound yes\r\nGET sound\r\nDEL sound"),
         r"+OK\r\n$3\r\nyes\r\n:1\r\n"
     );
-}
-
-/// Has a server stopped, which may not have heard yet that its last client is gone.
-fn stop(server: Server) {
-    server.program.signal("TERM");
-    let end = server.program.finish();
-    assert_eq!((end.code, end.text()), (Some(0), ""), "{end:?}");
-    assert!(end.stderr.starts_with("stopping") && end.stderr.lines().count() == 1, "{end:?}");
 }
 
 // The clients of Redis.
@@ -161,7 +134,7 @@ fn redis_cli_shows_what_it_shows_of_redis() {
             "{words}"
         );
     }
-    stop(server);
+    server.stop_with_clients();
 }
 
 #[test]
@@ -175,7 +148,7 @@ fn redis_cli_takes_a_session_from_its_standard_input() {
         "OK\ntwo words\nERR unknown command 'STRLEN', with args beginning with: 'name' \n";
     assert!(end.text().starts_with(expected), "{end:?}");
     assert!(end.text().contains("db0:keys=1,expires=0"), "{end:?}");
-    stop(server);
+    server.stop_with_clients();
 }
 
 #[test]
@@ -191,23 +164,19 @@ fn redis_cli_pipes_a_hundred_thousand_requests_in() {
     assert_eq!(end.code, Some(0), "{end:?}");
     assert!(end.text().ends_with("errors: 0, replies: 100000\n"), "{end:?}");
     assert_eq!(ask(&server, "DBSIZE"), r":100000\r\n");
-    stop(server);
+    server.stop_with_clients();
 }
 
 /// The command with these bytes on its standard input, by way of a file.
 fn fed(command: Command, input: &[u8]) -> Command {
-    let path = scratch(&format!("input-{}", input.len()));
+    let name = format!("crocus-resp-{}-{}", process::id(), input.len());
+    let path = env::temp_dir().join(name);
     fs::write(&path, input).unwrap();
     let mut shell = Command::new("sh");
     // The file is gone as soon as it is open.
     shell.args(["-c", r#"exec < "$0"; rm "$0"; exec "$@""#]);
     shell.arg(path).arg(command.get_program()).args(command.get_args());
     shell
-}
-
-/// A path nobody else uses.
-fn scratch(name: &str) -> PathBuf {
-    env::temp_dir().join(format!("crocus-resp-{}-{name}", process::id()))
 }
 
 #[test]
@@ -223,7 +192,7 @@ fn redis_benchmark_runs_without_a_warning() {
         assert!(!end.text().contains("WARNING") && !end.text().contains("rror"), "{end:?}");
     }
     is_sound(&server);
-    stop(server);
+    server.stop_with_clients();
 }
 
 // Redis itself.
@@ -287,7 +256,7 @@ const SAME: &[&str] = &[
 /// Redis, at a socket in the file system: no port that somebody else might take.
 struct Redis {
     _program: Running,
-    socket: PathBuf,
+    folder: Folder,
 }
 
 impl Redis {
@@ -297,26 +266,19 @@ impl Redis {
             eprintln!("SKIPPED: the texts are those of Redis 7, this is {}", version.text());
             return None;
         }
-        let socket = scratch("redis");
+        let folder = Folder::new();
         let mut command = tool("redis-server")?;
         command.current_dir(env::temp_dir()).args(["--port", "0", "--save", ""]);
-        let program = Running::start(command.arg("--unixsocket").arg(&socket));
+        let program = Running::start(command.arg("--unixsocket").arg(folder.path()));
         while !program.line().contains("eady to accept connections") {}
-        Some(Self { _program: program, socket })
+        Some(Self { _program: program, folder })
     }
 
     fn talk(&self, request: &[u8]) -> String {
-        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        let mut stream = UnixStream::connect(self.folder.path()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(request).unwrap();
         rest_of(stream)
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // It fails if there never was one.
-        let _ = fs::remove_file(&self.socket);
     }
 }
 
@@ -329,7 +291,7 @@ fn replies_are_those_of_redis_to_the_byte() {
         let request = format!("FLUSHALL\r\n{request}\r\nQUIT\r\n").into_bytes();
         assert_eq!(talk(&server, &request), redis.talk(&request), "{lines}");
     }
-    stop(server);
+    server.stop_with_clients();
 }
 
 // Bytes.
@@ -337,14 +299,14 @@ fn replies_are_those_of_redis_to_the_byte() {
 #[test]
 fn a_request_byte_by_byte_is_the_same_request() {
     let server = start();
-    let mut stream = connect(&server);
+    let mut stream = dial(server.addr);
     let words: [&[u8]; 3] = [b"SET", b"key", b"a\r\nvalue"];
     for byte in [request(&words), b"GET key\r\n".to_vec(), request(&[b"GET", b"key"])].concat() {
         stream.write_all(&[byte]).unwrap();
     }
     expect(&mut stream, b"+OK\r\n$8\r\na\r\nvalue\r\n$8\r\na\r\nvalue\r\n");
     drop(stream);
-    stop(server);
+    server.stop_with_clients();
 }
 
 #[test]
@@ -361,7 +323,7 @@ fn a_pipeline_is_answered_in_order_however_it_is_cut() {
         replies.extend(bulk(text.as_bytes()));
     }
     for size in [1, 7, 100, 4096, requests.len()] {
-        let mut stream = connect(&server);
+        let mut stream = dial(server.addr);
         for chunk in requests.chunks(size) {
             stream.write_all(chunk).unwrap();
         }
@@ -395,7 +357,7 @@ fn nonsense_gets_an_error_and_an_orderly_end() {
         assert_eq!(talk(&server, &all), expected);
         is_sound(&server);
     }
-    stop(server);
+    server.stop_with_clients();
 }
 
 #[test]
@@ -405,7 +367,7 @@ fn a_request_longer_than_allowed_is_refused_by_its_headers() {
         [&b"*4\r\n$4\r\nMSET\r\n"[..], &bulk(&vec![b'x'; MIB]), &bulk(b"y"), b"$1048576\r\n"];
     assert_eq!(talk(&server, &three.concat()), r"-ERR Protocol error: too big request\r\n");
     is_sound(&server);
-    stop(server);
+    server.stop_with_clients();
 }
 
 #[test]
@@ -413,13 +375,13 @@ fn only_whole_requests_are_answered() {
     let server = start();
     let whole = request(&[b"SET", b"key", b"value"]);
     for len in 0..whole.len() {
-        let mut stream = connect(&server);
+        let mut stream = dial(server.addr);
         stream.write_all(&[b"PING\r\n", &whole[..len]].concat()).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         assert_eq!(rest_of(stream), r"+PONG\r\n", "{len}");
     }
     assert_eq!(ask(&server, "GET key"), r"$-1\r\n");
-    stop(server);
+    server.stop_with_clients();
 }
 
 #[test]
@@ -436,15 +398,15 @@ fn a_web_page_cannot_give_commands() {
 fn lengths_that_are_only_promised_take_no_memory() {
     let server = start();
     is_sound(&server);
-    let before = peak_memory(&server);
+    let before = server.peak_memory();
     let mut liars = Vec::new();
     for _ in 0..20 {
-        let mut stream = connect(&server);
+        let mut stream = dial(server.addr);
         stream.write_all(b"PING\r\n*1000000\r\n$536870912\r\nabc").unwrap();
         expect(&mut stream, b"+PONG\r\n");
         liars.push(stream);
     }
-    let grown = peak_memory(&server) - before;
+    let grown = server.peak_memory() - before;
     assert!(grown < 4 * MIB, "{grown} bytes for promises");
     is_sound(&server);
 }
@@ -453,16 +415,16 @@ fn lengths_that_are_only_promised_take_no_memory() {
 fn requests_of_a_peer_that_never_reads_wait() {
     const VALUE: usize = MIB;
     let server = start();
-    let mut stream = connect(&server);
+    let mut stream = dial(server.addr);
     stream.write_all(&request(&[b"SET", b"big", &[b'x'; VALUE]])).unwrap();
     expect(&mut stream, b"+OK\r\n");
-    let before = peak_memory(&server);
+    let before = server.peak_memory();
     stream.write_all(&b"GET big\r\n".repeat(10_000)).unwrap();
     expect(&mut stream, b"$1048576\r\n"); // so it is at work
     for _ in 0..100 {
         is_sound(&server);
     }
-    let grown = peak_memory(&server) - before;
+    let grown = server.peak_memory() - before;
     assert!(grown < 12 * VALUE, "{grown} bytes for a peer that does not read");
     // It goes on where it left off.
     let reply = bulk(&[b'x'; VALUE]);
@@ -478,7 +440,7 @@ fn requests_of_a_peer_that_never_reads_wait() {
 fn requests_that_waited_are_all_answered_before_the_end() {
     const VALUE: usize = 300_000;
     let server = start();
-    let mut stream = connect(&server);
+    let mut stream = dial(server.addr);
     let set = request(&[b"SET", b"big", &[b'x'; VALUE]]);
     stream.write_all(&[set, b"GET big\r\n".repeat(100)].concat()).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
@@ -493,13 +455,13 @@ fn requests_that_waited_are_all_answered_before_the_end() {
 #[test]
 fn a_short_request_cannot_have_a_reply_of_any_length() {
     let server = start_small();
-    let mut stream = connect(&server);
+    let mut stream = dial(server.addr);
     stream.write_all(&request(&[b"SET", b"big", &[b'x'; MIB]])).unwrap();
     expect(&mut stream, b"+OK\r\n");
-    let before = peak_memory(&server);
+    let before = server.peak_memory();
     stream.write_all(format!("MGET{}\r\nPING\r\n", " big".repeat(10_000)).as_bytes()).unwrap();
     expect(&mut stream, b"-ERR the reply is longer than 2097152 bytes\r\n+PONG\r\n");
-    let grown = peak_memory(&server) - before;
+    let grown = server.peak_memory() - before;
     assert!(grown < 12 * MIB, "{grown} bytes");
 }
 
@@ -516,7 +478,7 @@ fn keys_end_when_they_should_whether_or_not_anybody_asks() {
     // DBSIZE counts what is in memory: only the timer makes it less.
     wait_until(&server, "DBSIZE", r":1\r\n");
     assert_eq!(ask(&server, "EXISTS a b c"), r":1\r\n");
-    stop(server);
+    server.stop_with_clients();
 }
 
 #[test]
@@ -525,7 +487,7 @@ fn keys_end_one_after_the_other_while_nobody_is_connected() {
     // The allocator shall give back what was freed, instead of learning to keep it.
     command.env("MALLOC_MMAP_THRESHOLD_", "131072");
     let server = Server::start(command.args(["--listen", "127.0.0.1:0"]));
-    let mut stream = connect(&server);
+    let mut stream = dial(server.addr);
     for number in 0..40 {
         let (key, time) = (format!("key {number}"), format!("{}", 100 + 2 * number));
         let words: [&[u8]; 5] = [b"SET", key.as_bytes(), &[b'x'; MIB], b"PX", time.as_bytes()];
@@ -534,7 +496,7 @@ fn keys_end_one_after_the_other_while_nobody_is_connected() {
     expect(&mut stream, &b"+OK\r\n".repeat(40));
     drop(stream);
     let end = Instant::now() + PATIENCE;
-    while memory(&server, "VmRSS:") > 20 * MIB {
+    while server.memory() > 20 * MIB {
         assert!(Instant::now() < end, "only requests end keys");
     }
     wait_until(&server, "DBSIZE", r":0\r\n");
@@ -549,7 +511,7 @@ fn thousands_of_keys_end_together() {
     }
     assert_eq!(ask(&server, requests.trim_end()).matches("OK").count(), 5000);
     wait_until(&server, "DBSIZE", r":0\r\n");
-    stop(server);
+    server.stop_with_clients();
 }
 
 #[test]
@@ -569,7 +531,7 @@ fn a_key_can_end_sooner_and_a_flush_forgets_it() {
 fn what_was_answered_is_sent_before_a_stop() {
     const VALUE: usize = 10_000;
     let server = start();
-    let mut stream = connect(&server);
+    let mut stream = dial(server.addr);
     stream.write_all(&request(&[b"SET", b"k", &[b'x'; VALUE]])).unwrap();
     expect(&mut stream, b"+OK\r\n");
     stream.write_all(&b"GET k\r\n".repeat(2000)).unwrap();
@@ -586,7 +548,7 @@ fn what_was_answered_is_sent_before_a_stop() {
 #[test]
 fn a_stop_ends_idle_clients_in_order() {
     let server = start();
-    let mut stream = connect(&server);
+    let mut stream = dial(server.addr);
     stream.write_all(b"PING\r\n").unwrap();
     expect(&mut stream, b"+PONG\r\n");
     server.program.signal("TERM");

@@ -5,25 +5,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::ChildStdin;
 
-use crate::child::{PATIENCE, Running, Server, example, run, tool};
+use crate::child::{Running, Server, dial, example, run, tool};
 
 fn service(name: &str) -> Server {
     let listen = ["--listen", "127.0.0.1:0", "--service", name];
     Server::start(example("simple_services").args(listen))
-}
-
-fn dial(addr: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(addr).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-/// Has the server stopped. It may not have noticed yet that its clients are gone.
-fn stop(server: Server) {
-    server.program.signal("TERM");
-    let end = server.program.finish();
-    assert!(end.code == Some(0) && end.stderr.starts_with("stopping"), "{end:?}");
 }
 
 /// A program that is not ours, connected to the server, with a hand at its keyboard.
@@ -51,7 +37,7 @@ mod echo {
         }
         drop((keyboard, other));
         assert_eq!((nc.finish().code, socat.finish().code), (Some(0), Some(0)));
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
@@ -68,7 +54,7 @@ mod echo {
         stream.read_to_end(back).unwrap();
         writer.join().unwrap();
         assert!(*back == data, "{} bytes came of {}", back.len(), data.len());
-        stop(server);
+        server.stop_with_clients();
     }
 
     /// More than this it never needs: the buffers of one connection, and the program.
@@ -94,7 +80,7 @@ mod echo {
             assert!(peak < ENOUGH_KIB, "{peak} KiB");
         }
         drop((stream, beside));
-        stop(server);
+        server.stop_with_clients();
     }
 }
 
@@ -111,7 +97,7 @@ mod services {
         drop(keyboard);
         let end = nc.finish();
         assert_eq!((end.code, end.text()), (Some(0), ""));
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
@@ -125,7 +111,7 @@ mod services {
             assert!(line.iter().eq(expected), "line {start}: {}", line.escape_ascii());
         }
         drop(lines);
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
@@ -140,7 +126,7 @@ mod services {
             assert!(peak < 40_000, "{peak} KiB: what is not read is not written");
         }
         drop((stalled, silent));
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
@@ -220,7 +206,7 @@ mod chat {
             ("* cleo has left".into(), "* anna has left".into())
         );
         drop(bert);
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
@@ -242,7 +228,7 @@ mod chat {
         other.say("  bert  ");
         assert_eq!(other.hear(), "name? * welcome, bert; here: anna");
         drop((anna, other));
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
@@ -273,7 +259,7 @@ mod chat {
         drop(bert);
         assert_eq!(anna.hear(), "* bert has left");
         drop(anna);
-        stop(server);
+        server.stop_with_clients();
     }
 
     #[test]
@@ -299,6 +285,6 @@ mod chat {
             assert!(peak < 40_000, "{peak} KiB");
         }
         drop((sleeper, anna, bert));
-        stop(server);
+        server.stop_with_clients();
     }
 }

@@ -6,28 +6,19 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::iter;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::thread::{self};
 use std::time::Duration;
 
-use crate::child::{PATIENCE, Running, Server, example, run, tool};
+use crate::child::{PATIENCE, Running, Server, example, run, serve_once, tool};
+use crate::util::{Folder, pattern};
 use socket2::SockRef;
 
 fn telnet(server: impl ToString) -> Command {
     let mut command = example("telnet");
     command.arg(server.to_string());
     command
-}
-
-/// A server that does to its only client whatever `answer` does.
-fn serve_once<T: Send + 'static>(
-    answer: impl FnOnce(TcpStream) -> T + Send + 'static,
-) -> (SocketAddr, JoinHandle<T>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    (addr, thread::spawn(move || answer(listener.accept().unwrap().0)))
 }
 
 /// Reads to the end of what it is told, then says so much back.
@@ -37,27 +28,6 @@ fn upside_down(mut stream: TcpStream) -> usize {
     all.reverse();
     stream.write_all(&all).unwrap();
     all.len()
-}
-
-/// A file of the test's own, gone with it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str, content: &[u8]) -> Self {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::write(&path, content).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0); // it may be gone
-    }
-}
-
-fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at % 251) as u8).collect()
 }
 
 mod the_telnet {
@@ -87,16 +57,18 @@ mod the_telnet {
     #[test]
     fn the_whole_answer_comes_after_the_input_ended() {
         let input = pattern(3 << 20);
-        let file = Scratch::new("telnet-input", &input);
+        let folder = Folder::new();
+        let file = folder.join("input");
+        fs::write(&file, &input).unwrap();
         let mut answer = input.clone();
         answer.reverse();
         // From a file, and from a pipe.
-        let from_file = || Stdio::from(File::open(&file.0).unwrap());
+        let from_file = || Stdio::from(File::open(&file).unwrap());
         for piped in [false, true] {
             let (addr, server) = serve_once(upside_down);
             let output = if piped {
                 let mut cat =
-                    Command::new("cat").arg(&file.0).stdout(Stdio::piped()).spawn().unwrap();
+                    Command::new("cat").arg(&file).stdout(Stdio::piped()).spawn().unwrap();
                 let stdin = Stdio::from(cat.stdout.take().unwrap());
                 let output = telnet(addr).stdin(stdin).output().unwrap();
                 assert!(cat.wait().unwrap().success());

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::util::{Log, Recorder, RecordingClient, Watchdog, World, tag};
+use crate::util::{HOUR, Log, MS, Recorder, RecordingClient, Watchdog, World, bound, tag};
 use crocus::testing::{PeerListener, Simulation};
 use crocus::{
     Address, ConnectOptions, Connector, ConnectorId, Phase, Protocol, Reactor, Reason, Transport,
@@ -15,8 +15,6 @@ use crocus::{
 
 const HEAD_START: Duration = Duration::from_millis(250);
 const TIMEOUT: Duration = Duration::from_secs(30);
-const MOMENT: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
 
 type Built = Option<Box<dyn Protocol>>;
 type Client = RecordingClient<Box<dyn FnMut(Address) -> Built>>;
@@ -81,16 +79,9 @@ impl Refusing {
         if !world.is_real() {
             return Self { addr: world.closed_port(), _socket: None };
         }
-        let socket = bound(([127, 0, 0, 1], 0).into());
-        let addr = socket.local_addr().unwrap().as_socket().unwrap();
+        let (socket, addr) = bound([127, 0, 0, 1]);
         Self { addr, _socket: Some(socket) }
     }
-}
-
-fn bound(addr: SocketAddr) -> socket2::Socket {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&addr.into()).unwrap();
-    socket
 }
 
 // One attempt, one outcome.
@@ -190,9 +181,9 @@ fn an_address_that_never_answers_times_out_exactly_when_asked() {
     let options = ConnectOptions::new().timeout(Duration::from_millis(100));
     let factory = hopeless(&log).on_failed(reasons.keep());
     simulation.reactor().connect_tcp_with(hole, options, factory);
-    simulation.advance(Duration::from_millis(100) - MOMENT);
+    simulation.advance(Duration::from_millis(100) - MS);
     assert_eq!(log.len(), 0);
-    simulation.advance(MOMENT);
+    simulation.advance(MS);
     assert_eq!(log.take(), ["c failed ConnectTimedOut"]);
     let reason = reasons.only();
     assert_eq!(reason.who(), Who::Reactor, "the system's own timeout is the system's");
@@ -239,7 +230,7 @@ fn assert_all_are_over(simulation: &mut Simulation, listener: &mut PeerListener,
 /// A listener whose kernel's queue is full, so that who comes next is not answered.
 #[cfg(target_os = "linux")]
 fn full_listener() -> (TcpListener, TcpStream) {
-    let socket = bound(([127, 0, 0, 1], 0).into());
+    let (socket, _) = bound([127, 0, 0, 1]);
     socket.listen(0).unwrap();
     socket.set_nonblocking(true).unwrap();
     let listener = TcpListener::from(socket);
@@ -278,7 +269,7 @@ fn a_real_silent_address_times_out_once_and_not_early() {
 /// Twisted's connector as a state machine: an attempt has one outcome.
 #[test]
 fn answering_in_the_turn_of_the_timeout_is_one_outcome() {
-    for (early, expected) in [(MOMENT, "c made"), (Duration::ZERO, "c failed ConnectTimedOut")] {
+    for (early, expected) in [(MS, "c made"), (Duration::ZERO, "c failed ConnectTimedOut")] {
         let mut simulation = Simulation::new();
         let log = Log::new();
         let timeout = Duration::from_millis(100);
@@ -406,10 +397,10 @@ fn a_second_address_begins_exactly_after_the_head_start() {
         let log = Log::new();
         let mut second = simulation.listen(at(2)).unwrap();
         simulation.reactor().connect_tcp_with("host:80", options, client(&log));
-        simulation.advance(head_start - MOMENT);
+        simulation.advance(head_start - MS);
         assert_eq!(log.len(), 0);
         assert!(second.accept().is_none(), "not before its time");
-        simulation.advance(MOMENT);
+        simulation.advance(MS);
         assert_eq!(log.take(), ["c made"]);
         let peer = second.accept().unwrap();
         assert!(second.accept().is_none());
@@ -505,9 +496,9 @@ fn one_refusal_is_no_outcome_while_another_address_hangs() {
     let log = Log::new();
     simulation.set_host("host", &ips([1, 2]));
     simulation.reactor().connect_tcp("host:80", hopeless(&log));
-    simulation.advance(TIMEOUT - MOMENT);
+    simulation.advance(TIMEOUT - MS);
     assert_eq!(log.len(), 0, "the first may still answer");
-    simulation.advance(MOMENT);
+    simulation.advance(MS);
     assert_eq!(log.take(), ["c failed ConnectTimedOut"]);
     simulation.reactor().run().unwrap();
     assert_eq!(simulation.elapsed(), TIMEOUT);
@@ -567,12 +558,12 @@ fn cancelled_while_connecting_an_attempt_fails_once() {
     let mut simulation = silent_host([1, 2, 3]);
     let log = Log::new();
     let id = simulation.reactor().connect_tcp("host:80", hopeless(&log));
-    simulation.advance(HEAD_START + MOMENT); // two of the three are being tried
+    simulation.advance(HEAD_START + MS); // two of the three are being tried
     assert!(simulation.reactor().cancel_connect(id));
     assert_eq!(log.len(), 0);
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed Cancelled"]);
-    assert_eq!(simulation.elapsed(), HEAD_START + MOMENT);
+    assert_eq!(simulation.elapsed(), HEAD_START + MS);
     assert!(!simulation.reactor().cancel_connect(id));
 }
 
@@ -769,9 +760,9 @@ fn connect_after_waits_exactly_as_long_as_asked() {
     simulation.reactor().connect_tcp(at(1), factory);
     for (wait, count) in [(0, 1), (1, 1), (2, 1), (3, 1)] {
         if wait > 0 {
-            simulation.advance(Duration::from_secs(wait) - MOMENT);
+            simulation.advance(Duration::from_secs(wait) - MS);
             assert_eq!(log.len(), 0);
-            simulation.advance(MOMENT);
+            simulation.advance(MS);
         }
         simulation.settle();
         assert_eq!(log.take().len(), count, "after {wait} s");
@@ -1005,7 +996,7 @@ both! {
         // An address of the loopback network that nobody else uses, so that its ports are free.
         let ip = if cfg!(target_os = "linux") { [127, 0, 31, 1] } else { [127, 0, 0, 1] };
         let free = if world.is_real() {
-            bound((ip, 0).into()).local_addr().unwrap().as_socket().unwrap()
+            bound(ip).1
         } else {
             (ip, 1234).into()
         };
@@ -1038,10 +1029,9 @@ both! {
 fn a_local_address_that_is_not_ours_fails_once() {
     let mut world = World::real();
     let outside = world.listen_outside();
-    let taken = bound(([127, 0, 0, 1], 0).into());
-    let taken = (taken.local_addr().unwrap().as_socket().unwrap(), taken);
+    let (_held, taken) = bound([127, 0, 0, 1]);
     let cases: [(SocketAddr, Option<i32>); 3] = [
-        (taken.0, Some(libc::EADDRINUSE)),
+        (taken, Some(libc::EADDRINUSE)),
         (([192, 0, 2, 1], 0).into(), Some(libc::EADDRNOTAVAIL)),
         ("[::1]:0".parse().unwrap(), None), // of another family; systems differ in the errno
     ];

@@ -9,12 +9,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::util::Watchdog;
+use crate::util::{HOUR, Watchdog};
 use crocus::{
     Core, Cores, CoresHandle, ListenOptions, Observer, Protocol, Reactor, Reason, Transport,
 };
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// Says which core it lives on, and closes.
 struct Name(usize);

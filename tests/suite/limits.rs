@@ -13,9 +13,7 @@ use crocus::{
     Transport,
 };
 
-use crate::util::{Log, Recorder, World, logged, pattern};
-
-const MS: Duration = Duration::from_millis(1);
+use crate::util::{Log, MS, Recorder, World, logged, pattern};
 
 fn listen(
     world: &mut World,

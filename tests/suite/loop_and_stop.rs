@@ -9,15 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::util::{Far, Log, Recorder, RecordingClient, Watchdog, World, logged};
+use crate::util::{
+    Echo, Far, HOUR, Log, MS, Recorder, RecordingClient, Watchdog, World, logged, slot,
+};
 use crocus::testing::Simulation;
 use crocus::{
     Address, Callback, ConnectionId, Factory, ListenerId, Observer, Protocol, Reactor, Readiness,
-    Subject, TimerEvent, TimerId, Transport, TurnReport,
+    Subject, TimerEvent, TimerId, TurnReport,
 };
-
-const MS: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// More than the kernel's buffers of a connection on the loopback hold, less than crocus's cap.
 const TOO_MUCH: usize = 16 * 1024 * 1024;
@@ -409,14 +408,6 @@ both! {
         assert_eq!(world.reactor().next_deadline(), None);
         world.reactor().stop();
         assert!(at_once(world), "a stop waits");
-    }
-}
-
-struct Echo;
-
-impl Protocol for Echo {
-    fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
-        transport.write(data);
     }
 }
 
@@ -1071,11 +1062,6 @@ both! {
         assert_eq!(log.take(), ["a data x", "b lost Aborted"]);
         assert_eq!(world.reactor().stats().panics, 0);
     }
-}
-
-/// The slot in an id's text, `#slot.generation`.
-fn slot(id: ConnectionId) -> String {
-    id.to_string().split('.').next().unwrap().to_owned()
 }
 
 both! {

@@ -9,11 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::util::{Log, Watchdog, World, logged};
+use crate::util::{HOUR, Log, Watchdog, World, logged};
 use crocus::testing::Simulation;
 use crocus::{Reactor, ThreadError};
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// Work that says it has begun, and goes on until it is released.
 fn stuck(

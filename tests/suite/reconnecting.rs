@@ -3,13 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::util::{Log, Recorder, RecordingClient};
+use crate::util::{Log, Recorder, RecordingClient, SECOND};
 use crocus::testing::{PeerListener, Simulation};
 use crocus::{Address, Backoff, ConnectorId, Protocol, Reconnecting};
 
 const SERVER: &str = "10.0.0.1:80";
-
-const SECOND: Duration = Duration::from_secs(1);
 
 fn exact() -> Backoff {
     Backoff::new().jitter(false)

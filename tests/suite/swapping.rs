@@ -8,9 +8,7 @@ use crocus::framing::{FrameHandler, Framed, Input, Lines};
 use crocus::testing::{Cut, End, Simulation};
 use crocus::{Protocol, Reactor, Transport};
 
-use crate::util::{Log, Recorder, RecordingClient, World, logged, pattern};
-
-const MS: Duration = Duration::from_millis(1);
+use crate::util::{Echo, Log, MS, Recorder, RecordingClient, World, logged, pattern};
 
 /// A protocol that can be handed out once, from a closure that may be called more often.
 fn once<P>(protocol: P) -> impl FnMut() -> P {
@@ -627,14 +625,6 @@ impl FrameHandler<Lines> for Header {
         assert_eq!(line, b"upgrade");
         transport.write(b"ok ");
         assert!(transport.set_protocol(Echo));
-    }
-}
-
-struct Echo;
-
-impl Protocol for Echo {
-    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
-        transport.write(data);
     }
 }
 

@@ -9,12 +9,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::util::{Log, Recorder, Watchdog, World, logged};
+use crate::util::{HOUR, Log, MS, Recorder, Watchdog, World, logged};
 use crocus::testing::Simulation;
 use crocus::{Handle, Observer, Reactor};
-
-const MS: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// Where posted calls write; a `Log` is not `Send`.
 fn channel<T>() -> (mpsc::Sender<T>, mpsc::Receiver<T>) {

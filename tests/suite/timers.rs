@@ -6,13 +6,9 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::util::{Log, Recorder, World, logged};
+use crate::util::{HOUR, Log, MS, Recorder, SECOND, World, logged};
 use crocus::testing::Simulation;
 use crocus::{Observer, Reactor, TimerEvent, TimerId};
-
-const MS: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// Does something inside of a turn, where the clock stands still, so that what is set with one
 /// delay has one deadline on any machine.

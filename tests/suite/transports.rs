@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crocus::testing::{End, Simulation};
 use crocus::{Address, ConnectionId, Phase, Protocol, Reactor, Reason, Transport, Who};
 
-use crate::util::{Far, Log, Recorder, World, pattern};
+use crate::util::{Far, Log, Recorder, World, pattern, slot};
 
 /// A connection that is not accepted but handed over, and its far end; it is made in the next turn.
 fn hand_over(world: &mut World, protocol: impl Protocol + 'static) -> Far {
@@ -23,11 +23,6 @@ fn hand_over(world: &mut World, protocol: impl Protocol + 'static) -> Far {
         }
         World::Simulated(simulation) => Far::Simulated(simulation.connect(protocol)),
     }
-}
-
-/// The slot of an id, which is printed as `#slot.generation`.
-fn slot(id: ConnectionId) -> String {
-    id.to_string().split_once('.').unwrap().0.to_owned()
 }
 
 /// Sends until nothing fits any more; returns how much that was.

@@ -12,21 +12,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::util::{Folder, Log, Recorder, RecordingClient, World, outside, pattern};
+use crate::util::{
+    Echo, Folder, Log, Recorder, RecordingClient, World, busy_server, outside, pattern,
+};
 use crocus::testing::{End, Simulation};
 use crocus::{
     Address, ConnectOptions, ListenOptions, Phase, Protocol, Reactor, Reason, Transport,
     UnixAddress,
 };
-use socket2::{Domain, SockAddr, Socket, Type};
-
-struct Echo;
-
-impl Protocol for Echo {
-    fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
-        transport.write(data);
-    }
-}
 
 fn listen(world: &mut World, path: &Path) -> std::io::Result<crocus::ListenerId> {
     world.reactor().listen_unix(path, |_| Echo)
@@ -96,8 +89,8 @@ mod the_path {
     fn without_a_mode_the_umask_decides() {
         let (folder, mut world) = (Folder::new(), World::real());
         listen(&mut world, &folder.path()).unwrap();
-        drop(UnixListener::bind(folder.0.join("other")).unwrap());
-        let mode = |name| fs::metadata(folder.0.join(name)).unwrap().mode();
+        drop(UnixListener::bind(folder.join("other")).unwrap());
+        let mode = |name| fs::metadata(folder.join(name)).unwrap().mode();
         assert_eq!(mode("server.sock"), mode("other"));
     }
 
@@ -143,7 +136,7 @@ mod the_path {
         let (folder, mut world) = (Folder::new(), World::real());
         let (_busy, _waiting) = busy_server(&folder.path());
         assert_eq!(listen(&mut world, &folder.path()).unwrap_err().kind(), ErrorKind::AddrInUse);
-        let path = folder.0.join("datagrams");
+        let path = folder.join("datagrams");
         let _datagrams = UnixDatagram::bind(&path).unwrap();
         assert_eq!(listen(&mut world, &path).unwrap_err().kind(), ErrorKind::AddrInUse);
         assert_eq!(folder.names(), ["datagrams", "server.sock"]);
@@ -152,7 +145,7 @@ mod the_path {
     #[test]
     fn what_is_no_socket_is_kept() {
         let (folder, mut world) = (Folder::new(), World::real());
-        let at = |name: &str| folder.0.join(name);
+        let at = |name: &str| folder.join(name);
         fs::write(at("file"), "precious").unwrap();
         fs::create_dir(at("empty")).unwrap();
         leave_dead_socket(&at("dead"));
@@ -198,7 +191,7 @@ mod the_path {
     #[test]
     fn leftovers_of_a_killed_start_do_not_hinder() {
         let (folder, mut world) = (Folder::new(), World::real());
-        let lock = folder.0.join(".server.sock.lock");
+        let lock = folder.join(".server.sock.lock");
         for full in [false, true] {
             fs::create_dir(&lock).unwrap();
             if full {
@@ -246,7 +239,7 @@ mod the_path {
         world.reactor().stop_listening(id);
         assert_eq!(folder.names(), ["server.sock"]);
 
-        let second = folder.0.join("second");
+        let second = folder.join("second");
         let id = listen(&mut world, &second).unwrap();
         fs::remove_file(&second).unwrap();
         fs::write(&second, "precious").unwrap();
@@ -257,19 +250,19 @@ mod the_path {
     #[test]
     fn impossible_paths_fail_at_once_and_leave_nothing() {
         let (folder, mut world) = (Folder::new(), World::real());
-        let name = |len: usize| "x".repeat(len - folder.0.as_os_str().len() - 1);
+        let name = |len: usize| "x".repeat(len - folder.as_os_str().len() - 1);
         if cfg!(target_os = "linux") {
-            let id = listen(&mut world, &folder.0.join(name(99))).unwrap();
+            let id = listen(&mut world, &folder.join(name(99))).unwrap();
             world.reactor().stop_listening(id);
-            let error = listen(&mut world, &folder.0.join(name(100))).unwrap_err();
+            let error = listen(&mut world, &folder.join(name(100))).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             let told = "the path is 100 bytes long, and no more than 99 fit";
             assert!(error.to_string().ends_with(told), "{error}");
         }
         for (path, kind) in [
             (PathBuf::new(), ErrorKind::InvalidInput),
-            (folder.0.join(".."), ErrorKind::InvalidInput),
-            (folder.0.join("no/such"), ErrorKind::NotFound),
+            (folder.join(".."), ErrorKind::InvalidInput),
+            (folder.join("no/such"), ErrorKind::NotFound),
         ] {
             assert_eq!(listen(&mut world, &path).unwrap_err().kind(), kind, "{path:?}");
         }
@@ -301,28 +294,6 @@ mod the_path {
         assert_eq!(log.lines()[0], name.to_string());
         world.reactor().stop_listening(id);
         world.reactor().listen_unix(name, |_| Echo).unwrap();
-    }
-}
-
-/// A server whose backlog is full: it, and who fills it.
-fn busy_server(path: &Path) -> (Socket, Vec<Socket>) {
-    let stream = || {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        socket
-    };
-    let (server, addr) = (stream(), SockAddr::unix(path).unwrap());
-    server.bind(&addr).unwrap();
-    server.listen(1).unwrap();
-    let mut waiting = Vec::new();
-    loop {
-        let next = stream();
-        match next.connect(&addr) {
-            Ok(()) => waiting.push(next),
-            // Elsewhere than on Linux it is a refusal.
-            Err(_) => return (server, waiting),
-        }
-        assert!(waiting.len() < 100, "the backlog has an end");
     }
 }
 

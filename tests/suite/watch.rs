@@ -9,12 +9,9 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::util::{Log, Recorder, World, logged};
+use crate::util::{HOUR, Log, MS, Recorder, World, logged};
 use crocus::testing::Simulation;
 use crocus::{Observer, Reactor, Readiness, Ready, Subject, WatchId};
-
-const MS: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// Reads at most `most` bytes per call into `log`, and ends the watch at the end.
 fn reading<S: Read>(log: &Log, most: usize) -> impl FnMut(&mut Reactor, &mut S, Ready) + use<S> {

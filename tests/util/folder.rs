@@ -1,10 +1,11 @@
 //! A folder for the files of a test.
 
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A folder of the test's own, gone with it.
-pub struct Folder(pub PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
     pub fn new() -> Self {
@@ -16,6 +17,7 @@ impl Folder {
         Self(path)
     }
 
+    /// Where the socket of a server is.
     pub fn path(&self) -> PathBuf {
         self.0.join("server.sock")
     }
@@ -27,6 +29,14 @@ impl Folder {
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+}
+
+impl Deref for Folder {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
     }
 }
 

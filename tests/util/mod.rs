@@ -7,6 +7,7 @@
 #![allow(clippy::type_complexity, reason = "callbacks in boxes are what this is about")]
 
 mod client;
+mod echo;
 mod far;
 mod folder;
 mod log;
@@ -16,9 +17,15 @@ mod watchdog;
 mod world;
 
 use std::any::Any;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
+use crocus::ConnectionId;
+use socket2::{Domain, SockAddr, Socket, Type};
+
 pub use self::client::RecordingClient;
+pub use self::echo::Echo;
 pub use self::far::{Far, FarListener};
 pub use self::folder::Folder;
 pub use self::log::{Log, tag};
@@ -30,6 +37,10 @@ pub use self::world::{World, outside};
 /// How long a test on real sockets waits before it says that something never happened. No test
 /// depends on how long things take below this.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+pub const MS: Duration = Duration::from_millis(1);
+pub const SECOND: Duration = Duration::from_secs(1);
+pub const HOUR: Duration = Duration::from_secs(3600);
 
 /// Declares a test that runs on real sockets and in the simulation.
 #[allow(unused_macros, reason = "each test program uses a part of it")]
@@ -68,6 +79,38 @@ pub fn pattern(len: usize) -> Vec<u8> {
 pub fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default()
+}
+
+/// The slot in an id's text, `#slot.generation`.
+pub fn slot(id: ConnectionId) -> String {
+    id.to_string().split('.').next().unwrap().to_owned()
+}
+
+/// A socket that is bound to a port but does not listen, so that nobody else gets the port.
+pub fn bound(ip: impl Into<IpAddr>) -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::new(ip.into(), 0).into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, addr)
+}
+
+/// A server at a path whose backlog is full, and the clients that fill it.
+#[cfg(unix)]
+pub fn busy_server(path: &Path) -> (Socket, Vec<Socket>) {
+    let stream = || Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let (server, addr) = (stream(), SockAddr::unix(path).unwrap());
+    server.bind(&addr).unwrap();
+    server.listen(1).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let next = stream();
+        next.set_nonblocking(true).unwrap();
+        if next.connect(&addr).is_err() {
+            return (server, waiting);
+        }
+        waiting.push(next);
+        assert!(waiting.len() < 100, "the backlog has an end");
+    }
 }
 
 /// How many descriptors this process has open. Tests that count them run in a process of their own.
