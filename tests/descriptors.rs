@@ -22,7 +22,7 @@ use util::{Log, Recorder, World, bound, open_descriptors};
 const ROUNDS: usize = 10;
 const AT_ONCE: usize = 100;
 
-/// What is done, in words and in deeds.
+/// A way for connections to end: its name, and the function that does it.
 type Way = (&'static str, fn(&mut World));
 
 /// Twisted's `test_buildProtocolReturnsNone` and the descriptor checks of its connection tests.
@@ -115,32 +115,32 @@ fn aborted(world: &mut World) {
     serve(world, move |_| Recorder::new(&log, "a").on_made(abort), drop, closed);
 }
 
-struct Nobody;
+struct RefusesAll;
 
-impl Factory for Nobody {
+impl Factory for RefusesAll {
     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
         None
     }
 }
 
 fn refused(world: &mut World) {
-    serve(world, Nobody, drop, turned_away);
+    serve(world, RefusesAll, drop, turned_away);
 }
 
-struct Broken;
+struct Panics;
 
-impl Factory for Broken {
+impl Factory for Panics {
     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
         panic!("on purpose");
     }
 }
 
 fn panicked(world: &mut World) {
-    serve(world, Broken, drop, turned_away);
+    serve(world, Panics, drop, turned_away);
 }
 
 fn queued(world: &mut World) {
-    let (id, addr) = world.listen(Nobody);
+    let (id, addr) = world.listen(RefusesAll);
     world.reactor().pause_accepting(id);
     let clients: Vec<_> = (0..AT_ONCE).map(|_| TcpStream::connect(addr).unwrap()).collect();
     world.quiet();
@@ -220,7 +220,7 @@ fn adopted(world: &mut World) {
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = outside.local_addr().unwrap();
     let copy = outside.try_clone().unwrap();
-    let id = world.reactor().adopt_listener(copy, &ListenOptions::new(), Nobody).unwrap();
+    let id = world.reactor().adopt_listener(copy, &ListenOptions::new(), RefusesAll).unwrap();
     let start = closed(world.reactor());
     world.reactor().pause_accepting(id);
     for _ in 0..AT_ONCE {
@@ -248,7 +248,7 @@ fn full_reactor() {
     world.reactor().connect_tcp(to, Client(Rc::default()));
     world.reactor().turn(Some(Duration::ZERO)).unwrap();
     world.reactor().connect_tcp(to, Client(Rc::default()));
-    let taken = world.reactor().listen_tcp(addr, Nobody).unwrap_err();
+    let taken = world.reactor().listen_tcp(addr, RefusesAll).unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::AddrInUse);
     drop(world);
     drop(far);

@@ -1,6 +1,8 @@
-//! Random worlds: servers, clients and peers that do whatever comes to their minds, in the
-//! simulation, on the hand-wound clock, each from one seed; and books in which everything is entered,
-//! so that any breach of the contract shows.
+//! Random worlds: servers, clients and peers that act at random in the simulation, each world from one
+//! seed. A ledger records everything, so that any breach of the contract shows.
+//! The books: what everybody did and was told, and the objections where that breaks the contract.
+//!
+//! Nothing in here acts. Those who act enter what they do, what they are told is checked against
 //!
 //! A program of its own: `tests/defects.rs` builds and runs it alone.
 //!
@@ -34,8 +36,8 @@ use chance::{CALM, CROWDED, Profile, STORMY, TIMED};
 /// How many worlds of each kind `cargo test` lives through.
 const WORLDS: u64 = 800;
 
-/// Panics on purpose are no news.
-fn hush() {
+/// Keeps panics that happen on purpose out of the output.
+fn silence_expected_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let loud = panic::take_hook();
@@ -53,7 +55,7 @@ fn setting<T: FromStr>(name: &str) -> Option<T> {
 }
 
 fn worlds(profile: &'static Profile) {
-    hush();
+    silence_expected_panics();
     if let Some(seed) = setting("CROCUS_SEED") {
         return world(profile, seed, true);
     }

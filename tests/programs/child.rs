@@ -156,7 +156,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only for a child that has ended, which is just as well.
+        // Both fail only for a child that has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -181,7 +181,7 @@ fn next_line(lines: &Receiver<Vec<u8>>) -> String {
     String::from_utf8(line).unwrap().trim_end().to_owned()
 }
 
-/// What a program left behind.
+/// The exit code and the output of a program that has ended.
 pub(crate) struct Finished {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: Vec<u8>,
@@ -262,12 +262,12 @@ impl Server {
     }
 }
 
-/// Connects, with patience.
+/// Connects; reading and writing wait, but not for ever.
 pub(crate) fn dial(addr: SocketAddr) -> TcpStream {
     patient(TcpStream::connect(addr).unwrap())
 }
 
-/// A connection on which reading and writing wait, but not for ever.
+/// Makes reading and writing wait, but not for ever.
 pub(crate) fn patient(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();

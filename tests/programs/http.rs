@@ -147,14 +147,14 @@ impl Response {
     }
 }
 
-/// What comes for these bytes until the server closes, which it has to do by itself.
+/// Sends these bytes and returns what comes until the server closes by itself.
 fn until_closed(server: &Server, bytes: impl AsRef<[u8]>) -> Vec<Response> {
     let mut client = Client::new(server);
     client.send(bytes);
     client.responses()
 }
 
-/// What comes for these bytes when nothing follows them.
+/// Sends these bytes and nothing more, and returns what comes.
 fn ask(server: &Server, bytes: impl AsRef<[u8]>) -> Vec<Response> {
     let mut client = Client::new(server);
     client.send(bytes);
@@ -467,7 +467,7 @@ mod refusals {
     }
 
     #[test]
-    fn what_is_not_http_gets_400_501_or_505() {
+    fn bytes_that_are_not_http_get_400_501_or_505() {
         let server = server(&[]);
         let table: &[(&[u8], u16)] = &[
             (b"\r\n\r\n", 400),
@@ -551,7 +551,7 @@ mod refusals {
         server_is_as_new(server);
     }
 
-    /// What may be inside the request before it for one reader, and is the next one for another.
+    /// Bytes that one reader takes for a part of the request, and another one for the next request.
     const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n";
 
     #[test]
@@ -571,7 +571,7 @@ mod refusals {
             ("Content-Length: 5, 5\r\n", 400),
             ("Content-Length: 5, 6\r\n", 400),
             ("Content-Length: 5,\r\n", 400),
-            // What is not a number, or too much of one.
+            // Not a number, or too large a number.
             ("Content-Length:\r\n", 400),
             ("Content-Length: +5\r\n", 400),
             ("Content-Length: -5\r\n", 400),
@@ -661,7 +661,7 @@ mod refusals {
     }
 
     #[test]
-    fn what_is_in_a_body_is_no_request() {
+    fn bytes_of_a_body_are_no_request() {
         let server = server(&[]);
         let len = HIDDEN.len();
         for (fields, body) in [
@@ -679,7 +679,7 @@ mod refusals {
     }
 
     #[test]
-    fn what_is_too_long_and_no_byte_sooner() {
+    fn heads_and_bodies_are_refused_just_above_the_limit() {
         let server = server(&[]);
         let of_line = |len: usize| {
             let rest = "GET /? HTTP/1.1\r\n".len();
@@ -720,7 +720,7 @@ mod refusals {
     }
 
     #[test]
-    fn what_never_ends_gets_its_answer_all_the_same() {
+    fn an_endless_request_gets_its_answer() {
         let server = server(&[]);
         let before = server.peak_memory();
         let chunked = with("Transfer-Encoding: chunked\r\n");

@@ -352,7 +352,7 @@ fn nonsense_gets_an_error_and_an_orderly_end() {
     ] {
         let expected = format!(r"+PONG\r\n-ERR Protocol error: {error}\r\n");
         let expected = expected.replace('\'', r"\'");
-        // What follows is thrown away, and must not have the error lost by a reset.
+        // The server throws away the rest. No reset may destroy the error that it has sent.
         let all = [b"PING\r\n", bytes, &[b'y'; 300_000]].concat();
         assert_eq!(talk(&server, &all), expected);
         is_sound(&server);
@@ -528,7 +528,7 @@ fn a_key_can_end_sooner_and_a_flush_forgets_it() {
 // The program.
 
 #[test]
-fn what_was_answered_is_sent_before_a_stop() {
+fn replies_are_sent_before_a_stop() {
     const VALUE: usize = 10_000;
     let server = start();
     let mut stream = dial(server.addr);

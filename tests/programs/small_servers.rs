@@ -12,7 +12,7 @@ fn service(name: &str) -> Server {
     Server::start(example("simple_services").args(listen))
 }
 
-/// A program that is not ours, connected to the server, with a hand at its keyboard.
+/// A program that is not ours, connected to the server, and its standard input.
 fn netcat(addr: SocketAddr) -> Option<(Running, ChildStdin)> {
     let mut nc = tool("nc")?;
     nc.args(["-N", &addr.ip().to_string(), &addr.port().to_string()]);
@@ -41,7 +41,7 @@ mod echo {
     }
 
     #[test]
-    fn what_is_sent_before_the_end_comes_back_whole() {
+    fn bytes_before_the_end_come_back_whole() {
         let server = Server::example("echo_server");
         let mut stream = dial(server.addr);
         let data: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
@@ -139,13 +139,13 @@ mod services {
 mod chat {
     use super::*;
 
-    /// One who chats.
+    /// A client of the chat.
     struct Guest {
         lines: BufReader<TcpStream>,
     }
 
     impl Guest {
-        /// Comes in and is welcome.
+        /// Enters the chat and is welcomed.
         fn join(addr: SocketAddr, name: &str) -> Self {
             let mut guest = Self { lines: BufReader::new(dial(addr)) };
             guest.say(name);
@@ -168,7 +168,7 @@ mod chat {
             line.trim_end().to_owned()
         }
 
-        /// What it hears until the server hangs up.
+        /// Returns what it hears until the server hangs up.
         fn hear_the_end(mut self) -> String {
             let mut rest = Vec::new();
             self.lines.read_to_end(&mut rest).unwrap();
@@ -232,7 +232,7 @@ mod chat {
     }
 
     #[test]
-    fn who_breaks_the_rules_is_told_and_leaves_alone() {
+    fn a_client_that_breaks_the_rules_is_closed_alone() {
         let server = Server::example("chat_server");
         let mut anna = Guest::join(server.addr, "anna");
         let long = "x".repeat(4096);
@@ -254,7 +254,7 @@ mod chat {
             bert.send(&[*byte]);
         }
         assert_eq!(anna.hear(), format!("bert: {long}"));
-        // What is not finished is not said.
+        // An unfinished line is not passed on.
         bert.send(b"half a li");
         drop(bert);
         assert_eq!(anna.hear(), "* bert has left");

@@ -31,7 +31,7 @@ impl log::Log for Say {
     fn flush(&self) {}
 }
 
-/// What keeps the descriptors from being free.
+/// Open files that take all free descriptors.
 type Held = Rc<RefCell<Vec<File>>>;
 
 fn hold_all_but(free: usize, held: &Held) {
@@ -42,9 +42,9 @@ fn hold_all_but(free: usize, held: &Held) {
 }
 
 /// Greets; `f` frees the descriptors held, `s` stops.
-struct Servant(Held);
+struct Greeter(Held);
 
-impl Protocol for Servant {
+impl Protocol for Greeter {
     fn connection_made(&mut self, transport: &mut Transport) {
         assert!(transport.write(b"hi"));
     }
@@ -59,9 +59,9 @@ impl Protocol for Servant {
     }
 }
 
-struct Hopeless;
+struct NeverConnected;
 
-impl crocus::ClientFactory for Hopeless {
+impl crocus::ClientFactory for NeverConnected {
     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
         panic!("there is no descriptor for a connection");
     }
@@ -82,11 +82,11 @@ fn child() {
     let held = Held::default();
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
     if mode == "connect" {
-        reactor.connect_tcp(outside.local_addr().unwrap(), Hopeless);
+        reactor.connect_tcp(outside.local_addr().unwrap(), NeverConnected);
         hold_all_but(0, &held);
     } else {
         let given = Rc::clone(&held);
-        let make = move |_| Servant(Rc::clone(&given));
+        let make = move |_| Greeter(Rc::clone(&given));
         let id = reactor.listen_tcp("127.0.0.1:0", make).unwrap();
         hold_all_but(FREE, &held);
         println!("\nlistening on {}", reactor.local_addr(id).unwrap());

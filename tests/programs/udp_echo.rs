@@ -51,7 +51,7 @@ fn socat_gets_one_large_datagram_back() {
     let (socat, mut stdin) = Running::start_talking(socat.args(["-b", "60000", "STDIO", &addr]));
     let text = format!("{}\n", "0123456789".repeat(5000));
     stdin.write_all(text.as_bytes()).unwrap();
-    // What arrives is cut by the pipe, not by us: put together it is what was sent.
+    // The pipe cuts the stream, not we: the pieces together are what was sent.
     assert_eq!(socat.line(), text.trim_end());
     drop(socat);
     server.stop();

@@ -29,8 +29,8 @@ fn client_with(log: &Log, set_up: impl Fn(Recorder) -> Recorder + 'static) -> Cl
     building(log, move |_| Some(Box::new(set_up(Recorder::new(&seen, "c").with_data()))))
 }
 
-/// A client that must not get as far as a protocol.
-fn hopeless(log: &Log) -> Client {
+/// A client that must never be asked for a protocol.
+fn never_connected(log: &Log) -> Client {
     let seen = log.clone();
     building(log, move |_| {
         seen.push("connected by mistake");
@@ -42,7 +42,7 @@ fn building(log: &Log, build: impl FnMut(Address) -> Built + 'static) -> Client 
     RecordingClient::new(log, "c", Box::new(build))
 }
 
-/// Where reasons are kept for a closer look.
+/// Keeps reasons for a closer look.
 #[derive(Clone, Default)]
 struct Reasons(Rc<RefCell<Vec<Reason>>>);
 
@@ -92,7 +92,7 @@ both! {
         let log = Log::new();
         let reasons = Reasons::default();
         let closed = Refusing::new(world);
-        let factory = hopeless(&log).on_failed(reasons.keep());
+        let factory = never_connected(&log).on_failed(reasons.keep());
         let id = world.reactor().connect_tcp(closed.addr, factory);
         assert_eq!(log.len(), 0, "not from within connect_tcp");
         assert!(world.reactor().endpoint(id).is_some());
@@ -179,7 +179,7 @@ fn an_address_that_never_answers_times_out_exactly_when_asked() {
     let hole = SocketAddr::from(([192, 0, 2, 7], 80));
     simulation.set_blackhole(hole);
     let options = ConnectOptions::new().timeout(Duration::from_millis(100));
-    let factory = hopeless(&log).on_failed(reasons.keep());
+    let factory = never_connected(&log).on_failed(reasons.keep());
     simulation.reactor().connect_tcp_with(hole, options, factory);
     simulation.advance(Duration::from_millis(100) - MS);
     assert_eq!(log.len(), 0);
@@ -199,7 +199,7 @@ fn an_attempt_has_thirty_seconds_unless_told_otherwise() {
     let log = Log::new();
     let hole = SocketAddr::from(([192, 0, 2, 7], 80));
     simulation.set_blackhole(hole);
-    simulation.reactor().connect_tcp(hole, hopeless(&log));
+    simulation.reactor().connect_tcp(hole, never_connected(&log));
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed ConnectTimedOut"]);
     assert_eq!(simulation.elapsed(), TIMEOUT);
@@ -213,13 +213,13 @@ fn an_answer_after_the_timeout_makes_no_difference() {
     simulation.set_latency(Duration::from_secs(2));
     let mut outside = simulation.listen("192.0.2.7:80").unwrap();
     let options = ConnectOptions::new().timeout(Duration::from_secs(1));
-    simulation.reactor().connect_tcp_with(outside.addr(), options, hopeless(&log));
+    simulation.reactor().connect_tcp_with(outside.addr(), options, never_connected(&log));
     simulation.advance(Duration::from_secs(10));
     assert_eq!(log.take(), ["c failed ConnectTimedOut"]);
     assert_all_are_over(&mut simulation, &mut outside, 0);
 }
 
-/// All who connected to a listener are gone but `alive` of them.
+/// Checks that all who connected to a listener are gone but `alive` of them.
 fn assert_all_are_over(simulation: &mut Simulation, listener: &mut PeerListener, alive: usize) {
     let mut peers: Vec<_> = std::iter::from_fn(|| listener.accept()).collect();
     simulation.settle();
@@ -227,7 +227,7 @@ fn assert_all_are_over(simulation: &mut Simulation, listener: &mut PeerListener,
     assert_eq!(open, alive);
 }
 
-/// A listener whose kernel's queue is full, so that who comes next is not answered.
+/// A listener whose queue in the kernel is full, so that the next client gets no answer.
 #[cfg(target_os = "linux")]
 fn full_listener() -> (TcpListener, TcpStream) {
     let (socket, _) = bound([127, 0, 0, 1]);
@@ -257,7 +257,7 @@ fn a_real_silent_address_times_out_once_and_not_early() {
     let options = ConnectOptions::new().timeout(timeout);
     let begin = Instant::now();
     let to = full.local_addr().unwrap();
-    world.reactor().connect_tcp_with(to, options, hopeless(&log));
+    world.reactor().connect_tcp_with(to, options, never_connected(&log));
     world.until("the timeout", |_| log.len() > 0);
     assert!(begin.elapsed() >= timeout);
     full.accept().unwrap(); // there is room now: an attempt that still lived would be answered
@@ -292,7 +292,7 @@ both! {
         for text in ["nonsense", "", "127.0.0.256:80", "localhost:99999", "::1:80", "http://a:1"] {
             let log = Log::new();
             let reasons = Reasons::default();
-            let factory = hopeless(&log).on_failed(reasons.keep());
+            let factory = never_connected(&log).on_failed(reasons.keep());
             world.reactor().connect_tcp(text, factory);
             assert_eq!(log.len(), 0, "not from within connect_tcp");
             assert_eq!(outcome(world, &log), ["c failed Failed(InvalidInput)"], "{text:?}");
@@ -334,7 +334,7 @@ both! {
         let reasons = Reasons::default();
         // A label of more than 63 letters: no resolver has to ask anybody else to know.
         let name = format!("{}.invalid", "a".repeat(64));
-        let factory = hopeless(&log).on_failed(reasons.keep());
+        let factory = never_connected(&log).on_failed(reasons.keep());
         world.reactor().connect_tcp((name.as_str(), 80), factory);
         world.until("the failure", |_| log.len() > 0);
         world.quiet();
@@ -356,7 +356,7 @@ fn a_host_without_an_address_is_one_failure() {
     let log = Log::new();
     let reasons = Reasons::default();
     simulation.set_host("empty", &[]);
-    let factory = hopeless(&log).on_failed(reasons.keep());
+    let factory = never_connected(&log).on_failed(reasons.keep());
     simulation.reactor().connect_tcp("empty:80", factory);
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed Failed(NotFound)"]);
@@ -480,7 +480,7 @@ fn when_all_addresses_fail_there_is_one_failure() {
     let log = Log::new();
     let reasons = Reasons::default();
     simulation.set_host("host", &ips([1, 2, 3]));
-    let factory = hopeless(&log).on_failed(reasons.keep());
+    let factory = never_connected(&log).on_failed(reasons.keep());
     simulation.reactor().connect_tcp("host:80", factory);
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed Failed(ConnectionRefused)"]);
@@ -495,7 +495,7 @@ fn one_refusal_is_no_outcome_while_another_address_hangs() {
     let mut simulation = silent_host([1]);
     let log = Log::new();
     simulation.set_host("host", &ips([1, 2]));
-    simulation.reactor().connect_tcp("host:80", hopeless(&log));
+    simulation.reactor().connect_tcp("host:80", never_connected(&log));
     simulation.advance(TIMEOUT - MS);
     assert_eq!(log.len(), 0, "the first may still answer");
     simulation.advance(MS);
@@ -510,7 +510,7 @@ fn one_timeout_ends_all_addresses_that_hang() {
     let mut simulation = silent_host([1, 2, 3, 4]);
     let log = Log::new();
     let options = ConnectOptions::new().timeout(Duration::from_millis(600));
-    simulation.reactor().connect_tcp_with("host:80", options, hopeless(&log));
+    simulation.reactor().connect_tcp_with("host:80", options, never_connected(&log));
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed ConnectTimedOut"]);
     assert_eq!(simulation.elapsed(), Duration::from_millis(600));
@@ -541,7 +541,7 @@ both! {
     fn cancelled_before_it_began_an_attempt_fails_once(world) {
         let log = Log::new();
         let mut outside = world.listen_outside();
-        let id = world.reactor().connect_tcp(outside.addr(), hopeless(&log));
+        let id = world.reactor().connect_tcp(outside.addr(), never_connected(&log));
         assert!(world.reactor().cancel_connect(id));
         assert!(!world.reactor().cancel_connect(id), "it is cancelled already");
         assert_eq!(log.len(), 0, "not from within the command");
@@ -557,7 +557,7 @@ both! {
 fn cancelled_while_connecting_an_attempt_fails_once() {
     let mut simulation = silent_host([1, 2, 3]);
     let log = Log::new();
-    let id = simulation.reactor().connect_tcp("host:80", hopeless(&log));
+    let id = simulation.reactor().connect_tcp("host:80", never_connected(&log));
     simulation.advance(HEAD_START + MS); // two of the three are being tried
     assert!(simulation.reactor().cancel_connect(id));
     assert_eq!(log.len(), 0);
@@ -574,7 +574,7 @@ fn a_real_attempt_cancelled_while_connecting_fails_once() {
     let mut world = World::real();
     let log = Log::new();
     let (full, _only) = full_listener();
-    let id = world.reactor().connect_tcp(full.local_addr().unwrap(), hopeless(&log));
+    let id = world.reactor().connect_tcp(full.local_addr().unwrap(), never_connected(&log));
     world.quiet();
     assert_eq!(log.len(), 0);
     assert!(world.reactor().cancel_connect(id));
@@ -623,7 +623,7 @@ both! {
         let log = Log::new();
         let closed = Refusing::new(world);
         let first = Rc::new(Cell::new(true));
-        let factory = hopeless(&log).on_failed(move |connector, _| {
+        let factory = never_connected(&log).on_failed(move |connector, _| {
             if first.take() {
                 assert!(connector.connect_after(HOUR));
             }
@@ -688,7 +688,7 @@ both! {
         let closed = Refusing::new(world);
         let seen = log.clone();
         let first = Rc::new(Cell::new(true));
-        let factory = hopeless(&log).on_failed(move |connector, _| {
+        let factory = never_connected(&log).on_failed(move |connector, _| {
             let id = connector.id();
             assert!(!connector.reactor().cancel_connect(id), "this attempt is over");
             if first.take() {
@@ -751,7 +751,7 @@ fn connect_after_waits_exactly_as_long_as_asked() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let tries = Cell::new(0);
-    let factory = hopeless(&log).on_failed(move |connector, _| {
+    let factory = never_connected(&log).on_failed(move |connector, _| {
         tries.set(tries.get() + 1);
         if tries.get() < 4 {
             assert!(connector.connect_after(Duration::from_secs(tries.get())));
@@ -777,7 +777,7 @@ fn each_attempt_has_a_timeout_of_its_own() {
     let mut simulation = silent_host([1]);
     let log = Log::new();
     let first = Cell::new(true);
-    let factory = hopeless(&log).on_failed(move |connector, _| {
+    let factory = never_connected(&log).on_failed(move |connector, _| {
         if first.take() {
             assert!(connector.connect_after(Duration::from_secs(10)));
         }
@@ -882,7 +882,7 @@ fn a_panic_in_connection_failed_does_not_repeat_it() {
     let mut world = World::real();
     let log = Log::new();
     let closed = Refusing::new(&mut world);
-    let factory = hopeless(&log).on_failed(|_, _| panic!("on purpose"));
+    let factory = never_connected(&log).on_failed(|_, _| panic!("on purpose"));
     let id = world.reactor().connect_tcp(closed.addr, factory);
     world.run().unwrap();
     assert_eq!(log.take(), ["c failed Failed(ConnectionRefused)"]);
@@ -890,14 +890,14 @@ fn a_panic_in_connection_failed_does_not_repeat_it() {
     assert_eq!(world.reactor().endpoint(id), None);
 }
 
-/// crocus's own: what a notice asked for before it panicked stands.
+/// crocus's own: a callback that panics keeps the attempt that it asked for before.
 #[test]
 fn a_panic_in_connection_failed_keeps_the_attempt_asked_for() {
     let mut world = World::real();
     let log = Log::new();
     let closed = Refusing::new(&mut world);
     let first = Cell::new(true);
-    let factory = hopeless(&log).on_failed(move |connector, _| {
+    let factory = never_connected(&log).on_failed(move |connector, _| {
         if first.take() {
             assert!(connector.connect());
             panic!("on purpose");
@@ -1038,7 +1038,7 @@ fn a_local_address_that_is_not_ours_fails_once() {
     for (local, errno) in cases {
         let log = Log::new();
         let reasons = Reasons::default();
-        let factory = hopeless(&log).on_failed(reasons.keep());
+        let factory = never_connected(&log).on_failed(reasons.keep());
         let options = ConnectOptions::new().local_addr(local);
         world.reactor().connect_tcp_with(outside.addr(), options, factory);
         assert_eq!(log.len(), 0, "not from within connect_tcp_with");
@@ -1100,7 +1100,7 @@ both! {
         let log = Log::new();
         let closed = Refusing::new(world);
         let (_, _) = world.listen(|_| Recorder::new(&Log::new(), "s")); // would keep it running
-        let factory = hopeless(&log).on_failed(|connector, _| {
+        let factory = never_connected(&log).on_failed(|connector, _| {
             connector.reactor().stop();
             assert!(!connector.connect(), "it is stopping");
         });
@@ -1142,7 +1142,7 @@ both! {
 /// Starts a client that is refused and waits for an hour to connect again.
 fn waiting_client(world: &mut World, log: &Log) -> Refusing {
     let closed = Refusing::new(world);
-    let factory = hopeless(log).on_failed(|connector, reason| {
+    let factory = never_connected(log).on_failed(|connector, reason| {
         let again = connector.connect_after(HOUR);
         assert_eq!(again, tag(reason) != "Stopped", "{reason:?}");
     });
@@ -1158,9 +1158,9 @@ fn a_stop_fails_attempts_in_every_state() {
     let log = Log::new();
     let mut world = World::Simulated(simulation);
     let _closed = waiting_client(&mut world, &log);
-    world.reactor().connect_tcp("host:80", hopeless(&log));
+    world.reactor().connect_tcp("host:80", never_connected(&log));
     world.pass(HEAD_START * 2);
-    world.reactor().connect_tcp("host:80", hopeless(&log)); // not begun when the stop comes
+    world.reactor().connect_tcp("host:80", never_connected(&log)); // not begun when the stop comes
     world.reactor().stop();
     world.run().unwrap();
     assert_eq!(log.take(), ["c failed Stopped"; 3]);
@@ -1177,10 +1177,10 @@ fn a_stop_fails_real_attempts_in_every_state() {
     let log = Log::new();
     let (full, _only) = full_listener();
     let _closed = waiting_client(&mut world, &log);
-    world.reactor().connect_tcp(full.local_addr().unwrap(), hopeless(&log));
+    world.reactor().connect_tcp(full.local_addr().unwrap(), never_connected(&log));
     world.quiet();
     // While its name is being looked up: the answer cannot be taken before the stop.
-    world.reactor().connect_tcp("localhost:1", hopeless(&log));
+    world.reactor().connect_tcp("localhost:1", never_connected(&log));
     world.reactor().stop();
     world.run().unwrap();
     assert_eq!(log.take(), ["c failed Stopped"; 3]);
@@ -1194,7 +1194,7 @@ both! {
         let log = Log::new();
         let _closed = waiting_client(world, &log);
         let to = world.listen_outside();
-        world.reactor().connect_tcp(to.addr(), hopeless(&log));
+        world.reactor().connect_tcp(to.addr(), never_connected(&log));
         world.reactor().shutdown(HOUR);
         assert_eq!(log.len(), 0, "not from within the command");
         world.run().unwrap();
@@ -1237,11 +1237,11 @@ both! {
 
 both! {
     /// crocus's own.
-    fn what_is_connected_while_stopping_fails_with_stopped(world) {
+    fn connecting_while_stopping_fails_with_stopped(world) {
         let log = Log::new();
         let outside = world.listen_outside();
         world.reactor().stop();
-        let id = world.reactor().connect_tcp(outside.addr(), hopeless(&log));
+        let id = world.reactor().connect_tcp(outside.addr(), never_connected(&log));
         assert!(!world.reactor().cancel_connect(id), "its failure is on the way");
         assert_eq!(log.len(), 0, "not from within connect_tcp");
         world.run().unwrap();
@@ -1256,7 +1256,7 @@ both! {
     fn after_a_stop_one_can_connect_again(world) {
         let log = Log::new();
         let mut outside = world.listen_outside();
-        world.reactor().connect_tcp(outside.addr(), hopeless(&log));
+        world.reactor().connect_tcp(outside.addr(), never_connected(&log));
         world.reactor().stop();
         world.run().unwrap();
         world.reactor().connect_tcp(outside.addr(), client(&log));
@@ -1273,18 +1273,18 @@ both! {
 fn attempts_fail_with_stopped_when_the_reactor_is_dropped() {
     let log = Log::new();
     let mut simulation = silent_host([1]);
-    simulation.reactor().connect_tcp(at(1), hopeless(&log));
+    simulation.reactor().connect_tcp(at(1), never_connected(&log));
     simulation.settle();
     drop(simulation);
     assert_eq!(log.take(), ["c failed Stopped"]);
 }
 
-/// crocus's own: an outcome that was decided is the one that is told.
+/// crocus's own: the outcome that was decided first is told.
 #[test]
 fn an_attempt_cancelled_before_a_stop_hears_of_the_cancel() {
     let log = Log::new();
     let mut simulation = silent_host([1]);
-    let id = simulation.reactor().connect_tcp(at(1), hopeless(&log));
+    let id = simulation.reactor().connect_tcp(at(1), never_connected(&log));
     simulation.settle();
     assert!(simulation.reactor().cancel_connect(id));
     simulation.reactor().shutdown(HOUR);

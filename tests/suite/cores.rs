@@ -99,7 +99,7 @@ fn an_address_in_use_fails_the_start_with_its_error() {
     assert!(error.to_string().contains(&taken.local_addr().unwrap().to_string()), "{error}");
 }
 
-/// What `reuse_port` alone would let pass: two instances that share the connections.
+/// `reuse_port` alone would let two instances share the connections.
 #[test]
 fn a_second_instance_at_the_same_port_is_refused() {
     let first = Cores::start(2, |core| listen(core, "127.0.0.1:0")).unwrap();
@@ -158,10 +158,10 @@ fn a_panic_in_the_setup_fails_the_start() {
     assert!(error.contains("crocus-core-1 panicked") && error.contains("on purpose"), "{error}");
 }
 
-/// An observer's panic is what ends a reactor.
-struct Fuse;
+/// A panic of an observer ends the reactor.
+struct PanickingObserver;
 
-impl Observer for Fuse {
+impl Observer for PanickingObserver {
     fn opened(&mut self, _: crocus::ConnectionId, _: &crocus::Address) {
         panic!("blown on purpose");
     }
@@ -170,7 +170,7 @@ impl Observer for Fuse {
 #[test]
 fn a_later_panic_stops_all_and_join_tells_it() {
     let cores = Cores::start(3, |core| {
-        core.reactor().set_observer(Some(Box::new(Fuse)));
+        core.reactor().set_observer(Some(Box::new(PanickingObserver)));
         listen(core, "127.0.0.1:0")
     })
     .unwrap();

@@ -142,7 +142,7 @@ fn connect(world: &mut World, log: &Log, protocol: impl Protocol + 'static) -> F
     far
 }
 
-/// What is told of a stream that a peer sends, and then closes.
+/// The calls for a stream that a peer sends before it closes.
 fn told_of<F: Framing + 'static>(
     world: &mut World,
     framing: F,
@@ -159,7 +159,7 @@ fn told_of<F: Framing + 'static>(
     log.take()
 }
 
-/// What a decoder makes of a stream in chunks of that size: frames, and the error, in text.
+/// The frames and the error, as text, that a decoder makes of a stream in chunks of that size.
 fn decoded<F: Framing>(framing: F, stream: &[u8], size: usize) -> Vec<String> {
     let mut decoder = Decoder::new(framing);
     let mut lines = Vec::new();
@@ -482,7 +482,7 @@ both! {
     }
 }
 
-/// Who decides to read on under pressure gets its frames, all at once, though the peer reads nothing.
+/// A handler that reads on under pressure gets all its frames at once, though the peer reads nothing.
 #[test]
 fn a_handler_that_does_not_pause_gets_frames_under_pressure() {
     let mut world = World::simulated();
@@ -597,7 +597,7 @@ fn length_prefixes_of_each_width_and_order() {
         let too_long = Err(FrameError::TooLong { limit: 5 });
         assert_eq!(encoded(&limited, b"123456"), too_long);
     }
-    // A length that lies: two gigabytes, within what is allowed and beyond.
+    // A false length: two gigabytes, within the limit and beyond it.
     decodes(&LengthPrefixed::u32(), b"\x80\0\0\0x", &["! a frame of more than 99999 bytes"]);
     decodes(&LengthPrefixed::u32().max_length(usize::MAX), b"\x80\0\0\0x", &[]);
     let long = pattern(256);
@@ -606,7 +606,7 @@ fn length_prefixes_of_each_width_and_order() {
     assert_eq!(encoded(&LengthPrefixed::u16(), &long).unwrap()[..2], [1, 0]);
 }
 
-/// What cannot be sent, and that then nothing is written.
+/// Frames that cannot be sent are errors, and nothing is written.
 #[test]
 fn frames_that_would_not_come_out_as_one_are_refused() {
     let inside = Err(FrameError::Malformed("a line with its delimiter inside"));
@@ -664,7 +664,7 @@ both! {
     }
 }
 
-/// Where every byte were looked at anew for each one that comes, this would take days.
+/// If each new byte made it look at all the former ones, this would take days.
 #[test]
 fn ten_megabytes_byte_by_byte_take_linear_time() {
     const LONG: usize = 10 << 20;
@@ -696,7 +696,7 @@ both! {
     }
 }
 
-/// Pauses at any frame, resumes at any time, cuts anywhere: what is told is what is told without.
+/// Pauses at any frame, resumes at any time and cuts anywhere do not change the calls.
 #[test]
 fn random_pauses_and_cuts_change_nothing() {
     let stream: Vec<u8> = (0..200u32)
@@ -720,7 +720,7 @@ fn random_pauses_and_cuts_change_nothing() {
     }
 }
 
-/// What is told of a stream in the world of that seed, if reading is paused for a millisecond where
+/// The calls for a stream in the world of that seed, if reading is paused for a millisecond where
 /// `pause` says so. A seed other than 0 cuts the stream.
 fn told_at_random(
     seed: u64,
@@ -773,7 +773,7 @@ fn a_whole_frame_is_not_copied() {
 }
 
 #[test]
-fn what_is_not_taken_is_kept() {
+fn bytes_not_taken_are_kept() {
     let mut decoder = Decoder::new(Lines::new());
     decoder.feed(b"one\ntwo\nthr");
     assert_eq!(decoder.next_frame(), Some(Ok(&b"one"[..])));

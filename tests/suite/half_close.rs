@@ -89,7 +89,7 @@ both! {
 }
 
 both! {
-    /// What Twisted never does by itself (#5662): both halves shut, in either order.
+    /// Both halves shut, in either order. Twisted never ends such a connection by itself (#5662).
     fn a_connection_ends_by_itself_once_both_halves_are_shut(world) {
         for peer_first in [false, true] {
             let log = Log::new();

@@ -1,4 +1,4 @@
-//! Who is let in, how many of them, and how many bytes per second pass.
+//! Limits: which clients are let in, how many of them, and how many bytes per second pass.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -68,7 +68,7 @@ both! {
     }
 }
 
-/// A bug in the filter lets nobody in, and harms nobody.
+/// A panic of the filter lets nobody in, and harms nobody else.
 #[test]
 fn a_filter_that_panics_refuses_that_one() {
     let world = &mut World::real();
@@ -126,7 +126,7 @@ both! {
 
 both! {
     /// Twisted's `testConnectionCounting`: also with a factory that refuses or fails.
-    fn who_was_refused_by_the_factory_does_not_count(world) {
+    fn a_client_refused_by_the_factory_does_not_count(world) {
         struct Refuses;
 
         impl Factory for Refuses {
@@ -235,7 +235,7 @@ fn reading_at_a_rate_follows_the_clock() {
 
 /// Nothing is polled and nothing tried: `run` sleeps from one portion to the next.
 #[test]
-fn who_waits_takes_a_few_turns_for_each_portion() {
+fn a_throttled_connection_takes_few_turns_per_portion() {
     let rate = Rate::per_second(20_000).burst(1_000);
     let mut simulation = Simulation::new();
     let (peers, counts): (Vec<_>, Vec<_>) =
@@ -275,7 +275,7 @@ fn a_lifted_limit_counts_at_once_and_leaves_no_timer() {
     assert!(simulation.elapsed() == begin, "it waited for nobody");
 }
 
-/// Those who wait end, and with them what they waited for.
+/// Connections that wait end, and their timers with them.
 #[test]
 fn no_timer_outlives_those_who_wait() {
     let slow = Rate::per_second(10).burst(1);
@@ -332,7 +332,7 @@ fn closing_is_throttled_too_and_cut_at_its_deadline() {
 
 /// An empty bucket holds up bytes, and nothing else.
 #[test]
-fn who_is_not_read_is_told_everything_else() {
+fn a_throttled_connection_hears_everything_but_data() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let a = Recorder::new(&log, "a").with_data().on_made(|transport| {
@@ -436,7 +436,7 @@ fn one_seed_gives_one_history_of_throttled_connections() {
     assert_eq!(history(), history());
 }
 
-/// Among those who are not throttled one that is takes nothing from the others.
+/// One throttled connection takes nothing from the others.
 #[test]
 fn the_others_go_on_at_their_own_pace() {
     let mut world = World::real();

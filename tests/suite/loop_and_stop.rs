@@ -211,7 +211,7 @@ both! {
         assert_eq!((report.served, report.flushed), (1, 0), "its answer left when it was served");
         assert!(!report.stopped && !report.is_idle());
 
-        // What the serve phase set up is for the turn after.
+        // The serve phase sets things up for the turn after.
         let report = turn(world);
         assert_eq!((report.timers, report.calls), (1, 1));
     }
@@ -441,7 +441,7 @@ fn a_host_loop_drives_the_reactor_by_its_descriptor() {
     let mut piece = [0; 64];
     let (called, ticks) = (Arc::new(AtomicBool::new(false)), Rc::new(Cell::new(0)));
     for _ in 0..1_000_000 {
-        // What misses an event sleeps here until the patience is over.
+        // A loop that misses an event sleeps here until the patience is over.
         let wait = guest.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
         let asleep = Instant::now();
         host.poll(&mut events, Some(wait.map_or(PATIENCE, |wait| wait.min(PATIENCE)))).unwrap();
@@ -639,7 +639,7 @@ both! {
 }
 
 both! {
-    /// One who serves a single client and goes home.
+    /// A server of a single client.
     fn run_returns_after_the_last_listener_and_connection(world) {
         let log = Log::new();
         let seen = log.clone();
@@ -669,7 +669,7 @@ both! {
     }
 }
 
-/// Where nobody else could do anything, a `run` that waits says so instead.
+/// If nothing could ever happen, `run` returns an error instead of waiting.
 #[test]
 fn run_does_not_return_while_somebody_listens_or_is_connected() {
     let mut simulation = Simulation::new();
@@ -776,7 +776,7 @@ both! {
         assert!(!reactor.stop_listening(listener));
         assert_eq!(world.read_to_end(&mut far), (Vec::new(), Ok(())));
 
-        // The second life: another listener at the same port, another client, the same reactor.
+        // The second run: another listener at the same port, another client, the same reactor.
         let seen = log.clone();
         let again = world.reactor().listen_tcp(addr, move |_| {
             Recorder::new(&seen, "b").with_data().on_data(|transport, _| {
@@ -967,7 +967,7 @@ both! {
 }
 
 both! {
-    /// What the last notices set up waits for the next run, and is not lost.
+    /// Work set up by the last callbacks waits for the next run and is not lost.
     fn work_set_up_in_connection_lost_awaits_the_next_run(world) {
         let log = Log::new();
         let lines = log.clone();
@@ -1018,7 +1018,7 @@ both! {
 }
 
 both! {
-    /// Attempts are among those who are told.
+    /// Attempts are told too.
     fn a_stopped_attempt_fails_and_cannot_try_again(world) {
         let log = Log::new();
         let outside = world.listen_outside();

@@ -233,7 +233,7 @@ fn a_panic_in_connection_lost_or_drop_frees_the_connection() {
     }
 }
 
-/// What a panic may not keep from its owner: the notice that comes after the protocol's.
+/// The owner hears after the protocol, and a panic does not prevent that.
 #[test]
 fn an_owner_hears_the_loss_after_panics_in_last_callbacks() {
     for callback in ["data_received", "connection_lost", "drop"] {

@@ -260,7 +260,7 @@ fn a_drop_that_panics_in_a_thread_costs_nothing() {
 }
 
 both! {
-    fn what_follows_may_ask_for_more_work(world) {
+    fn a_result_may_ask_for_more_work(world) {
         fn step(reactor: &mut Reactor, left: u32, log: Log) {
             reactor.call_in_thread(move || left, move |reactor, result| {
                 let left = result.unwrap();

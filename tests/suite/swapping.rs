@@ -16,7 +16,7 @@ fn once<P>(protocol: P) -> impl FnMut() -> P {
     move || held.take().unwrap()
 }
 
-/// A recorder that hands over to `next`, with all that it was given, as soon as it is given some.
+/// A recorder that hands over to `next`, with all the bytes of its first call.
 fn until_data(log: &Log, name: &str, next: impl Protocol + 'static) -> Recorder {
     let (seen, mut next) = (log.clone(), once(next));
     Recorder::new(log, name).with_data().on_data(move |transport, data| {
@@ -201,7 +201,7 @@ both! {
 }
 
 both! {
-    fn who_takes_over_and_closes_gets_no_bytes_any_more(world) {
+    fn a_successor_that_closes_gets_no_bytes(world) {
         let log = Log::new();
         let seen = log.clone();
         let (_, addr) = world.listen(move |_| {
@@ -224,7 +224,7 @@ both! {
 }
 
 both! {
-    /// `false` and nothing changes once it is closing; and who closes after asking keeps it.
+    /// Once it is closing the answer is `false` and nothing changes. Closing after asking keeps the protocol.
     fn a_connection_that_ends_first_stays_with_its_protocol(world) {
         for after in [false, true] {
             let log = Log::new();
@@ -327,7 +327,7 @@ both! {
 
 both! {
     /// The former one was paused by the default, and reading with it.
-    fn who_takes_over_under_pressure_is_told_so_itself(world) {
+    fn a_successor_under_pressure_is_told_so(world) {
         let log = Log::new();
         let seen = log.clone();
         let addr = world.listen_narrow(move |_| Paused(seen.clone()));
@@ -359,7 +359,7 @@ impl Protocol for Paused {
 }
 
 both! {
-    /// Each exchange waits for its turn, so that nobody is held up by a circle.
+    /// Each exchange waits for its turn, so that a circle of exchanges holds nobody up.
     fn protocols_that_hand_over_in_a_circle_starve_nobody(world) {
         struct Circle(Rc<Cell<usize>>);
 
@@ -392,7 +392,7 @@ both! {
 
 both! {
     /// A header, a chain of inner protocols, each taking one byte, and passing on the rest.
-    fn what_was_not_given_yet_follows_what_is_passed_on(world) {
+    fn new_bytes_follow_those_passed_on(world) {
         struct Peel(Log, u8);
 
         impl Protocol for Peel {
@@ -451,7 +451,7 @@ fn unused_bytes_are_given_within_the_budget() {
 }
 
 both! {
-    /// The owner of a client's connection hears of its end, whoever its protocol was by then.
+    /// The owner of a client's connection hears of its end, whatever its protocol was by then.
     fn the_owner_hears_the_end_after_a_swap(world) {
         let log = Log::new();
         let mut listener = world.listen_outside();
@@ -570,7 +570,7 @@ fn a_panic_of_either_protocol_ends_as_always() {
 }
 
 both! {
-    /// While the stop is told, the one who was there is told, and not who was to come.
+    /// The stop is told to the former protocol, and not to the next one.
     fn a_stop_before_the_swap_tells_the_former_protocol(world) {
         let log = Log::new();
         let seen = log.clone();

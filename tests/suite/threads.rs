@@ -307,7 +307,7 @@ impl Observer for Wakes {
     }
 }
 
-/// What keeps `run` waiting lets it go, without a call.
+/// Dropping the last handle lets `run` return, without a call.
 #[test]
 fn run_returns_when_the_last_handle_is_dropped() {
     let mut world = World::real();
@@ -330,7 +330,7 @@ fn run_returns_when_the_last_handle_is_dropped() {
     thread.join().unwrap();
     assert!(*wakes.borrow() <= 1, "only the last one wakes");
 
-    // The same where nobody can drop it meanwhile, so that a `run` that waits says so.
+    // The same where nobody can drop it meanwhile: a `run` that would wait returns an error.
     let mut simulation = Simulation::new();
     let handle = simulation.reactor().handle();
     simulation.reactor().run().unwrap_err();
@@ -338,7 +338,7 @@ fn run_returns_when_the_last_handle_is_dropped() {
     simulation.reactor().run().unwrap();
 }
 
-/// The last word of a thread that then lets go is heard, however the two fall together.
+/// A call that a thread posts just before it drops its handle runs, whatever the interleaving.
 #[test]
 fn a_call_posted_by_the_last_handle_is_not_missed() {
     const ROUNDS: usize = 5_000;

@@ -592,7 +592,7 @@ impl Observer for Lateness {
     }
 }
 
-/// What has no interval is due again in each turn, so it is never later than the last one.
+/// A timer without interval is due again in each turn, so it is never later than the last one.
 #[test]
 fn with_no_interval_the_lateness_does_not_add_up() {
     let mut world = World::real();

@@ -410,7 +410,7 @@ fn closing_to_a_stuck_peer_ends_at_its_deadline() {
     }
 }
 
-/// The deadline is for the whole close: what the peer takes meanwhile does not move it.
+/// The deadline is for the whole close. It does not move when the peer takes some bytes.
 #[test]
 fn a_slow_reader_does_not_move_the_close_deadline() {
     let mut simulation = Simulation::new();
@@ -487,7 +487,7 @@ fn lingering_ends_with_the_earlier_of_two_timeouts() {
     }
 }
 
-/// A cost: who is closed at once gets no deadline at all.
+/// A connection that is closed at once gets no deadline at all, which saves its cost.
 #[test]
 fn a_close_that_is_through_at_once_sets_no_timer() {
     let mut simulation = Simulation::new();
@@ -588,7 +588,7 @@ fn a_reset_before_connection_made_is_told_once() {
 
 both! {
     /// The rule of Twisted's epoll reactor's `_doReadOrWrite`.
-    fn what_came_before_a_hang_up_is_delivered_first(world) {
+    fn data_before_a_hang_up_is_delivered_first(world) {
         for reset in [false, true] {
             let log = Log::new();
             let seen = log.clone();
@@ -666,7 +666,7 @@ both! {
 
 both! {
     /// The reference's experiment: after `loseConnection` no data.
-    fn what_the_peer_sends_after_lose_connection_is_not_delivered(world) {
+    fn data_after_lose_connection_is_not_delivered(world) {
         let log = Log::new();
         let seen = log.clone();
         let world = &mut world.with_limits(Reactor::builder().read_buffer(5));
@@ -690,7 +690,7 @@ both! {
 }
 
 both! {
-    /// Why a closing connection is read on: or both would wait for the other to read.
+    /// A closing connection is still read. Otherwise both sides would wait for the other to read.
     fn a_peer_that_reads_late_gets_the_whole_answer(world) {
         let log = Log::new();
         let seen = log.clone();
@@ -717,7 +717,7 @@ both! {
     }
 }
 
-/// How servers lose the end of their answer: the peer has sent what nobody reads.
+/// Servers lose the end of their answer if the peer has sent bytes that nobody reads.
 #[test]
 fn clients_sending_before_the_answer_get_no_reset() {
     for size in [20, 20_000, 300_000] {
@@ -1045,7 +1045,7 @@ fn socket_options_are_errors_once_the_connection_ends() {
 }
 
 both! {
-    /// What Twisted has no bound for: a writer who minds nothing, and a peer that does not read.
+    /// A writer that ignores pauses, and a peer that does not read. Twisted has no bound for them.
     fn a_buffer_beyond_the_cap_ends_the_connection(world) {
         let world = &mut world.with_limits(Reactor::builder().write_buffer_cap(1000));
         let log = Log::new();
@@ -1257,7 +1257,7 @@ both! {
 }
 
 both! {
-    /// The reference's own: an id kept for too long names nobody.
+    /// The reference's own: an id that is kept too long names no connection.
     fn a_stale_id_does_not_reach_the_slots_next_connection(world) {
         let log = Log::new();
         let far = hand_over(world, Recorder::new(&log, "old"));
@@ -1283,7 +1283,7 @@ both! {
 }
 
 both! {
-    /// The rule "lost if and only if made", for one that is given up before.
+    /// The rule "lost if and only if made", for a connection that is given up before.
     fn a_connection_closed_before_it_was_made_is_told_nothing(world) {
         let log = Log::new();
         let mut far = hand_over(world, Recorder::new(&log, "a"));
@@ -1355,7 +1355,7 @@ both! {
     }
 }
 
-/// crocus's own: who lingers is given up when nothing is heard of it, not while it still sends.
+/// crocus's own: a lingering peer is given up when it is silent, not while it still sends.
 #[test]
 fn a_sending_peer_is_lingered_for_until_the_timeout() {
     let limits = Reactor::builder().linger(Duration::from_secs(5));

@@ -323,7 +323,7 @@ mod receiving {
     }
 
     both! {
-        fn who_is_bound_to_all_addresses_answers_from_one(world) {
+        fn a_socket_bound_to_all_addresses_answers_from_one(world) {
             let log = Log::new();
             let id = world.reactor().listen_udp("0.0.0.0:0", echo(&log)).unwrap();
             let mut addr = world.reactor().datagram(id).unwrap().local_addr();
@@ -523,7 +523,7 @@ mod sending {
     use super::*;
 
     both! {
-        fn what_cannot_be_sent_is_an_error_at_the_call(world) {
+        fn sending_the_impossible_is_an_error_at_the_call(world) {
             let log = Log::new();
             let (id, addr) = bind(world, Recorder::new(&log, "a"));
             let mut far = far(world);

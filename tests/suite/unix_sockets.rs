@@ -61,7 +61,7 @@ mod the_path {
                         if let Ok(found) = fs::symlink_metadata(&path) {
                             assert!(found.file_type().is_socket());
                             assert_eq!(found.mode() & 0o777, mode);
-                            // Who sees it is served. (The listener may have been stopped since.)
+                            // A client that sees it is served. (The listener may have been stopped since.)
                             match UnixStream::connect(&path) {
                                 Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound),
                                 Ok(stream) => drop(stream),
@@ -143,7 +143,7 @@ mod the_path {
     }
 
     #[test]
-    fn what_is_no_socket_is_kept() {
+    fn a_file_that_is_no_socket_is_kept() {
         let (folder, mut world) = (Folder::new(), World::real());
         let at = |name: &str| folder.join(name);
         fs::write(at("file"), "precious").unwrap();

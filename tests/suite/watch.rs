@@ -41,7 +41,7 @@ fn settle(world: &mut World) {
 
 /// asyncio's `test_add_reader`, and what its level-triggered selectors promise.
 #[test]
-fn what_is_not_read_is_told_again_each_turn_once() {
+fn unread_bytes_are_told_again_once_each_turn() {
     let (mut world, log) = (World::real(), Log::new());
     let (_, mut writer) = watched_pipe(&mut world, &log, 1);
     settle(&mut world);
@@ -59,7 +59,7 @@ fn what_is_not_read_is_told_again_each_turn_once() {
     assert_eq!(log.take(), ["d", "end"]);
 }
 
-/// A firehose has one call per turn; timers, calls and connections have theirs.
+/// An endless source has one call per turn, so timers, calls and connections have theirs.
 #[test]
 fn a_descriptor_that_is_always_ready_starves_nobody() {
     let (mut world, log) = (World::real(), Log::new());
@@ -218,7 +218,7 @@ fn unwatch_drops_the_source_and_says_so_once() {
     assert!(writer.write_all(b"x").is_err(), "nobody has the reading end");
 }
 
-/// A number that was given to another file: what the owned descriptor is about.
+/// The number was given to another file: owning the descriptor must protect the new one.
 #[test]
 fn an_unwatched_ready_descriptor_and_its_successor_hear_nothing() {
     let (mut world, log) = (World::real(), Log::new());

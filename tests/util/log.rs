@@ -1,4 +1,4 @@
-//! What happened, as lines.
+//! A log of what happened, line by line.
 
 use std::cell::RefCell;
 use std::io::{self, Write};

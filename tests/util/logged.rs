@@ -1,4 +1,4 @@
-//! What crocus logs.
+//! The lines that crocus logs.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Once;
@@ -10,14 +10,14 @@ thread_local! {
     static LOGGED: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What crocus logged on this thread as warning or error since the last call. The first call begins
-/// it.
+/// Takes the warnings and errors that crocus logged on this thread since the last call. The first
+/// call begins it.
 pub fn logged() -> Vec<String> {
     let lines = logged_up_to(Level::Warn);
     lines.into_iter().map(|(level, line)| format!("{level} {line}")).collect()
 }
 
-/// What crocus logged on this thread since the last call; from now on it is what is up to `level`.
+/// Takes what crocus logged on this thread since the last call. From now on it collects up to `level`.
 /// Tests run beside each other in one process, so each thread has its own level and lines.
 pub fn logged_up_to(level: Level) -> Vec<(Level, String)> {
     struct Logger;

@@ -75,7 +75,7 @@ pub fn pattern(len: usize) -> Vec<u8> {
     all
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default()

@@ -118,18 +118,18 @@ impl World {
     /// If that never happens.
     pub fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let begin = Instant::now();
-        let mut hours = 0;
+        let mut turns = 0;
         while !done(self) {
             self.turn();
             match self {
                 Self::Real(_) => assert!(begin.elapsed() < PATIENCE, "never happened: {what}"),
                 Self::Simulated(simulation) => {
                     // Real time stands still here; after enough turns let the simulated one pass.
-                    hours += 1;
-                    if hours % 1000 == 0 {
+                    turns += 1;
+                    if turns % 1000 == 0 {
                         simulation.advance(Duration::from_millis(10));
                     }
-                    assert!(hours < 2_000_000, "never happened: {what}");
+                    assert!(turns < 2_000_000, "never happened: {what}");
                 }
             }
         }
@@ -192,7 +192,7 @@ impl World {
         });
     }
 
-    /// The next who connects to a listener outside.
+    /// The next connection to a listener outside.
     pub fn accept(&mut self, listener: &mut FarListener) -> Far {
         let mut found = None;
         self.until("somebody to connect", |_| {
