@@ -12,11 +12,7 @@ fn converse(program: &str, args: impl Fn(&Path) -> Vec<String>) {
     let (folder, mut world, log) = (Folder::new(), World::real(), Log::new());
     let Some(mut command) = child::tool(program) else { return };
     let seen = log.clone();
-    let serve = move |_| {
-        Recorder::new(&seen, "a").with_data().on_data(|transport, data| {
-            transport.write(data);
-        })
-    };
+    let serve = move |_| Recorder::new(&seen, "a").with_data().echoing();
     world.reactor().listen_unix(folder.path(), serve).unwrap();
     command.args(args(&folder.path()));
     let output = outside(&mut world, move || {

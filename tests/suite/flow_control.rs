@@ -16,16 +16,13 @@ const READ_BUDGET: usize = 256 * 1024;
 both! {
     /// Twisted's `test_pauseProducingInConnectionMade`, asyncio's gh-103607.
     fn a_pause_in_connection_made_holds_all_data_back(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            Recorder::new(&seen, "a").with_data().on_made(|transport| {
+        let (log, mut far) = world.dialled("a", |a| {
+            a.with_data().on_made(|transport| {
                 assert!(transport.is_reading());
                 transport.pause_reading();
                 assert!(!transport.is_reading());
             })
         });
-        let mut far = world.dial(addr);
         far.send(b"before ");
         world.until("it to be made", |_| log.has("a made"));
         far.send(b"and after");
@@ -72,15 +69,12 @@ both! {
     /// Contract 1. A protocol that writes on in `resume_writing` is called for sure.
     fn no_byte_leaves_inside_a_callback_however_large_the_pieces(world) {
         const PIECE: usize = HIGH / 4;
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            Recorder::new(&seen, "a").on_data(|transport, _| {
+        let (log, mut far) = world.dialled("a", |a| {
+            a.on_data(|transport, _| {
                 (0..5).for_each(|_| assert!(transport.write(&[7; PIECE])));
                 assert_eq!(transport.buffered(), 5 * PIECE);
             })
         });
-        let mut far = world.dial(addr);
         far.send(b"?");
         assert_eq!(world.read(&mut far, 5 * PIECE), [7; 5 * PIECE]);
         world.quiet();
@@ -129,13 +123,8 @@ both! {
     /// Twisted's `test_stopStartReading` and `test_resumeProducing`.
     fn resuming_delivers_what_is_there_though_no_more_comes(world) {
         let world = &mut world.with_limits(Reactor::builder().read_buffer(10));
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            Recorder::new(&seen, "a").with_data().on_data(|transport, _| transport.pause_reading())
-        });
-        let mut far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
+        let (log, mut far) =
+            world.served("a", |a| a.with_data().on_data(|transport, _| transport.pause_reading()));
         let text: Vec<u8> = (0..95).map(|i| b'a' + i % 26).collect();
         far.send(&text);
         log.take();
@@ -157,18 +146,12 @@ both! {
     /// `test_resumeProducingWhileDisconnected`.
     fn resuming_after_closing_or_loss_delivers_nothing(world) {
         for abort in [false, true] {
-            let log = Log::new();
-            let seen = log.clone();
-            let (_, addr) = world.listen(move |_| {
-                Recorder::new(&seen, "a").on_made(|transport| transport.pause_reading()).on_lost(
-                    |transport, _| {
-                        transport.resume_reading();
-                        assert!(!transport.is_reading());
-                    },
-                )
+            let (log, mut far) = world.served("a", |a| {
+                a.on_made(|transport| transport.pause_reading()).on_lost(|transport, _| {
+                    transport.resume_reading();
+                    assert!(!transport.is_reading());
+                })
             });
-            let mut far = world.dial(addr);
-            world.until("it to be made", |_| log.has("a made"));
             far.send(b"never delivered");
             world.quiet();
             let mut transport = world.only();
@@ -195,10 +178,8 @@ both! {
 both! {
     /// asyncio's `test_pause_reading`: idempotent since 3.7.
     fn however_often_reading_was_paused_it_is_resumed_once(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            Recorder::new(&seen, "a").with_data().on_made(|transport| {
+        let (log, mut far) = world.served("a", |a| {
+            a.with_data().on_made(|transport| {
                 transport.pause_reading();
                 transport.pause_reading();
                 transport.resume_reading();
@@ -206,8 +187,6 @@ both! {
                 assert!(transport.is_reading());
             })
         });
-        let mut far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
         far.send(b"hello");
         world.until("the data", |_| log.has("a data hello"));
         world.only().pause_reading();
@@ -225,15 +204,10 @@ both! {
 both! {
     /// Twisted's `test_streamingProducer`, and asyncio's tests of `pause_writing`.
     fn one_pause_above_high_water_and_one_resume_at_low(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let addr = world.listen_narrow(move |_| {
-            Recorder::new(&seen, "a")
-                .on_pause(|transport| assert!(transport.buffered() > HIGH))
+        let (log, mut far) = world.served_narrow("a", |a| {
+            a.on_pause(|transport| assert!(transport.buffered() > HIGH))
                 .on_resume(|transport| assert!(transport.buffered() <= HIGH / 4))
         });
-        let mut far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
         let mut expected = world.much();
         assert!(world.only().write(&expected));
         assert_eq!(log.len(), 1, "not from inside the command");
@@ -310,17 +284,12 @@ fn the_marks_are_exact() {
 both! {
     /// asyncio's `set_write_buffer_limits`, given while much is waiting.
     fn changed_marks_are_told_by_the_loop(world) {
-        let log = Log::new();
-        let seen = log.clone();
         let huge = world.much().len();
-        let addr = world.listen_narrow(move |_| {
-            Recorder::new(&seen, "a")
-                .on_made(move |transport| transport.set_write_buffer_limits(huge, 0))
+        let (log, far) = world.served_narrow("a", |a| {
+            a.on_made(move |transport| transport.set_write_buffer_limits(huge, 0))
                 .on_pause(|_| {})
                 .on_resume(|_| {})
         });
-        let far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
         let much = world.much();
         world.only().write(&much);
         world.quiet();
@@ -342,28 +311,24 @@ both! {
     /// Twisted's `test_reentrantStreamingProducerUsingWrite`.
     fn writes_from_within_resume_writing_are_told_in_strict_pairs(world) {
         const ROUNDS: usize = 6;
-        let log = Log::new();
-        let seen = log.clone();
         let much = world.much();
         let piece = much.clone();
-        let addr = world.listen_narrow(move |_| {
+        let (log, mut far) = world.dialled_narrow("a", |a| {
             let (first, next) = (piece.clone(), piece.clone());
             let mut rounds = 1;
-            Recorder::new(&seen, "a")
-                .on_made(move |transport| {
-                    transport.write(&first);
-                })
-                .on_pause(|_| {})
-                .on_resume(move |transport| {
-                    rounds += 1;
-                    if rounds <= ROUNDS {
-                        assert!(transport.write(&next));
-                    } else {
-                        transport.lose_connection();
-                    }
-                })
+            a.on_made(move |transport| {
+                transport.write(&first);
+            })
+            .on_pause(|_| {})
+            .on_resume(move |transport| {
+                rounds += 1;
+                if rounds <= ROUNDS {
+                    assert!(transport.write(&next));
+                } else {
+                    transport.lose_connection();
+                }
+            })
         });
-        let mut far = world.dial(addr);
         let mut got = Vec::new();
         world.until("all of it", |_| {
             got.extend(far.receive(1 << 20).unwrap());
@@ -384,28 +349,24 @@ both! {
     /// Twisted's `test_nonStreamingProducer` and `test_dontPausePullConsumerOnWrite`: with both
     /// marks at nothing, `resume_writing` asks for the next piece once the last has left.
     fn resume_writing_is_called_once_per_drained_buffer(world) {
-        let log = Log::new();
-        let seen = log.clone();
         let much = world.much();
         let piece = much.clone();
-        let addr = world.listen_narrow(move |_| {
+        let (log, mut far) = world.dialled_narrow("a", |a| {
             let (first, next) = (piece.clone(), piece.clone());
             let mut asked = 0;
-            Recorder::new(&seen, "a")
-                .on_made(move |transport| {
-                    transport.set_write_buffer_limits(0, 0);
-                    transport.write(&first);
-                })
-                .on_pause(|transport| assert!(transport.buffered() > 0))
-                .on_resume(move |transport| {
-                    assert_eq!(transport.buffered(), 0);
-                    asked += 1;
-                    if asked == 1 {
-                        transport.write(&next);
-                    }
-                })
+            a.on_made(move |transport| {
+                transport.set_write_buffer_limits(0, 0);
+                transport.write(&first);
+            })
+            .on_pause(|transport| assert!(transport.buffered() > 0))
+            .on_resume(move |transport| {
+                assert_eq!(transport.buffered(), 0);
+                asked += 1;
+                if asked == 1 {
+                    transport.write(&next);
+                }
+            })
         });
-        let mut far = world.dial(addr);
         assert!(world.read(&mut far, 2 * much.len()) == much.repeat(2));
         world.until("the second question", |_| log.count("a resume") == 2);
         world.quiet();
@@ -463,16 +424,13 @@ both! {
     /// Twisted's `FileDescriptor.connectionLost`, which stops the producer first.
     fn a_loss_under_pressure_tells_no_resume(world) {
         for end in ["reset", "abort", "close"] {
-            let log = Log::new();
-            let seen = log.clone();
             let much = world.much();
-            let addr = world.listen_narrow(move |_| {
+            let (log, mut far) = world.dialled_narrow("a", |a| {
                 let all = much.clone();
-                Recorder::new(&seen, "a").on_made(move |transport| {
+                a.on_made(move |transport| {
                     transport.write(&all);
                 })
             });
-            let mut far = world.dial(addr);
             world.until("the pause", |_| log.has("a pause"));
             match end {
                 "reset" => far.reset(),
@@ -711,9 +669,7 @@ fn a_storm_of_connections_delays_others_by_one_budget() {
     let seen = log.clone();
     let listener =
         simulation.reactor().listen_tcp("10.0.0.1:80", move |_| Recorder::new(&seen, "s")).unwrap();
-    let mut peer = simulation.connect(Recorder::new(&log, "p").on_data(|transport, data| {
-        transport.write(data);
-    }));
+    let mut peer = simulation.connect(Recorder::new(&log, "p").echoing());
     simulation.settle();
     let _storm: Vec<_> = (0..400).map(|_| simulation.dial("10.0.0.1:80")).collect();
     let mut turns = 0;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crocus::{Protocol, Reactor, Reason, Transport, Who};
 
-use crate::util::{Log, Recorder, World, pattern, tag};
+use crate::util::{Log, World, pattern, tag};
 
 /// Leaves the end from the peer to the default.
 struct Answer(Log, Vec<u8>);
@@ -23,21 +23,15 @@ impl Protocol for Answer {
 both! {
     /// Twisted's `HalfCloseTests.testWriteCloseNotification` and `testCloseWriteCloser`, our side.
     fn after_lose_write_connection_the_peer_can_go_on_sending(world) {
-        let log = Log::new();
-        let seen = log.clone();
         let data = world.much();
         let all = data.clone();
-        let addr = world.listen_narrow(move |_| {
-            let all = all.clone();
-            Recorder::new(&seen, "a").with_data().on_pause(|_| {}).on_resume(|_| {}).on_made(
-                move |transport| {
-                    assert!(transport.write(&all));
-                    transport.lose_write_connection();
-                    assert!(!transport.is_closing(), "it still reads");
-                },
-            )
+        let (log, mut far) = world.dialled_narrow("a", |a| {
+            a.with_data().on_pause(|_| {}).on_resume(|_| {}).on_made(move |transport| {
+                assert!(transport.write(&all));
+                transport.lose_write_connection();
+                assert!(!transport.is_closing(), "it still reads");
+            })
         });
-        let mut far = world.dial(addr);
         let (got, end) = world.read_to_end(&mut far);
         assert!(got == data && end == Ok(()), "{} bytes, {end:?}", got.len());
         for text in ["I am ", "still ", "here"] {
@@ -62,14 +56,10 @@ both! {
 both! {
     /// Twisted's `HalfCloseTests.testCloseWriteCloser`, the peer's side.
     fn a_protocol_can_write_much_after_the_peers_end(world) {
-        let log = Log::new();
-        let seen = log.clone();
         let data = world.much();
-        let addr = world.listen_narrow(move |_| {
-            Recorder::new(&seen, "a").with_data().on_eof(|_| {}).on_pause(|_| {}).on_resume(|_| {})
+        let (log, mut far) = world.served_narrow("a", |a| {
+            a.with_data().on_eof(|_| {}).on_pause(|_| {}).on_resume(|_| {})
         });
-        let mut far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
         far.send(b"question");
         far.close_write();
         world.until("the end", |_| log.has("a eof"));
@@ -92,11 +82,7 @@ both! {
     /// Both halves shut, in either order. Twisted never ends such a connection by itself (#5662).
     fn a_connection_ends_by_itself_once_both_halves_are_shut(world) {
         for peer_first in [false, true] {
-            let log = Log::new();
-            let seen = log.clone();
-            let (_, addr) = world.listen(move |_| Recorder::new(&seen, "a").on_eof(|_| {}));
-            let mut far = world.dial(addr);
-            world.until("it to be made", |_| log.has("a made"));
+            let (log, mut far) = world.served("a", |a| a.on_eof(|_| {}));
             if peer_first {
                 far.close_write();
                 world.until("the end", |_| log.has("a eof"));
@@ -136,10 +122,8 @@ both! {
         let whole: Command = |transport| transport.lose_connection();
         for (first, second) in [(half, half), (half, whole), (whole, half), (whole, whole)] {
             for at_once in [true, false] {
-                let log = Log::new();
-                let seen = log.clone();
-                let (_, addr) = world.listen(move |_| {
-                    Recorder::new(&seen, "a").on_data(move |transport, _| {
+                let (log, mut far) = world.served("a", |a| {
+                    a.on_data(move |transport, _| {
                         assert!(transport.write(b"all"));
                         first(transport);
                         assert!(!transport.write(b"not this"));
@@ -149,8 +133,6 @@ both! {
                         }
                     })
                 });
-                let mut far = world.dial(addr);
-                world.until("it to be made", |_| log.has("a made"));
                 far.send(b"x");
                 assert_eq!(world.read_to_end(&mut far), (b"all".to_vec(), Ok(())));
                 world.quiet();
@@ -176,18 +158,13 @@ both! {
 both! {
     /// The reference's experiment: Twisted calls back from inside `loseConnection` here.
     fn closing_after_a_half_close_is_told_from_the_loop(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            let log = seen.clone();
-            Recorder::new(&seen, "a").on_made(|transport| transport.lose_write_connection()).on_eof(
-                move |transport| {
-                    transport.lose_connection();
-                    log.push("closed");
-                },
-            )
+        let (log, mut far) = world.dialled("a", |a| {
+            let log = a.log();
+            a.on_made(|transport| transport.lose_write_connection()).on_eof(move |transport| {
+                transport.lose_connection();
+                log.push("closed");
+            })
         });
-        let mut far = world.dial(addr);
         assert_eq!(world.read_to_end(&mut far), (vec![], Ok(())));
         far.close_write();
         world.until("the loss", |_| log.count("a lost") > 0);
@@ -239,19 +216,14 @@ both! {
     /// Twisted's `testShutdownException`: shutting a half of what the peer has reset.
     fn a_half_close_that_crosses_a_reset_is_one_loss(world) {
         for paused in [false, true] {
-            let log = Log::new();
-            let seen = log.clone();
-            let (_, addr) = world.listen(move |_| {
-                Recorder::new(&seen, "a")
-                    .on_made(move |transport| {
-                        if paused {
-                            transport.pause_reading();
-                        }
-                    })
-                    .on_lost(|_, reason| assert_eq!(reason.who(), Who::Peer))
+            let (log, far) = world.served("a", |a| {
+                a.on_made(move |transport| {
+                    if paused {
+                        transport.pause_reading();
+                    }
+                })
+                .on_lost(|_, reason| assert_eq!(reason.who(), Who::Peer))
             });
-            let far = world.dial(addr);
-            world.until("it to be made", |_| log.has("a made"));
             world.quiet();
             far.reset();
             // The reactor has not heard of the reset yet.
@@ -267,10 +239,8 @@ both! {
     /// The reference's experiment: asyncio never notices.
     fn an_idle_half_closed_connection_notices_a_reset(world) {
         for paused in [false, true] {
-            let log = Log::new();
-            let seen = log.clone();
-            let (_, addr) = world.listen(move |_| {
-                Recorder::new(&seen, "a")
+            let (log, mut far) = world.served("a", |recorder| {
+                recorder
                     .on_eof(move |transport| {
                         if paused {
                             transport.pause_reading();
@@ -282,8 +252,6 @@ both! {
                         assert_eq!(reason.who(), Who::Peer);
                     })
             });
-            let mut far = world.dial(addr);
-            world.until("it to be made", |_| log.has("a made"));
             far.close_write();
             world.until("the end", |_| log.has("a eof"));
             world.quiet();
@@ -301,12 +269,7 @@ both! {
     fn the_end_comes_after_the_last_byte_of_any_read(world) {
         for size in 1..=9 {
             let world = &mut world.with_limits(Reactor::builder().read_buffer(size).read_budget(3));
-            let log = Log::new();
-            let seen = log.clone();
-            let (_, addr) =
-                world.listen(move |_| Recorder::new(&seen, "a").with_data().on_eof(|_| {}));
-            let mut far = world.dial(addr);
-            world.until("it to be made", |_| log.has("a made"));
+            let (log, mut far) = world.served("a", |a| a.with_data().on_eof(|_| {}));
             far.send(b"eighteen letters!!");
             far.close_write();
             world.until("the end", |_| log.has("a eof"));
@@ -323,15 +286,12 @@ both! {
 #[test]
 fn a_half_closed_connection_lives_until_it_is_closed() {
     let mut world = World::simulated();
-    let log = Log::new();
-    let seen = log.clone();
-    let (_, addr) = world.listen(move |_| {
-        Recorder::new(&seen, "a").on_made(|transport| {
+    let (log, mut far) = world.dialled("a", |a| {
+        a.on_made(|transport| {
             transport.write(&pattern(1 << 20));
             transport.lose_write_connection();
         })
     });
-    let mut far = world.dial(addr);
     world.pass(Duration::from_secs(3600));
     assert_eq!(log.lines(), ["a made", "a pause"]);
     world.only().lose_connection();

@@ -641,23 +641,19 @@ both! {
 both! {
     /// A server of a single client.
     fn run_returns_after_the_last_listener_and_connection(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            let lines = seen.clone();
-            Recorder::new(&seen, "a")
-                .on_made(move |transport| {
-                    let id = transport.id();
-                    let listener = transport.reactor().listener_of(id).unwrap();
-                    transport.reactor().stop_listening(listener);
-                    lines.push("no more listening");
-                })
-                .on_eof(|transport| {
-                    transport.call_later(MS);
-                })
-                .on_timer(|transport, _| transport.lose_connection())
+        let (log, far) = world.dialled("a", |a| {
+            let lines = a.log();
+            a.on_made(move |transport| {
+                let id = transport.id();
+                let listener = transport.reactor().listener_of(id).unwrap();
+                transport.reactor().stop_listening(listener);
+                lines.push("no more listening");
+            })
+            .on_eof(|transport| {
+                transport.call_later(MS);
+            })
+            .on_timer(|transport, _| transport.lose_connection())
         });
-        let far = world.dial(addr);
         world.until("the connection", |_| log.has("no more listening"));
         drop(far);
         world.run().unwrap();

@@ -195,11 +195,7 @@ fn timers_pressure_refusals_and_wakes_are_seen() {
 fn the_counters_agree_with_what_happened() {
     let mut world = World::real();
     let log = Log::new();
-    let (_, addr) = world.listen(|_| {
-        Recorder::new(&Log::new(), "a").on_data(|transport, data| {
-            transport.write(data);
-        })
-    });
+    let (_, addr) = world.listen(|_| Recorder::new(&Log::new(), "a").echoing());
     for _ in 0..3 {
         let mut far = world.dial(addr);
         world.send(&mut far, b"0123456789");
@@ -300,11 +296,7 @@ fn nobody_else_is_blamed_for_a_slow_callback() {
 fn a_panic_is_logged_with_its_callback_and_peer() {
     logged_up_to(Level::Trace);
     let mut world = World::real();
-    let log = Log::new();
-    let seen = log.clone();
-    let (_, addr) = world
-        .listen(move |_| Recorder::new(&seen, "a").on_data(|_, _| panic!("a bug, on purpose")));
-    let mut far = world.dial(addr);
+    let (log, mut far) = world.dialled("a", |a| a.on_data(|_, _| panic!("a bug, on purpose")));
     world.send(&mut far, b"x");
     world.until("the loss", |_| log.has("a lost Panicked(data_received)"));
     let lines = logged_up_to(Level::Trace);
@@ -320,10 +312,8 @@ fn the_logging_observer_tells_of_connections() {
     logged_up_to(Level::Trace);
     let mut world = World::real();
     world.reactor().set_observer(Some(Box::new(LogObserver::new())));
-    let (_, addr) = world.listen(|_| {
-        Recorder::new(&Log::new(), "a").on_made(|transport| transport.lose_connection())
-    });
-    let mut far = world.dial(addr);
+    let (_log, mut far) =
+        world.dialled("a", |a| a.on_made(|transport| transport.lose_connection()));
     assert!(world.read_to_end(&mut far).1.is_ok());
     let lines = logged_up_to(Level::Trace);
     let peer = far.addr().to_string();

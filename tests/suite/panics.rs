@@ -72,11 +72,7 @@ fn provoke(far: &mut Far, callback: &str) {
 /// An echo that shows that others go on.
 fn bystander(world: &mut World, log: &Log) -> Far {
     let seen = log.clone();
-    let (_, addr) = world.listen(move |_| {
-        Recorder::new(&seen, "b").on_data(|transport, data| {
-            transport.write(data);
-        })
-    });
+    let (_, addr) = world.listen(move |_| Recorder::new(&seen, "b").echoing());
     let far = world.dial(addr);
     world.until("the bystander to be made", |_| log.has("b made"));
     far
@@ -166,9 +162,7 @@ fn in_the_simulation_a_panic_reaches_the_test() {
         let mut simulation = Simulation::new();
         let fragile = Fragile(faulty(&log, callback, vec![7; 1 << 20]), callback == "drop");
         let mut far = simulation.connect(fragile);
-        let mut other = simulation.connect(Recorder::new(&log, "b").on_data(|transport, data| {
-            transport.write(data);
-        }));
+        let mut other = simulation.connect(Recorder::new(&log, "b").echoing());
         let result = catch_unwind(AssertUnwindSafe(|| {
             for _ in 0..100 {
                 simulation.advance(Duration::from_millis(1));
@@ -303,19 +297,14 @@ fn a_panic_at_the_stop_keeps_nobody_from_hearing() {
 #[test]
 fn a_panic_after_lose_connection_drops_what_was_pending() {
     let mut world = World::real();
-    let log = Log::new();
-    let seen = log.clone();
-    let (_, addr) = world.listen(move |_| {
-        Recorder::new(&seen, "a")
-            .on_data(|transport, _| {
-                transport.write(b"never sent");
-                transport.lose_connection();
-                panic!("on purpose");
-            })
-            .on_lost(|_, reason| assert_eq!(reason.who(), Who::Reactor))
+    let (log, mut far) = world.served("a", |a| {
+        a.on_data(|transport, _| {
+            transport.write(b"never sent");
+            transport.lose_connection();
+            panic!("on purpose");
+        })
+        .on_lost(|_, reason| assert_eq!(reason.who(), Who::Reactor))
     });
-    let mut far = world.dial(addr);
-    world.until("it to be made", |_| log.has("a made"));
     far.send(b"x");
     assert_eq!(world.read_to_end(&mut far), (vec![], Err(io::ErrorKind::ConnectionReset)));
     world.until("the loss", |_| log.count("a lost") > 0);
@@ -327,16 +316,12 @@ fn a_panic_after_lose_connection_drops_what_was_pending() {
 #[test]
 fn a_panic_after_abort_connection_prevails() {
     let mut world = World::real();
-    let log = Log::new();
-    let seen = log.clone();
-    let (_, addr) = world.listen(move |_| {
-        Recorder::new(&seen, "a").on_data(|transport, _| {
+    let (log, mut far) = world.served("a", |a| {
+        a.on_data(|transport, _| {
             transport.abort_connection();
             panic!("on purpose");
         })
     });
-    let mut far = world.dial(addr);
-    world.until("it to be made", |_| log.has("a made"));
     far.send(b"x");
     world.until("the loss", |_| log.count("a lost") > 0);
     world.quiet();

@@ -17,9 +17,9 @@ fn once<P>(protocol: P) -> impl FnMut() -> P {
 }
 
 /// A recorder that hands over to `next`, with all the bytes of its first call.
-fn until_data(log: &Log, name: &str, next: impl Protocol + 'static) -> Recorder {
-    let (seen, mut next) = (log.clone(), once(next));
-    Recorder::new(log, name).with_data().on_data(move |transport, data| {
+fn until_data(recorder: Recorder, next: impl Protocol + 'static) -> Recorder {
+    let (seen, mut next) = (recorder.log(), once(next));
+    recorder.with_data().on_data(move |transport, data| {
         assert!(seen.hand_over(transport, next(), data));
         seen.push("asked");
     })
@@ -28,17 +28,15 @@ fn until_data(log: &Log, name: &str, next: impl Protocol + 'static) -> Recorder 
 both! {
     /// Twisted's #3204, asyncio's `set_protocol`.
     fn the_next_protocol_begins_with_the_unused_bytes(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
+        let (log, mut far) = world.dialled("a", |a| {
+            let seen = a.log();
             let b = Recorder::new(&seen, "b").with_data();
-            let (asking, mut next) = (seen.clone(), once(b));
-            Recorder::new(&seen, "a").with_data().on_data(move |transport, data| {
-                assert!(asking.hand_over(transport, next(), &data[4..]));
-                asking.push("asked");
+            let mut next = once(b);
+            a.with_data().on_data(move |transport, data| {
+                assert!(seen.hand_over(transport, next(), &data[4..]));
+                seen.push("asked");
             })
         });
-        let mut far = world.dial(addr);
         far.send(b"headbody ");
         world.until("the new protocol's data", |_| log.has("b data body "));
         far.send(b"and more");
@@ -49,8 +47,14 @@ both! {
         assert_eq!(
             log.take(),
             [
-                "a made", "a data headbody ", "asked", "a replaced", "b made",
-                "b data body and more", "b eof", "b lost PeerClosed",
+                "a made",
+                "a data headbody ",
+                "asked",
+                "a replaced",
+                "b made",
+                "b data body and more",
+                "b eof",
+                "b lost PeerClosed",
             ]
         );
     }
@@ -58,11 +62,7 @@ both! {
 
 both! {
     fn a_swap_from_outside_is_done_in_the_next_turn(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| Recorder::new(&seen, "a").with_data());
-        let mut far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
+        let (log, mut far) = world.served("a", |a| a.with_data());
         let next = Recorder::new(&log, "b").with_data();
         assert!(log.hand_over(&mut world.only(), next, b"given "));
         assert_eq!(log.lines(), ["a made"], "not from inside the command");
@@ -78,21 +78,19 @@ both! {
 
 both! {
     fn of_two_successors_only_the_first_takes_over(world) {
-        let log = Log::new();
-        let seen = log.clone();
         let dropped = Rc::new(());
         let held = Rc::clone(&dropped);
-        let (_, addr) = world.listen(move |_| {
+        let (log, mut far) = world.dialled("a", |a| {
+            let seen = a.log();
             let b = Recorder::new(&seen, "b").with_data();
-            let (asking, held, mut next) = (seen.clone(), held.clone(), once(b));
-            Recorder::new(&seen, "a").on_data(move |transport, data| {
-                assert!(asking.hand_over(transport, next(), data));
+            let mut next = once(b);
+            a.on_data(move |transport, data| {
+                assert!(seen.hand_over(transport, next(), data));
                 let held = held.clone();
-                let c = Recorder::new(&asking, "c").on_made(move |_| drop(held.clone()));
-                assert!(!asking.hand_over(transport, c, data));
+                let c = Recorder::new(&seen, "c").on_made(move |_| drop(held.clone()));
+                assert!(!seen.hand_over(transport, c, data));
             })
         });
-        let mut far = world.dial(addr);
         far.send(b"once");
         world.until("the data", |_| log.count("b data") > 0);
         world.quiet();
@@ -169,22 +167,17 @@ both! {
 
 both! {
     fn unused_bytes_and_the_end_wait_while_reading_pauses(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
+        let (log, mut far) = world.served("a", |a| {
+            let seen = a.log();
             let b = Recorder::new(&seen, "b").with_data().on_data(|transport, _| {
                 transport.pause_reading();
             });
-            let (asking, mut next, mut all) = (seen.clone(), once(b), Vec::new());
-            Recorder::new(&seen, "a")
-                .on_data(move |_, data| all.extend_from_slice(data))
-                .on_eof(move |transport| {
-                    transport.pause_reading();
-                    assert!(asking.hand_over(transport, next(), b"unused"));
-                })
+            let (mut next, mut all) = (once(b), Vec::new());
+            a.on_data(move |_, data| all.extend_from_slice(data)).on_eof(move |transport| {
+                transport.pause_reading();
+                assert!(seen.hand_over(transport, next(), b"unused"));
+            })
         });
-        let mut far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
         far.send(b"unused");
         far.close_write();
         world.until("the new one", |_| log.has("b made"));
@@ -202,16 +195,13 @@ both! {
 
 both! {
     fn a_successor_that_closes_gets_no_bytes(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            let b = Recorder::new(&seen, "b").with_data().on_made(|transport| {
+        let (log, mut far) = world.dialled("a", |a| {
+            let b = Recorder::new(&a.log(), "b").with_data().on_made(|transport| {
                 transport.write(b"bye");
                 transport.lose_connection();
             });
-            until_data(&seen, "a", b)
+            until_data(a, b)
         });
-        let mut far = world.dial(addr);
         far.send(b"never used");
         assert_eq!(world.read_to_end(&mut far), (b"bye".to_vec(), Ok(())));
         drop(far);
@@ -265,28 +255,25 @@ impl Protocol for Plain {}
 
 both! {
     fn a_swap_ends_timers_and_keeps_the_timeout(world) {
-        let log = Log::new();
-        let seen = log.clone();
         let timers = Rc::new(RefCell::new(Vec::new()));
         let set = Rc::clone(&timers);
-        let (_, addr) = world.listen(move |_| {
+        let (log, mut far) = world.dialled("a", |a| {
+            let seen = a.log();
             let b = Recorder::new(&seen, "b").on_made(|transport| {
                 let half_a_minute = Some(Duration::from_secs(30));
                 assert_eq!(transport.set_timeout(None), half_a_minute);
                 transport.call_later(20 * MS);
             });
-            let (asking, mut next, set) = (seen.clone(), once(b), Rc::clone(&set));
-            Recorder::new(&seen, "a")
-                .on_made(|transport| {
- transport.set_timeout(Some(Duration::from_secs(30)));
- })
-                .on_data(move |transport, _| {
-                    set.borrow_mut().push(transport.call_later(10 * MS));
-                    assert!(asking.hand_over(transport, next(), b""));
-                    set.borrow_mut().push(transport.call_later(Duration::ZERO));
-                })
+            let (mut next, set) = (once(b), Rc::clone(&set));
+            a.on_made(|transport| {
+                transport.set_timeout(Some(Duration::from_secs(30)));
+            })
+            .on_data(move |transport, _| {
+                set.borrow_mut().push(transport.call_later(10 * MS));
+                assert!(seen.hand_over(transport, next(), b""));
+                set.borrow_mut().push(transport.call_later(Duration::ZERO));
+            })
         });
-        let mut far = world.dial(addr);
         far.send(b"now");
         world.until("the timer", |_| log.has("b timer"));
         world.quiet();
@@ -302,21 +289,18 @@ both! {
 both! {
     /// Two timers of one moment: the first hands over, the second is not told to anybody.
     fn a_timer_due_at_the_swap_is_not_told(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            let (asking, mut next) = (seen.clone(), once(Recorder::new(&seen, "b")));
-            Recorder::new(&seen, "a")
-                .on_made(|transport| {
-                    transport.call_later(MS);
-                    transport.call_later(MS);
-                    transport.set_timeout(Some(MS));
-                })
-                .on_timer(move |transport, _| {
-                    assert!(asking.hand_over(transport, next(), b""));
-                })
+        let (log, _far) = world.dialled("a", |a| {
+            let seen = a.log();
+            let mut next = once(Recorder::new(&seen, "b"));
+            a.on_made(|transport| {
+                transport.call_later(MS);
+                transport.call_later(MS);
+                transport.set_timeout(Some(MS));
+            })
+            .on_timer(move |transport, _| {
+                assert!(seen.hand_over(transport, next(), b""));
+            })
         });
-        let _far = world.dial(addr);
         world.until("the loss", |_| log.has("b lost TimedOut"));
         assert_eq!(
             log.take(),
@@ -457,7 +441,7 @@ both! {
         let mut listener = world.listen_outside();
         let seen = log.clone();
         let factory = RecordingClient::new(&log, "owner", move |_| {
-            Some(Box::new(until_data(&seen, "a", Recorder::new(&seen, "b").with_data())))
+            Some(Box::new(until_data(Recorder::new(&seen, "a"), Recorder::new(&seen, "b").with_data())))
         });
         world.reactor().connect_tcp(listener.addr(), factory);
         let mut far = world.accept(&mut listener);
@@ -499,8 +483,7 @@ fn unused_bytes_are_given_although_sending_failed() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let mut far = simulation.connect(until_data(
-        &log,
-        "a",
+        Recorder::new(&log, "a"),
         Recorder::new(&log, "b").with_data().on_eof(|transport| {
             transport.write(b"late");
         }),
@@ -541,7 +524,7 @@ fn a_panic_of_either_protocol_ends_as_always() {
     let seen = log.clone();
     let (_, addr) = world.listen(move |_| {
         let b = Recorder::new(&seen, "b").on_made(|_| panic!("made on purpose"));
-        until_data(&seen, "a", b)
+        until_data(Recorder::new(&seen, "a"), b)
     });
     let mut far = world.dial(addr);
     far.send(b"hello");
@@ -572,11 +555,7 @@ fn a_panic_of_either_protocol_ends_as_always() {
 both! {
     /// The stop is told to the former protocol, and not to the next one.
     fn a_stop_before_the_swap_tells_the_former_protocol(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| Recorder::new(&seen, "a"));
-        let _far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
+        let (log, _far) = world.served("a", |a| a);
         assert!(log.hand_over(&mut world.only(), Plain, b""));
         world.only().abort_connection();
         world.reactor().stop();
@@ -588,20 +567,18 @@ both! {
 both! {
     /// Before or after the command: what is put back last is delivered first, and all of it to the next.
     fn bytes_put_back_go_to_the_next_protocol(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
+        let (log, mut far) = world.dialled("a", |a| {
+            let seen = a.log();
             let b = Recorder::new(&seen, "b").with_data().on_made(|transport| {
                 transport.resume_reading();
             });
-            let (asking, mut next) = (seen.clone(), once(b));
-            Recorder::new(&seen, "a").with_data().on_data(move |transport, data| {
+            let mut next = once(b);
+            a.with_data().on_data(move |transport, data| {
                 assert!(transport.unread(&data[2..]));
                 transport.pause_reading();
-                assert!(asking.hand_over(transport, next(), &data[1..2]));
+                assert!(seen.hand_over(transport, next(), &data[1..2]));
             })
         });
-        let mut far = world.dial(addr);
         far.send(b"abc");
         world.until("the unused bytes", |_| log.has("b data bc"));
         far.send(b"more");

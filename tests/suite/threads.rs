@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::util::{HOUR, Log, MS, Recorder, Watchdog, World, logged};
+use crate::util::{HOUR, Log, MS, Watchdog, World, logged};
 use crocus::testing::Simulation;
 use crocus::{Handle, Observer, Reactor};
 
@@ -182,15 +182,7 @@ fn post_again(handle: Handle, count: Arc<AtomicUsize>) {
 both! {
     /// Derived from Twisted's snapshot of the queue: a call that posts itself starves nobody.
     fn a_call_that_posts_itself_runs_once_per_turn(world) {
-        let log = Log::new();
-        let lines = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            Recorder::new(&lines, "a").on_data(|transport, data| {
-                transport.write(data);
-            })
-        });
-        let mut far = world.dial(addr);
-        world.until("the connection", |_| log.has("a made"));
+        let (_log, mut far) = world.served("a", |a| a.echoing());
         let count = Arc::new(AtomicUsize::new(0));
         post_again(world.reactor().handle(), count.clone());
         let fires = Rc::new(Cell::new(0));
@@ -213,11 +205,7 @@ both! {
 #[test]
 fn a_thread_stops_the_reactor_and_everybody_is_told() {
     let mut world = World::real();
-    let log = Log::new();
-    let lines = log.clone();
-    let (_, addr) = world.listen(move |_| Recorder::new(&lines, "a"));
-    let _far = world.dial(addr);
-    world.until("the connection", |_| log.has("a made"));
+    let (log, _far) = world.served("a", |a| a);
     world.reactor().call_later(HOUR, |_| {});
     let handle = world.reactor().handle();
     let kept = handle.clone();

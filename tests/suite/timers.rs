@@ -213,15 +213,7 @@ fn chain(reactor: &mut Reactor, links: Rc<Cell<u64>>, on: Rc<Cell<bool>>) {
 both! {
     /// Derived from asyncio's `_run_once`.
     fn an_endless_chain_of_immediate_timers_starves_no_socket(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            Recorder::new(&seen, "a").with_data().on_data(|transport, data| {
-                transport.write(data);
-            })
-        });
-        let mut far = world.dial(addr);
-        world.until("the connection", |_| log.has("a made"));
+        let (_log, mut far) = world.served("a", |a| a.with_data().echoing());
         let (links, on) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(true)));
         let (first, still_on) = (links.clone(), on.clone());
         inside(world, move |reactor| chain(reactor, first, still_on));
@@ -557,11 +549,7 @@ fn ten_thousand_ticks_do_not_drift() {
 both! {
     /// Twisted's `test_withCountIntervalZero`.
     fn with_no_interval_it_ticks_once_every_turn(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| Recorder::new(&seen, "a").with_data());
-        let mut far = world.dial(addr);
-        world.until("the connection", |_| log.has("a made"));
+        let (log, mut far) = world.served("a", |a| a.with_data());
         let ticks = Rc::new(Cell::new(0));
         let count = ticks.clone();
         let timer = world.reactor().call_every(Duration::ZERO, move |_, tick| {
@@ -843,9 +831,7 @@ fn while_the_clock_stands_still_everything_else_goes_on() {
     let log = Log::new();
     let seen = log.clone();
     simulation.reactor().call_later(Duration::from_nanos(1), move |_| seen.push("fired"));
-    let mut peer = simulation.connect(Recorder::new(&log, "a").on_data(|transport, data| {
-        transport.write(data);
-    }));
+    let mut peer = simulation.connect(Recorder::new(&log, "a").echoing());
     for _ in 0..1000 {
         assert_eq!(peer.send(b"x"), 1);
         simulation.settle();

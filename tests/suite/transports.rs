@@ -41,17 +41,14 @@ fn send_until_stuck(world: &mut World, far: &mut Far, data: &[u8]) -> usize {
 both! {
     /// Twisted's `test_writer`.
     fn an_answer_closed_in_connection_made_arrives_whole(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            Recorder::new(&seen, "a").on_made(|transport| {
+        let (log, mut far) = world.dialled("a", |a| {
+            a.on_made(|transport| {
                 assert!(transport.write(b"hello, "));
                 assert!(transport.write(b"world"));
                 transport.lose_connection();
                 assert!(!transport.write(b"never sent"));
             })
         });
-        let mut far = world.dial(addr);
         assert_eq!(world.read_to_end(&mut far), (b"hello, world".to_vec(), Ok(())));
         world.until("the loss", |_| log.count("a lost") > 0);
         world.quiet();
@@ -102,21 +99,16 @@ both! {
 both! {
     /// Twisted's `LargeBufferTests.testWriter` and `test_kernelBufferFull`.
     fn a_huge_write_reaches_a_slow_reader_whole(world) {
-        let log = Log::new();
-        let seen = log.clone();
         let data = pattern(if world.is_real() { 60 << 20 } else { 3 << 20 });
         let all = data.clone();
-        let (_, addr) = world.listen(move |_| {
-            let all = all.clone();
-            Recorder::new(&seen, "a")
-                .on_made(move |transport| {
-                    assert!(transport.write(&all));
-                    assert_eq!(transport.buffered(), all.len());
-                    transport.lose_connection();
-                })
-                .on_lost(|transport, _| assert_eq!(transport.buffered(), 0))
+        let (log, mut far) = world.dialled("a", |a| {
+            a.on_made(move |transport| {
+                assert!(transport.write(&all));
+                assert_eq!(transport.buffered(), all.len());
+                transport.lose_connection();
+            })
+            .on_lost(|transport, _| assert_eq!(transport.buffered(), 0))
         });
-        let mut far = world.dial(addr);
         let mut got = Vec::new();
         world.until("all the bytes", |_| {
             got.extend(far.receive(1 << 20).unwrap());
@@ -136,11 +128,7 @@ both! {
     /// holds something.
     fn writes_after_lose_connection_are_refused_whatever_the_buffer_holds(world) {
         for pending in [false, true] {
-            let log = Log::new();
-            let seen = log.clone();
-            let addr = world.listen_narrow(move |_| Recorder::new(&seen, "a"));
-            let mut far = world.dial(addr);
-            world.until("it to be made", |_| log.has("a made"));
+            let (log, mut far) = world.served_narrow("a", |a| a);
             world.quiet();
             let expected = if pending { world.much() } else { b"just this".to_vec() };
             let mut transport = world.only();
@@ -321,17 +309,14 @@ both! {
     /// Twisted's `test_dataReceivedAbort`.
     fn an_abort_in_data_received_ends_delivery_at_once(world) {
         let world = &mut world.with_limits(Reactor::builder().read_buffer(100));
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            let log = seen.clone();
-            Recorder::new(&seen, "a").on_data(move |transport, data| {
+        let (log, mut far) = world.dialled("a", |a| {
+            let log = a.log();
+            a.on_data(move |transport, data| {
                 log.push(format!("{} bytes", data.len()));
                 transport.abort_connection();
                 assert!(transport.is_closing() && !transport.write(b"never sent"));
             })
         });
-        let mut far = world.dial(addr);
         assert_eq!(far.send(&[b'x'; 1000]), 1000);
         assert_eq!(world.read_to_end(&mut far), (vec![], Err(io::ErrorKind::ConnectionReset)));
         world.until("the loss", |_| log.count("a lost") > 0);
@@ -343,18 +328,13 @@ both! {
 both! {
     /// Twisted's `test_fullWriteBuffer` and `test_fullWriteBufferAfterByteExchange`.
     fn an_abort_with_full_buffers_resets_the_peer_at_once(world) {
-        let log = Log::new();
-        let seen = log.clone();
         let data = world.much();
         let all = data.clone();
-        let addr = world.listen_narrow(move |_| {
-            let all = all.clone();
-            Recorder::new(&seen, "a").on_data(move |transport, _| {
+        let (log, mut far) = world.served_narrow("a", |a| {
+            a.on_data(move |transport, _| {
                 transport.write(&all);
             })
         });
-        let mut far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
         far.send(b"?");
         world.until("the buffer to fill", |_| log.has("a pause"));
         world.quiet();
@@ -376,27 +356,22 @@ both! {
 fn closing_to_a_stuck_peer_ends_at_its_deadline() {
     for (own, limit) in [(None, 30), (Some(7), 7)] {
         let mut world = World::simulated();
-        let log = Log::new();
-        let seen = log.clone();
         let unsent = Rc::new(Cell::new(None));
         let told = Rc::clone(&unsent);
-        let (_, addr) = world.listen(move |_| {
+        let (log, mut far) = world.served("a", |a| {
             let told = Rc::clone(&told);
-            Recorder::new(&seen, "a")
-                .on_made(move |transport| {
-                    if let Some(own) = own {
-                        transport.set_close_timeout(Duration::from_secs(own));
-                    }
-                    transport.write(&pattern(1 << 20));
-                    transport.lose_connection();
-                })
-                .on_lost(move |_, reason| match reason {
-                    Reason::CloseTimedOut { unsent } => told.set(Some(*unsent)),
-                    other => panic!("{other:?}"),
-                })
+            a.on_made(move |transport| {
+                if let Some(own) = own {
+                    transport.set_close_timeout(Duration::from_secs(own));
+                }
+                transport.write(&pattern(1 << 20));
+                transport.lose_connection();
+            })
+            .on_lost(move |_, reason| match reason {
+                Reason::CloseTimedOut { unsent } => told.set(Some(*unsent)),
+                other => panic!("{other:?}"),
+            })
         });
-        let mut far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
         world.quiet();
         let buffered = world.only().buffered();
         assert_eq!(buffered, (1 << 20) - (64 << 10), "all but what the window holds");
@@ -435,24 +410,19 @@ fn a_slow_reader_does_not_move_the_close_deadline() {
 fn closing_to_a_real_stuck_peer_ends() {
     let limit = Duration::from_millis(40);
     let mut world = World::real().with_limits(Reactor::builder().close_timeout(limit));
-    let log = Log::new();
-    let seen = log.clone();
     let data = world.much();
     let total = data.len();
-    let addr = world.listen_narrow(move |_| {
-        let data = data.clone();
-        Recorder::new(&seen, "a")
-            .on_made(move |transport| {
-                transport.write(&data);
-                transport.lose_connection();
-            })
-            .on_lost(move |transport, reason| {
-                let Reason::CloseTimedOut { unsent } = *reason else { panic!("{reason:?}") };
-                assert!(unsent > 0 && unsent < total);
-                assert_eq!(unsent, transport.buffered());
-            })
+    let (log, mut far) = world.dialled_narrow("a", |a| {
+        a.on_made(move |transport| {
+            transport.write(&data);
+            transport.lose_connection();
+        })
+        .on_lost(move |transport, reason| {
+            let Reason::CloseTimedOut { unsent } = *reason else { panic!("{reason:?}") };
+            assert!(unsent > 0 && unsent < total);
+            assert_eq!(unsent, transport.buffered());
+        })
     });
-    let mut far = world.dial(addr);
     let began = Instant::now();
     world.until("the loss", |_| log.count("a lost") > 0);
     assert!(began.elapsed() >= limit);
@@ -467,16 +437,12 @@ fn lingering_ends_with_the_earlier_of_two_timeouts() {
     for (close_timeout, expected) in [(30, 5), (2, 2)] {
         let limits = Reactor::builder().close_timeout(Duration::from_secs(close_timeout));
         let mut world = World::simulated().with_limits(limits);
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            Recorder::new(&seen, "a").on_data(|transport, _| {
+        let (log, mut far) = world.served("a", |a| {
+            a.on_data(|transport, _| {
                 transport.write(b"enough");
                 transport.lose_connection();
             })
         });
-        let mut far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
         far.send(b"one");
         world.pass(Duration::ZERO);
         assert_eq!(world.read_to_end(&mut far), (b"enough".to_vec(), Ok(())));
@@ -590,11 +556,7 @@ both! {
     /// The rule of Twisted's epoll reactor's `_doReadOrWrite`.
     fn data_before_a_hang_up_is_delivered_first(world) {
         for reset in [false, true] {
-            let log = Log::new();
-            let seen = log.clone();
-            let (_, addr) = world.listen(move |_| Recorder::new(&seen, "a").with_data());
-            let mut far = world.dial(addr);
-            world.until("it to be made", |_| log.has("a made"));
+            let (log, mut far) = world.served("a", |a| a.with_data());
             far.send(b"last ");
             world.quiet();
             far.send(b"words");
@@ -621,18 +583,12 @@ both! {
 both! {
     /// Twisted's `test_writeAfterShutdownWithoutReading`.
     fn a_paused_connection_ends_when_a_write_fails(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            Recorder::new(&seen, "a").on_made(|transport| transport.pause_reading()).on_lost(
-                |_, reason| {
-                    assert_eq!(reason.who(), Who::Peer);
-                    assert!(reason.io_error().is_some());
-                },
-            )
+        let (log, far) = world.served("a", |a| {
+            a.on_made(|transport| transport.pause_reading()).on_lost(|_, reason| {
+                assert_eq!(reason.who(), Who::Peer);
+                assert!(reason.io_error().is_some());
+            })
         });
-        let far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
         drop(far);
         world.quiet();
         assert_eq!(log.lines(), ["a made"], "an end in order waits for reading to go on");
@@ -646,13 +602,8 @@ both! {
 both! {
     /// Twisted's `test_connectionLostAfterPausedTransport`.
     fn resuming_delivers_data_and_end_in_order(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            Recorder::new(&seen, "a").with_data().on_made(|transport| transport.pause_reading())
-        });
-        let mut far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
+        let (log, mut far) =
+            world.served("a", |a| a.with_data().on_made(|transport| transport.pause_reading()));
         far.send(b"last words");
         drop(far);
         world.quiet();
@@ -667,17 +618,13 @@ both! {
 both! {
     /// The reference's experiment: after `loseConnection` no data.
     fn data_after_lose_connection_is_not_delivered(world) {
-        let log = Log::new();
-        let seen = log.clone();
         let world = &mut world.with_limits(Reactor::builder().read_buffer(5));
-        let (_, addr) = world.listen(move |_| {
-            Recorder::new(&seen, "a").with_data().on_data(|transport, _| {
+        let (log, mut far) = world.served("a", |a| {
+            a.with_data().on_data(|transport, _| {
                 transport.write(b"thank you");
                 transport.lose_connection();
             })
         });
-        let mut far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
         assert_eq!(far.send(b"first, and more in the same segment"), 35);
         assert_eq!(world.read_to_end(&mut far), (b"thank you".to_vec(), Ok(())));
         assert_eq!(far.send(b"and later"), 9);
@@ -692,13 +639,8 @@ both! {
 both! {
     /// A closing connection is still read. Otherwise both sides would wait for the other to read.
     fn a_peer_that_reads_late_gets_the_whole_answer(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let addr = world.listen_narrow(move |_| {
-            Recorder::new(&seen, "a").on_made(|transport| transport.pause_reading())
-        });
-        let mut far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
+        let (log, mut far) =
+            world.served_narrow("a", |a| a.on_made(|transport| transport.pause_reading()));
         let (question, answer) = (pattern(32 << 20), world.much());
         let sent = send_until_stuck(world, &mut far, &question);
         assert!(world.only().write(&answer));
@@ -788,16 +730,12 @@ fn clients_sending_during_the_answer_get_no_reset() {
 #[test]
 fn a_half_closed_stuck_peer_is_cut_at_the_deadline() {
     let mut world = World::simulated();
-    let log = Log::new();
-    let seen = log.clone();
-    let (_, addr) = world.listen(move |_| {
-        Recorder::new(&seen, "a").on_made(|transport| {
+    let (log, mut far) = world.served("a", |a| {
+        a.on_made(|transport| {
             transport.write(&pattern(1 << 20));
             transport.lose_connection();
         })
     });
-    let mut far = world.dial(addr);
-    world.until("it to be made", |_| log.has("a made"));
     far.close_write();
     world.pass(Duration::from_millis(29_999));
     assert_eq!(log.count("a lost"), 0);
@@ -816,14 +754,11 @@ both! {
             }
         }
         for reset in [false, true] {
-            let log = Log::new();
-            let seen = log.clone();
-            let (_, addr) = world.listen(move |_| {
+            let (log, far) = world.served("a", |a| {
+                let seen = a.log();
                 let guard = Guard(seen.clone());
-                Recorder::new(&seen, "a").on_lost(move |_, _| guard.0.push("lost"))
+                a.on_lost(move |_, _| guard.0.push("lost"))
             });
-            let far = world.dial(addr);
-            world.until("it to be made", |_| log.has("a made"));
             if reset {
                 far.reset();
             } else {
@@ -951,11 +886,7 @@ both! {
 both! {
     /// asyncio's gh-155888.
     fn an_empty_write_does_nothing_and_does_not_hinder_closing(world) {
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| Recorder::new(&seen, "a"));
-        let mut far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
+        let (log, mut far) = world.served("a", |a| a);
         world.quiet();
         assert!(world.only().write(b""));
         assert_eq!(world.only().buffered(), 0);
@@ -974,20 +905,16 @@ both! {
 both! {
     /// Twisted's `test_writeSequeceWithoutWrite`.
     fn many_small_writes_equal_one_of_their_sum(world) {
-        let log = Log::new();
-        let seen = log.clone();
         let data = pattern(100_000);
         let all = data.clone();
-        let (_, addr) = world.listen(move |_| {
-            let all = all.clone();
-            Recorder::new(&seen, "a").on_made(move |transport| {
+        let (log, mut far) = world.dialled("a", |a| {
+            a.on_made(move |transport| {
                 for piece in all.chunks(7) {
                     assert!(transport.write(piece));
                 }
                 transport.lose_connection();
             })
         });
-        let mut far = world.dial(addr);
         assert!(world.read_to_end(&mut far) == (data, Ok(())));
         drop(far);
         world.until("the loss", |_| log.has("a lost Closed"));
@@ -1007,28 +934,23 @@ fn socket_options_are_errors_once_the_connection_ends() {
         .to_vec()
     }
     let mut world = World::real();
-    let log = Log::new();
-    let seen = log.clone();
-    let (_, addr) = world.listen(move |_| {
-        Recorder::new(&seen, "a")
-            .on_made(|transport| {
-                for on in [true, false] {
-                    transport.set_no_delay(on).unwrap();
-                    assert_eq!(transport.no_delay().unwrap(), on);
-                    transport.set_keep_alive(on.then_some(Duration::from_secs(60))).unwrap();
-                    assert_eq!(transport.keep_alive().unwrap(), on);
-                }
-            })
-            .on_data(|transport, _| {
-                transport.lose_connection();
-                assert_eq!(objections(transport), [io::ErrorKind::NotConnected; 4]);
-            })
-            .on_lost(|transport, _| {
-                assert_eq!(objections(transport), [io::ErrorKind::NotConnected; 4]);
-            })
+    let (log, mut far) = world.served("a", |a| {
+        a.on_made(|transport| {
+            for on in [true, false] {
+                transport.set_no_delay(on).unwrap();
+                assert_eq!(transport.no_delay().unwrap(), on);
+                transport.set_keep_alive(on.then_some(Duration::from_secs(60))).unwrap();
+                assert_eq!(transport.keep_alive().unwrap(), on);
+            }
+        })
+        .on_data(|transport, _| {
+            transport.lose_connection();
+            assert_eq!(objections(transport), [io::ErrorKind::NotConnected; 4]);
+        })
+        .on_lost(|transport, _| {
+            assert_eq!(objections(transport), [io::ErrorKind::NotConnected; 4]);
+        })
     });
-    let mut far = world.dial(addr);
-    world.until("it to be made", |_| log.has("a made"));
     far.send(b"x");
     world.quiet();
     drop(far);
@@ -1048,25 +970,20 @@ both! {
     /// A writer that ignores pauses, and a peer that does not read. Twisted has no bound for them.
     fn a_buffer_beyond_the_cap_ends_the_connection(world) {
         let world = &mut world.with_limits(Reactor::builder().write_buffer_cap(1000));
-        let log = Log::new();
-        let seen = log.clone();
-        let (_, addr) = world.listen(move |_| {
-            Recorder::new(&seen, "a")
-                .on_data(|transport, _| {
-                    assert!(transport.write(&[1; 1000]), "up to the cap, not from the cap on");
-                    assert!(transport.write(&[2; 500]), "one write may go beyond it");
-                    assert!(!transport.is_closing());
-                    assert!(!transport.write(&[3; 1]));
-                    assert!(transport.is_closing());
-                    assert!(!transport.write(&[4; 1]));
-                })
-                .on_lost(|_, reason| {
-                    assert!(matches!(reason, Reason::Overflow { unsent: 1500 }), "{reason:?}");
-                    assert_eq!(reason.who(), Who::Reactor);
-                })
+        let (log, mut far) = world.served("a", |a| {
+            a.on_data(|transport, _| {
+                assert!(transport.write(&[1; 1000]), "up to the cap, not from the cap on");
+                assert!(transport.write(&[2; 500]), "one write may go beyond it");
+                assert!(!transport.is_closing());
+                assert!(!transport.write(&[3; 1]));
+                assert!(transport.is_closing());
+                assert!(!transport.write(&[4; 1]));
+            })
+            .on_lost(|_, reason| {
+                assert!(matches!(reason, Reason::Overflow { unsent: 1500 }), "{reason:?}");
+                assert_eq!(reason.who(), Who::Reactor);
+            })
         });
-        let mut far = world.dial(addr);
-        world.until("it to be made", |_| log.has("a made"));
         far.send(b"go");
         assert_eq!(world.read_to_end(&mut far), (vec![], Err(io::ErrorKind::ConnectionReset)));
         world.until("the loss", |_| log.count("a lost") > 0);
@@ -1118,18 +1035,13 @@ both! {
 fn an_idle_timeout_counts_from_the_last_byte() {
     let second = Duration::from_secs(1);
     let mut world = World::simulated();
-    let log = Log::new();
-    let seen = log.clone();
-    let (_, addr) = world.listen(move |_| {
-        Recorder::new(&seen, "a")
-            .on_made(move |transport| {
-                assert_eq!(transport.set_timeout(Some(3 * second)), None);
-                assert_eq!(transport.set_timeout(Some(10 * second)), Some(3 * second));
-            })
-            .on_timed_out(|_| {})
+    let (log, mut far) = world.served("a", |a| {
+        a.on_made(move |transport| {
+            assert_eq!(transport.set_timeout(Some(3 * second)), None);
+            assert_eq!(transport.set_timeout(Some(10 * second)), Some(3 * second));
+        })
+        .on_timed_out(|_| {})
     });
-    let mut far = world.dial(addr);
-    world.until("it to be made", |_| log.has("a made"));
     world.quiet();
     let first = world.reactor().next_deadline();
     assert!(first.is_some());
@@ -1164,16 +1076,12 @@ fn an_idle_timeout_counts_from_the_last_byte() {
 #[test]
 fn writing_to_a_stuck_peer_does_not_prevent_the_timeout() {
     let mut world = World::simulated();
-    let log = Log::new();
-    let seen = log.clone();
-    let (_, addr) = world.listen(move |_| {
-        Recorder::new(&seen, "a").on_made(|transport| {
+    let (log, _far) = world.served("a", |a| {
+        a.on_made(|transport| {
             transport.set_timeout(Some(Duration::from_secs(10)));
             transport.write(&pattern(1 << 20));
         })
     });
-    let _far = world.dial(addr);
-    world.until("it to be made", |_| log.has("a made"));
     for _ in 0..9 {
         world.pass(Duration::from_secs(1));
         world.only().write(b"hello?");
@@ -1214,26 +1122,22 @@ both! {
 both! {
     /// The owner's rule: all that is timed for a connection ends with it.
     fn timers_of_a_connection_fire_once_and_die_with_it(world) {
-        let log = Log::new();
-        let seen = log.clone();
         let timers = Rc::new(RefCell::new(Vec::new()));
         let (set, fired) = (Rc::clone(&timers), Rc::new(Cell::new(None)));
         let told = Rc::clone(&fired);
-        let (_, addr) = world.listen(move |_| {
+        let (log, far) = world.dialled("a", |a| {
             let (set, told) = (Rc::clone(&set), Rc::clone(&told));
-            Recorder::new(&seen, "a")
-                .on_made(move |transport| {
-                    let hour = Duration::from_secs(3600);
-                    for delay in [Duration::ZERO, hour, hour] {
-                        set.borrow_mut().push(transport.call_later(delay));
-                    }
-                    transport.set_timeout(Some(hour));
-                    let moved = set.borrow()[2];
-                    assert!(transport.reactor().reset(moved, 2 * hour));
-                })
-                .on_timer(move |_, timer| told.set(Some(timer)))
+            a.on_made(move |transport| {
+                let hour = Duration::from_secs(3600);
+                for delay in [Duration::ZERO, hour, hour] {
+                    set.borrow_mut().push(transport.call_later(delay));
+                }
+                transport.set_timeout(Some(hour));
+                let moved = set.borrow()[2];
+                assert!(transport.reactor().reset(moved, 2 * hour));
+            })
+            .on_timer(move |_, timer| told.set(Some(timer)))
         });
-        let far = world.dial(addr);
         world.until("the timer", |_| log.has("a timer"));
         world.quiet();
         assert_eq!(fired.get(), Some(timers.borrow()[0]));
@@ -1326,20 +1230,15 @@ both! {
     /// Twisted's `test_writeAfterShutdownWithoutReading`, with more to read.
     fn data_of_a_gone_peer_arrives_though_writing_fails(world) {
         let world = &mut world.with_limits(Reactor::builder().read_buffer(100).read_budget(200));
-        let log = Log::new();
-        let seen = log.clone();
         let got = Rc::new(Cell::new(0));
         let count = Rc::clone(&got);
-        let (_, addr) = world.listen(move |_| {
+        let (log, mut far) = world.dialled("a", |a| {
             let count = Rc::clone(&count);
-            Recorder::new(&seen, "a").on_made(|transport| transport.pause_reading()).on_data(
-                move |transport, data| {
-                    count.set(count.get() + data.len());
-                    transport.write(b"thanks for that");
-                },
-            )
+            a.on_made(|transport| transport.pause_reading()).on_data(move |transport, data| {
+                count.set(count.get() + data.len());
+                transport.write(b"thanks for that");
+            })
         });
-        let mut far = world.dial(addr);
         world.send(&mut far, &[b'x'; 10_000]);
         world.until("it to be made", |_| log.has("a made"));
         // Gone without having read: what is written to it from now on is answered by a reset.

@@ -349,11 +349,8 @@ fn a_watch_keeps_run_going_and_a_stop_ends_it() {
 
 #[test]
 fn a_shutdown_serves_watches_but_does_not_wait() {
-    let (mut world, log) = (World::real(), Log::new());
-    let seen = log.clone();
-    let (_, addr) = world.listen(move |_| Recorder::new(&seen, "a"));
-    let far = world.dial(addr);
-    world.until("the connection", |_| log.has("a made"));
+    let mut world = World::real();
+    let (log, far) = world.served("a", |a| a);
     log.take();
     let (_, mut writer) = watched_pipe(&mut world, &log, 100);
     world.reactor().shutdown(HOUR);

@@ -67,6 +67,11 @@ impl Recorder {
         }
     }
 
+    /// The log that it writes into, for what `set_up` of [`World::served`](super::World::served) makes.
+    pub fn log(&self) -> Log {
+        self.log.clone()
+    }
+
     pub fn with_data(mut self) -> Self {
         self.record_data = true;
         self
@@ -80,6 +85,13 @@ impl Recorder {
     pub fn on_data(mut self, then: impl FnMut(&mut Transport, &[u8]) + 'static) -> Self {
         self.data = Some(Box::new(then));
         self
+    }
+
+    /// Writes what it is sent.
+    pub fn echoing(self) -> Self {
+        self.on_data(|transport, data| {
+            transport.write(data);
+        })
     }
 
     /// In place of the default, which closes.

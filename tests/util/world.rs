@@ -5,9 +5,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crocus::testing::Simulation;
-use crocus::{Factory, ListenOptions, ListenerId, Reactor, ReactorBuilder, Transport};
+use crocus::{Address, Factory, ListenOptions, ListenerId, Reactor, ReactorBuilder, Transport};
 
-use super::{Far, FarListener, PATIENCE, Watchdog, pattern};
+use super::{Far, FarListener, Log, PATIENCE, Recorder, Watchdog, pattern};
 
 /// A reactor and what surrounds it.
 pub enum World {
@@ -81,6 +81,43 @@ impl World {
             }
             Self::Simulated(simulation) => Far::Simulated(simulation.dial(addr)),
         }
+    }
+
+    /// A connection that the reactor serves: listens, connects, and waits for `connection_made` of a
+    /// recorder of that name, as `set_up` makes it. Returns the log and the far end.
+    pub fn served(&mut self, name: &str, set_up: impl FnOnce(Recorder) -> Recorder) -> (Log, Far) {
+        let (log, far) = self.dialled(name, set_up);
+        self.until("it to be made", |_| log.has(&format!("{name} made")));
+        (log, far)
+    }
+
+    /// The same, if little of what is written fits into the kernel's buffers.
+    pub fn served_narrow(
+        &mut self,
+        name: &str,
+        set_up: impl FnOnce(Recorder) -> Recorder,
+    ) -> (Log, Far) {
+        let (log, far) = self.dialled_narrow(name, set_up);
+        self.until("it to be made", |_| log.has(&format!("{name} made")));
+        (log, far)
+    }
+
+    /// The same as `served` for a test that acts before the reactor turns.
+    pub fn dialled(&mut self, name: &str, set_up: impl FnOnce(Recorder) -> Recorder) -> (Log, Far) {
+        let log = Log::new();
+        let (_, addr) = self.listen(one_recorder(&log, name, set_up));
+        (log, self.dial(addr))
+    }
+
+    /// The same as `served_narrow` for a test that acts before the reactor turns.
+    pub fn dialled_narrow(
+        &mut self,
+        name: &str,
+        set_up: impl FnOnce(Recorder) -> Recorder,
+    ) -> (Log, Far) {
+        let log = Log::new();
+        let addr = self.listen_narrow(one_recorder(&log, name, set_up));
+        (log, self.dial(addr))
     }
 
     /// Listens outside, for what the reactor connects to.
@@ -207,6 +244,16 @@ impl World {
         let _watchdog = Watchdog::new("run to return");
         self.reactor().run()
     }
+}
+
+/// A factory for the only connection of a test.
+fn one_recorder(
+    log: &Log,
+    name: &str,
+    set_up: impl FnOnce(Recorder) -> Recorder,
+) -> impl Factory + 'static {
+    let mut only = Some(set_up(Recorder::new(log, name)));
+    move |_: Address| only.take().expect("one connection")
 }
 
 /// Does something blocking on a thread, while the world turns.
