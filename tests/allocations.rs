@@ -1,4 +1,3 @@
-//! What the hot path allocates: nothing, once it is warm. And what a connection costs that is closed
 //! The allocations of the hot path (none, once it is warm) and of a connection that is closed after
 //! one answer.
 //!

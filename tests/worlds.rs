@@ -1,13 +1,10 @@
 //! Random worlds: servers, clients and peers that act at random in the simulation, each world from one
 //! seed. A ledger records everything, so that any breach of the contract shows.
-//! The books: what everybody did and was told, and the objections where that breaks the contract.
-//!
-//! Nothing in here acts. Those who act enter what they do, what they are told is checked against
 //!
 //! A program of its own: `tests/defects.rs` builds and runs it alone.
 //!
-//! Part `chance` says what may happen, `actors` are those inside the reactor, `driver` is the world
-//! around them, and `ledger` keeps the books and objects.
+//! Part `chance` says what may happen. `actors` act inside the reactor, and `driver` is the world
+//! around them. `ledger` records and objects.
 //!
 //! ```text
 //! CROCUS_WORLDS=100000 cargo test --release --test worlds      as many worlds as one likes

@@ -253,7 +253,7 @@ impl Server {
         assert_eq!((end.code, end.text(), &*end.stderr), (Some(0), "", "stopping\n"));
     }
 
-    /// The same, if it may not have noticed yet that its last clients are gone: then it says more.
+    /// The same for a server that may not know yet that its last clients are gone: then it says more.
     pub(crate) fn stop_with_clients(self) {
         self.program.signal("TERM");
         let end = self.program.finish();

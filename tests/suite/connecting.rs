@@ -682,7 +682,7 @@ both! {
 }
 
 both! {
-    /// Twisted's `test_userFail`, from the failure's own notice.
+    /// Twisted's `test_userFail`, from inside `connection_failed`.
     fn connection_failed_can_cancel_only_its_own_next_attempt(world) {
         let log = Log::new();
         let closed = Refusing::new(world);

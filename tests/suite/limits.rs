@@ -1,4 +1,4 @@
-//! Limits: which clients are let in, how many of them, and how many bytes per second pass.
+//! Limits: which clients are accepted, how many of them, and how many bytes per second pass.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;

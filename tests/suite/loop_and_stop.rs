@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::util::{
-    Echo, Far, HOUR, Log, MS, Recorder, RecordingClient, Watchdog, World, logged, slot,
+    Echo, Far, HOUR, Log, MS, Recorder, RecordingClient, Watchdog, World, logged, say, slot,
 };
 use crocus::testing::Simulation;
 use crocus::{
@@ -169,8 +169,7 @@ both! {
         let mut connections = [connection];
         make_ready(world, &mut connections, b"hello");
         // All at once, and given in the wrong order: bytes wait already.
-        let lines = log.clone();
-        world.reactor().call_soon(move |_| lines.push("call"));
+        world.reactor().call_soon(say(&log, "call"));
         let lines = log.clone();
         world.reactor().call_later(Duration::ZERO, move |reactor| {
             lines.push("timer");
@@ -246,8 +245,7 @@ both! {
     fn calls_made_before_run_wait_and_keep_their_order(world) {
         let log = Log::new();
         for name in ["first", "second", "third"] {
-            let log = log.clone();
-            world.reactor().call_soon(move |_| log.push(name));
+            world.reactor().call_soon(say(&log, name));
         }
         assert_eq!(log.len(), 0);
         world.run().unwrap();
@@ -496,7 +494,7 @@ fn a_host_loop_drives_the_reactor_by_its_descriptor() {
 
 // No turn within a turn.
 
-/// Tries what is forbidden, and writes down what came of it.
+/// Tries a run and a turn inside a callback, and writes down the results.
 fn nest(log: &Log, who: &str, reactor: &mut Reactor) {
     let run = reactor.run().err().map(|error| error.kind());
     let turn = reactor.turn(Some(Duration::ZERO)).err().map(|error| error.kind());
@@ -704,8 +702,7 @@ both! {
         world.reactor().stop();
         assert!(world.reactor().is_stopping());
         assert_eq!(log.len(), 0);
-        let lines = log.clone();
-        world.reactor().call_soon(move |_| lines.push("call"));
+        world.reactor().call_soon(say(&log, "call"));
         world.run().unwrap();
         assert_eq!(log.take(), ["call", "f started", "f stopped"]);
         assert_eq!(world.reactor().stats().turns, 1);
@@ -725,8 +722,7 @@ both! {
         world.run().unwrap();
         assert_eq!(log.take(), ["a made", "a lost Stopped"]);
         // The second was not kept for the next run.
-        let lines = log.clone();
-        world.reactor().call_later(MS, move |_| lines.push("timer"));
+        world.reactor().call_later(MS, say(&log, "timer"));
         world.run().unwrap();
         assert_eq!(log.take(), ["timer"]);
     }
@@ -987,7 +983,7 @@ both! {
 }
 
 both! {
-    /// A `stop` or `shutdown` in a last notice asks for what is happening already.
+    /// A `stop` or `shutdown` in `connection_lost` during a stop asks for what is happening already.
     fn a_stop_in_connection_lost_spares_the_next_run(world) {
         for orderly in [false, true] {
             let log = Log::new();
@@ -1005,8 +1001,7 @@ both! {
             world.run().unwrap();
             assert_eq!(log.take(), ["a made", "a lost Stopped"]);
             assert!(!world.reactor().is_stopping(), "orderly: {orderly}");
-            let lines = log.clone();
-            world.reactor().call_later(MS, move |_| lines.push("timer"));
+            world.reactor().call_later(MS, say(&log, "timer"));
             world.run().unwrap();
             assert_eq!(log.take(), ["timer"], "orderly: {orderly}");
         }
@@ -1410,7 +1405,7 @@ both! {
 }
 
 both! {
-    /// A notice of a drop may still use the reactor, but not turn it.
+    /// A callback during the drop may still use the reactor, but not turn it.
     fn connection_lost_during_a_drop_can_change_nothing(world) {
         let mut inner = world.with_limits(Reactor::builder());
         let log = Log::new();

@@ -1,4 +1,4 @@
-//! A bug stays in its connection.
+//! Panics: a bug stays in its connection.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,7 +60,7 @@ fn faulty(log: &Log, callback: &'static str, much: Vec<u8>) -> Recorder {
         .on_lost(move |transport, _| lost(transport))
 }
 
-/// Does to a faulty protocol what leads to its fault.
+/// Makes a faulty protocol panic.
 fn provoke(far: &mut Far, callback: &str) {
     match callback {
         "data_received" => assert_eq!(far.send(b"x"), 1),
@@ -69,7 +69,7 @@ fn provoke(far: &mut Far, callback: &str) {
     }
 }
 
-/// An echo that shows that others go on.
+/// An echo connection that shows that others go on.
 fn bystander(world: &mut World, log: &Log) -> Far {
     let seen = log.clone();
     let (_, addr) = world.listen(move |_| Recorder::new(&seen, "b").echoing());
@@ -275,7 +275,7 @@ fn an_owner_hears_the_loss_after_panics_in_last_callbacks() {
     }
 }
 
-/// Twisted forgets the rest when one of many fails; here each notice of a stop is given.
+/// Twisted forgets the rest when one of many fails. Here all are told of the stop.
 #[test]
 fn a_panic_at_the_stop_keeps_nobody_from_hearing() {
     let mut world = World::real();
@@ -293,7 +293,7 @@ fn a_panic_at_the_stop_keeps_nobody_from_hearing() {
     drop(clients);
 }
 
-/// The rule that something worse than a close prevails.
+/// The rule that something worse than a close wins over it.
 #[test]
 fn a_panic_after_lose_connection_drops_what_was_pending() {
     let mut world = World::real();
@@ -328,7 +328,7 @@ fn a_panic_after_abort_connection_prevails() {
     assert_eq!(log.take(), ["a made", "a lost Panicked(data_received)"]);
 }
 
-/// The others in one batch with a panic: those served before it and after it.
+/// Connections in one batch with a panic, served before it and after it.
 #[test]
 fn all_others_in_the_batch_of_a_panic_are_served() {
     let mut world = World::real();

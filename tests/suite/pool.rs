@@ -1,4 +1,4 @@
-//! Work in threads: who runs what, how many at once, panics, and ends that wait for nobody.
+//! Work in threads: the order, how many at once, panics, and ends that wait for nobody.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -13,7 +13,7 @@ use crate::util::{HOUR, Log, Watchdog, World, logged};
 use crocus::testing::Simulation;
 use crocus::{Reactor, ThreadError};
 
-/// Work that says it has begun, and goes on until it is released.
+/// Work that tells when it begins, and goes on until it is released.
 fn stuck(
     begun: &Sender<usize>,
     number: usize,
@@ -224,7 +224,7 @@ fn neither_stop_shutdown_nor_drop_waits_for_stuck_work() {
     }
 }
 
-/// A result that nobody wants, and what else the user's `Drop`s may do, costs no thread.
+/// Neither a result that nobody wants nor a panic in a `Drop` of the user's costs a thread.
 #[test]
 fn a_drop_that_panics_in_a_thread_costs_nothing() {
     struct Bomb;
@@ -299,7 +299,7 @@ fn in_a_simulation_work_runs_as_a_call() {
     simulation.reactor().run().unwrap();
 }
 
-/// Asks for a result a thousand times at every instant of the other side.
+/// Asks for a result a thousand times, at any moment of the other side.
 #[test]
 fn the_loop_sleeps_between_the_results_of_many_works() {
     const WORK: usize = 2_000;

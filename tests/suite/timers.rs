@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::util::{HOUR, Log, MS, Recorder, SECOND, World, logged};
+use crate::util::{HOUR, Log, MS, Recorder, SECOND, World, logged, say};
 use crocus::testing::Simulation;
 use crocus::{Observer, Reactor, TimerEvent, TimerId};
 
@@ -15,12 +15,6 @@ use crocus::{Observer, Reactor, TimerEvent, TimerId};
 fn inside(world: &mut World, then: impl FnOnce(&mut Reactor) + 'static) {
     world.reactor().call_soon(then);
     world.turn();
-}
-
-/// A timer's function that writes a line.
-fn say(log: &Log, line: &str) -> impl FnOnce(&mut Reactor) + 'static {
-    let (log, line) = (log.clone(), line.to_owned());
-    move |_| log.push(line)
 }
 
 /// A timer's function that writes a line with the number of the turn.
@@ -829,8 +823,7 @@ fn a_million_timers() {
 fn while_the_clock_stands_still_everything_else_goes_on() {
     let mut simulation = Simulation::new();
     let log = Log::new();
-    let seen = log.clone();
-    simulation.reactor().call_later(Duration::from_nanos(1), move |_| seen.push("fired"));
+    simulation.reactor().call_later(Duration::from_nanos(1), say(&log, "fired"));
     let mut peer = simulation.connect(Recorder::new(&log, "a").echoing());
     for _ in 0..1000 {
         assert_eq!(peer.send(b"x"), 1);

@@ -726,7 +726,7 @@ fn clients_sending_during_the_answer_get_no_reset() {
     }
 }
 
-/// The reference's experiment: at the latest the deadline notices.
+/// The reference's experiment: the deadline ends it at the latest.
 #[test]
 fn a_half_closed_stuck_peer_is_cut_at_the_deadline() {
     let mut world = World::simulated();

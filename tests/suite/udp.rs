@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::util::{Log, World, logged, message, pattern, tag};
+use crate::util::{Log, World, logged, message, pattern, say, tag};
 use crocus::testing::{DatagramPeer, Simulation};
 use crocus::{
     Callback, DatagramId, DatagramOptions, DatagramProtocol, DatagramTransport, Observer, Reactor,
@@ -253,8 +253,7 @@ mod receiving {
             }
             far.send(b"one", other);
             world.until("the flood to begin", |_| log.has("a got flood"));
-            let ticked = log.clone();
-            world.reactor().call_later(Duration::ZERO, move |_| ticked.push("tick"));
+            world.reactor().call_later(Duration::ZERO, say(&log, "tick"));
             world.until("all to come", |_| log.count("a got") == 10 && log.has("b got one"));
             let lines = log.take();
             let place = |line: &str| lines.iter().position(|known| known == line).unwrap();
@@ -702,8 +701,7 @@ mod connected {
             world.reactor().datagram(id).unwrap().connect(to).unwrap();
             world.reactor().datagram(id).unwrap().send(b"?").unwrap();
             world.until("many refusals", |_| log.count("a refused") > 200);
-            let ticked = log.clone();
-            world.reactor().call_later(Duration::ZERO, move |_| ticked.push("tick"));
+            world.reactor().call_later(Duration::ZERO, say(&log, "tick"));
             world.until("the timer", |_| log.has("tick"));
             assert!(world.reactor().datagram(id).is_some(), "refusals do not break a socket");
         }

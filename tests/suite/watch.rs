@@ -1,4 +1,4 @@
-//! Descriptors of the user's: pipes, terminals, files, inotify's like, and a loop inside a loop.
+//! Descriptors of the user's: pipes, terminals, files, and a reactor inside a reactor.
 #![cfg(target_os = "linux")]
 
 use std::cell::{Cell, RefCell};

@@ -4,11 +4,10 @@ use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use crocus::{ConnectionId, Protocol, Reason, Transport};
+use crocus::{ConnectionId, Protocol, Reactor, Reason, Transport};
 
-/// A list of lines, shared by all who write into it. Objects, when the test lets it go, to
-/// violations of the contract that a [`Recorder`] saw (a panic inside a callback would only be
-/// caught).
+/// A list of lines, shared by all its clones. When the test drops it, it panics if a recorder saw a
+/// violation of the contract. (A panic inside a callback would only be caught.)
 #[derive(Default)]
 pub struct Log {
     lines: Rc<Lines>,
@@ -131,4 +130,10 @@ pub fn tag(reason: &Reason) -> String {
         Reason::Panicked { callback } => format!("Panicked({callback})"),
         other => format!("{other:?}"),
     }
+}
+
+/// A function of a timer or a call that writes a line.
+pub fn say(log: &Log, line: &str) -> impl FnOnce(&mut Reactor) + use<> {
+    let (log, line) = (log.clone(), line.to_owned());
+    move |_| log.push(line)
 }

@@ -28,7 +28,7 @@ pub use self::client::RecordingClient;
 pub use self::echo::Echo;
 pub use self::far::{Far, FarListener};
 pub use self::folder::Folder;
-pub use self::log::{Log, tag};
+pub use self::log::{Log, say, tag};
 pub use self::logged::{logged, logged_up_to};
 pub use self::recorder::Recorder;
 pub use self::watchdog::Watchdog;
@@ -66,7 +66,7 @@ macro_rules! both {
     };
 }
 
-/// Bytes in which a piece that is missing, doubled or misplaced shows: the period is a prime.
+/// Bytes that show a piece that is missing, doubled or misplaced, since their period is a prime.
 pub fn pattern(len: usize) -> Vec<u8> {
     let period: Vec<u8> =
         (0..65_521u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();

@@ -18,8 +18,8 @@ type ThenData = Box<dyn FnMut(&mut Transport, &[u8])>;
 /// `a lost Closed`, with the name given in place of `a`. `data` is written only if asked for by
 /// [`Recorder::with_data`].
 ///
-/// A panic in what it was set up to do is a violation too, for the reactor catches it like any bug:
-/// unless it says that it happens `on purpose`.
+/// A panic in one of its functions is a violation too, since the reactor would catch it. The exception
+/// is a panic with `on purpose` in its message.
 pub struct Recorder {
     log: Log,
     name: String,

@@ -2,8 +2,8 @@
 
 use super::PATIENCE;
 
-/// Ends the test program, with a word, if it is not dropped in time: a `run` that never returns
-/// would otherwise say nothing at all.
+/// Ends the test program with a message if it is not dropped in time. Otherwise a `run` that never
+/// returns would say nothing at all.
 pub struct Watchdog {
     _alive: std::sync::mpsc::Sender<()>,
 }

@@ -189,7 +189,7 @@ impl World {
         }
     }
 
-    /// Some more turns, in which a late second call of anything would show.
+    /// Some more turns, so that a late second call of anything shows.
     pub fn quiet(&mut self) {
         for _ in 0..5 {
             self.turn();

@@ -1,6 +1,3 @@
-//! The books: what everybody did and was told, and the objections where that breaks the contract.
-//!
-//! Nothing in here acts. Those who act enter what they do, what they are told is checked against
 //! The ledger: it records what everybody did and was told, and objects where that breaks the contract.
 //!
 //! Nothing in here acts. The actors enter what they do. What they are told is checked against the
