@@ -1,5 +1,5 @@
-//! What the hot path allocates: nothing, once it is warm. And what a connection costs that is closed
-//! after one answer.
+//! The allocations of the hot path (none, once it is warm) and of a connection that is closed after
+//! one answer.
 //!
 //! A program of its own, with one test: the counting allocator sees every thread.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
@@ -25,7 +25,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const CONNECTIONS: usize = 8;
 const MESSAGES: usize = 500;
 
-/// Who hears a broadcast.
+/// The number of connections that hear a broadcast.
 const AUDIENCE: usize = 200;
 
 /// The default high-water mark.
@@ -292,7 +292,7 @@ fn nothing(name: &str, change: Stats) {
     println!("test {name} ... ok");
 }
 
-/// What all the rounds allocate after the first twenty.
+/// Counts the allocations of all rounds after the first twenty.
 fn once_warm(mut round: impl FnMut()) -> Stats {
     (0..20).for_each(|_| round());
     let region = Region::new(ALLOCATOR);

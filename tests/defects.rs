@@ -8,9 +8,12 @@
 //! ```
 //!
 //! Some more were tried that the worlds cannot find, because the simulated network, or their short
-//! messages, never do what they are about: readiness that comes with the connection (`connecting.rs`, on real sockets), bytes that
-//! came before an answer which closes at once (`transports.rs`, the rude clients), and a stop that tells
-//! within the command, which ends the test program at once.
+//! messages, never do what they are about: readiness that comes with the connection
+//! (`suite/connecting.rs`, on real sockets), bytes that came before an answer which closes at once
+//! (`suite/transports.rs`, the clients that send), and a stop that tells within the command, which ends
+//! the test program at once.
+//!
+//! A program of its own: nobody else waits for so many builds.
 #![cfg(crocus_defects)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
@@ -477,8 +480,8 @@ impl Copy {
         std::fs::write(self.0.join(file), text).unwrap();
     }
 
-    /// What the worlds and the machine's tests say of the code as it stands: the first that fails. One that
-    /// hangs is ended.
+    /// Runs the worlds and the machine's tests on the code as it stands, and returns the first that fails. A
+    /// run that hangs is ended.
     fn first_failure(&self) -> Option<String> {
         let run = Command::new("timeout")
             .args(["120", env!("CARGO"), "test", "--no-fail-fast", "--lib", "--test", "worlds"])

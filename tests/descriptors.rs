@@ -1,5 +1,6 @@
-//! Every descriptor is given back. The only test of its program, since it counts those of the whole
-//! process.
+//! Every descriptor is given back.
+//!
+//! A program of its own, with one test: it counts the descriptors of the whole process.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
@@ -7,7 +8,7 @@ mod util;
 
 use std::cell::Cell;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,18 +16,18 @@ use crocus::{
     Address, ClientFactory, ConnectOptions, Connector, Factory, ListenOptions, Protocol, Reactor,
     Reason, Transport,
 };
-use util::{Log, Recorder, World, open_descriptors};
+use util::{Log, Recorder, World, bound, open_descriptors};
 
 /// How often everything is done, and how many at once.
 const ROUNDS: usize = 10;
 const AT_ONCE: usize = 100;
 
-/// What is done, in words and in deeds.
+/// A way for connections to end: its name, and the function that does it.
 type Way = (&'static str, fn(&mut World));
 
 /// Twisted's `test_buildProtocolReturnsNone` and the descriptor checks of its connection tests.
 #[test]
-fn a_thousand_of_each_kind_of_end_leave_no_descriptor_behind() {
+fn a_thousand_ends_of_each_kind_leave_no_descriptor() {
     let say = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if panic.payload().downcast_ref() != Some(&"on purpose") {
@@ -114,32 +115,32 @@ fn aborted(world: &mut World) {
     serve(world, move |_| Recorder::new(&log, "a").on_made(abort), drop, closed);
 }
 
-struct Nobody;
+struct RefusesAll;
 
-impl Factory for Nobody {
+impl Factory for RefusesAll {
     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
         None
     }
 }
 
 fn refused(world: &mut World) {
-    serve(world, Nobody, drop, turned_away);
+    serve(world, RefusesAll, drop, turned_away);
 }
 
-struct Broken;
+struct Panics;
 
-impl Factory for Broken {
+impl Factory for Panics {
     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
         panic!("on purpose");
     }
 }
 
 fn panicked(world: &mut World) {
-    serve(world, Broken, drop, turned_away);
+    serve(world, Panics, drop, turned_away);
 }
 
 fn queued(world: &mut World) {
-    let (id, addr) = world.listen(Nobody);
+    let (id, addr) = world.listen(RefusesAll);
     world.reactor().pause_accepting(id);
     let clients: Vec<_> = (0..AT_ONCE).map(|_| TcpStream::connect(addr).unwrap()).collect();
     world.quiet();
@@ -172,22 +173,15 @@ fn fail(world: &mut World, mut attempt: impl FnMut(&mut Reactor, Client)) {
     world.run().unwrap();
 }
 
-fn bound(addr: &str) -> (socket2::Socket, SocketAddr) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&addr.parse::<SocketAddr>().unwrap().into()).unwrap();
-    let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    (socket, addr)
-}
-
 fn connects_refused(world: &mut World) {
-    let (_held, addr) = bound("127.0.0.1:0"); // bound, but it does not listen
+    let (_held, addr) = bound([127, 0, 0, 1]); // bound, but it does not listen
     fail(world, |reactor, client| {
         reactor.connect_tcp(addr, client);
     });
 }
 
 fn connects_failed(world: &mut World) {
-    let (_held, taken) = bound("127.0.0.1:0");
+    let (_held, taken) = bound([127, 0, 0, 1]);
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = outside.local_addr().unwrap();
     let mut number = 0;
@@ -202,7 +196,7 @@ fn connects_failed(world: &mut World) {
 
 fn connects_given_up(world: &mut World) {
     // Its queue is full with a few, so that most of the others are not answered.
-    let (socket, addr) = bound("127.0.0.1:0");
+    let (socket, addr) = bound([127, 0, 0, 1]);
     socket.listen(0).unwrap();
     let mut number = 0;
     fail(world, |reactor, client| {
@@ -226,7 +220,7 @@ fn adopted(world: &mut World) {
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = outside.local_addr().unwrap();
     let copy = outside.try_clone().unwrap();
-    let id = world.reactor().adopt_listener(copy, &ListenOptions::new(), Nobody).unwrap();
+    let id = world.reactor().adopt_listener(copy, &ListenOptions::new(), RefusesAll).unwrap();
     let start = closed(world.reactor());
     world.reactor().pause_accepting(id);
     for _ in 0..AT_ONCE {
@@ -254,7 +248,7 @@ fn full_reactor() {
     world.reactor().connect_tcp(to, Client(Rc::default()));
     world.reactor().turn(Some(Duration::ZERO)).unwrap();
     world.reactor().connect_tcp(to, Client(Rc::default()));
-    let taken = world.reactor().listen_tcp(addr, Nobody).unwrap_err();
+    let taken = world.reactor().listen_tcp(addr, RefusesAll).unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::AddrInUse);
     drop(world);
     drop(far);

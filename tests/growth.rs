@@ -17,7 +17,7 @@ use util::open_descriptors;
 const WARM: usize = 5_000;
 const MANY: usize = 100_000;
 
-/// What the allocator may keep for itself, in bytes: far less than a byte for each connection.
+/// Bytes that the allocator may keep for itself: far less than one for each connection.
 const SLACK: u64 = 64 * 1024;
 
 struct Greeter;

@@ -1,4 +1,6 @@
-//! The process around a reactor: what is inherited, what interrupts it, and large numbers.
+//! The process around a reactor: what is inherited, and what interrupts it.
+//!
+//! A program of its own: it stops itself, and a child lists its descriptors.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
@@ -9,8 +11,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crocus::testing::Simulation;
-use crocus::{Reactor, TimerId};
+use crocus::Reactor;
 use util::{Log, Recorder, World};
 
 #[test]
@@ -44,68 +45,4 @@ fn a_reactor_that_is_stopped_and_continued_goes_on() {
     reactor.run().unwrap();
     assert!(fired.get());
     assert!(child.wait().unwrap().success());
-}
-
-#[test]
-fn ten_thousand_years_are_a_deadline_like_any_other() {
-    let years = Duration::from_secs(10_000 * 365 * 24 * 3600);
-    let mut reactor = Reactor::new().unwrap();
-    let timer = reactor.call_later(years, |_| {});
-    assert!(reactor.next_deadline().is_some());
-    reactor.turn(Some(Duration::ZERO)).unwrap();
-    reactor.call_soon(move |reactor| assert!(reactor.cancel(timer)));
-    reactor.run().unwrap();
-
-    let mut simulation = Simulation::new();
-    let fired = Rc::new(Cell::new(false));
-    let fire = Rc::clone(&fired);
-    simulation.reactor().call_later(years, move |_| fire.set(true));
-    simulation.reactor().run().unwrap();
-    assert!(fired.get());
-    assert_eq!(simulation.elapsed(), years);
-}
-
-#[test]
-fn a_million_timers() {
-    const COUNT: u32 = 1_000_000;
-    let mut simulation = Simulation::new();
-    let fired = Rc::new(Cell::new(0));
-    let mut timers: Vec<TimerId> = Vec::new();
-    for number in 0..COUNT {
-        // Delays all over a second, in no order.
-        let delay =
-            Duration::from_micros(u64::from(number.wrapping_mul(2_654_435_761) % 1_000_000));
-        let fire = Rc::clone(&fired);
-        timers.push(simulation.reactor().call_later(delay, move |_| fire.set(fire.get() + 1)));
-    }
-    for timer in timers.iter().step_by(2) {
-        assert!(simulation.reactor().cancel(*timer));
-    }
-    for timer in timers.iter().skip(1).step_by(4) {
-        assert!(simulation.reactor().reset(*timer, Duration::from_secs(2)));
-    }
-    simulation.advance(Duration::from_secs(1));
-    assert_eq!(fired.get(), COUNT / 4);
-    simulation.advance(Duration::from_secs(1));
-    assert_eq!(fired.get(), COUNT / 2);
-    assert_eq!(simulation.reactor().next_deadline(), None);
-}
-
-#[test]
-fn while_the_clock_stands_still_everything_else_goes_on() {
-    let mut simulation = Simulation::new();
-    let log = Log::new();
-    let seen = log.clone();
-    simulation.reactor().call_later(Duration::from_nanos(1), move |_| seen.push("fired"));
-    let mut peer = simulation.connect(Recorder::new(&log, "a").on_data(|transport, data| {
-        transport.write(data);
-    }));
-    for _ in 0..1000 {
-        assert_eq!(peer.send(b"x"), 1);
-        simulation.settle();
-        assert_eq!(peer.received(), b"x");
-    }
-    assert!(!log.has("fired"));
-    simulation.advance(Duration::from_nanos(1));
-    assert!(log.has("fired"));
 }

@@ -1,6 +1,6 @@
 //! Signals, as events of the loop.
 //!
-//! Signals belong to the whole process, so this is a program with one test after the other inside.
+//! A program of its own, with one test after the other inside: signals belong to the whole process.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
@@ -18,9 +18,9 @@ use util::{Log, Recorder, World};
 
 #[test]
 fn signals() {
-    a_signal_calls_its_action_on_the_loop_and_wakes_a_sleeping_reactor();
+    a_signal_wakes_the_loop_and_calls_its_action();
     the_last_action_given_counts_and_may_replace_itself();
-    a_panic_in_an_action_is_contained_and_the_next_signal_is_heard();
+    a_panic_in_an_action_is_contained();
     listening_to_signals_keeps_no_reactor_from_returning();
     two_reactors_both_hear();
     the_first_signal_drains_and_the_second_stops();
@@ -28,7 +28,7 @@ fn signals() {
     a_simulated_reactor_refuses();
 }
 
-fn a_signal_calls_its_action_on_the_loop_and_wakes_a_sleeping_reactor() {
+fn a_signal_wakes_the_loop_and_calls_its_action() {
     let mut reactor = Reactor::new().unwrap();
     let _alive = reactor.handle();
     reactor.on_signal(SIGUSR1, Reactor::stop).unwrap();
@@ -59,7 +59,7 @@ fn the_last_action_given_counts_and_may_replace_itself() {
     }
 }
 
-fn a_panic_in_an_action_is_contained_and_the_next_signal_is_heard() {
+fn a_panic_in_an_action_is_contained() {
     let mut reactor = Reactor::new().unwrap();
     let heard = Rc::new(Cell::new(0));
     let count = Rc::clone(&heard);

@@ -1,9 +1,10 @@
-//! Random worlds: servers, clients and peers that do whatever comes to their minds, in the
-//! simulation, on the hand-wound clock, each from one seed; and books in which everything is entered,
-//! so that any breach of the contract shows.
+//! Random worlds: servers, clients and peers that act at random in the simulation, each world from one
+//! seed. A ledger records everything, so that any breach of the contract shows.
 //!
-//! Part `chance` says what may happen, `actors` are those inside the reactor, `driver` is the world
-//! around them, and `ledger` keeps the books and objects.
+//! A program of its own: `tests/defects.rs` builds and runs it alone.
+//!
+//! Part `chance` says what may happen. `actors` act inside the reactor, and `driver` is the world
+//! around them. `ledger` records and objects.
 //!
 //! ```text
 //! CROCUS_WORLDS=100000 cargo test --release --test worlds      as many worlds as one likes
@@ -32,8 +33,8 @@ use chance::{CALM, CROWDED, Profile, STORMY, TIMED};
 /// How many worlds of each kind `cargo test` lives through.
 const WORLDS: u64 = 800;
 
-/// Panics on purpose are no news.
-fn hush() {
+/// Keeps panics that happen on purpose out of the output.
+fn silence_expected_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let loud = panic::take_hook();
@@ -51,7 +52,7 @@ fn setting<T: FromStr>(name: &str) -> Option<T> {
 }
 
 fn worlds(profile: &'static Profile) {
-    hush();
+    silence_expected_panics();
     if let Some(seed) = setting("CROCUS_SEED") {
         return world(profile, seed, true);
     }

@@ -4,12 +4,12 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long to wait before saying that something never happened. Nothing takes that long.
@@ -114,9 +114,14 @@ impl Running {
 
     /// How much memory it ever had, in KiB, where the system tells.
     pub(crate) fn peak_memory(&self) -> Option<usize> {
+        self.status("VmHWM:")
+    }
+
+    /// A number of KiB from its state in `/proc`, if there is one.
+    fn status(&self, field: &str) -> Option<usize> {
         let status = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(status).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         line.trim().strip_suffix(" kB")?.parse().ok()
     }
 
@@ -151,7 +156,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only for a child that has ended, which is just as well.
+        // Both fail only for a child that has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -176,7 +181,7 @@ fn next_line(lines: &Receiver<Vec<u8>>) -> String {
     String::from_utf8(line).unwrap().trim_end().to_owned()
 }
 
-/// What a program left behind.
+/// The exit code and the output of a program that has ended.
 pub(crate) struct Finished {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: Vec<u8>,
@@ -226,10 +231,54 @@ impl Server {
         Self { program, addr }
     }
 
+    /// The most memory that it ever had, in bytes.
+    pub(crate) fn peak_memory(&self) -> usize {
+        self.program.peak_memory().unwrap() * 1024
+    }
+
+    /// The memory that it has, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.program.status("VmRSS:").unwrap() * 1024
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.program.id())).unwrap().count()
+    }
+
     /// Has it stopped by SIGTERM, and checks that it ends in order.
     pub(crate) fn stop(self) {
         self.program.signal("TERM");
         let end = self.program.finish();
         assert_eq!((end.code, end.text(), &*end.stderr), (Some(0), "", "stopping\n"));
     }
+
+    /// The same for a server that may not know yet that its last clients are gone: then it says more.
+    pub(crate) fn stop_with_clients(self) {
+        self.program.signal("TERM");
+        let end = self.program.finish();
+        assert_eq!((end.code, end.text()), (Some(0), ""), "{end:?}");
+        assert!(end.stderr.starts_with("stopping") && end.stderr.lines().count() == 1, "{end:?}");
+    }
+}
+
+/// Connects; reading and writing wait, but not for ever.
+pub(crate) fn dial(addr: SocketAddr) -> TcpStream {
+    patient(TcpStream::connect(addr).unwrap())
+}
+
+/// Makes reading and writing wait, but not for ever.
+pub(crate) fn patient(stream: TcpStream) -> TcpStream {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// A server that does to its only client whatever `answer` does.
+pub(crate) fn serve_once<T: Send + 'static>(
+    answer: impl FnOnce(TcpStream) -> T + Send + 'static,
+) -> (SocketAddr, JoinHandle<T>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    (addr, thread::spawn(move || answer(listener.accept().unwrap().0)))
 }

@@ -1,4 +1,4 @@
-//! Those inside the reactor: random protocols, factories, functions; and what they may do.
+//! Random protocols, factories and functions inside the reactor, and the actions that they may take.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -12,8 +12,8 @@ use crocus::{
     TimerId, Transport, TurnReport,
 };
 
-use crate::chance::{Chance, Deed, Profile};
-use crate::ledger::{Call, Client, Ledger, Limits, Progress, Server, Timer, speech};
+use crate::chance::{Action, Chance, Profile};
+use crate::ledger::{Call, Client, Ledger, Limits, Progress, Server, Timer, expected_bytes};
 
 /// A world stays small: so many ends of connections, outgoing ones, listeners, timers.
 const MAX_PARTIES: usize = 40;
@@ -24,7 +24,7 @@ const MAX_TIMERS: usize = 60;
 /// The payload of a panic that is meant to happen.
 pub struct OnPurpose;
 
-/// What everybody in one world shares.
+/// State that everybody in one world shares.
 pub struct Scene {
     pub chance: Chance,
     pub profile: &'static Profile,
@@ -33,7 +33,7 @@ pub struct Scene {
     pub places: RefCell<Vec<String>>,
     /// While it is set nobody does anything of their own accord.
     pub quiet: Cell<bool>,
-    /// How many deeds are left: a world comes to an end.
+    /// How many actions are left: a world comes to an end.
     pub breath: Cell<usize>,
     pub trace: bool,
 }
@@ -80,51 +80,51 @@ impl Scene {
         every > 0 && self.may_act() && self.chance.one_in(every)
     }
 
-    /// Some deeds, as a callback may do them.
+    /// Some actions, as a callback may do them.
     fn act(self: &Rc<Self>, reactor: &mut Reactor, me: Option<usize>) {
-        let deeds = self.chance.weighted(&[(5, 0), (5, 1), (2, 2), (1, 4)]);
-        for _ in 0..deeds {
-            self.deed(reactor, me);
+        let actions = self.chance.weighted(&[(5, 0), (5, 1), (2, 2), (1, 4)]);
+        for _ in 0..actions {
+            self.action(reactor, me);
         }
     }
 
-    /// One deed of `me`'s, or of somebody who is no connection.
-    pub fn deed(self: &Rc<Self>, reactor: &mut Reactor, me: Option<usize>) {
+    /// One action of `me`'s, or of somebody who is no connection.
+    pub fn action(self: &Rc<Self>, reactor: &mut Reactor, me: Option<usize>) {
         if !self.may_act() {
             return;
         }
         self.breath.set(self.breath.get() - 1);
-        let deed = self.chance.weighted(self.profile.deeds);
-        self.note(|| format!("  {me:?} {deed:?}"));
-        match deed {
-            Deed::Elsewhere => {
+        let action = self.chance.weighted(self.profile.actions);
+        self.note(|| format!("  {me:?} {action:?}"));
+        match action {
+            Action::Elsewhere => {
                 let somebody = self.somebody();
                 self.of_connection(reactor, somebody);
             }
-            Deed::SetReactorTimer => self.set_reactor_timer(reactor),
-            Deed::Every => self.set_ticker(reactor),
-            Deed::CancelTimer => self.cancel_timer(reactor),
-            Deed::ResetTimer => self.reset_timer(reactor),
-            Deed::Soon => self.call_soon(reactor),
-            Deed::Connect => self.connect(reactor),
-            Deed::GiveUp => self.give_up(reactor),
-            Deed::Listen => self.listen(reactor),
-            Deed::StopListening | Deed::PauseAccepting | Deed::ResumeAccepting => {
-                self.of_listener(reactor, deed);
+            Action::SetReactorTimer => self.set_reactor_timer(reactor),
+            Action::Every => self.set_ticker(reactor),
+            Action::CancelTimer => self.cancel_timer(reactor),
+            Action::ResetTimer => self.reset_timer(reactor),
+            Action::Soon => self.call_soon(reactor),
+            Action::Connect => self.connect(reactor),
+            Action::GiveUp => self.give_up(reactor),
+            Action::Listen => self.listen(reactor),
+            Action::StopListening | Action::PauseAccepting | Action::ResumeAccepting => {
+                self.of_listener(reactor, action);
             }
-            Deed::Nest => {
+            Action::Nest => {
                 if self.ledger.borrow().is_inside() {
                     let nested = reactor.turn(None).is_ok() || reactor.run().is_ok();
                     self.ledger.borrow_mut().demand(!nested, || "it nested".to_owned());
                 }
             }
-            Deed::Stop => self.stop(reactor),
-            Deed::Shutdown => self.shutdown(reactor),
-            _ => self.with_connection(reactor, me, deed),
+            Action::Stop => self.stop(reactor),
+            Action::Shutdown => self.shutdown(reactor),
+            _ => self.with_connection(reactor, me, action),
         }
     }
 
-    /// Any protocol that ever was made: most names are stale after a while.
+    /// Picks any protocol that was ever made; most ids are stale after a while.
     fn somebody(&self) -> Option<usize> {
         let ledger = self.ledger.borrow();
         let made: Vec<usize> = ledger.ids.values().copied().collect();
@@ -132,24 +132,24 @@ impl Scene {
     }
 
     fn of_connection(self: &Rc<Self>, reactor: &mut Reactor, who: Option<usize>) {
-        let deed = self.chance.weighted(&[
-            (6, Deed::Write),
-            (1, Deed::PauseReading),
-            (2, Deed::ResumeReading),
-            (2, Deed::Lose),
-            (1, Deed::LoseWrite),
-            (1, Deed::Abort),
-            (1, Deed::SetTimer),
-            (1, Deed::SetTimeout),
-            (1, Deed::Swap),
-            (1, Deed::SetRate),
+        let action = self.chance.weighted(&[
+            (6, Action::Write),
+            (1, Action::PauseReading),
+            (2, Action::ResumeReading),
+            (2, Action::Lose),
+            (1, Action::LoseWrite),
+            (1, Action::Abort),
+            (1, Action::SetTimer),
+            (1, Action::SetTimeout),
+            (1, Action::Swap),
+            (1, Action::SetRate),
         ]);
-        let calm = self.profile.name == "calm" && matches!(deed, Deed::Abort);
-        self.with_connection(reactor, who, if calm { Deed::Write } else { deed });
+        let calm = self.profile.name == "calm" && matches!(action, Action::Abort);
+        self.with_connection(reactor, who, if calm { Action::Write } else { action });
     }
 
     /// A command to a connection, which may be gone.
-    fn with_connection(self: &Rc<Self>, reactor: &mut Reactor, who: Option<usize>, deed: Deed) {
+    fn with_connection(self: &Rc<Self>, reactor: &mut Reactor, who: Option<usize>, action: Action) {
         let Some(who) = who else { return };
         let Some(id) = self.ledger.borrow().parties[who].id else { return };
         let gone = self.ledger.borrow().parties[who].lost.is_some();
@@ -159,35 +159,35 @@ impl Scene {
             self.ledger.borrow_mut().object(format!("{who} is lost, but {id} is somebody"));
             return;
         }
-        match deed {
-            Deed::Write => self.write(&mut transport, who),
-            Deed::PauseReading => {
+        match action {
+            Action::Write => self.write(&mut transport, who),
+            Action::PauseReading => {
                 transport.pause_reading();
                 self.ledger.borrow_mut().parties[who].paused = true;
             }
-            Deed::ResumeReading => {
+            Action::ResumeReading => {
                 transport.resume_reading();
                 self.ledger.borrow_mut().parties[who].paused = false;
             }
-            Deed::Lose => self.lose(&mut transport, who),
-            Deed::LoseWrite => {
+            Action::Lose => self.lose(&mut transport, who),
+            Action::LoseWrite => {
                 transport.lose_write_connection();
                 self.ledger.borrow_mut().parties[who].write_closed = true;
             }
-            Deed::Abort => {
+            Action::Abort => {
                 self.ledger.borrow_mut().parties[who].aborted = true;
                 transport.abort_connection();
             }
-            Deed::SetTimeout => self.set_timeout(&mut transport, who),
-            Deed::SetTimer => self.set_timer(&mut transport, who, turn),
-            Deed::Swap => self.swap(&mut transport, who),
-            Deed::SetRate => self.set_rate(&mut transport, who),
-            Deed::SetMarks => {
+            Action::SetTimeout => self.set_timeout(&mut transport, who),
+            Action::SetTimer => self.set_timer(&mut transport, who, turn),
+            Action::Swap => self.swap(&mut transport, who),
+            Action::SetRate => self.set_rate(&mut transport, who),
+            Action::SetMarks => {
                 let (high, low) = (self.chance.size(1000), self.chance.size(1000));
                 transport.set_write_buffer_limits(high, low);
                 self.ledger.borrow_mut().parties[who].marks = (high, low.min(high));
             }
-            Deed::SetCloseTimeout if !transport.is_closing() => {
+            Action::SetCloseTimeout if !transport.is_closing() => {
                 let limit = self.chance.millis(1, 300);
                 transport.set_close_timeout(limit);
                 self.ledger.borrow_mut().parties[who].close_timeout = limit;
@@ -196,7 +196,7 @@ impl Scene {
         }
         let closing = transport.is_closing();
         let mut ledger = self.ledger.borrow_mut();
-        let ends = matches!(deed, Deed::Lose | Deed::Abort);
+        let ends = matches!(action, Action::Lose | Action::Abort);
         let known = ledger.parties[who].closing.is_some() || ends;
         ledger.demand(closing || !known, || format!("{who} was closed and takes it back"));
         if closing {
@@ -206,7 +206,7 @@ impl Scene {
 
     fn write(&self, transport: &mut Transport, who: usize) {
         let said = self.ledger.borrow().parties[who].sent;
-        let data = speech(who, said, said + self.chance.size(self.profile.mouthful));
+        let data = expected_bytes(who, said, said + self.chance.size(self.profile.max_write));
         let before = transport.buffered();
         let taken = transport.write(&data);
         let after = transport.buffered();
@@ -224,7 +224,7 @@ impl Scene {
         let shut = party.closing.is_some() || party.write_closed || party.broken;
         let refused = shut || before > cap || transport.is_closing();
         ledger.demand(taken != refused, || format!("{who} wrote: {taken}, {before} before"));
-        let bound = cap + self.profile.mouthful;
+        let bound = cap + self.profile.max_write;
         ledger.demand(after <= bound, || format!("{who} buffers {after} bytes"));
         let wanted = if taken { before + data.len() } else { before };
         ledger.demand(after == wanted, || format!("{who} buffers {after}, not {wanted} bytes"));
@@ -250,14 +250,16 @@ impl Scene {
 
     /// Another protocol takes over, and gets some of what came last once more.
     fn swap(self: &Rc<Self>, transport: &mut Transport, who: usize) {
-        let (number, mate, got) = {
+        let (number, other_side, got) = {
             let mut ledger = self.ledger.borrow_mut();
-            let number = ledger.new_heir(who);
-            (number, ledger.parties[who].mate, ledger.parties[who].got)
+            let number = ledger.new_successor(who);
+            (number, ledger.parties[who].other_side, ledger.parties[who].got)
         };
-        let most = if mate.is_some() && self.chance.one_in(2) { got } else { 0 };
+        let most = if other_side.is_some() && self.chance.one_in(2) { got } else { 0 };
         let unused = self.chance.below(most + 1);
-        let bytes = mate.map(|mate| speech(mate, got - unused, got)).unwrap_or_default();
+        let bytes = other_side
+            .map(|other_side| expected_bytes(other_side, got - unused, got))
+            .unwrap_or_default();
         let next = Actor { scene: Rc::clone(self), who, number };
         let open = !transport.is_closing();
         let done = transport.set_protocol(next);
@@ -265,14 +267,14 @@ impl Scene {
             transport.unread(&bytes);
         }
         let mut ledger = self.ledger.borrow_mut();
-        let possible = open && ledger.parties[who].heir.is_none();
+        let possible = open && ledger.parties[who].successor.is_none();
         ledger.demand(done == possible, || format!("{who} handed over: {done}"));
         if done {
             ledger.handed_over(who, number, unused);
         }
     }
 
-    /// A rate at which what is said at once passes while the world rests for a while.
+    /// Sets a rate at which one write passes while the world rests.
     fn set_rate(&self, transport: &mut Transport, who: usize) {
         let rate = (!self.chance.one_in(3)).then(|| {
             let rate = Rate::per_second(self.chance.between(20_000, 200_000) as u64);
@@ -292,7 +294,8 @@ impl Scene {
         }
         let delay = self.chance.millis(0, 40);
         let id = transport.call_later(delay);
-        let alive = !transport.is_closing() && self.ledger.borrow().parties[who].heir.is_none();
+        let alive =
+            !transport.is_closing() && self.ledger.borrow().parties[who].successor.is_none();
         let deadline = transport.reactor().now() + delay;
         let timer = Timer { id, owner: Some(who), deadline, set_in: turn, interval: None, alive };
         self.ledger.borrow_mut().timers.push(timer);
@@ -310,7 +313,7 @@ impl Scene {
             let scene = Rc::clone(&function.scene);
             let _inside = scene.enter("a timer");
             let (turn, now) = (reactor.stats().turns, reactor.now());
-            scene.ledger.borrow_mut().rings(number, turn, now);
+            scene.ledger.borrow_mut().fires(number, turn, now);
             scene.act_or_panic(reactor);
         });
         let timer = Timer { id, owner: None, deadline, set_in, interval: None, alive: true };
@@ -331,7 +334,7 @@ impl Scene {
             let _inside = scene.enter("a ticker");
             let (turn, now) = (reactor.stats().turns, reactor.now());
             let mut ledger = scene.ledger.borrow_mut();
-            ledger.rings(number, turn, now);
+            ledger.fires(number, turn, now);
             let late = now - ledger.timers[number].deadline;
             let missed = (late.as_nanos() / interval.as_nanos()) as u64;
             ledger.demand(tick.missed == missed, || format!("timer {number} miscounts"));
@@ -436,13 +439,13 @@ impl Scene {
             timeout,
             reconnecting,
             progress: Progress::Trying { since: reactor.now() },
-            doomed: reactor.is_stopping(),
+            asked_while_stopping: reactor.is_stopping(),
             cancelled: false,
             unwanted: false,
             dropped: false,
         };
         self.ledger.borrow_mut().clients.push(client);
-        let caller = Caller { scene: Rc::clone(self), client: clients };
+        let caller = OutgoingFactory { scene: Rc::clone(self), client: clients };
         let id = if reconnecting {
             let backoff = Backoff::new()
                 .initial(self.chance.millis(0, 20))
@@ -504,7 +507,7 @@ impl Scene {
         let max = if self.chance.one_in(3) { self.chance.between(1, 3) } else { usize::MAX };
         let backlog = self.chance.between(1, 8);
         self.ledger.borrow_mut().servers.push(Server::new(addr, max));
-        let factory = Receiver { scene: Rc::clone(self), server };
+        let factory = ServerFactory { scene: Rc::clone(self), server };
         let options = ListenOptions::new().backlog(backlog as u32).max_connections(max);
         self.note_listeners(reactor);
         let listened = reactor.listen_tcp_with(addr, &options, factory);
@@ -521,27 +524,27 @@ impl Scene {
         }
     }
 
-    fn of_listener(&self, reactor: &mut Reactor, deed: Deed) {
+    fn of_listener(&self, reactor: &mut Reactor, action: Action) {
         let count = self.ledger.borrow().servers.len();
         if count == 0 {
             return;
         }
         let server = self.chance.below(count);
         let Some(id) = self.ledger.borrow().servers[server].id else { return };
-        let done = match deed {
-            Deed::StopListening => reactor.stop_listening(id),
-            Deed::PauseAccepting => reactor.pause_accepting(id),
+        let done = match action {
+            Action::StopListening => reactor.stop_listening(id),
+            Action::PauseAccepting => reactor.pause_accepting(id),
             _ => reactor.resume_accepting(id),
         };
         let mut ledger = self.ledger.borrow_mut();
         let record = &mut ledger.servers[server];
         let closed = record.closed;
-        match deed {
-            Deed::StopListening => record.closed = true,
-            Deed::PauseAccepting => record.paused = true,
+        match action {
+            Action::StopListening => record.closed = true,
+            Action::PauseAccepting => record.paused = true,
             _ => record.paused = false,
         }
-        ledger.demand(!(closed && done), || format!("listener {server} is closed, but {deed:?}"));
+        ledger.demand(!(closed && done), || format!("listener {server} is closed, but {action:?}"));
     }
 
     fn stop(&self, reactor: &mut Reactor) {
@@ -559,7 +562,7 @@ impl Scene {
         self.note_shutdown(reactor);
     }
 
-    /// Enters whom a shutdown has closed.
+    /// Enters which connections a shutdown has closed.
     pub fn note_shutdown(&self, reactor: &mut Reactor) {
         let now = reactor.now();
         let parties = self.ledger.borrow().parties.len();
@@ -571,7 +574,7 @@ impl Scene {
         self.note_listeners(reactor);
     }
 
-    /// Ends all that keeps `run` from returning, in order; timers ring out.
+    /// Ends in order all that keeps `run` from returning. Timers are left to fire.
     pub fn close_everything(&self, reactor: &mut Reactor) {
         let (clients, servers): (Vec<_>, Vec<_>) = {
             let ledger = self.ledger.borrow();
@@ -654,7 +657,7 @@ impl Drop for Function {
     }
 }
 
-/// A protocol that does what comes to its mind.
+/// A protocol that acts at random.
 pub struct Actor {
     scene: Rc<Scene>,
     pub who: usize,
@@ -668,7 +671,7 @@ struct Plain;
 impl Protocol for Plain {}
 
 impl Actor {
-    /// Checks a call, lets `then` do what the protocol does by default, and adds some deeds.
+    /// Checks a call, lets `then` do what the protocol does by default, and adds some actions.
     fn told(
         &self,
         call: Call,
@@ -680,7 +683,7 @@ impl Actor {
         let _inside = scene.enter("a protocol");
         let now = transport.reactor().now();
         let mut ledger = scene.ledger.borrow_mut();
-        let mine = ledger.parties[who].incumbent == self.number;
+        let mine = ledger.parties[who].current == self.number;
         if mine && ledger.parties[who].withheld && transport.is_reading() {
             // When sending has failed nobody waits for it any more, and the rest is delivered.
             ledger.parties[who].withheld = false;
@@ -703,7 +706,7 @@ impl Actor {
         }
     }
 
-    /// What most protocols do: the default, or now and then nothing.
+    /// Whether a protocol does the default, as most do, or for once nothing.
     fn usually(scene: &Scene) -> bool {
         !scene.chance.one_in(4)
     }
@@ -738,14 +741,14 @@ impl Protocol for Actor {
             let mut ledger = scene.ledger.borrow_mut();
             ledger.demand(!data.is_empty(), || format!("{who} was given no data"));
             ledger.served(who, turn, data.len(), now);
-            ledger.hear(who, data);
+            ledger.received(who, data);
         });
     }
 
     fn eof_received(&mut self, transport: &mut Transport) {
         let who = self.who;
         self.told(Call::Eof, transport, |scene, transport| {
-            scene.ledger.borrow_mut().hear_end(who);
+            scene.ledger.borrow_mut().received_end(who);
             if Self::usually(scene) {
                 scene.ledger.borrow_mut().parties[who].asked_to_close = true;
                 Plain.eof_received(transport);
@@ -782,7 +785,7 @@ impl Protocol for Actor {
                 Some(number) => {
                     let owner = ledger.timers[number].owner;
                     ledger.demand(owner == Some(who), || format!("{who} was told of {owner:?}"));
-                    ledger.rings(number, turn, now);
+                    ledger.fires(number, turn, now);
                 }
                 None => ledger.object(format!("{who} was told of an unknown timer")),
             }
@@ -814,7 +817,7 @@ impl Drop for Actor {
     fn drop(&mut self) {
         let mut ledger = self.scene.ledger.borrow_mut();
         // One that is refused is dropped at once, like a function that is cancelled.
-        let refused = ledger.is_inside() && ledger.parties[self.who].incumbent != self.number;
+        let refused = ledger.is_inside() && ledger.parties[self.who].current != self.number;
         if !refused {
             ledger.enter("the drop of a protocol");
         }
@@ -830,12 +833,12 @@ impl Drop for Actor {
 }
 
 /// The factory of a listener.
-struct Receiver {
+struct ServerFactory {
     scene: Rc<Scene>,
     server: usize,
 }
 
-impl Factory for Receiver {
+impl Factory for ServerFactory {
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
         let _inside = self.scene.enter("build_protocol");
         let scene = &self.scene;
@@ -879,19 +882,19 @@ impl Factory for Receiver {
     }
 }
 
-impl Drop for Receiver {
+impl Drop for ServerFactory {
     fn drop(&mut self) {
         self.scene.ledger.borrow_mut().servers[self.server].dropped = true;
     }
 }
 
 /// The factory of an outgoing connection.
-struct Caller {
+struct OutgoingFactory {
     scene: Rc<Scene>,
     client: usize,
 }
 
-impl Caller {
+impl OutgoingFactory {
     /// After an attempt or a connection: perhaps another.
     fn again(&self, connector: &mut Connector) {
         let scene = &self.scene;
@@ -920,7 +923,7 @@ impl Caller {
     }
 }
 
-impl ClientFactory for Caller {
+impl ClientFactory for OutgoingFactory {
     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
         let _inside = self.scene.enter("build_protocol of a client");
         let (scene, client) = (&self.scene, self.client);
@@ -953,7 +956,7 @@ impl ClientFactory for Caller {
     }
 }
 
-impl Drop for Caller {
+impl Drop for OutgoingFactory {
     fn drop(&mut self) {
         self.scene.ledger.borrow_mut().clients[self.client].dropped = true;
     }

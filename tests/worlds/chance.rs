@@ -59,9 +59,9 @@ impl Chance {
     }
 }
 
-/// What somebody inside the reactor may do: a callback of a protocol, a factory, a timer, a call.
+/// An action inside the reactor: in a callback of a protocol or factory, in a timer or in a call.
 #[derive(Clone, Copy, Debug)]
-pub enum Deed {
+pub enum Action {
     Write,
     PauseReading,
     ResumeReading,
@@ -91,7 +91,7 @@ pub enum Deed {
     Shutdown,
 }
 
-/// What the test does from outside.
+/// A step of the test, outside the reactor.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     Turn,
@@ -108,7 +108,7 @@ pub enum Step {
     Reset,
     Drop,
     Accept,
-    Weather,
+    ChangeNetwork,
     FailAccept,
     Rest,
     Run,
@@ -117,31 +117,31 @@ pub enum Step {
 /// A kind of worlds.
 pub struct Profile {
     pub name: &'static str,
-    pub deeds: &'static [(usize, Deed)],
+    pub actions: &'static [(usize, Action)],
     pub steps: &'static [(usize, Step)],
     /// How many steps a world has at the most.
     pub length: usize,
-    /// Every how many-th callback panics; 0: none.
+    /// One of so many callbacks panics; 0: none does.
     pub panics: usize,
-    /// How many bytes are said at once at the most.
-    pub mouthful: usize,
+    /// How many bytes are written at once at the most.
+    pub max_write: usize,
 }
 
-/// Much is said, nobody misbehaves on purpose: what is sent must arrive.
+/// Much is sent and nobody misbehaves on purpose, so all of it must arrive.
 pub const CALM: Profile = Profile {
     name: "calm",
-    deeds: &[
-        (30, Deed::Write),
-        (4, Deed::PauseReading),
-        (6, Deed::ResumeReading),
-        (2, Deed::Lose),
-        (2, Deed::LoseWrite),
-        (2, Deed::SetMarks),
-        (4, Deed::SetTimer),
-        (3, Deed::Swap),
-        (2, Deed::SetRate),
-        (3, Deed::Elsewhere),
-        (2, Deed::Connect),
+    actions: &[
+        (30, Action::Write),
+        (4, Action::PauseReading),
+        (6, Action::ResumeReading),
+        (2, Action::Lose),
+        (2, Action::LoseWrite),
+        (2, Action::SetMarks),
+        (4, Action::SetTimer),
+        (3, Action::Swap),
+        (2, Action::SetRate),
+        (3, Action::Elsewhere),
+        (2, Action::Connect),
     ],
     steps: &[
         (20, Step::Turn),
@@ -156,45 +156,45 @@ pub const CALM: Profile = Profile {
         (3, Step::CloseWrite),
         (1, Step::Drop),
         (3, Step::Accept),
-        (1, Step::Weather),
+        (1, Step::ChangeNetwork),
         (1, Step::Rest),
     ],
     length: 60,
     panics: 0,
-    mouthful: 2000,
+    max_write: 2000,
 };
 
 /// Everything at once.
 pub const STORMY: Profile = Profile {
     name: "stormy",
-    deeds: &[
-        (20, Deed::Write),
-        (4, Deed::PauseReading),
-        (5, Deed::ResumeReading),
-        (3, Deed::Lose),
-        (3, Deed::LoseWrite),
-        (2, Deed::Abort),
-        (4, Deed::SetTimeout),
-        (4, Deed::SetTimer),
-        (3, Deed::SetReactorTimer),
-        (1, Deed::Every),
-        (4, Deed::CancelTimer),
-        (3, Deed::ResetTimer),
-        (3, Deed::SetMarks),
-        (2, Deed::SetCloseTimeout),
-        (10, Deed::Elsewhere),
-        (3, Deed::Soon),
-        (4, Deed::Connect),
-        (2, Deed::GiveUp),
-        (1, Deed::Listen),
-        (1, Deed::StopListening),
-        (2, Deed::PauseAccepting),
-        (3, Deed::ResumeAccepting),
-        (4, Deed::Swap),
-        (3, Deed::SetRate),
-        (1, Deed::Nest),
-        (1, Deed::Stop),
-        (1, Deed::Shutdown),
+    actions: &[
+        (20, Action::Write),
+        (4, Action::PauseReading),
+        (5, Action::ResumeReading),
+        (3, Action::Lose),
+        (3, Action::LoseWrite),
+        (2, Action::Abort),
+        (4, Action::SetTimeout),
+        (4, Action::SetTimer),
+        (3, Action::SetReactorTimer),
+        (1, Action::Every),
+        (4, Action::CancelTimer),
+        (3, Action::ResetTimer),
+        (3, Action::SetMarks),
+        (2, Action::SetCloseTimeout),
+        (10, Action::Elsewhere),
+        (3, Action::Soon),
+        (4, Action::Connect),
+        (2, Action::GiveUp),
+        (1, Action::Listen),
+        (1, Action::StopListening),
+        (2, Action::PauseAccepting),
+        (3, Action::ResumeAccepting),
+        (4, Action::Swap),
+        (3, Action::SetRate),
+        (1, Action::Nest),
+        (1, Action::Stop),
+        (1, Action::Shutdown),
     ],
     steps: &[
         (24, Step::Turn),
@@ -211,36 +211,36 @@ pub const STORMY: Profile = Profile {
         (2, Step::Reset),
         (2, Step::Drop),
         (4, Step::Accept),
-        (2, Step::Weather),
+        (2, Step::ChangeNetwork),
         (1, Step::FailAccept),
         (1, Step::Rest),
         (1, Step::Run),
     ],
     length: 80,
     panics: 60,
-    mouthful: 800,
+    max_write: 800,
 };
 
 /// Connections come and go, to many listeners, from many clients: slots are freed and taken again.
 pub const CROWDED: Profile = Profile {
     name: "crowded",
-    deeds: &[
-        (12, Deed::Write),
-        (6, Deed::Lose),
-        (4, Deed::Abort),
-        (4, Deed::SetTimer),
-        (3, Deed::SetReactorTimer),
-        (4, Deed::CancelTimer),
-        (3, Deed::ResetTimer),
-        (16, Deed::Elsewhere),
-        (8, Deed::Connect),
-        (4, Deed::GiveUp),
-        (2, Deed::Listen),
-        (2, Deed::StopListening),
-        (3, Deed::PauseAccepting),
-        (5, Deed::ResumeAccepting),
-        (3, Deed::Swap),
-        (1, Deed::Shutdown),
+    actions: &[
+        (12, Action::Write),
+        (6, Action::Lose),
+        (4, Action::Abort),
+        (4, Action::SetTimer),
+        (3, Action::SetReactorTimer),
+        (4, Action::CancelTimer),
+        (3, Action::ResetTimer),
+        (16, Action::Elsewhere),
+        (8, Action::Connect),
+        (4, Action::GiveUp),
+        (2, Action::Listen),
+        (2, Action::StopListening),
+        (3, Action::PauseAccepting),
+        (5, Action::ResumeAccepting),
+        (3, Action::Swap),
+        (1, Action::Shutdown),
     ],
     steps: &[
         (24, Step::Turn),
@@ -257,33 +257,33 @@ pub const CROWDED: Profile = Profile {
         (5, Step::Accept),
         (2, Step::FailAccept),
         (2, Step::Rest),
-        (1, Step::Weather),
+        (1, Step::ChangeNetwork),
     ],
     length: 60,
     panics: 100,
-    mouthful: 100,
+    max_write: 100,
 };
 
 /// Timers, calls and stops, with few connections.
 pub const TIMED: Profile = Profile {
     name: "timed",
-    deeds: &[
-        (6, Deed::Write),
-        (6, Deed::SetTimeout),
-        (12, Deed::SetTimer),
-        (12, Deed::SetReactorTimer),
-        (2, Deed::Every),
-        (10, Deed::CancelTimer),
-        (10, Deed::ResetTimer),
-        (8, Deed::Soon),
-        (3, Deed::Swap),
-        (3, Deed::Elsewhere),
-        (2, Deed::Lose),
-        (3, Deed::Connect),
-        (1, Deed::GiveUp),
-        (1, Deed::Listen),
-        (1, Deed::Stop),
-        (1, Deed::Shutdown),
+    actions: &[
+        (6, Action::Write),
+        (6, Action::SetTimeout),
+        (12, Action::SetTimer),
+        (12, Action::SetReactorTimer),
+        (2, Action::Every),
+        (10, Action::CancelTimer),
+        (10, Action::ResetTimer),
+        (8, Action::Soon),
+        (3, Action::Swap),
+        (3, Action::Elsewhere),
+        (2, Action::Lose),
+        (3, Action::Connect),
+        (1, Action::GiveUp),
+        (1, Action::Listen),
+        (1, Action::Stop),
+        (1, Action::Shutdown),
     ],
     steps: &[
         (20, Step::Turn),
@@ -300,5 +300,5 @@ pub const TIMED: Profile = Profile {
     ],
     length: 60,
     panics: 80,
-    mouthful: 50,
+    max_write: 50,
 };

@@ -11,17 +11,17 @@ use crocus::testing::{Cut, End, Peer, PeerListener, Simulation};
 
 use crate::actors::{OnPurpose, Scene, Watcher};
 use crate::chance::{Chance, Profile, Step};
-use crate::ledger::{Limits, Progress, speech};
+use crate::ledger::{Limits, Progress, expected_bytes};
 
 const MAX_LATENCY: usize = 20;
 
 /// A piece of rest: longer than it takes to send something there and back.
-const NAP: Duration = Duration::from_millis(50);
+const REST: Duration = Duration::from_millis(50);
 
-/// So many turns may pass before who has bytes waiting is given some.
+/// The number of turns that may pass before a reader with bytes waiting is given some.
 const PATIENCE: usize = 4;
 
-/// One who always is there, one who never answers, one who refuses, as texts for `connect_tcp`.
+/// Addresses that accept, never answer, or refuse, as texts for `connect_tcp`.
 const BLACKHOLE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 9);
 const OUTSIDE: [&str; 2] = ["127.0.0.1:6000", "10.0.0.2:6000"];
 const OTHERS: [&str; 6] = [
@@ -41,7 +41,7 @@ struct Far {
     reads: bool,
     /// When the last bytes it sent have arrived.
     arrived: Duration,
-    /// Whom it dialled, and when.
+    /// The address that it dialled, if it did.
     dialled: Option<SocketAddr>,
 }
 
@@ -51,16 +51,16 @@ pub struct World {
     fars: Vec<Far>,
     outside: Vec<PeerListener>,
     latency: Duration,
-    /// Each lets a listener rest for 100 ms.
+    /// Errors of accept that were set up. Each lets a listener rest for 100 ms.
     accept_errors: usize,
 }
 
-/// Lives a whole world; `Err` says what broke the contract.
+/// Runs a whole world. `Err` says what broke the contract.
 pub fn live(seed: u64, profile: &'static Profile, trace: bool) -> Result<(), String> {
     let mut world = World::new(seed, profile, trace);
     for _ in 0..world.scene.chance.between(5, profile.length) {
         world.step();
-        world.verdict()?;
+        world.outcome()?;
     }
     world.end()
 }
@@ -94,11 +94,11 @@ impl World {
         sim.set_host("several.example", &several);
         let (fars, latency) = (Vec::new(), Duration::ZERO);
         let mut world = Self { sim, scene, fars, outside: Vec::new(), latency, accept_errors: 0 };
-        world.furnish();
+        world.set_up();
         world
     }
 
-    fn furnish(&mut self) {
+    fn set_up(&mut self) {
         for addr in OUTSIDE {
             self.outside.push(self.sim.listen(addr).unwrap());
         }
@@ -108,11 +108,11 @@ impl World {
             self.scene.listen(self.sim.reactor());
         }
         if !self.scene.chance.one_in(3) {
-            self.weather();
+            self.change_network();
         }
     }
 
-    fn verdict(&self) -> Result<(), String> {
+    fn outcome(&self) -> Result<(), String> {
         let ledger = self.scene.ledger.borrow();
         if ledger.objections.is_empty() {
             return Ok(());
@@ -126,7 +126,7 @@ impl World {
     }
 
     /// Does something in which callbacks may panic on purpose; `None` if one did.
-    fn dare<R>(&mut self, what: impl FnOnce(&mut Simulation) -> R) -> Option<R> {
+    fn catch_expected_panics<R>(&mut self, what: impl FnOnce(&mut Simulation) -> R) -> Option<R> {
         match catch_unwind(AssertUnwindSafe(|| what(&mut self.sim))) {
             Ok(value) => Some(value),
             Err(payload) if payload.is::<OnPurpose>() => None,
@@ -135,12 +135,15 @@ impl World {
     }
 
     fn settle(&mut self) {
-        while self.dare(Simulation::settle).is_none() {}
+        while self.catch_expected_panics(Simulation::settle).is_none() {}
     }
 
     fn advance(&mut self, by: Duration) {
         let end = self.sim.elapsed() + by;
-        while self.dare(|sim| sim.advance(end.saturating_sub(sim.elapsed()))).is_none() {}
+        while self
+            .catch_expected_panics(|sim| sim.advance(end.saturating_sub(sim.elapsed())))
+            .is_none()
+        {}
     }
 
     fn step(&mut self) {
@@ -165,7 +168,7 @@ impl World {
             Step::Reset => self.with_far(|world, far| world.let_go(far, true)),
             Step::Drop => self.with_far(|world, far| world.let_go(far, false)),
             Step::Accept => self.accept(),
-            Step::Weather => self.weather(),
+            Step::ChangeNetwork => self.change_network(),
             Step::FailAccept => self.fail_accept(),
             Step::Rest => self.rest(),
             Step::Run => self.run(),
@@ -174,32 +177,34 @@ impl World {
 
     fn turns(&mut self) {
         for _ in 0..self.scene.chance.between(1, 6) {
-            self.count_hunger();
-            self.dare(Simulation::turn);
+            self.count_turns_unserved();
+            self.catch_expected_panics(Simulation::turn);
         }
     }
 
-    /// Who reads and has bytes waiting must get some within a few turns, whatever the others do.
-    fn count_hunger(&self) {
+    /// A reader with bytes waiting must get some within a few turns, whatever the others do.
+    fn count_turns_unserved(&self) {
         let mut ledger = self.scene.ledger.borrow_mut();
         for far in &self.fars {
             let sent = ledger.parties[far.who].sent;
-            let Some(mate) = ledger.parties[far.who].mate else { continue };
+            let Some(other_side) = ledger.parties[far.who].other_side else { continue };
             let arrived = far.peer.is_some() && far.arrived <= self.sim.elapsed();
-            let party = &mut ledger.parties[mate];
+            let party = &mut ledger.parties[other_side];
             let free = party.reads() && !party.throttled;
             let waits = arrived && party.is_open() && free && party.got < sent;
-            party.hungry = if waits { party.hungry + 1 } else { 0 };
-            let starves = party.hungry > PATIENCE;
-            ledger.demand(!starves, || format!("{mate} was given nothing for {PATIENCE} turns"));
+            party.turns_unserved = if waits { party.turns_unserved + 1 } else { 0 };
+            let starves = party.turns_unserved > PATIENCE;
+            ledger.demand(!starves, || {
+                format!("{other_side} was given nothing for {PATIENCE} turns")
+            });
         }
     }
 
-    /// A deed from outside of any callback, of nobody's or of some connection's.
+    /// An action outside of any callback, for no connection or for some connection.
     fn inside(&mut self) {
         let made: Vec<usize> = self.scene.ledger.borrow().ids.values().copied().collect();
         let who = self.scene.chance.pick(&made).copied();
-        self.scene.deed(self.sim.reactor(), who);
+        self.scene.action(self.sim.reactor(), who);
     }
 
     fn add_far(&mut self, peer: Peer, who: usize, dialled: Option<SocketAddr>) {
@@ -224,7 +229,7 @@ impl World {
         if self.scene.has_room() {
             let actor = self.scene.new_actor();
             let who = self.scene.ledger.borrow_mut().new_peer();
-            self.scene.ledger.borrow_mut().marry(who, actor.who);
+            self.scene.ledger.borrow_mut().pair_up(who, actor.who);
             let peer = self.sim.connect(actor);
             self.add_far(peer, who, None);
         }
@@ -233,7 +238,7 @@ impl World {
     fn pair(&mut self) {
         if self.scene.has_room() {
             let (one, other) = (self.scene.new_actor(), self.scene.new_actor());
-            self.scene.ledger.borrow_mut().marry(one.who, other.who);
+            self.scene.ledger.borrow_mut().pair_up(one.who, other.who);
             self.sim.pair(one, other);
         }
     }
@@ -260,8 +265,8 @@ impl World {
         let Some(peer) = &mut far.peer else { return };
         let mut ledger = self.scene.ledger.borrow_mut();
         let said = ledger.parties[far.who].sent;
-        let size = self.scene.chance.size(self.scene.profile.mouthful);
-        let taken = peer.send(&speech(far.who, said, said + size));
+        let size = self.scene.chance.size(self.scene.profile.max_write);
+        let taken = peer.send(&expected_bytes(far.who, said, said + size));
         ledger.parties[far.who].sent += taken;
         far.arrived = far.arrived.max(self.sim.elapsed() + self.latency);
     }
@@ -280,15 +285,15 @@ impl World {
         let Some(peer) = &mut far.peer else { return };
         let data = if max == usize::MAX { peer.received() } else { peer.receive(max) };
         let mut ledger = self.scene.ledger.borrow_mut();
-        ledger.hear(far.who, &data);
+        ledger.received(far.who, &data);
         if peer.end() == Some(End::Closed) && !ledger.parties[far.who].eof {
-            ledger.hear_end(far.who);
+            ledger.received_end(far.who);
         }
     }
 
     fn close_write(&mut self, far: usize) {
         let far = &mut self.fars[far];
-        let connected = self.scene.ledger.borrow().parties[far.who].mate.is_some();
+        let connected = self.scene.ledger.borrow().parties[far.who].other_side.is_some();
         if let Some(peer) = &mut far.peer
             && connected
         {
@@ -308,7 +313,7 @@ impl World {
         if reset { peer.reset() } else { drop(peer) }
     }
 
-    fn weather(&mut self) {
+    fn change_network(&mut self) {
         let chance = &self.scene.chance;
         let size = chance.size(400);
         let cut = *chance.pick(&[Cut::Whole, Cut::Every(size), Cut::Random(size)]).unwrap();
@@ -346,7 +351,7 @@ impl World {
                     reactor.stop();
                 });
             }
-            match self.dare(|sim| sim.reactor().run()) {
+            match self.catch_expected_panics(|sim| sim.reactor().run()) {
                 None => {}
                 Some(Ok(())) => return,
                 Some(Err(error)) => return self.object(format!("run: {error}")),
@@ -363,24 +368,24 @@ impl World {
     }
 
     fn calm_down(&mut self) {
-        let mut naps = 0;
-        while naps < 5 + 2 * self.accept_errors {
-            self.scene.note(|| "nap".to_owned());
-            let before = self.happenings();
-            self.advance(NAP);
+        let mut rests = 0;
+        while rests < 5 + 2 * self.accept_errors {
+            self.scene.note(|| "rest".to_owned());
+            let before = self.count_events();
+            self.advance(REST);
             self.drain();
-            naps = if self.happenings() == before { naps + 1 } else { 0 };
+            rests = if self.count_events() == before { rests + 1 } else { 0 };
         }
         self.settle();
     }
 
-    /// Grows with whatever happens while nobody acts: bytes that arrive, connections that end.
-    fn happenings(&self) -> usize {
+    /// Counts what happens while nobody acts: bytes that arrive, connections that end.
+    fn count_events(&self) -> usize {
         let ledger = self.scene.ledger.borrow();
         ledger.parties.iter().map(|party| party.got + usize::from(party.dropped)).sum()
     }
 
-    /// Those who read read.
+    /// Each far end that reads takes what has arrived.
     fn drain(&mut self) {
         for far in 0..self.fars.len() {
             if self.fars[far].reads {
@@ -428,24 +433,24 @@ impl World {
         ledger.demand(!over, || format!("{who} is shut on both sides and goes on"));
         ledger.demand(closing || pressed, || format!("{who} was not told of {buffered} bytes"));
         ledger.demand(!timeout_missed, || format!("{who} did not time out"));
-        let mate = ledger.parties[who].mate;
+        let other_side = ledger.parties[who].other_side;
         drop(ledger);
-        if let Some(mate) = mate
+        if let Some(other_side) = other_side
             && !closing
         {
-            self.check_stream(who, mate, buffered);
+            self.check_stream(who, other_side, buffered);
         }
     }
 
-    /// What has arrived was delivered, and what was written has left as far as it can.
-    fn check_stream(&mut self, who: usize, mate: usize, buffered: usize) {
-        let other_id = self.scene.ledger.borrow().parties[mate].id;
+    /// Checks that all that arrived was delivered, and that all that was written has left if it can.
+    fn check_stream(&mut self, who: usize, other_side: usize, buffered: usize) {
+        let other_id = self.scene.ledger.borrow().parties[other_side].id;
         let other = other_id.and_then(|id| self.sim.reactor().transport(id));
         let withheld = other.map_or(0, |other| other.buffered());
-        let far = self.fars.iter().find(|far| far.who == mate);
+        let far = self.fars.iter().find(|far| far.who == other_side);
         let drained = far.is_some_and(|far| far.reads && far.peer.is_some());
         let mut ledger = self.scene.ledger.borrow_mut();
-        let (party, reader) = (&ledger.parties[who], &ledger.parties[mate]);
+        let (party, reader) = (&ledger.parties[who], &ledger.parties[other_side]);
         let (reading, sent, got) = (party.reads(), party.sent, reader.got);
         let reads = drained || (reader.is_open() && reader.reads() && !party.eof);
         let alive = !reader.gone && reader.lost.is_none();
@@ -455,14 +460,16 @@ impl World {
         } else {
             reader.write_closed || reader.gone
         };
-        let deaf = reading && ended && !party.eof;
+        let end_missed = reading && ended && !party.eof;
         let cut = reader.was_reset;
-        ledger.demand(!undelivered, || format!("{who} was not given all that {mate} sent"));
-        ledger.demand(!deaf, || format!("{who} was not told the end of {mate}"));
-        ledger.demand(!cut, || format!("{who} was not told the reset by {mate}"));
+        ledger.demand(!undelivered, || format!("{who} was not given all that {other_side} sent"));
+        ledger.demand(!end_missed, || format!("{who} was not told the end of {other_side}"));
+        ledger.demand(!cut, || format!("{who} was not told the reset by {other_side}"));
         let stuck = reads && alive && (buffered > 0 || got != sent);
         ledger.demand(!stuck, || {
-            format!("{mate} reads and got {got} of {sent} bytes; {buffered} are kept by {who}")
+            format!(
+                "{other_side} reads and got {got} of {sent} bytes; {buffered} are kept by {who}"
+            )
         });
     }
 
@@ -525,7 +532,7 @@ impl World {
             let waits = |far: &&Far| {
                 far.peer.is_some()
                     && far.dialled == Some(server.addr)
-                    && ledger.parties[far.who].mate.is_none()
+                    && ledger.parties[far.who].other_side.is_none()
                     && !ledger.parties[far.who].eof
             };
             let waiting: Vec<usize> = self.fars.iter().filter(waits).map(|far| far.who).collect();
@@ -550,22 +557,22 @@ impl World {
     /// Ends the world in one of several ways, and closes the books.
     fn end(mut self) -> Result<(), String> {
         self.rest();
-        self.verdict()?;
+        self.outcome()?;
         match self.scene.chance.below(4) {
             0 => self.stop_twice(),
             1 => self.shut_down(),
             2 => self.leave(),
-            _ => return self.abandon(false),
+            _ => return self.drop_reactor(false),
         }
         self.check_nothing_left();
-        self.verdict()?;
+        self.outcome()?;
         self.fars.iter_mut().for_each(|far| far.reads = true);
         self.calm_down();
         self.fars.clear();
-        self.abandon(true)
+        self.drop_reactor(true)
     }
 
-    /// Twice: the last notices of the first stop may have set up something new.
+    /// Stops twice, since the last callbacks of the first stop may have set up something new.
     fn stop_twice(&mut self) {
         for quiet in [false, true] {
             self.scene.quiet.set(quiet);
@@ -573,7 +580,7 @@ impl World {
             (ledger.stop_asked, ledger.stop_due) = (true, true);
             drop(ledger);
             self.sim.reactor().stop();
-            self.dare(Simulation::turn);
+            self.catch_expected_panics(Simulation::turn);
         }
     }
 
@@ -584,7 +591,7 @@ impl World {
         let grace = self.scene.chance.millis(0, 300);
         self.sim.reactor().shutdown(grace);
         self.scene.note_shutdown(self.sim.reactor());
-        match self.dare(|sim| sim.reactor().run()) {
+        match self.catch_expected_panics(|sim| sim.reactor().run()) {
             Some(Ok(())) => {}
             other => self.object(format!("run while shutting down: {other:?}")),
         }
@@ -594,13 +601,13 @@ impl World {
         }
     }
 
-    /// Everybody goes; then `run` has nothing to wait for.
+    /// Closes everything; then `run` has nothing to wait for.
     fn leave(&mut self) {
         self.scene.quiet.set(true);
         self.fars.iter_mut().for_each(|far| far.reads = true);
         self.scene.close_everything(self.sim.reactor());
         self.outside.clear();
-        match self.dare(|sim| sim.reactor().run()) {
+        match self.catch_expected_panics(|sim| sim.reactor().run()) {
             Some(Ok(())) => {}
             other => self.object(format!("run when all have left: {other:?}")),
         }
@@ -609,7 +616,7 @@ impl World {
     fn check_nothing_left(&mut self) {
         let turns = self.sim.reactor().stats().turns;
         let begun = self.sim.elapsed();
-        let ran = self.dare(|sim| sim.reactor().run());
+        let ran = self.catch_expected_panics(|sim| sim.reactor().run());
         let waited = self.sim.elapsed() - begun;
         let reactor = self.sim.reactor();
         let idle = matches!(ran, Some(Ok(()))) && reactor.stats().turns <= turns;
@@ -620,7 +627,7 @@ impl World {
     }
 
     /// Drops the reactor, with whatever there is in it.
-    fn abandon(self, drained: bool) -> Result<(), String> {
+    fn drop_reactor(self, drained: bool) -> Result<(), String> {
         let Self { sim, scene, fars, outside, .. } = self;
         scene.quiet.set(true);
         scene.ledger.borrow_mut().stop_asked = true;

@@ -1,7 +1,7 @@
-//! The books: what everybody did and was told, and the objections where that breaks the contract.
+//! The ledger: it records what everybody did and was told, and objects where that breaks the contract.
 //!
-//! Nothing in here acts. Those who act enter what they do, what they are told is checked against
-//! what is written; at the end, and whenever the world is at rest, the books must balance.
+//! Nothing in here acts. The actors enter what they do. What they are told is checked against the
+//! entries. At the end, and whenever the world is at rest, the ledger must balance.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,13 +13,13 @@ use crocus::{ConnectionId, ConnectorId, ListenerId, Reason, TimerId};
 /// The first bytes of each stream name who sends it.
 const NAME: usize = 4;
 
-/// The bytes `from..to` of what party `who` says: its name, and then a pattern in which a piece that
-/// is missing, doubled, misplaced or somebody else's shows.
-pub fn speech(who: usize, from: usize, to: usize) -> Vec<u8> {
-    (from..to).map(|at| letter(who, at)).collect()
+/// The bytes `from..to` of all that party `who` sends: its name, then a pattern that shows a piece
+/// that is missing, doubled, misplaced or from another party.
+pub fn expected_bytes(who: usize, from: usize, to: usize) -> Vec<u8> {
+    (from..to).map(|at| expected_byte(who, at)).collect()
 }
 
-fn letter(who: usize, at: usize) -> u8 {
+fn expected_byte(who: usize, at: usize) -> u8 {
     let name = (who as u32).to_le_bytes();
     name.get(at).copied().unwrap_or((at * 37 + at / 251 + who * 101) as u8)
 }
@@ -27,15 +27,15 @@ fn letter(who: usize, at: usize) -> u8 {
 /// One end of a connection: a protocol in the reactor, or a peer in the hands of the test.
 #[derive(Default)]
 pub struct Party {
-    /// Who is at the other end, once that is known.
-    pub mate: Option<usize>,
+    /// The party at the other end, once it is known.
+    pub other_side: Option<usize>,
     /// How many bytes `write` or `send` took.
     pub sent: usize,
     pub got: usize,
     name: [u8; NAME],
     /// The end of the other's stream was seen, in order.
     pub eof: bool,
-    /// It was, by the protocol it has now or by a former one.
+    /// The same, seen by the protocol it has now or by a former one.
     pub ever_eof: bool,
     pub write_closed: bool,
     /// A peer that was dropped or reset by the test, and hears nothing more.
@@ -44,21 +44,21 @@ pub struct Party {
     pub is_protocol: bool,
     pub id: Option<ConnectionId>,
     pub made: bool,
-    /// By `pause_reading`, and by the default `pause_writing`.
+    /// Paused by `pause_reading`; `withheld`: by the default `pause_writing`.
     pub paused: bool,
     pub withheld: bool,
     /// A write was refused because sending failed.
     pub broken: bool,
     pub writing_paused: bool,
     /// Which of its protocols it has, in the order they were made; and which takes over.
-    pub incumbent: usize,
-    pub heir: Option<usize>,
-    /// The former protocol is gone, and the heir not told yet.
-    vacant: bool,
+    pub current: usize,
+    pub successor: Option<usize>,
+    /// The former protocol is gone, and the successor not told yet.
+    awaits_successor: bool,
     protocols: usize,
     /// How many bytes that were read before are to be given again.
     returned: usize,
-    /// It was given a rate at some time, and may have to wait.
+    /// It had a rate at some time, and may have to wait.
     pub throttled: bool,
     pub marks: (usize, usize),
     pub close_timeout: Duration,
@@ -78,7 +78,7 @@ pub struct Party {
     /// Bytes delivered in the turn of that number.
     portion: (u64, usize),
     /// How many turns in a row it could have been given bytes and was not.
-    pub hungry: usize,
+    pub turns_unserved: usize,
 }
 
 pub struct Loss {
@@ -135,7 +135,7 @@ pub struct Client {
     pub reconnecting: bool,
     pub progress: Progress,
     /// Whether the reactor was stopping when it was asked to connect.
-    pub doomed: bool,
+    pub asked_while_stopping: bool,
     pub cancelled: bool,
     pub unwanted: bool,
     pub dropped: bool,
@@ -200,15 +200,15 @@ pub struct Ledger {
     pub timers: Vec<Timer>,
     pub ids: BTreeMap<ConnectionId, usize>,
     names: BTreeMap<SocketAddr, usize>,
-    /// The turn and the key of the timer that rang last.
-    rang: Option<(u64, Instant, usize)>,
+    /// The turn and the key of the timer that fired last.
+    last_fired: Option<(u64, Instant, usize)>,
     calls_made: usize,
     last_call: Option<usize>,
-    /// Those that neither ran nor were let go.
+    /// Calls that neither ran nor were dropped.
     pub calls_waiting: Vec<usize>,
-    /// How many timers and calls were let go in this turn that should have rung or run.
+    /// How many timers and calls were dropped in this turn that should have fired or run.
     vanished: usize,
-    /// Functions of timers and calls that were neither called nor let go yet.
+    /// Functions of timers and calls that were neither called nor dropped yet.
     pub functions: usize,
     /// Whether anybody asked for a stop or a shutdown since the last stop.
     pub stop_asked: bool,
@@ -229,7 +229,7 @@ impl Ledger {
             timers: Vec::new(),
             ids: BTreeMap::new(),
             names: BTreeMap::new(),
-            rang: None,
+            last_fired: None,
             calls_made: 0,
             last_call: None,
             calls_waiting: Vec::new(),
@@ -283,50 +283,52 @@ impl Ledger {
     }
 
     /// Another protocol of party `who`.
-    pub fn new_heir(&mut self, who: usize) -> usize {
+    pub fn new_successor(&mut self, who: usize) -> usize {
         self.parties[who].protocols += 1;
         self.parties[who].protocols
     }
 
-    /// Protocol `heir` is to take over, with the last `unused` bytes that came.
-    pub fn handed_over(&mut self, who: usize, heir: usize, unused: usize) {
+    /// Protocol `successor` is to take over, with the last `unused` bytes that came.
+    pub fn handed_over(&mut self, who: usize, successor: usize, unused: usize) {
         let party = &mut self.parties[who];
-        party.heir = Some(heir);
+        party.successor = Some(successor);
         party.got -= unused;
         party.returned += unused;
-        party.hungry = 0;
+        party.turns_unserved = 0;
         self.forget_timers(who);
     }
 
-    /// The heir is told `connection_made`: it begins as any protocol, the stream goes on.
+    /// The successor is told `connection_made`. It begins as any protocol does, and the stream goes on.
     fn takes_over(&mut self, who: usize) {
         let party = &mut self.parties[who];
-        let vacant = std::mem::take(&mut party.vacant);
+        let awaits_successor = std::mem::take(&mut party.awaits_successor);
         let party = &mut self.parties[who];
-        party.incumbent = party.heir.take().unwrap_or(party.incumbent);
+        party.current = party.successor.take().unwrap_or(party.current);
         (party.eof, party.writing_paused, party.withheld) = (false, false, false);
-        party.hungry = 0;
+        party.turns_unserved = 0;
         self.forget_timers(who);
-        self.demand(vacant, || format!("{who} has two protocols"));
+        self.demand(awaits_successor, || format!("{who} has two protocols"));
     }
 
     /// Both ends of a connection know the address of the one that connected.
     pub fn meet(&mut self, addr: SocketAddr, who: usize) {
         match self.names.remove(&addr) {
-            Some(other) => self.marry(who, other),
+            Some(other) => self.pair_up(who, other),
             None => drop(self.names.insert(addr, who)),
         }
     }
 
-    pub fn marry(&mut self, one: usize, other: usize) {
-        for (who, mate) in [(one, other), (other, one)] {
-            let known = *self.parties[who].mate.get_or_insert(mate);
-            self.demand(known == mate, || format!("{who} hears {mate}, but talks with {known}"));
+    pub fn pair_up(&mut self, one: usize, other: usize) {
+        for (who, other_side) in [(one, other), (other, one)] {
+            let known = *self.parties[who].other_side.get_or_insert(other_side);
+            self.demand(known == other_side, || {
+                format!("{who} hears {other_side}, but talks with {known}")
+            });
         }
     }
 
     /// Checks bytes that arrived at `who`.
-    pub fn hear(&mut self, who: usize, data: &[u8]) {
+    pub fn received(&mut self, who: usize, data: &[u8]) {
         for &byte in data {
             let at = self.parties[who].got;
             self.parties[who].got += 1;
@@ -335,35 +337,37 @@ impl Ledger {
                 if at == NAME - 1 {
                     self.learn_name(who);
                 }
-            } else if let Some(mate) = self.parties[who].mate
-                && byte != letter(mate, at)
+            } else if let Some(other_side) = self.parties[who].other_side
+                && byte != expected_byte(other_side, at)
             {
-                self.object(format!("byte {at} from {mate} to {who} is another"));
+                self.object(format!("byte {at} from {other_side} to {who} is another"));
                 return;
             }
         }
-        if let Some(mate) = self.parties[who].mate {
-            let (got, sent) = (self.parties[who].got, self.parties[mate].sent);
-            self.demand(got <= sent, || format!("{who} got {got} of {sent} bytes from {mate}"));
+        if let Some(other_side) = self.parties[who].other_side {
+            let (got, sent) = (self.parties[who].got, self.parties[other_side].sent);
+            self.demand(got <= sent, || {
+                format!("{who} got {got} of {sent} bytes from {other_side}")
+            });
         }
     }
 
     fn learn_name(&mut self, who: usize) {
         let name = u32::from_le_bytes(self.parties[who].name) as usize;
         if name < self.parties.len() {
-            self.marry(who, name);
+            self.pair_up(who, name);
         } else {
             self.object(format!("{who} hears somebody who does not exist: {name}"));
         }
     }
 
-    pub fn hear_end(&mut self, who: usize) {
+    pub fn received_end(&mut self, who: usize) {
         self.parties[who].eof = true;
         self.parties[who].ever_eof = true;
-        if let Some(mate) = self.parties[who].mate {
-            let (got, sent) = (self.parties[who].got, self.parties[mate].sent);
+        if let Some(other_side) = self.parties[who].other_side {
+            let (got, sent) = (self.parties[who].got, self.parties[other_side].sent);
             self.demand(got == sent, || {
-                format!("{who} was told the end after {got} of {sent} bytes from {mate}")
+                format!("{who} was told the end after {got} of {sent} bytes from {other_side}")
             });
         }
     }
@@ -371,14 +375,14 @@ impl Ledger {
     /// A call of protocol `who`: whether it may come now.
     pub fn told(&mut self, who: usize, protocol: usize, call: Call, now: Instant) {
         let party = &self.parties[who];
-        let takes_over = call == Call::Made && party.heir == Some(protocol);
+        let takes_over = call == Call::Made && party.successor == Some(protocol);
         let party = if takes_over && party.made && party.closing.is_none() {
             self.takes_over(who);
             return;
         } else {
             party
         };
-        let known = party.incumbent == protocol && (party.heir.is_none() || call == Call::Lost);
+        let known = party.current == protocol && (party.successor.is_none() || call == Call::Lost);
         self.demand(known, || format!("protocol {protocol} of {who} was told {call:?}"));
         let party = &self.parties[who];
         let up = party.made && party.closing.is_none();
@@ -422,7 +426,7 @@ impl Ledger {
     /// Bytes for protocol `who`: never more in one turn than its share.
     pub fn served(&mut self, who: usize, turn: u64, bytes: usize, now: Instant) {
         let party = &mut self.parties[who];
-        party.hungry = 0;
+        party.turns_unserved = 0;
         if party.returned > 0 {
             let given = bytes <= party.returned;
             party.returned = party.returned.saturating_sub(bytes);
@@ -481,14 +485,14 @@ impl Ledger {
 
     pub fn dropped(&mut self, who: usize, protocol: usize) {
         let party = &mut self.parties[who];
-        if protocol != party.incumbent {
-            // One who never took over: it was not wanted, or the end came first.
-            let waits = party.heir == Some(protocol) && party.lost.is_none();
+        if protocol != party.current {
+            // This one never took over: it was not wanted, or the end came first.
+            let waits = party.successor == Some(protocol) && party.lost.is_none();
             self.demand(!waits, || format!("protocol {protocol} of {who} was forgotten"));
             return;
         }
-        if party.heir.is_some() && party.lost.is_none() {
-            let twice = std::mem::replace(&mut party.vacant, true);
+        if party.successor.is_some() && party.lost.is_none() {
+            let twice = std::mem::replace(&mut party.awaits_successor, true);
             self.demand(!twice, || format!("{who} was dropped twice"));
             return;
         }
@@ -532,7 +536,9 @@ impl Ledger {
             Progress::Trying { .. } | Progress::Perhaps => {
                 !matches!(reason, Reason::Refused | Reason::Panicked { .. })
                     && (record.cancelled || !matches!(reason, Reason::Cancelled))
-                    && (record.doomed || self.stop_asked || !matches!(reason, Reason::Stopped))
+                    && (record.asked_while_stopping
+                        || self.stop_asked
+                        || !matches!(reason, Reason::Stopped))
             }
             Progress::Refused => {
                 matches!(reason, Reason::Refused | Reason::Panicked { .. } | Reason::Stopped)
@@ -542,7 +548,7 @@ impl Ledger {
         self.demand(legal, || format!("client {client} failed while {progress:?}: {reason:?}"));
         self.clients[client].progress = Progress::Over;
         self.clients[client].cancelled = false;
-        self.clients[client].doomed = false;
+        self.clients[client].asked_while_stopping = false;
     }
 
     pub fn owner_told(&mut self, client: usize, reason: &Reason) {
@@ -564,20 +570,20 @@ impl Ledger {
         self.timers.iter().rposition(|timer| timer.id == id)
     }
 
-    /// A timer rings: at the right moment, and in the right order?
-    pub fn rings(&mut self, timer: usize, turn: u64, now: Instant) {
+    /// A timer fires: at the right moment, and in the right order?
+    pub fn fires(&mut self, timer: usize, turn: u64, now: Instant) {
         let Timer { deadline, set_in, alive, .. } = self.timers[timer];
-        self.demand(alive, || format!("timer {timer} rang though it was cancelled"));
-        self.demand(deadline <= now, || format!("timer {timer} rang early"));
-        self.demand(set_in < turn, || format!("timer {timer} rang in the turn it was set in"));
-        if let Some((last_turn, last, order)) = self.rang
+        self.demand(alive, || format!("timer {timer} fired though it was cancelled"));
+        self.demand(deadline <= now, || format!("timer {timer} fired early"));
+        self.demand(set_in < turn, || format!("timer {timer} fired in the turn it was set in"));
+        if let Some((last_turn, last, order)) = self.last_fired
             && last_turn == turn
         {
             self.demand((last, order) < (deadline, timer), || {
-                format!("timer {timer} rang after timer {order}")
+                format!("timer {timer} fired after timer {order}")
             });
         }
-        self.rang = Some((turn, deadline, timer));
+        self.last_fired = Some((turn, deadline, timer));
         if self.timers[timer].interval.is_none() {
             self.timers[timer].alive = false;
         }
@@ -662,9 +668,9 @@ impl Ledger {
     /// An orderly close loses nothing, unless the peer did not close in time.
     fn balance_stream(&mut self, who: usize, drained: bool) {
         let party = &self.parties[who];
-        let Some(mate) = party.mate else { return };
+        let Some(other_side) = party.other_side else { return };
         let (Some(loss), Some(begun)) = (&party.lost, party.closing) else { return };
-        let reader = &self.parties[mate];
+        let reader = &self.parties[other_side];
         let patience = self.limits.linger.min(party.close_timeout);
         let in_time = party.ever_eof || loss.at < begun + patience;
         // A protocol that closed, was ended for its own reasons, or did not read when the reset came,
@@ -679,7 +685,7 @@ impl Ledger {
         if loss.clean && in_time && takes_all {
             let (got, sent) = (reader.got, party.sent);
             self.demand(got == sent, || {
-                format!("{who} closed in order, but {mate} got {got} of {sent} bytes")
+                format!("{who} closed in order, but {other_side} got {got} of {sent} bytes")
             });
         }
     }

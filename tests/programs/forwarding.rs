@@ -1,0 +1,420 @@
+//! The example `port_forward`, in front of programs that are not ours and of peers that misbehave.
+#![cfg(target_os = "linux")] // memory and descriptors are counted in /proc
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::child::{PATIENCE, Running, Server, dial, example, patient, run, tool};
+use crate::util::{Folder, busy_server};
+use socket2::SockRef;
+
+/// A path in a folder, as it is and as the program takes it.
+fn socket(folder: &Folder, name: &str) -> (PathBuf, String) {
+    let path = folder.join(name);
+    let text = format!("unix:{}", path.display());
+    (path, text)
+}
+
+fn forward(to: impl ToString) -> Server {
+    let args = ["--listen", "127.0.0.1:0", "--to", &to.to_string()];
+    Server::start(example("port_forward").args(args))
+}
+
+fn upstream() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    (listener, addr)
+}
+
+/// A client through a forwarder, and the upstream's end of it.
+fn session() -> (Server, TcpStream, TcpStream) {
+    let (listener, addr) = upstream();
+    let server = forward(addr);
+    let client = dial(server.addr);
+    let far = patient(listener.accept().unwrap().0);
+    (server, client, far)
+}
+
+fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+fn read_all(mut stream: impl Read) -> Vec<u8> {
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    all
+}
+
+/// Bytes in which a piece that is missing, doubled or misplaced shows.
+fn pattern(len: usize, seed: u32) -> Vec<u8> {
+    (0..len as u32).map(|i| ((i ^ seed).wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
+/// Waits for something that other programs do.
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < end, "never happened: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Waits until a count does not change any more. One that pauses only for a while is no harm: what
+/// follows holds then too.
+fn at_rest(count: &AtomicUsize) -> usize {
+    const A_WHILE: Duration = Duration::from_millis(300);
+    let (mut last, mut since) = (usize::MAX, Instant::now());
+    until("no more to be taken", || {
+        let now = count.load(Ordering::Relaxed);
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        now > 0 && since.elapsed() > A_WHILE
+    });
+    last
+}
+
+/// Gives a program something to read.
+fn feed(command: &mut Command, input: &[u8]) -> Vec<u8> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap().stdout
+}
+
+mod in_front_of {
+    use super::*;
+
+    #[test]
+    fn redis() {
+        let folder = Folder::new();
+        let (path, to) = socket(&folder, "redis.sock");
+        let (Some(mut redis), Some(mut cli), Some(mut benchmark)) =
+            (tool("redis-server"), tool("redis-cli"), tool("redis-benchmark"))
+        else {
+            return;
+        };
+        redis.args(["--port", "0", "--save", "", "--unixsocket"]).arg(&path).current_dir(&*folder);
+        let redis = Running::start(&mut redis);
+        while !redis.line().contains("eady to accept connections") {}
+        let server = forward(to);
+        let before = server.descriptors();
+        let port = server.addr.port().to_string();
+        let end = run(cli.args(["-p", &port, "set", "key", "value"]));
+        assert_eq!((end.code, end.text()), (Some(0), "OK\n"));
+        let answers = feed(
+            tool("redis-cli").unwrap().args(["-p", &port]),
+            b"get key\nappend key more\nget key\n",
+        );
+        assert_eq!(answers, b"value\n9\nvaluemore\n");
+        let load = ["-n", "2000", "-c", "20", "-P", "8", "-d", "500", "-t", "set,get,lrange", "-q"];
+        let end = run(benchmark.args(["-p", &port]).args(load));
+        assert_eq!(end.code, Some(0), "{end:?}");
+        assert!(end.text().contains("SET: ") && end.text().contains("GET: "), "{end:?}");
+        until("all to be closed", || server.descriptors() == before);
+        server.stop();
+    }
+
+    #[test]
+    fn nginx() {
+        let folder = Folder::new();
+        let (path, to) = socket(&folder, "nginx.sock");
+        let (Some(mut nginx), Some(mut curl)) = (tool("nginx"), tool("curl")) else { return };
+        let page = pattern(8 << 20, 1);
+        fs::write(folder.join("page"), &page).unwrap();
+        let dir = folder.display();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {dir}/{kind};"))
+            .concat();
+        let config = format!(
+            "pid {dir}/pid; error_log stderr; daemon off; master_process off; events {{}} \
+             http {{ access_log off; {temporary} \
+             server {{ listen unix:{}; root {dir}; }} }}",
+            path.display()
+        );
+        fs::write(folder.join("conf"), config).unwrap();
+        let conf = folder.join("conf");
+        nginx.args(["-e", "stderr", "-p"]).arg(&*folder).arg("-c").arg(conf);
+        let nginx = Running::start(&mut nginx);
+        until("nginx to listen", || UnixStream::connect(&path).is_ok());
+        let server = forward(to);
+        let url = format!("http://{}/page", server.addr);
+        let end = run(curl.args(["--silent", "--show-error", "--max-time", "60", &url, &url]));
+        assert!(end.code == Some(0) && end.stderr.is_empty(), "{}", end.stderr);
+        assert!(end.stdout == [&page[..], &page].concat(), "{} bytes", end.stdout.len());
+        let url = format!("http://{}/none", server.addr);
+        let end = run(tool("curl").unwrap().args(["--silent", "--head", &url]));
+        assert!(end.text().starts_with("HTTP/1.1 404 "), "{end:?}");
+        drop(nginx);
+        server.stop();
+    }
+
+    #[test]
+    fn netcat_that_closes_its_half_gets_the_answer() {
+        let Some(mut nc) = tool("nc") else { return };
+        let (listener, addr) = upstream();
+        let server = forward(addr);
+        let question = pattern(1 << 20, 2);
+        let expected = question.clone();
+        let far = thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            assert!(read_all(&stream) == expected, "all, and its end");
+            stream.write_all(&expected).unwrap();
+        });
+        let port = server.addr.port().to_string();
+        let answer = feed(nc.args(["-N", "127.0.0.1", &port]), &question);
+        assert!(answer == question, "{} bytes", answer.len());
+        far.join().unwrap();
+        server.stop();
+    }
+
+    #[test]
+    fn a_server_that_closes_its_half_still_hears_netcat() {
+        let Some(mut nc) = tool("nc") else { return };
+        let (listener, addr) = upstream();
+        let server = forward(addr);
+        let port = server.addr.port().to_string();
+        let nc = nc.args(["-N", "127.0.0.1", &port]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut nc = nc.spawn().unwrap();
+        let mut far = listener.accept().unwrap().0;
+        far.write_all(b"greeting").unwrap();
+        far.shutdown(Shutdown::Write).unwrap();
+        let mut greeting = [0; 8];
+        nc.stdout.take().unwrap().read_exact(&mut greeting).unwrap();
+        assert_eq!(&greeting, b"greeting");
+        nc.stdin.take().unwrap().write_all(b"and an answer").unwrap();
+        assert_eq!(read_all(&far), b"and an answer");
+        assert!(nc.wait().unwrap().success(), "it ends when both have said all");
+        server.stop();
+    }
+}
+
+#[test]
+fn much_goes_both_ways_at_once_unharmed() {
+    const LEN: usize = 16 << 20;
+    let (server, client, far) = session();
+    let ends = [(client, 3, 4), (far, 4, 3)].map(|(stream, sends, gets)| {
+        thread::spawn(move || {
+            let mut writer = stream.try_clone().unwrap();
+            let writer = thread::spawn(move || {
+                writer.write_all(&pattern(LEN, sends)).unwrap();
+                writer.shutdown(Shutdown::Write).unwrap();
+            });
+            let got = read_all(&stream);
+            writer.join().unwrap();
+            assert!(got == pattern(LEN, gets), "{} bytes", got.len());
+        })
+    });
+    for end in ends {
+        end.join().unwrap();
+    }
+    server.stop();
+}
+
+#[test]
+fn a_side_that_does_not_read_costs_bounded_memory() {
+    const LEN: usize = 64 << 20;
+    /// Two buffers of 320 KiB at most, and what an allocator keeps of them.
+    const BOUND: usize = 8 << 20;
+    for upstream_sends in [false, true] {
+        let (server, client, far) = session();
+        let before = server.memory();
+        let (mut sends, gets) = if upstream_sends { (far, client) } else { (client, far) };
+        let taken = AtomicUsize::new(0);
+        let all = pattern(LEN, 5);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for piece in all.chunks(64 << 10) {
+                    sends.write_all(piece).unwrap();
+                    taken.fetch_add(piece.len(), Ordering::Relaxed);
+                }
+                sends.shutdown(Shutdown::Write).unwrap();
+            });
+            let stuck = at_rest(&taken);
+            let grown = server.memory().saturating_sub(before);
+            let got = read_all(&gets); // in any case, or the other thread would not end
+            assert!(stuck < LEN, "it was taken though nobody read");
+            assert!(grown < BOUND, "{grown} bytes more, of {stuck} sent");
+            assert!(got == all, "{} bytes", got.len());
+        });
+        let grown = server.memory().saturating_sub(before);
+        assert!(grown < BOUND, "{grown} bytes more after all of it");
+        drop((sends, gets));
+        server.stop();
+    }
+}
+
+#[test]
+fn nothing_is_read_before_the_upstream_is_connected() {
+    const LEN: usize = 32 << 20;
+    let folder = Folder::new();
+    let (path, to) = socket(&folder, "busy.sock");
+    let (busy, waiting) = busy_server(&path);
+    let busy = UnixListener::from(busy);
+    let server = forward(to);
+    let before = server.memory();
+    let mut client = TcpStream::connect(server.addr).unwrap();
+    let taken = AtomicUsize::new(0);
+    let all = pattern(LEN, 6);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for piece in all.chunks(64 << 10) {
+                client.write_all(piece).unwrap();
+                taken.fetch_add(piece.len(), Ordering::Relaxed);
+            }
+            client.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(read_all(&client), b"thanks");
+        });
+        assert!(at_rest(&taken) < LEN, "it was taken though there was nobody");
+        let grown = server.memory().saturating_sub(before);
+        assert!(grown < 4 << 20, "{grown} bytes more");
+        for _ in &waiting {
+            drop(busy.accept().unwrap());
+        }
+        let mut far = busy.accept().unwrap().0;
+        assert!(read_all(&far) == all);
+        far.write_all(b"thanks").unwrap();
+        drop(far);
+    });
+    server.stop();
+}
+
+#[test]
+fn a_client_that_leaves_early_leaves_nothing() {
+    let folder = Folder::new();
+    let (path, to) = socket(&folder, "busy.sock");
+    let (busy, waiting) = busy_server(&path);
+    let busy = UnixListener::from(busy);
+    let server = forward(to);
+    let before = server.descriptors();
+    let client = TcpStream::connect(server.addr).unwrap();
+    until("it to be accepted", || server.descriptors() > before);
+    reset(client);
+    until("it to be forgotten", || server.descriptors() == before);
+    for _ in &waiting {
+        drop(busy.accept().unwrap());
+    }
+    // Nobody comes any more on its behalf.
+    busy.set_nonblocking(true).unwrap();
+    let end = Instant::now() + Duration::from_millis(300);
+    while Instant::now() < end {
+        assert_eq!(busy.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        thread::sleep(Duration::from_millis(2));
+    }
+    server.stop();
+}
+
+#[test]
+fn a_refusing_upstream_closes_the_client_and_is_logged() {
+    let (listener, addr) = upstream();
+    drop(listener);
+    let server = forward(addr);
+    for _ in 0..3 {
+        let mut client = TcpStream::connect(server.addr).unwrap();
+        client.write_all(b"hello").unwrap();
+        assert_eq!(read_all(&client), b"");
+        let line = server.program.error_line();
+        let told = format!(
+            "cannot connect {} to {addr}: connecting: Connection refused",
+            client.local_addr().unwrap()
+        );
+        assert!(line.contains("WARN") && line.contains(&told), "{line}");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_reset_of_one_side_resets_the_other() {
+    for upstream_breaks in [false, true] {
+        let (server, client, far) = session();
+        let (mut breaks, mut other) = if upstream_breaks { (far, client) } else { (client, far) };
+        breaks.write_all(b"the first half of").unwrap();
+        let mut half = [0; 17];
+        other.read_exact(&mut half).unwrap();
+        reset(breaks);
+        let error = other.read(&mut half).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        server.stop();
+    }
+}
+
+#[test]
+fn many_clients_that_end_in_any_way_leave_nothing() {
+    let (server, mut client, mut far) = session();
+    let before = server.descriptors();
+    let garbage = pattern(100_000, 7);
+    // The one upstream of the session is not there any more: these are all refused.
+    for round in 0..100 {
+        let mut stream = TcpStream::connect(server.addr).unwrap();
+        let _ = stream.write(&garbage[round * 1000..][..round * 10]);
+        match round % 3 {
+            0 => reset(stream),
+            1 => drop(stream),
+            _ => assert!(stream.shutdown(Shutdown::Write).is_ok()),
+        }
+    }
+    until("all to be gone", || server.descriptors() == before);
+    client.write_all(&garbage).unwrap();
+    let mut got = vec![0; garbage.len()];
+    far.read_exact(&mut got).unwrap();
+    assert!(got == garbage);
+}
+
+#[test]
+fn unix_sockets_on_both_sides() {
+    let folder = Folder::new();
+    let ((from, listen), (to, target)) = (socket(&folder, "from"), socket(&folder, "to"));
+    let upstream = UnixListener::bind(&to).unwrap();
+    let program =
+        Running::start(example("port_forward").args(["--listen", &listen, "--to", &target]));
+    assert_eq!(program.line(), format!("listening on {listen}"));
+    let far = thread::spawn(move || {
+        let mut stream = upstream.accept().unwrap().0;
+        let all = read_all(&stream);
+        stream.write_all(&all).unwrap();
+    });
+    let mut client = UnixStream::connect(&from).unwrap();
+    client.write_all(b"there and back").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&client), b"there and back");
+    far.join().unwrap();
+
+    let end = run(example("port_forward").args(["--listen", &listen, "--to", "localhost:1"]));
+    assert!(end.complaint(1).contains("a server is listening there"), "{end:?}");
+    program.signal("TERM");
+    let end = program.finish();
+    assert_eq!((end.code, from.exists()), (Some(0), false));
+}
+
+#[test]
+fn a_session_is_ended_in_order_by_a_signal() {
+    let (server, mut client, far) = session();
+    client.write_all(b"last words").unwrap();
+    let mut words = [0; 10];
+    (&far).read_exact(&mut words).unwrap();
+    server.program.signal("TERM");
+    assert_eq!((read_all(&client), read_all(&far)), (Vec::new(), Vec::new()));
+    drop((client, far));
+    assert_eq!(server.program.finish().code, Some(0));
+}
+
+#[test]
+fn bad_usage_is_told() {
+    for (args, complaint) in [
+        (&[][..], "where to? It takes --to HOST:PORT"),
+        (&["--to", "nowhere"], "\"nowhere\" is not an address"),
+        (&["--to", "unix:"], "unix: takes a path"),
+        (&["--to", "h:1", "more"], "unexpected argument \"more\""),
+    ] {
+        let end = run(example("port_forward").args(args));
+        assert!(end.complaint(2).contains(complaint), "{end:?}");
+    }
+    let end = run(example("port_forward").arg("--help"));
+    assert!(end.code == Some(0) && end.text().starts_with("Forwards"), "{end:?}");
+}

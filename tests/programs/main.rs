@@ -1,0 +1,23 @@
+//! All tests that start programs: the examples, the programs of others, and this very one with a low
+//! limit of descriptors.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+
+mod child;
+#[macro_use]
+#[path = "../util/mod.rs"]
+mod util;
+
+mod forwarding;
+mod http;
+mod random_numbers;
+mod resp;
+mod small_servers;
+mod starved;
+mod udp_echo;
+mod unix_sockets;
+mod waiting;
+
+// Parts of the examples, which are tested here too, name each other by these paths.
+use http::{body, status};
+#[cfg(target_os = "linux")]
+use resp::example::{args, inline, number};
