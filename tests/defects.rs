@@ -384,22 +384,6 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
                 self.sources.remove(key);"#,
     ),
     (
-        "row 12: a write too many leaves timers",
-        "src/reactor/commands.rs",
-        r#"            session.cancel_timers(timers);
-        }
-    }
-
-    #[inline]
-    pub(crate) fn write("#,
-        r#"            let _ = (session, timers);
-        }
-    }
-
-    #[inline]
-    pub(crate) fn write("#,
-    ),
-    (
         "row 14: a close over silence says nothing of it",
         "src/connection/commands.rs",
         r#"self.is_telling_timeout().then_some(Reason::TimedOut)"#,
