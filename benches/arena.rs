@@ -1,8 +1,8 @@
 //! The arena, with as many tenants as a busy server has connections.
 //!
-//! They are asked for in no order, and each as often as every other.
+//! Lookups come in random order, each tenant as often as every other.
 //!
-//! It is private, so its file is compiled into this program a second time.
+//! The arena is private, so this program compiles its file a second time.
 
 #[path = "../src/parts/arena.rs"]
 #[allow(unused, reason = "only a part of it is measured, and its tests are not run here")]
@@ -45,7 +45,7 @@ fn get_mut(bencher: Bencher) {
     });
 }
 
-/// What the latch phase does with each event.
+/// The lookup that the latch phase makes for each event.
 #[divan::bench(sample_count = 50, sample_size = TENANTS as u32)]
 fn resolve(bencher: Bencher) {
     let (mut arena, keys) = full();
@@ -54,7 +54,7 @@ fn resolve(bencher: Bencher) {
     bencher.bench_local(|| arena.resolve(token()).map(|(key, _)| key));
 }
 
-/// One tenant leaves and another comes.
+/// One tenant is removed and another inserted.
 #[divan::bench(sample_count = 50, sample_size = TENANTS as u32)]
 fn remove_and_insert(bencher: Bencher) {
     let (mut arena, mut keys) = full();
@@ -67,7 +67,7 @@ fn remove_and_insert(bencher: Bencher) {
     });
 }
 
-/// Tenants come, one after another, into an arena that grows to hold all of them.
+/// Tenants are inserted one by one into an arena that grows to hold all of them.
 #[divan::bench(sample_count = 50, sample_size = TENANTS as u32)]
 fn insert(bencher: Bencher) {
     let mut arena = Arena::new();
@@ -79,7 +79,7 @@ fn insert(bencher: Bencher) {
     });
 }
 
-/// An arena with all tenants, and their keys in no order.
+/// An arena with all tenants, and their keys in random order.
 fn full() -> (Arena<Tenant>, Vec<Key>) {
     let mut arena = Arena::new();
     let mut keys: Vec<Key> = (0..TENANTS).map(|_| arena.insert(Tenant::default())).collect();
@@ -87,7 +87,7 @@ fn full() -> (Arena<Tenant>, Vec<Key>) {
     (arena, keys)
 }
 
-/// One after another, again and again.
+/// Cycles through all values.
 fn round<T: Copy>(all: &[T]) -> impl FnMut() -> T {
     let mut all = all.iter().cycle();
     move || *all.next().expect("there is one")

@@ -1,8 +1,8 @@
-//! From the loop into the user's code and back, and a turn in which there is nothing to do.
+//! The cost of a call into user code, and of a turn with nothing to do.
 //!
-//! In the simulation nothing asks the system, not even for the time, so what is left is crocus. On
-//! the real reactor there are system calls in each turn, and two readings of the clock around each
-//! callback unless `slow_callback` is off.
+//! The simulation makes no system calls, not even for the time, so its figures show crocus alone.
+//! The real reactor makes system calls in each turn, and reads the clock twice around each callback
+//! unless `slow_callback` is off.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,10 +14,10 @@ use crocus::testing::{Peer, Simulation};
 use crocus::{Factory, Protocol, Reactor, Transport};
 use divan::Bencher;
 
-/// How many are given to one turn when it is not one.
+/// How many calls one turn gets when they are measured together.
 const TOGETHER: usize = 1_000;
 
-/// What an echo server is sent: a line or so.
+/// The message to an echo server: about a line.
 const MESSAGE: [u8; 64] = [b'x'; 64];
 
 struct Echo;
@@ -28,7 +28,7 @@ impl Protocol for Echo {
     }
 }
 
-/// Takes what comes and says nothing.
+/// Reads everything and writes nothing.
 struct Discard;
 
 impl Protocol for Discard {}
@@ -46,7 +46,7 @@ mod empty_turn {
         bencher.bench_local(|| simulation.turn());
     }
 
-    /// One look whether something is ready.
+    /// One poll that does not wait.
     #[divan::bench]
     fn real(bencher: Bencher) {
         let mut reactor = real_reactor();
@@ -77,14 +77,14 @@ mod call_soon {
         together(bencher, &mut real_reactor());
     }
 
-    /// Without the readings of the clock.
+    /// Without the clock readings.
     #[divan::bench(sample_count = 20, sample_size = 10_000)]
     fn of_a_thousand_real_untimed(bencher: Bencher) {
         let reactor = Reactor::builder().slow_callback(None).build();
         together(bencher, &mut reactor.expect("two descriptors are left"));
     }
 
-    /// A call and the turn it takes.
+    /// One call and one turn.
     fn alone(bencher: Bencher, reactor: &mut Reactor) {
         bencher.bench_local(|| {
             reactor.call_soon(|_| {});
@@ -92,7 +92,7 @@ mod call_soon {
         });
     }
 
-    /// A call, and a thousandth of a turn.
+    /// One call, and a thousandth of a turn.
     fn together(bencher: Bencher, reactor: &mut Reactor) {
         let mut given = 0;
         bencher.bench_local(|| {
@@ -105,7 +105,7 @@ mod call_soon {
     }
 }
 
-/// A call from outside. It goes through a lock, and the first one before a turn wakes the reactor.
+/// Calls from another thread: each takes a lock, and the first before a turn wakes the reactor.
 mod call_from_thread {
     use super::*;
 
@@ -133,8 +133,8 @@ mod call_from_thread {
         });
     }
 
-    /// A thread is asked, and answers a reactor that sleeps: two changes of thread, mostly the
-    /// system's.
+    /// Asks a thread, which answers a sleeping reactor: two thread switches, mostly the system's
+    /// cost.
     #[divan::bench(sample_count = 20, sample_size = 500)]
     fn there_and_back(bencher: Bencher) {
         let mut reactor = real_reactor();
@@ -157,8 +157,10 @@ mod call_from_thread {
     }
 }
 
-/// Messages to protocols. In the simulation sending and receiving at the far end is in the figure too,
-/// with an allocation for each segment; `to_nobody` is as much without a callback that writes.
+/// Messages to protocols.
+///
+/// In the simulation the figure includes sending and receiving at the far end, with an allocation
+/// for each segment; `to_nobody` is the same without a callback that writes.
 #[divan::bench_group(sample_count = 20, sample_size = 1_000)]
 mod message {
     use super::*;
@@ -186,7 +188,7 @@ mod message {
         });
     }
 
-    /// To a hundred connections; per message.
+    /// To a hundred connections; the figure is per message.
     #[divan::bench(sample_size = 10_000)]
     fn echoed_to_a_hundred_simulated(bencher: Bencher) {
         let mut simulation = Simulation::new();
@@ -204,7 +206,7 @@ mod message {
         });
     }
 
-    /// Over the loopback interface: four system calls at least on our side, and two on the other.
+    /// Over the loopback interface: at least four system calls on our side, and two on the other.
     #[divan::bench]
     fn echoed_real(bencher: Bencher) {
         let (mut reactor, mut client) = real_server(|_| Echo);
@@ -224,7 +226,7 @@ fn real_reactor() -> Reactor {
     Reactor::new().expect("two descriptors are left")
 }
 
-/// A server and a client that is connected.
+/// A server and a connected client.
 fn real_server(factory: impl Factory + 'static) -> (Reactor, TcpStream) {
     let mut reactor = real_reactor();
     let listener = reactor.listen_tcp("127.0.0.1:0", factory).expect("a port is left");

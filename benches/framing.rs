@@ -1,4 +1,4 @@
-//! Bytes into frames, by frames and chunks of several sizes, and byte by byte.
+//! Decoding of frames, with several sizes of frames and chunks.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use divan::counter::BytesCount;
 
 use crocus::framing::{Decoder, FixedSize, Framing, LengthPrefixed, Lines, Netstrings};
 
-/// How many bytes are decoded in one go, about.
+/// How many bytes one iteration decodes, about.
 const STREAM: usize = 256 * 1024;
 
 /// Sizes of frames against sizes of chunks.
@@ -58,7 +58,7 @@ fn fixed_size(bencher: Bencher, case: &Case) {
     decode(bencher, case, FixedSize::new(case.frame));
 }
 
-/// Counts every byte of the stream, also those around the frames.
+/// Counts every byte of the stream, including those around the frames.
 fn decode(bencher: Bencher, case: &Case, framing: impl Framing) {
     let stream = stream(&framing, case.frame);
     let mut decoder = Decoder::new(framing);
@@ -75,7 +75,7 @@ fn decode(bencher: Bencher, case: &Case, framing: impl Framing) {
     });
 }
 
-/// Frames of one size, encoded.
+/// Encoded frames of one size.
 fn stream(framing: &impl Framing, size: usize) -> Vec<u8> {
     let frame = vec![b'x'; size];
     let encoded = framing.encode(&frame).expect("such a frame is allowed");

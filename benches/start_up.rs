@@ -1,4 +1,4 @@
-//! From nothing to the first callback: a reactor shall be up within a millisecond.
+//! The time to the first callback: a reactor shall be up within a millisecond.
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -14,7 +14,7 @@ fn main() {
     divan::main();
 }
 
-/// A fresh reactor, and its first call. What it takes to drop it is not in the figure.
+/// A fresh reactor and its first call; dropping it is not in the figure.
 #[divan::bench(sample_size = 1)]
 fn to_the_first_call() -> Reactor {
     let mut reactor = Reactor::new().expect("two descriptors are left");

@@ -1,15 +1,16 @@
-//! Timers, beside a thousand and beside a million others that are live.
+//! Timers, beside a thousand and beside a million others that are pending.
 //!
-//! First through a simulated reactor, then through a real one, then the value beneath. That is
-//! private, so its file is compiled into this program a second time.
+//! First through a simulated reactor, then through a real one, then the data structure alone. That
+//! is private, so this program compiles its file a second time.
 //!
-//! To the simulated one telling the time costs nothing, and nothing else is asked of the system either.
-//! The real one is asked from within callbacks, where it does not read the clock to set a timer but
-//! does so before and after each callback. The closures have captured nothing unless a name says
-//! otherwise, so their boxes are not allocated.
+//! The simulated reactor makes no system calls, not even for the time. The real one sets timers
+//! from within callbacks, where it does not read the clock to set a timer, but reads it before and
+//! after each callback. The closures capture nothing unless a name says otherwise, so their boxes
+//! are not allocated.
 //!
-//! The figures are means over many operations in one sample. Where timers are cancelled a sample has one
-//! more than can be live, so that the dead are swept in each: one cancel in a million takes long.
+//! The figures are means over many operations in one sample. Where timers are cancelled, a sample
+//! has one more than can be live, so that each sample includes a sweep of the dead: one cancel in a
+//! million takes long.
 
 #[path = "../src/parts/arena.rs"]
 #[allow(unused, reason = "only a part of it is measured, and its tests are not run here")]
@@ -18,7 +19,7 @@ mod arena;
 #[allow(unused, unreachable_pub, reason = "as above; and one of its names is public in crocus")]
 mod timers;
 
-/// The path by which one of these files knows the other in crocus.
+/// The path by which `timers.rs` finds the arena.
 mod parts {
     pub(crate) use crate::arena;
 }
@@ -32,7 +33,7 @@ use rand::seq::SliceRandom;
 /// How many timers are live.
 const LIVE: [usize; 2] = [1_000, 1_000_000];
 
-/// How many are cancelled, each right after it was set, in one sample.
+/// How many timers one sample sets and at once cancels.
 const CANCELLED: u32 = 1_000_001;
 
 /// How many are due at once in one turn.
@@ -68,7 +69,7 @@ mod simulated {
         });
     }
 
-    /// With a closure that has captured something.
+    /// With a closure that captures a value.
     #[divan::bench(args = LIVE, sample_size = CANCELLED)]
     fn call_later_and_cancel_boxed(bencher: Bencher, live: usize) {
         let (mut simulation, _) = busy(live);
@@ -84,7 +85,7 @@ mod simulated {
         });
     }
 
-    /// One timer, each in a turn of its own.
+    /// Each timer fires in a turn of its own.
     #[divan::bench(args = LIVE, sample_size = 100_000)]
     fn call_later_and_fire(bencher: Bencher, live: usize) {
         let (mut simulation, _) = busy(live);
@@ -95,7 +96,7 @@ mod simulated {
         });
     }
 
-    /// A thousand timers, due in one turn; per timer.
+    /// A thousand timers are due in one turn; the figure is per timer.
     #[divan::bench(args = LIVE, sample_size = 100_000)]
     fn call_later_and_fire_together(bencher: Bencher, live: usize) {
         let (mut simulation, _) = busy(live);
@@ -110,7 +111,7 @@ mod simulated {
         });
     }
 
-    /// A tick, in a turn of its own.
+    /// Each tick has a turn of its own.
     #[divan::bench(args = LIVE, sample_size = 100_000)]
     fn call_every(bencher: Bencher, live: usize) {
         let (mut simulation, _) = busy(live);
@@ -119,7 +120,7 @@ mod simulated {
         bencher.bench_local(|| reactor.turn(None).map(|report| report.timers));
     }
 
-    /// The ticks of a thousand timers in one turn; per tick.
+    /// A thousand timers tick in one turn; the figure is per tick.
     #[divan::bench(args = LIVE, sample_size = 100_000)]
     fn call_every_together(bencher: Bencher, live: usize) {
         let (mut simulation, _) = busy(live);
@@ -144,7 +145,7 @@ mod simulated {
         bencher.bench_local(|| reactor.reset(timers[live / 2], 3 * HOUR));
     }
 
-    /// All timers, one after another, in no order.
+    /// All timers, one after another, in random order.
     #[divan::bench(args = LIVE, sample_size = 1_000_000)]
     fn reset_all(bencher: Bencher, live: usize) {
         let (mut simulation, timers) = busy(live);
@@ -154,8 +155,7 @@ mod simulated {
         bencher.bench_local(|| reactor.reset(timer(), 3 * HOUR));
     }
 
-    /// What such a reset puts off: the turn after all timers were moved, which moves them in the heap.
-    /// The worst that can be done to one turn.
+    /// The turn after all timers were reset, with the heap work that the resets put off.
     #[divan::bench(args = LIVE, sample_count = 2, sample_size = 1)]
     fn turn_after_reset_of_all(bencher: Bencher, live: usize) {
         let (simulation, timers) = busy(live);
@@ -174,7 +174,7 @@ mod simulated {
             .bench_local_values(|()| simulation.borrow_mut().turn());
     }
 
-    /// A reactor with so many timers, due between one and two hours from now.
+    /// A reactor with so many timers, due in one to two hours.
     fn busy(live: usize) -> (Simulation, Vec<TimerId>) {
         let mut simulation = Simulation::new();
         let reactor = simulation.reactor();
@@ -184,7 +184,7 @@ mod simulated {
     }
 }
 
-/// A thousand times in one callback; per operation, with a thousandth of a turn.
+/// A thousand operations in one callback; the figure is per operation, with a thousandth of a turn.
 #[divan::bench_group(sample_count = 10)]
 mod real {
     use std::time::Duration;
@@ -203,7 +203,7 @@ mod real {
         });
     }
 
-    /// Without readings of the clock around each callback.
+    /// Without the clock readings around each callback.
     #[divan::bench(args = LIVE, sample_size = CANCELLED)]
     fn call_later_and_cancel_untimed(bencher: Bencher, live: usize) {
         let (reactor, _) = busy(live, Reactor::builder().slow_callback(None));
@@ -252,7 +252,7 @@ mod real {
         });
     }
 
-    /// A reactor with so many timers, due between one and two hours from now, and one of them.
+    /// A reactor with so many timers, due in one to two hours, and one of them.
     fn busy(live: usize, builder: ReactorBuilder) -> (Reactor, TimerId) {
         let mut reactor = builder.build().expect("two descriptors are left");
         let mut set = |delay| reactor.call_later(delay, |_| {});
@@ -261,7 +261,7 @@ mod real {
     }
 }
 
-/// The value beneath.
+/// The data structure alone.
 #[divan::bench_group(sample_count = 10)]
 mod alone {
     use std::time::{Duration, Instant};
@@ -282,7 +282,7 @@ mod alone {
         });
     }
 
-    /// A thousand timers, which are due at different times and are looked for once; per timer.
+    /// A thousand timers, due at different times and gathered once; the figure is per timer.
     #[divan::bench(args = LIVE, sample_size = 100_000)]
     fn insert_and_fire_together(bencher: Bencher, live: usize) {
         let (mut timers, _, start) = busy(live);
@@ -330,7 +330,7 @@ mod alone {
     }
 }
 
-/// So many delays between one and two hours, in no order.
+/// So many delays between one and two hours, in random order.
 fn delays(count: usize) -> Vec<Duration> {
     let step = HOUR / u32::try_from(count).expect("the constants above are small");
     shuffled((0..count as u32).map(|number| HOUR + step * number).collect())
@@ -341,7 +341,7 @@ fn shuffled<T>(mut all: Vec<T>) -> Vec<T> {
     all
 }
 
-/// One after another, again and again.
+/// Cycles through all values.
 fn round<T: Copy>(all: &[T]) -> impl FnMut() -> T {
     let mut all = all.iter().cycle();
     move || *all.next().expect("there is one")

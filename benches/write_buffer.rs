@@ -1,6 +1,6 @@
-//! The buffer of what is owed to a peer, and the used vectors it is lent.
+//! The buffer of bytes to send to a peer, and the used vectors that it borrows.
 //!
-//! It is private, so its file is compiled into this program a second time.
+//! The buffer is private, so this program compiles its file a second time.
 
 #[path = "../src/parts/write_buffer.rs"]
 #[allow(unused, reason = "only a part of it is measured, and its tests are not run here")]
@@ -14,14 +14,14 @@ use write_buffer::{Spares, WriteBuffer};
 /// A small answer, and a piece of a large one.
 const SIZES: [usize; 2] = [64, 16 * 1024];
 
-/// What the peer is behind with.
+/// How many bytes the peer is behind.
 const BACKLOG: usize = 48 * 1024;
 
 fn main() {
     divan::main();
 }
 
-/// A vector is lent, filled, and given back when all has left: an answer that the kernel takes.
+/// A vector is lent, filled, and given back once all is sent: the kernel takes the whole answer.
 #[divan::bench(args = SIZES, sample_count = 20, sample_size = 10_000)]
 fn push_and_send_all(bencher: Bencher, size: usize) {
     let data = vec![b'x'; size];
@@ -32,7 +32,7 @@ fn push_and_send_all(bencher: Bencher, size: usize) {
     });
 }
 
-/// As much leaves as comes, in front of what stays: a peer that is slow.
+/// As many bytes leave as come, in front of a backlog: a slow peer.
 #[divan::bench(args = SIZES, sample_count = 20, sample_size = 10_000)]
 fn push_behind_a_backlog(bencher: Bencher, size: usize) {
     let data = vec![b'x'; size];
@@ -44,7 +44,7 @@ fn push_behind_a_backlog(bencher: Bencher, size: usize) {
     });
 }
 
-/// What was pushed at once leaves in segments.
+/// The bytes of one push leave in segments.
 #[divan::bench(args = [536, 1460])]
 fn send_in_parts(bencher: Bencher, segment: usize) {
     let data = vec![b'x'; BACKLOG];
@@ -58,7 +58,7 @@ fn send_in_parts(bencher: Bencher, segment: usize) {
     });
 }
 
-/// An empty buffer, and one used vector to be lent.
+/// An empty buffer, and one used vector to lend.
 fn warm() -> (WriteBuffer, Spares) {
     let (mut buffer, mut spares) = (WriteBuffer::default(), Spares::default());
     buffer.push(&[0; BACKLOG], &mut spares);

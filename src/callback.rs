@@ -1,8 +1,8 @@
-//! The callbacks of the user's code, by name.
+//! The names of the callbacks into user code.
 
 use std::fmt;
 
-/// A callback of the user's code, by name.
+/// A callback into user code, by name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each is the callback of that name")]
@@ -36,7 +36,7 @@ pub enum Callback {
     Signal,
     /// A function given to `watch`.
     Watch,
-    /// The `Drop` of something of the user's that the reactor let go.
+    /// The `Drop` of a user's value that the reactor dropped.
     Drop,
 }
 

@@ -1,21 +1,22 @@
-//! Why bytes are no frame.
+//! The error for bytes that are not a frame.
 
 use std::fmt;
 
-/// Why bytes are no frame, or cannot be sent as one.
+/// The reason why bytes are not a frame, or cannot be sent as one.
 ///
-/// It depends on the stream only, never on how the network cut it.
+/// Depends only on the stream, never on how the network cut it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum FrameError {
     /// The frame is longer than allowed.
     TooLong {
-        /// How many bytes it may have, delimiters and prefixes not counted.
+        /// The maximum length in bytes, without delimiters and prefixes.
         limit: usize,
     },
-    /// The bytes break the rules of the framing, or the frame cannot be told from its surroundings.
+    /// The bytes break the rules of the framing, or the receiver could not tell where the frame
+    /// ends.
     Malformed(
-        /// What is wrong with them.
+        /// A description of the fault.
         &'static str,
     ),
 }

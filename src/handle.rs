@@ -1,4 +1,4 @@
-//! Reaching the reactor from other threads.
+//! Handles that reach the reactor from other threads.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,8 +14,8 @@ pub(crate) type RemoteCall = Box<dyn FnOnce(&mut Reactor) + Send>;
 
 /// Reaches a reactor from any thread.
 ///
-/// While a handle lives, [`run`](Reactor::run) does not return by itself for want of work, since
-/// work may come through it.
+/// While a handle exists, [`run`](Reactor::run) does not return for lack of work, since work may
+/// come through the handle.
 ///
 /// # Examples
 ///
@@ -35,38 +35,39 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Has `call` run on the reactor's thread, in the calls phase of its next turn, after all that
-    /// were given before it. Wakes the reactor if it sleeps.
+    /// Runs `call` on the reactor's thread, in the calls phase of its next turn.
     ///
-    /// Never blocks on the reactor. Returns `false`, and drops `call`, if the reactor is no more.
+    /// Calls run in the order in which they are given, and wake a sleeping reactor. Never blocks on
+    /// the reactor. Returns `false`, and drops `call`, if the reactor no longer exists.
     ///
     /// Twisted's `callFromThread`, asyncio's `call_soon_threadsafe`.
     pub fn call_from_thread(&self, call: impl FnOnce(&mut Reactor) + Send + 'static) -> bool {
         self.shared.push(Box::new(call))
     }
 
-    /// Has the reactor [stop](Reactor::stop). `false` if it is no more.
+    /// Asks the reactor to [stop](Reactor::stop); returns `false` if it no longer exists.
     pub fn stop(&self) -> bool {
         self.call_from_thread(Reactor::stop)
     }
 
-    /// Another handle to the same reactor, which does not keep `run` from returning.
+    /// Returns a handle to the same reactor that does not keep `run` from returning.
     pub fn downgrade(&self) -> WeakHandle {
         WeakHandle { shared: Arc::clone(&self.shared) }
     }
 }
 
-/// Reaches a reactor from any thread, and keeps no [`run`](Reactor::run) from returning.
+/// A handle to a reactor that does not keep [`run`](Reactor::run) from returning.
 ///
-/// Made by [`Handle::downgrade`]. For code that serves the reactor and has no work of its own for it.
+/// Made by [`Handle::downgrade`]. For code that serves the reactor and gives it no work of its own.
 #[derive(Clone)]
 pub struct WeakHandle {
     shared: Arc<Shared>,
 }
 
 impl WeakHandle {
-    /// As [`Handle::call_from_thread`]. `false` also if the reactor has returned from its last `run` and is
-    /// no more.
+    /// The same as [`Handle::call_from_thread`].
+    ///
+    /// Returns `false` also if the reactor has returned from its last `run` and no longer exists.
     pub fn call_from_thread(&self, call: impl FnOnce(&mut Reactor) + Send + 'static) -> bool {
         self.shared.push(Box::new(call))
     }
@@ -87,7 +88,7 @@ impl Clone for Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // The reactor may have been waiting for nothing but us.
+            // The reactor may wait only because this handle existed.
             self.shared.wake();
         }
     }
@@ -106,10 +107,10 @@ impl Handle {
     }
 }
 
-/// What a reactor and the other threads have in common.
+/// The state that a reactor shares with its handles.
 pub(crate) struct Shared {
     queue: Mutex<Queue>,
-    /// Whether the queue may have something in it: saves the reactor the lock in most turns.
+    /// Whether the queue may contain calls: saves the reactor the lock in most turns.
     filled: AtomicBool,
     /// `None` in a simulated reactor, which never sleeps.
     waker: Option<Waker>,
@@ -117,7 +118,7 @@ pub(crate) struct Shared {
 }
 
 struct Queue {
-    /// Whether the reactor is still there to empty it.
+    /// Whether the reactor still takes calls.
     open: bool,
     calls: VecDeque<RemoteCall>,
 }
@@ -132,7 +133,7 @@ impl Shared {
         })
     }
 
-    /// Unbounded on purpose: a bounded queue, filled from the loop's own thread, blocks for ever.
+    /// Unbounded on purpose: a bounded queue that the loop's own thread fills blocks for ever.
     pub(crate) fn push(&self, call: RemoteCall) -> bool {
         let mut queue = self.lock();
         if !queue.open {
@@ -140,17 +141,16 @@ impl Shared {
         }
         queue.calls.push_back(call);
         drop(queue);
-        // Who finds it filled already knows that the reactor has been woken, and will look after this:
-        // it clears the mark before it takes the lock. To look first keeps those who call in numbers
-        // from taking the mark away from each other.
+        // If `filled` is set, the reactor has been woken and will take this call: it clears
+        // `filled` before it takes the lock. The load before the swap keeps many calling threads
+        // from contending for the cache line.
         if !self.filled.load(Ordering::Acquire) && !self.filled.swap(true, Ordering::AcqRel) {
             self.wake();
         }
         true
     }
 
-    /// Takes all calls that are there, and leaves `empty` in exchange, so that no queue has to grow
-    /// again.
+    /// Takes all queued calls and leaves `empty` in their place, so that no queue grows anew.
     pub(crate) fn take(&self, empty: &mut VecDeque<RemoteCall>) {
         if self.filled.load(Ordering::Acquire) && self.filled.swap(false, Ordering::AcqRel) {
             std::mem::swap(&mut self.lock().calls, empty);
@@ -161,14 +161,14 @@ impl Shared {
         self.filled.load(Ordering::Acquire)
     }
 
-    /// No more calls are taken; returns those that came too late.
+    /// Refuses calls from now on, and returns those that have not run.
     pub(crate) fn close(&self) -> VecDeque<RemoteCall> {
         let mut queue = self.lock();
         queue.open = false;
         std::mem::take(&mut queue.calls)
     }
 
-    /// Whether a handle is held anywhere.
+    /// Whether a [`Handle`] exists; weak ones do not count.
     pub(crate) fn is_held(&self) -> bool {
         self.handles.load(Ordering::Acquire) > 0
     }
@@ -181,7 +181,7 @@ impl Shared {
         }
     }
 
-    /// No code of the user's runs under the lock, so a poisoned one holds nothing broken.
+    /// No user code runs under the lock, so the state behind a poisoned lock is valid.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! The names of sources: small, and never mistaken for those of others.
+//! The identifiers of sources: small, and never reused.
 
 use crate::parts::arena::id_type;
 
@@ -13,7 +13,7 @@ id_type! {
 }
 
 id_type! {
-    /// Names an attempt to connect, and the connection it led to, through all further attempts.
+    /// Names an attempt to connect, the connection it led to, and all further attempts.
     ConnectorId
 }
 
@@ -24,6 +24,6 @@ id_type! {
 
 #[cfg(unix)]
 id_type! {
-    /// Names a descriptor that is watched.
+    /// Names a watched descriptor.
     WatchId
 }

@@ -1,4 +1,4 @@
-//! Where a peer is, and where one would like to go.
+//! The addresses of peers, and of places to listen at or connect to.
 
 mod unix;
 
@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 pub enum Address {
     /// A TCP address.
     Tcp(SocketAddr),
-    /// The address of a Unix socket; clients mostly have none.
+    /// The address of a Unix socket; most clients have none.
     Unix(UnixAddress),
     /// An address in the network of a [simulation](crate::testing).
     Memory(SocketAddr),
@@ -55,9 +55,9 @@ impl fmt::Display for Address {
 /// A place to listen at or to connect to, as users write it.
 ///
 /// Made from a [`SocketAddr`], an `(ip, port)` or `(host, port)` pair, an [`Address`], a
-/// [`UnixAddress`], or a text such as `127.0.0.1:5000`, `[::1]:5000` or `localhost:5000`. Nothing is looked up here. A text
-/// that is none of these is kept, and is an error where it is used: at once when listening, in
-/// `connection_failed` when connecting.
+/// [`UnixAddress`], or a text such as `127.0.0.1:5000`, `[::1]:5000` or `localhost:5000`. Nothing
+/// is looked up here. Any other text is kept, and is an error where it is used: at once when
+/// listening, in `connection_failed` when connecting.
 ///
 /// # Examples
 ///
@@ -82,11 +82,11 @@ enum Place {
 }
 
 impl Endpoint {
-    /// The address this is, if no name has to be looked up to know it.
+    /// The address, if no name has to be looked up.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a host name and for a text that is no address; the message says which.
+    /// `InvalidInput` for a host name and for text that is not an address; the message says why.
     pub fn socket_addr(&self) -> io::Result<SocketAddr> {
         match &self.0 {
             Place::Address(addr) => Ok(*addr),
@@ -101,7 +101,7 @@ impl Endpoint {
         }
     }
 
-    /// The Unix socket, if this leads to one.
+    /// The address of the Unix socket, if this is one.
     pub(crate) fn unix_addr(&self) -> Option<&UnixAddress> {
         match &self.0 {
             Place::Unix(addr) => Some(addr),
@@ -109,7 +109,7 @@ impl Endpoint {
         }
     }
 
-    /// The host name and port, if this is a name to be looked up.
+    /// The host name and port, if a name has to be looked up.
     pub(crate) fn name(&self) -> Option<(&str, u16)> {
         match &self.0 {
             Place::Name(host, port) => Some((host, *port)),
@@ -205,15 +205,15 @@ impl From<&String> for Endpoint {
     }
 }
 
-/// Digits only: `u16::from_str` would take `+80`.
+/// Accepts digits only: `u16::from_str` would take `+80`.
 fn parse_port(text: &str) -> Option<u16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// Whether a text can be a host name (RFC 952, RFC 1123; underscores occur in practice).
 ///
-/// One that ends in a number is an IPv4 address gone wrong (`127.0.0.256`), and asking the network
-/// about it would only hide the typing error.
+/// A text that ends in a number is a mistyped IPv4 address (`127.0.0.256`); a lookup would only
+/// hide the mistake.
 fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let last = text.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_users_type() {
+    fn addresses_that_users_type() {
         for text in ["127.0.0.1:5000", "[::1]:80", "0.0.0.0:0", "[fe80::1%3]:8"] {
             assert_eq!(Endpoint::from(text).socket_addr().unwrap(), text.parse().unwrap());
         }
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_as_it_was_typed() {
+    fn the_error_quotes_an_address_that_cannot_be_read() {
         let texts = [
             "",
             ":",

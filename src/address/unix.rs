@@ -7,12 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The address of a Unix socket: a path, a name in Linux's abstract namespace, or nothing, which is
-/// what most clients have (unix(7)).
+/// The address of a Unix socket: a path, a name in Linux's abstract namespace, or none (unix(7)).
+///
+/// Most clients have none.
 ///
 /// Made from a path, or by [`abstract_name`](Self::abstract_name). A `Clone` copies a pointer.
-/// Printed as `unix:/run/chat.sock` or `unix:@name`, with control characters escaped: the name of a
-/// client is of the client's choice.
+/// Printed as `unix:/run/chat.sock` or `unix:@name`, with control characters escaped, since a
+/// client chooses its own name.
 ///
 /// # Examples
 ///
@@ -32,8 +33,10 @@ enum Name {
 }
 
 impl UnixAddress {
-    /// A name in the abstract namespace, which has no file and no permissions, and is free again as
-    /// soon as nobody holds it. On Linux; elsewhere using it is an error, `Unsupported`.
+    /// A name in the abstract namespace of Linux.
+    ///
+    /// It has no file and no permissions, and is free again as soon as no socket holds it. On other
+    /// systems its use is an error, `Unsupported`.
     pub fn abstract_name(name: impl AsRef<[u8]>) -> Self {
         Self(Some(Arc::new(Name::Abstract(name.as_ref().to_vec()))))
     }
@@ -50,7 +53,7 @@ impl UnixAddress {
         }
     }
 
-    /// The name in the abstract namespace, where there is one; it may be any bytes.
+    /// The name in the abstract namespace, if there is one; it may contain any bytes.
     pub fn as_abstract_name(&self) -> Option<&[u8]> {
         match self.0.as_deref() {
             Some(Name::Abstract(name)) => Some(name),
@@ -70,12 +73,12 @@ impl UnixAddress {
 
 #[cfg(unix)]
 impl UnixAddress {
-    /// As the system calls take it.
+    /// The address in the form that system calls take.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if it has no name, or one that is too long or has a NUL in it; `Unsupported` for
-    /// an abstract name where there are none.
+    /// `InvalidInput` if it has no name, or one that is too long or contains a NUL; `Unsupported`
+    /// for an abstract name on a system that has none.
     pub(crate) fn to_system(&self) -> io::Result<socket2::SockAddr> {
         use std::os::unix::ffi::OsStrExt;
         match self.0.as_deref() {
@@ -162,7 +165,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_the_system_takes_and_gives() {
+    fn addresses_go_to_the_system_and_back() {
         assert!(UnixAddress::unnamed().is_unnamed());
         assert_eq!(UnixAddress::unnamed().to_string(), "unix:(unnamed)");
         for wrong in ["", "a\0b", "\0a", &"x".repeat(200)] {

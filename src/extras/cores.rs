@@ -1,9 +1,9 @@
-//! One reactor per core, all listening at one port.
+//! One reactor per core, all listening at the same port.
 //!
-//! A reactor is one thread. To use more cores, run more reactors that share nothing: each with its
-//! own listening socket at the same address (SO_REUSEPORT), its own connections and protocols, so
-//! that no callback needs a lock. [`Cores`] starts and ends them together; everything in it can be
-//! done by hand with threads, [`ListenOptions::reuse_port`] and [`Handle`](crate::Handle).
+//! A reactor uses one thread. To use more cores, run more reactors that share nothing: each has its
+//! own listening socket at the same address (SO_REUSEPORT), its own connections and its own
+//! protocols, so no callback needs a lock. [`Cores`] starts and stops them together. A program can
+//! do the same with threads, [`ListenOptions::reuse_port`] and [`Handle`](crate::Handle).
 
 use std::fmt;
 use std::io;
@@ -16,18 +16,19 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{Endpoint, Factory, ListenOptions, ListenerId, Reactor, ReactorBuilder, WeakHandle};
 
-/// Several reactors, each turning in a thread of its own.
+/// Several reactors, each in a thread of its own.
 ///
-/// What they do is set up by one function, called once in each thread. Connections to an address that
-/// all listen at are spread over them by the kernel, which looks at the addresses of both ends and
-/// not at who is busy: the balance is good over many connections and may be bad over few. What one
-/// reactor accepts stays with it. State is not shared unless the program shares it (`Arc`, atomics);
-/// to say something to the others there is [`CoresHandle`].
+/// One function sets them up; it is called once in each thread. The kernel spreads connections to a
+/// shared address over the reactors. It looks at the addresses of both ends and not at the load:
+/// the balance is good over many connections and may be bad over few. A connection stays with the
+/// reactor that accepted it. The reactors share no state unless the program shares it (`Arc`,
+/// atomics); a [`CoresHandle`] reaches all of them.
 ///
 /// Not promised: that a thread stays on one processor; nor that no connection is lost when one
-/// reactor stops listening while others go on, since those in its kernel's queue are reset.
+/// reactor stops listening while others go on, since the kernel resets the connections in its
+/// queue.
 ///
-/// Dropping this stops all and waits for their threads, as [`stop`](CoresHandle::stop) and
+/// Dropping this stops all reactors and waits for their threads, as [`stop`](CoresHandle::stop) and
 /// [`join`](Self::join) do.
 ///
 /// # Examples
@@ -60,16 +61,15 @@ pub struct Cores {
 }
 
 impl Cores {
-    /// Starts `count` reactors with the default limits; 0 stands for as many as the program may use
-    /// processors.
+    /// Starts `count` reactors with the default limits; 0 means one for each available processor.
     ///
-    /// `setup` is called in each thread in turn, from the first to the last, before that reactor turns;
-    /// so what it sets up there (not `Send`) lives there.
+    /// `setup` is called in each thread in turn, from the first to the last, before that reactor
+    /// turns. The values that it makes there need not be `Send`.
     ///
     /// # Errors
     ///
-    /// The first error of a `setup`, or of starting a thread or a reactor; a panic in `setup` is one
-    /// too. Those that had started are stopped before this returns.
+    /// The first error of a `setup`, or of starting a thread or a reactor; a panic in `setup` is an
+    /// error too. Reactors that have started are stopped before this returns.
     pub fn start(
         count: usize,
         setup: impl Fn(&mut Core<'_>) -> io::Result<()> + Send + Sync + 'static,
@@ -77,7 +77,7 @@ impl Cores {
         Self::start_with(&Reactor::builder(), count, setup)
     }
 
-    /// Starts `count` reactors with these limits. See [`start`](Self::start).
+    /// Starts `count` reactors with these limits; see [`start`](Self::start).
     ///
     /// # Errors
     ///
@@ -100,24 +100,24 @@ impl Cores {
         Ok(cores)
     }
 
-    /// Where they listen, in the order in which `setup` asked for it.
+    /// The addresses at which they listen, in the order in which `setup` asked for them.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// A handle to all of them.
+    /// A handle to all reactors.
     pub fn handle(&self) -> CoresHandle {
         self.handle.clone()
     }
 
-    /// Waits until all have ended: until each was stopped, or had nothing left to wait for.
+    /// Waits until each reactor was stopped, or had nothing left to wait for.
     ///
-    /// One that fails stops the others. One that is stopped by its own [`Reactor::stop`] does not.
+    /// A reactor that fails stops the others. Its own [`Reactor::stop`] stops only itself.
     ///
     /// # Errors
     ///
-    /// The first failure: what [`Reactor::run`] returned, or the panic that ended a thread. (Panics
-    /// in callbacks end none; those of an [`Observer`](crate::Observer) do.)
+    /// The first failure: the error of [`Reactor::run`], or the panic that ended a thread. (A panic
+    /// in a callback ends no thread; one in an [`Observer`](crate::Observer) does.)
     pub fn join(mut self) -> io::Result<()> {
         self.wait()
     }
@@ -137,7 +137,7 @@ impl Cores {
             setup(&mut core)?;
             let Core { addresses, handle, .. } = core;
             handle.admit(reactor.handle().downgrade());
-            drop(tell.send(addresses)); // who starts us waits for it
+            drop(tell.send(addresses)); // `start_one` waits for it
             let mut guard = StopGuard { handle, ended_well: false };
             reactor.run()?;
             guard.ended_well = true;
@@ -149,12 +149,12 @@ impl Cores {
                 self.threads.push(thread);
                 Ok(())
             }
-            // It ended without a word.
+            // The thread ended before it sent its addresses.
             Err(mpsc::RecvError) => end_of(thread),
         }
     }
 
-    /// Waits for all, and returns the first failure.
+    /// Waits for all threads, and returns the first failure.
     fn wait(&mut self) -> io::Result<()> {
         let ends: Vec<_> = self.threads.drain(..).map(end_of).collect();
         ends.into_iter().collect()
@@ -179,7 +179,7 @@ impl fmt::Debug for Cores {
     }
 }
 
-/// How a thread ended; waits for it.
+/// Waits for a thread, and returns how it ended.
 fn end_of(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
     let name = thread.thread().name().unwrap_or_default().to_owned();
     thread.join().unwrap_or_else(|payload| {
@@ -190,7 +190,7 @@ fn end_of(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
     })
 }
 
-/// Stops all, if this reactor does not end well.
+/// Stops all reactors if this one does not end well.
 struct StopGuard {
     handle: CoresHandle,
     ended_well: bool,
@@ -209,35 +209,38 @@ impl Drop for StopGuard {
 pub struct Core<'a> {
     reactor: &'a mut Reactor,
     index: usize,
-    /// Where those before this one listen.
+    /// The addresses at which the reactors before this one listen.
     addresses: Vec<SocketAddr>,
     listened: usize,
     handle: CoresHandle,
 }
 
 impl Core<'_> {
-    /// Which one this is, from 0. What is to be done once (signals, a report each minute) is best
-    /// done by the first.
+    /// The number of this reactor, from 0.
+    ///
+    /// The first is the best place for work to be done once (signals, a report each minute).
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// The reactor. It turns when the setup is through.
+    /// The reactor, which turns after the setup.
     pub fn reactor(&mut self) -> &mut Reactor {
         self.reactor
     }
 
-    /// A handle to all of them. It may be kept: it holds none of them up.
+    /// A handle to all reactors; it does not keep their `run` from returning.
     pub fn handle(&self) -> CoresHandle {
         self.handle.clone()
     }
 
-    /// Listens at a TCP address together with the others, which ask for the same ones in the same
-    /// order. With port 0 the first is given one by the system, and the others take that.
+    /// Listens at a TCP address together with the other reactors.
     ///
-    /// The first also makes sure that nobody else listens there: without that a second instance of a
-    /// server would silently take half of the connections. (Who starts between that look and the
-    /// listening, with `reuse_port` and as the same user, is not noticed.)
+    /// Each setup asks for the same addresses in the same order. With port 0 the system chooses a
+    /// port for the first reactor, and the others take the same.
+    ///
+    /// The first also checks that no other program listens there. Otherwise a second instance of a
+    /// server would silently take half of the connections. (The check misses a program of the same
+    /// user that starts to listen, with `reuse_port`, between the check and the listening.)
     ///
     /// # Errors
     ///
@@ -253,7 +256,7 @@ impl Core<'_> {
         if let Some(first) = first {
             addr.set_port(first.port());
         }
-        // Without the option listening says why the address is not to be had.
+        // Without the option, the error of listening says why the address is not available.
         let shared = first.is_some() || is_free(addr, options);
         let options = options.clone().reuse_port(shared);
         let listener = self.reactor.listen_tcp_with(addr, &options, factory)?;
@@ -266,7 +269,7 @@ impl Core<'_> {
     }
 }
 
-/// Whether a socket that is not to share the address can be bound to it.
+/// Whether a socket that does not share the address can be bound to it.
 fn is_free(addr: SocketAddr, options: &ListenOptions) -> bool {
     let bind = || {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
@@ -282,8 +285,8 @@ fn is_free(addr: SocketAddr, options: &ListenOptions) -> bool {
 
 /// Reaches all reactors of [`Cores`], from any thread and from their own callbacks.
 ///
-/// Unlike a [`Handle`](crate::Handle) it keeps no [`run`](Reactor::run) from returning. A clone
-/// is as good as the original.
+/// Unlike a [`Handle`](crate::Handle) it does not keep [`run`](Reactor::run) from returning. All
+/// clones are equal.
 #[derive(Clone)]
 pub struct CoresHandle {
     members: Arc<Mutex<Members>>,
@@ -292,14 +295,15 @@ pub struct CoresHandle {
 #[derive(Default)]
 struct Members {
     reactors: Vec<WeakHandle>,
-    /// An end was asked for: whoever is still being set up ends at once.
+    /// Whether all are to end: a reactor that is still being set up then ends at once.
     ending: bool,
 }
 
 impl CoresHandle {
-    /// Has `call` run by each reactor in its own thread, as by
-    /// [`Handle::call_from_thread`](crate::Handle::call_from_thread). Those that are being set up are
-    /// left out. Returns how many were reached.
+    /// Runs `call` on each reactor in its own thread, and returns how many were reached.
+    ///
+    /// Works as [`Handle::call_from_thread`](crate::Handle::call_from_thread) does, and leaves out
+    /// reactors that are being set up.
     pub fn call_on_each(&self, call: impl Fn(&mut Reactor) + Send + Sync + 'static) -> usize {
         let call = Arc::new(call);
         let reactors = self.lock().reactors.clone();
@@ -310,12 +314,12 @@ impl CoresHandle {
         reactors.iter().map(give).filter(|&taken| taken).count()
     }
 
-    /// Has all [stop](Reactor::stop) at once.
+    /// [Stops](Reactor::stop) all reactors at once.
     pub fn stop(&self) {
         self.end(Reactor::stop);
     }
 
-    /// Has all [shut down](Reactor::shutdown), each within `grace`.
+    /// [Shuts down](Reactor::shutdown) all reactors, each within `grace`.
     pub fn shutdown(&self, grace: Duration) {
         self.end(move |reactor| reactor.shutdown(grace));
     }
@@ -336,7 +340,7 @@ impl CoresHandle {
         members.reactors.push(reactor);
     }
 
-    /// No code of the user's runs under the lock, so a poisoned one holds nothing broken.
+    /// No user code runs under the lock, so the state behind a poisoned lock is valid.
     fn lock(&self) -> MutexGuard<'_, Members> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! What is built on the public interface of this crate, and could be built by its users.
+//! Tools built on the public interface of this crate; its users could build them too.
 
 pub(crate) mod cores;
 pub mod framing;

@@ -1,9 +1,9 @@
-//! An outgoing connection that comes back: reconnecting with back-off.
+//! Outgoing connections that reconnect with back-off.
 //!
-//! Who reconnects at once after every loss hammers a server that is in trouble, together with all
-//! its other clients. The waits here grow with every failure up to a cap, and each is drawn at random
-//! between nothing and the present limit ("full jitter"), so that clients which lost their server in
-//! the same moment do not come back in the same moment.
+//! A client that reconnects at once after every loss overloads a server in trouble, together with
+//! all its other clients. Here the waits grow with every failure up to a cap, and each is drawn at
+//! random between zero and the present limit ("full jitter"). So clients that lost their server at
+//! the same moment do not come back at the same moment.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, RandomState};
 use std::time::Duration;
@@ -13,20 +13,21 @@ use crate::{Address, ClientFactory, Connector, Protocol, Reason};
 /// The limit of the first wait.
 const INITIAL: Duration = Duration::from_secs(1);
 
-/// By how much the limit grows with each failure.
+/// The factor by which the limit grows with each failure.
 const FACTOR: u32 = 2;
 
-/// No wait is longer than this, jitter included.
+/// The longest wait, jitter included.
 const MAX: Duration = Duration::from_secs(60);
 
-/// A connection that lasted so long was a healthy one: the next wait is a first one again. A server
-/// that accepts and drops its clients does not count as recovered.
+/// How long a connection must last to count as healthy; the next wait is then a first one again.
+///
+/// A server that accepts and drops its clients does not count as recovered.
 const STABLE: Duration = Duration::from_secs(10);
 
 /// How long to wait before each further attempt to connect.
 ///
-/// The limit of a wait is `initial`, doubled with every failure in a row up to `max`; the wait itself
-/// is drawn evenly between zero and the limit.
+/// The limit of a wait is `initial`, doubled with every failure in a row, up to `max`. The wait is
+/// drawn evenly between zero and the limit.
 ///
 /// # Examples
 ///
@@ -61,7 +62,8 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The defaults: limits of 1 s, 2 s, 4 s, … 60 s; a fresh start after 10 s; no end.
+    /// The defaults: limits of 1 s, 2 s, 4 s, … 60 s; a fresh start after 10 s; no limit on
+    /// attempts.
     pub fn new() -> Self {
         Self::default()
     }
@@ -73,44 +75,44 @@ impl Backoff {
         self
     }
 
-    /// What no limit exceeds: 60 s by default.
+    /// The cap of all limits: 60 s by default.
     #[must_use]
     pub fn max(mut self, limit: Duration) -> Self {
         self.max = limit;
         self
     }
 
-    /// How long a connection must last to count as a success, after which the waits begin anew: 10 s
-    /// by default.
+    /// How long a connection must last for the waits to begin anew: 10 s by default.
     #[must_use]
     pub fn stable(mut self, lasting: Duration) -> Self {
         self.stable = lasting;
         self
     }
 
-    /// How many attempts in a row may fail, the first included. No limit by default. A connection
-    /// that did not last counts as a failed attempt.
+    /// How many attempts in a row may fail, including the first; no limit by default.
+    ///
+    /// A connection that did not last counts as a failed attempt.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
         self
     }
 
-    /// Whether the waits are drawn at random (they are by default) or are the limits themselves.
+    /// Whether the waits are drawn at random (the default) or are equal to the limits.
     #[must_use]
     pub fn jitter(mut self, on: bool) -> Self {
         self.jitter = on;
         self
     }
 
-    /// Draws the waits from a seed, so that they are the same each time.
+    /// Draws the waits from a seed, so that they repeat.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// The limit of a wait, the first being number one.
+    /// The limit of a wait; the first wait is number one.
     fn limit(&self, wait: u32) -> Duration {
         let growth = FACTOR.checked_pow(wait.saturating_sub(1));
         growth
@@ -121,12 +123,12 @@ impl Backoff {
 
 /// A client factory that connects again whenever an attempt fails or a connection is lost.
 ///
-/// The factory inside hears of everything first, and makes the protocols. It ends when the
-/// connection is given up by [`Reactor::disconnect`](crate::Reactor::disconnect), when the reactor
-/// stops, or after [`Backoff::max_attempts`].
+/// The inner factory is told of everything first, and makes the protocols. Reconnecting ends with
+/// [`Reactor::disconnect`](crate::Reactor::disconnect), when the reactor stops, or after
+/// [`Backoff::max_attempts`].
 ///
-/// Twisted's `ReconnectingClientFactory` and `ClientService`, without having to be told when all is
-/// well again.
+/// Twisted's `ReconnectingClientFactory` and `ClientService`, without a call to `resetDelay` after
+/// a success.
 ///
 /// # Examples
 ///
@@ -147,7 +149,7 @@ pub struct Reconnecting<F> {
     factory: F,
     backoff: Backoff,
     seed: u64,
-    /// Failed attempts, and connections that did not last, since one that did.
+    /// Failed attempts and short connections since the last connection that lasted.
     failures: u32,
     /// Waits since then.
     waits: u32,
@@ -156,7 +158,7 @@ pub struct Reconnecting<F> {
 }
 
 impl<F: ClientFactory> Reconnecting<F> {
-    /// Connects again and again with the protocols that `factory` makes.
+    /// A factory that connects again and again, with the protocols that `factory` makes.
     pub fn new(factory: F, backoff: Backoff) -> Self {
         let seed = backoff.seed.unwrap_or_else(|| RandomState::new().hash_one("crocus"));
         Self { factory, backoff, seed, drawn: 0, failures: 0, waits: 0 }

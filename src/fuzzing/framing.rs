@@ -1,9 +1,9 @@
-//! Decoders fed in chunks, beside models that see the whole stream and do not mind how long it takes.
+//! Decoders fed in chunks, compared with slow models that see the whole stream.
 
 use crate::framing::{Decoder, FixedSize, FrameError, Framing, LengthPrefixed, Lines, Netstrings};
 use crate::parts::random::Random;
 
-/// What comes out of a stream, pieces of raw bytes put together.
+/// An output of a stream; adjacent raw bytes are put together.
 #[derive(PartialEq, Eq, Debug)]
 enum Event {
     Frame(Vec<u8>),
@@ -11,10 +11,10 @@ enum Event {
     Failed(FrameError),
 }
 
-/// After every third frame so many raw bytes.
+/// How many raw bytes follow every third frame.
 const RAW: [usize; 4] = [0, 1, 5, 40];
 
-/// Finds the frame at the beginning: the frame and how many bytes it takes, or `None`: not yet.
+/// Finds the frame at the beginning, and how many bytes it takes; `None` if it is not complete.
 type Model<'a> = dyn Fn(&[u8]) -> Result<Option<(Vec<u8>, usize)>, FrameError> + 'a;
 
 /// Lines with any delimiter.
@@ -39,7 +39,7 @@ pub fn lines(data: &[u8]) {
     });
 }
 
-/// Frames that say how long they are: netstrings, prefixes, and those of one size.
+/// Frames of known length: netstrings, prefixes, and a fixed size.
 pub fn lengths(data: &[u8]) {
     let Some((kind, max, rest)) = choices(data) else { return };
     let little = kind & 64 != 0;
@@ -61,7 +61,7 @@ pub fn lengths(data: &[u8]) {
 fn netstring(bytes: &[u8], max: usize) -> Result<Option<(Vec<u8>, usize)>, FrameError> {
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let text = std::str::from_utf8(&bytes[..digits]).expect("digits are ASCII");
-    // The first thing that is wrong is the error: a zero in front shows before what is too large.
+    // The first fault is the error: a leading zero shows before a length that is too large.
     if digits > 1 && text.starts_with('0') {
         return Err(FrameError::Malformed("the length of a netstring begins with zero"));
     }
@@ -99,13 +99,13 @@ fn prefixed(
     Ok(bytes.get(width..width + length).map(|frame| (frame.to_vec(), width + length)))
 }
 
-/// Which framing, a number, and the rest.
+/// The number of the framing, the maximum length, and the rest.
 fn choices(data: &[u8]) -> Option<(usize, usize, &[u8])> {
     let (&[kind, max], rest) = data.split_first_chunk()?;
     Some((kind.into(), max.into(), rest))
 }
 
-/// Feeds a stream in chunks of several sizes; compares what comes out with the model.
+/// Feeds a stream in chunks of several sizes, and compares the output with the model.
 fn check<F: Framing + Clone>(framing: &F, data: &[u8], model: &Model<'_>) {
     let Some((&[seed, raw], rest)) = data.split_first_chunk() else { return };
     let stream: Vec<u8> = rest.iter().map(|&byte| letter(byte)).collect();
@@ -124,7 +124,7 @@ fn check<F: Framing + Clone>(framing: &F, data: &[u8], model: &Model<'_>) {
     round_trip(framing.clone(), &stream[..stream.len().min(usize::from(seed))]);
 }
 
-/// Makes those bytes frequent that mean something to one framing or another.
+/// Makes the bytes frequent that have a meaning in some framing.
 fn letter(byte: u8) -> u8 {
     const FREQUENT: &[u8; 12] = b"\r\n\n0:,123\0\x01\x02";
     if byte < 200 { FREQUENT[usize::from(byte) % FREQUENT.len()] } else { byte }
@@ -198,7 +198,7 @@ fn chunked<F: Framing>(
     events
 }
 
-/// Whether a frame can be sent; if so it must come out again.
+/// Whether a frame can be sent; if so it must decode to itself.
 fn round_trip<F: Framing + Clone>(framing: F, frame: &[u8]) -> bool {
     let encoder = framing.clone();
     let Ok(encoded) = encoder.encode(frame) else { return false };

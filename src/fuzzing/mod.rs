@@ -1,6 +1,7 @@
-//! What the fuzzers check: each function takes any bytes, lets them drive one part, and compares it
-//! with a model too simple to be wrong. `fuzz/` feeds them; the corpus kept there is fed to them by
-//! `cargo test` too.
+//! The checks of the fuzzers: each function drives one part with any bytes.
+//!
+//! It compares the part with a model too simple to be wrong. `fuzz/` feeds the functions, and
+//! `cargo test` replays the corpus kept there.
 
 mod framing;
 
@@ -19,7 +20,7 @@ fn commands(data: &[u8]) -> impl Iterator<Item = (u8, u8)> {
     data.chunks_exact(2).map(|pair| (pair[0] % 8, pair[1]))
 }
 
-/// An arena beside a map of all keys there ever were.
+/// Compares an arena with a map of all keys ever given out.
 pub fn arena(data: &[u8]) {
     let mut arena = Arena::new();
     let mut model: Vec<(Key, Option<u8>)> = Vec::new();
@@ -49,7 +50,7 @@ fn check_arena(arena: &mut Arena<u8>, model: &[(Key, Option<u8>)]) {
     assert_eq!((arena.len(), arena.iter().count()), (living, living));
 }
 
-/// Timers beside a sorted map.
+/// Compares timers with a sorted map.
 pub fn timers(data: &[u8]) {
     let mut run = TimersBesideModel::new();
     for (command, argument) in commands(data) {
@@ -59,9 +60,9 @@ pub fn timers(data: &[u8]) {
 
 struct TimersBesideModel {
     timers: Timers<u64>,
-    /// By deadline, then by order of making, as the real ones promise.
+    /// By deadline, then by order of making, as the real timers promise.
     model: BTreeMap<(Instant, u64), TimerId>,
-    /// All there ever were: name, and place in the model while pending.
+    /// All timers ever made: the id, and the deadline in the model while pending.
     made: Vec<(TimerId, Option<Instant>)>,
     now: Instant,
 }
@@ -96,7 +97,7 @@ impl TimersBesideModel {
         assert_eq!(self.timers.len(), self.model.len());
         let first = self.model.keys().next().map(|(deadline, _)| *deadline);
         assert!(self.timers.next_deadline() <= first || first.is_none());
-        // It takes a bounded number of steps at a time.
+        // `settle` removes a bounded number of entries at a time.
         while self.timers.settle() < first {}
         assert_eq!(self.timers.settle(), first);
     }
@@ -134,7 +135,7 @@ impl TimersBesideModel {
     }
 }
 
-/// A write buffer beside a queue of bytes.
+/// Compares a write buffer with a queue of bytes.
 pub fn write_buffer(data: &[u8]) {
     let mut spares = Spares::default();
     let mut buffers = [WriteBuffer::default(), WriteBuffer::default()];
@@ -163,7 +164,7 @@ pub fn write_buffer(data: &[u8]) {
     }
 }
 
-/// Any text as an endpoint: read or kept, never misread.
+/// Checks that an endpoint reads or keeps any text, and never misreads it.
 pub fn address(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let endpoint = Endpoint::from(text);
@@ -205,7 +206,7 @@ mod tests {
         ("lengths", lengths),
     ];
 
-    /// The corpus is in the repository, not in the package.
+    /// The corpus is in the repository and not in the package, so it may be missing.
     #[test]
     fn the_corpus_of_the_fuzzers_replays() {
         for (name, check) in TARGETS {

@@ -1,7 +1,7 @@
-//! Watching the seams of a turn: observers, counters, and a log of everything.
+//! Observation of turns: observers, counters, and a log of everything.
 //!
-//! An [`Observer`] hears of each step of the loop and can touch none of it. With none set a seam
-//! costs a branch. [`Stats`] are counted always; [`LogObserver`] writes what it hears through the
+//! An [`Observer`] is told of each step of the loop and can change none of it. Without an observer
+//! a step costs a branch. [`Stats`] are always counted; [`LogObserver`] logs each step through the
 //! `log` crate.
 
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::parts::timers::TimerId;
 use crate::reason::Reason;
 use crate::system::poller::Readiness;
 
-/// What an event or a callback is about.
+/// The subject of an event or a callback.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Subject {
@@ -52,24 +52,24 @@ impl fmt::Display for Subject {
     }
 }
 
-/// What became of a timer.
+/// A change of a timer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum TimerEvent {
     /// It was set, or set again, to fire at this moment.
     Set(Instant),
-    /// It fires, so much after its deadline.
+    /// It fires, so long after its deadline.
     Fired(Duration),
     /// It was cancelled.
     Cancelled,
 }
 
-/// Watches the seams of a turn.
+/// Watches the steps of a turn.
 ///
-/// Every method has an empty default. An observer is called between the steps of the loop with
-/// plain values and no access to the reactor, so it cannot change what it sees. It runs on the
-/// loop's thread: while it works, nobody is served. A panic in it is not caught, and the turn it
-/// breaks off is not finished: the reactor cannot be turned any more.
+/// Every method has an empty default. The loop calls an observer between its steps with plain
+/// values and no access to the reactor, so it cannot change what it sees. It runs on the loop's
+/// thread: while it works, no source is served. A panic in it is not caught, and ends the turn
+/// half-way: the reactor cannot be turned any more.
 ///
 /// # Examples
 ///
@@ -97,22 +97,22 @@ pub trait Observer {
     /// The reactor goes to sleep for at most `timeout` (`None`: until something happens).
     fn sleep_begin(&mut self, timeout: Option<Duration>) {}
 
-    /// It woke up after `slept`, with that many events.
+    /// The reactor woke up after `slept`, with this many events.
     fn sleep_end(&mut self, slept: Duration, events: usize) {}
 
-    /// An event was latched. `None` if its subject is gone.
+    /// An event was latched; `subject` is `None` if the source is gone.
     fn event(&mut self, subject: Option<Subject>, readiness: Readiness) {}
 
     /// A callback is about to be called.
     fn callback_begin(&mut self, subject: Subject, callback: Callback) {}
 
-    /// It returned (or panicked) after `took`.
+    /// A callback returned (or panicked) after `took`.
     fn callback_end(&mut self, subject: Subject, callback: Callback, took: Duration) {}
 
-    /// A connection stands; `connection_made` comes next.
+    /// A connection is established; `connection_made` comes next.
     fn opened(&mut self, connection: ConnectionId, peer: &Address) {}
 
-    /// A connection is gone.
+    /// A connection has ended.
     fn closed(&mut self, connection: ConnectionId, peer: &Address, reason: &Reason) {}
 
     /// Bytes were read from a connection.
@@ -127,24 +127,24 @@ pub trait Observer {
     /// A datagram was handed to the kernel.
     fn datagram_sent(&mut self, socket: DatagramId, to: SocketAddr, bytes: usize) {}
 
-    /// A timer was set, fired or was cancelled. Only those of the user's: what the reactor times
-    /// for itself is not shown.
+    /// A timer of the user's was set, fired or was cancelled; the reactor's own are not reported.
     fn timer(&mut self, timer: TimerId, event: TimerEvent) {}
 
-    /// Another thread woke the reactor, or the last [`Handle`](crate::Handle) went away.
+    /// Another thread woke the reactor, or the last [`Handle`](crate::Handle) was dropped.
     fn woken(&mut self) {}
 
-    /// `pause_writing` (`high`) or `resume_writing` (not `high`) is due, with so much buffered.
+    /// `pause_writing` (`high`) or `resume_writing` (not `high`) is due, with this many bytes
+    /// buffered.
     fn pressure(&mut self, connection: ConnectionId, high: bool, buffered: usize) {}
 
-    /// A listener could not accept, or (no error) its limits or its factory refused.
+    /// A listener could not accept, or (no error) its limits or its factory refused a connection.
     fn refused(&mut self, listener: ListenerId, error: Option<&io::Error>) {}
 
-    /// A turn is over.
+    /// A turn has ended.
     fn turn_end(&mut self, report: &TurnReport) {}
 }
 
-/// What one [turn](crate::Reactor::turn) did.
+/// The results of one [turn](crate::Reactor::turn).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TurnReport {
@@ -158,16 +158,16 @@ pub struct TurnReport {
     pub timers: usize,
     /// How many queued calls ran.
     pub calls: usize,
-    /// How many sources were served. What a connection writes meanwhile leaves with it.
+    /// How many sources were served; a connection's output is flushed when it is served.
     pub served: usize,
-    /// How many connections were flushed, since others had written to them or given them a command.
+    /// How many connections were flushed because other code wrote to them or gave them a command.
     pub flushed: usize,
-    /// Whether the reactor has stopped: everything was told and let go.
+    /// Whether the reactor has stopped: every source was notified and dropped.
     pub stopped: bool,
 }
 
 impl TurnReport {
-    /// Whether nothing at all happened.
+    /// Whether nothing happened.
     pub fn is_idle(&self) -> bool {
         self.events + self.timers + self.calls + self.served + self.flushed == 0 && !self.stopped
     }
@@ -189,7 +189,7 @@ pub struct Stats {
     pub panics: u64,
     /// Connections accepted.
     pub accepted: u64,
-    /// Connections we made.
+    /// Outgoing connections that were established.
     pub connected: u64,
     /// Attempts to connect that failed.
     pub failed: u64,
@@ -201,7 +201,7 @@ pub struct Stats {
     pub bytes_read: u64,
     /// Bytes handed to the kernel.
     pub bytes_written: u64,
-    /// Datagrams received. Their bytes are counted with the others.
+    /// Datagrams received; their bytes are counted with the others.
     pub datagrams_received: u64,
     /// Datagrams handed to the kernel.
     pub datagrams_sent: u64,
@@ -213,7 +213,7 @@ pub struct Stats {
     pub wakes: u64,
 }
 
-/// Writes what an observer hears through the `log` crate, with target `crocus::turn`.
+/// Logs what an observer is told through the `log` crate, with target `crocus::turn`.
 ///
 /// Connections that open and close, pressure and refusals at debug level; every turn, event,
 /// callback and timer at trace level.
@@ -250,7 +250,7 @@ impl Observer for LogObserver {
     fn event(&mut self, subject: Option<Subject>, readiness: Readiness) {
         match subject {
             Some(subject) => log::trace!(target: TARGET, "  latch {subject}: {readiness:?}"),
-            None => log::trace!(target: TARGET, "  latch nobody: {readiness:?}"),
+            None => log::trace!(target: TARGET, "  latch a source that is gone: {readiness:?}"),
         }
     }
 
@@ -306,7 +306,7 @@ impl Observer for LogObserver {
             Some(error) => {
                 log::debug!(target: TARGET, "listener {listener} cannot accept: {error}");
             }
-            None => log::debug!(target: TARGET, "listener {listener}: refused somebody"),
+            None => log::debug!(target: TARGET, "listener {listener}: refused a connection"),
         }
     }
 

@@ -1,12 +1,12 @@
-//! A slab whose keys remember their tenant, and how a key travels through the poller.
+//! A slab with generations, and the conversion of its keys to poller tokens.
 //!
-//! A slab gives a freed slot to the next comer, so a bare index kept by a user (or by the kernel,
-//! as the token of an event) may one day name a stranger. Each tenant here gets a number of its
-//! own, its *generation*, and a [`Key`] carries both: a stale key finds nobody.
+//! A slab reuses freed slots. A bare index that a user keeps (or the kernel, as the token of an
+//! event) may therefore name another tenant later. Here each tenant gets its own number, its
+//! *generation*, and a [`Key`] carries both. A stale key finds nothing.
 //!
-//! Generations are drawn from one counter of 32 bits per arena. A stale key could be mistaken only
-//! if it is kept while exactly 2³² − 1 further tenants (or a multiple of that) moved in and the last
-//! of them got the same slot.
+//! Generations come from one 32-bit counter per arena. A stale key is mistaken only if exactly
+//! 2³² − 1 further tenants (or a multiple of that) are inserted while it is kept, and the last of
+//! them gets the same slot.
 
 use std::num::NonZeroU32;
 
@@ -21,11 +21,11 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The token under which the poller reports on this tenant.
+    /// The token under which the poller reports this tenant.
     ///
-    /// The generation fills the upper half. Where `usize` has only 32 bits it is cut off; that is
-    /// safe because nothing is freed between the poll and the end of the latch phase, so that the
-    /// poller cannot hand out a stale token. The generation is the second lock on that door.
+    /// The generation fills the upper half. A `usize` of 32 bits cuts it off. This is safe: nothing
+    /// is freed between the poll and the end of the latch phase, so the poller cannot return a
+    /// stale token. The generation is a second safeguard.
     pub(crate) fn token(self) -> Token {
         Token(((u64::from(self.generation.get()) << 32) | u64::from(self.index)) as usize)
     }
@@ -43,13 +43,13 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// Declares the public, typed face of a [`Key`], so that one kind of source is not taken for another.
+/// Declares a public type around a [`Key`], so that the kinds of sources cannot be confused.
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         ///
-        /// Small, `Copy`, and never reused: a stale one is harmless, and whoever is given one says
-        /// so with `None` or `false`. Printed as `slot.generation`.
+        /// Small, `Copy`, and never reused. A stale one is harmless: methods answer it with `None`
+        /// or `false`. Printed as `slot.generation`.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(pub(crate) crate::parts::arena::Key);
 
@@ -72,7 +72,7 @@ pub(crate) use id_type;
 #[derive(Debug)]
 pub(crate) struct Arena<T> {
     slots: Slab<Tenant<T>>,
-    /// The generation of the tenant who moved in last.
+    /// The generation given out last.
     newest: u32,
 }
 
@@ -87,7 +87,7 @@ impl<T> Arena<T> {
         Self { slots: Slab::new(), newest: 0 }
     }
 
-    /// Moves `value` in and returns the key to it.
+    /// Inserts `value` and returns its key.
     ///
     /// # Panics
     ///
@@ -115,19 +115,19 @@ impl<T> Arena<T> {
         self.slots.try_remove(key.index as usize).map(|tenant| tenant.value)
     }
 
-    /// Turns a tenant into something else under the same key.
+    /// Replaces a tenant with one made from it, under the same key.
     pub(crate) fn convert(&mut self, key: Key, change: impl FnOnce(T) -> T) {
         if self.get(key).is_none() {
             return;
         }
         let tenant = self.slots.remove(key.index as usize);
-        // A slab gives out the slot that was freed last, so this one is taken again.
+        // A slab reuses the slot that was freed last, so this insert gets the same slot.
         let index =
             self.slots.insert(Tenant { generation: key.generation, value: change(tenant.value) });
         assert_eq!(index, key.index as usize, "a slab fills the slot freed last");
     }
 
-    /// The tenant a token of the poller means, if it still lives here.
+    /// The tenant of a poller's token, if it still exists.
     pub(crate) fn resolve(&mut self, token: Token) -> Option<(Key, &mut T)> {
         let index = token.0 as u32;
         let tenant = self.slots.get_mut(index as usize)?;

@@ -1,27 +1,28 @@
-//! Monotonic time, or a clock wound by hand.
+//! The monotonic clock, and a manual clock for simulations.
 //!
-//! The reactor asks for the time once per turn and everything in that turn uses the answer. Wall
-//! clocks jump (Twisted's timers freeze when the administrator sets the date back); an
-//! [`Instant`] does not.
+//! The reactor reads the clock once per turn, and everything in that turn uses this time. Wall
+//! clocks jump (Twisted's timers freeze when the administrator sets the date back); an [`Instant`]
+//! does not.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// A deadline that stands for "never": later than any process lives, early enough to add to.
+/// The delay that stands for "never": longer than a process lives, short enough to add.
 const FAR_FUTURE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Where a reactor reads the time.
+/// The clock that a reactor reads.
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
     /// The operating system's monotonic clock.
     Monotonic,
-    /// Stands still until it is wound; shared by the simulated reactor, its network and the test.
+    /// Stands still until `wind` advances it; shared by the simulated reactor, its network and the
+    /// test.
     Manual(Rc<Cell<Instant>>),
 }
 
 impl Clock {
-    /// A hand-wound clock. Where it starts has no meaning, only differences have.
+    /// A manual clock; only differences between its times have a meaning.
     pub(crate) fn manual() -> Self {
         Self::Manual(Rc::new(Cell::new(Instant::now())))
     }
@@ -33,7 +34,7 @@ impl Clock {
         }
     }
 
-    /// Moves a hand-wound clock on; the system's takes no orders.
+    /// Advances a manual clock; has no effect on the system's clock.
     pub(crate) fn wind(&self, by: Duration) {
         if let Self::Manual(now) = self {
             now.set(later(now.get(), by));
@@ -41,7 +42,7 @@ impl Clock {
     }
 }
 
-/// `start + delay`, or a moment a century away where that does not fit.
+/// `start + delay`, or a century after `start` if the sum overflows.
 pub(crate) fn later(start: Instant, delay: Duration) -> Instant {
     start.checked_add(delay).unwrap_or_else(|| start + FAR_FUTURE)
 }
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manual_clock_moves_only_when_wound_and_for_all_who_share_it() {
+    fn a_manual_clock_moves_for_all_its_clones_only_when_wound() {
         let clock = Clock::manual();
         let other = clock.clone();
         let start = clock.now();

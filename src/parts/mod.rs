@@ -1,4 +1,4 @@
-//! Plain values: they know no reactor, no socket and no file of another folder.
+//! Plain values that use no reactor, no socket and no file of another folder.
 
 pub(crate) mod arena;
 pub(crate) mod clock;

@@ -1,9 +1,9 @@
-//! A few threads for work that blocks; knows no reactor.
+//! A small thread pool for blocking work, independent of the reactor.
 //!
-//! Threads are made as work comes, up to a number, and end when they have had nothing to do for a
-//! while: who asks for nothing pays for nothing. Nobody ever waits for them, since a thread that the
-//! system holds up (a dead file server, a resolver) cannot be ended from outside: when the pool is
-//! dropped they finish what they are at, and go.
+//! The pool starts threads as work comes, up to a limit. Idle threads end after a while, so an
+//! unused pool costs nothing. Nothing waits for the threads: a thread that blocks in the system (on
+//! a dead file server, in a resolver) cannot be ended from outside. When the pool is dropped, each
+//! thread finishes its current job and ends.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,14 +13,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// How long a thread waits for more before it ends: longer than the pauses within a burst, and
-/// starting another takes some tens of microseconds only.
+/// How long an idle thread waits before it ends: longer than the pauses within a burst.
+///
+/// Starting another thread takes only some tens of microseconds.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Work for a thread.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
-/// Why work given to a thread has no result.
+/// The reason why work given to a thread has no result.
 ///
 /// See [`Reactor::call_in_thread`](crate::Reactor::call_in_thread).
 #[derive(Debug)]
@@ -29,10 +30,10 @@ pub enum ThreadError {
     /// The work panicked, with this message.
     #[non_exhaustive]
     Panicked {
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
-    /// The system started no thread, and there was none that could have done the work.
+    /// The system started no thread, and the pool had none that could do the work.
     NotStarted(io::Error),
 }
 
@@ -54,7 +55,7 @@ impl std::error::Error for ThreadError {
     }
 }
 
-/// A bounded number of threads before an unbounded queue.
+/// A bounded number of threads that take jobs from an unbounded queue.
 pub(crate) struct Pool {
     workers: Arc<Workers>,
 }
@@ -63,31 +64,31 @@ struct Workers {
     name: &'static str,
     size: usize,
     state: Mutex<State>,
-    /// Somebody is wanted, or nobody any more.
+    /// Signalled when a job is queued, and when the pool closes.
     wanted: Condvar,
 }
 
 struct State {
     jobs: VecDeque<Job>,
     threads: usize,
-    /// How many of them wait for a job.
+    /// How many threads wait for a job.
     idle: usize,
     open: bool,
 }
 
 impl Pool {
-    /// A pool of at most `size` threads of this name; the first is made when there is work.
+    /// A pool of at most `size` threads of this name; the first starts when there is work.
     pub(crate) fn new(name: &'static str, size: usize) -> Self {
         let state = State { jobs: VecDeque::new(), threads: 0, idle: 0, open: true };
         let wanted = Condvar::new();
         Self { workers: Arc::new(Workers { name, size, state: Mutex::new(state), wanted }) }
     }
 
-    /// Has `job` run by a thread, after those that wait already.
+    /// Queues `job` for a thread, after the jobs that wait already.
     ///
     /// # Errors
     ///
-    /// If there is no thread and none can be started; gives the job back.
+    /// If there is no thread and none can be started; returns the job with the error.
     pub(crate) fn submit(&self, job: Job) -> Result<(), (io::Error, Job)> {
         let mut state = self.workers.lock();
         if state.idle <= state.jobs.len() && state.threads < self.workers.size {
@@ -95,7 +96,7 @@ impl Pool {
                 Ok(()) => state.threads += 1,
                 Err(error) if state.threads == 0 => return Err((error, job)),
                 Err(error) => {
-                    log::warn!("no further {} thread: {error}; work waits", self.workers.name);
+                    log::warn!("cannot start a {} thread: {error}; work waits", self.workers.name);
                 }
             }
         }
@@ -131,18 +132,18 @@ impl Workers {
         thread::Builder::new().name(workers.name.to_owned()).spawn(move || member.work()).map(drop)
     }
 
-    /// What each thread does.
+    /// The loop of each thread.
     fn work(&self) {
         while let Some(job) = self.next() {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
-                // Jobs catch the user's panics. What came through is some `Drop` of theirs, and to
-                // drop what it said might panic again and cost us the thread.
+                // Jobs catch the panics of user code. This one comes from a `Drop` of the user's.
+                // Dropping its payload might panic again and end this thread.
                 std::mem::forget(payload);
             }
         }
     }
 
-    /// Waits for the next job. `None`: this thread is not needed any more, and no longer counted.
+    /// Waits for the next job; on `None` the thread ends and is no longer counted.
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         if state.jobs.is_empty() && state.open {
@@ -159,7 +160,7 @@ impl Workers {
         job
     }
 
-    /// No code of the user's runs under the lock, so a poisoned one holds nothing broken.
+    /// No user code runs under the lock, so the state behind a poisoned lock is valid.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -171,13 +172,13 @@ mod tests {
 
     use super::*;
 
-    /// A job that says it runs and waits until it may end.
+    /// Submits a job that reports its start and waits for its release.
     fn held(pool: &Pool, begun: &mpsc::Sender<()>) -> mpsc::Sender<()> {
         let (release, wait) = mpsc::channel::<()>();
         let begun = begun.clone();
         let job = Box::new(move || {
             begun.send(()).unwrap();
-            let _ = wait.recv(); // an error is an end too
+            let _ = wait.recv(); // a closed channel is a release too
         });
         assert!(pool.submit(job).is_ok());
         release
@@ -227,14 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn when_the_pool_is_dropped_threads_that_wait_end_and_what_has_not_begun_is_dropped() {
+    fn dropping_the_pool_ends_idle_threads_and_drops_waiting_jobs() {
         let pool = Pool::new("test", 2);
         let workers = Arc::clone(&pool.workers);
         let (begun, beginnings) = mpsc::channel();
         let releases = [held(&pool, &begun), held(&pool, &begun)];
         beginnings.iter().take(2).for_each(drop);
         let waiting = held(&pool, &begun);
-        drop(pool); // and does not wait for anybody
+        drop(pool); // and does not wait for the threads
         assert!(waiting.send(()).is_err());
         drop(releases);
         while workers.lock().threads > 0 {

@@ -1,4 +1,4 @@
-//! A small generator of random numbers: for cutting simulated streams.
+//! A small random number generator, for cutting simulated streams.
 //!
 //! xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled").
 //! One seed gives one sequence. Not for secrets.
@@ -8,7 +8,7 @@ pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        // The state must not be zero, and neighbouring seeds should not look alike.
+        // The state must not be zero, and neighbouring seeds should give unlike states.
         Self((seed ^ 0x9E37_79B9_7F4A_7C15).wrapping_mul(0xD134_2543_DE82_EF95) | 1)
     }
 
@@ -19,7 +19,7 @@ impl Random {
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// A number below `bound`, which is at least one.
+    /// A number below `bound`, which must be at least one.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((self.next() >> 32) % bound as u64) as usize
     }

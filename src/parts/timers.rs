@@ -1,17 +1,17 @@
-//! Deadlines in order: cancellable, lazily reset; knows no clock and no reactor.
+//! Deadlines in order: cancellable, lazily reset; independent of the clock and the reactor.
 //!
-//! A binary heap of deadlines beside an arena of timers. The heap is never searched: a cancelled
-//! timer leaves its entry behind, a timer moved to a later deadline keeps its old entry, and the
-//! entry is judged when it comes to the top. So `cancel` and a later `reset` touch one slot and no
-//! heap; idle timeouts, moved with every chunk of data, live on that. An entry is put where its timer
-//! belongs when its own deadline has come, so that a million timers moved at once cost no turn the
-//! time of a million; the price is that the next deadline may seem earlier than it is. When more than
-//! half of the heap is dead it is swept, so that a million timers made and cancelled leave nothing
-//! behind.
+//! A binary heap of deadlines beside an arena of timers. The heap is never searched. A cancelled
+//! timer leaves its entry behind, and a timer moved to a later deadline keeps its old entry; an
+//! entry is checked when it reaches the top. So `cancel` and a later `reset` touch one slot and no
+//! heap. Idle timeouts, which move with every chunk of data, depend on that. A turn moves only a
+//! bounded number of entries before their own deadlines have come, so moving a million timers at
+//! once does not cost one turn a million steps. The price: the next deadline may seem earlier than
+//! it is. When more than half of the heap is dead it is swept, so a million timers made and
+//! cancelled leave nothing behind.
 //!
-//! Timers with one deadline come in the order they were made: the heap compares the deadline, then
-//! the order of making, which a reset does not change. (Twisted's and asyncio's heaps compare the
-//! deadline only, and equal ones come in any order.)
+//! Timers with equal deadlines fire in the order in which they were made: the heap compares the
+//! deadline, then the order of making, which a reset does not change. (Twisted's and asyncio's
+//! heaps compare only the deadline, so equal ones fire in any order.)
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -24,31 +24,34 @@ id_type! {
     TimerId
 }
 
-/// Below this many entries a heap is not worth sweeping.
+/// A heap with fewer entries is not worth sweeping.
 const SWEEP_FROM: usize = 64;
 
-/// When more than one in so many is due at once, they are sorted instead of being taken out of the heap
-/// one by one. That looks at every entry, and still takes a third of the time for a million: it goes
-/// through memory in order, where the heap jumps.
+/// If more than one in this many entries is due at once, they are sorted, not popped one by one.
+///
+/// Sorting looks at every entry, and still takes a third of the time for a million: it reads memory
+/// in order, where the heap jumps.
 const CROWD: usize = 8;
 
-/// How many entries that do not count are taken off the top in a turn, at most: some microseconds'
-/// work in a large heap, and enough that turns which come too early for a timer are few.
+/// How many outdated entries one turn takes off the top, at most.
+///
+/// This costs some microseconds in a large heap, and keeps turns that come too early for a timer
+/// rare.
 const SETTLE_MOVES: usize = 64;
 
-/// Timers, each carrying a `T` to be handed out when it is due.
+/// Timers, each with a `T` that is handed out when the timer is due.
 #[derive(Debug)]
 pub(crate) struct Timers<T> {
     timers: Arena<Timer<T>>,
     heap: BinaryHeap<Reverse<Entry>>,
-    /// Those found due by the last [`gather`](Self::gather) and not handed out yet, in order.
+    /// The timers found due by the last [`gather`](Self::gather) and not handed out yet, in order.
     due: VecDeque<Key>,
     made: u64,
 }
 
 #[derive(Debug)]
 struct Timer<T> {
-    /// When it is wanted.
+    /// When it is to fire.
     deadline: Instant,
     /// How many timers were made before it: breaks ties.
     order: u64,
@@ -59,11 +62,11 @@ struct Timer<T> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// In the heap; only the entry with this deadline counts, and it is never after the timer's.
+    /// In the heap, where only the entry with this deadline counts; it is never after the timer's.
     Waiting { entry: Instant },
     /// In `due`.
     Due,
-    /// Handed out; nowhere until it is put back.
+    /// Handed out; in neither collection until it is put back.
     Firing,
 }
 
@@ -79,7 +82,7 @@ impl<T> Timers<T> {
         Self { timers: Arena::new(), heap: BinaryHeap::new(), due: VecDeque::new(), made: 0 }
     }
 
-    /// How many timers are pending, those that fire now included.
+    /// How many timers are pending, including those that fire now.
     pub(crate) fn len(&self) -> usize {
         self.timers.len()
     }
@@ -94,9 +97,9 @@ impl<T> Timers<T> {
         TimerId(key)
     }
 
-    /// Takes a timer back, also one that is due but not handed out yet; `None` if there is none.
+    /// Cancels a timer, also one that is due but not handed out yet; `None` if there is none.
     ///
-    /// A timer may be cancelled while it fires: then there is no alarm to return, and it cannot be
+    /// A timer may be cancelled while it fires. Then there is no alarm to return, and it cannot be
     /// put back.
     pub(crate) fn cancel(&mut self, id: TimerId) -> Option<Option<T>> {
         let timer = self.timers.remove(id.0)?;
@@ -104,9 +107,9 @@ impl<T> Timers<T> {
         Some(timer.alarm)
     }
 
-    /// Moves a timer that is pending to another deadline; `false` if it is not pending.
+    /// Moves a pending timer to another deadline; `false` if it is not pending.
     ///
-    /// One that is due in the batch under way is taken out of the batch.
+    /// A timer that is due in the current batch leaves the batch.
     pub(crate) fn reset(&mut self, id: TimerId, deadline: Instant) -> bool {
         let Some(timer) = self.timers.get_mut(id.0) else { return false };
         if timer.state == State::Firing {
@@ -130,24 +133,26 @@ impl<T> Timers<T> {
         Some(timer.deadline)
     }
 
-    /// A moment not after the next deadline: early when the timer at the top was cancelled or moved.
-    /// `None` if there is no timer.
+    /// A moment not after the next deadline; `None` if there is no timer.
+    ///
+    /// It is early if the timer at the top was cancelled or moved.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         if self.len() == 0 {
-            return None; // what is in the heap is dead
+            return None; // every heap entry is dead
         }
         let due = self.due.front().and_then(|&key| self.timers.get(key));
         due.map(|timer| timer.deadline).or_else(|| self.earliest_entry())
     }
 
-    /// When to look again: at the next deadline, or sometimes before, since it clears off the top of the
-    /// heap no more than some entries that do not count.
+    /// When to look again: at the next deadline, or sometimes before.
+    ///
+    /// It clears only a bounded number of outdated entries off the top of the heap.
     pub(crate) fn settle(&mut self) -> Option<Instant> {
         self.clear_top();
         self.next_deadline()
     }
 
-    /// Makes a batch of all timers due at `now`; what is set from here on is not in it.
+    /// Makes a batch of all timers due at `now`; timers set from here on are not in it.
     pub(crate) fn gather(&mut self, now: Instant) {
         let most = SWEEP_FROM.max(self.heap.len() / CROWD);
         for taken in 0.. {
@@ -171,7 +176,7 @@ impl<T> Timers<T> {
         self.clear_top();
     }
 
-    /// Makes the rest of a large batch: all of it is taken out of the heap at once, and sorted.
+    /// Makes the rest of a large batch: takes all of it out of the heap at once, and sorts it.
     fn gather_crowd(&mut self, now: Instant) {
         let Self { timers, heap, .. } = self;
         let mut crowd = Vec::new();
@@ -201,7 +206,8 @@ impl<T> Timers<T> {
 
     /// Hands out the next timer of the batch that was neither cancelled nor moved meanwhile.
     ///
-    /// It stays known, as firing, until it is [put back](Self::put_back) or [cancelled](Self::cancel).
+    /// The timer stays pending, as firing, until it is [put back](Self::put_back) or
+    /// [cancelled](Self::cancel).
     pub(crate) fn next_due(&mut self) -> Option<(TimerId, Instant, T)> {
         while let Some(key) = self.due.pop_front() {
             let Some(timer) = self.timers.get_mut(key) else { continue };
@@ -216,9 +222,9 @@ impl<T> Timers<T> {
         None
     }
 
-    /// Sets a firing timer again, under its old name and in its old order among equals.
+    /// Sets a firing timer again, under its old id and in its old order among equals.
     ///
-    /// Gives the alarm back if the timer was cancelled while it fired.
+    /// Returns the alarm if the timer was cancelled while it fired.
     pub(crate) fn put_back(&mut self, id: TimerId, deadline: Instant, alarm: T) -> Result<(), T> {
         let Some(timer) = self.timers.get_mut(id.0) else { return Err(alarm) };
         timer.alarm = Some(alarm);
@@ -228,7 +234,7 @@ impl<T> Timers<T> {
         Ok(())
     }
 
-    /// Takes every timer back.
+    /// Removes all timers and returns their alarms.
     pub(crate) fn drain(&mut self) -> Vec<T> {
         self.heap.clear();
         self.due.clear();
@@ -247,7 +253,7 @@ impl<T> Timers<T> {
             .is_some_and(|timer| timer.state == State::Waiting { entry: entry.deadline })
     }
 
-    /// Takes a bounded number of entries that do not count off the top.
+    /// Takes a bounded number of outdated entries off the top.
     fn clear_top(&mut self) {
         for _ in 0..SETTLE_MOVES {
             let Some(&Reverse(entry)) = self.heap.peek() else { return };
@@ -257,8 +263,9 @@ impl<T> Timers<T> {
         }
     }
 
-    /// Whether the entry at the top counts, and has its timer's own deadline. Otherwise it is taken
-    /// away, and put where the timer belongs now.
+    /// Whether the entry at the top counts, and has its timer's own deadline.
+    ///
+    /// Otherwise the entry is removed, or moved to its timer's deadline.
     fn judge(&mut self, entry: Entry) -> bool {
         if !self.is_current(entry) {
             self.heap.pop();
@@ -270,7 +277,7 @@ impl<T> Timers<T> {
         }
         timer.state = State::Waiting { entry: timer.deadline };
         if let Some(mut top) = self.heap.peek_mut() {
-            top.0.deadline = timer.deadline; // and sinks to its place when `top` is dropped
+            top.0.deadline = timer.deadline; // it sinks to its place when `top` is dropped
         }
         false
     }
@@ -371,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_comes_in_the_order_of_its_deadlines_too() {
+    fn a_large_batch_comes_in_the_order_of_its_deadlines() {
         const CROWD: u32 = 10_000;
         let scattered = |index: u32| SECOND * (index.wrapping_mul(2_654_435_761) >> 25);
         let start = Instant::now();

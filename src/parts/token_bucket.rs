@@ -1,26 +1,29 @@
-//! Bytes per second: a bucket of tokens that fills with time, and from which every byte takes one.
+//! Rate limits: a bucket of tokens that fills with time, and from which each byte takes one.
 //!
-//! Knows no clock: whoever asks says what time it is. What is in the bucket is kept as the time it
-//! takes to get there, so that nothing is lost to rounding, however often it is looked at.
+//! The bucket reads no clock: callers pass the time. It stores its level as the time it took to
+//! earn, so that frequent reads lose nothing to rounding.
 
 use std::time::{Duration, Instant};
 
-/// A bucket holds a tenth of a second's worth, unless set otherwise: short enough that nobody sees a
-/// stream stop and go, long enough that its timer costs nothing.
+/// A bucket holds a tenth of a second's worth, unless set otherwise.
+///
+/// Short enough that a stream does not visibly stop and go, long enough that its timer costs
+/// little.
 const BURSTS_PER_SECOND: u64 = 10;
 
-/// Who has waited is served when half a default burst is there: twenty times a second at most.
+/// A connection that waits goes on at half a default burst: at most twenty times a second.
 const PORTIONS_PER_SECOND: u64 = 2 * BURSTS_PER_SECOND;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// How many bytes per second may be read or written, and how many at once after a silence.
+/// A limit on the bytes read or written per second, and on the burst after a silence.
 ///
 /// For [`Transport::set_read_rate`](crate::Transport::set_read_rate) and its counterpart for writing.
 ///
-/// A token bucket (Twisted's `htb`): it fills with time, up to the burst, and each byte takes a token
-/// out. In any span of `t` seconds at most `rate × t + burst` bytes pass. Who finds it empty waits
-/// until half the burst is there again, or a twentieth of a second's worth if that is less.
+/// A token bucket (Twisted's `htb`). It fills with time, up to the burst, and each byte takes a
+/// token out. In any span of `t` seconds at most `rate × t + burst` bytes pass. When it is empty,
+/// the connection waits until half the burst is there again, or a twentieth of a second's worth if
+/// that is less.
 ///
 /// # Examples
 ///
@@ -37,13 +40,13 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// So many bytes per second, at least 1, with a burst of a tenth of that.
+    /// Allows `bytes` per second, at least 1, with a burst of a tenth of that.
     pub const fn per_second(bytes: u64) -> Self {
         let bytes_per_second = if bytes == 0 { 1 } else { bytes };
         Self { bytes_per_second, burst: 1 }.burst(bytes_per_second / BURSTS_PER_SECOND)
     }
 
-    /// So many bytes may pass at once after a silence: at least 1.
+    /// Allows `bytes` at once after a silence, at least 1.
     #[must_use]
     pub const fn burst(mut self, bytes: u64) -> Self {
         self.burst = if bytes == 0 { 1 } else { bytes };
@@ -55,36 +58,36 @@ impl Rate {
         self.bytes_per_second
     }
 
-    /// How much has to be there for somebody who waited.
+    /// How many bytes a waiting connection waits for.
     fn portion(self) -> u64 {
         (self.burst / 2).min(self.bytes_per_second / PORTIONS_PER_SECOND).max(1)
     }
 
-    /// How long it takes to earn so many bytes; never too short.
+    /// How long it takes to earn so many bytes, rounded up.
     fn time_for(self, bytes: u64) -> Duration {
         let nanos = (u128::from(bytes) * NANOS_PER_SECOND).div_ceil(self.bytes_per_second.into());
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// How many bytes are earned in that time.
+    /// How many bytes are earned in `time`, rounded down.
     fn bytes_in(self, time: Duration) -> u64 {
         let bytes = time.as_nanos() * u128::from(self.bytes_per_second) / NANOS_PER_SECOND;
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }
 
-/// The tokens that are there.
+/// A bucket with its present tokens.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     rate: Rate,
-    /// What is in it, as the time that it took to earn.
+    /// The level, as the time that it took to earn.
     level: Duration,
-    /// As of this moment.
+    /// The time at which `level` was computed.
     at: Instant,
 }
 
 impl Bucket {
-    /// A full one.
+    /// A full bucket.
     pub(crate) fn new(rate: Rate, now: Instant) -> Self {
         Self { rate, level: rate.time_for(rate.burst), at: now }
     }
@@ -93,7 +96,7 @@ impl Bucket {
         self.rate
     }
 
-    /// How many bytes may pass: none, unless there is a portion worth a system call.
+    /// How many bytes may pass; none unless there is a portion worth a system call.
     pub(crate) fn available(&mut self, now: Instant) -> usize {
         self.fill(now);
         if self.level < self.rate.time_for(self.rate.portion()) {
@@ -102,12 +105,12 @@ impl Bucket {
         usize::try_from(self.rate.bytes_in(self.level)).unwrap_or(usize::MAX)
     }
 
-    /// Notes that so many bytes have passed.
+    /// Records that so many bytes have passed.
     pub(crate) fn take(&mut self, bytes: u64) {
         self.level = self.level.saturating_sub(self.rate.time_for(bytes));
     }
 
-    /// How long it takes until a portion is there.
+    /// How long it takes until a portion is available.
     pub(crate) fn time_to_wait(&self) -> Duration {
         self.rate.time_for(self.rate.portion()).saturating_sub(self.level)
     }
@@ -126,7 +129,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_full_bucket_gives_the_burst_and_then_what_time_brings() {
+    fn a_full_bucket_gives_the_burst_and_then_the_rate() {
         let begin = Instant::now();
         let mut bucket = Bucket::new(Rate::per_second(1000).burst(300), begin);
         assert_eq!(bucket.available(begin), 300);
@@ -139,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_rate_and_the_portions_never_more_passes_than_it_says() {
+    fn no_more_bytes_pass_than_the_rate_allows() {
         for rate in [1, 3, 7, 999, 1_000_003, 3_000_000_000] {
             let limit = Rate::per_second(rate);
             let begin = Instant::now();
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_as_told_finds_something_and_time_is_not_lost() {
+    fn after_the_wait_bytes_pass_and_no_time_is_lost() {
         for rate in [1, 9, 64, 1000, 1_000_000] {
             let limit = Rate::per_second(rate).burst(rate * 5);
             let begin = Instant::now();

@@ -1,23 +1,27 @@
-//! Bytes still owed to the peer, and the water marks.
+//! The bytes that are still to be sent to a peer.
 //!
-//! A vector with an offset: bytes are appended at the end and leave from the front. It owns no
-//! memory while it is empty; the reactor lends it a used vector when the first byte comes
-//! ([`push`](WriteBuffer::push) takes the [`Spares`]) and gets it back with the last, so that idle
-//! connections cost nothing and a busy echo allocates nothing.
+//! A vector with an offset: bytes are appended at the end and leave from the front. An empty buffer
+//! owns no memory. The reactor lends it a used vector with the first byte
+//! ([`push`](WriteBuffer::push) takes the [`Spares`]) and gets the vector back with the last. So
+//! idle connections cost nothing, and a busy echo allocates nothing.
 
-/// A vector larger than this is given back to the allocator instead of being kept for the next, who may
-/// owe a few bytes to a slow reader and hold it for long. As large as what one turn reads: an echo's.
+/// The largest vector that is kept: as large as what one turn reads, which an echo needs.
+///
+/// A larger one is freed: the next connection may owe a few bytes to a slow reader and hold it
+/// long.
 const SPARE_CAPACITY: usize = 256 * 1024;
 
-/// How many bytes of used vectors a reactor keeps in all: enough for thousands of connections that are
-/// sent a message in one turn, or for a dozen that are sent all that one turn reads.
+/// How many bytes of used vectors a reactor keeps in all.
+///
+/// Enough for thousands of connections that are sent a message in one turn, or for a dozen that are
+/// sent as much as one turn reads.
 const SPARE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Used vectors waiting for the next connection that has something to say.
+/// Used vectors, kept for the next connections that write.
 #[derive(Debug, Default)]
 pub(crate) struct Spares {
     vectors: Vec<Vec<u8>>,
-    /// The capacity of all of them.
+    /// The capacity of all vectors together.
     bytes: usize,
 }
 
@@ -29,7 +33,7 @@ impl Spares {
         vector
     }
 
-    /// Keeps a vector, unless there is enough: then it goes back to the allocator.
+    /// Keeps a vector, or frees it if it is too large or enough are kept.
     fn give_back(&mut self, mut used: Vec<u8>) {
         let bytes = self.bytes + used.capacity();
         if used.capacity() <= SPARE_CAPACITY && bytes <= SPARE_BYTES {
@@ -44,12 +48,12 @@ impl Spares {
 #[derive(Debug, Default)]
 pub(crate) struct WriteBuffer {
     bytes: Vec<u8>,
-    /// How many of `bytes`, from the front, have left already.
+    /// How many of `bytes`, from the front, are already sent.
     sent: usize,
 }
 
 impl WriteBuffer {
-    /// How many bytes are still owed.
+    /// How many bytes are still to be sent.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.sent
@@ -65,7 +69,7 @@ impl WriteBuffer {
         if self.bytes.capacity() == 0 {
             self.bytes = spares.lend();
         }
-        // Moving the rest to the front once half has left costs each byte one move at the most.
+        // Moving the rest to the front once half has left costs each byte at most one move.
         if self.sent > 0 && self.sent >= self.bytes.len() / 2 {
             self.bytes.drain(..self.sent);
             self.sent = 0;
@@ -73,8 +77,9 @@ impl WriteBuffer {
         self.bytes.extend_from_slice(data);
     }
 
-    /// Puts `data` behind the first `ahead` bytes that are still owed. Cheap at the very front, if it has just
-    /// left from there: then its place is free.
+    /// Puts `data` behind the first `ahead` unsent bytes.
+    ///
+    /// Cheap at the very front if `data` has just left from there: then its place is free.
     pub(crate) fn insert(&mut self, ahead: usize, data: &[u8], spares: &mut Spares) {
         if ahead >= self.len() {
             return self.push(data, spares);
@@ -89,13 +94,13 @@ impl WriteBuffer {
         self.bytes.splice(at..at, data.iter().copied());
     }
 
-    /// What to send next.
+    /// The bytes to send next.
     #[inline]
     pub(crate) fn unsent(&self) -> &[u8] {
         &self.bytes[self.sent..]
     }
 
-    /// Notes that the first `count` unsent bytes have left.
+    /// Records that the first `count` unsent bytes have left.
     #[inline]
     pub(crate) fn advance(&mut self, count: usize, spares: &mut Spares) {
         self.sent += count.min(self.len());
@@ -140,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_buffer_owns_nothing_and_a_used_vector_is_lent_again() {
+    fn an_empty_buffer_returns_its_vector_for_the_next() {
         let mut spares = Spares::default();
         let mut buffer = WriteBuffer::default();
         buffer.push(b"hello", &mut spares);

@@ -1,4 +1,4 @@
-//! Datagrams in the simulated network: lost, doubled and overtaking each other at will.
+//! Datagrams in the simulated network, with loss, duplication and reordering.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -13,14 +13,14 @@ use super::network::Network;
 use crate::parts::clock::later;
 use crate::system::poller::Readiness;
 
-/// What a datagram takes in a buffer beside its bytes: an IP and a UDP header.
+/// The space that a datagram takes in a buffer besides its bytes: an IP and a UDP header.
 const HEADERS: usize = 28;
 
-/// The longest datagram: 65,535 bytes without the headers, of which IPv6 does not count its own.
+/// The longest datagrams: 65,535 bytes less the headers; IPv6 does not count its own.
 const LONGEST_V4: usize = 65_507;
 const LONGEST_V6: usize = 65_527;
 
-/// All datagrams, and what befalls them, in percent.
+/// All datagram sockets and datagrams, and the faults of the network in percent.
 #[derive(Debug, Default)]
 pub(crate) struct Mail {
     pub(crate) loss: u8,
@@ -38,9 +38,9 @@ struct Mailbox {
     token: Option<Token>,
     arrived: VecDeque<(Vec<u8>, SocketAddr)>,
     unread: usize,
-    /// What it sent that has not arrived.
+    /// How many bytes it sent that have not arrived.
     under_way: usize,
-    /// It found no room to send.
+    /// Whether a send found no room.
     waits: bool,
     refused: bool,
 }
@@ -70,7 +70,7 @@ impl Mail {
         self.boxes.values().any(|mailbox| mailbox.addr.port() == port)
     }
 
-    /// The mailbox for what goes to an address: bound to it, or to all of its family.
+    /// The mailbox for an address: bound to it, or to all addresses of its family.
     fn find(&mut self, to: SocketAddr) -> Option<&mut Mailbox> {
         let boxes = &mut self.boxes;
         let exact = boxes.iter().find(|(_, mailbox)| mailbox.addr == to);
@@ -88,7 +88,7 @@ impl Mail {
 }
 
 impl Network {
-    /// Lets the datagrams arrive whose time has come.
+    /// Delivers the datagrams whose time has come.
     pub(super) fn carry_datagrams(&mut self) {
         let now = self.clock.now();
         let flying = std::mem::take(&mut self.post.flying);
@@ -100,8 +100,9 @@ impl Network {
         }
     }
 
-    /// A full mailbox loses what comes, as the kernel's does. Only a connected sender hears that there
-    /// is none.
+    /// Delivers a datagram; a full mailbox drops it, as the kernel's does.
+    ///
+    /// Only a connected sender learns that there is no mailbox.
     fn deliver(&mut self, letter: Letter) {
         if self.blackholes.contains(&letter.to) {
             return;
@@ -130,7 +131,7 @@ impl Network {
         }
     }
 
-    /// Something left the buffer of a sender.
+    /// Frees space in the buffer of a sender.
     fn lighten(&mut self, sender: u64, weight: usize) {
         let window = self.window;
         let Some(mailbox) = self.post.boxes.get_mut(&sender) else { return };
@@ -148,7 +149,7 @@ impl Network {
         }
     }
 
-    /// Hands a datagram to the network, which may lose it, double it, or let it overtake others.
+    /// Hands a datagram to the network, which may lose, duplicate or reorder it.
     fn post(&mut self, letter: Letter) {
         if self.befalls(self.post.loss) {
             return;
@@ -160,7 +161,7 @@ impl Network {
             let mut place = self.post.flying.len();
             if self.befalls(self.post.reordering) {
                 place = self.random.below(place + 1);
-                // It takes the place of another, and its time too.
+                // It takes the place and the arrival time of another.
                 copy.arrives = self.post.flying.get(place).map_or(arrives, |other| other.arrives);
             }
             if let Some(mailbox) = self.post.boxes.get_mut(&sender) {
@@ -231,7 +232,7 @@ impl MemoryDatagrams {
             if std::mem::take(&mut mailbox.refused) {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
-            let to = to.or(mailbox.peer).ok_or_else(|| refusal("where to send it is not said"))?;
+            let to = to.or(mailbox.peer).ok_or_else(|| refusal("no destination is given"))?;
             if to.is_ipv4() != mailbox.addr.is_ipv4() {
                 return Err(refusal("the address is of the other family"));
             }
@@ -269,7 +270,7 @@ impl MemoryDatagrams {
         self.with(|mailbox| mailbox.peer).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Reports under `token`, beginning with how things stand.
+    /// Registers `token`, and reports the present readiness under it.
     pub(crate) fn register(&self, token: Token) {
         self.with(|mailbox| mailbox.token = Some(token));
         if self.with(|mailbox| !mailbox.arrived.is_empty()) {
@@ -288,7 +289,7 @@ impl Drop for MemoryDatagrams {
     }
 }
 
-/// Where a datagram comes from whose sender is bound to all addresses.
+/// The source address of a datagram whose sender is bound to all addresses.
 fn source(mut addr: SocketAddr) -> SocketAddr {
     if addr.ip().is_unspecified() {
         addr.set_ip(match addr {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use mio::Token;
 
-/// Two ends and what is between them. Side 0 is the one that connected.
+/// Two ends and the pipes between them; side 0 is the one that connected.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) ends: [LinkEnd; 2],
@@ -21,7 +21,7 @@ pub(super) struct Link {
 pub(super) struct LinkEnd {
     pub(super) addr: SocketAddr,
     pub(super) token: Option<Token>,
-    /// Whether somebody still holds it.
+    /// Whether a stream or a queue still holds it.
     pub(super) open: bool,
     pub(super) connected: bool,
     pub(super) error: Option<io::ErrorKind>,
@@ -32,11 +32,11 @@ pub(super) struct Pipe {
     pub(super) flying: VecDeque<Segment>,
     pub(super) flying_bytes: usize,
     pub(super) arrived: VecDeque<u8>,
-    /// The sender said that this is all.
+    /// The sender will send nothing more.
     pub(super) finished: bool,
-    /// And the receiver knows.
+    /// The end has reached the receiver.
     pub(super) end_arrived: bool,
-    /// The sender found the window full, or was cut short, and waits for a word.
+    /// The sender found the window full, or sent only a part, and waits for writability.
     pub(super) sender_waits: bool,
 }
 

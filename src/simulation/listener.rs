@@ -16,14 +16,14 @@ use super::stream::MemoryStream;
 use crate::address::UnixAddress;
 use crate::system::poller::Readiness;
 
-/// A listening address.
+/// The state of a listening address.
 #[derive(Debug)]
 pub(super) struct Listening {
     pub(super) token: Option<Token>,
     pub(super) backlog: usize,
     /// Links whose far end (side 1) waits to be accepted.
     pub(super) queue: VecDeque<usize>,
-    /// Errors that the next accepts will give.
+    /// Errors for the next accepts.
     pub(super) errors: VecDeque<io::Error>,
 }
 
@@ -33,7 +33,7 @@ impl Listening {
     }
 }
 
-/// A listening address of the network.
+/// The owner of a listening address of the network.
 #[derive(Debug)]
 pub(crate) struct MemoryListener {
     network: Rc<RefCell<Network>>,

@@ -1,4 +1,4 @@
-//! The network in memory that stands in for the kernel, and the tools for tests on it.
+//! The network in memory that replaces the kernel, and the tools for tests on it.
 
 pub(crate) mod datagrams;
 mod link;

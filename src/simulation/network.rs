@@ -1,13 +1,13 @@
-//! A network in memory, with the manners of the kernel's and with weather of one's choice.
+//! A network in memory that behaves like the kernel's, with conditions that the test sets.
 //!
-//! The simulated reactor runs on this instead of sockets. It behaves as Linux TCP does where a
-//! reactor can tell: readiness is reported on edges, a short read means drained, closing with
-//! unread bytes resets, a write into a closed connection is answered by a reset, a full window
-//! blocks the writer. On top of that the test chooses how streams are cut into segments, how long
-//! a segment travels and how much fits into the window.
+//! The simulated reactor runs on this instead of on sockets. Where a reactor can tell the
+//! difference, it behaves as Linux TCP does: readiness is reported on edges, a short read means
+//! drained, closing with unread bytes resets, a write into a closed connection is answered by a
+//! reset, a full window blocks the writer. In addition the test sets how streams are cut into
+//! segments, how long a segment travels and how much fits into the window.
 //!
-//! Time is the hand-wound clock's; chance is a generator seeded by the test. Nothing here depends
-//! on anything else, so one seed gives one history.
+//! The time comes from the manual clock, random numbers from a generator with the test's seed.
+//! Nothing here depends on anything else, so one seed gives one history.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -30,22 +30,22 @@ use crate::system::poller::Readiness;
 /// How many bytes may be under way or unread in one direction, unless set otherwise.
 const WINDOW: usize = 64 * 1024;
 
-/// Where the kernel's range of temporary ports begins, more or less.
+/// Roughly where the kernel's range of ephemeral ports begins.
 const FIRST_EPHEMERAL_PORT: u16 = 49152;
 
 /// How the bytes of a stream are cut on their way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Cut {
-    /// A write arrives as it was made.
+    /// Each write arrives whole.
     Whole,
-    /// A write is taken, and arrives, in pieces of so many bytes (at least one).
+    /// Each write is taken, and arrives, in pieces of so many bytes (at least one).
     Every(usize),
-    /// Pieces of a random size from one to so many bytes.
+    /// Pieces of a random size, from one to so many bytes.
     Random(usize),
 }
 
-/// All that happens outside the reactor.
+/// Everything outside the reactor.
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(super) clock: Clock,
@@ -53,11 +53,11 @@ pub(crate) struct Network {
     pub(crate) cut: Cut,
     pub(crate) latency: Duration,
     pub(crate) window: usize,
-    /// What names stand for.
+    /// The addresses of host names.
     pub(crate) hosts: BTreeMap<String, Vec<IpAddr>>,
-    /// What the paths of Unix sockets stand for, also of those that are gone.
+    /// The addresses of Unix socket paths, including paths whose server is gone.
     pub(super) paths: BTreeMap<UnixAddress, SocketAddr>,
-    /// Those to whom packets go and never arrive.
+    /// Addresses to which packets go and never arrive.
     pub(crate) blackholes: Vec<SocketAddr>,
     pub(super) listening: BTreeMap<SocketAddr, Listening>,
     pub(super) links: Slab<Link>,
@@ -86,7 +86,7 @@ impl Network {
         }))
     }
 
-    /// Lets everything arrive whose time has come, and returns who is ready.
+    /// Delivers everything whose time has come, and returns the tokens that are ready.
     pub(crate) fn step(&mut self) -> Vec<(Token, Readiness)> {
         let now = self.clock.now();
         let indices: Vec<usize> = self.links.iter().map(|(index, _)| index).collect();
@@ -101,7 +101,7 @@ impl Network {
         std::mem::take(&mut self.ready)
     }
 
-    /// When the next thing will happen by itself.
+    /// When the next event happens by itself.
     pub(crate) fn next_event(&self) -> Option<Instant> {
         if !self.ready.is_empty() {
             return Some(self.clock.now());
@@ -150,7 +150,7 @@ impl Network {
         self.announce_end(index, 0, Readiness::WRITABLE);
     }
 
-    /// One segment at the most: each piece of a cut stream is seen by itself.
+    /// Delivers at most one segment, so that each piece of a cut stream is seen by itself.
     pub(super) fn carry_segment(&mut self, index: usize, from: usize, now: Instant) {
         let Some(link) = self.links.get_mut(index).filter(|link| link.request.is_none()) else {
             return;
@@ -175,8 +175,7 @@ impl Network {
         }
     }
 
-    /// Bytes for an end that is gone are answered by a reset, which comes after all that was sent
-    /// from there.
+    /// Answers bytes for a closed end with a reset, which comes after all that was sent from there.
     pub(super) fn refuse_payload(&mut self, index: usize, from: usize, payload: &Payload) {
         if matches!(payload, Payload::Bytes(_)) && self.links[index].ends[from].open {
             let arrives = later(self.clock.now(), self.latency);
@@ -216,7 +215,7 @@ impl Network {
         }
     }
 
-    /// Forgets a link that nobody holds.
+    /// Removes a link if neither end is held.
     pub(super) fn sweep(&mut self, index: usize) {
         let unheld = |link: &Link| link.ends.iter().all(|end| !end.open);
         if self.links.get(index).is_some_and(unheld) {
@@ -224,7 +223,7 @@ impl Network {
         }
     }
 
-    /// A port that nobody listens at.
+    /// A port that no listener or datagram socket uses.
     pub(crate) fn fresh_port(&mut self) -> u16 {
         loop {
             let port = self.next_port;
@@ -250,7 +249,7 @@ impl Network {
         }
     }
 
-    /// What a name stands for, as a lookup would answer.
+    /// The addresses of a name, as a lookup would answer.
     pub(crate) fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         match self.hosts.get(host) {
             Some(ips) => Ok(ips.iter().map(|ip| SocketAddr::from((*ip, port))).collect()),
@@ -258,7 +257,7 @@ impl Network {
         }
     }
 
-    /// Where the server of a Unix socket listens.
+    /// The address at which the server of a Unix socket listens.
     pub(crate) fn unix_server(&self, path: &UnixAddress) -> io::Result<SocketAddr> {
         let found = self.paths.get(path).filter(|addr| self.listening.contains_key(addr));
         found.copied().ok_or_else(|| io::ErrorKind::NotFound.into())

@@ -1,4 +1,4 @@
-//! Those outside of a simulated reactor: the far ends of connections, listeners, datagram sockets.
+//! The far ends outside a simulated reactor: connections, listeners, datagram sockets.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -12,20 +12,21 @@ use super::stream::MemoryStream;
 pub enum End {
     /// In order: all the bytes came, and then the end.
     Closed,
-    /// By this error: `ConnectionReset`, or `ConnectionRefused` for one that never stood.
+    /// By this error: `ConnectionReset`, or `ConnectionRefused` if it was never established.
     Failed(io::ErrorKind),
 }
 
-/// The far end of a simulated connection, in the hands of the test.
+/// The far end of a simulated connection, held by the test.
 ///
-/// Dropping it closes it: in order, or with a reset if it has not read everything.
+/// Dropping it closes the connection: in order, or with a reset if it has unread bytes.
 #[derive(Debug)]
 pub struct Peer {
     pub(super) stream: MemoryStream,
 }
 
 impl Peer {
-    /// Sends; returns how many bytes fitted into the window (or were taken, if streams are cut).
+    /// Sends `data`; returns how many bytes fitted into the window (or were taken, if streams are
+    /// cut).
     pub fn send(&mut self, data: &[u8]) -> usize {
         let mut sent = 0;
         while sent < data.len() {
@@ -55,18 +56,19 @@ impl Peer {
         piece
     }
 
-    /// Sends FIN: nothing more will come, but reading goes on.
+    /// Sends FIN: nothing more is sent, but reading goes on.
     pub fn close_write(&mut self) {
-        // It fails only when the connection is over, and then there is nothing to close.
+        // It fails only if the connection is over, and then there is nothing to close.
         drop(self.stream.shutdown(Shutdown::Write));
     }
 
-    /// Cuts the connection: what is still under way from here is lost.
+    /// Resets the connection; bytes still under way from here are lost.
     pub fn reset(self) {
         self.stream.reset();
     }
 
-    /// How it ended; `None` while it has not, or while there are bytes to take before the end.
+    /// How the connection ended; `None` before that, or while there are bytes to take before the
+    /// end.
     pub fn end(&mut self) -> Option<End> {
         match self.stream.read(&mut []) {
             Ok(_) => self.stream.at_end().then_some(End::Closed),
@@ -75,47 +77,48 @@ impl Peer {
         }
     }
 
-    /// The address the reactor's side sees.
+    /// The address of this end, as the reactor's side sees it.
     pub fn addr(&self) -> SocketAddr {
         self.stream.local_addr()
     }
 }
 
-/// A listening address outside of the reactor, in the hands of the test.
+/// A listening address outside of the reactor, held by the test.
 #[derive(Debug)]
 pub struct PeerListener {
     pub(super) listener: MemoryListener,
 }
 
 impl PeerListener {
-    /// The next who connected, if there is one.
+    /// Accepts the next connection, if there is one.
     pub fn accept(&mut self) -> Option<Peer> {
         self.listener.accept().ok().map(|(stream, _)| Peer { stream })
     }
 
-    /// Where it listens.
+    /// The address at which it listens.
     pub fn addr(&self) -> SocketAddr {
         self.listener.local_addr()
     }
 }
 
-/// A datagram socket outside of the reactor, in the hands of the test.
+/// A datagram socket outside of the reactor, held by the test.
 #[derive(Debug)]
 pub struct DatagramPeer {
     pub(super) socket: MemoryDatagrams,
 }
 
 impl DatagramPeer {
-    /// Sends one datagram; it arrives in a later turn, unless the network is told to lose it.
+    /// Sends one datagram, which arrives in a later turn unless the network loses it.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` when too much is under way; if it is too long, or to the other family.
+    /// `WouldBlock` when too much is under way; an error if the datagram is too long, or addressed
+    /// to the other family.
     pub fn send_to(&mut self, data: &[u8], to: SocketAddr) -> io::Result<()> {
         self.socket.send(data, Some(to)).map(drop)
     }
 
-    /// The next datagram that arrived, and from where.
+    /// The next datagram that arrived, and its source address.
     pub fn receive(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
         let mut buf = vec![0; usize::from(u16::MAX)];
         let (count, from) = self.socket.receive(&mut buf).ok()?;
@@ -123,7 +126,7 @@ impl DatagramPeer {
         Some((buf, from))
     }
 
-    /// Where it is bound.
+    /// The address to which it is bound.
     pub fn addr(&self) -> SocketAddr {
         self.socket.local_addr()
     }

@@ -19,7 +19,8 @@ use crate::system::poller::Readiness;
 pub(crate) struct MemoryStream {
     network: Rc<RefCell<Network>>,
     link: u32,
-    /// Which end it is, 0 or 1: a type with room for the tag of `Stream`, which is in every connection.
+    /// Which end it is, 0 or 1; a `bool` leaves room for the tag of `Stream`, which is in every
+    /// connection.
     side: bool,
 }
 
@@ -38,7 +39,7 @@ impl MemoryStream {
         (Self::end(network, link, 0), Self::end(network, link, 1))
     }
 
-    /// Begins to connect; readiness tells when it is through, as with a socket.
+    /// Starts to connect; readiness reports the result, as with a socket.
     pub(crate) fn connect(
         network: &Rc<RefCell<Network>>,
         from: Option<SocketAddr>,
@@ -53,7 +54,7 @@ impl MemoryStream {
         Self::end(network, link, 0)
     }
 
-    /// Begins to connect to the server of a Unix socket.
+    /// Starts to connect to the server of a Unix socket.
     #[cfg(unix)]
     pub(crate) fn connect_unix(
         network: &Rc<RefCell<Network>>,
@@ -90,7 +91,7 @@ impl MemoryStream {
         })
     }
 
-    /// Whether everything was read, the peer's FIN included.
+    /// Whether everything was read, including the peer's FIN.
     pub(crate) fn at_end(&self) -> bool {
         self.with(|net, link, side| {
             let pipe = &net.links[link].pipes[1 - side];
@@ -104,7 +105,7 @@ impl MemoryStream {
             if let Some(kind) = link.ends[side].error {
                 return Err(kind.into());
             }
-            // What is written while the connection is being made travels once it stands.
+            // Bytes written while the connection is being made travel once it is established.
             let pending = link.request.is_some();
             if !(link.ends[side].connected || pending) || link.pipes[side].finished {
                 return Err(io::ErrorKind::BrokenPipe.into());
@@ -135,7 +136,7 @@ impl MemoryStream {
         })
     }
 
-    /// Cuts the connection, as closing with SO_LINGER 0 does.
+    /// Resets the connection, as closing with SO_LINGER 0 does.
     pub(crate) fn reset(&self) {
         self.with(|net, link, side| net.send_reset(link, side));
     }
@@ -144,7 +145,7 @@ impl MemoryStream {
         self.with(|net, link, side| net.links[link].ends[side].error.take().map(Into::into))
     }
 
-    /// Whether the connection stands; `NotConnected` before, or once it failed.
+    /// The peer's address; `NotConnected` before the connection is established, or once it failed.
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.with(|net, link, side| {
             let ends = &net.links[link].ends;
@@ -161,7 +162,7 @@ impl MemoryStream {
         self.with(|net, link, side| net.links[link].ends[side].addr)
     }
 
-    /// Reports on this end under `token`, beginning with how things stand.
+    /// Registers this end under `token`, and reports its present readiness.
     pub(crate) fn register(&self, token: Token) {
         self.with(|net, index, side| {
             let link = &mut net.links[index];
@@ -216,7 +217,7 @@ impl Network {
         let link = &mut self.links[index];
         let unread = !link.pipes[1 - side].arrived.is_empty();
         if link.request.take().is_some() {
-            link.ends[1].open = false; // nobody was asked yet
+            link.ends[1].open = false; // the request has not arrived yet
         } else if link.ends[side].connected && link.ends[side].error.is_none() {
             if unread {
                 self.send_reset(index, side);

@@ -1,12 +1,12 @@
 //! Test your protocol without sockets.
 //!
-//! A [`Simulation`] is a [`Reactor`] — the same one, not a mock — on a network in memory and a
-//! clock that is wound by hand. Nothing waits, nothing depends on the machine, and one seed gives
-//! one history. Connections are made to a [`Peer`], whose bytes the test holds, or between two
-//! protocols; what a program sets up with `listen_tcp`, `connect_tcp` and `listen_udp` works
-//! unchanged. Datagrams are lost, doubled and overtake each other as the test likes.
+//! A [`Simulation`] is a [`Reactor`] (the same one, not a mock) on a network in memory and a manual
+//! clock. Nothing waits, nothing depends on the machine, and one seed gives one history. A
+//! connection leads to a [`Peer`], whose bytes the test holds, or to another protocol. Code that
+//! uses `listen_tcp`, `connect_tcp` and `listen_udp` works unchanged. The test sets how many
+//! datagrams are lost, duplicated and reordered.
 //!
-//! Unlike in a real reactor a panic inside a callback goes through, so that an assertion in a
+//! Unlike in a real reactor, a panic inside a callback is passed on, so a failed assertion in a
 //! protocol fails the test.
 //!
 //! # Examples
@@ -45,7 +45,7 @@
 //! assert_eq!(peer.received(), b"5\n");
 //! assert_eq!(peer.end(), Some(End::Closed));
 //!
-//! // And one that says nothing is shown the door after ten seconds.
+//! // A connection whose peer stays silent is closed after ten seconds.
 //! let mut silent = simulation.connect(Count(0));
 //! simulation.advance(Duration::from_secs(9));
 //! assert_eq!(silent.end(), None);
@@ -77,20 +77,20 @@ use crate::simulation::stream::MemoryStream;
 use crate::system::poller::Poller;
 use crate::system::stream::Stream;
 
-/// More turns than this without time passing are taken for a loop that never ends.
+/// After more turns than this without time passing, the loop counts as endless.
 const LIVELOCK: usize = 1_000_000;
 
-/// Where the peers of [`Simulation::connect`] live: an address for documentation (RFC 5737).
+/// The address of the peers of [`Simulation::connect`], reserved for documentation (RFC 5737).
 const FAR_AWAY: [u8; 4] = [192, 0, 2, 1];
 
-/// A reactor, a network in memory and a hand-wound clock.
+/// A reactor, a network in memory and a manual clock.
 ///
 /// Time passes in [`advance`](Self::advance), and in `Reactor::run` and `Reactor::turn`, where a
-/// sleep takes no time but winds the clock to the moment it would have ended at.
+/// sleep takes no time but moves the clock to its end.
 ///
 /// *Not* simulated: multicast, signals, other threads (a [`Handle`](crate::Handle) works, but wakes
-/// nobody; what is given to [`call_in_thread`](Reactor::call_in_thread) runs as a call), descriptors
-/// of the user's, socket options, and the descriptor of [`AsFd`](std::os::fd::AsFd).
+/// no reactor; work given to [`call_in_thread`](Reactor::call_in_thread) runs as a call),
+/// descriptors of the user's, socket options, and the descriptor of [`AsFd`](std::os::fd::AsFd).
 pub struct Simulation {
     reactor: Reactor,
     network: Rc<RefCell<Network>>,
@@ -110,7 +110,7 @@ impl Simulation {
         Self::with_limits(Reactor::builder(), seed)
     }
 
-    /// A simulation of a reactor with other limits than the defaults.
+    /// A simulation of a reactor with these limits.
     pub fn with_limits(limits: ReactorBuilder, seed: u64) -> Self {
         let clock = Clock::manual();
         let network = Network::new(clock.clone(), seed);
@@ -121,7 +121,7 @@ impl Simulation {
         Self { reactor, network, clock, start, seed }
     }
 
-    /// The seed: print it when a random test fails.
+    /// The seed; print it when a random test fails.
     pub fn seed(&self) -> u64 {
         self.seed
     }
@@ -136,50 +136,51 @@ impl Simulation {
         self.clock.now() - self.start
     }
 
-    /// How streams are cut from now on: [`Cut::Whole`] at first.
+    /// Sets how streams are cut from now on; [`Cut::Whole`] at first.
     pub fn set_cut(&mut self, cut: Cut) {
         self.network.borrow_mut().cut = cut;
     }
 
-    /// How long what is sent from now on travels; no time at first.
+    /// Sets how long segments and datagrams sent from now on travel; no time at first.
     pub fn set_latency(&mut self, latency: Duration) {
         self.network.borrow_mut().latency = latency;
     }
 
-    /// How many bytes of one direction may be under way or unread before the writer has to wait:
+    /// Sets how many bytes of one direction may be under way or unread before the writer waits.
+    ///
     /// 64 KiB at first.
     pub fn set_window(&mut self, bytes: usize) {
         self.network.borrow_mut().window = bytes;
     }
 
-    /// Lets a name stand for these addresses. `localhost` stands for 127.0.0.1; other names are
-    /// unknown.
+    /// Sets the addresses of a host name.
+    ///
+    /// At first `localhost` is 127.0.0.1, and other names are unknown.
     pub fn set_host(&mut self, name: &str, addresses: &[IpAddr]) {
         self.network.borrow_mut().hosts.insert(name.to_owned(), addresses.to_vec());
     }
 
-    /// Makes an address one that never answers.
+    /// Makes an address never answer.
     pub fn set_blackhole(&mut self, addr: SocketAddr) {
         self.network.borrow_mut().blackholes.push(addr);
     }
 
-    /// Has the next accept at a listening address fail with `error`.
+    /// Makes the next accept at a listening address fail with `error`.
     pub fn fail_accept(&mut self, at: SocketAddr, error: io::Error) {
         self.network.borrow_mut().inject_accept_error(at, error);
     }
 
-    /// How many of a hundred datagrams sent from now on are lost: none at first.
+    /// Sets how many of a hundred datagrams sent from now on are lost; none at first.
     pub fn set_datagram_loss(&mut self, percent: u8) {
         self.network.borrow_mut().post.loss = percent;
     }
 
-    /// How many of a hundred datagrams sent from now on arrive twice: none at first.
+    /// Sets how many of a hundred datagrams sent from now on arrive twice; none at first.
     pub fn set_datagram_duplication(&mut self, percent: u8) {
         self.network.borrow_mut().post.duplication = percent;
     }
 
-    /// How many of a hundred datagrams sent from now on overtake others that are under way: none at
-    /// first.
+    /// Sets how many of a hundred datagrams sent from now on overtake others; none at first.
     pub fn set_datagram_reordering(&mut self, percent: u8) {
         self.network.borrow_mut().post.reordering = percent;
     }
@@ -188,14 +189,15 @@ impl Simulation {
     ///
     /// # Errors
     ///
-    /// `AddrInUse`, and `InvalidInput` if this is no address.
+    /// `AddrInUse`, and `InvalidInput` if `addr` is not an address.
     pub fn bind_udp(&mut self, addr: impl Into<Endpoint>) -> io::Result<DatagramPeer> {
         let addr = addr.into().socket_addr()?;
         Ok(DatagramPeer { socket: MemoryDatagrams::bind(&self.network, addr)? })
     }
 
-    /// Connects a protocol to a peer whose bytes the test holds. `connection_made` is called in the
-    /// next turn.
+    /// Connects a protocol to a peer whose bytes the test holds.
+    ///
+    /// `connection_made` is called in the next turn.
     pub fn connect(&mut self, protocol: impl Protocol + 'static) -> Peer {
         let (stream, ours) = self.link();
         self.add(ours, protocol);
@@ -214,7 +216,7 @@ impl Simulation {
 
     /// Connects from outside to an address the reactor listens at.
     ///
-    /// As with a real network the answer takes turns, or does not come: see [`Peer::end`].
+    /// As in a real network the answer takes some turns, or does not come: see [`Peer::end`].
     pub fn dial(&mut self, addr: impl Into<Endpoint>) -> Peer {
         let endpoint = addr.into();
         let addr = match endpoint.unix_addr() {
@@ -226,31 +228,32 @@ impl Simulation {
         Peer { stream: MemoryStream::connect(&self.network, Some(from), addr) }
     }
 
-    /// Listens outside, for what the reactor connects to.
+    /// Listens outside of the reactor, for connections that the reactor makes.
     ///
     /// # Errors
     ///
-    /// `AddrInUse`, and `InvalidInput` if this is no address.
+    /// `AddrInUse`, and `InvalidInput` if `addr` is not an address.
     pub fn listen(&mut self, addr: impl Into<Endpoint>) -> io::Result<PeerListener> {
         let addr = addr.into().socket_addr()?;
         let listener = MemoryListener::bind(&self.network, addr, usize::MAX)?;
         Ok(PeerListener { listener })
     }
 
-    /// Turns the reactor once, without waiting.
+    /// Runs one turn of the reactor, without waiting.
     ///
     /// # Panics
     ///
-    /// Inside of a callback.
+    /// If it is called inside a callback.
     pub fn turn(&mut self) -> TurnReport {
         self.reactor.turn(Some(Duration::ZERO)).expect("a simulated poll does not fail")
     }
 
-    /// Turns until nothing more happens unless time passes.
+    /// Runs turns until nothing more happens unless time passes.
     ///
     /// # Panics
     ///
-    /// If that is not the case after a million turns, as with a `call_every` that has no interval.
+    /// If something still happens after a million turns, as with a `call_every` without an
+    /// interval.
     pub fn settle(&mut self) {
         for _ in 0..LIVELOCK {
             self.turn();
@@ -261,7 +264,7 @@ impl Simulation {
         panic!("the simulation with seed {} does not come to rest", self.seed);
     }
 
-    /// Lets time pass, and everything happen at its moment.
+    /// Lets time pass, with each event at its own moment.
     pub fn advance(&mut self, by: Duration) {
         let end = later(self.clock.now(), by);
         self.settle();

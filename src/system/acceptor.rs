@@ -20,7 +20,7 @@ pub(crate) enum Acceptor {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(Box<UnixAcceptor>),
-    /// With the path it stands for, where that is a Unix socket's.
+    /// With the address of the Unix socket that it simulates, if any.
     Memory(MemoryListener, Option<UnixAddress>),
 }
 
@@ -34,8 +34,8 @@ impl Acceptor {
         options: &SocketOptions,
     ) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        // A server may come back at once, while connections of its former life linger in the
-        // kernel. On Windows the option means something else: taking over a port in use.
+        // A server may restart while the kernel still holds connections of its previous run. On
+        // Windows the option means something else: taking over a port in use.
         #[cfg(not(windows))]
         socket.set_reuse_address(true)?;
         #[cfg(unix)]
@@ -56,7 +56,7 @@ impl Acceptor {
         Ok(Self::Tcp(TcpListener::from_std(socket.into())))
     }
 
-    /// Takes over a socket that listens already.
+    /// Takes over a socket that already listens.
     pub(crate) fn adopt(
         listener: std::net::TcpListener,
         options: &SocketOptions,
@@ -122,11 +122,13 @@ impl Acceptor {
         }
     }
 
-    /// Takes the socket out of the poller: an adopted one may live on as a duplicate elsewhere, and
-    /// the kernel would go on reporting on it.
+    /// Removes the socket from the poller.
+    ///
+    /// An adopted socket may live on as a duplicate elsewhere, and the kernel would go on reporting
+    /// it.
     pub(crate) fn deregister(&mut self, registry: Option<&Registry>) {
         let Some(registry) = registry else { return };
-        // If it was not registered there is nothing to undo.
+        // An error means that the socket was not registered.
         match self {
             Self::Tcp(listener) => drop(registry.deregister(listener)),
             #[cfg(unix)]

@@ -1,8 +1,8 @@
-//! An error of the system, with what was tried.
+//! A system error with the operation that failed.
 
 use std::io;
 
-/// The system's error with what was tried, on what; errno and kind kept as far as std lets.
+/// Adds the operation and its address to an error; keeps errno and kind as far as std allows.
 pub(crate) fn at_address(what: &str, addr: impl std::fmt::Display, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), Context { what: format!("{what} {addr}"), error })
 }

@@ -1,5 +1,6 @@
-//! The kernel: readiness, byte streams, Unix sockets. In a simulation the network in memory answers in its
-//! place.
+//! The kernel: readiness, byte streams, Unix sockets.
+//!
+//! In a simulation the network in memory replaces it.
 
 pub(crate) mod acceptor;
 pub(crate) mod error;

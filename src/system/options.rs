@@ -1,12 +1,14 @@
-//! Options of sockets.
+//! Socket options.
 
 use std::io;
 use std::time::Duration;
 
 use socket2::{Socket, TcpKeepalive};
 
-/// What is set on a socket before it listens or connects. Accepted sockets inherit all of it from
-/// the listening one (a test checks that), so it costs nothing per connection.
+/// The options that are set on a socket before it listens or connects.
+///
+/// Accepted sockets inherit all of them from the listening one (a test checks that), so they cost
+/// nothing per connection.
 #[derive(Clone, Debug)]
 pub(crate) struct SocketOptions {
     pub(crate) no_delay: bool,
@@ -32,7 +34,7 @@ impl SocketOptions {
         self.apply_sizes(socket)
     }
 
-    /// No-delay and keep-alive are TCP's: Unix sockets neither wait nor lose a peer silently.
+    /// Applies the sizes only: Unix sockets neither delay small writes nor lose a peer silently.
     #[cfg(unix)]
     pub(crate) fn apply_to_unix(&self, socket: &Socket) -> io::Result<()> {
         self.apply_sizes(socket)

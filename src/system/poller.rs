@@ -1,7 +1,7 @@
-//! Who is ready: asked of the kernel, or of the simulated network.
+//! Readiness, from the kernel or from the simulated network.
 //!
-//! Both answer with the same [`Readiness`], so everything above is the same code in the real and
-//! in the simulated reactor.
+//! Both report the same [`Readiness`], so all code above is the same in the real and in the
+//! simulated reactor.
 
 use std::cell::RefCell;
 use std::io;
@@ -14,11 +14,15 @@ use mio::{Events, Poll, Registry, Token};
 use crate::parts::clock::Clock;
 use crate::simulation::network::Network;
 
-/// How many events one poll can bring. More wait in the kernel for the next turn; at this size the
-/// cost of the system call is spread thin and the batch still fits into the first-level cache.
+/// How many events one poll can return; more wait in the kernel for the next turn.
+///
+/// At this size the cost of the system call per event is small, and the batch still fits into the
+/// first-level cache.
 const EVENTS_PER_TURN: usize = 1024;
 
-/// What an event says. A hint: spurious events exist, so everyone tries and sees.
+/// The readiness that an event reports.
+///
+/// Only a hint: spurious events exist, so an operation may still find nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Readiness(u8);
 
@@ -27,11 +31,11 @@ impl Readiness {
     pub const READABLE: Self = Self(1);
     /// There may be room to write.
     pub const WRITABLE: Self = Self(2);
-    /// The peer will send nothing more: a read after a short one will find the end.
+    /// The peer sends nothing more: a read after a short one finds the end.
     pub const READ_CLOSED: Self = Self(4);
     /// The connection failed, or both directions are closed.
     pub const HANGUP: Self = Self(8);
-    /// A hang-up as the latch wants it: the error shows in whatever is tried next.
+    /// A hang-up for the latch phase: the next operation reports the error.
     pub(crate) const FAILED: Self = Self(1 | 2 | 8);
 
     /// Whether this contains all of `other`.
@@ -48,7 +52,7 @@ impl Readiness {
         self.0 &= !other.0;
     }
 
-    /// What the poller is to wait for; `None` if that is nothing.
+    /// The interest for the poller; `None` if there is none.
     #[cfg(unix)]
     pub(crate) fn interest(self) -> Option<mio::Interest> {
         let readable = self.contains(Self::READABLE).then_some(mio::Interest::READABLE);
@@ -56,7 +60,7 @@ impl Readiness {
         readable.into_iter().chain(writable).reduce(|one, other| one | other)
     }
 
-    /// What of this concerns somebody with such an interest; `None` if nothing does.
+    /// The part of this that concerns `interest`; `None` if there is none.
     #[cfg(unix)]
     pub(crate) fn for_interest(self, interest: Self) -> Option<Self> {
         interest.interest()?;
@@ -78,7 +82,7 @@ impl Readiness {
             readiness |= Self::READABLE | Self::READ_CLOSED;
         }
         if hangup {
-            // A lone error event is neither readable nor writable: trying both finds the error.
+            // A lone error event is neither readable nor writable; trying both finds the error.
             readiness |= Self::FAILED;
         }
         readiness
@@ -99,11 +103,11 @@ impl BitOrAssign for Readiness {
     }
 }
 
-/// What the reactor sleeps on.
+/// The event source that the reactor sleeps on.
 #[derive(Debug)]
 pub(crate) struct Poller {
     world: World,
-    /// The batch of the last wait.
+    /// The events of the last wait.
     pub(crate) ready: Vec<(Token, Readiness)>,
 }
 
@@ -123,7 +127,7 @@ impl Poller {
         Self { world: World::Network { network, clock }, ready: Vec::new() }
     }
 
-    /// Where sockets are registered; a simulation has none.
+    /// The registry for sockets; a simulation has none.
     pub(crate) fn registry(&self) -> Option<&Registry> {
         match &self.world {
             World::Kernel { poll, .. } => Some(poll.registry()),
@@ -138,14 +142,14 @@ impl Poller {
         }
     }
 
-    /// Waits until somebody is ready, or the time is over; `None` waits for ever.
+    /// Waits until a source is ready or the time is over; `None` waits for ever.
     ///
-    /// A signal that interrupts the wait ends it with nobody ready. In a simulation waiting is what
-    /// winds the clock.
+    /// A signal that interrupts the wait ends it without events. In a simulation the wait advances
+    /// the clock.
     ///
     /// # Errors
     ///
-    /// What the kernel says, and in a simulation a wait that nothing could ever end.
+    /// The kernel's error; in a simulation, a wait that nothing could ever end.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.ready.clear();
         match &mut self.world {
@@ -168,7 +172,7 @@ impl Poller {
                     network.next_event().map(|at: Instant| at.saturating_duration_since(now));
                 let Some(wait) = next.into_iter().chain(timeout).min() else {
                     return Err(io::Error::other(
-                        "the simulated reactor would sleep for ever: nobody could wake it",
+                        "the simulated reactor would sleep for ever: nothing could wake it",
                     ));
                 };
                 clock.wind(wait);

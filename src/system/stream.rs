@@ -1,6 +1,6 @@
 //! A byte stream: TCP, Unix or in memory, behind one enum.
 //!
-//! An enum and not a trait object: there are few kinds, all known here, and a match costs nothing.
+//! An enum, not a trait object: there are few kinds, all known here, and a match costs nothing.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -18,18 +18,18 @@ use crate::simulation::stream::MemoryStream;
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
-    /// With our address, since the kernel knows a listener by another name than its clients do.
+    /// With our address, since the kernel's name for a listener differs from the one clients use.
     #[cfg(unix)]
     Unix(mio::net::UnixStream, UnixAddress),
     Memory(MemoryStream),
 }
 
 impl Stream {
-    /// Begins to connect a TCP socket; `bind` gives it a local address first.
+    /// Starts to connect a TCP socket; `bind` gives it a local address first.
     ///
     /// # Errors
     ///
-    /// What socket, setsockopt or connect say at once; the outer error is that of bind.
+    /// The outer error is that of socket, setsockopt or connect; the inner error is that of bind.
     pub(crate) fn connect(
         to: SocketAddr,
         bind: Option<SocketAddr>,
@@ -49,11 +49,11 @@ impl Stream {
         }
     }
 
-    /// Connects a Unix socket: at once, or not.
+    /// Connects a Unix socket, without waiting.
     ///
     /// # Errors
     ///
-    /// What socket, setsockopt or connect say; `WouldBlock` if the backlog is full.
+    /// The error of socket, setsockopt or connect; `WouldBlock` if the backlog is full.
     #[cfg(unix)]
     pub(crate) fn connect_unix(to: &UnixAddress, options: &SocketOptions) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -68,13 +68,13 @@ impl Stream {
         }
     }
 
-    /// Makes the coming close a reset, which drops what the kernel still holds (SO_LINGER 0).
+    /// Makes the coming close a reset, which drops the bytes the kernel still holds (SO_LINGER 0).
     ///
-    /// Unix sockets have no such thing: what the kernel took is the peer's, and a reset is what it
-    /// gets if we did not read all of its bytes.
+    /// Unix sockets have no such option. Bytes that the kernel took belong to the peer, and the
+    /// peer gets a reset only if we did not read all of its bytes.
     pub(crate) fn reset_on_close(&self) {
         match self {
-            // It fails only if the connection is gone already, and then there is nothing to reset.
+            // An error means that the connection is already gone: there is nothing to reset.
             Self::Tcp(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
             #[cfg(unix)]
             Self::Unix(..) => {}
@@ -103,7 +103,7 @@ impl Stream {
         }
     }
 
-    /// Has both directions reported under `token`, for good: interest never changes again.
+    /// Registers both directions under `token`, for good: the interest never changes again.
     pub(crate) fn register(&mut self, registry: Option<&Registry>, token: Token) -> io::Result<()> {
         match (self, registry) {
             (Self::Tcp(stream), Some(registry)) => {
@@ -121,10 +121,10 @@ impl Stream {
         }
     }
 
-    /// Takes the stream out of the poller. Closing does that too, unless there is a duplicate.
+    /// Removes the stream from the poller; closing does that too, unless there is a duplicate.
     pub(crate) fn deregister(&mut self, registry: Option<&Registry>) {
         let Some(registry) = registry else { return };
-        // If it was not registered there is nothing to undo.
+        // An error means that the stream was not registered.
         match self {
             Self::Tcp(stream) => drop(registry.deregister(stream)),
             #[cfg(unix)]
@@ -147,24 +147,28 @@ impl Stream {
     }
 }
 
-/// What a connection asks of its stream.
+/// The operations that a connection needs of its stream.
 pub(crate) trait ByteStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
 
     fn write(&mut self, data: &[u8]) -> io::Result<usize>;
 
-    /// Writes what FIN follows at once. The kernel keeps what does not fill a segment, and FIN takes it
-    /// along: one segment where there would be two, which is a fifth of what a short connection costs.
+    /// Writes the last bytes before FIN.
+    ///
+    /// The kernel keeps a partial segment, and FIN travels with it: one segment instead of two,
+    /// which saves a fifth of the cost of a short connection.
     fn write_last(&mut self, data: &[u8]) -> io::Result<usize>;
 
     /// Sends FIN.
     fn shut_write(&self) -> io::Result<()>;
 
-    /// The pending error of the socket, which this clears.
+    /// Takes and clears the pending error of the socket.
     fn take_error(&self) -> io::Result<Option<io::Error>>;
 
-    /// Whether a peer that writes to us after our close has that taken, the first time. On a Unix
-    /// socket it fails at once, and kills a program that did not expect it before it reads our answer.
+    /// Whether the peer's first write after our close succeeds.
+    ///
+    /// On a Unix socket it fails at once, and kills a program that does not expect this before it
+    /// reads our answer.
     fn forgives_late_bytes(&self) -> bool;
 }
 
@@ -223,7 +227,7 @@ impl ByteStream for Stream {
     }
 }
 
-/// Whether connect(2) only says that it is not through yet.
+/// Whether connect(2) only reports that the connection is in progress.
 fn is_under_way(error: &io::Error) -> bool {
     if error.kind() == io::ErrorKind::WouldBlock {
         return true;

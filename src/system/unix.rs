@@ -1,19 +1,19 @@
-//! The path of a listening Unix socket: how a socket gets there, and how it goes.
+//! The path of a listening Unix socket: how its file is created and removed.
 //!
-//! bind(2) makes the file with whatever mode the umask gives, which is the whole process's and
-//! cannot be changed for one thread; it refuses a path whose last server died; and until listen(2)
-//! clients are refused. So the socket is made in a private folder beside the path, complete with its
-//! mode and listening, and then moved to where clients look for it:
+//! bind(2) creates the file with the mode that the umask gives. The umask belongs to the whole
+//! process and cannot be changed for one thread. bind(2) also refuses a path whose last server
+//! died, and until listen(2) clients are refused. So the socket is created in a private folder
+//! beside the path, given its mode, made to listen, and then moved to where clients look for it:
 //!
 //! ```text
-//!   run/.chat.sock.5f3a/s     bound in a folder nobody else may enter, given its mode, listening
-//!   run/.chat.sock.lock/s     moved there, folder and all: that fails while another is there
-//!   run/chat.sock             moved there, unless whoever has the place is alive
+//!   run/.chat.sock.5f3a/s     bound in a private folder, given its mode, listening
+//!   run/.chat.sock.lock/s     moved there with its folder; fails while another is there
+//!   run/chat.sock             moved there, unless a living server has the path
 //! ```
 //!
-//! Moving is atomic, and the folder that is the lock is only empty once its owner is through, so of
-//! many servers that start together one gets the path. Whether a socket is alive is found out by
-//! connecting to it, which works across containers, where process numbers mean nothing.
+//! Moving is atomic, and the lock folder is empty only after its owner has finished, so of many
+//! servers that start together one gets the path. Connecting to a socket shows whether its server
+//! is alive. This works across containers, where process numbers mean nothing.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::hash::{BuildHasher, RandomState};
@@ -31,25 +31,27 @@ use crate::system::stream::Stream;
 /// The name of the socket within the private folder: short, since the kernel's limit counts it.
 const SOCKET: &str = "s";
 
-/// How many bytes longer than the path itself that of the socket in its folder is.
+/// By how many bytes the path of the socket in its folder is longer than the final path.
 const STAGING_LENGTH: usize = "..lock/s".len();
 
-/// The size of `sun_path`, with a NUL at the end: unix(7), and unix(4) of the BSDs.
+/// The size of `sun_path`, with its final NUL: unix(7), and unix(4) of the BSDs.
 const SUN_PATH: usize =
     if cfg!(any(target_os = "linux", target_os = "android")) { 108 } else { 104 };
 
-/// How often to look for a free name, or at a lock that changes hands. Each time is an accident of
-/// one in 65,536, or a moment of another server's start.
+/// How often to try for a free name, or for a lock that changes hands.
+///
+/// A retry is an accident of one in 65,536, or due to another server that is starting.
 const TRIES: usize = 16;
 
 /// A listening Unix socket.
 #[derive(Debug)]
 pub(crate) struct UnixAcceptor {
-    /// Before the listener, and so gone before it: whoever finds the path finds it answered.
+    /// Before the listener, so removed before it closes: a client that finds the path finds a
+    /// server.
     _file: Option<SocketFile>,
     pub(crate) listener: UnixListener,
     pub(crate) name: UnixAddress,
-    /// Unix sockets do not inherit it.
+    /// Accepted Unix sockets do not inherit it.
     send_buffer: Option<usize>,
 }
 
@@ -58,8 +60,8 @@ impl UnixAcceptor {
     ///
     /// # Errors
     ///
-    /// `AddrInUse` if a server is alive at the path, or something that is no socket is there; what
-    /// the system says.
+    /// `AddrInUse` if a server is alive at the path, or if the file there is not a socket; any
+    /// other error of the system.
     pub(crate) fn bind(
         name: UnixAddress,
         mode: Option<u32>,
@@ -89,7 +91,7 @@ impl UnixAcceptor {
         Ok(Self { _file: file, listener, name, send_buffer: options.send_buffer })
     }
 
-    /// Takes over a socket that listens already; its file is left to whoever made it.
+    /// Takes over a socket that already listens; does not own its file.
     pub(crate) fn adopt(
         listener: std::os::unix::net::UnixListener,
         options: &SocketOptions,
@@ -106,19 +108,20 @@ impl UnixAcceptor {
         if let Some(size) = self.send_buffer {
             socket2::SockRef::from(&stream).set_send_buffer_size(size)?;
         }
-        // What the kernel calls our end is the name it was bound under, not where clients find it.
+        // The kernel's name for our end is the one it was bound under, not the path that clients
+        // use.
         Ok((Stream::Unix(stream, self.name.clone()), UnixAddress::from_system(&peer)))
     }
 }
 
-/// The file of a listening socket of ours: removed when dropped, if it is still ours.
+/// The file of our listening socket; removed when dropped, if it is still ours.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
     identity: Identity,
 }
 
-/// Which file this is, whatever it is called: device and inode.
+/// Identifies a file whatever its name: device and inode.
 type Identity = (u64, u64);
 
 fn identity(path: &Path) -> io::Result<Identity> {
@@ -136,13 +139,13 @@ impl Drop for SocketFile {
     }
 }
 
-/// The private folder, with the socket before it is published. Removed when dropped.
+/// The private folder, with the socket before it is published; removed when dropped.
 #[derive(Debug)]
 struct Staging {
     folder: PathBuf,
-    /// Where the lock goes; beside it the folders.
+    /// The path of the lock; the folders are beside it.
     lock: PathBuf,
-    /// Whether there is still a socket of ours within.
+    /// Whether the folder still holds our socket.
     occupied: bool,
 }
 
@@ -157,13 +160,13 @@ impl Staging {
         self.folder.join(SOCKET)
     }
 
-    /// Moves the socket to `path`, with its mode set before anybody can see it.
+    /// Moves the socket to `path`, with its mode set before another process can see it.
     fn publish(mut self, path: &Path, mode: Option<u32>) -> io::Result<SocketFile> {
         if let Some(mode) = mode {
             fs::set_permissions(self.socket(), Permissions::from_mode(mode & 0o777))?;
         }
         let ours = identity(&self.socket())?;
-        // A relative path would lead elsewhere after a change of the working directory.
+        // A relative path would name another file after a change of the working directory.
         let lasting = std::path::absolute(path)?;
         self.take_lock(path)?;
         match occupant(path)? {
@@ -173,14 +176,14 @@ impl Staging {
         }
         fs::rename(self.socket(), path)?;
         self.occupied = false;
-        // If the lock was broken, by mistake, this moved what another had put there.
+        // If the lock was broken by mistake, the rename moved another server's socket.
         if identity(path)? != ours {
             return Err(in_use("another server started there at the same moment"));
         }
         Ok(SocketFile { path: lasting, identity: ours })
     }
 
-    /// Makes the folder the lock of the path.
+    /// Takes the lock of the path by renaming the folder to it.
     fn take_lock(&mut self, path: &Path) -> io::Result<()> {
         for _ in 0..TRIES {
             match fs::rename(&self.folder, &self.lock) {
@@ -192,7 +195,7 @@ impl Staging {
                 Err(error) => return Err(error),
             }
             match occupant(&self.lock.join(SOCKET))? {
-                Occupant::Nobody => {} // it is through, and the next rename replaces its folder
+                Occupant::Nobody => {} // its owner has finished; the next rename replaces it
                 Occupant::Dead => break_lock(&self.lock, path)?,
                 Occupant::Alive | Occupant::NoSocket => break,
             }
@@ -203,7 +206,7 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // What cannot be removed is another's already, or cannot be helped.
+        // A file that cannot be removed belongs to another server, or cannot be helped.
         if self.occupied {
             let _ = fs::remove_file(self.socket());
         }
@@ -211,8 +214,10 @@ impl Drop for Staging {
     }
 }
 
-/// Removes the lock of a server that was killed while it started. It is moved away first, so that of
-/// several who want to remove it one has it; should that be a new one, it is put back.
+/// Removes the lock of a server that was killed while it started.
+///
+/// The lock is moved away first, so that only one of several servers removes it. A lock that turns
+/// out to be new is put back.
 fn break_lock(lock: &Path, path: &Path) -> io::Result<()> {
     let moved = fresh(path, |folder| fs::rename(lock, folder));
     let folder = match moved {
@@ -227,18 +232,18 @@ fn break_lock(lock: &Path, path: &Path) -> io::Result<()> {
     fs::remove_dir(folder)
 }
 
-/// Who is at a path.
+/// The state of a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Occupant {
     Nobody,
     /// A socket whose server is gone.
     Dead,
-    /// A socket that somebody holds, of whatever kind.
+    /// A socket of any kind that a process holds.
     Alive,
     NoSocket,
 }
 
-/// Finds out by connecting, which a server that is alive sees as a client that leaves at once.
+/// Connects to find out; a living server sees a client that leaves at once.
 fn occupant(path: &Path) -> io::Result<Occupant> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Ok(Occupant::NoSocket),
@@ -251,12 +256,13 @@ fn occupant(path: &Path) -> io::Result<Occupant> {
     match socket.connect(&SockAddr::unix(path).map_err(|_| too_long(path))?) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(Occupant::Dead),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Occupant::Nobody),
-        // EAGAIN is a full backlog, EPROTOTYPE a datagram socket. Who may not ask takes nothing.
+        // EAGAIN is a full backlog, EPROTOTYPE a datagram socket. Without permission to connect,
+        // the path counts as taken.
         Ok(()) | Err(_) => Ok(Occupant::Alive),
     }
 }
 
-/// Makes something under a name beside `path` that nobody has.
+/// Creates something under a free name beside `path`.
 fn fresh(path: &Path, make: impl Fn(&Path) -> io::Result<()>) -> io::Result<PathBuf> {
     let mut result = Err(in_use("no name is free beside it"));
     for _ in 0..TRIES {
@@ -282,7 +288,7 @@ fn sibling(path: &Path, extension: &str) -> io::Result<PathBuf> {
     Ok(path.with_file_name(hidden))
 }
 
-/// What moving a folder to where something is, and making one there, say.
+/// Whether renaming or creating a folder failed because the name is taken.
 fn is_occupied(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty)
 }

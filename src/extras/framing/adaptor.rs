@@ -1,26 +1,25 @@
-//! A protocol out of a framing and a handler of frames.
+//! A protocol made of a framing and a handler of frames.
 
 use super::buffer::{Buffer, Pending};
 use super::{FrameError, Framing};
 use crate::{Protocol, Reason, TimerId, Transport};
 
-/// One connection's state, called back for each frame.
+/// Holds one connection's state, and is called for each frame.
 ///
-/// Everything that [`Protocol`] promises holds, with frames in place of data: none comes after
-/// `lose_connection` or `abort_connection`, nor while reading is paused, though more of them may have
-/// arrived in one piece. They wait, and so does the peer's end, until reading goes on.
+/// Everything that [`Protocol`] promises holds, with frames in place of data. No frame comes after
+/// `lose_connection` or `abort_connection`. While reading is paused, frames that have already
+/// arrived wait until reading goes on, and so does the peer's end.
 ///
-/// What one callback writes is sent before the next frame is delivered if it is above the high-water
-/// mark, and then `pause_writing` is called first: so many small requests with large answers in one
-/// chunk are answered in bounded memory.
+/// If the output is above the high-water mark after a callback, `pause_writing` is called and the
+/// output is sent before the next frame is delivered. So many small requests with large answers in
+/// one chunk are answered in bounded memory.
 ///
-/// Every method but the first has a default; those that are named as in [`Protocol`] do what they do
-/// there.
+/// Every method but the first has a default. Methods named as in [`Protocol`] do the same as there.
 #[expect(unused_variables, reason = "the names in the defaults document the arguments")]
 pub trait FrameHandler<F: Framing> {
-    /// A whole frame came.
+    /// A whole frame has arrived.
     ///
-    /// Through `input` one sends frames, and says how the bytes after this frame are to be read.
+    /// `input` sends frames, and sets how the bytes after this frame are read.
     fn frame_received(
         &mut self,
         transport: &mut Transport<'_>,
@@ -28,8 +27,9 @@ pub trait FrameHandler<F: Framing> {
         frame: &[u8],
     );
 
-    /// Bytes came that were [asked for](Input::read_raw) as they are: one or more, in whatever
-    /// portions the network delivered them.
+    /// Raw bytes have arrived, as [asked for](Input::read_raw).
+    ///
+    /// There is at least one byte, in whatever portions the network delivers.
     fn raw_received(
         &mut self,
         transport: &mut Transport<'_>,
@@ -38,20 +38,21 @@ pub trait FrameHandler<F: Framing> {
     ) {
     }
 
-    /// What the peer sends breaks the rules of the framing. Called once; what still comes is thrown
-    /// away, since nobody can tell where in it a frame begins.
+    /// The peer's bytes break the rules of the framing.
     ///
-    /// By default the connection is [closed](Transport::lose_connection_over), in order: the answers
-    /// to the frames before are not lost, and an error message may be written first. (Twisted's
-    /// does the same. An abort would drop those answers, and closing in order does not let a hostile
-    /// peer stay: it has the close timeout.)
+    /// Called once. Later bytes are dropped, since no frame boundary can be found in them.
+    ///
+    /// By default the connection is [closed](Transport::lose_connection_over) in order: the answers
+    /// to earlier frames are not lost, and an error message may be written first. (Twisted does the
+    /// same. An abort would drop those answers, and a hostile peer cannot stay longer than the
+    /// close timeout.)
     fn frame_failed(&mut self, transport: &mut Transport<'_>, error: FrameError) {
         transport.lose_connection_over(error);
     }
 
-    /// The peer will send nothing more. `rest` is the frame it did not finish, empty if there is none.
+    /// The peer sends nothing more; `rest` is the frame it did not finish, or empty.
     ///
-    /// By default `rest` is ignored, and the connection is closed once all was sent.
+    /// By default `rest` is ignored, and the connection is closed once all output is sent.
     fn eof_received(&mut self, transport: &mut Transport<'_>, rest: &[u8]) {
         transport.lose_connection();
     }
@@ -86,53 +87,55 @@ struct Defaults;
 
 impl Protocol for Defaults {}
 
-/// What follows the frame, or the piece of raw bytes, that was just delivered.
+/// The input after the frame, or the piece of raw bytes, that was just delivered.
 #[derive(Debug)]
 pub struct Input<'a, F> {
     framing: &'a mut F,
-    /// How many bytes are to be delivered raw before the next frame.
+    /// How many bytes to deliver raw before the next frame.
     raw: &'a mut u64,
-    /// What was delivered, and all that is there behind it.
+    /// The bytes that were delivered, and all that follow them.
     bytes: &'a [u8],
-    /// How much of `bytes` is used up by what was delivered.
+    /// How many of `bytes` the delivery used.
     used: usize,
-    /// How much of that may be given back.
+    /// How many of those may be given back.
     piece: usize,
 }
 
 impl<F: Framing> Input<'_, F> {
-    /// Sends a frame. Returns whether the connection took it, like [`Transport::write`].
+    /// Sends a frame; returns whether the connection took it, like [`Transport::write`].
     ///
     /// # Errors
     ///
-    /// If the framing cannot express it: it is too long, or has a delimiter inside. Nothing is written
-    /// then.
+    /// If the framing cannot express the frame: it is too long, or contains a delimiter. Then
+    /// nothing is written.
     pub fn send(&self, transport: &mut Transport<'_>, frame: &[u8]) -> Result<bool, FrameError> {
         Ok(self.framing.encode(frame)?.write_to(transport))
     }
 
-    /// The rules in force, to be changed for the frames to come.
+    /// The rules in force, which may be changed for the next frames.
     pub fn framing_mut(&mut self) -> &mut F {
         self.framing
     }
 
-    /// Has the next `count` bytes delivered as they are, by
-    /// [`raw_received`](FrameHandler::raw_received), and frames after them. [`u64::MAX`] means: until
-    /// [`read_frames`](Self::read_frames).
+    /// Delivers the next `count` bytes raw, by [`raw_received`](FrameHandler::raw_received).
+    ///
+    /// Frames follow them. [`u64::MAX`] means: until [`read_frames`](Self::read_frames).
     ///
     /// Twisted's `setRawMode`.
     pub fn read_raw(&mut self, count: u64) {
         *self.raw = count;
     }
 
-    /// Has frames delivered from here on. The last `unused` bytes of the piece just delivered were
-    /// none of the raw ones: frames begin with them.
+    /// Delivers frames from here on.
+    ///
+    /// The last `unused` bytes of the piece just delivered do not count as raw: frames begin with
+    /// them.
     ///
     /// Twisted's `setLineMode`.
     ///
     /// # Panics
     ///
-    /// If the piece has not so many bytes. A frame has none to give back.
+    /// If the piece has fewer bytes. A frame has none to give back.
     pub fn read_frames(&mut self, unused: usize) {
         assert!(unused <= self.piece, "{unused} of {} bytes are given back", self.piece);
         *self.raw = 0;
@@ -140,31 +143,32 @@ impl<F: Framing> Input<'_, F> {
         self.used -= unused;
     }
 
-    /// What came already and was not delivered yet. A protocol that
-    /// [takes over](Transport::set_protocol) is given it.
+    /// The bytes that have arrived and are not delivered yet.
+    ///
+    /// A protocol that [takes over](Transport::set_protocol) is given them.
     pub fn rest(&self) -> &[u8] {
         &self.bytes[self.used..]
     }
 }
 
-/// The protocol that cuts what comes into frames, and calls a [`FrameHandler`] for each.
+/// A protocol that cuts its input into frames, and calls a [`FrameHandler`] for each.
 #[derive(Debug)]
 pub struct Framed<F, H> {
     framing: F,
     handler: H,
     buffer: Buffer,
     raw: u64,
-    /// Whether `pause_writing` was told, and `resume_writing` not yet.
+    /// Whether `pause_writing` was called, and `resume_writing` not yet.
     told_to_pause: bool,
 }
 
 impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
-    /// A protocol for a new connection, or for one whose bytes from here on are frames.
+    /// A protocol for a new connection, or for one whose bytes are frames from here on.
     pub fn new(framing: F, handler: H) -> Self {
         Self { framing, handler, buffer: Buffer::default(), raw: 0, told_to_pause: false }
     }
 
-    /// Delivers what was kept and what comes in `chunk`, as long as it may.
+    /// Delivers the kept bytes and `chunk`, as long as delivery is allowed.
     fn deliver(&mut self, transport: &mut Transport<'_>, chunk: &[u8]) {
         let Self { framing, handler, buffer, raw, told_to_pause } = self;
         let mut pending = Pending::new(buffer, chunk);
@@ -172,7 +176,7 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
             match Delivery::of(transport, *told_to_pause) {
                 Delivery::Now => {}
                 Delivery::Later => {
-                    // To this protocol when it goes on, or to the one that has taken over.
+                    // The bytes go to this protocol when it goes on, or to one that has taken over.
                     transport.unread(pending.bytes());
                     return pending.clear();
                 }
@@ -187,7 +191,7 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
             pending.take(used);
             let put_back = transport.unread_len().saturating_sub(unread_before);
             if put_back > 0 {
-                // What the handler has put back comes before what it was not given yet.
+                // Bytes that the handler has put back come before those it was not given yet.
                 transport.unread_behind(put_back, pending.bytes());
                 return pending.clear();
             }
@@ -195,7 +199,7 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
     }
 }
 
-/// Returns how many bytes are used; `None` if there is no frame.
+/// Returns how many bytes it used; `None` if there is no frame.
 fn deliver_frame<F: Framing, H: FrameHandler<F>>(
     framing: &mut F,
     handler: &mut H,
@@ -241,7 +245,7 @@ enum Delivery {
 }
 
 impl Delivery {
-    /// `told` is whether the handler knows that it is above the high-water mark.
+    /// `told` says whether the handler knows that it is above the high-water mark.
     fn of(transport: &Transport<'_>, told: bool) -> Self {
         let (high, _) = transport.write_buffer_limits();
         if transport.is_closing() {

@@ -1,19 +1,19 @@
-//! Bytes that came and are not used yet: the end of them in a buffer, or all of them in the chunk.
+//! Bytes that have arrived and are not used yet, in a buffer or in the chunk.
 
 use super::{Found, FrameError, Framing};
 
-/// A buffer larger than this is given back once it is empty. One line of the longest sort fits.
+/// A larger buffer is freed once it is empty; a line of the default maximum fits.
 const KEPT_CAPACITY: usize = 16 * 1024;
 
-/// Bytes that had to be copied, since they are needed longer than the chunk they came in.
+/// Bytes that are copied because they are needed longer than their chunk.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,
     /// How many of `bytes`, from the front, are used.
     used: usize,
-    /// In how many of the unused ones no frame was found.
+    /// How many of the unused bytes were searched without finding a frame.
     seen: usize,
-    /// The framing was broken; nothing is kept any more.
+    /// The framing has failed; nothing is kept any more.
     failed: bool,
 }
 
@@ -30,7 +30,7 @@ impl Buffer {
         &self.bytes[from..self.used]
     }
 
-    /// Has everything looked at anew, by other rules.
+    /// Searches everything anew, by other rules.
     pub(super) fn look_again(&mut self) {
         self.seen = 0;
     }
@@ -40,7 +40,7 @@ impl Buffer {
     }
 
     fn push(&mut self, data: &[u8]) {
-        // Moving the rest to the front once half is used costs each byte one move at the most.
+        // Moving the rest to the front once half is used costs each byte at most one move.
         if self.used > 0 && self.used >= self.bytes.len() / 2 {
             self.bytes.drain(..self.used);
             self.used = 0;
@@ -57,17 +57,17 @@ impl Buffer {
         }
     }
 
-    /// All that is unused, with the memory it is in.
+    /// All unused bytes, in their own memory.
     pub(super) fn into_unused(mut self) -> Vec<u8> {
         self.bytes.drain(..self.used);
         self.bytes
     }
 }
 
-/// A buffer, and behind it a chunk: what is not used of it is kept when this is dropped.
+/// A buffer and a chunk behind it; dropping this keeps the unused part of the chunk.
 ///
-/// One of the two is empty, always. So a chunk is copied whole when the beginning of its first frame
-/// came before it; otherwise only the beginning of a last frame is.
+/// One of the two is always empty. So a chunk is copied whole if its first frame began before it;
+/// otherwise only the beginning of its last frame is copied.
 #[derive(Debug)]
 pub(super) struct Pending<'a> {
     buffer: &'a mut Buffer,
@@ -86,12 +86,12 @@ impl<'a> Pending<'a> {
         Self { buffer, chunk }
     }
 
-    /// All that is not used yet.
+    /// All unused bytes.
     pub(super) fn bytes(&self) -> &[u8] {
         if self.buffer.is_empty() { self.chunk } else { self.buffer.unused() }
     }
 
-    /// The next frame, without using it up. An error comes once, and nothing after it.
+    /// The next frame, without using it up; an error comes once, and nothing after it.
     pub(super) fn find<F: Framing + ?Sized>(
         &mut self,
         framing: &mut F,
@@ -156,7 +156,7 @@ mod tests {
 
     /// Bytes come in portions of one size and leave in those of another.
     #[test]
-    fn bytes_leave_in_order_whatever_the_portions_and_little_is_moved() {
+    fn bytes_leave_in_order_in_any_portions_and_move_little() {
         for (portion, taken) in (1..30).flat_map(|a| (1..30).map(move |b| (a, b))) {
             let mut buffer = Buffer::default();
             let all: Vec<u8> = (0..600u16).map(|n| n as u8).collect();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_not_moved_before_half_is_used() {
+    fn the_rest_is_not_moved_before_half_is_used() {
         let mut buffer = Buffer::default();
         drop(Pending::new(&mut buffer, &[1; 100]));
         for used in 1..50 {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_buffer_is_given_back_and_a_usual_one_is_used_again() {
+    fn a_huge_buffer_is_freed_and_a_usual_one_kept() {
         let mut buffer = Buffer::default();
         for (size, kept) in [(KEPT_CAPACITY / 2, true), (KEPT_CAPACITY + 1, false)] {
             drop(Pending::new(&mut buffer, &vec![1; size]));

@@ -1,13 +1,13 @@
-//! Frames out of chunks, without any I/O.
+//! Frames from chunks, without any I/O.
 
 use super::buffer::{Buffer, Pending};
 use super::{Found, FrameError, Framing};
 
-/// Cuts a stream, which comes in chunks of any size, into frames.
+/// Cuts a stream, which arrives in chunks of any size, into frames.
 ///
-/// The frames, and the error that may end them, depend on the stream alone and not on the chunks. It
-/// takes time in proportion to the bytes, however small the chunks. Memory is taken for what has come
-/// of one frame, and for a chunk, never for what is only announced.
+/// The frames, and the error that may end them, depend only on the stream and not on the chunks.
+/// The time is proportional to the bytes, however small the chunks. Memory is used for the part of
+/// a frame that has arrived and for a chunk, never for a length that is only announced.
 ///
 /// # Examples
 ///
@@ -38,15 +38,15 @@ impl<F: Framing> Decoder<F> {
         Self { framing, buffer: Buffer::default() }
     }
 
-    /// Takes the next bytes of the stream, and gives the frames that are complete now.
+    /// Takes the next bytes of the stream, and returns the frames that are now complete.
     ///
-    /// A frame that lies within `chunk` is a part of it, not a copy, if nothing was left from before.
-    /// What is not taken out of the returned value is kept when that is dropped.
+    /// If nothing was left from before, a frame within `chunk` is a part of it, not a copy.
+    /// Dropping the returned value keeps the bytes that were not taken.
     pub fn feed<'a>(&'a mut self, chunk: &'a [u8]) -> Fed<'a, F> {
         Fed { framing: &mut self.framing, pending: Pending::new(&mut self.buffer, chunk) }
     }
 
-    /// The next frame in what was fed before and kept.
+    /// The next frame in the bytes kept from earlier chunks.
     ///
     /// # Errors
     ///
@@ -64,24 +64,24 @@ impl<F: Framing> Decoder<F> {
         &self.framing
     }
 
-    /// The rules in force, to be changed for the frames to come.
+    /// The rules in force, which may be changed for the next frames.
     pub fn framing_mut(&mut self) -> &mut F {
         self.buffer.look_again();
         &mut self.framing
     }
 
-    /// What was fed and not used: the beginning of a frame, or frames not asked for yet.
+    /// The unused bytes: the beginning of a frame, or frames not asked for yet.
     pub fn rest(&self) -> &[u8] {
         self.buffer.unused()
     }
 
-    /// What was fed and not used, for somebody who goes on with other rules.
+    /// The unused bytes, for a reader with other rules.
     pub fn into_rest(self) -> Vec<u8> {
         self.buffer.into_unused()
     }
 }
 
-/// What was fed to a [`Decoder`], until it is dropped and the decoder keeps the rest.
+/// The bytes fed to a [`Decoder`]; dropping this keeps the rest in the decoder.
 #[derive(Debug)]
 pub struct Fed<'a, F> {
     framing: &'a mut F,
@@ -89,12 +89,12 @@ pub struct Fed<'a, F> {
 }
 
 impl<F: Framing> Fed<'_, F> {
-    /// The next frame, if all of it is there.
+    /// The next frame, if it is complete.
     ///
     /// # Errors
     ///
-    /// Once, when the stream breaks the rules of the framing; then `None` for ever, and what is fed
-    /// is thrown away.
+    /// Once, when the stream breaks the rules of the framing; then `None` for ever, and later bytes
+    /// are dropped.
     pub fn next_frame(&mut self) -> Option<Result<&[u8], FrameError>> {
         match self.pending.find(self.framing)? {
             Ok(Found { frame, used }) => Some(Ok(&self.pending.take(used)[frame])),
@@ -102,19 +102,19 @@ impl<F: Framing> Fed<'_, F> {
         }
     }
 
-    /// The next bytes as they are, at most `max`: for a stream that has others than frames. Empty if
-    /// nothing is there.
+    /// The next raw bytes, at most `max`, for a stream with more than frames; empty if there are
+    /// none.
     pub fn take_raw(&mut self, max: usize) -> &[u8] {
         let there = self.pending.bytes().len();
         self.pending.take(there.min(max))
     }
 
-    /// What is not taken yet.
+    /// The bytes that are not taken yet.
     pub fn rest(&self) -> &[u8] {
         self.pending.bytes()
     }
 
-    /// The rules in force, to be changed for the frames to come.
+    /// The rules in force, which may be changed for the next frames.
     pub fn framing_mut(&mut self) -> &mut F {
         self.pending.look_again();
         self.framing

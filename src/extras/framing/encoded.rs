@@ -1,11 +1,11 @@
-//! A frame as it is sent.
+//! An encoded frame.
 
 use crate::Transport;
 
-/// The longest head there is: the length of a netstring, of 20 digits at the most, and its colon.
+/// The longest head: the length of a netstring, of at most 20 digits, and its colon.
 const HEAD: usize = 21;
 
-/// A frame as it is sent: what comes before it, itself, and what comes after. Copies nothing.
+/// An encoded frame: its head, the frame and its tail, without a copy of the frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoded<'a> {
     head: [u8; HEAD],
@@ -26,19 +26,19 @@ impl<'a> Encoded<'a> {
         Self { head: room, head_len: head.len(), body, tail }
     }
 
-    /// Writes it to a connection; says like [`Transport::write`] whether it was taken.
+    /// Writes it to a connection; returns whether it was taken, like [`Transport::write`].
     pub fn write_to(&self, transport: &mut Transport<'_>) -> bool {
         self.parts().iter().all(|part| transport.write(part))
     }
 
-    /// Puts it at the end of `out`.
+    /// Appends it to `out`.
     pub fn append_to(&self, out: &mut Vec<u8>) {
         for part in self.parts() {
             out.extend_from_slice(part);
         }
     }
 
-    /// What to send, in order.
+    /// The parts to send, in order.
     pub fn parts(&self) -> [&[u8]; 3] {
         [&self.head[..self.head_len], self.body, self.tail]
     }

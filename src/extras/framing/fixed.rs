@@ -1,8 +1,8 @@
-//! Frames that are all of one size.
+//! Frames of one fixed size.
 
 use super::{Encoded, Found, FrameError, Framing};
 
-/// Frames that are all of one size, with nothing between them.
+/// Frames of one fixed size, with nothing between them.
 #[derive(Clone, Debug)]
 pub struct FixedSize {
     size: usize,

@@ -7,17 +7,17 @@ use super::{Encoded, Found, FrameError, Framing};
 /// Twisted's `LineReceiver.MAX_LENGTH`.
 const MAX_LENGTH: usize = 16 * 1024;
 
-/// How many bytes are searched at once for one that the standard library finds fastest.
+/// How many bytes are searched at once with the fastest search of the standard library.
 const BLOCK: usize = 256;
 
 /// Frames that end in a delimiter, which is not part of them.
 ///
-/// A line has at most 16 KiB unless [set](Self::max_length), its delimiter not counted. One that is
-/// longer is an error as soon as no delimiter can save it, so at most this and a delimiter's length
-/// of it are ever buffered, beside the chunk that brought it.
+/// A line has at most 16 KiB unless [set](Self::max_length), its delimiter not counted. A longer
+/// one is an error as soon as no delimiter can end it in time. So at most this length and a
+/// delimiter's are ever buffered, besides the chunk.
 ///
-/// Encoding refuses what would not come out as one line: a frame in which a delimiter is, or with
-/// whose end one begins.
+/// Encoding refuses a frame that would not decode as one line: one that contains a delimiter, or
+/// whose end could begin one.
 ///
 /// Twisted's `LineReceiver`, without its raw mode: see [`Input::read_raw`](super::Input::read_raw).
 #[derive(Clone, Debug)]
@@ -33,7 +33,9 @@ enum Ending {
 }
 
 impl Lines {
-    /// Lines that end in CRLF or in LF alone; encoded with CRLF. A CR elsewhere is part of the line.
+    /// Lines that end in CRLF or in LF alone; encoded with CRLF.
+    ///
+    /// A CR elsewhere is part of the line.
     pub const fn new() -> Self {
         Self { end: Ending::CrlfOrLf, max: MAX_LENGTH }
     }
@@ -64,7 +66,7 @@ impl Lines {
         }
     }
 
-    /// The first line, in bytes that are enough to hold the longest one.
+    /// The first line, in bytes that can hold the longest one.
     fn first(&self, bytes: &[u8], seen: usize) -> Option<Found> {
         match &self.end {
             Ending::CrlfOrLf => {
@@ -73,7 +75,7 @@ impl Lines {
                 Some(Found { frame: 0..end, used: feed + 1 })
             }
             Ending::Delimiter(delimiter) => {
-                // The last bytes that were seen may be the first of a delimiter.
+                // The last bytes seen may be the beginning of a delimiter.
                 let from = seen.saturating_sub(delimiter.len() - 1);
                 let end = from + find(&bytes[from..], delimiter)?;
                 Some(Found { frame: 0..end, used: end + delimiter.len() })
@@ -81,7 +83,7 @@ impl Lines {
         }
     }
 
-    /// Whether bytes in which no line ends may still become one that is not too long.
+    /// Whether bytes without a line's end may still become a line that is not too long.
     fn may_end(&self, bytes: &[u8]) -> bool {
         if bytes.len() <= self.max {
             return true;
@@ -100,7 +102,7 @@ impl Default for Lines {
 
 impl Framing for Lines {
     fn find(&mut self, bytes: &[u8], seen: usize) -> Result<Option<Found>, FrameError> {
-        // A delimiter that ends behind this comes too late.
+        // A delimiter that ends after this comes too late.
         let window = &bytes[..bytes.len().min(self.max.saturating_add(self.delimiter().len()))];
         match self.first(window, seen.min(window.len())) {
             Some(found) if found.frame.end <= self.max => Ok(Some(found)),
@@ -118,7 +120,7 @@ impl Framing for Lines {
             Ending::CrlfOrLf => find_byte(frame, b'\n').is_some(),
             Ending::Delimiter(_) => find(frame, delimiter).is_some(),
         };
-        // With its last bytes the delimiter could begin too early, as "aa" does in "ba" + "aa".
+        // The frame's last bytes could begin an early delimiter, as "aa" does in "ba" + "aa".
         let begins = (1..delimiter.len()).any(|early| {
             let (head, tail) = delimiter.split_at(early);
             frame.ends_with(head) && delimiter.starts_with(tail)
@@ -141,7 +143,7 @@ fn find(bytes: &[u8], delimiter: &[u8]) -> Option<usize> {
     }
 }
 
-/// `contains` searches some eight times as fast as `position` (it is memchr), but does not say where.
+/// Searches with `contains` (memchr), some eight times as fast as `position`, then finds the place.
 fn find_byte(bytes: &[u8], byte: u8) -> Option<usize> {
     let block = bytes.chunks(BLOCK).position(|block| block.contains(&byte))?;
     let rest = &bytes[block * BLOCK..];

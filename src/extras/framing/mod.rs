@@ -1,26 +1,27 @@
 //! Frames: lines, netstrings, length prefixes, fixed sizes.
 //!
-//! TCP carries bytes, not messages: what one write sent may come in two pieces, and two writes in
-//! one. A [`Framing`] says where a message, here called a frame, ends. There are [`Lines`],
-//! [`Netstrings`], [`LengthPrefixed`] and [`FixedSize`], and the trait is short enough for your own.
+//! TCP carries bytes, not messages: one write may arrive in two pieces, and two writes in one. A
+//! [`Framing`] says where a message, here called a frame, ends. There are [`Lines`],
+//! [`Netstrings`], [`LengthPrefixed`] and [`FixedSize`], and the trait is short enough for your
+//! own.
 //!
-//! Two things use one:
+//! Two types use a framing:
 //!
 //! * [`Framed`] makes a [`Protocol`](crate::Protocol) of a framing and a [`FrameHandler`], which is
-//!   called for each frame, and minds pauses, closing and the peer's end between them;
+//!   called for each frame, and handles pauses, closing and the peer's end between frames;
 //! * [`Decoder`] does no I/O: bytes in, frames out.
 //!
 //! # One rule for the length
 //!
-//! The same bytes give the same frames, and at the same place the same [`FrameError`], however the
-//! network cut them. A frame longer than the maximum is an error at the first byte that shows it, so
-//! what is buffered is bounded by the maximum and one chunk. After an error nothing more is decoded.
+//! The same bytes give the same frames, and the same [`FrameError`] at the same place, however the
+//! network cut them. A frame longer than the maximum is an error at the first byte that shows it,
+//! so the buffer is bounded by the maximum and one chunk. After an error nothing more is decoded.
 //!
-//! # What it costs
+//! # Costs
 //!
-//! A frame that comes whole within one chunk, with nothing left from before, is handed out where it
-//! is. Otherwise its bytes are copied once into a buffer, which is used again; in the steady state
-//! nothing is allocated. The time is in proportion to the bytes, also when they come one by one.
+//! A frame that lies within one chunk, with nothing left from before, is delivered in place.
+//! Otherwise its bytes are copied once into a buffer that is used again; in the steady state
+//! nothing is allocated. The time is proportional to the bytes, also when they arrive one by one.
 //!
 //! # Examples
 //!
@@ -61,10 +62,10 @@
 //! # }
 //! ```
 //!
-//! A stream of lines and bytes mixed is read with [`Input::read_raw`]. A handler that hands its connection
-//! to another protocol ([`Transport::set_protocol`](crate::Transport::set_protocol)) is given no further
-//! frame: the rest of the bytes is the other's. To have several framings at one connection, implement
-//! [`Framing`] for an enum of them.
+//! For a stream that mixes lines and raw bytes, use [`Input::read_raw`]. A handler that hands its
+//! connection to another protocol ([`Transport::set_protocol`](crate::Transport::set_protocol))
+//! gets no further frame: the rest of the bytes goes to that protocol. To have several framings on
+//! one connection, implement [`Framing`] for an enum of them.
 
 mod adaptor;
 mod buffer;
@@ -86,14 +87,14 @@ pub use prefixed::LengthPrefixed;
 
 use std::ops::Range;
 
-/// What frames behind a length may have unless told otherwise: Twisted's `MAX_LENGTH`.
+/// The default maximum of frames with a length: Twisted's `MAX_LENGTH`.
 const MAX_LENGTH: usize = 99_999;
 
-/// The rules by which a stream is cut into frames.
+/// The rules that cut a stream into frames.
 ///
 /// # Examples
 ///
-/// Frames of one type byte, which says how long they are:
+/// Frames with a type byte that determines their length:
 ///
 /// ```
 /// use crocus::framing::{Decoder, Encoded, Found, FrameError, Framing};
@@ -129,32 +130,32 @@ const MAX_LENGTH: usize = 99_999;
 /// assert_eq!(decoder.next_frame(), Some(Err(FrameError::Malformed("unknown type"))));
 /// ```
 pub trait Framing {
-    /// Looks for the frame that begins at the beginning of `bytes`. `None`: it is not all there.
+    /// Finds the frame at the beginning of `bytes`; `None` if it is not complete.
     ///
-    /// Called again with more bytes behind the same ones; `seen` is how many of them were there the
-    /// last time, and 0 the first time. Who searches goes on from there, so that a long frame in small
+    /// Called again with more bytes behind the same ones. `seen` is how many of them were there the
+    /// last time, and 0 the first time. A search goes on from there, so that a long frame in small
     /// chunks takes no more time than in one.
     ///
     /// # Errors
     ///
-    /// If no bytes that could follow make a frame of these. To depend on the stream alone, that must be
-    /// said as soon as it is true, and not only when the frame would be complete.
+    /// If no further bytes can make a frame of these. Report it as soon as it is certain, not when
+    /// the frame would be complete; otherwise the result depends on the chunks.
     fn find(&mut self, bytes: &[u8], seen: usize) -> Result<Option<Found>, FrameError>;
 
-    /// Makes of `frame` what is sent.
+    /// Encodes `frame` for sending.
     ///
     /// # Errors
     ///
-    /// If what is sent would not come out as this one frame.
+    /// If the encoded bytes would not decode as this one frame.
     fn encode<'a>(&'a self, frame: &'a [u8]) -> Result<Encoded<'a>, FrameError>;
 }
 
-/// Where in the bytes a frame is.
+/// The place of a frame in the bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Found {
     /// The frame itself.
     pub frame: Range<usize>,
-    /// How many bytes it takes, with what is around it: one at least, and no fewer than the end of
+    /// How many bytes it takes, with its surroundings: at least one, and no fewer than the end of
     /// `frame`.
     pub used: usize,
 }

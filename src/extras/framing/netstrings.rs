@@ -6,9 +6,9 @@ use super::{Encoded, Found, FrameError, Framing, MAX_LENGTH};
 
 /// Netstrings: the length in decimal digits, a colon, the frame, and a comma.
 ///
-/// A frame has at most 99,999 bytes unless [set](Self::max_length). What is wrong is an error as soon
-/// as it shows: a length that is too large at its first digit too many, a zero in front of it at the
-/// next digit. Nothing is allocated for a length that is only announced.
+/// A frame has at most 99,999 bytes unless [set](Self::max_length). An error is reported as soon as
+/// it shows: a length that is too large at its first digit too many, a leading zero at the next
+/// digit. Nothing is allocated for a length that is only announced.
 ///
 /// Specified by D. J. Bernstein, <https://cr.yp.to/proto/netstrings.txt>; Twisted's
 /// `NetstringReceiver`.
@@ -30,7 +30,7 @@ impl Netstrings {
         self
     }
 
-    /// Adds a digit to a length.
+    /// Appends a digit to a length.
     fn lengthen(&self, length: usize, digit: u8) -> Result<usize, FrameError> {
         let longer =
             length.checked_mul(10).and_then(|tens| tens.checked_add(usize::from(digit - b'0')));
@@ -74,7 +74,7 @@ impl Framing for Netstrings {
     }
 }
 
-/// The frame that begins at `start`, once its comma is there.
+/// The frame that begins at `start`, once its comma has arrived.
 fn body(bytes: &[u8], start: usize, length: usize) -> Result<Option<Found>, FrameError> {
     let end = start.saturating_add(length);
     match bytes.get(end) {

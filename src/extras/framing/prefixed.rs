@@ -1,12 +1,12 @@
-//! Frames behind their length in binary.
+//! Frames with a binary length prefix.
 
 use super::{Encoded, Found, FrameError, Framing, MAX_LENGTH};
 
-/// Frames behind their length, in 8, 16 or 32 bits.
+/// Frames with a length prefix of 8, 16 or 32 bits.
 ///
-/// The length comes in network byte order, the big end first, unless [set](Self::little_endian), and
-/// does not count itself. A frame has at most 99,999 bytes unless [set](Self::max_length). A length
-/// above that is an error once all its bytes are there, and nothing is allocated for one that is only
+/// The length is in network byte order (big-endian) unless [set](Self::little_endian), and does not
+/// count itself. A frame has at most 99,999 bytes unless [set](Self::max_length). A longer length
+/// is an error once all its bytes have arrived, and nothing is allocated for a length that is only
 /// announced.
 ///
 /// Twisted's `Int8StringReceiver` and its siblings.
@@ -40,15 +40,14 @@ impl LengthPrefixed {
         Self { width: Width::U32, little: false, max: MAX_LENGTH }
     }
 
-    /// Has the length come with the little end first.
+    /// Uses little-endian byte order for the length.
     #[must_use]
     pub const fn little_endian(mut self) -> Self {
         self.little = true;
         self
     }
 
-    /// Allows frames of so many bytes, the length not counted, or as many as the length can tell if
-    /// that is less.
+    /// Allows frames of so many bytes, without the length, and no more than the length can express.
     #[must_use]
     pub const fn max_length(mut self, bytes: usize) -> Self {
         let most = match self.width {
@@ -60,7 +59,7 @@ impl LengthPrefixed {
         self
     }
 
-    /// Reads a length, which fits: `bytes` are as many as the width says.
+    /// Reads a length from as many bytes as the width says, so that it fits.
     fn read(&self, bytes: &[u8]) -> usize {
         let add = |length: usize, byte: &u8| length << 8 | usize::from(*byte);
         match self.little {
