@@ -293,11 +293,11 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         "src/parts/timers.rs",
         r#"        let timer = self.timers.remove(id.0)?;
         self.sweep();
-        Some(timer.alarm)"#,
+        Some(timer.action)"#,
         r#"        if self.timers.get(id.0)?.state == State::Due { return Some(None); }
         let timer = self.timers.remove(id.0)?;
         self.sweep();
-        Some(timer.alarm)"#,
+        Some(timer.action)"#,
     ),
     (
         "equal deadlines in reverse order",

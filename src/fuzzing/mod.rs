@@ -84,8 +84,8 @@ impl TimersBesideModel {
                 self.made.push((id, Some(deadline)));
             }
             (3, Some((id, pending))) => {
-                let alarm = pending.map(|_| Some(at as u64));
-                assert_eq!(self.timers.cancel(id), alarm);
+                let action = pending.map(|_| Some(at as u64));
+                assert_eq!(self.timers.cancel(id), action);
                 self.move_in_model(at, None);
             }
             (4 | 5, Some((id, pending))) => {

@@ -57,7 +57,7 @@ struct Timer<T> {
     order: u64,
     state: State,
     /// `None` while the timer is firing.
-    alarm: Option<T>,
+    action: Option<T>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,23 +88,23 @@ impl<T> Timers<T> {
     }
 
     /// Sets a timer.
-    pub(crate) fn insert(&mut self, deadline: Instant, alarm: T) -> TimerId {
+    pub(crate) fn insert(&mut self, deadline: Instant, action: T) -> TimerId {
         let order = self.made;
         self.made += 1;
         let state = State::Waiting { entry: deadline };
-        let key = self.timers.insert(Timer { deadline, order, state, alarm: Some(alarm) });
+        let key = self.timers.insert(Timer { deadline, order, state, action: Some(action) });
         self.heap.push(Reverse(Entry { deadline, order, key }));
         TimerId(key)
     }
 
     /// Cancels a timer, also one that is due but not handed out yet; `None` if there is none.
     ///
-    /// A timer may be cancelled while it fires. Then there is no alarm to return, and it cannot be
+    /// A timer may be cancelled while it fires. Then there is no action to return, and it cannot be
     /// put back.
     pub(crate) fn cancel(&mut self, id: TimerId) -> Option<Option<T>> {
         let timer = self.timers.remove(id.0)?;
         self.sweep();
-        Some(timer.alarm)
+        Some(timer.action)
     }
 
     /// Moves a pending timer to another deadline; `false` if it is not pending.
@@ -215,8 +215,8 @@ impl<T> Timers<T> {
                 continue;
             }
             timer.state = State::Firing;
-            if let Some(alarm) = timer.alarm.take() {
-                return Some((TimerId(key), timer.deadline, alarm));
+            if let Some(action) = timer.action.take() {
+                return Some((TimerId(key), timer.deadline, action));
             }
         }
         None
@@ -224,22 +224,22 @@ impl<T> Timers<T> {
 
     /// Sets a firing timer again, under its old id and in its old order among equals.
     ///
-    /// Returns the alarm if the timer was cancelled while it fired.
-    pub(crate) fn put_back(&mut self, id: TimerId, deadline: Instant, alarm: T) -> Result<(), T> {
-        let Some(timer) = self.timers.get_mut(id.0) else { return Err(alarm) };
-        timer.alarm = Some(alarm);
+    /// Returns the action if the timer was cancelled while it fired.
+    pub(crate) fn put_back(&mut self, id: TimerId, deadline: Instant, action: T) -> Result<(), T> {
+        let Some(timer) = self.timers.get_mut(id.0) else { return Err(action) };
+        timer.action = Some(action);
         timer.deadline = deadline;
         timer.state = State::Waiting { entry: deadline };
         self.heap.push(Reverse(Entry { deadline, order: timer.order, key: id.0 }));
         Ok(())
     }
 
-    /// Removes all timers and returns their alarms.
+    /// Removes all timers and returns their actions.
     pub(crate) fn drain(&mut self) -> Vec<T> {
         self.heap.clear();
         self.due.clear();
         let keys: Vec<Key> = self.timers.iter().map(|(key, _)| key).collect();
-        keys.into_iter().filter_map(|key| self.timers.remove(key)?.alarm).collect()
+        keys.into_iter().filter_map(|key| self.timers.remove(key)?.action).collect()
     }
 
     fn earliest_entry(&self) -> Option<Instant> {
@@ -303,9 +303,9 @@ mod tests {
     fn fire<T>(timers: &mut Timers<T>, now: Instant) -> Vec<T> {
         timers.gather(now);
         let mut fired = Vec::new();
-        while let Some((id, _, alarm)) = timers.next_due() {
+        while let Some((id, _, action)) = timers.next_due() {
             assert!(timers.cancel(id).is_some(), "a firing timer is known until it is released");
-            fired.push(alarm);
+            fired.push(action);
         }
         fired
     }
@@ -366,15 +366,15 @@ mod tests {
         let start = Instant::now();
         let id = timers.insert(start, "tick");
         timers.gather(start);
-        let (_, _, alarm) = timers.next_due().unwrap();
+        let (_, _, action) = timers.next_due().unwrap();
         assert!(!timers.reset(id, start), "not pending while it fires");
-        assert_eq!(timers.put_back(id, start + SECOND, alarm), Ok(()));
+        assert_eq!(timers.put_back(id, start + SECOND, action), Ok(()));
         assert_eq!(timers.deadline(id), Some(start + SECOND));
         timers.gather(start + SECOND);
-        let (_, _, alarm) = timers.next_due().unwrap();
+        let (_, _, action) = timers.next_due().unwrap();
         assert_eq!(timers.cancel(id), Some(None));
         assert_eq!(timers.cancel(id), None);
-        assert_eq!(timers.put_back(id, start + SECOND * 2, alarm), Err("tick"));
+        assert_eq!(timers.put_back(id, start + SECOND * 2, action), Err("tick"));
     }
 
     #[test]
