@@ -1,4 +1,4 @@
-//! What a user writes: protocols, and the factories that make them.
+//! The traits that a user implements: protocols, and the factories that make them.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -24,18 +24,18 @@ use crate::transport::Transport;
 ///
 /// After `lose_connection` or `abort_connection` only step 3 follows. After
 /// [`set_protocol`](Transport::set_protocol) nothing follows: the protocol is dropped, and another
-/// begins at step 1. No callback ever runs inside
-/// another one: what a callback asks for is noted, and carried out by the loop after it returned.
+/// begins at step 1. No callback runs inside another one: the loop carries out the commands of a
+/// callback after it has returned.
 ///
-/// Every method has a default, so a protocol says only what is particular to it. A panic in a
-/// callback ends this connection with [`Reason::Panicked`] and nobody else's.
+/// Every method has a default, so a protocol implements only what it needs. A panic in a callback ends
+/// only this connection, with [`Reason::Panicked`].
 ///
-/// Twisted's `IProtocol`; the pairs around writing are asyncio's.
+/// Twisted's `IProtocol`; `pause_writing` and `resume_writing` are asyncio's.
 ///
 /// # Examples
 ///
-/// An echo server is one method. It is bounded without another line: when the peer does not read
-/// what it is sent, the default `pause_writing` stops reading what it sends.
+/// An echo server is one method. Its buffer is bounded without further code: when the peer does not
+/// read, the default `pause_writing` stops reading from it.
 ///
 /// ```
 /// use crocus::{Protocol, Transport};
@@ -50,38 +50,39 @@ use crate::transport::Transport;
 /// ```
 #[expect(unused_variables, reason = "the names in the defaults document the arguments")]
 pub trait Protocol {
-    /// The connection stands.
+    /// The connection is established.
     fn connection_made(&mut self, transport: &mut Transport<'_>) {}
 
-    /// Bytes arrived: one or more, in whatever portions the network delivered them.
+    /// Bytes arrived: at least one, in portions as the network delivered them.
     ///
-    /// `data` is the reactor's own buffer, used again for the next read: keep what you need.
+    /// `data` is the reactor's own buffer, used again for the next read: copy what you need.
     fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {}
 
     /// The peer will send nothing more; it may still read.
     ///
-    /// By default the connection is closed once all that is still owed has been sent. Override this
-    /// to go on writing to a half-closed connection.
+    /// By default the connection is closed once the outgoing buffer has been sent. Override this to go
+    /// on writing to a half-closed connection.
     fn eof_received(&mut self, transport: &mut Transport<'_>) {
         transport.lose_connection();
     }
 
-    /// More than the high-water mark was written and not sent yet: time to stop writing.
+    /// The outgoing buffer is above the high-water mark: time to stop writing.
     ///
     /// By default this connection is not read until the peer has caught up.
     fn pause_writing(&mut self, transport: &mut Transport<'_>) {
         transport.withhold_reading();
     }
 
-    /// What was waiting is down to the low-water mark. Follows each `pause_writing` unless the
-    /// connection ends first.
+    /// The outgoing buffer is down to the low-water mark.
+    ///
+    /// This follows each `pause_writing` unless the connection ends first.
     ///
     /// By default reading goes on, unless the protocol itself has paused it.
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
         transport.grant_reading();
     }
 
-    /// A timer set by [`Transport::call_later`] fires. Never one of a former protocol's.
+    /// A timer set by [`Transport::call_later`] fires; never a timer of a former protocol.
     fn timer_fired(&mut self, transport: &mut Transport<'_>, timer: TimerId) {}
 
     /// Nothing was read or written for as long as [`Transport::set_timeout`] allows.
@@ -92,8 +93,9 @@ pub trait Protocol {
         transport.lose_connection();
     }
 
-    /// The connection is gone. Commands to `transport` do nothing any more; its addresses, and the
-    /// reactor behind it, can be used.
+    /// The connection has ended.
+    ///
+    /// Commands to `transport` have no effect; its addresses and the reactor can be used.
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {}
 }
 
@@ -131,11 +133,11 @@ impl<P: Protocol + ?Sized> Protocol for Box<P> {
     }
 }
 
-/// Makes a protocol for each connection a listener accepts, and outlives them.
+/// Makes a protocol for each connection that a listener accepts, and outlives those protocols.
 ///
-/// A closure from the peer's [`Address`] to a protocol is a factory; it takes the address by value.
-/// Connections that share something capture an `Rc<RefCell<…>>` of it. Implement the trait to
-/// refuse connections, or to hear when the listener starts and stops.
+/// A closure from the peer's [`Address`] to a protocol is a factory; it takes the address by value. For
+/// state that connections share, capture an `Rc<RefCell<…>>`. Implement the trait to refuse connections,
+/// or to be told when the listener starts and stops.
 ///
 /// A panic in [`build_protocol`](Self::build_protocol) closes the connection it was called for; the
 /// next one is accepted.
@@ -158,15 +160,17 @@ impl<P: Protocol + ?Sized> Protocol for Box<P> {
 /// ```
 #[expect(unused_variables, reason = "the names in the defaults document the arguments")]
 pub trait Factory {
-    /// A connection was accepted. `None` refuses it: it is closed at once.
+    /// A connection was accepted; `None` refuses it, and it is closed at once.
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>>;
 
-    /// The listener is bound and about to accept. Called by the loop, before the first
-    /// `build_protocol`.
+    /// The listener is bound and about to accept.
+    ///
+    /// The loop calls this before the first `build_protocol`.
     fn started(&mut self, reactor: &mut Reactor, listener: ListenerId) {}
 
-    /// The listener is closed. Called by the loop, once, if `started` was; connections made before
-    /// live on.
+    /// The listener is closed.
+    ///
+    /// The loop calls this once, if it has called `started`; open connections stay open.
     fn stopped(&mut self, reactor: &mut Reactor) {}
 }
 
@@ -180,25 +184,29 @@ where
     }
 }
 
-/// Makes a protocol for a connection we made, and hears what becomes of the attempt.
+/// Makes a protocol for an outgoing connection, and is told the outcome of each attempt.
 ///
 /// Each attempt has exactly one outcome: the protocol's `connection_made`, or
 /// [`connection_failed`](Self::connection_failed). After the protocol's `connection_lost` comes
-/// [`connection_lost`](Self::connection_lost) of this trait, with the same reason. In both one may
-/// try again by [`Connector::connect`] or [`Connector::connect_after`].
+/// [`connection_lost`](Self::connection_lost) of this trait, with the same reason. Both may try again by
+/// [`Connector::connect`] or [`Connector::connect_after`].
 ///
 /// A closure from the peer's [`Address`] to a protocol is a client factory that logs failures.
 #[expect(unused_variables, reason = "the names in the defaults document the arguments")]
 pub trait ClientFactory {
-    /// The connection stands. `None` refuses it, which is a failure: [`Reason::Refused`].
+    /// The connection is established.
+    ///
+    /// `None` refuses it, which is a failure: [`Reason::Refused`].
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>>;
 
-    /// The attempt failed, and no protocol was made. By default the failure is logged.
+    /// The attempt failed, and no protocol was made.
+    ///
+    /// By default the failure is logged.
     fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
         log::warn!("could not connect to {}: {reason}", connector.endpoint());
     }
 
-    /// The connection is gone, and its protocol has been told.
+    /// The connection has ended, and its protocol has been told.
     fn connection_lost(&mut self, connector: &mut Connector<'_>, reason: &Reason) {}
 }
 

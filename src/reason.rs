@@ -9,62 +9,62 @@ use crate::frame_error::FrameError;
 
 /// Why a connection ended, or why an attempt to connect failed.
 ///
-/// Says who ended it, in which phase, and keeps the [`io::Error`] where there was one (errno
+/// It says who ended it and in which phase, and keeps the [`io::Error`] where there was one (errno
 /// included). Twisted throws the errno away; asyncio reports three different ends as `None`.
 ///
 /// A `Clone` shares the error.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reason {
-    /// We closed: everything written was handed to the kernel, then FIN.
+    /// This side closed: the kernel took everything that was written, then FIN.
     Closed,
-    /// The peer closed first; what we still owed was flushed before we closed too.
+    /// The peer closed first; the outgoing buffer was flushed before this side closed too.
     PeerClosed,
-    /// We called `abort_connection`.
+    /// This side called `abort_connection`.
     Aborted,
     /// Nothing was read or written for the time given to `set_timeout`, and the protocol let the
     /// connection close.
     TimedOut,
-    /// We closed, but the peer did not take the rest within the close timeout.
+    /// This side closed, but the peer did not take the rest within the close timeout.
     CloseTimedOut {
-        /// How many bytes were still in our buffer.
+        /// How many bytes were left in the outgoing buffer.
         unsent: usize,
     },
-    /// A write found more than the cap of the outgoing buffer still waiting for the peer.
+    /// At a write, more than the cap was waiting in the outgoing buffer.
     Overflow {
         /// How many bytes were waiting.
         unsent: usize,
     },
-    /// What the peer sent was not what our protocol takes, and we closed; see
+    /// The peer sent data that the protocol does not accept, and this side closed; see
     /// [`Transport::lose_connection_over`](crate::Transport::lose_connection_over).
     BadFrame {
-        /// What is wrong with it.
+        /// The error in the data.
         error: Arc<FrameError>,
     },
     /// A callback of this connection panicked.
     Panicked {
-        /// Which one.
+        /// The callback.
         callback: Callback,
     },
     /// The reactor stopped.
     Stopped,
     /// The operating system reported an error.
     Failed {
-        /// What was being done.
+        /// The phase in which it happened.
         phase: Phase,
         /// The error, as the system gave it.
         error: Arc<io::Error>,
     },
     /// The attempt was cancelled.
     Cancelled,
-    /// The attempt was not through when its timeout ended. (The kernel giving up by itself is
+    /// The attempt did not finish within its timeout. (A timeout of the kernel's is
     /// [`Failed`](Self::Failed) with `ErrorKind::TimedOut`.)
     ConnectTimedOut,
-    /// The connection stood, but the factory built no protocol for it.
+    /// The connection was established, but the factory built no protocol for it.
     Refused,
 }
 
-/// What was being done when the system reported an error.
+/// The phase in which the system reported an error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Phase {
@@ -76,20 +76,20 @@ pub enum Phase {
     Connecting,
     /// Reading from or writing to an open connection.
     Open,
-    /// Flushing the rest, or waiting for the peer to close too.
+    /// Flushing the buffer, or waiting for the peer to close too.
     Closing,
     /// Receiving datagrams.
     Receiving,
 }
 
-/// Who ended a connection.
+/// The party that ended a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Who {
     /// This program, on purpose.
     Us,
     /// The peer.
     Peer,
-    /// The reactor, to keep a limit or because of a fault on our side.
+    /// The reactor, to keep a limit or because of a fault on this side.
     Reactor,
     /// The operating system or the network.
     System,
@@ -100,12 +100,12 @@ impl Reason {
         Self::Failed { phase, error: Arc::new(error) }
     }
 
-    /// Whether all we wrote was delivered to the kernel and the end was an orderly one.
+    /// Whether the kernel took everything that was written, and the close was orderly.
     pub fn is_clean(&self) -> bool {
         matches!(self, Self::Closed | Self::PeerClosed)
     }
 
-    /// Who ended it.
+    /// The party that ended the connection.
     pub fn who(&self) -> Who {
         use io::ErrorKind as Kind;
         match self {

@@ -239,7 +239,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "row 17: paused behind a failed write, it stays",
         "src/connection/commands.rs",
-        r#"            // What was still being read is not wanted, and nothing can be written.
+        r#"            // The protocol wants no more input, and nothing can be written.
             self.finish();
             return true;"#,
         r#"            return false;"#,
@@ -263,11 +263,11 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         r#"        self.input == Input::Open && self.ready.contains(Readiness::READABLE)
     }
 
-    /// Reads once and throws"#,
+    /// Reads once and discards"#,
         r#"        self.input == Input::Open && self.ready.contains(Readiness::READ_CLOSED)
     }
 
-    /// Reads once and throws"#,
+    /// Reads once and discards"#,
     ),
     (
         "row 32: lingering has no end",

@@ -1,13 +1,13 @@
-//! What may be asked of a connection, and told to it. The steps of `next` are in the other files.
+//! Commands and questions to a connection. The steps of `next` are in the other files.
 
 use super::output::{Output, Pressure};
 use super::{Common, Connection, Holds, Life};
 use crate::reason::Reason;
 use crate::system::stream::ByteStream;
 
-/// Commands. Those that return a `bool` say whether a visit is worth while, unless they say otherwise.
+/// Commands. A returned `bool` says whether a visit is needed, unless documented otherwise.
 impl<S: ByteStream> Connection<S> {
-    /// Begins an orderly close, because of what is said or of what happened.
+    /// Begins an orderly close, for the reason given or the one that the state shows.
     pub(crate) fn close(&mut self, because: Option<Reason>) -> bool {
         match self.life {
             Life::New => return self.end(because.unwrap_or(Reason::Closed)),
@@ -26,7 +26,7 @@ impl<S: ByteStream> Connection<S> {
         true
     }
 
-    /// Ends it now, whatever is still owed.
+    /// Ends it now, whatever is still unsent.
     pub(crate) fn end(&mut self, reason: Reason) -> bool {
         if self.is_gone() {
             return false;
@@ -35,13 +35,12 @@ impl<S: ByteStream> Connection<S> {
         true
     }
 
-    /// Ends it because of a fault on our side, which outdoes any other reason.
+    /// Ends it because of a fault on this side, which overrides any other reason.
     pub(crate) fn end_by_fault(&mut self, reason: Reason) {
         self.life = Life::Gone(reason);
     }
 
-    /// Its protocol hears nothing more; `next` tells the one that takes over. Returns whether that will
-    /// happen.
+    /// Ends the notices to its protocol; `next` tells the one that takes over. Returns whether it will.
     pub(crate) fn hand_over(&mut self) -> bool {
         if !self.hears() {
             return false;
@@ -52,18 +51,18 @@ impl<S: ByteStream> Connection<S> {
         true
     }
 
-    /// Reads nothing for this reason from here on.
+    /// Stops reading for this reason.
     pub(crate) fn hold(&mut self, hold: Holds) -> bool {
         self.held.insert(hold);
         if hold == Holds::PROTOCOL && self.is_open() && matches!(self.output, Output::Broken(_)) {
-            // What was still being read is not wanted, and nothing can be written.
+            // The protocol wants no more input, and nothing can be written.
             self.finish();
             return true;
         }
         false
     }
 
-    /// Reads on, if there is no other reason against it. No event repeats what was latched meanwhile.
+    /// Reads on, if there is no other hold. No event repeats what was latched meanwhile.
     pub(crate) fn release(&mut self, hold: Holds) -> bool {
         self.held.remove(hold);
         self.is_open() && self.may_deliver()
@@ -77,12 +76,12 @@ impl<S> Connection<S> {
         matches!(self.life, Life::New | Life::Open | Life::HandingOver)
     }
 
-    /// Whether the protocol that it has now is told what happens.
+    /// Whether its present protocol gets notices.
     pub(crate) fn hears(&self) -> bool {
         matches!(self.life, Life::Open)
     }
 
-    /// Whether it was announced and has not ended: whether others may reach it.
+    /// Whether it was announced and has not ended, so that other code may reach it.
     pub(crate) fn is_up(&self) -> bool {
         self.announced && !self.is_gone()
     }
@@ -91,7 +90,7 @@ impl<S> Connection<S> {
         matches!(self.life, Life::Gone(_))
     }
 
-    /// Whether what comes is delivered, as far as its protocol has a say in it.
+    /// Whether input is delivered, as far as its protocol controls this.
     pub(crate) fn is_reading(&self) -> bool {
         self.hears() && !self.held.intersects(Holds::PROTOCOL | Holds::PRESSURE)
     }
@@ -111,15 +110,15 @@ impl<S> Connection<S> {
 }
 
 impl Connection {
-    /// Makes the coming close a reset where the peer must not take what it has for the whole.
+    /// Makes the coming close a reset if the peer must not take the bytes it got for all.
     ///
-    /// Of an `adopted` stream a duplicate may live on elsewhere. So it sends FIN, which the close of one
-    /// descriptor does not.
+    /// A duplicate of an `adopted` stream may stay open elsewhere, and then the close of one descriptor
+    /// sends no FIN. So this sends it.
     pub(crate) fn prepare_to_close(&mut self, adopted: bool, common: &mut Common) {
         if self.ends_abruptly() {
             self.stream.reset_on_close();
         } else if adopted && !matches!(self.output, Output::FinSent) {
-            // It fails if the connection is gone already, and then there is nothing to tell.
+            // It fails if the connection is gone already, and then FIN is not needed.
             drop(self.stream.shut_write());
         }
         self.outgoing.clear(&mut common.spares);

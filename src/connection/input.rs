@@ -1,4 +1,4 @@
-//! What comes from the peer: reading, delivering, putting back, throwing away.
+//! Input: reading, delivering, putting back, discarding.
 
 use std::io;
 
@@ -7,18 +7,18 @@ use super::{Common, Connection, Holds, Io, Life, Next, Notice, Output, Side};
 use crate::system::poller::Readiness;
 use crate::system::stream::ByteStream;
 
-/// How far the peer has come.
+/// The state of the input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Input {
     Open,
-    /// Its FIN was read, and the protocol does not know.
+    /// FIN was read, and the protocol was not told.
     Ended,
-    /// And the protocol knows.
+    /// FIN was read, and the protocol was told.
     Told,
 }
 
 impl Input {
-    /// For a new protocol, which knows of nothing.
+    /// Has the end told again, to a new protocol.
     pub(super) fn begin_again(&mut self) {
         if *self == Self::Told {
             *self = Self::Ended;
@@ -26,7 +26,7 @@ impl Input {
     }
 }
 
-/// What a read found.
+/// The result of a read.
 enum Received {
     Bytes(usize),
     End,
@@ -36,15 +36,15 @@ enum Received {
 
 impl<S: ByteStream> Connection<S> {
     /// Puts bytes back: they are delivered again before anything newer. Returns whether they will be,
-    /// as far as can be known. After `Eof` only a protocol that takes over gets them.
+    /// unless the connection ends first. After `Eof` only a protocol that takes over gets them.
     ///
-    /// They go behind the first `ahead` of those that were put back before.
+    /// They go behind the first `ahead` bytes of those that were put back before.
     pub(crate) fn unread(&mut self, ahead: usize, bytes: &[u8], common: &mut Common) -> bool {
         if !self.is_up() || !self.is_open() {
             return false;
         }
         if !bytes.is_empty() {
-            self.extras_mut(common); // so that there are some
+            self.extras_mut(common); // allocates them
             if let Some(extras) = &mut self.extras {
                 extras.kept.insert(ahead, bytes, &mut common.spares);
             }
@@ -55,7 +55,7 @@ impl<S: ByteStream> Connection<S> {
         true
     }
 
-    /// Whether there is something for the protocol, and no hold against delivering it.
+    /// Whether there is input for the protocol, and no hold against delivering it.
     #[inline(always)]
     pub(super) fn may_deliver(&self) -> bool {
         match self.input {
@@ -67,7 +67,7 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// Whether bytes were put back in this visit that are to be given again in the next.
+    /// Whether bytes were put back in this visit that are to be delivered again in the next.
     #[inline(always)]
     pub(super) fn gives_again(&self) -> bool {
         self.held.intersects(Holds::UNREAD)
@@ -75,7 +75,8 @@ impl<S: ByteStream> Connection<S> {
             && self.input != Input::Told
     }
 
-    /// Delivers what was kept, else reads once. Called only if it [may](Self::may_deliver).
+    /// Delivers the bytes that were put back, else reads once. Called only if it
+    /// [may](Self::may_deliver).
     #[inline(always)]
     pub(super) fn deliver(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
         if self.kept() > 0 {
@@ -121,7 +122,7 @@ impl<S: ByteStream> Connection<S> {
         Next::Tell(Notice::Eof)
     }
 
-    /// Notes that bytes to be delivered were read.
+    /// Counts bytes that were read and are to be delivered.
     #[inline(always)]
     fn note_read(&mut self, count: usize, io: &mut Io) {
         io.read -= count;
@@ -132,12 +133,12 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// Whether the peer may have sent something that is to be thrown away.
+    /// Whether the peer may have sent bytes that are to be discarded.
     pub(super) fn may_discard(&self) -> bool {
         self.input == Input::Open && self.ready.contains(Readiness::READABLE)
     }
 
-    /// Reads once and throws it away.
+    /// Reads once and discards the bytes.
     #[inline(never)]
     pub(super) fn discard(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
         let room = scratch.len().min(io.read);
@@ -155,7 +156,7 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// One look whether the peer has sent something we did not read, so that closing would reset.
+    /// Checks once whether the peer has sent unread bytes, so that closing would reset.
     #[inline(never)]
     pub(super) fn peer_has_sent(&mut self, io: &mut Io) -> io::Result<bool> {
         match self.receive(&mut [0]) {
@@ -168,16 +169,16 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// Whether bytes that were put back are given once more before a hang-up counts, which is newer. Only
-    /// while they get fewer: a protocol that puts back all of them for ever would never hear of it.
+    /// Whether bytes that were put back are delivered once more before a newer hang-up counts. Only
+    /// while they get fewer: a protocol that always puts all of them back would never be told of it.
     pub(super) fn takes_in_what_was_kept(&mut self) -> bool {
         let Some(extras) = &mut self.extras else { return false };
         let before = extras.kept_at_hangup.replace(extras.kept.len());
         before.is_none_or(|before| extras.kept.len() < before)
     }
 
-    /// The error of a connection that broke while nobody reads it. Looked for once: without an error
-    /// both directions are shut in order, and reading, which goes on after a short read from here on, will
+    /// The error of a connection that broke while it is not read. Checked once: without an error both
+    /// directions are shut in order, and reading, which from here on goes on after a short read, will
     /// find the end.
     #[inline(never)]
     pub(super) fn look_for_error(&mut self) -> Option<io::Error> {
@@ -189,11 +190,11 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// Reads once. A short read of a stream means that it is drained, which saves the read that
-    /// would only say so; not if the peer's FIN is known to follow, since no event will repeat it.
+    /// Reads once. A short read means that the socket is drained, which saves a read that would return
+    /// `WouldBlock`. Not if the peer's FIN is known to follow, since no event will repeat it.
     ///
-    /// A peer that sends urgent data makes a read short early, and so delays its own next bytes
-    /// until the segment after them.
+    /// Urgent data makes a read short early, which delays the bytes behind it until the segment after
+    /// them.
     #[inline(always)]
     fn receive(&mut self, buf: &mut [u8]) -> Received {
         loop {
@@ -206,7 +207,7 @@ impl<S: ByteStream> Connection<S> {
                 }
                 Ok(count) => {
                     let more = Readiness::READ_CLOSED | Readiness::HANGUP;
-                    // Elsewhere than on Unix only WouldBlock arms the next event.
+                    // Outside Unix only WouldBlock arms the next event.
                     if cfg!(unix) && count < buf.len() && !self.ready.intersects(more) {
                         self.ready.remove(Readiness::READABLE);
                     }

@@ -1,10 +1,9 @@
-//! **The machine**: one connection, which decides what happens to it next.
+//! **The state machine** of one connection, which decides what happens to it next.
 //!
-//! A [`Connection`] knows its stream, its buffers and where in its life it is. It knows no reactor, no
-//! protocol, no queue and no other connection. Events are [latched](Connection::latch) and commands are
-//! methods. Both change the state and tell nobody. The driver of the machine asks
-//! [`next`](Connection::next), which reads or writes once and says what to do now. No other function
-//! decides what is done.
+//! A [`Connection`] has its stream, its buffers and its state. It refers to no reactor, protocol, queue
+//! or other connection. Events are [latched](Connection::latch) and commands are methods. Both only
+//! change the state. The driver of the machine calls [`next`](Connection::next), which reads or writes
+//! once and returns what to do now. No other function decides what is done.
 //!
 //! # The life of a connection
 //!
@@ -18,18 +17,18 @@
 //!   Open, when both halves are shut; New, on close; every state, on end or an error ─────────────────┘
 //! ```
 //!
-//! Closing a TCP socket while the peer still sends answers its next segment with a reset, and a reset
-//! may overtake what we wrote and the peer has not read. So the last bytes are followed by FIN and by a
-//! while of reading before the socket is closed (nginx calls it a lingering close). Bytes that arrive
-//! after `close` are read and thrown away, so that a peer which reads only after it has sent everything
-//! cannot deadlock with us.
+//! If a TCP socket is closed while the peer still sends, a reset answers the peer's next segment, and it
+//! may overtake bytes that the peer has not read. So after the last bytes the connection sends FIN and
+//! reads for some seconds before the socket is closed (nginx calls it a lingering close). Bytes that
+//! arrive after `close` are read and discarded, so that a peer which reads only after it has sent
+//! everything causes no deadlock.
 //!
 //! # The legal sequence of notices
 //!
-//! [`Notice`] is what the protocol is told. `Made` comes first, once. Then come `Data`, `TimedOut`, and
+//! A [`Notice`] is one call to the protocol. `Made` comes first, once. Then come `Data`, `TimedOut`, and
 //! `Pause` and `Resume` in turns; among them `Eof` at most once, after which no `Data` comes. `Handover`
-//! begins a new sequence for another protocol, as if it were `Made`. After `close` or `end` nothing comes
-//! any more, and [`Next::Gone`] is the last word.
+//! begins a new sequence for another protocol, as if it were `Made`. After `close` or `end` no notice
+//! comes, and [`Next::Gone`] is the last result.
 //!
 //! # States and inputs
 //!
@@ -58,11 +57,11 @@
 //! | 18 | Open, held | a hang-up with an error | Gone | nothing |
 //! | 19 | Open | an error on reading | Gone | nothing |
 //! | 20 | Open | its bucket is empty | Open, held by its rate | nothing until there is a portion in it |
-//! | 21 | Open | `hand_over` | HandingOver | nothing: the former protocol hears no more |
+//! | 21 | Open | `hand_over` | HandingOver | nothing: the former protocol gets no more |
 //! | 22 | HandingOver | `next` | Open | `Handover`, then what was put back, then `Eof` again |
 //! | 23 | HandingOver | `close`, `end`, sending fails | as from Open | nothing |
 //! | 24 | Open | `close` | Closing | nothing; what waits is sent |
-//! | 25 | Closing, Lingering | bytes | the same | nothing: they are thrown away |
+//! | 25 | Closing, Lingering | bytes | the same | nothing: they are discarded |
 //! | 26 | Closing | all sent, the peer still sends | Lingering, FIN sent | nothing |
 //! | 27 | Closing | all sent, the peer has closed | Gone | nothing |
 //! | 28 | Closing, fresh | all sent at once, nothing came | Gone, FIN sent | nothing |
@@ -104,38 +103,38 @@ pub(crate) struct Connection<S = Stream> {
     pub(crate) stream: S,
     outgoing: WriteBuffer,
     marks: Marks,
-    /// What few connections need. The others are the smaller for it.
+    /// The parts that few connections need, in a box to keep the others small.
     extras: Option<Box<Extras>>,
     life: Life,
     input: Input,
     output: Output,
-    /// What the events have said, and no attempt has contradicted.
+    /// The readiness that events reported and no attempt has contradicted.
     ready: Readiness,
     held: Holds,
     pressure: Pressure,
-    /// The side that said first that it will send nothing more.
+    /// The side that ended its output first.
     ended_first: Option<Side>,
-    /// Whether `Made` was told, so that the end must be told too. No state says it: a connection may be
-    /// gone before it was announced.
+    /// Whether `Made` was told, so that the end must be told too. `life` does not show it: a connection
+    /// may be gone before it was announced.
     announced: bool,
 }
 
-/// Where in its life a connection is. A connection that ends knows why.
+/// The states of a connection. The last three have the reason of the end.
 #[derive(Debug)]
 enum Life {
-    /// Nobody was told of it yet.
+    /// Its protocol was not told of it yet.
     New,
     Open,
-    /// As `Open`, but its protocol hears nothing more, and another takes over.
+    /// As `Open`, but its protocol gets no more notices, and another takes over.
     HandingOver,
-    /// What waits is being sent.
+    /// The outgoing buffer is being sent.
     Closing(Reason),
-    /// All is sent, FIN too: waiting for the peer's.
+    /// Everything is sent, FIN too; waiting for the peer's FIN.
     Lingering(Reason),
     Gone(Reason),
 }
 
-/// One of the two who talk.
+/// One side of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Side {
     Us,
@@ -160,15 +159,15 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// Notes what an event says. A hint: `next` tries and sees.
+    /// Records the readiness of an event. It is a hint: `next` tries and finds out.
     pub(crate) fn latch(&mut self, readiness: Readiness) {
         self.ready |= readiness;
     }
 
-    /// Reads or writes once, within the allowance of the visit, and says what to do now.
+    /// Reads or writes once, within the allowance of the visit, and returns what to do now.
     ///
-    /// Bytes to be delivered are at the beginning of `scratch`. The order: input, then output, then what
-    /// is due. So a timeout is told only to a connection that has nothing left to read.
+    /// Bytes to be delivered are at the beginning of `scratch`. The order is input, output, deadlines.
+    /// So a timeout is told only to a connection that has nothing left to read.
     #[inline(always)]
     pub(crate) fn next(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
         self.begin_step(io.now);
@@ -204,7 +203,7 @@ impl<S: ByteStream> Connection<S> {
                     self.pressure = Pressure::High;
                     return Next::Tell(Notice::Pause);
                 }
-                more = true; // `Pause` comes before a write, and this visit has had its one
+                more = true; // `Pause` comes before a write, and this visit has had its write
             }
             match self.flush(io, common) {
                 Ok(unsent) => more |= unsent,
@@ -212,7 +211,7 @@ impl<S: ByteStream> Connection<S> {
             }
             if self.is_to_resume() {
                 self.pressure = Pressure::Low;
-                io.write = Some(0); // nothing more in this visit, or the two could go on for ever
+                io.write = Some(0); // no more writes in this visit, or this could go on for ever
                 return Next::Tell(Notice::Resume);
             }
         }
@@ -225,7 +224,8 @@ impl<S: ByteStream> Connection<S> {
     #[inline(never)]
     fn while_handing_over(&mut self, io: &mut Io, common: &mut Common, scratch: &[u8]) -> Next {
         if io.read > 0 {
-            // Charged like a full read: protocols that hand over in a circle do not hold up the others.
+            // Charged like a full read: protocols that hand over in a circle do not delay other
+            // connections.
             io.read = io.read.saturating_sub(scratch.len());
             self.life = Life::Open;
             self.input.begin_again();
@@ -277,7 +277,7 @@ impl<S: ByteStream> Connection<S> {
         self.settle(io, more)
     }
 
-    /// Everything is with the kernel, and the connection is to be closed.
+    /// Closes, or lingers, when the kernel has everything.
     fn all_sent(&mut self, io: &mut Io, common: &mut Common) -> Next {
         if self.input != Input::Open {
             return self.finish(); // closing sends FIN
@@ -298,12 +298,11 @@ impl<S: ByteStream> Connection<S> {
         Next::Again
     }
 
-    /// Nothing more moves in this visit. Looks for a broken connection, and for what is due; then rests, or
-    /// yields if there is `more` to do and its allowance is spent.
+    /// Ends a visit. Checks for a broken connection and for deadlines; then rests, or yields if there is
+    /// `more` to do and the allowance is spent.
     ///
-    /// An open connection is judged silent only if nothing is left to be read; bytes that are to be given
-    /// again have been read. One that closes is given its time and no more, however much its peer still
-    /// sends.
+    /// An open connection times out only if nothing is left to be read; bytes that were put back count
+    /// as read. A closing connection ends at its deadline, however much its peer still sends.
     #[inline(always)]
     fn settle(&mut self, io: &mut Io, more: bool) -> Next {
         let again = self.gives_again();
@@ -321,7 +320,7 @@ impl<S: ByteStream> Connection<S> {
             {
                 return next;
             }
-            self.held.remove(Holds::UNREAD); // nobody else has put anything back
+            self.held.remove(Holds::UNREAD); // only a connection with extras can have put bytes back
         }
         if again || more { Next::Yield } else { Next::Rest }
     }
@@ -330,7 +329,7 @@ impl<S: ByteStream> Connection<S> {
         self.input == Input::Told && matches!(self.output, Output::FinSent)
     }
 
-    /// Ends it in order: for the reason it is closing, or because all was said on both sides.
+    /// Ends it in order: for its reason to close, or because both sides have finished.
     #[inline(never)]
     fn finish(&mut self) -> Next {
         self.life = Life::Gone(match &self.life {
@@ -340,7 +339,7 @@ impl<S: ByteStream> Connection<S> {
         Next::Gone
     }
 
-    /// Both sides have said everything; or sending failed, and the peer has said everything.
+    /// The reason when both sides have finished, or sending failed and the peer has finished.
     fn reason_of_both(&self) -> Reason {
         match &self.output {
             Output::Broken(error) => {

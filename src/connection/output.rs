@@ -1,4 +1,4 @@
-//! What goes to the peer: the buffer, its marks, FIN.
+//! Output: the buffer, its marks, FIN.
 
 use std::io;
 use std::sync::Arc;
@@ -9,24 +9,24 @@ use crate::reason::Reason;
 use crate::system::poller::Readiness;
 use crate::system::stream::ByteStream;
 
-/// A connection that needs no more bytes than this for its whole answer may be closed without
-/// lingering if the peer has sent nothing: they are on their way before any later segment of the
-/// peer's can be answered by a reset. 10 segments may leave without waiting for an acknowledgement
-/// (RFC 6928), of 1,460 bytes on an Ethernet (1,220 is the least an IPv6 path may force).
+/// A connection whose whole answer has at most this many bytes may be closed without lingering if the
+/// peer has sent nothing: the bytes leave before a reset can answer a later segment of the peer's. 10
+/// segments may leave without waiting for an acknowledgement (RFC 6928), of 1,460 bytes on an Ethernet
+/// (1,220 is the least an IPv6 path may force).
 const FIRST_FLIGHT: usize = 10 * 1220;
 
-/// How far we have come.
+/// The state of the output.
 #[derive(Debug)]
 pub(super) enum Output {
     Open,
     /// FIN is to follow the last byte.
     FinWanted,
     FinSent,
-    /// Sending failed for this. What the peer sent before is still being delivered.
+    /// Sending failed with this error. Bytes that the peer sent before are still being delivered.
     Broken(Arc<io::Error>),
 }
 
-/// What the protocol was told of the outgoing buffer.
+/// The last notice to the protocol about the outgoing buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Pressure {
     Low,
@@ -36,8 +36,8 @@ pub(super) enum Pressure {
 
 /// Commands and questions.
 impl<S: ByteStream> Connection<S> {
-    /// Takes bytes to be sent; returns whether it did. If more than `cap` is waiting already, the
-    /// connection ends.
+    /// Takes bytes to be sent; returns whether they were taken. If more than `cap` is waiting already,
+    /// the connection ends.
     #[inline]
     pub(crate) fn write(&mut self, data: &[u8], cap: usize, common: &mut Common) -> bool {
         if !self.is_open() || !matches!(self.output, Output::Open) {
@@ -91,8 +91,8 @@ impl<S: ByteStream> Connection<S> {
 
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
-    /// Whether more waits than the high mark, and the protocol does not know. Asked before anything is sent:
-    /// the protocol hears it also when the kernel would take everything at once.
+    /// Whether the buffer is above the high mark, and the protocol was not told. Checked before sending:
+    /// the protocol is told also when the kernel would take everything at once.
     #[inline(always)]
     pub(super) fn is_to_pause(&self) -> bool {
         self.pressure == Pressure::Low && self.outgoing.len() > self.marks.high()
@@ -168,10 +168,10 @@ impl<S: ByteStream> Connection<S> {
         Ok(())
     }
 
-    /// Whether this very step sends FIN behind the last byte, so that both may leave in one segment.
+    /// Whether this step sends FIN behind the last byte, so that both may leave in one segment.
     ///
-    /// Not if the peer has closed and we close too: then the close of the socket sends FIN, and before it
-    /// `connection_lost` is told. The kernel would keep the last bytes back for as long as that takes.
+    /// Not if the peer has closed and this side closes too: then the close of the socket sends FIN,
+    /// after `connection_lost`. The kernel would hold the last bytes back until then.
     #[inline(always)]
     fn fin_follows(&self) -> bool {
         let closes = matches!(self.life, Life::Closing(_)) && self.input != Input::Open;
@@ -186,14 +186,14 @@ impl<S: ByteStream> Connection<S> {
         }
         self.output = Output::FinSent;
         self.stream.shut_write().map_err(|refused| {
-            // It only says that there is no connection; the socket knows why.
+            // This error only says that there is no connection; the socket has the cause.
             let error = self.stream.take_error().unwrap_or_else(Some);
             error.unwrap_or(refused)
         })
     }
 
-    /// Sending failed. What the peer sent before may still be read, and then it ends; at once, if nobody
-    /// reads.
+    /// Handles a failed send: the connection ends when the peer's earlier bytes have been read, or at
+    /// once if it is not read.
     #[inline(never)]
     pub(super) fn break_off(&mut self, error: io::Error, common: &mut Common) -> Next {
         if self.held.intersects(Holds::PROTOCOL) || self.is_told_the_end() {
@@ -202,7 +202,7 @@ impl<S: ByteStream> Connection<S> {
         self.output = Output::Broken(Arc::new(error));
         self.outgoing.clear(&mut common.spares);
         self.held.remove(Holds::PRESSURE);
-        // No event will tell of what is there already, nor of the end behind it.
+        // No event will report the bytes that are there already, nor the end behind them.
         self.ready |= Readiness::READABLE | Readiness::READ_CLOSED;
         Next::Again
     }

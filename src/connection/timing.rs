@@ -1,5 +1,6 @@
-//! What takes time: the idle timeout, the limits of closing, rates. One deadline at a time matters: the
-//! timeout of an open connection, the end of sending of one that closes, the end of lingering.
+//! Deadlines: the idle timeout, the limits of closing, rates. Besides rates one deadline at a time
+//! applies: the timeout of an open connection, the close timeout of a closing one, or the end of
+//! lingering.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,11 @@ use crate::parts::write_buffer::{self, WriteBuffer};
 use crate::reason::Reason;
 use crate::system::stream::ByteStream;
 
-/// What few connections need.
+/// The parts that few connections need.
 #[derive(Debug, Default)]
 pub(crate) struct Extras {
     timeout: Timeout,
-    /// `TimedOut` is being told: a close now is because of it.
+    /// `TimedOut` is being told: a close now has this reason.
     telling_timeout: bool,
     /// Set for this connection.
     close_timeout: Option<Duration>,
@@ -25,11 +26,11 @@ pub(crate) struct Extras {
     writing: Option<Throttle>,
     /// Bytes that were put back, to be delivered again.
     pub(super) kept: WriteBuffer,
-    /// How many they were when they were given again although a hang-up is known.
+    /// How many they were when they were last delivered again despite a known hang-up.
     pub(super) kept_at_hangup: Option<usize>,
 }
 
-/// An idle timeout. Activity only notes the time.
+/// An idle timeout. Activity only records the time.
 #[derive(Clone, Copy, Debug, Default)]
 enum Timeout {
     #[default]
@@ -44,11 +45,11 @@ enum Timeout {
 #[derive(Debug)]
 struct Throttle {
     bucket: Bucket,
-    /// Set while the bucket is empty: when there is a portion in it again.
+    /// When the bucket has a portion again; set while it is empty.
     refilled: Option<Instant>,
 }
 
-/// Which of a connection's two streams.
+/// One direction of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Direction {
     Reading,
@@ -122,7 +123,7 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// Gives one of the streams a rate, or none; returns the former.
+    /// Sets or removes the rate of one direction; returns the former.
     pub(crate) fn set_rate(
         &mut self,
         direction: Direction,
@@ -149,8 +150,8 @@ impl<S: ByteStream> Connection<S> {
         self.extras.is_some()
     }
 
-    /// When it wants to be visited, whatever happens until then. `next` judges what is due: so there is no
-    /// `tick` beside it, and nothing is judged before what has come was read.
+    /// When it must be visited, with or without an event. `next` checks the deadlines itself, after it
+    /// has read.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let extras = self.extras.as_ref()?;
         let of_life = match self.life {
@@ -172,7 +173,7 @@ impl<S: ByteStream> Connection<S> {
 
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
-    /// Ends what lasted until now: the telling of a timeout, and holds by a rate.
+    /// Ends states that are over: the telling of a timeout, and holds by a rate.
     #[inline]
     pub(super) fn begin_step(&mut self, now: Instant) {
         if self.extras.is_some() {
@@ -193,7 +194,7 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// How many of `most` bytes the rate lets pass now. With none the stream is held until there is a
+    /// How many of `most` bytes the rate allows now. With none the direction is held until there is a
     /// portion again.
     #[inline]
     pub(super) fn rate_allows(&mut self, direction: Direction, most: usize, io: &Io) -> usize {
@@ -215,7 +216,7 @@ impl<S: ByteStream> Connection<S> {
         available.min(most)
     }
 
-    /// What is due, now that nothing is left to be read.
+    /// Handles a deadline that is due, when nothing is left to be read.
     #[inline(never)]
     pub(super) fn judge_deadlines(&mut self, io: &mut Io) -> Option<Next> {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= io.now);
@@ -237,28 +238,27 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// The end of closing, set when it is first asked for. A connection that is closed at once never gets
-    /// one.
+    /// The end of closing, set at the first call. A connection that is closed at once never has one.
     pub(super) fn close_limit(&mut self, io: &Io, common: &mut Common) -> Instant {
         let extras = self.extras_mut(common);
         let timeout = extras.close_timeout.unwrap_or(common.patience.close_timeout);
         *extras.close_by.get_or_insert_with(|| later(io.now, timeout))
     }
 
-    /// Waits for the peer's FIN, throwing away what still comes.
+    /// Waits for the peer's FIN, and discards further input.
     pub(super) fn linger(&mut self, io: &Io, common: &mut Common) {
         self.life = Life::Lingering(self.reason());
         self.linger_on(io, common);
     }
 
-    /// Something came, or FIN was sent: waits another while, within the close timeout.
+    /// Sets the end of lingering anew, within the close timeout: input came, or FIN was sent.
     pub(super) fn linger_on(&mut self, io: &Io, common: &mut Common) {
         let at_the_latest = self.close_limit(io, common);
         let until = later(io.now, common.patience.linger).min(at_the_latest);
         self.extras_mut(common).linger_until = Some(until);
     }
 
-    /// What few connections need, made if this has none yet.
+    /// The extras, allocated if there are none yet.
     pub(super) fn extras_mut(&mut self, common: &mut Common) -> &mut Extras {
         self.extras.get_or_insert_with(|| common.lend())
     }

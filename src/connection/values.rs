@@ -1,4 +1,4 @@
-//! The values a connection is asked and answered with.
+//! The arguments and results of a connection.
 
 use std::ops::BitOr;
 use std::time::{Duration, Instant};
@@ -6,26 +6,26 @@ use std::time::{Duration, Instant};
 use super::timing::Extras;
 use crate::parts::write_buffer::Spares;
 
-/// What to do now, as [`next`](super::Connection::next) says.
+/// The result of [`next`](super::Connection::next): what to do now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Next {
-    /// Tell the protocol, and ask again.
+    /// Tell the protocol, and call `next` again.
     Tell(Notice),
-    /// Ask again.
+    /// Call `next` again.
     Again,
-    /// There is more to do, and an allowance is spent: ask again in another visit.
+    /// There is more to do, and an allowance is spent: call `next` again in another visit.
     Yield,
     /// There is nothing to do before the next event, command or deadline.
     Rest,
-    /// It is over, for this [`reason`](super::Connection::reason).
+    /// The connection has ended, for this [`reason`](super::Connection::reason).
     Gone,
 }
 
-/// What a protocol is told.
+/// A call to a protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Notice {
     Made,
-    /// So many bytes came. They are at the beginning of the scratch buffer.
+    /// This many bytes came. They are at the beginning of the scratch buffer.
     Data(usize),
     Eof,
     Pause,
@@ -35,21 +35,21 @@ pub(crate) enum Notice {
     Handover,
 }
 
-/// One visit: what it may do, what it did, and what a decision needs from outside.
+/// One visit: its allowances, its results, and the outside facts that decisions need.
 #[derive(Debug)]
 pub(crate) struct Io {
     /// The time of the turn.
     pub(crate) now: Instant,
     /// How many bytes may still be read or delivered.
     pub(crate) read: usize,
-    /// How many bytes may still be written, in one system call: none after it. `None`: what was written
-    /// waits for another visit.
+    /// How many bytes may still be written, in one system call: none after it. `None`: the output waits
+    /// for another visit.
     pub(crate) write: Option<usize>,
-    /// Whether this is the first visit, so that the poller has not told of anything yet.
+    /// Whether this is the first visit, so that the poller has reported nothing yet.
     pub(crate) fresh: bool,
-    /// Whether `TimedOut` was told in this visit. A new timeout, however short, is for another.
+    /// Whether `TimedOut` was told in this visit. A new timeout, however short, fires in another.
     pub(crate) timed_out: bool,
-    /// How many bytes were read, since somebody last took this.
+    /// How many bytes were read, since this was last taken.
     pub(crate) received: usize,
     /// How many bytes were sent in this visit.
     pub(crate) sent: usize,
@@ -58,10 +58,10 @@ pub(crate) struct Io {
 /// How long closing may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// From the first moment after `close` in which not everything could be sent: for all of closing. A
-    /// connection may have one of its own.
+    /// For all of closing, from the first time after `close` that not everything could be sent. A
+    /// connection may have its own.
     pub(crate) close_timeout: Duration,
-    /// For waiting for the peer's FIN, since everything was handed to the kernel or something came last.
+    /// For waiting for the peer's FIN, from the end of sending or the last input.
     pub(crate) linger: Duration,
 }
 
@@ -70,22 +70,22 @@ pub(crate) struct Patience {
 pub(crate) struct Holds(u8);
 
 impl Holds {
-    /// By `pause_reading`.
+    /// Set by `pause_reading`.
     pub(crate) const PROTOCOL: Self = Self(1);
-    /// By the default `pause_writing`: a peer that does not read is not read either.
+    /// Set by the default `pause_writing`: while the peer does not read, it is not read either.
     pub(crate) const PRESSURE: Self = Self(2);
     /// Its bucket for reading is empty.
     pub(super) const READ_RATE: Self = Self(4);
     /// Bytes were put back in this visit.
     pub(super) const UNREAD: Self = Self(8);
-    /// Its bucket for writing is empty. The only one that is against writing.
+    /// Its bucket for writing is empty. The only hold on writing.
     pub(super) const WRITE_RATE: Self = Self(16);
 
     pub(super) fn are_against_reading(self) -> bool {
         self.intersects(Self::READ_RATE) || self.are_against_delivering()
     }
 
-    /// Bytes that were read already have been paid for, so a rate is none of these.
+    /// Bytes that were read already have been charged to the rate, so it does not hold them.
     pub(super) fn are_against_delivering(self) -> bool {
         self.intersects(Self::PROTOCOL | Self::PRESSURE | Self::UNREAD)
     }
@@ -98,7 +98,7 @@ impl Holds {
         self.0 |= other.0;
     }
 
-    /// Takes it out; returns whether it was in.
+    /// Removes it; returns whether it was set.
     pub(super) fn remove(&mut self, other: Self) -> bool {
         let was_in = self.intersects(other);
         self.0 &= !other.0;
@@ -140,8 +140,8 @@ impl Marks {
 /// How many used boxes are kept: as many connections may come and go in one turn.
 const SPARE_EXTRAS: usize = 64;
 
-/// What all connections of a reactor have in common: their patience, and memory that is used again. With
-/// it a connection that comes, lingers and goes costs no allocation.
+/// Shared by all connections of a reactor: the time limits, and memory for reuse, so that a connection
+/// that comes, lingers and goes costs no allocation.
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(super) patience: Patience,

@@ -1,4 +1,4 @@
-//! What may be asked of a reactor about outgoing connections.
+//! The methods of a reactor for outgoing connections.
 
 use crate::address::Endpoint;
 use crate::connector::state::{ConnectOptions, ConnectorState, Progress};
@@ -11,10 +11,10 @@ use crate::reason::Reason;
 impl Reactor {
     /// Connects to a TCP address or host, with the default [options](ConnectOptions).
     ///
-    /// Never fails here: each attempt has exactly one outcome, and it comes from the loop — the
-    /// protocol's `connection_made`, or the factory's `connection_failed`, for a text that is no
-    /// address too. A host name is looked up by a thread (eight at a time); all its addresses
-    /// are tried, each with a head start over the next (RFC 8305).
+    /// This call never fails: each attempt has exactly one outcome, and it comes from the loop. It is
+    /// the protocol's `connection_made`, or the factory's `connection_failed`, also for a text that is
+    /// not an address. A thread looks a host name up (eight at a time); all its addresses are tried,
+    /// each with a head start over the next (RFC 8305).
     ///
     /// # Examples
     ///
@@ -49,7 +49,9 @@ impl Reactor {
         self.connect_tcp_with(to, ConnectOptions::new(), factory)
     }
 
-    /// Connects to a TCP address or host. See [`connect_tcp`](Self::connect_tcp).
+    /// Connects to a TCP address or host.
+    ///
+    /// See [`connect_tcp`](Self::connect_tcp).
     pub fn connect_tcp_with(
         &mut self,
         to: impl Into<Endpoint>,
@@ -66,9 +68,10 @@ impl Reactor {
         ConnectorId(key)
     }
 
-    /// Gives an attempt up, in whichever state it is: looking up, connecting, or waiting to connect
-    /// again. Its outcome, [`Reason::Cancelled`], comes from the loop. `false` if no attempt is under
-    /// way: an outcome came, or is about to.
+    /// Cancels an attempt in any state: looking up, connecting, or waiting to connect again.
+    ///
+    /// Its outcome, [`Reason::Cancelled`], comes from the loop. Returns `false` if no attempt is under
+    /// way: its outcome was told, or will be.
     pub fn cancel_connect(&mut self, id: ConnectorId) -> bool {
         let trying = self.connector_mut(id.0).is_some_and(|connector| {
             connector.is_trying() && !matches!(connector.progress, Progress::Failed(_))
@@ -79,9 +82,11 @@ impl Reactor {
         trying
     }
 
-    /// Ends an outgoing connection, in whichever state it is: gives an attempt up, or closes the
-    /// connection as by `lose_connection`; and whatever its factory says, no further attempt is made.
-    /// `false` if it is over already.
+    /// Ends an outgoing connection in any state: cancels an attempt, or closes the connection as by
+    /// `lose_connection`.
+    ///
+    /// No further attempt is made, even if the factory asks for one. Returns `false` if it is over
+    /// already.
     ///
     /// Twisted's `IConnector.disconnect` and `stopTrying` in one.
     pub fn disconnect(&mut self, id: ConnectorId) -> bool {
@@ -95,7 +100,7 @@ impl Reactor {
         true
     }
 
-    /// The connection an attempt led to, while it stands.
+    /// The connection that an attempt led to, while it exists.
     pub fn connection_of(&self, id: ConnectorId) -> Option<ConnectionId> {
         match self.sources.get(id.0)? {
             Source::Connector(connector) => match connector.progress {
@@ -108,7 +113,7 @@ impl Reactor {
         }
     }
 
-    /// Where an attempt goes. `None` if it is over.
+    /// The endpoint of an attempt; `None` if it is over.
     pub fn endpoint(&self, id: ConnectorId) -> Option<&Endpoint> {
         match self.sources.get(id.0)? {
             Source::Connector(connector) => Some(&connector.endpoint),

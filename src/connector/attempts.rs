@@ -1,4 +1,4 @@
-//! How attempts to connect are made.
+//! Attempts to connect.
 
 use std::collections::VecDeque;
 use std::io;
@@ -49,7 +49,7 @@ impl Reactor {
         }
     }
 
-    /// Begins an attempt, goes on with it, or tells that it failed.
+    /// Begins an attempt, goes on with it, or tells its failure.
     pub(crate) fn serve_connector(&mut self, key: Key) {
         let Some(connector) = self.connector_mut(key) else { return };
         if matches!(connector.progress, Progress::Wanted) {
@@ -91,7 +91,7 @@ impl Reactor {
         }
     }
 
-    /// Looks a name up where it does not hold up the loop.
+    /// Looks a name up in a thread, so that it does not block the loop.
     fn resolve(&mut self, key: Key, round: u64, host: String, port: u16) {
         if let Some(network) = self.network() {
             let found = network.borrow().resolve(&host, port);
@@ -107,7 +107,7 @@ impl Reactor {
         }
     }
 
-    /// A name was looked up. May run inside a call, so it only notes what was found.
+    /// Takes the result of a lookup. May run inside a call, so it only records the result.
     fn resolved(&mut self, key: Key, round: u64, found: io::Result<Vec<SocketAddr>>) {
         let Some(connector) = self.connector_mut(key) else { return };
         if connector.round != round || !matches!(connector.progress, Progress::Resolving) {
@@ -203,7 +203,7 @@ impl Reactor {
             .map_err(|error| Reason::failed(Phase::Binding, error))
     }
 
-    /// Has a server that is too busy asked again, a little later each time, until the timeout.
+    /// Has a busy server tried again, after a longer time with each try, until the timeout.
     fn ask_later(&mut self, key: Key, addr: Address) {
         let now = self.time.now;
         let Some(connector) = self.connector_mut(key) else { return };
@@ -240,7 +240,7 @@ impl Reactor {
         self.give_up(key, Reason::ConnectTimedOut);
     }
 
-    /// An address answered, or said no.
+    /// An address accepted or refused.
     pub(crate) fn serve_attempt(&mut self, key: Key, scratch: &mut [u8]) {
         let Some(Source::Attempt(attempt)) = self.sources.get_mut(key) else { return };
         let connector = attempt.connector;
@@ -249,7 +249,7 @@ impl Reactor {
             Ok(Some(error)) | Err(error) => error,
             Ok(None) => match stream.peer_addr() {
                 Ok(peer) => {
-                    // A Unix server has moved its socket since it gave it a name.
+                    // The kernel reports the path that a Unix server bound before it moved its socket.
                     let unix = self.endpoint(ConnectorId(connector)).and_then(Endpoint::unix_addr);
                     let peer = unix.cloned().map_or(peer, Address::Unix);
                     return self.connected(connector, key, &peer, scratch);
@@ -310,14 +310,14 @@ impl Reactor {
         self.visit(winner, Queue::Run, scratch);
     }
 
-    /// After the protocol has heard, its owner hears.
+    /// Tells the factory the loss, after the protocol was told.
     pub(crate) fn connection_of_connector_lost(&mut self, key: Key, reason: &Reason) {
         self.notify(key, Callback::ClientConnectionLost, |factory, connector| {
             factory.connection_lost(connector, reason);
         });
     }
 
-    /// Gives a notice in which the factory may ask for another attempt; without one it is over.
+    /// Gives a notice in which the factory may ask for another attempt; else the connector is removed.
     fn notify(
         &mut self,
         key: Key,
@@ -342,7 +342,7 @@ impl Reactor {
         }
     }
 
-    /// Ends an attempt; the loop tells.
+    /// Ends an attempt; the loop tells the outcome.
     pub(crate) fn give_up(&mut self, key: Key, reason: Reason) {
         self.drop_attempts(key, None);
         self.drop_timers(key);
@@ -393,7 +393,7 @@ impl Reactor {
     }
 }
 
-/// Whether this is the full backlog of a Unix socket: of a connection to come no event would tell.
+/// Whether the backlog of a Unix socket is full, whose end no event would report.
 fn is_too_busy(to: &Address, reason: &Reason) -> bool {
     let would_block = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
     matches!(to, Address::Unix(_)) && reason.io_error().is_some_and(would_block)

@@ -12,7 +12,7 @@ use crate::address::Endpoint;
 use crate::ids::ConnectorId;
 use crate::reactor::Reactor;
 
-/// An attempt to connect, lent to a [`ClientFactory`](crate::ClientFactory) that hears how it went.
+/// An attempt to connect, lent to a [`ClientFactory`](crate::ClientFactory) that is told its outcome.
 #[derive(Debug)]
 pub struct Connector<'a> {
     pub(crate) reactor: &'a mut Reactor,
@@ -27,18 +27,20 @@ impl Connector<'_> {
         self.id
     }
 
-    /// Where it connects to.
+    /// The endpoint it connects to.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// How long the connection stood whose loss is being told; no time after a failed attempt.
+    /// How long the lost connection lasted; zero after a failed attempt.
     pub fn lasted(&self) -> Duration {
         self.lasted
     }
 
-    /// Tries again, in the next turn. `false` if it is trying already, was
-    /// [given up](Reactor::disconnect), or the reactor is stopping.
+    /// Tries again, in the next turn.
+    ///
+    /// Returns `false` if an attempt is under way already, it was [given up](Reactor::disconnect), or the
+    /// reactor is stopping.
     pub fn connect(&mut self) -> bool {
         self.connect_after(Duration::ZERO)
     }

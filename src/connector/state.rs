@@ -22,11 +22,11 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an address has before the next one is tried beside it: RFC 8305, section 5.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// How long a Unix socket whose backlog is full is left alone before it is asked again: a server that
-/// is alive accepts within that time.
+/// How long to wait before a Unix socket with a full backlog is tried again: a live server accepts
+/// within that time.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(5);
 
-/// That doubles with each refusal up to this, so that many who wait cost nothing.
+/// The most of that wait, which doubles with each refusal, so that many waiting attempts cost nothing.
 pub(crate) const MOST_PATIENCE: Duration = Duration::from_millis(160);
 
 /// Settings of an attempt, for [`Reactor::connect_tcp_with`](crate::Reactor::connect_tcp_with).
@@ -69,21 +69,25 @@ impl ConnectOptions {
         self
     }
 
-    /// The address to connect from. A family that differs from an address tried is an error there.
+    /// The address to connect from.
+    ///
+    /// An attempt at an address of another family fails.
     #[must_use]
     pub fn local_addr(mut self, addr: SocketAddr) -> Self {
         self.local_addr = Some(addr);
         self
     }
 
-    /// Whether small writes leave at once (TCP_NODELAY). On by default.
+    /// Whether small writes leave at once (TCP_NODELAY).
+    ///
+    /// On by default.
     #[must_use]
     pub fn no_delay(mut self, on: bool) -> Self {
         self.socket.no_delay = on;
         self
     }
 
-    /// Has the kernel probe a connection that was silent for so long (SO_KEEPALIVE).
+    /// Makes the kernel probe a connection that was silent for `idle` (SO_KEEPALIVE).
     #[must_use]
     pub fn keep_alive(mut self, idle: Duration) -> Self {
         self.socket.keep_alive = Some(idle);
@@ -91,30 +95,30 @@ impl ConnectOptions {
     }
 }
 
-/// What the reactor keeps of an outgoing connection.
+/// The state of an outgoing connection.
 pub(crate) struct ConnectorState {
     pub(crate) endpoint: Endpoint,
     pub(crate) options: ConnectOptions,
     pub(crate) progress: Progress,
-    /// Which attempt this is, so that a name lookup which comes too late is recognised.
+    /// The number of the attempt, by which a late result of a name lookup is recognised.
     pub(crate) round: u64,
     /// Addresses not tried yet.
     pub(crate) candidates: VecDeque<Address>,
-    /// Those being tried.
+    /// Addresses being tried.
     pub(crate) attempts: Vec<Key>,
-    /// What the last address that failed said.
+    /// The failure of the last address that failed.
     pub(crate) failure: Option<Reason>,
     pub(crate) timeout: Option<TimerId>,
     pub(crate) head_start: Option<TimerId>,
-    /// How long to wait before a server that is too busy is asked again.
+    /// How long to wait before a busy server is tried again.
     pub(crate) patience: Duration,
-    /// Since when the connection stands.
+    /// When the connection was established.
     pub(crate) since: Option<Instant>,
-    /// By `disconnect`: no further attempt is wanted.
+    /// Set by `disconnect`: no further attempt is made.
     pub(crate) unwanted: bool,
 }
 
-/// How far an attempt is.
+/// The progress of an attempt.
 #[derive(Debug)]
 pub(crate) enum Progress {
     /// A notice is being given; unless it asks for another attempt, this is the end.
@@ -127,9 +131,9 @@ pub(crate) enum Progress {
     Resolving,
     /// Trying addresses.
     Connecting,
-    /// Given up; `connection_failed` is owed.
+    /// Given up; `connection_failed` is still to be called.
     Failed(Reason),
-    /// The connection stands, or its end is being told.
+    /// The connection is established, or its end is being told.
     Connected(Key),
 }
 
@@ -171,12 +175,12 @@ impl fmt::Debug for ConnectorState {
 pub(crate) struct Attempt {
     pub(crate) connector: Key,
     pub(crate) stream: Stream,
-    /// What events said, for the connection this may become.
+    /// The readiness so far, for the connection this may become.
     pub(crate) latched: Readiness,
 }
 
-/// Orders addresses so that the families take turns, beginning with that of the first (RFC 8305,
-/// section 4): a family that leads nowhere costs one head start, not one per address.
+/// Orders addresses so that the families alternate, beginning with that of the first (RFC 8305, section
+/// 4): an unreachable family costs one head start, not one per address.
 pub(crate) fn interleave(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (mut same, mut other): (VecDeque<_>, VecDeque<_>) =

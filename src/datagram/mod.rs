@@ -1,8 +1,8 @@
-//! Datagrams: what a user writes and gets. A socket, its protocol, and the socket lent to it.
+//! Datagrams: the protocol that a user implements, and the socket lent to it.
 //!
-//! There are no connections here: one [`DatagramProtocol`] hears of everything that comes to one
-//! socket, from whomever. So a fault in it does not end it: whoever can send a datagram could shut
-//! the socket for all others.
+//! There are no connections here: one [`DatagramProtocol`] gets everything that comes to one socket,
+//! from all peers. So a fault in it does not end it: otherwise any peer could close the socket for all
+//! others with a datagram.
 
 mod options;
 mod serving;
@@ -23,21 +23,21 @@ use crate::parts::timers::TimerId;
 use crate::reactor::Reactor;
 use crate::reason::Reason;
 
-/// What happens at one datagram socket, called back by the reactor.
+/// The protocol of one datagram socket, called back by the reactor.
 ///
 /// [`start_protocol`](Self::start_protocol) comes first, once; then the others in any order;
-/// [`stop_protocol`](Self::stop_protocol) exactly once and last. After `stop_listening` only that
-/// follows. No callback ever runs inside another one or inside a command.
+/// [`stop_protocol`](Self::stop_protocol) exactly once and last. After `stop_listening` only this last
+/// call follows. No callback runs inside another one or inside a command.
 ///
-/// A panic in a callback is logged, and the socket goes on with the next datagram: it serves many
-/// peers, and the fault may be the doing of one. Every method has a default.
+/// A panic in a callback is logged, and the socket goes on with the next datagram: it serves many peers,
+/// and one of them may have caused the fault. Every method has a default.
 ///
 /// Twisted's `DatagramProtocol`; `error_received` and `resume_writing` are asyncio's.
 ///
 /// # Examples
 ///
-/// An echo. What does not fit into the kernel's buffer is dropped, as any router on the way might
-/// have done:
+/// An echo. A datagram that does not fit into the kernel's buffer is dropped, as any router on the way
+/// may do:
 ///
 /// ```
 /// use std::net::SocketAddr;
@@ -65,11 +65,11 @@ pub trait DatagramProtocol {
     /// The socket is bound: in the turn after `listen_udp`.
     fn start_protocol(&mut self, transport: &mut DatagramTransport<'_>) {}
 
-    /// A datagram came, whole. It may be empty.
+    /// A whole datagram came; it may be empty.
     ///
-    /// `data` is the reactor's own buffer, used again for the next one: keep what you need. The buffer
-    /// holds the longest there is, so nothing is ever cut off. `from` is what the packet claims; who
-    /// sends it can lie about that.
+    /// `data` is the reactor's own buffer, used again for the next one: copy what you need. The buffer
+    /// holds the longest datagram, so nothing is cut off. `from` is the address in the packet, which a
+    /// sender can forge.
     fn datagram_received(
         &mut self,
         transport: &mut DatagramTransport<'_>,
@@ -78,36 +78,40 @@ pub trait DatagramProtocol {
     ) {
     }
 
-    /// Nobody listens at the peer's address, says its host. Only on a
-    /// [connected](DatagramTransport::connect) socket, since others do not hear of it; several
-    /// refusals may make one notice, and a firewall may swallow them.
+    /// The peer's host reports that no socket is bound to the peer's address.
+    ///
+    /// This comes only on a [connected](DatagramTransport::connect) socket, since others are not told.
+    /// Several refusals may make one notice, and a firewall may drop them.
     fn connection_refused(&mut self, transport: &mut DatagramTransport<'_>) {}
 
-    /// The system reports something else: mostly that an earlier datagram could not be delivered.
-    /// The socket lives on.
+    /// The system reports another error, mostly that an earlier datagram could not be delivered.
     ///
-    /// By default it is logged.
+    /// The socket stays open.
+    ///
+    /// By default the error is logged.
     fn error_received(&mut self, transport: &mut DatagramTransport<'_>, error: &io::Error) {
         log::warn!("datagram socket at {}: {error}", transport.local_addr());
     }
 
-    /// There is room again after a send that failed with `WouldBlock`. Once, however many failed; and
-    /// the next `WouldBlock` will be followed by another.
+    /// There is room again after a send that failed with `WouldBlock`.
+    ///
+    /// This comes once, however many failed, and again after the next `WouldBlock`.
     fn resume_writing(&mut self, transport: &mut DatagramTransport<'_>) {}
 
     /// A timer set by [`DatagramTransport::call_later`] fires.
     fn timer_fired(&mut self, transport: &mut DatagramTransport<'_>, timer: TimerId) {}
 
-    /// The socket is closed, and its port free. `reason` is `Closed` by
-    /// [`stop_listening`](DatagramTransport::stop_listening), `Stopped` by the end of the reactor, or
-    /// `Failed` when the system had nothing but errors for it.
+    /// The socket is closed, and its port is free.
+    ///
+    /// `reason` is `Closed` by [`stop_listening`](DatagramTransport::stop_listening), `Stopped` by the
+    /// end of the reactor, or `Failed` when the system reported only errors for it.
     fn stop_protocol(&mut self, transport: &mut DatagramTransport<'_>, reason: &Reason) {}
 }
 
-/// A datagram socket, lent to a callback of its protocol, or by [`Reactor::datagram`] to anybody.
+/// A datagram socket, lent to a callback of its protocol, or by [`Reactor::datagram`] to any caller.
 ///
-/// What is sent is handed to the kernel at once: a datagram is small, and there is nobody to wait for.
-/// Commands never call back. On a socket that is closed they fail with `NotConnected`.
+/// A datagram is handed to the kernel at once: it is small, and there is no peer to wait for. Commands
+/// never call back. On a closed socket they fail with `NotConnected`.
 #[derive(Debug)]
 pub struct DatagramTransport<'a> {
     reactor: &'a mut Reactor,
@@ -120,24 +124,24 @@ impl<'a> DatagramTransport<'a> {
         Self { reactor, id, local }
     }
 
-    /// Sends one datagram; one that is empty too.
+    /// Sends one datagram, which may be empty.
     ///
-    /// *Not* promised: that it arrives, arrives once, or in order. What was not taken is not kept: to
-    /// drop it is what the network does as well.
+    /// *Not* promised: that it arrives, arrives once, or in order. A datagram that the kernel does not
+    /// take is not kept: the network drops datagrams as well.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` while the kernel's buffer is full, and then
-    /// [`resume_writing`](DatagramProtocol::resume_writing) tells when it no longer is; what sendto(2)
-    /// says, as the system gave it: too long (EMSGSIZE; IPv4 has room for 65,507 bytes), an address of
-    /// the other family, no route.
+    /// `WouldBlock` while the kernel's buffer is full; then
+    /// [`resume_writing`](DatagramProtocol::resume_writing) comes when there is room. Else the error of
+    /// sendto(2), as the system gave it: too long (EMSGSIZE; IPv4 has room for 65,507 bytes), an address
+    /// of the other family, no route.
     pub fn send_to(&mut self, data: &[u8], to: SocketAddr) -> io::Result<()> {
         self.reactor.send_datagram(self.id, data, Some(to))
     }
 
     /// Sends one datagram to the peer this socket is connected to.
     ///
-    /// A refusal of an earlier one does not show here, but in
+    /// A refusal of an earlier one is not reported here, but by
     /// [`connection_refused`](DatagramProtocol::connection_refused).
     ///
     /// # Errors
@@ -147,23 +151,26 @@ impl<'a> DatagramTransport<'a> {
         self.reactor.send_datagram(self.id, data, None)
     }
 
-    /// Binds the socket to one peer, once: from here on nothing is delivered but what comes from it,
-    /// [`send`](Self::send) goes there, and its refusals are told. Nothing is sent by this, and nobody
-    /// needs to be there.
+    /// Connects the socket to one peer, once.
     ///
-    /// What others had sent before is dropped. Some systems refuse `send_to` from here on.
+    /// From here on only the peer's datagrams are delivered, [`send`](Self::send) goes to it, and its
+    /// refusals are told. This sends nothing, and the peer need not exist.
+    ///
+    /// Datagrams that other peers sent before are dropped. Some systems refuse `send_to` from here on.
     ///
     /// # Errors
     ///
-    /// What connect(2) says, with the address in the message; `InvalidInput` if it is no address, or the
-    /// socket is connected already.
+    /// The error of connect(2), with the address in the message; `InvalidInput` if `to` is not an
+    /// address, or the socket is connected already.
     pub fn connect(&mut self, to: impl Into<Endpoint>) -> io::Result<()> {
         self.local = self.reactor.connect_datagram(self.id, to.into().socket_addr()?)?;
         Ok(())
     }
 
-    /// Closes the socket, at once: its port is free when this returns. Nothing more is delivered but
-    /// `stop_protocol`, which comes from the loop. `false` if it was closed already.
+    /// Closes the socket at once: its port is free when this returns.
+    ///
+    /// Only `stop_protocol` is still delivered, from the loop. Returns `false` if the socket was closed
+    /// already.
     ///
     /// Twisted's `stopListening`.
     pub fn stop_listening(&mut self) -> bool {
@@ -177,12 +184,13 @@ impl<'a> DatagramTransport<'a> {
         self.reactor.datagram_timer(self.id.0, delay)
     }
 
-    /// Receives what is sent to a group, at the interface that has this address (0.0.0.0: the system
-    /// chooses). Twisted's `joinGroup`.
+    /// Joins a group at the interface that has this address (0.0.0.0: the system chooses).
+    ///
+    /// Twisted's `joinGroup`.
     ///
     /// # Errors
     ///
-    /// What the system says, and `Unsupported` in a simulation.
+    /// The system's error, and `Unsupported` in a simulation.
     pub fn join_multicast_v4(&mut self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
         self.socket()?.real()?.join_multicast_v4(&group, &interface)
     }
@@ -196,11 +204,11 @@ impl<'a> DatagramTransport<'a> {
         self.socket()?.real()?.leave_multicast_v4(&group, &interface)
     }
 
-    /// Receives what is sent to a group, at the interface of this index (0: the system chooses).
+    /// Joins a group at the interface of this index (0: the system chooses).
     ///
     /// # Errors
     ///
-    /// What the system says, and `Unsupported` in a simulation.
+    /// The system's error, and `Unsupported` in a simulation.
     pub fn join_multicast_v6(&mut self, group: Ipv6Addr, interface: u32) -> io::Result<()> {
         self.socket()?.real()?.join_multicast_v6(&group, interface)
     }
@@ -214,7 +222,7 @@ impl<'a> DatagramTransport<'a> {
         self.socket()?.real()?.leave_multicast_v6(&group, interface)
     }
 
-    /// Our address; also after the socket was closed.
+    /// The local address, also after the socket was closed.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
@@ -224,13 +232,14 @@ impl<'a> DatagramTransport<'a> {
         self.reactor.datagram_state(self.id)?.peer
     }
 
-    /// This socket's name, by which it can be reached from elsewhere.
+    /// This socket's name, by which other code can reach it.
     pub fn id(&self) -> DatagramId {
         self.id
     }
 
-    /// The reactor: through it a callback can do anything. (Except to put another reactor in its
-    /// place, which would lose this protocol.)
+    /// The reactor, through which a callback can use everything.
+    ///
+    /// A callback must not replace the reactor by another, which would lose this protocol.
     pub fn reactor(&mut self) -> &mut Reactor {
         self.reactor
     }

@@ -25,31 +25,36 @@ impl DatagramOptions {
         Self::default()
     }
 
-    /// Lets several sockets share an address (SO_REUSEADDR), which those who listen to one multicast
-    /// group need. What is sent to one host only goes to one of them, and the system chooses which.
+    /// Lets several sockets share an address (SO_REUSEADDR), which several listeners to one multicast
+    /// group need.
+    ///
+    /// A unicast datagram goes to one of them, which the system chooses.
     #[must_use]
     pub fn reuse_address(mut self, on: bool) -> Self {
         self.reuse_address = on;
         self
     }
 
-    /// Lets several sockets of one user share an address (SO_REUSEPORT); the kernel spreads the
-    /// senders over them, and keeps each at one.
+    /// Lets several sockets of one user share an address (SO_REUSEPORT); the kernel spreads the senders
+    /// over them, and each sender stays with one socket.
     #[must_use]
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.reuse_port = on;
         self
     }
 
-    /// Permits sending to broadcast addresses (SO_BROADCAST). Twisted's `setBroadcastAllowed`.
+    /// Permits sending to broadcast addresses (SO_BROADCAST).
+    ///
+    /// Twisted's `setBroadcastAllowed`.
     #[must_use]
     pub fn broadcast(mut self, on: bool) -> Self {
         self.broadcast = on;
         self
     }
 
-    /// Whether `[::]` leaves IPv4 alone (`true`) or takes its datagrams too (`false`). Without this the
-    /// system decides.
+    /// Whether `[::]` leaves IPv4 alone (`true`) or takes its datagrams too (`false`).
+    ///
+    /// Without this the system decides.
     #[must_use]
     pub fn v6_only(mut self, on: bool) -> Self {
         self.v6_only = Some(on);
@@ -57,7 +62,9 @@ impl DatagramOptions {
     }
 
     /// Size of the kernel's receive buffer in bytes (SO_RCVBUF), which has its own limit
-    /// (`net.core.rmem_max` on Linux). What comes when it is full is lost.
+    /// (`net.core.rmem_max` on Linux).
+    ///
+    /// A datagram that comes when it is full is lost.
     #[must_use]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = Some(bytes);

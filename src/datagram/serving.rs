@@ -1,4 +1,4 @@
-//! Datagram sockets: what may be asked of them, and how they are served.
+//! Datagram sockets: their interface, and how they are served.
 
 use std::io;
 use std::mem;
@@ -24,19 +24,20 @@ use crate::system::error::at_address;
 use crate::system::stream::no_sockets;
 
 impl Reactor {
-    /// Binds a UDP socket, with the default [options](DatagramOptions). `start_protocol` comes in the
-    /// next turn.
+    /// Binds a UDP socket, with the default [options](DatagramOptions).
     ///
-    /// Takes an address in any form an [`Endpoint`] does, but no host name. DatagramState 0 lets the system
-    /// choose one, as is usual for a client; [`DatagramTransport::local_addr`] tells which.
+    /// `start_protocol` comes in the next turn.
+    ///
+    /// Takes an address in any form an [`Endpoint`] does, but no host name. Port 0 lets the system
+    /// choose one, as is usual for a client; [`DatagramTransport::local_addr`] returns it.
     ///
     /// Twisted's `listenUDP`.
     ///
     /// # Errors
     ///
-    /// At once, what bind(2) and its companions say (`AddrInUse`, `PermissionDenied`, …), with the
-    /// address in the message and the system's error as the source of [`get_ref`](io::Error::get_ref);
-    /// `InvalidInput` if it is no address.
+    /// At once, the errors of bind(2) and the calls around it (`AddrInUse`, `PermissionDenied`, …), with
+    /// the address in the message and the system's error as the source of
+    /// [`get_ref`](io::Error::get_ref); `InvalidInput` if `addr` is not an address.
     pub fn listen_udp(
         &mut self,
         addr: impl Into<Endpoint>,
@@ -49,7 +50,7 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// As [`listen_udp`](Self::listen_udp), and what the system says of the options.
+    /// As [`listen_udp`](Self::listen_udp), and the system's errors for the options.
     pub fn listen_udp_with(
         &mut self,
         addr: impl Into<Endpoint>,
@@ -65,8 +66,8 @@ impl Reactor {
         self.add_datagram(socket, Box::new(protocol))
     }
 
-    /// Takes over a UDP socket that is bound, and perhaps connected: from a parent process, or with
-    /// options of one's own.
+    /// Takes over a UDP socket that is bound, and perhaps connected, from a parent process or with other
+    /// options.
     ///
     /// # Errors
     ///
@@ -82,7 +83,7 @@ impl Reactor {
         self.add_datagram(DatagramSocket::adopt(socket)?, Box::new(protocol))
     }
 
-    /// Lends a datagram socket, anybody's; `None` if it is gone.
+    /// Lends any datagram socket; `None` if it is gone.
     pub fn datagram(&mut self, id: DatagramId) -> Option<DatagramTransport<'_>> {
         let local = self.datagram_state(id)?.local;
         Some(DatagramTransport::new(self, id, local))
@@ -121,8 +122,8 @@ impl Reactor {
         }
     }
 
-    /// Hands one datagram to the kernel. A refusal found there is that of an earlier one, and the kernel
-    /// has forgotten it by telling: so this one is tried again.
+    /// Hands one datagram to the kernel. A refusal reported here belongs to an earlier one, and the
+    /// report clears it: so this one is sent again.
     pub(crate) fn send_datagram(
         &mut self,
         id: DatagramId,
@@ -175,7 +176,7 @@ impl Reactor {
         let timer = self.set(delay, TimerAction::Datagram(key));
         match self.datagram_mut(key).filter(|port| port.socket.is_some()) {
             Some(port) => port.timers.push(timer),
-            // A closed socket gets no timer; the name of none is as harmless as any stale one.
+            // A closed socket gets no timer. The stale name is harmless.
             None => drop(self.timers.cancel(timer)),
         }
         timer
@@ -232,7 +233,7 @@ impl Reactor {
         self.memory.give_back_datagram(buf);
     }
 
-    /// What became of earlier sends.
+    /// Tells the outcome of earlier sends.
     fn tell_of_sends(&mut self, key: Key) {
         let Some(port) = self.open_datagram(key) else { return };
         if mem::take(&mut port.refused) {
@@ -262,7 +263,7 @@ impl Reactor {
                 }
                 Incoming::Stray => {}
                 Incoming::Nothing => return,
-                // Elsewhere than on Linux a socket without a peer may hear it too, and not of whom.
+                // Outside Linux a socket without a peer may be told too, but not the address.
                 Incoming::Refused if port.peer.is_none() => {}
                 Incoming::Refused => {
                     self.call_datagram(key, Callback::ConnectionRefused, |protocol, transport| {
@@ -283,7 +284,7 @@ impl Reactor {
                 break;
             }
         }
-        // No event will repeat what is there already.
+        // No event will report again the datagrams that are there already.
         self.queue(key);
     }
 
@@ -296,7 +297,7 @@ impl Reactor {
         });
     }
 
-    /// Gives the last notice of a socket that is closed, and lets its protocol go.
+    /// Gives the last notice of a socket that is closed, and drops its protocol.
     pub(crate) fn datagrams_stopped(&mut self, key: Key) {
         let Some(port) = self.datagram_mut(key) else { return };
         let reason = port.ending.clone().unwrap_or(Reason::Closed);
@@ -310,7 +311,7 @@ impl Reactor {
         }
     }
 
-    /// Calls a protocol. If it panics nothing more comes of it: the socket is not only one peer's.
+    /// Calls a protocol. A panic has no further effect: the socket serves many peers.
     pub(crate) fn call_datagram(
         &mut self,
         key: Key,

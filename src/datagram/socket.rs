@@ -91,7 +91,7 @@ impl DatagramSocket {
         }
     }
 
-    /// Has what can be read reported under `token`.
+    /// Registers the socket for reading under `token`.
     pub(crate) fn register(&mut self, registry: Option<&Registry>, token: Token) -> io::Result<()> {
         match (self, registry) {
             (Self::Udp(socket), Some(registry)) => {
@@ -105,11 +105,11 @@ impl DatagramSocket {
         }
     }
 
-    /// Has room for writing reported too, or no longer. If there is room already it is reported at
-    /// once.
+    /// Begins or ends the reports of room for writing. Room that is there already is reported at once.
     ///
-    /// Not for good, as with streams: Linux reports room after each datagram that left, so every answer
-    /// would cost a turn in which there is nothing to do. The simulation reports it only to who waits.
+    /// For streams these reports are always on. Here Linux reports room after each datagram that left,
+    /// so every answer would cost a turn without work. The simulation reports room only to a socket that
+    /// waits.
     pub(crate) fn await_room(
         &mut self,
         registry: Option<&Registry>,
@@ -122,7 +122,7 @@ impl DatagramSocket {
         registry.reregister(socket, token, interest)
     }
 
-    /// Takes the socket out of the poller: an adopted one may live on as a duplicate elsewhere.
+    /// Takes the socket out of the poller: a duplicate of an adopted one may stay open elsewhere.
     pub(crate) fn deregister(&mut self, registry: Option<&Registry>) {
         if let (Self::Udp(socket), Some(registry)) = (self, registry) {
             // If it was not registered there is nothing to undo.
@@ -130,7 +130,7 @@ impl DatagramSocket {
         }
     }
 
-    /// The kernel's socket, for what only that can do.
+    /// The kernel's socket, for operations that only it has.
     pub(crate) fn real(&self) -> io::Result<&UdpSocket> {
         match self {
             Self::Udp(socket) => Ok(socket),

@@ -1,4 +1,4 @@
-//! The state of one datagram socket, and what the errors of recvfrom mean.
+//! The state of one datagram socket, and the meaning of recvfrom's errors.
 
 use std::fmt;
 use std::io;
@@ -9,19 +9,19 @@ use crate::parts::timers::TimerId;
 use crate::reason::Reason;
 use crate::system::poller::Readiness;
 
-/// So many errors in a row, without a datagram or an empty queue between them, mean that the socket
-/// is broken for good: an error that tells of a datagram is given once. More than a program with many
-/// peers collects between two looks, and few enough to be over in a turn.
+/// This many errors in a row, without a datagram or an empty queue between them, mean that the socket is
+/// broken for good: an error about one datagram is reported once. More than a program with many peers
+/// collects between two receives, and few enough to be reached in a turn.
 const FAILURES: u32 = 64;
 
-/// A datagram socket and who hears of it. Twisted calls it a port.
+/// A datagram socket and its state. Twisted calls it a port.
 pub(crate) struct DatagramState {
-    /// `None` once it was stopped: the address is free, and only `stop_protocol` is owed.
+    /// `None` once it was stopped: the address is free, and only `stop_protocol` is still to be called.
     pub(crate) socket: Option<DatagramSocket>,
     pub(crate) local: SocketAddr,
-    /// Whom it is connected to.
+    /// The peer it is connected to.
     pub(crate) peer: Option<SocketAddr>,
-    /// By `DatagramTransport::call_later`.
+    /// Set by `DatagramTransport::call_later`.
     pub(crate) timers: Vec<TimerId>,
     /// Why it was stopped.
     pub(crate) ending: Option<Reason>,
@@ -29,7 +29,7 @@ pub(crate) struct DatagramState {
     pub(crate) started: bool,
     /// Latched: there may be something to receive. Cleared only by a read that finds nothing.
     pub(crate) readable: bool,
-    /// A send found no room, and nobody was told yet that there is some again.
+    /// A send found no room, and the protocol was not told yet that there is room again.
     pub(crate) blocked: bool,
     /// Latched while blocked: there is room again.
     pub(crate) room: bool,
@@ -39,18 +39,18 @@ pub(crate) struct DatagramState {
     failures: u32,
 }
 
-/// What a look into the socket found.
+/// The result of a receive.
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// A datagram of so many bytes.
+    /// The length of a datagram, and its sender.
     Datagram(usize, SocketAddr),
-    /// One that is not for us.
+    /// A datagram of another peer than the connected one.
     Stray,
     Nothing,
-    /// What was sent before was refused.
+    /// An earlier datagram was refused.
     Refused,
     Failed(io::Error),
-    /// Nothing but errors: it is over.
+    /// Too many errors in a row: the socket is broken.
     Broken(io::Error),
 }
 
@@ -73,15 +73,14 @@ impl DatagramState {
         })
     }
 
-    /// Notes what an event says; returns whether to serve the socket.
+    /// Records an event; returns whether to serve the socket.
     pub(crate) fn latch(&mut self, readiness: Readiness) -> bool {
         self.readable |= readiness.contains(Readiness::READABLE);
         self.room |= self.blocked && readiness.contains(Readiness::WRITABLE);
         self.readable || self.room
     }
 
-    /// Looks once for a datagram. One that fills `buf` may have been cut, so `buf` is to be longer than
-    /// any.
+    /// Receives once. A datagram that fills `buf` may have been cut, so `buf` must be longer than any.
     pub(crate) fn receive(&mut self, buf: &mut [u8]) -> Incoming {
         let Some(socket) = &self.socket else { return Incoming::Nothing };
         let received = loop {
@@ -94,7 +93,7 @@ impl DatagramState {
             Ok((count, _)) if count == buf.len() => self.failed(cut(count)),
             Ok((count, from)) => {
                 self.failures = 0;
-                // What was in the queue before `connect` is still there.
+                // Datagrams from before `connect` are still in the queue.
                 if self.peer.is_some_and(|peer| !is_same(peer, from)) {
                     return Incoming::Stray;
                 }
@@ -110,7 +109,7 @@ impl DatagramState {
         }
     }
 
-    /// Connects to one peer; returns our address, which may be known more exactly now.
+    /// Connects to one peer; returns the local address, which may be more specific now.
     pub(crate) fn connect(&mut self, to: SocketAddr) -> io::Result<SocketAddr> {
         let Some(socket) = &self.socket else { return Err(io::ErrorKind::NotConnected.into()) };
         if let Some(peer) = self.peer {
@@ -131,12 +130,12 @@ impl DatagramState {
     }
 }
 
-/// Whether an error tells that nobody listened to what was sent earlier. Windows tells it as a reset.
+/// Whether an error is the refusal of an earlier datagram. Windows reports it as a reset.
 pub(crate) fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
 }
 
-/// Whether two addresses are one, whatever flow an IPv6 packet belongs to.
+/// Whether two addresses are the same, for any flow of an IPv6 packet.
 fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
     one.ip() == other.ip() && one.port() == other.port()
 }
@@ -164,7 +163,7 @@ mod tests {
     use crate::simulation::datagrams::MemoryDatagrams;
     use crate::simulation::network::Network;
 
-    /// A port, and what came to it: as many datagrams of four bytes.
+    /// A socket that has got this many datagrams of four bytes.
     fn port_with(datagrams: usize) -> DatagramState {
         let network = Network::new(Clock::manual(), 0);
         let bind = || MemoryDatagrams::bind(&network, ([127, 0, 0, 1], 0).into()).unwrap();

@@ -1,4 +1,4 @@
-//! A descriptor of the user's, and what is called when it is ready.
+//! A descriptor of the user's, and the function called when it is ready.
 
 #[cfg(feature = "signals")]
 mod signalling;
@@ -16,14 +16,14 @@ use mio::{Registry, Token};
 use crate::ids::WatchId;
 use crate::system::poller::Readiness;
 
-/// What a function given to [`Reactor::watch`](crate::Reactor::watch) is told.
+/// The readiness of a descriptor, for a function given to [`Reactor::watch`](crate::Reactor::watch).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Ready {
-    /// The watch, so that it can be ended from within.
+    /// The watch, by which the function can end it.
     pub watch: WatchId,
-    /// What the descriptor is ready for; [`READ_CLOSED`](Readiness::READ_CLOSED) and
-    /// [`HANGUP`](Readiness::HANGUP) are told whatever the interest.
+    /// The readiness itself; [`READ_CLOSED`](Readiness::READ_CLOSED) and [`HANGUP`](Readiness::HANGUP)
+    /// are reported for any interest.
     pub readiness: Readiness,
 }
 
@@ -31,7 +31,7 @@ pub struct Ready {
 pub(crate) struct Watch {
     pub(crate) interest: Readiness,
     pub(crate) latched: Readiness,
-    /// Whether the poller knows it.
+    /// Whether it is registered with the poller.
     registered: bool,
 }
 
@@ -41,10 +41,10 @@ impl Watch {
         Self { interest, latched, registered: false }
     }
 
-    /// Has the poller report once on what it is interested in: at once if it is ready already.
+    /// Has the poller report the interest once: at once if the descriptor is ready already.
     ///
-    /// The poller tells of changes only; asking again, though nothing changed, makes it tell how
-    /// things are.
+    /// The poller reports changes only; registering again, without a change, makes it report the present
+    /// state.
     pub(crate) fn arm(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -64,7 +64,7 @@ impl Watch {
         Ok(())
     }
 
-    /// What it is to be told, and forgets it.
+    /// Takes the latched readiness that its function is to be told.
     pub(crate) fn take_readiness(&mut self) -> Option<Readiness> {
         let latched = std::mem::take(&mut self.latched);
         latched.for_interest(self.interest)

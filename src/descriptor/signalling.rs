@@ -66,19 +66,21 @@ impl Reactor {
 
 impl Reactor {
     /// Calls `action` whenever the process gets `signal` (`SIGHUP` is 1, `SIGINT` 2, `SIGTERM` 15;
-    /// crates like `signal-hook` name them all). A second action for a signal replaces the first.
+    /// crates like `signal-hook` name them all).
+    ///
+    /// A second action for a signal replaces the first.
     ///
     /// The handler belongs to the process and stays when the reactor is gone: the signal does nothing
     /// then, instead of ending the process.
     ///
-    /// A listener to signals does not keep [`run`](Self::run) from returning. Several signals of one
+    /// An action for a signal does not keep [`run`](Self::run) from returning. Several signals of one
     /// kind that come while the loop is busy may count as one.
     ///
     /// # Errors
     ///
     /// `InvalidInput` for a signal that cannot be caught like this (`SIGKILL`, `SIGSTOP`, `SIGILL`,
-    /// `SIGFPE`, `SIGSEGV`) and for a number that is none; `Unsupported` in a simulation; and what the
-    /// system says if it has no descriptor left.
+    /// `SIGFPE`, `SIGSEGV`) and for a number that is not a signal; `Unsupported` in a simulation; and
+    /// the system's error if it has no descriptor left.
     pub fn on_signal(
         &mut self,
         signal: i32,

@@ -1,9 +1,8 @@
 //! Signals as events of the loop (feature `signals`).
 //!
-//! Nothing is installed unless asked for. A handler only writes a byte to a pipe that the poller
-//! watches; the work is done in the serve phase, on the loop, where everything is allowed. Handlers
-//! stay installed when the reactor is gone: a signal that was asked for never kills the process
-//! behind its back.
+//! A handler is installed only on request. It only writes a byte to a pipe that the poller watches; the
+//! action runs in the serve phase, on the loop, where everything is allowed. Handlers stay installed
+//! when the reactor is gone: a signal that had an action does not kill the process later.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! Descriptors of the user's: what may be asked, and how they are served.
+//! Descriptors of the user's: their interface, and how they are served.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,20 +19,20 @@ impl Reactor {
     /// `source` owns the descriptor, or shares it (`Rc<OwnedFd>`, `File`, [`Stdin`](io::Stdin), another
     /// `Reactor`, …), and is lent to `function`, which reads or writes it. It is dropped when the watch
     /// ends: by [`unwatch`](Self::unwatch), by a panic of `function`, when the reactor
-    /// [stops](Self::stop) or is dropped. Who wants it back watches an `Rc` and keeps another. A watch
-    /// keeps [`run`](Self::run) from returning.
+    /// [stops](Self::stop) or is dropped. To get it back, watch an `Rc` and keep another. A watch keeps
+    /// [`run`](Self::run) from returning.
     ///
-    /// `interest` is [`READABLE`](Readiness::READABLE), [`WRITABLE`](Readiness::WRITABLE) or both. Being
-    /// ready is a state here and not an event: `function` is called once per turn for as long as it
-    /// lasts. So one read of at least one byte (or, for a pipe, one write of at most `PIPE_BUF` bytes:
-    /// 4,096 on Linux) per call is right, and does not wait even where the descriptor is in blocking
-    /// mode. Leave that mode as it is on the standard streams, which are shared with the shell and
-    /// other programs. The price is one system call per call (epoll_ctl). At the end of the stream, and
-    /// after a hang-up, it is ready for ever: end the watch then.
+    /// `interest` is [`READABLE`](Readiness::READABLE), [`WRITABLE`](Readiness::WRITABLE) or both.
+    /// Readiness is a state here and not an event: `function` is called once per turn while it lasts. So
+    /// one read of at least one byte (or, for a pipe, one write of at most `PIPE_BUF` bytes: 4,096 on
+    /// Linux) per call is right, and does not block even if the descriptor is in blocking mode. Leave
+    /// that mode as it is on the standard streams, which are shared with the shell and other programs.
+    /// The cost is one system call per call (epoll_ctl). At the end of the stream, and after a hang-up,
+    /// it stays ready: end the watch then.
     ///
-    /// Not promised: that what is ready still is. Who shares the descriptor may have been quicker,
-    /// and then reading a blocking one waits. Nor does the reactor know of bytes in a buffer of
-    /// `source`'s own, as [`Stdin`](io::Stdin) has one: read in large pieces, or a
+    /// *Not* promised: that the descriptor is still ready. Another process that shares it may have read
+    /// first, and then reading a blocking one blocks. The reactor does not see bytes in a buffer of
+    /// `source`'s own, such as that of [`Stdin`](io::Stdin): read in large pieces, or use a
     /// [`File`](std::fs::File) made of a duplicate.
     ///
     /// Twisted's `addReader` and `addWriter`, asyncio's `add_reader` and `add_writer`.
@@ -42,11 +42,11 @@ impl Reactor {
     /// `InvalidInput` for a regular file, a folder, or a device like `/dev/null`: these are always
     /// ready, and epoll(7) takes none (other systems may). Read them directly, or by
     /// [`call_in_thread`](Self::call_in_thread). `AlreadyExists` if this reactor watches the descriptor
-    /// already. `Unsupported` in a simulation. Else what the system says.
+    /// already. `Unsupported` in a simulation. Else the system's error.
     ///
     /// # Examples
     ///
-    /// Lines from a pipe, which ends:
+    /// Reading a pipe to its end:
     ///
     /// ```
     /// use std::io::{self, Read, Write};
@@ -90,8 +90,10 @@ impl Reactor {
         Ok(WatchId(key))
     }
 
-    /// Changes what a watched descriptor is waited for, from the next turn on; nothing
-    /// (`Readiness::default()`) pauses the watch. `false` if there is no such watch.
+    /// Changes the interest of a watch, from the next turn on; an empty one (`Readiness::default()`)
+    /// pauses it.
+    ///
+    /// Returns `false` if there is no such watch.
     pub fn set_interest(&mut self, id: WatchId, interest: Readiness) -> bool {
         let Some(watch) = self.watch_mut(id.0) else { return false };
         watch.interest = interest;
@@ -101,8 +103,10 @@ impl Reactor {
         true
     }
 
-    /// Ends a watch; its function is not called any more, and dropped with the source: at once, or
-    /// when it has returned. `false` if there is no such watch.
+    /// Ends a watch: its function is not called any more.
+    ///
+    /// It is dropped with the source, at once or when it has returned. `false` if there is no such
+    /// watch.
     pub fn unwatch(&mut self, id: WatchId) -> bool {
         let Some(watch) = self.watch_mut(id.0) else { return false };
         let watched = watch.guest.take();
@@ -113,7 +117,7 @@ impl Reactor {
         true
     }
 
-    /// Tells that a descriptor is ready, and asks the poller to say so again if it still is.
+    /// Calls the function of a ready descriptor, and has the poller report again if it still is ready.
     pub(crate) fn serve_watch(&mut self, key: Key) {
         let Some(watch) = self.watch_mut(key) else { return };
         let id = WatchId(key);
@@ -146,7 +150,7 @@ impl Reactor {
         Ok(())
     }
 
-    /// Lets go of a descriptor and its function.
+    /// Drops a descriptor and its function.
     fn release_watched(&mut self, watched: Box<dyn Watched>) {
         disarm(watched.fd(), self.poller.registry());
         self.let_go(Subject::Reactor, watched);
@@ -161,7 +165,7 @@ impl Reactor {
     }
 }
 
-/// What the poller says of a descriptor, and what to do about it.
+/// Adds the cause and the remedy to an error of the poller.
 fn explained(error: io::Error) -> io::Error {
     let (kind, message) = match error.raw_os_error() {
         Some(libc::EPERM) => (

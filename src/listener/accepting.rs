@@ -1,4 +1,4 @@
-//! Listeners: what may be asked of them, and how they are served.
+//! Listeners: their interface, and how they are served.
 
 use std::io;
 use std::time::Duration;
@@ -21,22 +21,22 @@ use crate::system::acceptor::Acceptor;
 use crate::system::error::at_address;
 use crate::system::stream::Stream;
 
-/// How long a listener rests when there is no descriptor, if none of ours is closed before: long
-/// enough to cost nothing, short enough that nobody notices beside the shortage itself.
+/// How long a listener pauses when there is no descriptor, unless the reactor closes one before: long
+/// enough to cost nothing, short enough not to matter beside the shortage itself.
 const RETRY: Duration = Duration::from_millis(100);
 
 impl Reactor {
     /// Listens at a TCP address, with the default [options](ListenOptions).
     ///
     /// Takes an address in any form an [`Endpoint`] does, but no host name. Port 0 lets the system
-    /// choose one; [`local_addr`](Self::local_addr) tells which. The factory makes a protocol for
-    /// each connection; a closure will do.
+    /// choose one; [`local_addr`](Self::local_addr) returns it. The factory makes a protocol for each
+    /// connection; a closure is enough.
     ///
     /// # Errors
     ///
-    /// At once, what bind(2) and its companions say (`AddrInUse`, `PermissionDenied`, …), with the
-    /// address in the message and the system's error, errno and all, as the source of
-    /// [`get_ref`](io::Error::get_ref); `InvalidInput` if it is no address.
+    /// At once, the errors of bind(2) and the calls around it (`AddrInUse`, `PermissionDenied`, …), with
+    /// the address in the message and the system's error, errno included, as the source of
+    /// [`get_ref`](io::Error::get_ref); `InvalidInput` if `addr` is not an address.
     pub fn listen_tcp(
         &mut self,
         addr: impl Into<Endpoint>,
@@ -49,7 +49,7 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// As [`listen_tcp`](Self::listen_tcp), and what the system says of the options.
+    /// As [`listen_tcp`](Self::listen_tcp), and the system's errors for the options.
     pub fn listen_tcp_with(
         &mut self,
         addr: impl Into<Endpoint>,
@@ -72,8 +72,9 @@ impl Reactor {
         self.add_listener(acceptor, options, Box::new(factory))
     }
 
-    /// Takes over a socket that is bound and listens: from a parent process, or with options of
-    /// one's own. Of `options`, those that are set before binding are ignored.
+    /// Takes over a socket that is bound and listens, from a parent process or with other options.
+    ///
+    /// Those of the `options` that apply before binding are ignored.
     ///
     /// # Errors
     ///
@@ -109,7 +110,7 @@ impl Reactor {
         Ok(ListenerId(key))
     }
 
-    /// The address a listener is bound to; also after it was stopped, until its factory heard.
+    /// The address a listener is bound to; also after it was stopped, until its factory is told.
     pub fn local_addr(&self, id: ListenerId) -> Option<Address> {
         match self.sources.get(id.0)? {
             Source::Listener(listener) => Some(listener.local.clone()),
@@ -117,7 +118,7 @@ impl Reactor {
         }
     }
 
-    /// How many connections that a listener accepted are open. `None` if there is no such listener.
+    /// How many of a listener's connections are open; `None` if there is no such listener.
     pub fn connection_count(&self, id: ListenerId) -> Option<usize> {
         match self.sources.get(id.0)? {
             Source::Listener(listener) => Some(listener.connections),
@@ -133,9 +134,11 @@ impl Reactor {
         }
     }
 
-    /// Stops listening, at once: the port is free when this returns, and nobody is accepted any
-    /// more. The factory's `stopped` comes from the loop; open connections live on, and those the
-    /// kernel had queued are reset. `false` if it was stopped already.
+    /// Stops listening at once: when this returns the port is free, and no connection is accepted any
+    /// more.
+    ///
+    /// The loop calls the factory's `stopped`. Open connections stay open, and the kernel resets those
+    /// in its queue. Returns `false` if the listener was stopped already.
     pub fn stop_listening(&mut self, id: ListenerId) -> bool {
         let Some(listener) = self.listener_mut(id.0) else { return false };
         let Some(mut acceptor) = listener.acceptor.take() else { return false };
@@ -150,14 +153,18 @@ impl Reactor {
         true
     }
 
-    /// Accepts nobody until [`resume_accepting`](Self::resume_accepting); those who come wait in the
-    /// kernel's queue. `false` if there is no such listener.
+    /// Accepts no connection until [`resume_accepting`](Self::resume_accepting); they wait in the
+    /// kernel's queue.
+    ///
+    /// Returns `false` if there is no such listener.
     pub fn pause_accepting(&mut self, id: ListenerId) -> bool {
         let listener = self.listener_mut(id.0).filter(|found| found.acceptor.is_some());
         listener.map(|listener| listener.paused = true).is_some()
     }
 
-    /// Accepts again. `false` if there is no such listener.
+    /// Accepts again.
+    ///
+    /// Returns `false` if there is no such listener.
     pub fn resume_accepting(&mut self, id: ListenerId) -> bool {
         let Some(listener) = self.listener_mut(id.0).filter(|found| found.acceptor.is_some())
         else {
@@ -203,7 +210,7 @@ impl Reactor {
         }
     }
 
-    /// A connection was accepted.
+    /// Makes a session of an accepted connection, or closes it.
     fn admit(&mut self, listener: Key, stream: Stream, peer: Address, scratch: &mut [u8]) {
         self.monitor.stats.accepted += 1;
         if !self.may_enter(listener, &peer) {
@@ -228,7 +235,7 @@ impl Reactor {
         self.visit(key, Queue::Run, scratch);
     }
 
-    /// Whether the limit per peer and the filter let somebody in.
+    /// Whether the limit per peer and the filter admit a peer.
     fn may_enter(&mut self, key: Key, peer: &Address) -> bool {
         let Some(listener) = self.listener_mut(key) else { return false };
         if listener.has_enough(peer) {
@@ -250,8 +257,8 @@ impl Reactor {
         self.observe(|observer, _| observer.refused(ListenerId(listener), error));
     }
 
-    /// No descriptor, or worse: tries again when one of ours is closed, or after a while. No event
-    /// will come for those who wait already.
+    /// Pauses after a failed accept: tries again when the reactor closes a descriptor, or after
+    /// [`RETRY`]. No event will come for the connections that wait already.
     fn rest(&mut self, key: Key, error: &io::Error, judged: AcceptError) {
         self.refused(key, Some(error));
         let timer = self.timers.insert(later(self.now(), RETRY), TimerAction::Accept(key));
@@ -264,7 +271,7 @@ impl Reactor {
         let local = &listener.local;
         if judged == AcceptError::Shortage {
             log::warn!(
-                "listener at {local} cannot accept: {error}; those who come wait until a \
+                "listener at {local} cannot accept: {error}; new connections wait until a \
                  connection is closed (is the limit on open files too low? see ulimit -n)"
             );
         } else {
@@ -272,7 +279,7 @@ impl Reactor {
         }
     }
 
-    /// Somebody's descriptor was closed: listeners that wait for one need not wait longer.
+    /// A descriptor was closed: listeners that wait for one accept again.
     pub(crate) fn descriptor_freed(&mut self) {
         if !self.queues.without_descriptor.is_empty() {
             for key in std::mem::take(&mut self.queues.without_descriptor) {
@@ -298,7 +305,7 @@ impl Reactor {
         }
     }
 
-    /// Gives the last notice to a stopped listener's factory, and lets it go.
+    /// Gives the last notice to a stopped listener's factory, and drops it.
     pub(crate) fn listener_stopped(&mut self, key: Key) {
         if self.listener_mut(key).is_some_and(|listener| listener.started) {
             self.call_factory(key, Callback::Stopped, |factory, reactor| factory.stopped(reactor));

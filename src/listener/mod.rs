@@ -1,4 +1,4 @@
-//! A listening socket: its options, its state, and what the errors of accept mean.
+//! A listening socket: its options, its state, and the meaning of accept's errors.
 
 mod accepting;
 #[cfg(unix)]
@@ -41,7 +41,7 @@ pub struct ListenOptions {
     pub(crate) socket: SocketOptions,
 }
 
-/// Who is let in, and on what terms.
+/// The rules for admitting connections, and their rates.
 #[derive(Clone, Default)]
 pub(crate) struct Admission {
     pub(crate) filter: Option<Arc<Filter>>,
@@ -83,41 +83,49 @@ impl ListenOptions {
         Self::default()
     }
 
-    /// How many connections may wait in the kernel to be accepted (listen(2)). The kernel has a
-    /// limit of its own.
+    /// How many connections may wait in the kernel to be accepted (listen(2)).
+    ///
+    /// The kernel has a limit of its own.
     #[must_use]
     pub fn backlog(mut self, connections: u32) -> Self {
         self.backlog = connections;
         self
     }
 
-    /// Lets several sockets listen at one port; the kernel spreads the connections over them. A
-    /// second instance of the program is let in silently, too; [`Cores`](crate::Cores) looks first.
+    /// Lets several sockets listen at one port; the kernel spreads the connections over them.
+    ///
+    /// A second instance of the program can share the port too, without an error;
+    /// [`Cores`](crate::Cores) checks first.
     #[must_use]
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.reuse_port = on;
         self
     }
 
-    /// Whether `[::]` leaves IPv4 alone (`true`) or takes its connections too (`false`). Without
-    /// this the system decides.
+    /// Whether `[::]` leaves IPv4 alone (`true`) or takes its connections too (`false`).
+    ///
+    /// Without this the system decides.
     #[must_use]
     pub fn v6_only(mut self, on: bool) -> Self {
         self.v6_only = Some(on);
         self
     }
 
-    /// The permission bits of the file of a Unix socket, as in `0o660`: who may write to it may
-    /// connect, on Linux and today's BSDs. Without this the umask decides. There is no moment in which
-    /// the socket can be reached with another mode. Other listeners have no file, and ignore it.
+    /// The permission bits of the file of a Unix socket, as in `0o660`.
+    ///
+    /// A process that may write to the file may connect, on Linux and today's BSDs. Without this the
+    /// umask decides. The socket can never be reached with another mode. Other listeners have no file,
+    /// and ignore this.
     #[must_use]
     pub fn mode(mut self, bits: u32) -> Self {
         self.mode = Some(bits);
         self
     }
 
-    /// How many connections of this listener may be open at once. At the limit it stops accepting,
-    /// and goes on by itself; the others wait in the kernel.
+    /// How many connections of this listener may be open at once.
+    ///
+    /// At the limit the listener stops accepting, and goes on when a connection ends; further ones wait
+    /// in the kernel.
     ///
     /// Twisted's `LimitTotalConnectionsFactory` closes them instead.
     #[must_use]
@@ -126,12 +134,15 @@ impl ListenOptions {
         self
     }
 
-    /// How many connections of this listener one peer may have open at once. Those beyond are closed as
-    /// soon as they are accepted, no protocol is made for them, and they count as refused.
+    /// How many connections of this listener one peer may have open at once.
     ///
-    /// A peer is an IP address, whatever its port, IPv4 written as IPv6 included; who has none (a Unix
-    /// socket) is not counted. *Not* promised: anything against who has many addresses, as
-    /// everybody with IPv6 has; refuse whole networks with an [`accept_filter`](Self::accept_filter).
+    /// Connections beyond the limit are closed as soon as they are accepted, no protocol is made for
+    /// them, and they count as refused.
+    ///
+    /// A peer is an IP address, for all its ports; IPv4 mapped to IPv6 counts as IPv4. A peer without
+    /// one (a Unix socket) is not counted. *Not* promised: protection against a host with many
+    /// addresses, as every host with IPv6 has; refuse whole networks with an
+    /// [`accept_filter`](Self::accept_filter).
     ///
     /// Twisted's `LimitConnectionsByPeer`.
     #[must_use]
@@ -140,13 +151,15 @@ impl ListenOptions {
         self
     }
 
-    /// Asks `filter` who is let in. Whoever it returns `false` for is closed as soon as it is
-    /// accepted, no protocol is made for it, and it counts as refused; so too if `filter` panics.
+    /// Has `filter` decide which peers are admitted.
     ///
-    /// The kernel has finished its part of the connection by then: the peer sees it opened and closed.
-    /// A factory that implements [`Factory`](crate::Factory) can refuse as well, and look at its own state for it; a
-    /// filter goes before any factory, also that of a closure, and one may serve several listeners on
-    /// several threads.
+    /// If it returns `false`, the connection is closed as soon as it is accepted, no protocol is made
+    /// for it, and it counts as refused; the same if `filter` panics.
+    ///
+    /// The kernel has established the connection by then: the peer sees it opened and closed. A type
+    /// that implements [`Factory`](crate::Factory) can refuse as well, and use its own state for it. A
+    /// filter is asked before any factory, closures included, and one filter may serve several listeners
+    /// on several threads.
     ///
     /// # Examples
     ///
@@ -166,45 +179,54 @@ impl ListenOptions {
         self
     }
 
-    /// How many bytes per second are read from each connection. No limit by default. See
-    /// [`Transport::set_read_rate`](crate::Transport::set_read_rate).
+    /// How many bytes per second are read from each connection.
+    ///
+    /// No limit by default. See [`Transport::set_read_rate`](crate::Transport::set_read_rate).
     #[must_use]
     pub fn read_rate(mut self, rate: Rate) -> Self {
         self.admission.read_rate = Some(rate);
         self
     }
 
-    /// How many bytes per second are written to each connection. No limit by default. See
-    /// [`Transport::set_write_rate`](crate::Transport::set_write_rate).
+    /// How many bytes per second are written to each connection.
+    ///
+    /// No limit by default. See [`Transport::set_write_rate`](crate::Transport::set_write_rate).
     #[must_use]
     pub fn write_rate(mut self, rate: Rate) -> Self {
         self.admission.write_rate = Some(rate);
         self
     }
 
-    /// Whether small writes leave at once (TCP_NODELAY) instead of waiting for company. On by
-    /// default: the reactor gathers what a turn wrote into one write anyhow.
+    /// Whether small writes leave at once (TCP_NODELAY) instead of waiting for more bytes.
+    ///
+    /// On by default: the reactor joins the writes of a turn in any case.
     #[must_use]
     pub fn no_delay(mut self, on: bool) -> Self {
         self.socket.no_delay = on;
         self
     }
 
-    /// Has the kernel probe connections that were silent for so long (SO_KEEPALIVE). Off by default.
+    /// Makes the kernel probe connections that were silent for `idle` (SO_KEEPALIVE).
+    ///
+    /// Off by default.
     #[must_use]
     pub fn keep_alive(mut self, idle: Duration) -> Self {
         self.socket.keep_alive = Some(idle);
         self
     }
 
-    /// Size of the kernel's receive buffer in bytes (SO_RCVBUF). By default the kernel adapts it.
+    /// Size of the kernel's receive buffer in bytes (SO_RCVBUF).
+    ///
+    /// By default the kernel adapts it.
     #[must_use]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.socket.receive_buffer = Some(bytes);
         self
     }
 
-    /// Size of the kernel's send buffer in bytes (SO_SNDBUF). By default the kernel adapts it.
+    /// Size of the kernel's send buffer in bytes (SO_SNDBUF).
+    ///
+    /// By default the kernel adapts it.
     #[must_use]
     pub fn send_buffer(mut self, bytes: usize) -> Self {
         self.socket.send_buffer = Some(bytes);
@@ -212,26 +234,26 @@ impl ListenOptions {
     }
 }
 
-/// A listening socket and what becomes of its connections.
+/// A listening socket, and the count of its connections.
 pub(crate) struct Listener {
-    /// `None` once it was stopped: the port is free, and only `stopped` is owed.
+    /// `None` once it was stopped: the port is free, and only `stopped` is still to be called.
     pub(crate) acceptor: Option<Acceptor>,
     pub(crate) local: Address,
     pub(crate) max_connections: usize,
     /// How many of the connections it accepted are open.
     pub(crate) connections: usize,
     pub(crate) admission: Admission,
-    /// How many of them each peer has; kept only if there is a limit to that.
+    /// How many connections each peer has; counted only if that is limited.
     peers: HashMap<IpAddr, usize>,
-    /// Latched: there may be somebody to accept. Cleared only by an accept that finds nobody.
+    /// Latched: there may be a connection to accept. Cleared only by an accept that finds none.
     pub(crate) ready: bool,
     /// Whether the factory's `started` was called.
     pub(crate) started: bool,
-    /// By `pause_accepting`.
+    /// Set by `pause_accepting`.
     pub(crate) paused: bool,
-    /// Set while no descriptor is to be had: when to try again if none is freed before.
+    /// The timer for trying again, set while there is no descriptor.
     pub(crate) retry: Option<TimerId>,
-    /// Whether this shortage was logged. It is over when nobody waits any more.
+    /// Whether this shortage was logged. It is over when no connection waits any more.
     pub(crate) shortage_logged: bool,
 }
 
@@ -252,13 +274,13 @@ impl Listener {
         }
     }
 
-    /// Whether a peer has as many connections as it may.
+    /// Whether a peer has as many connections as allowed.
     pub(crate) fn has_enough(&self, peer: &Address) -> bool {
         let (Some(max), Some(ip)) = (self.admission.max_per_peer, peer.ip()) else { return false };
         self.peers.get(&ip.to_canonical()).copied().unwrap_or(0) >= max
     }
 
-    /// A connection of that peer stands.
+    /// Counts a new connection of a peer.
     pub(crate) fn came(&mut self, peer: &Address) {
         self.connections += 1;
         if self.admission.max_per_peer.is_some()
@@ -268,7 +290,7 @@ impl Listener {
         }
     }
 
-    /// And is gone.
+    /// Counts a connection of a peer that is gone.
     pub(crate) fn went(&mut self, peer: &Address) {
         self.connections = self.connections.saturating_sub(1);
         let Some(ip) = peer.ip().filter(|_| self.admission.max_per_peer.is_some()) else { return };
@@ -281,7 +303,7 @@ impl Listener {
         }
     }
 
-    /// Whether it has as many connections as it may.
+    /// Whether it has as many connections as allowed.
     pub(crate) fn is_full(&self) -> bool {
         self.connections >= self.max_connections
     }
@@ -305,17 +327,17 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// What an error of accept means.
+/// The meaning of an error of accept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AcceptError {
-    /// Nobody waits.
+    /// No connection waits.
     Empty,
-    /// The one who waited is gone or may not pass; the next may.
+    /// The connection that waited is gone or forbidden; the next may be accepted.
     Skip,
     /// There is no descriptor or no memory for another connection. It stays in the queue, and with
-    /// edge-triggered readiness no event will ever tell of it again: try later.
+    /// edge-triggered readiness no event will report it again: try later.
     Shortage,
-    /// Anything else. Try later, and say so loudly.
+    /// Anything else: try later, and log an error.
     Unknown,
 }
 

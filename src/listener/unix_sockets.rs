@@ -1,4 +1,4 @@
-//! Unix sockets: what may be asked of a reactor that has to do with them.
+//! The methods of a reactor for Unix sockets.
 
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -21,32 +21,32 @@ impl Reactor {
     /// Listens at a Unix socket, with the default [options](ListenOptions).
     ///
     /// Takes a path, or a [`UnixAddress`] for an abstract name. Everything else is as with
-    /// [`listen_tcp`](Self::listen_tcp), except that most clients have no address. What concerns
-    /// the path:
+    /// [`listen_tcp`](Self::listen_tcp), except that most clients have no address. For the path these
+    /// rules hold:
     ///
-    /// * A path whose server is gone is taken over. One whose server is alive is left alone, also
-    ///   when several servers start at the same time. To find out, a connection is made to whoever is
-    ///   there, and closed at once. What is no socket is left alone, symbolic links too.
+    /// * A path whose server is gone is taken over. A path whose server is alive is left alone, also
+    ///   when several servers start at the same time. To find out, the reactor connects to the path and
+    ///   closes the connection at once. A file that is not a socket is left alone, symbolic links too.
     /// * The socket appears at its path ready, with its [mode](ListenOptions::mode), and already
-    ///   listening: it is made in a private folder beside it, and moved. Tools such as `ss` show the
-    ///   name it was made under, `.NAME.5f3a/s`, and the path can have no more than 99 bytes on Linux,
-    ///   95 elsewhere.
+    ///   listening: it is made in a private folder beside the path, and moved. Tools such as `ss` show
+    ///   the name it was made under, `.NAME.5f3a/s`, and the path can have no more than 99 bytes on
+    ///   Linux, 95 elsewhere.
     /// * The file is removed when the listener is stopped or the reactor dropped, if it is still the
     ///   same file.
     ///
-    /// *Not* promised: that a server which knows nothing of this does the same. One of another make
-    /// that binds the path between our look at it and the move is displaced, and one that has bound
-    /// but does not listen yet looks dead. A program killed while it starts leaves a hidden folder
-    /// behind, which does no harm. Whoever may write to the folder of the path can put a socket of
-    /// their own there: keep it in one that others may not write to.
+    /// *Not* promised: that other server programs follow these rules. A server that binds the path
+    /// between the check and the move is displaced, and one that has bound but does not listen yet looks
+    /// dead. A program killed while it starts leaves a hidden folder behind, which does no harm. A user
+    /// who may write to the folder of the path can put another socket there: use a folder that other
+    /// users may not write to.
     ///
     /// Twisted's `listenUNIX` with `wantPID`.
     ///
     /// # Errors
     ///
-    /// At once, what the system says, with the address in the message and the cause as the source of
-    /// [`get_ref`](io::Error::get_ref); `AddrInUse` if a server is alive at the path, or it is
-    /// something else than a socket; `InvalidInput` if it is too long.
+    /// At once, the system's error, with the address in the message and the cause as the source of
+    /// [`get_ref`](io::Error::get_ref); `AddrInUse` if a server is alive at the path, or the path is not
+    /// a socket; `InvalidInput` if it is too long.
     ///
     /// # Examples
     ///
@@ -77,11 +77,12 @@ impl Reactor {
         self.listen_unix_with(path, &ListenOptions::new(), factory)
     }
 
-    /// Listens at a Unix socket. See [`listen_unix`](Self::listen_unix).
+    /// Listens at a Unix socket.
+    ///
+    /// See [`listen_unix`](Self::listen_unix).
     ///
     /// Of the options, [`no_delay`](ListenOptions::no_delay), [`keep_alive`](ListenOptions::keep_alive)
-    /// and [`v6_only`](ListenOptions::v6_only) do nothing here, for Unix sockets have nothing of the
-    /// kind.
+    /// and [`v6_only`](ListenOptions::v6_only) have no effect: Unix sockets have no such options.
     ///
     /// # Errors
     ///
@@ -114,8 +115,9 @@ impl Reactor {
         Ok(Acceptor::Unix(Box::new(acceptor)))
     }
 
-    /// Takes over a Unix socket that is bound and listens. Its file is not removed when the listener
-    /// stops: that is up to whoever made it.
+    /// Takes over a Unix socket that is bound and listens.
+    ///
+    /// Its file is not removed when the listener stops: the program that made it has to do this.
     ///
     /// # Errors
     ///
@@ -132,13 +134,13 @@ impl Reactor {
 
     /// Connects to a Unix socket, with the default [options](ConnectOptions).
     ///
-    /// As [`connect_tcp`](Self::connect_tcp): the one outcome comes from the loop. A path that is not
-    /// there is `NotFound`, one whose server is gone `ConnectionRefused`. A server that is too
-    /// busy to accept is asked again until the timeout is over: the kernel has no queue for those who
-    /// wait (on Linux; on the BSDs they are refused).
+    /// As with [`connect_tcp`](Self::connect_tcp), the one outcome comes from the loop. A path that does
+    /// not exist is `NotFound`, one whose server is gone is `ConnectionRefused`. If the server's backlog
+    /// is full, the reactor tries again until the timeout: the kernel has no queue for further
+    /// connections (on Linux; the BSDs refuse them).
     ///
-    /// A connection that is aborted looks to the peer like one that was closed, if we had read all it
-    /// sent: Unix sockets have no reset, and what the kernel took is delivered.
+    /// To the peer an aborted connection looks like a closed one, if this side had read all that the
+    /// peer sent: Unix sockets have no reset, and the kernel delivers the bytes it took.
     pub fn connect_unix(
         &mut self,
         path: impl Into<UnixAddress>,
@@ -147,10 +149,12 @@ impl Reactor {
         self.connect_unix_with(path, ConnectOptions::new(), factory)
     }
 
-    /// Connects to a Unix socket. See [`connect_unix`](Self::connect_unix).
+    /// Connects to a Unix socket.
     ///
-    /// Of the options the timeout matters. With a [`local_addr`](ConnectOptions::local_addr), which
-    /// cannot be one of a Unix socket, the attempt fails; the others do nothing.
+    /// See [`connect_unix`](Self::connect_unix).
+    ///
+    /// Of the options the timeout has an effect. With a [`local_addr`](ConnectOptions::local_addr),
+    /// which cannot be that of a Unix socket, the attempt fails; the others have no effect.
     pub fn connect_unix_with(
         &mut self,
         path: impl Into<UnixAddress>,

@@ -52,8 +52,8 @@ impl ReactorBuilder {
         self
     }
 
-    /// Bytes read from one connection per turn, before the others have theirs. 256 KiB by default,
-    /// at least 1.
+    /// Bytes read from one connection per turn, before other sources are served. 256 KiB by default, at
+    /// least 1.
     #[must_use]
     pub fn read_budget(mut self, bytes: usize) -> Self {
         self.limits.read_budget = bytes.max(1);
@@ -81,42 +81,46 @@ impl ReactorBuilder {
         self
     }
 
-    /// The water marks of new connections, in bytes: 64 KiB and 16 KiB by default. See
-    /// [`Transport::set_write_buffer_limits`](crate::Transport::set_write_buffer_limits).
+    /// The water marks of new connections, in bytes: 64 KiB and 16 KiB by default.
+    ///
+    /// See [`Transport::set_write_buffer_limits`](crate::Transport::set_write_buffer_limits).
     #[must_use]
     pub fn write_buffer_limits(mut self, high: usize, low: usize) -> Self {
         self.limits.marks = Marks::new(high, low);
         self
     }
 
-    /// The hard cap of a connection's outgoing buffer, in bytes: 32 MiB by default. A write that
-    /// finds more than this waiting ends the connection with
-    /// [`Reason::Overflow`](crate::Reason::Overflow); so a buffer holds at most the cap and one
-    /// write more.
+    /// The hard cap of a connection's outgoing buffer, in bytes: 32 MiB by default.
+    ///
+    /// A write that finds more than this waiting ends the connection with
+    /// [`Reason::Overflow`](crate::Reason::Overflow); so a buffer holds at most the cap and one write
+    /// more.
     #[must_use]
     pub fn write_buffer_cap(mut self, bytes: usize) -> Self {
         self.limits.write_buffer_cap = bytes;
         self
     }
 
-    /// How long an orderly close may take: 30 s by default. See
-    /// [`Transport::set_close_timeout`](crate::Transport::set_close_timeout).
+    /// How long an orderly close may take: 30 s by default.
+    ///
+    /// See [`Transport::set_close_timeout`](crate::Transport::set_close_timeout).
     #[must_use]
     pub fn close_timeout(mut self, limit: Duration) -> Self {
         self.limits.patience.close_timeout = limit;
         self
     }
 
-    /// How long a close waits for the peer's, once everything was sent, without hearing anything from
-    /// it: 5 s by default, and never beyond the close timeout.
+    /// How long a close waits for the peer's close, once all was sent and while nothing comes: 5 s by
+    /// default, and never beyond the close timeout.
     #[must_use]
     pub fn linger(mut self, limit: Duration) -> Self {
         self.limits.patience.linger = limit;
         self
     }
 
-    /// Callbacks that take longer are logged as warnings, with the peer: 100 ms by default. `None`
-    /// logs none, and saves a reading of the clock per callback.
+    /// Callbacks that take longer are logged as warnings, with the peer: 100 ms by default.
+    ///
+    /// `None` logs none, and saves a reading of the clock per callback.
     #[must_use]
     pub fn slow_callback(mut self, limit: Option<Duration>) -> Self {
         self.limits.slow_callback = limit;

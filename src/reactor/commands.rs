@@ -1,5 +1,5 @@
-//! What callbacks, and others, may ask of a connection. A command notes what is wanted and has the
-//! connection visited; it calls nobody back, and no byte moves inside it.
+//! The commands of a connection. A command changes its state and queues it for a visit; it makes no
+//! callback, and no byte moves inside it.
 
 use std::io;
 use std::net::TcpStream;
@@ -21,7 +21,7 @@ use crate::system::stream::{Stream, no_sockets};
 use crate::transport::Transport;
 
 impl Reactor {
-    /// Lends a connection, anybody's; `None` if it is gone, or not yet told `connection_made`.
+    /// Lends any connection; `None` if it is gone, or its `connection_made` has not come yet.
     ///
     /// # Examples
     ///
@@ -40,7 +40,7 @@ impl Reactor {
         Some(Transport::new(self, id))
     }
 
-    /// The connections that are there, those that are closing included, in no particular order.
+    /// All connections, closing ones included, in no particular order.
     pub fn connections(&self) -> Vec<ConnectionId> {
         let connections = self.sources.iter().filter_map(|(key, source)| match source {
             Source::Connection(session) if session.connection.is_up() => Some(ConnectionId(key)),
@@ -51,8 +51,8 @@ impl Reactor {
 
     /// Takes over a connected socket: `connection_made` comes in the next turn.
     ///
-    /// Should a duplicate of the descriptor live on elsewhere, the connection is closed in order all
-    /// the same, but aborting it cannot reset it.
+    /// If a duplicate of the descriptor stays open elsewhere, the connection is closed in order
+    /// nevertheless, but aborting it cannot reset it.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Reactor {
         Ok(self.add_connection(stream, peer, Box::new(protocol)))
     }
 
-    /// A connection whose `connection_made` the loop will call.
+    /// Adds a connection whose `connection_made` the loop will call.
     pub(crate) fn add_connection(
         &mut self,
         stream: Stream,
@@ -91,8 +91,8 @@ impl Reactor {
         }
     }
 
-    /// Gives a connection a command; if that says that a visit is worth while, it is queued for one.
-    /// Returns what the command said.
+    /// Gives a connection a command, and queues it for a visit if the command returns `true`. Returns
+    /// the result.
     #[inline(always)]
     fn command(
         &mut self,
@@ -110,7 +110,7 @@ impl Reactor {
         visit
     }
 
-    /// The same for a command that, if it is worth a visit, is the last that the protocol has: its timers are
+    /// The same for a command that ends the notices to the protocol if it returns `true`: its timers are
     /// cancelled.
     fn last_command(
         &mut self,
@@ -150,7 +150,7 @@ impl Reactor {
             if taken { !data.is_empty() } else { connection.is_gone() }
         });
         if !taken {
-            self.silence(id); // the write may have been one too many
+            self.silence(id); // the write may have ended the connection
         }
         taken
     }
@@ -172,7 +172,7 @@ impl Reactor {
         self.command(id, Queue::Flush, |connection, _| connection.shut_write());
     }
 
-    /// Ends a connection, whatever is still owed.
+    /// Ends a connection, whatever is still unsent.
     pub(crate) fn end(&mut self, id: ConnectionId, reason: Reason) {
         self.last_command(id, Queue::Flush, |connection| match reason {
             Reason::Panicked { .. } => {
@@ -238,7 +238,7 @@ impl Reactor {
         self.set_timing(id, |connection, common| connection.set_rate(direction, rate, now, common))?
     }
 
-    /// Sets something that may move the deadline of a connection.
+    /// Changes a setting that may move the deadline of a connection.
     fn set_timing<R>(
         &mut self,
         id: ConnectionId,
@@ -258,8 +258,8 @@ impl Reactor {
         let timer = self.set(delay, TimerAction::Connection(id.0));
         match self.sources.session(id.0).filter(|session| session.connection.hears()) {
             Some(session) => session.attached(&mut self.memory.attached).timers.push(timer),
-            // A connection that ends, or a protocol that has handed over, gets no timer; the name of
-            // none is as harmless as any stale one.
+            // A connection that ends, or a protocol that has handed over, gets no timer. The stale name
+            // is harmless.
             None => drop(self.timers.cancel(timer)),
         }
         timer

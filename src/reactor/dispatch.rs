@@ -1,8 +1,8 @@
-//! The one place where code of the user's is called.
+//! The only place where the user's code is called.
 //!
-//! To call somebody the reactor takes their box out of its slot, calls it with a borrow of the whole
-//! reactor, and puts the box back. So a callback may do anything to anybody, and calling the same
-//! protocol from within is impossible: the slot is empty.
+//! To call a protocol, factory or function the reactor takes its box out of the slot, calls it with a
+//! borrow of the whole reactor, and puts the box back. So a callback may use everything in the reactor,
+//! and cannot be called from within itself: the slot is empty.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -14,13 +14,12 @@ use crate::observe::Subject;
 use crate::parts::arena::Key;
 
 impl Reactor {
-    /// Calls `code`, which is the user's: watched, timed, and with panics caught. `None`: it
-    /// panicked.
+    /// Calls `code`, which is the user's: observed, timed, and with panics caught. `None`: it panicked.
     ///
-    /// The end of one callback is taken for the beginning of the next, which saves a reading of the
-    /// clock: what is between them is the loop's own work, some system calls. What runs within
-    /// another callback, as the `Drop` of a timer that it cancels, is part of that one's time.
-    /// Observers want to know it exactly, and have it for two readings.
+    /// The end of one callback counts as the beginning of the next, which saves a reading of the clock;
+    /// the error is the loop's own work between them, some system calls. Code that runs within another
+    /// callback, such as the `Drop` of a timer that it cancels, is part of that callback's time. With an
+    /// observer the time is exact, and costs two readings.
     #[inline]
     pub(crate) fn call<R>(
         &mut self,
@@ -50,8 +49,7 @@ impl Reactor {
         }
     }
 
-    /// Calls somebody who sits in a slot, at the `place` that holds them. `None`: they panicked, or are
-    /// not there.
+    /// Calls `code` with the value at a `place` in a slot. `None`: it panicked, or the place is empty.
     pub(crate) fn seat<T, R>(
         &mut self,
         key: Key,
@@ -62,7 +60,7 @@ impl Reactor {
         self.seat_or(key, callback, place, code, Self::let_go)
     }
 
-    /// The same, with what becomes of somebody whose place is gone when they come back, or taken.
+    /// The same; `homeless` gets the value if its place is gone or filled after the call.
     pub(crate) fn seat_or<T, R>(
         &mut self,
         key: Key,
@@ -82,7 +80,7 @@ impl Reactor {
         result
     }
 
-    /// In a simulation, lets the first panic of this turn through, now that all is in order.
+    /// In a simulation, resumes the first panic of this turn, now that the state is consistent.
     pub(crate) fn let_panic_through(&mut self) {
         if let Some(payload) = self.monitor.panic.take()
             && !std::thread::panicking()
@@ -91,7 +89,7 @@ impl Reactor {
         }
     }
 
-    /// Drops what belongs to the user, whose `Drop` may panic like any other code of theirs.
+    /// Drops a value of the user's, whose `Drop` may panic like any other user code.
     pub(crate) fn let_go<T>(&mut self, subject: Subject, value: T) {
         if std::mem::needs_drop::<T>() {
             self.call(subject, Callback::Drop, |_| drop(value));
@@ -114,7 +112,9 @@ impl Reactor {
         if self.limits.slow_callback.is_some_and(|limit| took > limit) {
             self.monitor.stats.slow_callbacks += 1;
             let described = self.describe(subject);
-            log::warn!("{callback} of {described} took {took:?}; nobody else was served meanwhile");
+            log::warn!(
+                "{callback} of {described} took {took:?}; nothing else was served meanwhile"
+            );
         }
     }
 
@@ -136,7 +136,7 @@ impl Reactor {
     }
 }
 
-/// What a panic said; almost all carry a text.
+/// The message of a panic; almost all have one.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")

@@ -1,5 +1,5 @@
-//! What may be asked of a reactor from outside of its turns: the time, a handle, the counters, and
-//! what a host loop needs.
+//! The interface of a reactor outside its turns: the time, a handle, the counters, and the methods for a
+//! host loop.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -17,8 +17,10 @@ impl Reactor {
         if self.time.in_turn { self.time.now } else { self.time.clock.now() }
     }
 
-    /// When the reactor wants its next turn without any event: at once while something is queued,
-    /// else at the next timer. `None`: only an event or another thread can give it something to do.
+    /// When the reactor wants its next turn without any event: at once while something is queued, else
+    /// at the next timer.
+    ///
+    /// `None`: only an event or another thread can give it work.
     ///
     /// For a host loop that watches the reactor's descriptor ([`AsFd`](std::os::fd::AsFd)) and calls
     /// `turn(Some(Duration::ZERO))`. May be early after a timer was cancelled or moved, never late.
@@ -36,7 +38,7 @@ impl Reactor {
         self.monitor.stats
     }
 
-    /// Has the seams of each turn watched by `observer`, or by nobody. Returns who did before.
+    /// Sets or removes the observer of the turns; returns the former one.
     pub fn set_observer(
         &mut self,
         observer: Option<Box<dyn Observer>>,

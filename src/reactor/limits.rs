@@ -1,50 +1,50 @@
-//! The numbers that shape a reactor's behaviour, and why these.
+//! The limits of a reactor, and the reasons for their values.
 
 use std::time::Duration;
 
 use crate::connection::{Marks, Patience};
 
-/// Bytes read at once. The kernel hands out up to its receive buffer; 64 KiB is what one full TCP
-/// window without scaling holds, and one such buffer per reactor is nothing.
+/// Bytes read at once. The kernel hands out up to its receive buffer; 64 KiB is one full TCP window
+/// without scaling, and a reactor has only one such buffer.
 const READ_BUFFER: usize = 64 * 1024;
 
-/// Bytes read from one connection per turn: four full reads, so that a firehose gets most of its
-/// speed and makes the others wait for some tens of microseconds only.
+/// Bytes read from one connection per turn: four full reads, so that a fast sender gets most of its
+/// speed and delays other connections by some tens of microseconds only.
 const READ_BUDGET: usize = 4 * READ_BUFFER;
 
 /// Bytes written to one connection per turn, in one system call.
 const WRITE_BUDGET: usize = 256 * 1024;
 
-/// Connections accepted by one listener per turn. At about 10 µs each the others wait for less
-/// than a millisecond, and one wasted accept and one poll are shared by 64.
+/// Connections accepted by one listener per turn. At about 10 µs each, other sources wait for less than
+/// a millisecond, and 64 accepts share one failed accept and one poll.
 const ACCEPT_BUDGET: usize = 64;
 
 /// Datagrams received by one socket per turn, however small. Each costs a system call and a callback,
-/// about as much as an accept, which has the same number.
+/// about as much as an accept, so the number is the same.
 const DATAGRAM_BUDGET: usize = 64;
 
 /// The high-water mark: asyncio's and Twisted's number, one read buffer.
 const HIGH_WATER: usize = 64 * 1024;
 
-/// The low-water mark: a quarter, as in asyncio, so that there is something to send while the
-/// protocol is woken to make more.
+/// The low-water mark: a quarter, as in asyncio, so that there are bytes to send while the protocol is
+/// called to write more.
 const LOW_WATER: usize = HIGH_WATER / 4;
 
-/// The hard cap of one outgoing buffer: what Redis grants a subscriber that does not read.
+/// The hard cap of one outgoing buffer: Redis's limit for a subscriber that does not read.
 const WRITE_BUFFER_CAP: usize = 32 * 1024 * 1024;
 
 /// How long flushing may take after `lose_connection`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long to wait for the peer's FIN, once all is flushed, without hearing from it; nginx's
+/// How long to wait for the peer's FIN, once all is flushed and while nothing comes; nginx's
 /// `lingering_timeout`.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// A callback that takes longer is worth a line in the log: asyncio's `slow_callback_duration`.
+/// A callback that takes longer is logged: asyncio's `slow_callback_duration`.
 const SLOW_CALLBACK: Duration = Duration::from_millis(100);
 
-/// Threads for work that blocks. It mostly waits, for a disk or another server, so the number of
-/// processors says nothing about how many; eight keep a disk busy.
+/// Threads for work that blocks. It mostly waits for a disk or another server, so the number of
+/// processors does not matter; eight threads keep a disk busy.
 const THREADS: usize = 8;
 
 /// The numbers of one reactor.

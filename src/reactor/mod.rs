@@ -1,12 +1,11 @@
 //! **The loop**: sleep, latch, timers, calls, serve, flush.
 //!
-//! [`Reactor::turn`] is the whole of it. What the phases do is in the folder `reactor/`: `visit` serves
-//! and flushes connections, `accepting` serves listeners, `connecting` makes connections, `datagrams`
-//! serves UDP, `watching` serves descriptors of the user's, `timing` holds timers and calls, `working`
-//! has threads do what blocks, `stopping` ends it all, and `dispatch` is the one place where code of the
-//! user's is called. `source` is what there is to be served, `queues` is the order it is served in, and
-//! `parts` holds the rest of a reactor's state. `commands` and `hosting` are what may be asked from
-//! outside.
+//! [`Reactor::turn`] runs all phases. In the folder `reactor/`, `visit` serves and flushes connections,
+//! `timing` runs timers and calls, `working` runs blocking work in threads, `stopping` ends the reactor,
+//! and `dispatch` is the only place where the user's code is called. `source` has the sources that are
+//! served, `queues` their order, and `state` the rest of a reactor's state. `commands` and `hosting` are
+//! the interface from outside. The folders `listener/`, `connector/`, `datagram/` and `descriptor/`
+//! serve the other kinds of source.
 
 pub(crate) mod builder;
 mod commands;
@@ -42,11 +41,12 @@ const WAKE: Token = Token(usize::MAX);
 
 /// Owns the poller, the clock and all sources, and calls the protocols.
 ///
-/// A plain value: make as many as you like, on any thread, one inside another's loop. Everything it
-/// does happens in [`turn`](Self::turn), on the thread that calls it. Callbacks get the reactor by
-/// `&mut`, through [`Transport::reactor`](crate::Transport::reactor), and may ask anything of it.
+/// A reactor is a plain value: a program may have several, on any thread, and one may run inside
+/// another's loop. Everything it does happens in [`turn`](Self::turn), on the thread that calls it.
+/// Callbacks get the reactor by `&mut`, through [`Transport::reactor`](crate::Transport::reactor), and
+/// may call any of its methods.
 ///
-/// Dropping a reactor stops it, and every connection is told first; unless its thread is panicking.
+/// Dropping a reactor stops it and tells every connection first, unless its thread is panicking.
 ///
 /// # Examples
 ///
@@ -91,11 +91,11 @@ impl Reactor {
         })
     }
 
-    /// Turns until the reactor is [stopped](Self::stop), or nothing is left that could ever call
-    /// back: no listener, connection, attempt to connect, datagram socket, watched descriptor, timer,
-    /// queued call, work in a thread or live [`Handle`](crate::Handle).
+    /// Runs turns until the reactor is [stopped](Self::stop), or nothing is left that could call back:
+    /// no listener, connection, attempt to connect, datagram socket, watched descriptor, timer, queued
+    /// call, work in a thread or live [`Handle`](crate::Handle).
     ///
-    /// May be called again after it returned. No signal handlers are installed; see the feature
+    /// It may be called again after it returned. It installs no signal handlers; see the feature
     /// `signals`.
     ///
     /// # Errors
@@ -111,19 +111,19 @@ impl Reactor {
         Ok(())
     }
 
-    /// Turns the loop once: sleeps for at most `max_wait` (`None`: until something happens), and
-    /// does what there is to do.
+    /// Runs one turn: sleeps for at most `max_wait` (`None`: until something happens), then runs all
+    /// phases.
     ///
-    /// The order is a promise:
+    /// The order of the phases is promised:
     ///
     /// 1. **sleep** — wait until something is ready or the next timer is due; not at all while
     ///    something is still to be served;
-    /// 2. **latch** — note in each source what the events say. No callback runs, nothing is freed;
-    /// 3. **timers** — fire the timers that are due by the clock, which was read once after the
-    ///    sleep: by deadline, and in the order they were made where deadlines are equal. What is set
-    ///    from here on waits for the next turn, with no delay too;
-    /// 4. **calls** — run what was given to `call_soon` and `call_from_thread`, as many as were there
-    ///    when the phase began;
+    /// 2. **latch** — record the events in their sources. No callback runs, nothing is freed;
+    /// 3. **timers** — fire the timers that are due by the clock, which was read once after the sleep:
+    ///    by deadline, and in the order they were made where deadlines are equal. A timer set from here
+    ///    on waits for the next turn, even without a delay;
+    /// 4. **calls** — run the calls of `call_soon` and `call_from_thread` that were queued when the
+    ///    phase began;
     /// 5. **serve** — accept, connect and read for each source that is ready, once, within its
     ///    budget; a source with more to do goes to the back of the queue. A connection that has nothing
     ///    left to be read is told `timed_out` if it was silent for too long. A connection that only its own
@@ -132,7 +132,7 @@ impl Reactor {
     /// 6. **flush** — one write for each other connection that was written to. With a write, here and in
     ///    the serve phase, come `pause_writing`, `resume_writing` and `connection_lost`.
     ///
-    /// If the reactor was told to [stop](Self::stop), everybody is told after that.
+    /// If the reactor was told to [stop](Self::stop), it gives the last notices after that.
     ///
     /// # Errors
     ///
@@ -184,7 +184,7 @@ impl Reactor {
         let (timeout, began) = if max_wait == Some(Duration::ZERO) || self.has_queued() {
             (Some(Duration::ZERO), None)
         } else {
-            // Callbacks took time since this turn's reading: without a fresh one timers would be late.
+            // Callbacks took time since the last reading: without a new one timers would be late.
             let began = self.time.clock.now();
             (self.time_to_sleep(max_wait, began), Some(began))
         };
@@ -204,8 +204,8 @@ impl Reactor {
         until.into_iter().chain(max_wait).min()
     }
 
-    /// Phase 2. Reads the whole batch before anybody is called, so that a token in it cannot reach
-    /// the next tenant of a slot that was freed on the way.
+    /// Phase 2. Handles the whole batch before any callback, so that a token in it cannot reach a slot
+    /// that was freed and used again meanwhile.
     fn latch(&mut self) {
         let Self { poller, sources, queues, monitor, .. } = self;
         let mut woken = false;
@@ -274,7 +274,7 @@ impl Reactor {
         self.queues.give_back(queue);
     }
 
-    /// Puts a source at the back of the run queue, unless it is in there.
+    /// Puts a source at the back of the run queue, unless it is in it already.
     pub(crate) fn queue(&mut self, key: Key) {
         let Self { sources, queues, .. } = self;
         if let Some(slot) = sources.slot(key) {
@@ -291,9 +291,10 @@ impl Reactor {
             || self.calls.shared.is_filled()
     }
 
-    /// Whether anything is left that could ever call back.
+    /// Whether anything is left that could call back.
     fn has_work(&self) -> bool {
-        // This first: if the last handle is seen to be gone, then what was sent through it is seen too.
+        // Handles first: if the last one is gone here, the later checks see all that was sent through
+        // it.
         let held = self.calls.shared.is_held();
         held || self.sources.keep_running()
             || self.timers.len() > 0

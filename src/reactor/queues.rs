@@ -7,14 +7,14 @@ use crate::parts::arena::Key;
 /// The queue in which a source waits, and from which it is visited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Queue {
-    /// To be served: to read, and to write what the connection itself has to say. If others have written
-    /// too, all of it waits for the flush phase, to leave together.
+    /// To be served: to read, and to write what its own callbacks have written. If other callbacks have
+    /// written too, everything waits for the flush phase, to leave together.
     Run,
-    /// To be flushed: others have written to it, or given it a command. It is not read.
+    /// To be flushed: other callbacks have written to it, or given it a command. It is not read.
     Flush,
 }
 
-/// In which queues a source waits.
+/// The queues in which a source waits.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Waits {
     to_run: bool,
@@ -39,12 +39,13 @@ impl Waits {
 /// Sources that wait.
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
-    /// The fairness device, and the repair for readiness that is told only once.
+    /// Makes serving fair: a source with more to do goes to the back. No event would repeat its
+    /// readiness.
     run: Vec<Key>,
     flush: Vec<Key>,
-    /// The memory of a queue that a phase has gone through.
+    /// The memory of a queue that a phase has finished.
     spare: Vec<Key>,
-    /// The connection that is being visited. After a command it needs no queue: the visit goes on.
+    /// The connection that is being visited. A command does not queue it: the visit goes on.
     pub(crate) visited: Option<Key>,
     /// Listeners that wait for a descriptor to be freed.
     pub(crate) without_descriptor: Vec<Key>,
@@ -59,13 +60,13 @@ impl Queues {
         }
     }
 
-    /// All that wait in a queue. A source that is added from here on waits for the next turn.
+    /// Takes all sources out of a queue. A source that is added from here on waits for the next turn.
     pub(crate) fn take(&mut self, queue: Queue) -> Vec<Key> {
         let empty = mem::take(&mut self.spare);
         mem::replace(self.of(queue), empty)
     }
 
-    /// A phase has gone through what it [took](Self::take).
+    /// Returns the memory of what a phase [took](Self::take).
     pub(crate) fn give_back(&mut self, mut taken: Vec<Key>) {
         taken.clear();
         self.spare = taken;
@@ -75,7 +76,7 @@ impl Queues {
         self.run.is_empty() && self.flush.is_empty()
     }
 
-    /// Forgets the sources that are gone.
+    /// Removes the sources that are gone.
     pub(crate) fn retain(&mut self, is_there: impl Fn(Key) -> bool) {
         for queue in [&mut self.run, &mut self.flush] {
             queue.retain(|&key| is_there(key));

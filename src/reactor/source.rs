@@ -38,7 +38,7 @@ pub(crate) enum Source {
     Watch(Box<Seated<Watch, Box<dyn Watched>>>),
 }
 
-/// A source, with the code of the user's that it calls.
+/// A source, with the user's code that it calls.
 pub(crate) struct Seated<S, G> {
     state: S,
     /// `None` while it is called.
@@ -71,30 +71,30 @@ impl<S: std::fmt::Debug, G> std::fmt::Debug for Seated<S, G> {
     }
 }
 
-/// What a signal does.
+/// The function called on a signal.
 #[cfg(feature = "signals")]
 pub(crate) type SignalAction = Box<dyn FnMut(&mut Reactor)>;
 
-/// A descriptor with its function. One object, so that the descriptor lives as long as anybody may
-/// register it, and its number cannot mean another file meanwhile.
+/// A descriptor with its function. They are one object, so that the descriptor stays open as long as it
+/// may be registered, and its number cannot mean another file meanwhile.
 #[cfg(unix)]
 pub(crate) trait Watched {
     fn fd(&self) -> BorrowedFd<'_>;
     fn call(&mut self, reactor: &mut Reactor, ready: Ready);
 }
 
-/// A source, and what belongs to the loop and not to it.
+/// A source, with the loop's data about it.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) source: Source,
     pub(crate) owner: Owner,
     pub(crate) waits: Waits,
-    /// Whether the poller knows it. A connection that is answered and closed in `connection_made` never
-    /// gets there.
+    /// Whether it is registered with the poller. A connection that is answered and closed in
+    /// `connection_made` never is.
     pub(crate) registered: bool,
 }
 
-/// Whom to tell when a connection is gone, beside its protocol.
+/// The source to tell when a connection is gone, beside its protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Owner {
     None,
@@ -110,16 +110,16 @@ pub(crate) struct Session {
     pub(crate) protocol: Option<Box<dyn Protocol>>,
     /// Fires at the deadline of the connection, or before.
     pub(crate) timer: Option<TimerId>,
-    /// What few sessions have.
+    /// The parts that few sessions need.
     pub(crate) attached: Option<Box<Attached>>,
 }
 
-/// What belongs to the protocol of a session.
+/// The timers and the successor of a session's protocol.
 #[derive(Default)]
 pub(crate) struct Attached {
-    /// By `Transport::call_later`.
+    /// Set by `Transport::call_later`.
     pub(crate) timers: Vec<TimerId>,
-    /// Takes over when the connection says so.
+    /// The protocol that takes over at the next handover.
     pub(crate) successor: Option<Box<dyn Protocol>>,
 }
 
@@ -148,7 +148,7 @@ impl std::fmt::Debug for Session {
 }
 
 impl Source {
-    /// What an observer knows it by.
+    /// The subject by which an observer knows it.
     pub(crate) fn subject(&self, key: Key) -> Subject {
         match self {
             Self::Connection(_) => Subject::Connection(ConnectionId(key)),
@@ -163,7 +163,7 @@ impl Source {
         }
     }
 
-    /// Where the protocol of a connection sits, and so on: `None` for other kinds of source.
+    /// The place of the protocol, as those of other user code below: `None` for other kinds of source.
     pub(crate) fn protocol(&mut self) -> Option<&mut Option<Box<dyn Protocol>>> {
         match self {
             Self::Connection(session) => Some(&mut session.protocol),
@@ -200,12 +200,12 @@ impl Source {
         }
     }
 
-    /// Notes what an event says; returns whether to serve this source.
+    /// Records an event; returns whether to serve this source.
     #[inline]
     pub(crate) fn latch(&mut self, readiness: Readiness) -> bool {
         if let Self::Connection(session) = self {
             session.connection.latch(readiness);
-            return true; // whatever it says: only the connection knows
+            return true; // for any event: only the connection can judge it
         }
         match self {
             Self::Connection(_) => {}
@@ -224,7 +224,7 @@ impl Source {
         true
     }
 
-    /// Whether [`run`](super::Reactor::run) goes on for its sake.
+    /// Whether [`run`](super::Reactor::run) waits for it.
     fn keeps_running(&self) -> bool {
         #[cfg(feature = "signals")]
         return !matches!(self, Self::Signals(_));
@@ -241,7 +241,7 @@ impl Source {
     }
 }
 
-/// All sources: the truth about who is there.
+/// All sources.
 #[derive(Debug)]
 pub(crate) struct Sources {
     slots: Arena<Slot>,
@@ -268,7 +268,7 @@ impl Sources {
         Some(slot)
     }
 
-    /// Makes something else of a source that leaves the counts as they are.
+    /// Changes a source into another kind, which must leave the counts as they are.
     pub(crate) fn convert(&mut self, key: Key, change: impl FnOnce(Source) -> Source) {
         self.slots.convert(key, |slot| Slot { source: change(slot.source), ..slot });
     }
@@ -298,7 +298,7 @@ impl Sources {
         }
     }
 
-    /// The source a token of the poller means, if it is still there.
+    /// The source that a token of the poller refers to, if it is still there.
     #[inline]
     pub(crate) fn resolve(&mut self, token: mio::Token) -> Option<(Key, &mut Slot)> {
         self.slots.resolve(token)
@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let size = size_of::<Slot>();
-        // With debug assertions mio keeps in each socket which poller knows it.
+        // With debug assertions mio records in each socket the poller it is registered with.
         let checks = if cfg!(debug_assertions) { 16 } else { 0 };
         assert!(size <= 208 + checks, "{size} bytes: what few connections have belongs into a box");
     }

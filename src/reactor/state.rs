@@ -16,24 +16,25 @@ use crate::parts::clock::{Clock, later};
 use crate::parts::pool::Pool;
 use crate::parts::timers::TimerId;
 
-/// How many names are looked up at once, each by a thread, which the system's resolver may hold up
-/// for as long as it likes. More wait. These are not the threads of `call_in_thread`: connecting shall
-/// not wait for somebody's long work.
+/// How many names are looked up at once, each by a thread, which the system's resolver may block for any
+/// time. More wait. These are not the threads of `call_in_thread`: connecting must not wait for the
+/// user's long work.
 const LOOKUPS_AT_ONCE: usize = 8;
 
-/// What every datagram fits into with a byte to spare: its length is a number of 16 bits.
+/// The size of a buffer that every datagram fits into with a byte to spare: a length has 16 bits.
 const LONGEST_DATAGRAM: usize = 1 << 16;
 
 /// The clock, and what was read from it.
 #[derive(Debug)]
 pub(crate) struct Time {
     pub(crate) clock: Clock,
-    /// The time of this turn. Outside of a turn nobody may rely on it.
+    /// The time of this turn. Outside of a turn it is not valid.
     pub(crate) now: Instant,
     pub(crate) in_turn: bool,
-    /// While the loop runs and callbacks are timed: when the last of them ended.
+    /// When the last callback ended, while the loop runs and callbacks are timed.
     pub(crate) last_callback: Option<Instant>,
-    /// Before this, no callback of the turn can have taken too long, all together having not.
+    /// Before this, no callback of the turn can have taken too long, since all of them together have
+    /// not.
     pub(crate) slow_after: Instant,
 }
 
@@ -53,10 +54,10 @@ impl Time {
     }
 }
 
-/// What waits for the calls phase.
+/// The calls that wait for the calls phase.
 pub(crate) struct Calls {
     pub(crate) queue: VecDeque<Call>,
-    /// What other threads' calls are taken in; empty between.
+    /// Memory for taking the calls of other threads; else empty.
     remote: VecDeque<RemoteCall>,
     pub(crate) shared: Arc<Shared>,
 }
@@ -66,14 +67,14 @@ impl Calls {
         Self { queue: VecDeque::new(), remote: VecDeque::new(), shared }
     }
 
-    /// Puts the calls of other threads behind our own.
+    /// Puts the calls of other threads behind the reactor's own.
     pub(crate) fn take_remote(&mut self) {
         self.shared.take(&mut self.remote);
         self.queue.extend(self.remote.drain(..).map(|call| call as Call));
     }
 }
 
-/// Threads, and what is to follow on their work.
+/// Threads, and the functions to call after their work.
 pub(crate) struct Threads {
     /// Look names up.
     pub(crate) lookups: Pool,
@@ -92,11 +93,11 @@ impl Threads {
     }
 }
 
-/// Memory that is used again and again.
+/// Memory that is reused.
 pub(crate) struct Memory {
-    /// Where everything is read into.
+    /// The buffer for reading.
     scratch: Box<[u8]>,
-    /// Where datagrams are received, whole however long.
+    /// The buffer for datagrams, which holds the longest.
     datagram: Box<[u8]>,
     pub(crate) common: Common,
     /// Used boxes of sessions.
@@ -143,7 +144,7 @@ fn lend(buffer: &mut Box<[u8]>, size: usize) -> Box<[u8]> {
     if lent.is_empty() { vec![0; size].into_boxed_slice() } else { lent }
 }
 
-/// What is told of the loop.
+/// The observer and the counters of the loop.
 #[derive(Default)]
 pub(crate) struct Monitor {
     pub(crate) observer: Option<Box<dyn Observer>>,
@@ -168,7 +169,7 @@ pub(crate) enum Ending {
 /// A function waiting for the calls phase.
 pub(crate) type Call = Box<dyn FnOnce(&mut Reactor)>;
 
-/// What a timer does when it fires.
+/// The action of a timer when it fires.
 pub(crate) enum TimerAction {
     /// `call_later`
     Once(Call),
@@ -178,17 +179,17 @@ pub(crate) enum TimerAction {
     Connection(Key),
     /// `DatagramTransport::call_later`
     Datagram(Key),
-    /// A connection wants to be visited.
+    /// The deadline of a connection.
     Deadline(Key),
-    /// A listener rested while there was no descriptor.
+    /// A listener paused while there was no descriptor.
     Accept(Key),
-    /// An attempt to connect had its time.
+    /// The timeout of an attempt to connect.
     ConnectTimeout(Key),
-    /// An address had its head start over the next.
+    /// The end of an address's head start over the next.
     HeadStart(Key),
     /// It is time to connect again.
     Reconnect(Key),
-    /// `shutdown` waits no longer.
+    /// The end of the grace of `shutdown`.
     Shutdown,
 }
 
@@ -210,12 +211,12 @@ pub(crate) struct Ticker {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Tick {
-    /// The timer, so that it can be cancelled from within.
+    /// The timer, by which the function can cancel it.
     pub timer: TimerId,
     /// How many ticks were left out since the last one because the loop was late.
     pub missed: u64,
 }
 
-/// What is to be done on the loop when work in a thread is done. It is not `Send`, so it stays here
+/// The function to call on the loop when work in a thread is done. It is not `Send`, so it stays here
 /// meanwhile.
 pub(crate) type FollowUp = Box<dyn FnOnce(&mut Reactor)>;

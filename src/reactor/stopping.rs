@@ -1,4 +1,4 @@
-//! The end: at once, or in order.
+//! Stopping: at once, or in order.
 
 use std::time::Duration;
 
@@ -15,25 +15,27 @@ use crate::reason::Reason;
 impl Reactor {
     /// Stops the reactor at the end of this turn, or of the next if none is running.
     ///
-    /// The turn is finished first. Then every connection ends with [`Reason::Stopped`], what it had
-    /// not sent is dropped; every attempt to connect fails with the same; listeners and datagram
-    /// sockets are closed; timers, queued calls, watched descriptors and what was to follow on work
-    /// in threads are dropped. [`run`](Self::run) returns, and may be called again with nothing left
-    /// of the former run; what these last notices set up waits for it.
+    /// The turn is finished first. Then every connection ends with [`Reason::Stopped`], and its unsent
+    /// bytes are dropped; every attempt to connect fails with the same reason; listeners and datagram
+    /// sockets are closed; timers, queued calls, watched descriptors and the functions to call after
+    /// work in threads are dropped. [`run`](Self::run) returns. It may be called again, with nothing
+    /// left of the former run but what these last notices set up.
     ///
-    /// May be called as often as one likes. See [`shutdown`](Self::shutdown) for an end in order.
+    /// It may be called repeatedly. See [`shutdown`](Self::shutdown) for an orderly end.
     pub fn stop(&mut self) {
-        // What is stopping already need not be told; the next run is not meant.
+        // During the last notices it is stopping already, and the next run must not be stopped.
         if self.ending != Ending::TearingDown {
             self.ending = Ending::Stopping;
         }
     }
 
-    /// Stops in order: closes the listeners and datagram sockets, has every connection closed as by
-    /// `lose_connection`, gives up attempts to connect, and [stops](Self::stop) when the last is gone, or after `grace`.
-    /// Watched descriptors and work in threads are not waited for.
+    /// Stops in order: closes the listeners and datagram sockets, closes every connection as by
+    /// `lose_connection`, gives up attempts to connect, and [stops](Self::stop) when the last of these
+    /// is gone, or after `grace`.
     ///
-    /// Called again, it moves the end of the grace.
+    /// It does not wait for watched descriptors and work in threads.
+    ///
+    /// A second call moves the end of the grace.
     pub fn shutdown(&mut self, grace: Duration) {
         let end = later(self.now(), grace);
         match self.ending {
@@ -60,12 +62,12 @@ impl Reactor {
         }
     }
 
-    /// Whether the reactor is to stop, or shutting down: nothing new is connected any more.
+    /// Whether the reactor is stopping or shutting down, so that no new attempt to connect is made.
     pub fn is_stopping(&self) -> bool {
         self.ending != Ending::No
     }
 
-    /// Whether a shutdown has nobody left to wait for.
+    /// Whether a shutdown has nothing left to wait for.
     pub(crate) fn is_drained(&self) -> bool {
         matches!(self.ending, Ending::Draining(_)) && !self.sources.delay_shutdown()
     }
@@ -81,8 +83,8 @@ impl Reactor {
         }
     }
 
-    /// Tells everybody who is there when it begins, each once, so that it ends; what the notices set
-    /// up stays for the next run.
+    /// Gives each source that is there at the beginning its last notice, once. Sources that the notices
+    /// set up stay for the next run, so this function ends.
     pub(crate) fn tear_down(&mut self) {
         self.ending = Ending::TearingDown;
         self.time.now = self.now();
@@ -129,7 +131,7 @@ impl Reactor {
         self.memory.give_back_scratch(scratch);
     }
 
-    /// Gives an attempt up, unless it failed already and only its outcome is owed.
+    /// Gives an attempt up, unless it failed already and only its outcome is still to be told.
     fn stop_trying(&mut self, key: Key) {
         let failed =
             |connector: &mut ConnectorState| matches!(connector.progress, Progress::Failed(_));

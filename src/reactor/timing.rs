@@ -1,4 +1,4 @@
-//! Timers and calls: what may be asked, and phases 3 and 4.
+//! Timers and calls: their interface, and phases 3 and 4.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use crate::parts::timers::TimerId;
 impl Reactor {
     /// Calls `function` once, `delay` from [now](Self::now); with no delay, in the next turn.
     ///
-    /// Never early. Late by up to a millisecond on Linux, which rounds the sleep up, and by what
-    /// the callbacks before it take.
+    /// It is never early. It is late by up to a millisecond on Linux, which rounds the sleep up, and by
+    /// the time of the callbacks before it.
     ///
     /// Twisted's `callLater`.
     pub fn call_later(
@@ -27,9 +27,9 @@ impl Reactor {
 
     /// Calls `function` every `interval`, first after one interval.
     ///
-    /// The ticks stay on the grid that begins now: a late one does not push the others back. Ticks
-    /// that come too late are left out, never made up for in a burst, and counted in
-    /// [`Tick::missed`]. With no interval it is called every turn. A panic in `function` ends it.
+    /// The ticks stay on the grid that begins now: a late one does not delay the others. Ticks that come
+    /// too late are left out, never made up for in a burst, and counted in [`Tick::missed`]. With no
+    /// interval `function` is called every turn. A panic in it ends the timer.
     ///
     /// Twisted's `LoopingCall.withCount`.
     ///
@@ -61,14 +61,16 @@ impl Reactor {
         )
     }
 
-    /// Calls `function` in the next calls phase: of this turn if a timer asks, else of the next. Calls
-    /// run in the order of asking.
+    /// Calls `function` in the next calls phase: of this turn if a timer calls this, else of the next.
+    ///
+    /// Calls run in the order in which they were made.
     pub fn call_soon(&mut self, function: impl FnOnce(&mut Self) + 'static) {
         self.calls.queue.push_back(Box::new(function));
     }
 
-    /// Cancels a timer. `false` if it fired or was cancelled already; also from within its own call,
-    /// except that of `call_every`, which ends then.
+    /// Cancels a timer; `false` if it fired or was cancelled already.
+    ///
+    /// From within its own call this returns `false` too, except for `call_every`, which ends then.
     pub fn cancel(&mut self, timer: TimerId) -> bool {
         let Some(action) = self.timers.cancel(timer) else { return false };
         if let Some(TimerAction::Connection(key) | TimerAction::Datagram(key)) = action {
@@ -79,8 +81,9 @@ impl Reactor {
         true
     }
 
-    /// Moves a pending timer: it fires `delay` from [now](Self::now). `false` if there is none to
-    /// move. Its order among timers of the same deadline stays that of making.
+    /// Moves a pending timer: it fires `delay` from [now](Self::now).
+    ///
+    /// Returns `false` if it is not pending. Timers with one deadline still fire in the order they were made.
     ///
     /// Moving to later, the usual case, takes no search and no new place in the queue.
     pub fn reset(&mut self, timer: TimerId, delay: Duration) -> bool {
@@ -92,7 +95,7 @@ impl Reactor {
         moved
     }
 
-    /// When a timer is to fire. `None` if it is not pending, as while it fires.
+    /// When a timer is to fire; `None` if it is not pending, for example while it fires.
     pub fn deadline(&self, timer: TimerId) -> Option<Instant> {
         self.timers.deadline(timer)
     }

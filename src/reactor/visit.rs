@@ -1,8 +1,8 @@
-//! **A visit**: asks a connection what to do until it rests, and tells its protocol.
+//! **A visit**: asks a connection what to do until it rests, and calls its protocol.
 //!
-//! Serving and flushing are one visit with different allowances. The decisions are in
-//! [`connection`](crate::connection). Here bytes are counted, the poller and the timers are told, and the
-//! end is carried out.
+//! Serving and flushing are the same visit with different allowances. The decisions are in
+//! [`connection`](crate::connection). This module counts bytes, updates the poller and the timers, and
+//! carries out the end.
 
 use std::mem;
 use std::time::Instant;
@@ -25,7 +25,7 @@ use crate::system::poller::Poller;
 use crate::transport::Transport;
 
 impl Queue {
-    /// What a visit from this queue may do.
+    /// The allowances of a visit from this queue.
     fn io(self, now: Instant, limits: &Limits) -> Io {
         Io {
             now,
@@ -39,21 +39,21 @@ impl Queue {
     }
 }
 
-/// What a visit begins with.
+/// The beginning of a visit.
 impl Queue {
-    /// Begins a visit: the source waits no longer.
+    /// Begins a visit: the source leaves the queue.
     #[inline(always)]
     fn begin(self, waits: &mut Waits, registered: bool, io: &mut Io) {
         waits.leave(self);
         io.fresh = !registered;
         if waits.to_flush {
-            io.write = None; // others wrote too: it leaves together, in the flush phase
+            io.write = None; // other callbacks wrote too: all leaves together, in the flush phase
         }
     }
 }
 
 impl Reactor {
-    /// Visits a source. `false` if it is there and no connection.
+    /// Visits a source; `false` if it is there and not a connection.
     #[inline]
     pub(crate) fn visit(&mut self, key: Key, from: Queue, scratch: &mut [u8]) -> bool {
         // A command of this connection's own callback queues nothing: the visit goes on after it.
@@ -63,9 +63,9 @@ impl Reactor {
         known
     }
 
-    /// Each time round the outer loop, one look for the source does everything between two callbacks: it
-    /// puts the protocol back, asks the connection until it has something to tell or rests, and sees to
-    /// what that needs.
+    /// Each round of the outer loop does everything between two callbacks with one lookup of the source:
+    /// it puts the protocol back, asks the connection until it has a notice or rests, and does what
+    /// follows.
     fn visit_connection(&mut self, key: Key, from: Queue, scratch: &mut [u8]) -> bool {
         let id = ConnectionId(key);
         let (mut io, mut sent_before) = (from.io(self.time.now, &self.limits), 0);
@@ -118,7 +118,8 @@ impl Reactor {
         }
     }
 
-    /// The timer of a connection fired: at its deadline, or before. The connection judges when it is served.
+    /// Queues a connection whose timer fired, at its deadline or before. The connection checks the
+    /// deadline when it is served.
     pub(crate) fn visit_at_deadline(&mut self, key: Key) {
         if let Some(session) = self.sources.session(key) {
             session.timer = None;
@@ -126,14 +127,14 @@ impl Reactor {
         }
     }
 
-    /// The source is not there: gone since it was queued; or a callback has put another reactor in the
-    /// place of this one.
+    /// Drops the protocol of a source that is not there: it is gone since it was queued, or a callback
+    /// has replaced this reactor by another.
     #[cold]
     fn let_go_of_lost(&mut self, id: ConnectionId, protocol: Option<Box<dyn Protocol>>) {
         self.let_go(Subject::Connection(id), protocol);
     }
 
-    /// Counts, and tells the observer, what has moved since the last step.
+    /// Counts the bytes that have moved since the last step, and tells the observer.
     #[inline]
     fn count_bytes(&mut self, id: ConnectionId, io: &mut Io, sent_before: &mut usize) {
         let received = mem::take(&mut io.received);
@@ -148,7 +149,7 @@ impl Reactor {
         }
     }
 
-    /// Tells a protocol what its connection says.
+    /// Calls a protocol with a notice of its connection.
     #[inline]
     fn tell(&mut self, key: Key, notice: Notice, protocol: &mut Box<dyn Protocol>, scratch: &[u8]) {
         let id = ConnectionId(key);
@@ -176,7 +177,7 @@ impl Reactor {
         }
     }
 
-    /// A protocol panicked: its connection is ended. `connection_lost` is still owed.
+    /// Ends the connection of a protocol that panicked. `connection_lost` is still to come.
     #[cold]
     #[inline(never)]
     fn end_by_panic(&mut self, id: ConnectionId, callback: Callback) {
@@ -210,8 +211,8 @@ impl Reactor {
         });
     }
 
-    /// Gives the last notice, and frees everything. The protocol hears first, then the descriptor
-    /// is closed, then the owner hears and may already reconnect.
+    /// Gives the last notice, and frees everything. First the protocol is told, then the descriptor is
+    /// closed, then the owner is told and may already reconnect.
     #[inline(never)]
     fn conclude(&mut self, key: Key) {
         let Self { sources, timers, .. } = self;
@@ -241,7 +242,7 @@ impl Reactor {
         }
     }
 
-    /// Closes the socket and frees the slot; returns whom it concerns.
+    /// Closes the socket and frees the slot; returns the owner and the peer.
     fn free(&mut self, key: Key) -> Option<(Owner, Address)> {
         let Self { sources, poller, memory, .. } = self;
         let slot = sources.slot(key)?;
@@ -264,7 +265,7 @@ impl Reactor {
         Some((owner, peer))
     }
 
-    /// Calls a protocol. If it panics its connection is ended; `connection_lost` is still owed.
+    /// Calls a protocol. If it panics, its connection is ended; `connection_lost` is still to come.
     pub(crate) fn call_protocol(
         &mut self,
         key: Key,
@@ -282,8 +283,8 @@ impl Reactor {
 }
 
 impl Session {
-    /// Cancels the timers of a protocol that hears nothing more, and that of the deadline: the next visit sets
-    /// it anew.
+    /// Cancels the timers of a protocol that gets no more notices, and that of the deadline: the next
+    /// visit sets it anew.
     #[inline]
     pub(crate) fn cancel_timers(&mut self, timers: &mut Timers<TimerAction>) {
         if let Some(attached) = &mut self.attached {
@@ -296,8 +297,8 @@ impl Session {
         }
     }
 
-    /// Tells the poller, once, for both directions and for good: it reports at once what is there already.
-    /// If that fails the connection has failed.
+    /// Registers with the poller, once and for both directions. The poller reports at once what is ready
+    /// already. If this fails the connection has failed.
     #[inline(always)]
     fn register(&mut self, key: Key, poller: &Poller) -> bool {
         let registered = self.connection.stream.register(poller.registry(), key.token());

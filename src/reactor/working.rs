@@ -1,4 +1,4 @@
-//! Work that blocks, done by threads.
+//! Blocking work, done by threads.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,26 +14,25 @@ use crate::parts::pool::{Job, ThreadError};
 impl Reactor {
     /// Runs `work`, which may block, in a thread, and then `then` with its result on the loop.
     ///
-    /// `then` is called exactly once, in a calls phase, however the work ended; a panic of it is an
-    /// error and disturbs nobody. It need not be `Send`: it does not leave the reactor's thread.
-    /// `work` has no reactor. What it wants done on the loop on its way goes through a
+    /// `then` is called exactly once, in a calls phase, however the work ended; a panic of `work` is an
+    /// error and has no other effect. `then` need not be `Send`: it does not leave the reactor's thread.
+    /// `work` has no reactor. To have something done on the loop meanwhile, it uses a
     /// [`Handle`](crate::Handle).
     ///
     /// The threads are the reactor's own, named `crocus-worker`: made when there is work, at most
-    /// [eight](crate::ReactorBuilder::threads), and ended after ten idle seconds. Work that finds
-    /// them all busy waits in a queue without a bound, for a bound could only block the loop; see
-    /// [`pending_work`](Self::pending_work). Names are looked up by other threads, so they do not wait
-    /// behind it.
+    /// [eight](crate::ReactorBuilder::threads), and ended after ten idle seconds. While all are busy,
+    /// work waits in a queue without a bound, because a bound could only block the loop; see
+    /// [`pending_work`](Self::pending_work). Other threads look names up, so lookups do not wait behind
+    /// it.
     ///
-    /// Work whose `then` is owed keeps [`run`](Self::run) from returning by itself, but delays
-    /// neither [`stop`](Self::stop) nor [`shutdown`](Self::shutdown) nor the drop of the reactor:
-    /// after these work that has not begun is dropped, work that has goes on without anybody waiting
-    /// for it, and `then` is dropped and not called. When the program ends, so does the work, wherever
-    /// it is.
+    /// Work whose `then` is still to be called keeps [`run`](Self::run) from returning by itself, but
+    /// delays neither [`stop`](Self::stop) nor [`shutdown`](Self::shutdown) nor the drop of the reactor:
+    /// after these, work that has not begun is dropped, work that has begun goes on without effect on
+    /// the reactor, and `then` is dropped and not called. The end of the program ends unfinished work.
     ///
     /// In a [`Simulation`](crate::testing::Simulation) there are no threads: `work` runs as if it had
-    /// been given to [`call_soon`](Self::call_soon), taking no time by the wound clock, and `then` in
-    /// the turn after that.
+    /// been given to [`call_soon`](Self::call_soon), taking no simulated time, and `then` in the turn
+    /// after that.
     ///
     /// Twisted's `deferToThread`, asyncio's `run_in_executor`.
     ///
@@ -62,7 +61,7 @@ impl Reactor {
         let (sender, receiver) = mpsc::sync_channel(1);
         let failed = sender.clone();
         let key = self.threads.follow_ups.insert(Box::new(move |reactor: &mut Self| {
-            // It was sent before anybody could say that the work is through.
+            // The result was sent before the call that runs this.
             if let Ok(result) = receiver.try_recv() {
                 then(reactor, result);
             }
@@ -70,7 +69,7 @@ impl Reactor {
         let shared = Arc::clone(&self.calls.shared);
         let job: Job = Box::new(move || {
             let (result, _payload) = attempt(work);
-            // Nobody may want the result any more.
+            // This fails if the follow-up was dropped, and then the result is not needed.
             drop(sender.send(result));
             shared.push(Box::new(move |reactor| reactor.work_is_through(key)));
         });
@@ -84,20 +83,21 @@ impl Reactor {
         }
     }
 
-    /// How much work was given to [`call_in_thread`](Self::call_in_thread) whose result has not been
-    /// told: for who would rather turn requests away than let them wait.
+    /// How many results of [`call_in_thread`](Self::call_in_thread) have not been told yet.
+    ///
+    /// A server can use this to refuse requests instead of letting them wait.
     pub fn pending_work(&self) -> usize {
         self.threads.follow_ups.len()
     }
 
-    /// Work is through; called in the calls phase, as a call like any other.
+    /// Calls what follows on finished work, in the calls phase like any other call.
     fn work_is_through(&mut self, key: Key) {
         if let Some(follow_up) = self.threads.follow_ups.remove(key) {
             follow_up(self);
         }
     }
 
-    /// Takes back the work that has not begun, and all that was to follow.
+    /// Takes back the work that has not begun, and all follow-ups.
     pub(crate) fn drop_work(&mut self) -> (VecDeque<Job>, Vec<FollowUp>) {
         let keys: Vec<Key> = self.threads.follow_ups.iter().map(|(key, _)| key).collect();
         let follow_ups =
@@ -106,8 +106,8 @@ impl Reactor {
     }
 }
 
-/// The result of `work`; and what it panicked with, which the caller drops when all else is done,
-/// since that drop may panic too.
+/// The result of `work`, and the payload of its panic, which the caller drops last, since that drop may
+/// panic too.
 fn attempt<T>(
     work: impl FnOnce() -> T,
 ) -> (Result<T, ThreadError>, Option<Box<dyn std::any::Any + Send>>) {

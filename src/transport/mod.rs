@@ -15,11 +15,11 @@ use crate::protocol::Protocol;
 use crate::reactor::Reactor;
 use crate::reason::Reason;
 
-/// A connection, lent to a callback of its protocol, or by [`Reactor::transport`] to anybody.
+/// A connection, lent to a callback of its protocol, or by [`Reactor::transport`] to any caller.
 ///
-/// Its commands note what is wanted and return at once; the loop carries it out after the callback, at
-/// the latest in the [flush phase](Reactor::turn) of the turn. None of them calls back. On a connection
-/// that is ending they do nothing, and those that return a `bool` say so with `false`.
+/// Its commands return at once; the loop carries them out after the callback, at the latest in the
+/// [flush phase](Reactor::turn) of the turn. No command calls back. On a connection that is ending
+/// commands have no effect, and those that return a `bool` return `false`.
 ///
 /// Twisted's `ITransport`; the marks and the idea of `pause_reading` are asyncio's.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Transport<'a> {
     id: ConnectionId,
 }
 
-/// The peer of a connection that a callback lost, by putting another reactor in the place of its own.
+/// The peer of a connection that was lost because a callback has replaced its reactor by another.
 static NOBODY: Address = Address::Unix(UnixAddress::unnamed());
 
 impl<'a> Transport<'a> {
@@ -36,78 +36,81 @@ impl<'a> Transport<'a> {
         Self { reactor, id }
     }
 
-    /// Has `data` sent, after all that was written before.
+    /// Sends `data`, after all that was written before.
     ///
-    /// Never blocks and never fails: what the kernel does not take waits in memory. Look at
-    /// [`buffered`](Self::buffered), or mind `pause_writing`, when there is much to say. All that a
-    /// callback writes leaves together after it has returned, and so does what others write to a connection
-    /// in a turn.
+    /// Never blocks and never fails: bytes that the kernel does not take wait in memory. To send much
+    /// data, check [`buffered`](Self::buffered) or use `pause_writing`. All writes of a callback leave
+    /// together after it has returned, and so do the writes of other callbacks to a connection in a
+    /// turn.
     ///
-    /// Returns whether the data was taken: `false` after `lose_connection`,
-    /// `lose_write_connection`, `abort_connection` or the end, and then it is dropped. If more than
-    /// the cap (32 MiB unless [set](crate::ReactorBuilder::write_buffer_cap)) is waiting already,
-    /// the connection ends with [`Reason::Overflow`](crate::Reason::Overflow).
+    /// Returns whether the data was taken: `false` after `lose_connection`, `lose_write_connection`,
+    /// `abort_connection` or the end, and then the data is dropped. If more than the cap (32 MiB unless
+    /// [set](crate::ReactorBuilder::write_buffer_cap)) is waiting already, the connection ends with
+    /// [`Reason::Overflow`](crate::Reason::Overflow).
     ///
-    /// *Not* promised: that the peer gets it. That takes an answer of the peer's.
+    /// *Not* promised: that the peer gets it. Only an answer from the peer shows this.
     pub fn write(&mut self, data: &[u8]) -> bool {
         self.reactor.write(self.id, data)
     }
 
-    /// Closes in order: sends what was written, then FIN, and waits a while for the peer to close
-    /// too, so that nothing is lost.
+    /// Closes in order: sends the outgoing buffer, then FIN, and waits some seconds for the peer to
+    /// close too, so that nothing is lost.
     ///
-    /// From here on nothing is delivered but `connection_lost`, and writes are dropped. A peer that
-    /// does not take the rest within the [close timeout](Self::set_close_timeout) is cut off, with
-    /// [`Reason::CloseTimedOut`](crate::Reason::CloseTimedOut).
+    /// From here on nothing is delivered but `connection_lost`, and writes are dropped. If the peer does
+    /// not take the rest within the [close timeout](Self::set_close_timeout), the connection is cut,
+    /// with [`Reason::CloseTimedOut`](crate::Reason::CloseTimedOut).
     ///
-    /// Twisted's and asyncio's have no such end: a peer that does not read keeps them for ever.
+    /// In Twisted and asyncio this has no timeout: a peer that does not read keeps the connection for
+    /// ever.
     pub fn lose_connection(&mut self) {
         self.reactor.lose_connection(self.id, None);
     }
 
-    /// [Closes in order](Self::lose_connection) because the peer sent what it must not: the reason is
+    /// [Closes in order](Self::lose_connection) because the peer sent invalid data: the reason is
     /// [`Reason::BadFrame`](crate::Reason::BadFrame).
     ///
-    /// What `frame_failed` of a [`FrameHandler`](crate::framing::FrameHandler) does by default, and as
-    /// good for frames whose contents are wrong.
+    /// `frame_failed` of a [`FrameHandler`](crate::framing::FrameHandler) does this by default. It suits
+    /// frames with wrong contents as well.
     pub fn lose_connection_over(&mut self, error: FrameError) {
         let reason = Reason::BadFrame { error: Arc::new(error) };
         self.reactor.lose_connection(self.id, Some(reason));
     }
 
-    /// Sends what was written, then FIN, and goes on reading. Writes are dropped from here on.
+    /// Sends the outgoing buffer, then FIN, and goes on reading.
+    ///
+    /// Writes are dropped from here on.
     ///
     /// Once the peer has closed its half too the connection ends by itself.
     pub fn lose_write_connection(&mut self) {
         self.reactor.lose_write_connection(self.id);
     }
 
-    /// Ends it now: drops what was not sent yet and resets the connection.
+    /// Ends it now: drops unsent bytes and resets the connection.
     ///
-    /// Nothing is delivered from here on but `connection_lost`: right after a callback of its own that
-    /// was called in the serve phase, else in the next flush phase, mostly that of this turn.
+    /// From here on only `connection_lost` is delivered: right after the calling callback, if it is the
+    /// connection's own and in the serve phase, else in the next flush phase, mostly that of this turn.
     pub fn abort_connection(&mut self) {
         self.reactor.end(self.id, Reason::Aborted);
     }
 
     /// Puts bytes back: they are delivered again, as `data_received`, before anything newer.
     ///
-    /// That comes in the next turn; if reading is paused, after [`resume_reading`](Self::resume_reading);
-    /// and if the connection is [handed over](Self::set_protocol), to the protocol that takes over, right
-    /// after its `connection_made`. What is put back last is delivered first. In which portions the
-    /// bytes come is not promised.
+    /// They come in the next turn; if reading is paused, after [`resume_reading`](Self::resume_reading).
+    /// If the connection is [handed over](Self::set_protocol), they go to the protocol that takes over,
+    /// right after its `connection_made`. Bytes put back last are delivered first. The size of the
+    /// portions is not promised.
     ///
-    /// A protocol that puts back all it was given, and does not pause, is given the same again in every turn
-    /// and keeps a core busy. To wait for the rest of a message, keep its beginning.
+    /// A protocol that puts back all its bytes, and does not pause, gets the same bytes again in every
+    /// turn and keeps a core busy. To wait for the rest of a message, store its beginning.
     ///
-    /// For a protocol that pauses reading in the middle of what it was given, and for one that hands over
-    /// with bytes it did not use. The bytes count for the read budget, and not for a rate.
+    /// This is for a protocol that pauses reading in the middle of its bytes, and for one that hands
+    /// over with unused bytes. The bytes count for the read budget, and not for a rate.
     ///
     /// Returns whether they are kept: not after `lose_connection`, `abort_connection` or the end. Bytes put
     /// back after `eof_received` are kept only for a protocol that takes over.
     ///
-    /// C's ungetc(3). Neither Twisted nor asyncio has this: there each protocol keeps such bytes, and
-    /// tells itself when it resumes.
+    /// C's ungetc(3). Neither Twisted nor asyncio has this: there each protocol stores such bytes, and
+    /// handles them itself when it resumes.
     ///
     /// # Examples
     ///
@@ -144,10 +147,10 @@ impl<'a> Transport<'a> {
         self.reactor.unread(self.id, 0, data)
     }
 
-    /// Puts bytes back behind the first `ahead` of those that were put back already.
+    /// Puts bytes back behind the first `ahead` bytes of those that were put back already.
     ///
-    /// For a protocol that passes its bytes on to others, as [`Framed`](crate::framing::Framed) does: what
-    /// its handler has put back comes before what it has not handed out.
+    /// This is for a protocol that passes its bytes on, as [`Framed`](crate::framing::Framed) does: the
+    /// bytes that its handler has put back come before those that it has not passed on.
     pub fn unread_behind(&mut self, ahead: usize, data: &[u8]) -> bool {
         self.reactor.unread(self.id, ahead, data)
     }
@@ -159,35 +162,34 @@ impl<'a> Transport<'a> {
 
     /// Hands the connection over to `protocol`.
     ///
-    /// From here on the protocol it has now hears nothing more. It is dropped, without
-    /// `connection_lost` (the connection is not lost), in the serve phase: right after the callback
-    /// that asked, if that is `data_received` or `eof_received`, else in the next turn. At that
-    /// moment `protocol` gets `connection_made`; then what was [put back](Self::unread), before or after
-    /// this call, as `data_received` before anything newer; then `eof_received`, if the peer has closed
-    /// its half already. To `protocol` it all looks like a new connection.
+    /// From here on the present protocol gets no more calls. It is dropped, without `connection_lost`
+    /// (the connection is not lost), in the serve phase: right after the calling callback, if it is
+    /// `data_received` or `eof_received`, else in the next turn. Then `protocol` gets `connection_made`;
+    /// then the bytes that were [put back](Self::unread) before or after this call, as `data_received`
+    /// before anything newer; then `eof_received`, if the peer has closed its half already. To
+    /// `protocol` this looks like a new connection.
     ///
-    /// What was set of the connection stays: timeouts, water marks, rates, and whether reading is
-    /// paused; if it is, what comes after `connection_made` waits for
-    /// [`resume_reading`](Self::resume_reading). The timers of [`call_later`](Self::call_later)
-    /// are the former protocol's and are cancelled by this; those set between this and the moment
-    /// never fire. If it was told `pause_writing`, then `protocol`
-    /// is told so too as long as more than the high mark is waiting, and the default pause of
-    /// reading is over.
+    /// The settings of the connection stay: timeouts, water marks, rates, and whether reading is paused;
+    /// if it is, the calls after `connection_made` wait for [`resume_reading`](Self::resume_reading).
+    /// The timers of [`call_later`](Self::call_later) are the former protocol's and are cancelled by
+    /// this; those set between this call and the exchange never fire. If the former protocol was told
+    /// `pause_writing`, `protocol` is told so too if more than the high mark is still waiting; the
+    /// default pause of reading ends.
     ///
-    /// Returns whether it will be done. `false` after `lose_connection`, `abort_connection` or the
-    /// end, and while another protocol is waiting to take over; then `protocol` is dropped, and
-    /// nothing changes. If the connection ends before the moment, the protocol it has is told
-    /// `connection_lost`, and `protocol` is dropped untold.
+    /// Returns whether the exchange will take place: `false` after `lose_connection`, `abort_connection`
+    /// or the end, and while another protocol is waiting to take over; then `protocol` is dropped, and
+    /// nothing changes. If the connection ends before the exchange, the present protocol gets
+    /// `connection_lost`, and `protocol` is dropped without a call.
     ///
-    /// A protocol that is given bytes which were put back may hand over in turn; what it was not given
-    /// yet follows what it puts back. Each exchange is charged to the read budget like a full read, so
-    /// that protocols that hand over in a circle do not hold up the others.
+    /// A protocol that gets bytes which were put back may hand over in turn; the bytes it has not got
+    /// yet follow those it puts back. Each exchange is charged to the read budget like a full read, so
+    /// that protocols that hand over in a circle do not delay other connections.
     ///
-    /// asyncio's name; in Twisted one assigns `transport.protocol`.
+    /// The name is asyncio's; in Twisted a program assigns `transport.protocol`.
     ///
     /// # Examples
     ///
-    /// A line, and then something else:
+    /// One protocol for the first line, another for the rest:
     ///
     /// ```
     /// use crocus::{Protocol, Transport};
@@ -224,16 +226,16 @@ impl<'a> Transport<'a> {
 
     /// Stops delivering what the peer sends; once the kernel's buffers are full, TCP stops the peer.
     ///
-    /// A peer that resets the connection is noticed all the same; one that closes in order is
-    /// noticed after `resume_reading`, behind its last bytes.
+    /// A reset by the peer is noticed nevertheless; an orderly close is noticed after `resume_reading`,
+    /// behind the last bytes.
     pub fn pause_reading(&mut self) {
         self.reactor.hold_reading(self.id, Holds::PROTOCOL);
     }
 
-    /// Goes on delivering. Needed once, however often reading was paused.
+    /// Goes on delivering; one call is enough, however often reading was paused.
     ///
-    /// What the default `pause_writing` has paused is resumed by the default `resume_writing` and not
-    /// by this: the two do not interfere.
+    /// The default `resume_writing`, and not this, ends the pause of the default `pause_writing`: the
+    /// two do not interfere.
     pub fn resume_reading(&mut self) {
         self.reactor.release_reading(self.id, Holds::PROTOCOL);
     }
@@ -254,10 +256,12 @@ impl<'a> Transport<'a> {
         self.connection().is_some_and(Connection::is_reading)
     }
 
-    /// Calls the protocol's `timed_out` once nothing was read or written for `limit`; `None` turns
-    /// it off. Returns the former setting.
+    /// Calls the protocol's `timed_out` once nothing was read or written for `limit`; `None` turns it
+    /// off.
     ///
-    /// Costs nothing per byte: activity notes the time, and the timer is moved when it fires.
+    /// Returns the former setting.
+    ///
+    /// Activity only records the time; the timer is moved when it fires.
     pub fn set_timeout(&mut self, limit: Option<Duration>) -> Option<Duration> {
         self.reactor.set_timeout(self.id, limit)
     }
@@ -270,47 +274,52 @@ impl<'a> Transport<'a> {
         self.reactor.connection_timer(self.id, delay)
     }
 
-    /// Sets the water marks, in bytes waiting to be sent: above `high` comes `pause_writing`, and
-    /// at or below `low` `resume_writing`. A `low` above `high` is taken for `high`.
+    /// Sets the water marks, in bytes waiting to be sent: above `high` comes `pause_writing`, and at or
+    /// below `low` `resume_writing`.
     ///
-    /// The flush phase looks at the high mark before it sends, at the low mark after. So who writes
-    /// until [`buffered`](Self::buffered) is above `high`, and goes on in `resume_writing`, is called
-    /// again for sure, also when the kernel takes everything at once.
+    /// A `low` above `high` is taken for `high`.
+    ///
+    /// The flush phase checks the high mark before it sends, the low mark after. So a protocol that
+    /// writes until [`buffered`](Self::buffered) is above `high`, and goes on in `resume_writing`, is
+    /// always called again, also when the kernel takes everything at once.
     pub fn set_write_buffer_limits(&mut self, high: usize, low: usize) {
         self.reactor.set_marks(self.id, Marks::new(high, low));
     }
 
-    /// The water marks, high and low, in bytes: asyncio's `get_write_buffer_limits`, the other way round.
+    /// The water marks, high and low, in bytes: asyncio's `get_write_buffer_limits`, in the opposite
+    /// order.
     pub fn write_buffer_limits(&self) -> (usize, usize) {
         self.connection().map_or((0, 0), |connection| connection.marks())
     }
 
-    /// How many bytes per second are read at most; `None`: as many as come. Returns the former
-    /// setting. The bucket is full at first.
+    /// Sets how many bytes per second are read at most; `None` sets no limit.
     ///
-    /// When the bucket is empty the connection is not read until it has filled again, and costs
-    /// nothing while it waits; TCP stops the peer once the kernel's buffers are full. What is thrown
-    /// away after `lose_connection` is not counted, and the end of a connection is not delayed: an
-    /// error is noticed at once, an orderly end behind the last bytes.
+    /// Returns the former setting. The bucket is full at first.
     ///
-    /// *Not* promised: that the rate is reached, nor that the peer sends more slowly; and a timeout
-    /// set by [`set_timeout`](Self::set_timeout) counts the time of waiting too. Bytes the kernel
-    /// added, and those it holds in its buffers, are not seen here.
+    /// When the bucket is empty the connection is not read until it has filled again, and costs nothing
+    /// while it waits; TCP stops the peer once the kernel's buffers are full. Bytes discarded after
+    /// `lose_connection` are not counted, and the end of a connection is not delayed: an error is
+    /// noticed at once, an orderly end behind the last bytes.
+    ///
+    /// *Not* promised: that the rate is reached, nor that the peer sends more slowly. A timeout set by
+    /// [`set_timeout`](Self::set_timeout) includes the time of waiting. Bytes that the kernel adds, and
+    /// those in its buffers, are not counted.
     pub fn set_read_rate(&mut self, rate: Option<Rate>) -> Option<Rate> {
         self.reactor.set_rate(self.id, Direction::Reading, rate)
     }
 
-    /// How many bytes per second are written at most; `None`: as many as the peer takes. Returns the
-    /// former setting. The bucket is full at first.
+    /// Sets how many bytes per second are written at most; `None` sets no limit.
     ///
-    /// What is not written yet waits in memory as it does for a slow peer: with `pause_writing` above
-    /// the high mark, and ended at the cap. Closing is throttled too, and cut at its
-    /// [deadline](Self::set_close_timeout): give it the time it needs at this rate.
+    /// Returns the former setting. The bucket is full at first.
+    ///
+    /// Unwritten bytes wait in memory as for a slow peer: `pause_writing` comes above the high mark, and
+    /// the connection ends at the cap. Closing is throttled too, and cut at its
+    /// [deadline](Self::set_close_timeout), which must be long enough for this rate.
     pub fn set_write_rate(&mut self, rate: Option<Rate>) -> Option<Rate> {
         self.reactor.set_rate(self.id, Direction::Writing, rate)
     }
 
-    /// How long an orderly close may take before the connection is cut. 30 s unless set.
+    /// Sets how long an orderly close may take before the connection is cut; 30 s by default.
     pub fn set_close_timeout(&mut self, limit: Duration) {
         self.reactor.set_close_timeout(self.id, limit);
     }
@@ -330,13 +339,14 @@ impl<'a> Transport<'a> {
         self.reactor.session(self.id).map_or(&NOBODY, |session| &session.peer)
     }
 
-    /// This connection's name, by which it can be reached from elsewhere.
+    /// This connection's name, by which other code can reach it.
     pub fn id(&self) -> ConnectionId {
         self.id
     }
 
-    /// The reactor: through it a callback can do anything, to any other connection too. (Except to put
-    /// another reactor in its place, which would lose this protocol.)
+    /// The reactor, through which a callback can use everything, other connections included.
+    ///
+    /// A callback must not replace the reactor by another, which would lose this protocol.
     pub fn reactor(&mut self) -> &mut Reactor {
         self.reactor
     }

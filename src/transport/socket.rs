@@ -10,11 +10,11 @@ use crate::address::Address;
 use crate::connection::Connection;
 
 impl Transport<'_> {
-    /// Our address, asked of the kernel.
+    /// The local address, as the kernel reports it.
     ///
     /// # Errors
     ///
-    /// What getsockname(2) says, and `NotConnected` when the connection is no more.
+    /// The error of getsockname(2), and `NotConnected` when the connection is gone.
     pub fn local_addr(&self) -> io::Result<Address> {
         self.live()?.stream.local_addr()
     }
@@ -23,14 +23,15 @@ impl Transport<'_> {
     ///
     /// # Errors
     ///
-    /// What the kernel says, `NotConnected` when the connection is no more, and `Unsupported` where
-    /// there is no socket.
+    /// The kernel's error, `NotConnected` when the connection is gone, and `Unsupported` where there is
+    /// no socket.
     pub fn no_delay(&self) -> io::Result<bool> {
         self.socket()?.tcp_nodelay()
     }
 
-    /// Sets whether small writes leave at once (TCP_NODELAY). On unless the listener or connector
-    /// was told otherwise.
+    /// Sets whether small writes leave at once (TCP_NODELAY).
+    ///
+    /// It is on unless the options of the listener or connector turn it off.
     ///
     /// # Errors
     ///
@@ -48,7 +49,7 @@ impl Transport<'_> {
         self.socket()?.keepalive()
     }
 
-    /// Has the kernel probe the peer after so long a silence; `None` turns it off.
+    /// Makes the kernel probe the peer after a silence of `idle`; `None` turns this off.
     ///
     /// # Errors
     ///
