@@ -16,8 +16,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crocus::{
-    Address, ClientFactory, ConnectOptions, Connector, Endpoint, Phase, Protocol, Reactor, Reason,
-    TimerId, Transport,
+    Activity, Address, ClientFactory, ConnectOptions, Connector, Endpoint, Protocol, Reactor,
+    Reason, TimerId, Transport,
 };
 use lexopt::prelude::*;
 use shared::cli::{self, Exit};
@@ -150,7 +150,7 @@ impl Inquiry {
             Reason::Failed { error, .. } if error.kind() == ErrorKind::InvalidInput => {
                 return error.to_string(); // which has name and hint
             }
-            Reason::Failed { phase: Phase::Resolving, error } => (
+            Reason::Failed { activity: Activity::Resolving, error } => (
                 error.to_string(),
                 "is it spelt right? An address will do too, as in 127.0.0.1:5000",
             ),

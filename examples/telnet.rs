@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use crocus::{
-    Address, ClientFactory, ConnectionId, Connector, Phase, Protocol, Reactor, Readiness, Ready,
+    Activity, Address, ClientFactory, ConnectionId, Connector, Protocol, Reactor, Readiness, Ready,
     Reason, ThreadError, Transport, WatchId,
 };
 use lexopt::prelude::*;
@@ -137,7 +137,7 @@ impl ClientFactory for Caller {
             Reason::Failed { error, .. } if error.kind() == ErrorKind::ConnectionRefused => {
                 "is the server running?"
             }
-            Reason::Failed { phase: Phase::Resolving, .. } => {
+            Reason::Failed { activity: Activity::Resolving, .. } => {
                 "is it spelt right? An address will do too, as in 127.0.0.1:5000"
             }
             _ => "is the address right, and the network up?",

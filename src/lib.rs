@@ -148,7 +148,7 @@ pub use protocol::{ClientFactory, Factory, Protocol};
 pub use reactor::Reactor;
 pub use reactor::builder::ReactorBuilder;
 pub use reactor::state::Tick;
-pub use reason::{Phase, Reason, Who};
+pub use reason::{Activity, Reason, Who};
 pub use simulation::testing;
 pub use system::poller::Readiness;
 pub use transport::Transport;

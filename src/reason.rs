@@ -9,7 +9,7 @@ use crate::frame_error::FrameError;
 
 /// Why a connection ended, or why an attempt to connect failed.
 ///
-/// It says who ended it and in which phase, and keeps the [`io::Error`] where there was one (errno
+/// It says who ended it and in which activity, and keeps the [`io::Error`] where there was one (errno
 /// included). Twisted throws the errno away; asyncio reports three different ends as `None`.
 ///
 /// A `Clone` shares the error.
@@ -50,8 +50,8 @@ pub enum Reason {
     Stopped,
     /// The operating system reported an error.
     Failed {
-        /// The phase in which it happened.
-        phase: Phase,
+        /// The activity in which it happened.
+        activity: Activity,
         /// The error, as the system gave it.
         error: Arc<io::Error>,
     },
@@ -64,10 +64,10 @@ pub enum Reason {
     Refused,
 }
 
-/// The phase in which the system reported an error.
+/// The activity in which the system reported an error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
-pub enum Phase {
+pub enum Activity {
     /// Looking up a host name.
     Resolving,
     /// Binding the local address of an outgoing connection.
@@ -96,8 +96,8 @@ pub enum Who {
 }
 
 impl Reason {
-    pub(crate) fn failed(phase: Phase, error: io::Error) -> Self {
-        Self::Failed { phase, error: Arc::new(error) }
+    pub(crate) fn failed(activity: Activity, error: io::Error) -> Self {
+        Self::Failed { activity, error: Arc::new(error) }
     }
 
     /// Whether the kernel took everything that was written, and the close was orderly.
@@ -153,7 +153,7 @@ impl fmt::Display for Reason {
             Self::BadFrame { error } => write!(f, "the peer sent what it must not: {error}"),
             Self::Panicked { callback } => write!(f, "{callback} panicked"),
             Self::Stopped => f.write_str("the reactor stopped"),
-            Self::Failed { phase, error } => write!(f, "{phase}: {error}"),
+            Self::Failed { activity, error } => write!(f, "{activity}: {error}"),
             Self::Cancelled => f.write_str("cancelled"),
             Self::ConnectTimedOut => f.write_str("connecting: no answer in time"),
             Self::Refused => f.write_str("the factory refused it"),
@@ -161,7 +161,7 @@ impl fmt::Display for Reason {
     }
 }
 
-impl fmt::Display for Phase {
+impl fmt::Display for Activity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Resolving => "looking up the name",

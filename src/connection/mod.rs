@@ -91,7 +91,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::parts::write_buffer::WriteBuffer;
-use crate::reason::{Phase, Reason};
+use crate::reason::{Activity, Reason};
 use crate::system::poller::Readiness;
 use crate::system::stream::{ByteStream, Stream};
 use input::Input;
@@ -343,7 +343,7 @@ impl<S: ByteStream> Connection<S> {
     fn reason_of_both(&self) -> Reason {
         match &self.output {
             Output::Broken(error) => {
-                Reason::Failed { phase: Phase::Open, error: Arc::clone(error) }
+                Reason::Failed { activity: Activity::Open, error: Arc::clone(error) }
             }
             _ => self.orderly_reason(),
         }
@@ -359,11 +359,11 @@ impl<S: ByteStream> Connection<S> {
     /// Ends it because the system reported an error.
     #[inline(never)]
     pub(crate) fn fail(&mut self, error: io::Error) -> Next {
-        let phase = match self.life {
-            Life::Closing(_) | Life::Lingering(_) => Phase::Closing,
-            _ => Phase::Open,
+        let activity = match self.life {
+            Life::Closing(_) | Life::Lingering(_) => Activity::Closing,
+            _ => Activity::Open,
         };
-        self.end(Reason::failed(phase, error));
+        self.end(Reason::failed(activity, error));
         Next::Gone
     }
 }

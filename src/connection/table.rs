@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::script::{Driver, Kind};
 use super::{Direction, Holds, Next, Notice};
 use crate::parts::token_bucket::Rate;
-use crate::reason::{Phase, Reason};
+use crate::reason::{Activity, Reason};
 use crate::system::poller::Readiness;
 
 const MS: Duration = Duration::from_millis(1);
@@ -47,9 +47,10 @@ fn due_in(driver: &Driver) -> Option<Duration> {
 fn assert_gone(driver: &mut Driver, reason: &str) {
     assert!(driver.connection.is_gone(), "it goes on");
     let found = match driver.connection.reason() {
-        Reason::Failed { phase, error } => {
-            let phase = if phase == Phase::Closing { "while closing" } else { "while open" };
-            format!("{:?} {phase}", error.kind())
+        Reason::Failed { activity, error } => {
+            let activity =
+                if activity == Activity::Closing { "while closing" } else { "while open" };
+            format!("{:?} {activity}", error.kind())
         }
         other => format!("{other:?}"),
     };

@@ -22,7 +22,7 @@ use crate::reactor::Reactor;
 use crate::reactor::queues::Queue;
 use crate::reactor::source::{Owner, Session, Source};
 use crate::reactor::state::TimerAction;
-use crate::reason::{Phase, Reason};
+use crate::reason::{Activity, Reason};
 use crate::simulation::stream::MemoryStream;
 use crate::system::poller::Readiness;
 use crate::system::stream::{ByteStream, Stream};
@@ -103,7 +103,7 @@ impl Reactor {
             shared.push(Box::new(move |reactor| reactor.resolved(key, round, found)));
         };
         if let Err((error, _)) = self.threads.lookups.submit(Box::new(lookup)) {
-            self.give_up(key, Reason::failed(Phase::Resolving, error));
+            self.give_up(key, Reason::failed(Activity::Resolving, error));
         }
     }
 
@@ -118,7 +118,7 @@ impl Reactor {
                 let addresses = interleave(addresses).into_iter().map(Address::Tcp);
                 self.candidates(key, addresses.collect());
             }
-            Err(error) => self.give_up(key, Reason::failed(Phase::Resolving, error)),
+            Err(error) => self.give_up(key, Reason::failed(Activity::Resolving, error)),
         }
     }
 
@@ -142,7 +142,7 @@ impl Reactor {
                     let none = || {
                         let error =
                             io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-                        Reason::failed(Phase::Resolving, error)
+                        Reason::failed(Activity::Resolving, error)
                     };
                     let reason = connector.failure.take().unwrap_or_else(none);
                     self.give_up(key, reason);
@@ -174,7 +174,7 @@ impl Reactor {
         {
             if let Err(error) = started.stream.register(poller.registry(), attempt.token()) {
                 sources.remove(attempt);
-                return Err(Reason::failed(Phase::Connecting, error));
+                return Err(Reason::failed(Activity::Connecting, error));
             }
             slot.registered = true;
         }
@@ -192,15 +192,15 @@ impl Reactor {
             #[cfg(not(unix))]
             Address::Unix(_) => {
                 let error = io::ErrorKind::Unsupported.into();
-                return Err(Reason::failed(Phase::Connecting, error));
+                return Err(Reason::failed(Activity::Connecting, error));
             }
         };
         if let Some(network) = self.network() {
             return Ok(Stream::Memory(MemoryStream::connect(network, options.local_addr, addr)));
         }
         Stream::connect(addr, options.local_addr, &options.socket)
-            .map_err(|error| Reason::failed(Phase::Connecting, error))?
-            .map_err(|error| Reason::failed(Phase::Binding, error))
+            .map_err(|error| Reason::failed(Activity::Connecting, error))?
+            .map_err(|error| Reason::failed(Activity::Binding, error))
     }
 
     /// Has a busy server tried again, after a longer time with each try, until the timeout.
@@ -263,7 +263,7 @@ impl Reactor {
         self.descriptor_freed();
         if let Some(connector) = self.connector_mut(connector) {
             connector.attempts.retain(|&tried| tried != key);
-            connector.failure = Some(Reason::failed(Phase::Connecting, error));
+            connector.failure = Some(Reason::failed(Activity::Connecting, error));
         }
         self.try_next(connector);
     }

@@ -245,7 +245,9 @@ impl<'a> DatagramTransport<'a> {
     }
 
     fn socket(&self) -> io::Result<&DatagramSocket> {
-        let port = self.reactor.datagram_state(self.id);
-        port.and_then(|port| port.socket.as_ref()).ok_or_else(|| io::ErrorKind::NotConnected.into())
+        let state = self.reactor.datagram_state(self.id);
+        state
+            .and_then(|state| state.socket.as_ref())
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }

@@ -18,7 +18,7 @@ use crate::parts::timers::TimerId;
 use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, Source};
 use crate::reactor::state::TimerAction;
-use crate::reason::{Phase, Reason};
+use crate::reason::{Activity, Reason};
 use crate::simulation::datagrams::MemoryDatagrams;
 use crate::system::error::at_address;
 use crate::system::stream::no_sockets;
@@ -94,11 +94,11 @@ impl Reactor {
         socket: DatagramSocket,
         protocol: Box<dyn DatagramProtocol>,
     ) -> io::Result<DatagramId> {
-        let port = Seated::new(DatagramState::new(socket)?, protocol);
-        let key = self.sources.insert(Source::Datagram(Box::new(port)), Owner::None);
+        let state = Seated::new(DatagramState::new(socket)?, protocol);
+        let key = self.sources.insert(Source::Datagram(Box::new(state)), Owner::None);
         let Self { sources, poller, .. } = self;
-        if let Some(Source::Datagram(port)) = sources.get_mut(key)
-            && let Some(socket) = &mut port.socket
+        if let Some(Source::Datagram(state)) = sources.get_mut(key)
+            && let Some(socket) = &mut state.socket
             && let Err(error) = socket.register(poller.registry(), key.token())
         {
             sources.remove(key);
@@ -110,14 +110,14 @@ impl Reactor {
 
     pub(crate) fn datagram_state(&self, id: DatagramId) -> Option<&DatagramState> {
         match self.sources.get(id.0)? {
-            Source::Datagram(port) => Some(port),
+            Source::Datagram(state) => Some(state),
             _ => None,
         }
     }
 
     pub(crate) fn datagram_mut(&mut self, key: Key) -> Option<&mut DatagramState> {
         match self.sources.get_mut(key)? {
-            Source::Datagram(port) => Some(port),
+            Source::Datagram(state) => Some(state),
             _ => None,
         }
     }
@@ -130,18 +130,18 @@ impl Reactor {
         data: &[u8],
         to: Option<SocketAddr>,
     ) -> io::Result<()> {
-        let Some(port) = self.datagram_mut(id.0) else {
+        let Some(state) = self.datagram_mut(id.0) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        let Some(socket) = &port.socket else { return Err(io::ErrorKind::NotConnected.into()) };
-        let to_whom = to.or(port.peer);
-        if port.blocked {
+        let Some(socket) = &state.socket else { return Err(io::ErrorKind::NotConnected.into()) };
+        let to_whom = to.or(state.peer);
+        if state.blocked {
             return Err(io::ErrorKind::WouldBlock.into()); // an event will say when to ask again
         }
         let mut result = send_once(socket, data, to);
-        if port.peer.is_some() && result.as_ref().is_err_and(is_refusal) {
+        if state.peer.is_some() && result.as_ref().is_err_and(is_refusal) {
             result = send_once(socket, data, to);
-            port.refused = true;
+            state.unreachable = true;
             self.queue(id.0);
         }
         match result {
@@ -166,16 +166,16 @@ impl Reactor {
         id: DatagramId,
         to: SocketAddr,
     ) -> io::Result<SocketAddr> {
-        let Some(port) = self.datagram_mut(id.0) else {
+        let Some(state) = self.datagram_mut(id.0) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        port.connect(to).map_err(|error| at_address("connecting to", to, error))
+        state.connect(to).map_err(|error| at_address("connecting to", to, error))
     }
 
     pub(crate) fn datagram_timer(&mut self, key: Key, delay: Duration) -> TimerId {
         let timer = self.set(delay, TimerAction::Datagram(key));
-        match self.datagram_mut(key).filter(|port| port.socket.is_some()) {
-            Some(port) => port.timers.push(timer),
+        match self.datagram_mut(key).filter(|state| state.socket.is_some()) {
+            Some(state) => state.timers.push(timer),
             // A closed socket gets no timer. The stale name is harmless.
             None => drop(self.timers.cancel(timer)),
         }
@@ -184,10 +184,10 @@ impl Reactor {
 
     /// Closes a socket, at once; `stop_protocol` comes from the loop. `false` if it was closed already.
     pub(crate) fn stop_datagram(&mut self, key: Key, reason: Reason) -> bool {
-        let Some(port) = self.datagram_mut(key) else { return false };
-        let Some(mut socket) = port.socket.take() else { return false };
-        port.ending = Some(reason);
-        let timers = mem::take(&mut port.timers);
+        let Some(state) = self.datagram_mut(key) else { return false };
+        let Some(mut socket) = state.socket.take() else { return false };
+        state.ending = Some(reason);
+        let timers = mem::take(&mut state.timers);
         socket.deregister(self.poller.registry());
         drop(socket);
         for timer in timers {
@@ -200,12 +200,12 @@ impl Reactor {
 
     fn await_room(&mut self, key: Key, wait: bool) -> io::Result<()> {
         let Self { sources, poller, .. } = self;
-        if let Some(Source::Datagram(port)) = sources.get_mut(key)
-            && let Some(socket) = &mut port.socket
+        if let Some(Source::Datagram(state)) = sources.get_mut(key)
+            && let Some(socket) = &mut state.socket
         {
             socket.await_room(poller.registry(), key.token(), wait)?;
-            port.blocked = wait;
-            port.room = false;
+            state.blocked = wait;
+            state.room = false;
         }
         Ok(())
     }
@@ -215,17 +215,17 @@ impl Reactor {
 impl Reactor {
     /// Gives the notices that are due, and receives up to the budget.
     pub(crate) fn serve_datagrams(&mut self, key: Key) {
-        let Some(port) = self.datagram_mut(key) else { return };
-        if port.socket.is_none() {
+        let Some(state) = self.datagram_mut(key) else { return };
+        if state.socket.is_none() {
             return self.datagrams_stopped(key);
         }
-        if !mem::replace(&mut port.started, true) {
+        if !mem::replace(&mut state.started, true) {
             self.call_datagram(key, Callback::StartProtocol, |protocol, transport| {
                 protocol.start_protocol(transport);
             });
         }
         self.tell_of_sends(key);
-        if self.open_datagram(key).is_none_or(|port| !port.readable) {
+        if self.open_datagram(key).is_none_or(|state| !state.readable) {
             return;
         }
         let mut buf = self.memory.lend_datagram();
@@ -235,15 +235,15 @@ impl Reactor {
 
     /// Tells the outcome of earlier sends.
     fn tell_of_sends(&mut self, key: Key) {
-        let Some(port) = self.open_datagram(key) else { return };
-        if mem::take(&mut port.refused) {
+        let Some(state) = self.open_datagram(key) else { return };
+        if mem::take(&mut state.unreachable) {
             self.call_datagram(key, Callback::ConnectionRefused, |protocol, transport| {
                 protocol.connection_refused(transport);
             });
         }
-        if self.open_datagram(key).is_some_and(|port| port.room) {
+        if self.open_datagram(key).is_some_and(|state| state.room) {
             if let Err(error) = self.await_room(key, false) {
-                self.stop_datagram(key, Reason::failed(Phase::Receiving, error));
+                self.stop_datagram(key, Reason::failed(Activity::Receiving, error));
                 return;
             }
             self.call_datagram(key, Callback::ResumeWriting, |protocol, transport| {
@@ -255,8 +255,8 @@ impl Reactor {
     fn receive_datagrams(&mut self, key: Key, buf: &mut [u8]) {
         let mut bytes = 0;
         for _ in 0..self.limits.datagram_budget {
-            let Some(port) = self.open_datagram(key) else { return };
-            match port.receive(buf) {
+            let Some(state) = self.open_datagram(key) else { return };
+            match state.receive(buf) {
                 Incoming::Datagram(count, from) => {
                     bytes += count;
                     self.deliver_datagram(key, &buf[..count], from);
@@ -264,8 +264,8 @@ impl Reactor {
                 Incoming::Stray => {}
                 Incoming::Nothing => return,
                 // Outside Linux a socket without a peer may be told too, but not the address.
-                Incoming::Refused if port.peer.is_none() => {}
-                Incoming::Refused => {
+                Incoming::Unreachable if state.peer.is_none() => {}
+                Incoming::Unreachable => {
                     self.call_datagram(key, Callback::ConnectionRefused, |protocol, transport| {
                         protocol.connection_refused(transport);
                     });
@@ -276,8 +276,8 @@ impl Reactor {
                     });
                 }
                 Incoming::Broken(error) => {
-                    log::error!("datagram socket at {} is closed: {error}", port.local);
-                    self.stop_datagram(key, Reason::failed(Phase::Receiving, error));
+                    log::error!("datagram socket at {} is closed: {error}", state.local);
+                    self.stop_datagram(key, Reason::failed(Activity::Receiving, error));
                 }
             }
             if bytes >= self.limits.read_budget {
@@ -299,9 +299,9 @@ impl Reactor {
 
     /// Gives the last notice of a socket that is closed, and drops its protocol.
     pub(crate) fn datagrams_stopped(&mut self, key: Key) {
-        let Some(port) = self.datagram_mut(key) else { return };
-        let reason = port.ending.clone().unwrap_or(Reason::Closed);
-        if port.started {
+        let Some(state) = self.datagram_mut(key) else { return };
+        let reason = state.ending.clone().unwrap_or(Reason::Closed);
+        if state.started {
             self.call_datagram(key, Callback::StopProtocol, |protocol, transport| {
                 protocol.stop_protocol(transport, &reason);
             });
@@ -318,15 +318,15 @@ impl Reactor {
         callback: Callback,
         code: impl FnOnce(&mut dyn DatagramProtocol, &mut DatagramTransport<'_>),
     ) {
-        let Some(port) = self.datagram_mut(key) else { return };
-        let (id, local) = (DatagramId(key), port.local);
+        let Some(state) = self.datagram_mut(key) else { return };
+        let (id, local) = (DatagramId(key), state.local);
         self.seat(key, callback, Source::datagram_protocol, |protocol, reactor| {
             code(protocol.as_mut(), &mut DatagramTransport::new(reactor, id, local));
         });
     }
 
     fn open_datagram(&mut self, key: Key) -> Option<&mut DatagramState> {
-        self.datagram_mut(key).filter(|port| port.socket.is_some())
+        self.datagram_mut(key).filter(|state| state.socket.is_some())
     }
 }
 

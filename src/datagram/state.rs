@@ -34,7 +34,7 @@ pub(crate) struct DatagramState {
     /// Latched while blocked: there is room again.
     pub(crate) room: bool,
     /// A send found the refusal of an earlier one.
-    pub(crate) refused: bool,
+    pub(crate) unreachable: bool,
     /// Errors in a row.
     failures: u32,
 }
@@ -48,7 +48,7 @@ pub(crate) enum Incoming {
     Stray,
     Nothing,
     /// An earlier datagram was refused.
-    Refused,
+    Unreachable,
     Failed(io::Error),
     /// Too many errors in a row: the socket is broken.
     Broken(io::Error),
@@ -68,7 +68,7 @@ impl DatagramState {
             readable: false,
             blocked: false,
             room: false,
-            refused: false,
+            unreachable: false,
             failures: 0,
         })
     }
@@ -104,7 +104,7 @@ impl DatagramState {
                 self.readable = false;
                 Incoming::Nothing
             }
-            Err(error) if is_refusal(&error) => Incoming::Refused,
+            Err(error) if is_refusal(&error) => Incoming::Unreachable,
             Err(error) => self.failed(error),
         }
     }
@@ -164,7 +164,7 @@ mod tests {
     use crate::simulation::network::Network;
 
     /// A socket that has got this many datagrams of four bytes.
-    fn port_with(datagrams: usize) -> DatagramState {
+    fn state_with(datagrams: usize) -> DatagramState {
         let network = Network::new(Clock::manual(), 0);
         let bind = || MemoryDatagrams::bind(&network, ([127, 0, 0, 1], 0).into()).unwrap();
         let (ours, far) = (bind(), bind());
@@ -177,26 +177,26 @@ mod tests {
 
     #[test]
     fn a_datagram_that_may_have_been_cut_is_not_passed_off_as_whole() {
-        let mut port = port_with(3);
-        assert!(matches!(port.receive(&mut [0; 5]), Incoming::Datagram(4, _)));
+        let mut state = state_with(3);
+        assert!(matches!(state.receive(&mut [0; 5]), Incoming::Datagram(4, _)));
         for len in [4, 3] {
-            let Incoming::Failed(error) = port.receive(&mut vec![0; len]) else { panic!("{len}") };
+            let Incoming::Failed(error) = state.receive(&mut vec![0; len]) else { panic!("{len}") };
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         }
-        assert!(matches!(port.receive(&mut [0; 5]), Incoming::Nothing));
+        assert!(matches!(state.receive(&mut [0; 5]), Incoming::Nothing));
     }
 
     #[test]
     fn only_errors_in_a_row_break_a_socket() {
         let errors = FAILURES as usize - 1;
-        let mut port = port_with(2 * errors + 2);
+        let mut state = state_with(2 * errors + 2);
         for _ in 0..errors {
-            assert!(matches!(port.receive(&mut [0; 1]), Incoming::Failed(_)));
+            assert!(matches!(state.receive(&mut [0; 1]), Incoming::Failed(_)));
         }
-        assert!(matches!(port.receive(&mut [0; 5]), Incoming::Datagram(..)));
+        assert!(matches!(state.receive(&mut [0; 5]), Incoming::Datagram(..)));
         for _ in 0..errors {
-            assert!(matches!(port.receive(&mut [0; 1]), Incoming::Failed(_)));
+            assert!(matches!(state.receive(&mut [0; 1]), Incoming::Failed(_)));
         }
-        assert!(matches!(port.receive(&mut [0; 1]), Incoming::Broken(_)));
+        assert!(matches!(state.receive(&mut [0; 1]), Incoming::Broken(_)));
     }
 }

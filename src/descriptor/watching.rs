@@ -83,8 +83,8 @@ impl Reactor {
             Owner::None,
         );
         if let Err(error) = self.arm_watch(key) {
-            let refused = self.sources.remove(key);
-            self.let_go(Subject::Reactor, refused.map(|slot| slot.source));
+            let removed = self.sources.remove(key);
+            self.let_go(Subject::Reactor, removed.map(|slot| slot.source));
             return Err(explained(error));
         }
         Ok(WatchId(key))

@@ -214,13 +214,13 @@ impl<F: ClientFactory> ClientFactory for Reconnecting<F> {
 mod tests {
     use super::*;
 
-    struct Nobody;
+    struct Silent;
 
-    impl Protocol for Nobody {}
+    impl Protocol for Silent {}
 
     #[test]
     fn random_waits_fill_the_range_and_stay_in_it() {
-        let mut waits = Reconnecting::new(|_: Address| Nobody, Backoff::new().seed(1));
+        let mut waits = Reconnecting::new(|_: Address| Silent, Backoff::new().seed(1));
         let limit = Duration::from_secs(10);
         let drawn: Vec<Duration> = (0..1000).map(|_| waits.up_to(limit)).collect();
         assert!(drawn.iter().all(|wait| *wait <= limit));

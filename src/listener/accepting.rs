@@ -293,7 +293,7 @@ impl Reactor {
             self.timers.cancel(timer);
             self.queue(key);
         }
-        self.queues.without_descriptor.retain(|starved| *starved != key);
+        self.queues.without_descriptor.retain(|waiting| *waiting != key);
     }
 
     pub(crate) fn accepted_connection_gone(&mut self, key: Key, peer: &Address) {

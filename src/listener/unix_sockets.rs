@@ -9,7 +9,7 @@ use crate::ids::{ConnectionId, ConnectorId, ListenerId};
 use crate::listener::ListenOptions;
 use crate::protocol::{ClientFactory, Factory, Protocol};
 use crate::reactor::Reactor;
-use crate::reason::{Phase, Reason};
+use crate::reason::{Activity, Reason};
 use crate::simulation::listener::MemoryListener;
 use crate::simulation::stream::MemoryStream;
 use crate::system::acceptor::Acceptor;
@@ -193,12 +193,12 @@ impl Reactor {
         if options.local_addr.is_some() {
             let message = "a Unix socket cannot connect from an IP address";
             let error = io::Error::new(io::ErrorKind::InvalidInput, message);
-            return Err(Reason::failed(Phase::Binding, error));
+            return Err(Reason::failed(Activity::Binding, error));
         }
         let stream = match self.network() {
             Some(network) => MemoryStream::connect_unix(network, to).map(Stream::Memory),
             None => Stream::connect_unix(to, &options.socket),
         };
-        stream.map_err(|error| Reason::failed(Phase::Connecting, error))
+        stream.map_err(|error| Reason::failed(Activity::Connecting, error))
     }
 }

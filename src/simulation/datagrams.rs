@@ -42,7 +42,7 @@ struct Mailbox {
     under_way: usize,
     /// Whether a send found no room.
     waits: bool,
-    refused: bool,
+    unreachable: bool,
 }
 
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl Network {
     fn refuse(&mut self, sender: u64) {
         let Some(mailbox) = self.post.boxes.get_mut(&sender) else { return };
         if mailbox.peer.is_some() {
-            mailbox.refused = true;
+            mailbox.unreachable = true;
             let token = mailbox.token;
             self.announce_all(token, Readiness::FAILED);
         }
@@ -202,7 +202,7 @@ impl MemoryDatagrams {
             unread: 0,
             under_way: 0,
             waits: false,
-            refused: false,
+            unreachable: false,
         };
         net.post.boxes.insert(number, mailbox);
         Ok(Self { network: Rc::clone(network), number })
@@ -215,7 +215,7 @@ impl MemoryDatagrams {
 
     pub(crate) fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.with(|mailbox| {
-            if std::mem::take(&mut mailbox.refused) {
+            if std::mem::take(&mut mailbox.unreachable) {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             let (data, from) = mailbox.arrived.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
@@ -229,7 +229,7 @@ impl MemoryDatagrams {
     pub(crate) fn send(&self, data: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
         let window = self.network.borrow().window;
         let (from, to) = self.with(|mailbox| {
-            if std::mem::take(&mut mailbox.refused) {
+            if std::mem::take(&mut mailbox.unreachable) {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             let to = to.or(mailbox.peer).ok_or_else(|| refusal("no destination is given"))?;

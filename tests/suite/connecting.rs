@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::util::{HOUR, Log, MS, Recorder, RecordingClient, Watchdog, World, bound, tag};
 use crocus::testing::{PeerListener, Simulation};
 use crocus::{
-    Address, ConnectOptions, Connector, ConnectorId, Phase, Protocol, Reactor, Reason, Transport,
-    Who,
+    Activity, Address, ConnectOptions, Connector, ConnectorId, Protocol, Reactor, Reason,
+    Transport, Who,
 };
 
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -98,7 +98,7 @@ both! {
         assert!(world.reactor().endpoint(id).is_some());
         assert_eq!(outcome(world, &log), ["c failed Failed(ConnectionRefused)"]);
         let reason = reasons.only();
-        assert!(matches!(reason, Reason::Failed { phase: Phase::Connecting, .. }), "{reason:?}");
+        assert!(matches!(reason, Reason::Failed { activity: Activity::Connecting, .. }), "{reason:?}");
         assert_eq!(reason.who(), Who::Peer);
         if world.is_real() {
             assert_eq!(reason.io_error().unwrap().raw_os_error(), Some(libc::ECONNREFUSED));
@@ -297,7 +297,7 @@ both! {
             assert_eq!(log.len(), 0, "not from within connect_tcp");
             assert_eq!(outcome(world, &log), ["c failed Failed(InvalidInput)"], "{text:?}");
             let reason = reasons.only();
-            assert!(matches!(reason, Reason::Failed { phase: Phase::Resolving, .. }));
+            assert!(matches!(reason, Reason::Failed { activity: Activity::Resolving, .. }));
             assert!(reason.to_string().contains(text), "{reason}");
         }
         world.run().unwrap();
@@ -341,7 +341,7 @@ both! {
         assert_eq!(log.len(), 1);
         let reason = reasons.only();
         assert!(
-            matches!(reason, Reason::Failed { phase: Phase::Resolving, .. }),
+            matches!(reason, Reason::Failed { activity: Activity::Resolving, .. }),
             "{reason:?}"
         );
         assert_eq!(reason.who(), Who::System);
@@ -360,7 +360,7 @@ fn a_host_without_an_address_is_one_failure() {
     simulation.reactor().connect_tcp("empty:80", factory);
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed Failed(NotFound)"]);
-    assert!(matches!(reasons.only(), Reason::Failed { phase: Phase::Resolving, .. }));
+    assert!(matches!(reasons.only(), Reason::Failed { activity: Activity::Resolving, .. }));
     assert_eq!(simulation.elapsed(), Duration::ZERO);
 }
 
@@ -484,7 +484,7 @@ fn when_all_addresses_fail_there_is_one_failure() {
     simulation.reactor().connect_tcp("host:80", factory);
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed Failed(ConnectionRefused)"]);
-    assert!(matches!(reasons.only(), Reason::Failed { phase: Phase::Connecting, .. }));
+    assert!(matches!(reasons.only(), Reason::Failed { activity: Activity::Connecting, .. }));
     assert_eq!(simulation.elapsed(), Duration::ZERO);
     assert_eq!(simulation.reactor().next_deadline(), None);
 }
@@ -1044,7 +1044,7 @@ fn a_local_address_that_is_not_ours_fails_once() {
         assert_eq!(log.len(), 0, "not from within connect_tcp_with");
         assert_eq!(outcome(&mut world, &log).len(), 1);
         let reason = reasons.only();
-        assert!(matches!(reason, Reason::Failed { phase: Phase::Binding, .. }), "{reason:?}");
+        assert!(matches!(reason, Reason::Failed { activity: Activity::Binding, .. }), "{reason:?}");
         let found = reason.io_error().unwrap().raw_os_error();
         assert!(errno.is_none() || found == errno, "{reason:?}");
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crocus::testing::{End, Simulation};
-use crocus::{Address, ConnectionId, Phase, Protocol, Reactor, Reason, Transport, Who};
+use crocus::{Activity, Address, ConnectionId, Protocol, Reactor, Reason, Transport, Who};
 
 use crate::util::{Far, Log, Recorder, World, pattern, slot};
 
@@ -481,12 +481,12 @@ both! {
             let log = Log::new();
             let seen = log.clone();
             let ending = state == "closing" || state == "lingering";
-            let phase = if ending { Phase::Closing } else { Phase::Open };
+            let phase = if ending { Activity::Closing } else { Activity::Open };
             let addr = world.listen_narrow(move |_| {
                 Recorder::new(&seen, "a").on_lost(move |_, reason| {
                     assert_eq!(reason.who(), Who::Peer);
                     assert!(!reason.is_clean());
-                    let Reason::Failed { phase: told, .. } = *reason else { return };
+                    let Reason::Failed { activity: told, .. } = *reason else { return };
                     assert_eq!(told, phase, "{state}");
                 })
             });

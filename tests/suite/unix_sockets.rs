@@ -17,7 +17,7 @@ use crate::util::{
 };
 use crocus::testing::{End, Simulation};
 use crocus::{
-    Address, ConnectOptions, ListenOptions, Phase, Protocol, Reactor, Reason, Transport,
+    Activity, Address, ConnectOptions, ListenOptions, Protocol, Reactor, Reason, Transport,
     UnixAddress,
 };
 
@@ -355,8 +355,11 @@ mod connecting {
         let (folder, mut world, log) = (Folder::new(), World::real(), Log::new());
         leave_dead_socket(&folder.path());
         let client = RecordingClient::new(&log, "c", |_| None).on_failed(|connector, reason| {
-            let Reason::Failed { phase, error } = reason else { panic!("{reason}") };
-            assert_eq!((*phase, error.raw_os_error()), (Phase::Connecting, Some(libc_refused())));
+            let Reason::Failed { activity, error } = reason else { panic!("{reason}") };
+            assert_eq!(
+                (*activity, error.raw_os_error()),
+                (Activity::Connecting, Some(libc_refused()))
+            );
             assert!(connector.endpoint().to_string().starts_with("unix:/"));
         });
         world.reactor().connect_unix(folder.path(), client);
