@@ -249,7 +249,7 @@ fn a_slow_callback_is_logged_with_its_name_and_peer() {
     let mut far = world.dial(addr);
     assert!(world.read_to_end(&mut far).1.is_ok());
     let lines = logged_up_to(Level::Trace);
-    let line = lines.iter().find(|(_, line)| line.contains("nobody else was served"));
+    let line = lines.iter().find(|(_, line)| line.contains("nothing else was served"));
     let (level, line) = line.expect("a warning");
     assert_eq!(*level, Level::Warn);
     assert!(line.contains("connection_made") && line.contains(&far.addr().to_string()), "{line}");
@@ -287,7 +287,7 @@ fn nobody_else_is_blamed_for_a_slow_callback() {
     let mut far = world.dial(addr);
     assert!(world.read_to_end(&mut far).1.is_ok());
     let lines = logged_up_to(Level::Trace);
-    let slow: Vec<_> = lines.iter().filter(|(_, line)| line.contains("nobody else")).collect();
+    let slow: Vec<_> = lines.iter().filter(|(_, line)| line.contains("nothing else")).collect();
     assert!(!slow.is_empty());
     assert!(slow.iter().all(|(_, line)| line.starts_with("connection_made")), "{slow:?}");
 }
