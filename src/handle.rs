@@ -35,7 +35,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Runs `call` on the reactor's thread, in the calls phase of its next turn.
+    /// Runs `call` on the reactor's thread, in the next [calls phase](Reactor::turn).
     ///
     /// Calls run in the order in which they are given, and wake a sleeping reactor. Never blocks on
     /// the reactor. Returns `false`, and drops `call`, if the reactor no longer exists.

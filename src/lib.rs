@@ -85,7 +85,7 @@
 //!
 //! | file or folder | what it is |
 //! |---|---|
-//! | `reactor/mod.rs` | **the loop**: sleep, latch, timers, calls, serve, flush |
+//! | `reactor/mod.rs` | **the loop**: sleep, latch, timers, serve, calls, flush |
 //! | `connection/` | **the state machine** of one connection, which decides what happens to it next |
 //! | `reactor/visit.rs` | asks a connection what to do until it rests, and calls its protocol |
 //! | `protocol.rs` | the traits that a user implements: [`Protocol`], [`Factory`], [`ClientFactory`] |

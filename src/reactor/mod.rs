@@ -1,4 +1,4 @@
-//! **The loop**: sleep, latch, timers, calls, serve, flush.
+//! **The loop**: sleep, latch, timers, serve, calls, flush.
 //!
 //! [`Reactor::turn`] runs all phases. In the folder `reactor/`, `visit` serves and flushes connections,
 //! `timing` runs timers and calls, `working` runs blocking work in threads, `stopping` ends the reactor,
@@ -122,13 +122,13 @@ impl Reactor {
     /// 3. **timers** — fire the timers that are due by the clock, which was read once after the sleep:
     ///    by deadline, and in the order they were made where deadlines are equal. A timer set from here
     ///    on waits for the next turn, even without a delay;
-    /// 4. **calls** — run the calls of `call_soon` and `call_from_thread` that were queued when the
-    ///    phase began;
-    /// 5. **serve** — accept, connect and read for each source that is ready, once, within its
+    /// 4. **serve** — accept, connect and read for each source that is ready, once, within its
     ///    budget; a source with more to do goes to the back of the queue. A connection that has nothing
     ///    left to be read is told `timed_out` if it was silent for too long. A connection that only its own
     ///    callbacks have written to is flushed as soon as it has been served, or accepted: while its
     ///    bytes are still in the processor's cache, and before the next one takes a descriptor;
+    /// 5. **calls** — run the calls of `call_soon` and `call_from_thread` that were queued when the
+    ///    phase began, among them those that `data_received` has just made;
     /// 6. **flush** — one write for each other connection that was written to. With a write, here and in
     ///    the serve phase, come `pause_writing`, `resume_writing` and `connection_lost`.
     ///
@@ -144,8 +144,8 @@ impl Reactor {
         if slept.is_ok() {
             self.latch();
             self.fire_timers();
-            self.run_calls();
             self.serve();
+            self.run_calls();
             self.flush();
             self.stop_if_wanted();
         }
@@ -233,7 +233,7 @@ impl Reactor {
         }
     }
 
-    /// Phase 5. Serves the sources that were in the queue when the phase began, each once.
+    /// Phase 4. Serves the sources that were in the queue when the phase began, each once.
     fn serve(&mut self) {
         let queue = self.queues.take(Queue::Run);
         let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);

@@ -61,7 +61,11 @@ impl Reactor {
         )
     }
 
-    /// Calls `function` in the next calls phase: of this turn if a timer calls this, else of the next.
+    /// Calls `function` in the next [calls phase](Self::turn).
+    ///
+    /// If `data_received` or a timer asks for it, `function` runs in the same turn, and its writes leave with
+    /// the flush of that turn. If a call asks for it, it runs in the next turn. libuv has its check phase at
+    /// this place.
     ///
     /// Calls run in the order in which they were made.
     pub fn call_soon(&mut self, function: impl FnOnce(&mut Self) + 'static) {
@@ -184,7 +188,7 @@ impl Reactor {
         }
     }
 
-    /// Phase 4. Calls made by calls wait for the next turn.
+    /// Phase 5. Calls made by calls wait for the next turn.
     pub(crate) fn run_calls(&mut self) {
         self.calls.take_remote();
         for _ in 0..self.calls.queue.len() {

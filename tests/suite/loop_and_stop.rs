@@ -161,7 +161,7 @@ both! {
             Recorder::new(&Log::new(), "a").on_data(move |transport, _| {
                 transport.write(b"four");
                 transport.write(b"teen bytes");
-                transport.reactor().call_soon(|_| {});
+                transport.reactor().call_soon(say(&log, "call by the connection"));
                 transport.reactor().call_later(Duration::ZERO, |_| {});
                 log.push("written");
             })
@@ -191,28 +191,51 @@ both! {
                 "begin Timer",
                 "timer",
                 "end Timer",
+                "5 received",
+                "begin DataReceived",
+                "written",
+                "end DataReceived",
+                "14 sent",
                 "begin Call",
                 "call",
                 "end Call",
                 "begin Call",
                 "call by the timer",
                 "end Call",
-                "5 received",
-                "begin DataReceived",
-                "written",
-                "end DataReceived",
-                "14 sent",
+                "begin Call",
+                "call by the connection",
+                "end Call",
                 "turn ends",
             ]
         );
         assert_eq!(report.timers, 1);
-        assert_eq!(report.calls, 2);
+        assert_eq!(report.calls, 3);
         assert_eq!((report.served, report.flushed), (1, 0), "its answer left when it was served");
         assert!(!report.stopped && !report.is_idle());
 
-        // The serve phase sets things up for the turn after.
+        // A timer set in the serve phase is for the turn after.
         let report = turn(world);
-        assert_eq!((report.timers, report.calls), (1, 1));
+        assert_eq!((report.timers, report.calls), (1, 0));
+    }
+}
+
+both! {
+    /// No poll stands between, and the bytes of the call leave with the flush of the same turn.
+    fn a_call_made_by_data_received_runs_in_its_turn(world) {
+        let connection = connect(world, || {
+            Recorder::new(&Log::new(), "a").on_data(|transport, _| {
+                let id = transport.id();
+                transport.reactor().call_soon(move |reactor| {
+                    assert!(reactor.transport(id).unwrap().write(b"later"));
+                });
+            })
+        });
+        let mut connections = [connection];
+        make_ready(world, &mut connections, b"hello");
+        let report = turn(world);
+        assert_eq!((report.served, report.calls, report.flushed), (1, 1, 1));
+        let [(_, far)] = &mut connections;
+        assert_eq!(world.read(far, 5), b"later");
     }
 }
 
@@ -704,7 +727,7 @@ both! {
         assert_eq!(log.len(), 0);
         world.reactor().call_soon(say(&log, "call"));
         world.run().unwrap();
-        assert_eq!(log.take(), ["call", "f started", "f stopped"]);
+        assert_eq!(log.take(), ["f started", "call", "f stopped"]);
         assert_eq!(world.reactor().stats().turns, 1);
         assert!(!world.reactor().is_stopping(), "it is over");
     }
@@ -804,7 +827,7 @@ both! {
         world.quiet();
         let mut lines = log.take();
         lines[3..].sort(); // listeners are closed in no particular order
-        assert_eq!(lines, ["stop", "f started", "g started", "f stopped", "g stopped"]);
+        assert_eq!(lines, ["f started", "g started", "stop", "f stopped", "g stopped"]);
     }
 }
 
