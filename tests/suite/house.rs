@@ -1,101 +1,227 @@
-//! What the tree promises: who knows whom, and how long a file may be.
+//! Rules of the source tree: which folder imports which, how large a circle of imports may be, and how
+//! long files and functions may be.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Longer than the guide of 300 lines, and no longer than a reader takes in one go.
 const LONGEST_FILE: usize = 400;
 
 const LONGEST_FUNCTION: usize = 50;
 
-/// Files that hold nothing but tests.
-const TESTS: [&str; 3] = ["script.rs", "sequences.rs", "table.rs"];
+/// Files that import each other, all of them by way of others. `ARCHITECTURE.md` names them.
+const LARGEST_CIRCLE: usize = 8;
 
-fn files_in(folder: &str) -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
-    let mut found = Vec::new();
-    let mut folders = vec![root];
+/// Files that hold nothing but tests.
+const TESTS: [&str; 3] = ["connection::script", "connection::sequences", "connection::table"];
+
+/// The source files by module: `connection::input`; the root is empty.
+type Tree = BTreeMap<String, String>;
+
+fn tree() -> Tree {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut tree, mut folders) = (Tree::new(), vec![root.clone()]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|ext| ext == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                found.push((path, text));
+                let inside = path.strip_prefix(&root).unwrap().with_extension("");
+                let parts: Vec<_> = inside.iter().map(|part| part.to_str().unwrap()).collect();
+                let module = parts.join("::");
+                let module = module.trim_end_matches("mod").trim_end_matches("::");
+                let module = if module == "lib" { "" } else { module };
+                tree.insert(module.to_owned(), fs::read_to_string(&path).unwrap());
             }
         }
     }
-    assert!(!found.is_empty(), "{folder} has files");
-    found
+    assert!(tree.len() > 50, "the tree is found");
+    tree
 }
 
-/// The code of a file, without its tests and comments.
-fn code(text: &str) -> Vec<&str> {
+fn is_below(module: &str, folder: &str) -> bool {
+    module == folder || module.strip_prefix(folder).is_some_and(|rest| rest.starts_with("::"))
+}
+
+/// The code of a file, without its tests and comments. Links in the documentation are not imports.
+fn code(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect()
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The paths in `crate` that a file names, up to the second part: `parts::arena`.
-fn named(text: &str) -> Vec<String> {
-    let code = code(text).join("\n");
-    let paths = code.split("crate::").skip(1).map(|rest| {
-        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
-        rest[..end.unwrap_or(rest.len())].trim_end_matches(':').to_owned()
-    });
-    paths.filter(|path| !path.is_empty()).collect()
+/// The paths in the crate that the code of a module names, from the root on, braces written out.
+fn named(tree: &Tree, module: &str) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    // `pub use` passes a name on, and the module does not know it.
+    for item in code(&tree[module]).split_inclusive(';').filter(|item| !item.contains("pub use ")) {
+        for (at, _) in item.match_indices("crate::") {
+            spell_out("", &item[at + "crate::".len()..], &mut paths);
+        }
+        let mut rest = item;
+        while let Some(at) = rest.find("super::") {
+            let mut base = module;
+            rest = &rest[at..];
+            while let Some(inner) = rest.strip_prefix("super::") {
+                base = base.rsplit_once("::").map_or("", |(parent, _)| parent);
+                rest = inner;
+            }
+            spell_out(base, rest, &mut paths);
+        }
+        if let Some((_, path)) = item.split_once("\nuse ") {
+            let child = format!("{module}::{}", path.split("::").next().unwrap());
+            if tree.contains_key(&child) {
+                spell_out(module, path, &mut paths);
+            }
+        }
+    }
+    paths
+}
+
+/// Adds the path at the beginning of `text`, or one for each name in its braces.
+fn spell_out(base: &str, text: &str, paths: &mut BTreeSet<String>) {
+    let text = text.trim_start();
+    let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+    let (head, rest) = text.split_at(end.unwrap_or(text.len()));
+    let head = head.trim_end_matches(':');
+    let path = if base.is_empty() || head.is_empty() {
+        format!("{base}{head}")
+    } else {
+        format!("{base}::{head}")
+    };
+    let Some(list) = rest.strip_prefix('{') else {
+        paths.insert(path);
+        return;
+    };
+    let (mut depth, mut begin) = (0, 0);
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                if !list[begin..at].trim().is_empty() {
+                    spell_out(&path, &list[begin..=at], paths);
+                }
+                begin = at + 1;
+                if c == '}' {
+                    return;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The module that has what a path names. A name that the root exports belongs to its own module.
+fn home<'a>(tree: &'a Tree, exported: &BTreeMap<String, String>, path: &str) -> Option<&'a str> {
+    let first = path.split("::").next().unwrap();
+    let mut path = exported.get(first).map_or(path, String::as_str);
+    loop {
+        if let Some((module, _)) = tree.get_key_value(path) {
+            return Some(module);
+        }
+        path = path.rsplit_once("::")?.0;
+    }
+}
+
+/// Which modules each module imports.
+fn imports(tree: &Tree) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut exported = BTreeMap::new();
+    for item in tree[""].split(';').filter_map(|item| item.split_once("pub use ")) {
+        let mut paths = BTreeSet::new();
+        spell_out("", item.1, &mut paths);
+        for path in paths {
+            exported.insert(path.rsplit("::").next().unwrap().to_owned(), path);
+        }
+    }
+    let modules = tree.keys().filter(|module| !module.is_empty());
+    let homes = |module: &str| {
+        let paths = named(tree, module);
+        let homes = paths.iter().filter_map(|path| home(tree, &exported, path));
+        homes.filter(|home| *home != module && !home.is_empty()).collect()
+    };
+    modules.map(|module| (module.as_str(), homes(module))).collect()
 }
 
 #[test]
 fn extras_use_only_the_public_interface() {
-    // `crate::{A, B}` has an empty path here and names what the root exports.
-    for (file, text) in files_in("extras") {
-        for path in named(&text) {
+    let tree = tree();
+    for module in tree.keys().filter(|module| is_below(module, "extras")) {
+        for path in named(&tree, module) {
             let first = path.split("::").next().unwrap();
             let public = first.starts_with(char::is_uppercase) || first == "framing";
-            assert!(public, "{} uses crate::{path}", file.display());
+            assert!(public || is_below(&path, "extras"), "{module} uses {path}");
         }
-        assert!(!text.contains("use super::super"), "{}", file.display());
     }
 }
 
 #[test]
-fn lower_floors_do_not_know_the_reactor() {
+fn lower_folders_do_not_know_the_reactor() {
+    let tree = tree();
+    let imports = imports(&tree);
     for (folder, allowed) in [
-        ("parts", &["parts"][..]),
-        ("system", &["parts", "system", "simulation", "address"]),
-        ("connection", &["parts", "system", "connection", "reason"]),
+        ("parts", &[][..]),
+        ("address", &["parts"]),
+        ("system", &["parts", "simulation", "address"]),
+        ("connection", &["parts", "system", "reason"]),
+        ("observe", &["parts", "address", "callback", "frame_error", "ids", "reason", "system"]),
     ] {
-        for (file, text) in files_in(folder) {
-            for path in named(&text) {
-                // The documentation links of `parts` name public items; those are no imports.
-                let first = path.split("::").next().unwrap();
-                assert!(allowed.contains(&first), "{} uses crate::{path}", file.display());
+        for (module, homes) in imports.iter().filter(|(module, _)| is_below(module, folder)) {
+            for home in homes {
+                let known = allowed.iter().any(|allowed| is_below(home, allowed));
+                assert!(known || is_below(home, folder), "{module} imports {home}");
             }
         }
     }
+}
+
+#[test]
+fn the_largest_circle_of_imports_stays_small() {
+    let tree = tree();
+    let imports = imports(&tree);
+    let reached: BTreeMap<_, _> = imports
+        .keys()
+        .map(|&module| {
+            let (mut reached, mut ahead) = (BTreeSet::new(), vec![module]);
+            while let Some(next) = ahead.pop() {
+                ahead.extend(imports[next].iter().filter(|home| reached.insert(**home)));
+            }
+            (module, reached)
+        })
+        .collect();
+    let circle = |module: &str| -> Vec<&str> {
+        reached[module].iter().copied().filter(|other| reached[other].contains(module)).collect()
+    };
+    let largest = imports.keys().map(|module| circle(module)).max_by_key(Vec::len).unwrap();
+    assert_eq!(largest.len(), LARGEST_CIRCLE, "{largest:?}");
 }
 
 #[test]
 fn files_and_functions_stay_short() {
-    for (file, text) in files_in("") {
-        if TESTS.iter().any(|test| file.ends_with(test)) {
+    for (module, text) in tree() {
+        if TESTS.contains(&module.as_str()) {
             continue;
         }
         let lines = text.split("#[cfg(test)]\nmod tests").next().unwrap().lines().count();
-        assert!(lines <= LONGEST_FILE, "{} has {lines} lines", file.display());
+        assert!(lines <= LONGEST_FILE, "{module} has {lines} lines");
         let mut begun = None;
         for (number, line) in text.lines().enumerate() {
             let indent = line.len() - line.trim_start().len();
-            let code = !line.trim_start().starts_with("//");
-            if code && begun.is_none() && line.contains("fn ") && line.trim_end().ends_with('{') {
+            let comment = line.trim_start().starts_with("//");
+            let mut words = line.trim_start().split([' ', '(']).take(4);
+            if !comment && begun.is_none() && words.any(|word| word == "fn") {
                 begun = Some((number, indent));
             }
-            if let Some((first, outer)) = begun
-                && line.trim_end() == format!("{}}}", " ".repeat(outer))
+            let Some((first, outer)) = begun else { continue };
+            let length = number - first;
+            if line.trim_end().ends_with(';') && indent == outer
+                || length == 0 && line.ends_with('}')
             {
-                let length = number - first;
-                assert!(length <= LONGEST_FUNCTION, "{}:{first}: {length} lines", file.display());
+                begun = None; // without a body, or all of it in one line
+            } else if line.trim_end() == format!("{}}}", " ".repeat(outer)) {
+                assert!(length <= LONGEST_FUNCTION, "{module}:{first}: {length} lines");
                 begun = None;
             }
         }
