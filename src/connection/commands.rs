@@ -1,4 +1,6 @@
-//! Commands and questions to a connection. The steps of `next` are in the other files.
+//! Commands and questions to a connection.
+//!
+//! The steps of `next` are in the other files.
 
 use super::output::{Output, Pressure};
 use super::{Common, Connection, Holds, Life};

@@ -2,7 +2,7 @@
 //!
 //! A [`Connection`] has its stream, its buffers and its state. It refers to no reactor, protocol, queue
 //! or other connection. Events are [latched](Connection::latch) and commands are methods. Both only
-//! change the state. The driver of the machine calls [`next`](Connection::next), which reads or writes
+//! change the state. The reactor calls [`next`](Connection::next), which reads or writes
 //! once and returns what to do now. No other function decides what is done.
 //!
 //! # The life of a connection

@@ -185,10 +185,10 @@ impl<S: ByteStream> Connection<S> {
             return Ok(());
         }
         self.output = Output::FinSent;
-        self.stream.shut_write().map_err(|refused| {
+        self.stream.shut_write().map_err(|error| {
             // This error only says that there is no connection; the socket has the cause.
-            let error = self.stream.take_error().unwrap_or_else(Some);
-            error.unwrap_or(refused)
+            let cause = self.stream.take_error().unwrap_or_else(Some);
+            cause.unwrap_or(error)
         })
     }
 

@@ -12,7 +12,7 @@ use crate::reason::Reason;
 use crate::system::poller::Readiness;
 use crate::system::stream::ByteStream;
 
-/// All that kernel and peer have and know. The test acts as both.
+/// The state of the kernel and the peer; the test plays both.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
     /// All that the peer ever sent, and how much of it was read.

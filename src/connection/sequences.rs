@@ -1,5 +1,6 @@
-//! Random sequences of events and commands against the machine alone. A model beside it knows what
-//! may be told, what is owed, and why it may end.
+//! Random sequences of events and commands for one connection.
+//!
+//! A model checks which notices may come, which must come, and why the connection may end.
 //!
 //! `CROCUS_SEQUENCE=seed cargo test --lib sequences` plays one sequence again and prints it.
 
@@ -29,7 +30,7 @@ const fn bytes() -> [u8; 8192] {
     bytes
 }
 
-/// How much the protocol may hear.
+/// Which notices the protocol may get.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 enum Stage {
     #[default]
@@ -40,7 +41,7 @@ enum Stage {
     Ended,
 }
 
-/// A rate, since when, and what had passed by then.
+/// A rate, the time it was set, and the bytes that had passed before.
 #[derive(Clone, Copy)]
 struct Limit {
     rate: Rate,
@@ -768,7 +769,7 @@ impl Sequence<'_> {
     fn check_orderly_end(&mut self, reason: &Reason) {
         let model = &self.model;
         if !self.driver.connection.was_announced() {
-            return; // closed before anybody knew
+            return; // closed before it was announced
         }
         let wire = self.driver.script.wire();
         assert_eq!(wire.failures, 0, "the reason is the failure");

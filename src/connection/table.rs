@@ -1,4 +1,5 @@
 //! One test per row of the table in `connection`, by its number, and tests of faults met before.
+//!
 //! The notices are written as words: `Made [hello] Eof`.
 
 use std::io::ErrorKind;
@@ -771,7 +772,7 @@ fn row_33_gone_is_the_last_word() {
 // Faults met in a former trial.
 
 #[test]
-fn a_hang_up_outlives_a_read_budget_that_ends_with_it() {
+fn a_hang_up_outlives_a_spent_read_budget() {
     let mut driver = Driver::open();
     driver.script.peer_sends(b"abcdefgh");
     driver.script.peer_resets();

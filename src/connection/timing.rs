@@ -1,6 +1,7 @@
-//! Deadlines: the idle timeout, the limits of closing, rates. Besides rates one deadline at a time
-//! applies: the timeout of an open connection, the close timeout of a closing one, or the end of
-//! lingering.
+//! Deadlines: the idle timeout, the limits of closing, rates.
+//!
+//! Besides rates one deadline at a time applies: the timeout of an open connection, the close timeout of
+//! a closing one, or the end of lingering.
 
 use std::time::{Duration, Instant};
 

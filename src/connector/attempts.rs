@@ -240,7 +240,7 @@ impl Reactor {
         self.give_up(key, Reason::ConnectTimedOut);
     }
 
-    /// An address accepted or refused.
+    /// Handles an event of an attempt: it is connected, has failed, or the event was spurious.
     pub(crate) fn serve_attempt(&mut self, key: Key, scratch: &mut [u8]) {
         let Some(Source::Attempt(attempt)) = self.sources.get_mut(key) else { return };
         let connector = attempt.connector;
@@ -277,13 +277,13 @@ impl Reactor {
         });
         let protocol = match built {
             Some(Some(protocol)) => protocol,
-            refused => {
+            not_built => {
                 self.sources.remove(winner);
                 self.descriptor_freed();
                 let callback = Callback::BuildProtocol;
                 return self.give_up(
                     connector,
-                    match refused {
+                    match not_built {
                         Some(_) => Reason::Refused,
                         None => Reason::Panicked { callback },
                     },

@@ -26,7 +26,7 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// within that time.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(5);
 
-/// The most of that wait, which doubles with each refusal, so that many waiting attempts cost nothing.
+/// The most of that wait, doubled each time the backlog is full, so that many waiting attempts cost nothing.
 pub(crate) const MOST_PATIENCE: Duration = Duration::from_millis(160);
 
 /// Settings of an attempt, for [`Reactor::connect_tcp_with`](crate::Reactor::connect_tcp_with).

@@ -11,7 +11,7 @@ mod state;
 
 pub use options::DatagramOptions;
 pub(crate) use socket::DatagramSocket;
-pub(crate) use state::{DatagramState, Incoming, is_refusal};
+pub(crate) use state::{DatagramState, Incoming, is_unreachable};
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -9,7 +9,7 @@ use crate::address::Endpoint;
 use crate::callback::Callback;
 use crate::datagram::{
     DatagramOptions, DatagramProtocol, DatagramSocket, DatagramState, DatagramTransport, Incoming,
-    is_refusal,
+    is_unreachable,
 };
 use crate::ids::DatagramId;
 use crate::observe::Subject;
@@ -139,7 +139,7 @@ impl Reactor {
             return Err(io::ErrorKind::WouldBlock.into()); // an event will say when to ask again
         }
         let mut result = send_once(socket, data, to);
-        if state.peer.is_some() && result.as_ref().is_err_and(is_refusal) {
+        if state.peer.is_some() && result.as_ref().is_err_and(is_unreachable) {
             result = send_once(socket, data, to);
             state.unreachable = true;
             self.queue(id.0);

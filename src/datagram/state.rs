@@ -33,7 +33,7 @@ pub(crate) struct DatagramState {
     pub(crate) blocked: bool,
     /// Latched while blocked: there is room again.
     pub(crate) room: bool,
-    /// A send found the refusal of an earlier one.
+    /// A send reported that an earlier datagram reached no socket.
     pub(crate) unreachable: bool,
     /// Errors in a row.
     failures: u32,
@@ -47,7 +47,7 @@ pub(crate) enum Incoming {
     /// A datagram of another peer than the connected one.
     Stray,
     Nothing,
-    /// An earlier datagram was refused.
+    /// The host of the peer reports that an earlier datagram reached no socket.
     Unreachable,
     Failed(io::Error),
     /// Too many errors in a row: the socket is broken.
@@ -104,7 +104,7 @@ impl DatagramState {
                 self.readable = false;
                 Incoming::Nothing
             }
-            Err(error) if is_refusal(&error) => Incoming::Unreachable,
+            Err(error) if is_unreachable(&error) => Incoming::Unreachable,
             Err(error) => self.failed(error),
         }
     }
@@ -131,7 +131,7 @@ impl DatagramState {
 }
 
 /// Whether an error is the refusal of an earlier datagram. Windows reports it as a reset.
-pub(crate) fn is_refusal(error: &io::Error) -> bool {
+pub(crate) fn is_unreachable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
 }
 
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_that_may_have_been_cut_is_not_passed_off_as_whole() {
+    fn a_datagram_that_may_be_cut_is_not_delivered() {
         let mut state = state_with(3);
         assert!(matches!(state.receive(&mut [0; 5]), Incoming::Datagram(4, _)));
         for len in [4, 3] {

@@ -158,7 +158,8 @@ pub struct TurnReport {
     pub timers: usize,
     /// How many queued calls ran.
     pub calls: usize,
-    /// How many sources were served; a connection's output is flushed when it is served.
+    /// How many sources were served. A connection's output leaves with it, unless other callbacks wrote
+    /// to it too.
     pub served: usize,
     /// How many connections were flushed because other code wrote to them or gave them a command.
     pub flushed: usize,

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manual_clock_moves_for_all_its_clones_only_when_wound() {
+    fn a_manual_clock_moves_for_all_clones_when_advanced() {
         let clock = Clock::manual();
         let other = clock.clone();
         let start = clock.now();

@@ -3,9 +3,9 @@
 //! A binary heap of deadlines beside an arena of timers. The heap is never searched. A cancelled
 //! timer leaves its entry behind, and a timer moved to a later deadline keeps its old entry; an
 //! entry is checked when it reaches the top. So `cancel` and a later `reset` touch one slot and no
-//! heap. Idle timeouts, which move with every chunk of data, depend on that. A turn moves only a
-//! bounded number of entries before their own deadlines have come, so moving a million timers at
-//! once does not cost one turn a million steps. The price: the next deadline may seem earlier than
+//! heap. Idle timeouts, which move with every chunk of data, depend on that. The entry of a moved
+//! timer goes to its new place when the old deadline comes. Before that only a bounded number of
+//! entries at the top move, so moving a million timers at once does not cost one turn a million steps. The price: the next deadline may seem earlier than
 //! it is. When more than half of the heap is dead it is swept, so a million timers made and
 //! cancelled leave nothing behind.
 //!
@@ -33,7 +33,7 @@ const SWEEP_FROM: usize = 64;
 /// in order, where the heap jumps.
 const CROWD: usize = 8;
 
-/// How many outdated entries one turn takes off the top, at most.
+/// How many outdated entries are taken off the top at a time, before their own deadlines.
 ///
 /// This costs some microseconds in a large heap, and keeps turns that come too early for a timer
 /// rare.
@@ -82,7 +82,7 @@ impl<T> Timers<T> {
         Self { timers: Arena::new(), heap: BinaryHeap::new(), due: VecDeque::new(), made: 0 }
     }
 
-    /// How many timers are pending, including those that fire now.
+    /// How many timers there are: pending or firing.
     pub(crate) fn len(&self) -> usize {
         self.timers.len()
     }
@@ -206,7 +206,7 @@ impl<T> Timers<T> {
 
     /// Hands out the next timer of the batch that was neither cancelled nor moved meanwhile.
     ///
-    /// The timer stays pending, as firing, until it is [put back](Self::put_back) or
+    /// The timer keeps its id, as firing, until it is [put back](Self::put_back) or
     /// [cancelled](Self::cancel).
     pub(crate) fn next_due(&mut self) -> Option<(TimerId, Instant, T)> {
         while let Some(key) = self.due.pop_front() {

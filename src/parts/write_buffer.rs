@@ -7,8 +7,8 @@
 
 /// The largest vector that is kept: as large as what one turn reads, which an echo needs.
 ///
-/// A larger one is freed: the next connection may owe a few bytes to a slow reader and hold it
-/// long.
+/// A larger one is freed: the next connection may keep it long for a few bytes that a slow reader
+/// has not taken.
 const SPARE_CAPACITY: usize = 256 * 1024;
 
 /// How many bytes of used vectors a reactor keeps in all.

@@ -1,5 +1,7 @@
-//! The commands of a connection. A command changes its state and queues it for a visit; it makes no
-//! callback, and no byte moves inside it.
+//! The commands of a connection.
+//!
+//! A command changes its state and queues it for a visit. It makes no callback, and no byte moves inside
+//! it.
 
 use std::io;
 use std::net::TcpStream;

@@ -102,7 +102,7 @@ impl Reactor {
     ///
     /// An error of the poller, and `ResourceBusy` inside a callback: the running loop goes on.
     pub fn run(&mut self) -> io::Result<()> {
-        self.refuse_nesting()?;
+        self.check_not_nested()?;
         while self.has_work() {
             if self.turn(None)?.stopped {
                 break;
@@ -138,7 +138,7 @@ impl Reactor {
     ///
     /// An error of the poller, and `ResourceBusy` inside a callback: the running turn goes on.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<TurnReport> {
-        self.refuse_nesting()?;
+        self.check_not_nested()?;
         self.begin_turn();
         let slept = self.sleep(max_wait);
         if slept.is_ok() {
@@ -154,7 +154,7 @@ impl Reactor {
         slept.map(|()| report)
     }
 
-    fn refuse_nesting(&self) -> io::Result<()> {
+    fn check_not_nested(&self) -> io::Result<()> {
         if self.time.in_turn {
             return Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,

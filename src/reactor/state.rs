@@ -1,4 +1,6 @@
-//! The parts of a reactor's state. The larger ones have files of their own.
+//! The parts of a reactor's state.
+//!
+//! The larger ones have files of their own.
 
 use std::any::Any;
 use std::collections::VecDeque;

@@ -170,7 +170,7 @@ impl Staging {
         let lasting = std::path::absolute(path)?;
         self.take_lock(path)?;
         match occupant(path)? {
-            Occupant::Nobody | Occupant::Dead => {}
+            Occupant::None | Occupant::Dead => {}
             Occupant::Alive => return Err(in_use("a server is listening there")),
             Occupant::NoSocket => return Err(in_use("what is there is no socket, and is kept")),
         }
@@ -195,7 +195,7 @@ impl Staging {
                 Err(error) => return Err(error),
             }
             match occupant(&self.lock.join(SOCKET))? {
-                Occupant::Nobody => {} // its owner has finished; the next rename replaces it
+                Occupant::None => {} // its owner has finished; the next rename replaces it
                 Occupant::Dead => break_lock(&self.lock, path)?,
                 Occupant::Alive | Occupant::NoSocket => break,
             }
@@ -226,7 +226,7 @@ fn break_lock(lock: &Path, path: &Path) -> io::Result<()> {
     };
     match occupant(&folder.join(SOCKET))? {
         Occupant::Dead => fs::remove_file(folder.join(SOCKET))?,
-        Occupant::Nobody => {}
+        Occupant::None => {}
         Occupant::Alive | Occupant::NoSocket => return fs::rename(folder, lock),
     }
     fs::remove_dir(folder)
@@ -235,7 +235,7 @@ fn break_lock(lock: &Path, path: &Path) -> io::Result<()> {
 /// The state of a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Occupant {
-    Nobody,
+    None,
     /// A socket whose server is gone.
     Dead,
     /// A socket of any kind that a process holds.
@@ -248,14 +248,14 @@ fn occupant(path: &Path) -> io::Result<Occupant> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Ok(Occupant::NoSocket),
         Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Occupant::Nobody),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Occupant::None),
         Err(error) => return Err(error),
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     match socket.connect(&SockAddr::unix(path).map_err(|_| too_long(path))?) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(Occupant::Dead),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Occupant::Nobody),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Occupant::None),
         // EAGAIN is a full backlog, EPROTOTYPE a datagram socket. Without permission to connect,
         // the path counts as taken.
         Ok(()) | Err(_) => Ok(Occupant::Alive),
