@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mio::Waker;
 
@@ -48,6 +49,12 @@ impl Handle {
     /// Asks the reactor to [stop](Reactor::stop); returns `false` if it no longer exists.
     pub fn stop(&self) -> bool {
         self.call_from_thread(Reactor::stop)
+    }
+
+    /// Asks the reactor to [shut down](Reactor::shutdown) within `grace`; returns `false` if it no longer
+    /// exists.
+    pub fn shutdown(&self, grace: Duration) -> bool {
+        self.call_from_thread(move |reactor| reactor.shutdown(grace))
     }
 
     /// Returns a handle to the same reactor that does not keep `run` from returning.

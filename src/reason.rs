@@ -174,6 +174,36 @@ impl fmt::Display for Activity {
     }
 }
 
+/// For code that knows only `io::Error`.
+///
+/// A system error keeps its errno, and loses the activity. Every other reason, and an error without an
+/// errno, becomes an error of a fitting kind with the reason inside. The kind is never `Interrupted` or
+/// `WouldBlock`, on which callers try again.
+impl From<&Reason> for io::Error {
+    fn from(reason: &Reason) -> Self {
+        use io::ErrorKind as Kind;
+        if let Some(errno) = reason.io_error().and_then(Self::raw_os_error) {
+            return Self::from_raw_os_error(errno);
+        }
+        let kind = match reason {
+            Reason::PeerClosed => Kind::UnexpectedEof,
+            Reason::TimedOut | Reason::CloseTimedOut { .. } | Reason::ConnectTimedOut => {
+                Kind::TimedOut
+            }
+            Reason::BadFrame { .. } => Kind::InvalidData,
+            Reason::Closed => Kind::NotConnected,
+            Reason::Failed { error, .. } => error.kind(),
+            Reason::Panicked { .. } => Kind::Other,
+            Reason::Aborted
+            | Reason::Overflow { .. }
+            | Reason::Stopped
+            | Reason::Cancelled
+            | Reason::Refused => Kind::ConnectionAborted,
+        };
+        Self::new(kind, reason.clone())
+    }
+}
+
 impl std::error::Error for Reason {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
@@ -181,5 +211,27 @@ impl std::error::Error for Reason {
             Self::BadFrame { error } => Some(error.as_ref()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_becomes_an_error_with_its_errno() {
+        let reset = io::Error::from_raw_os_error(libc::ECONNRESET);
+        let error = io::Error::from(&Reason::failed(Activity::Open, reset));
+        assert_eq!(error.raw_os_error(), Some(libc::ECONNRESET));
+
+        let unknown = io::Error::new(io::ErrorKind::NotFound, "no such name");
+        let error = io::Error::from(&Reason::failed(Activity::Resolving, unknown));
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert_eq!(error.to_string(), "looking up the name: no such name");
+
+        let error = io::Error::from(&Reason::CloseTimedOut { unsent: 7 });
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        assert!(matches!(inner, Some(Reason::CloseTimedOut { unsent: 7 })));
     }
 }

@@ -4,6 +4,7 @@
 //! simulated reactor.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::io;
 use std::ops::{BitOr, BitOrAssign};
 use std::rc::Rc;
@@ -23,7 +24,7 @@ const EVENTS_PER_TURN: usize = 1024;
 /// The readiness that an event reports.
 ///
 /// Only a hint: spurious events exist, so an operation may still find nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Readiness(u8);
 
 impl Readiness {
@@ -100,6 +101,21 @@ impl BitOr for Readiness {
 impl BitOrAssign for Readiness {
     fn bitor_assign(&mut self, other: Self) {
         self.0 |= other.0;
+    }
+}
+
+/// The names, as `READABLE | HANGUP`.
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Self::READABLE, "READABLE"),
+            (Self::WRITABLE, "WRITABLE"),
+            (Self::READ_CLOSED, "READ_CLOSED"),
+            (Self::HANGUP, "HANGUP"),
+        ];
+        let names = names.into_iter().filter(|(bit, _)| self.contains(*bit)).map(|(_, name)| name);
+        let names = names.collect::<Vec<_>>().join(" | ");
+        f.write_str(if names.is_empty() { "(nothing)" } else { &names })
     }
 }
 
@@ -180,5 +196,16 @@ impl Poller {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_is_shown_as_words() {
+        let both = Readiness::READABLE | Readiness::HANGUP;
+        assert_eq!(format!("{both:?} {:?}", Readiness::default()), "READABLE | HANGUP (nothing)");
     }
 }

@@ -216,6 +216,23 @@ fn a_thread_stops_the_reactor_and_everybody_is_told() {
     assert!(kept.call_from_thread(|_| {}), "it stopped, and is still there");
 }
 
+#[test]
+fn a_thread_shuts_the_reactor_down_in_order() {
+    let mut world = World::real();
+    let (log, mut far) = world.served("a", |a| {
+        a.on_made(|transport| {
+            transport.write(b"all");
+        })
+    });
+    let handle = world.reactor().handle();
+    let thread = thread::spawn(move || handle.shutdown(HOUR));
+    assert_eq!(world.read_to_end(&mut far), (b"all".to_vec(), Ok(())));
+    drop(far);
+    world.run().unwrap();
+    assert!(thread.join().unwrap());
+    assert_eq!(log.take(), ["a made", "a lost Closed"]);
+}
+
 both! {
     /// asyncio's `call_soon_threadsafe` on a closed loop, where it is an exception.
     fn a_handle_without_a_reactor_drops_the_call(world) {
