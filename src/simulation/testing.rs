@@ -30,7 +30,7 @@
 //!             None => self.0 += data.len(),
 //!             Some(at) => {
 //!                 let length = self.0 + at;
-//!                 transport.write(format!("{length}\n").as_bytes());
+//!                 writeln!(transport, "{length}");
 //!                 transport.lose_connection();
 //!             }
 //!         }

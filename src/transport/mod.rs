@@ -2,6 +2,7 @@
 
 mod socket;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,34 @@ impl<'a> Transport<'a> {
     /// *Not* promised: that the peer gets it. Only an answer from the peer shows this.
     pub fn write(&mut self, data: &[u8]) -> bool {
         self.reactor.write(self.id, data)
+    }
+
+    /// Writes formatted text, as [`write`](Self::write) does: this is what `write!` and `writeln!` call.
+    ///
+    /// No string is made: each piece goes into the outgoing buffer. Returns whether all of it was taken.
+    ///
+    /// # Panics
+    ///
+    /// If the `Display` of an argument reports an error, as `format!` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::{Protocol, Transport};
+    /// struct Counter(u64);
+    ///
+    /// impl Protocol for Counter {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         self.0 += data.len() as u64;
+    ///         writeln!(transport, "{} bytes so far", self.0);
+    ///     }
+    /// }
+    /// ```
+    pub fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> bool {
+        let mut pieces = Pieces { transport: self, taken: true };
+        let written = fmt::Write::write_fmt(&mut pieces, text);
+        assert!(written.is_ok() || !pieces.taken, "an argument's Display reported an error");
+        pieces.taken
     }
 
     /// Closes in order: sends the outgoing buffer, then FIN, and waits some seconds for the peer to
@@ -353,5 +382,18 @@ impl<'a> Transport<'a> {
 
     fn connection(&self) -> Option<&Connection> {
         self.reactor.session(self.id).map(|session| &session.connection)
+    }
+}
+
+/// The pieces of a formatted text, on their way into the outgoing buffer.
+struct Pieces<'a, 'b> {
+    transport: &'a mut Transport<'b>,
+    taken: bool,
+}
+
+impl fmt::Write for Pieces<'_, '_> {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        self.taken = self.transport.write(piece.as_bytes());
+        if self.taken { Ok(()) } else { Err(fmt::Error) }
     }
 }

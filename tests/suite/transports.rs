@@ -967,6 +967,24 @@ fn socket_options_are_errors_once_the_connection_ends() {
 }
 
 both! {
+    fn formatted_text_is_written_until_the_close(world) {
+        let (log, mut far) = world.served("a", |a| {
+            a.on_data(|transport, data| {
+                assert!(write!(transport, "{} bytes", data.len()));
+                assert!(writeln!(transport, ", {:?}", Some(7)));
+                assert!(write!(transport, ""));
+                transport.lose_connection();
+                assert!(!write!(transport, "late {}", 1));
+            })
+        });
+        world.send(&mut far, b"hello");
+        assert_eq!(world.read_to_end(&mut far), (b"5 bytes, Some(7)\n".to_vec(), Ok(())));
+        drop(far);
+        world.until("the loss", |_| log.count("a lost") > 0);
+    }
+}
+
+both! {
     /// A writer that ignores pauses, and a peer that does not read. Twisted has no bound for them.
     fn a_buffer_beyond_the_cap_ends_the_connection(world) {
         let world = &mut world.with_limits(Reactor::builder().write_buffer_cap(1000));
