@@ -1,4 +1,4 @@
-//! A room in which everybody hears everybody: how to talk to all connections.
+//! A chat room: every member gets each line of the others. Shows how to write to all connections.
 //!
 //! ```text
 //! cargo run --release --example chat_server
@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The room knows its members by their connections' ids, and a callback may write to any of them
-//! through the reactor: `transport.reactor().transport(id)`. An id whose connection is gone finds
-//! nobody, so the room cannot go wrong by being late.
+//! through the reactor: `transport.reactor().transport(id)`. The id of a lost connection gives
+//! `None`, so an outdated entry does no harm.
 
 mod shared;
 
@@ -48,18 +48,18 @@ const LONGEST_LINE: usize = 4096;
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 20;
 
-/// Who has more than this to read still does not read, and is dropped: some 250 of the longest lines.
-/// The others never wait.
+/// A client with more unread bytes than this is dropped: some 250 of the longest lines. The others
+/// never wait for it.
 const BACKLOG: usize = 1 << 20;
 
-/// Who is there. Shared by all of them.
+/// The members of the room. All connections share it.
 #[derive(Default)]
 struct Room {
     members: BTreeMap<ConnectionId, String>,
 }
 
 impl Room {
-    /// Tells all but one.
+    /// Sends a line to all members but one.
     fn tell_others(&self, reactor: &mut Reactor, from: ConnectionId, line: &str) {
         for &id in self.members.keys().filter(|&&id| id != from) {
             if let Some(mut transport) = reactor.transport(id) {
@@ -75,7 +75,7 @@ impl Room {
         self.members.values().map(String::as_str).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether somebody may be called this, and why not.
+    /// Why this name cannot be taken, if it cannot.
     fn objection(&self, name: &str) -> Option<&'static str> {
         let good = |char: char| char.is_alphanumeric() || "-_.".contains(char);
         if name.is_empty() || name.chars().count() > LONGEST_NAME || !name.chars().all(good) {
@@ -86,7 +86,7 @@ impl Room {
     }
 }
 
-/// One who is connected; a member of the room once it has a name.
+/// A connection; a member of the room once it has a name.
 struct Guest {
     room: Rc<RefCell<Room>>,
 }
@@ -113,7 +113,7 @@ impl Guest {
             "/who" => drop(transport.write(format!("* here: {}\n", room.names()).as_bytes())),
             _ => {
                 let id = transport.id();
-                // What moves a cursor or rings a bell would do so on everybody's terminal.
+                // Control characters could move the cursor of other terminals or ring the bell.
                 let plain: String = text.chars().filter(|char| !char.is_control()).collect();
                 room.tell_others(transport.reactor(), id, &format!("{name}: {plain}\n"));
             }

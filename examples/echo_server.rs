@@ -1,4 +1,4 @@
-//! Sends back what it is sent (RFC 862).
+//! Sends back every byte that it receives (RFC 862).
 //!
 //! ```text
 //! cargo run --release --example echo_server
@@ -23,7 +23,7 @@ Options:
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
-Who sends and does not read is not read either, so it costs no more than some 300 kB.
+A client that sends and does not read is not read either: it costs no more than some 300 kB.
 
 Examples:
   echo_server                            then, beside it: nc 127.0.0.1 5000

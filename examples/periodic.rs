@@ -1,14 +1,14 @@
-//! What to do instead of blocking: something each second, something long, and something that waits,
-//! all beside a server that echoes.
+//! How to work without blocking: a job each second, a long calculation, and a job that waits for a
+//! disk, all beside a server that echoes.
 //!
 //! ```text
 //! cargo run --release --example periodic
-//! nc 127.0.0.1 5000                      # beside it: the echo answers at once, whatever goes on
+//! nc 127.0.0.1 5000                      # beside it: the echo answers at once, during all jobs
 //! ```
 //!
-//! A loop serves nobody while a callback runs. So: what is to happen later is given to a timer
-//! (`call_every`), and not slept for; long calculations are cut in slices (`call_soon`), between which
-//! everybody has their turn; what may wait for a disk is done by a thread (`call_in_thread`).
+//! The loop serves no connection while a callback runs. So a timer calls later (`call_every`) and
+//! no callback sleeps; a long calculation runs in slices (`call_soon`), and the loop serves
+//! connections between two slices; a thread does work that may wait for a disk (`call_in_thread`).
 
 mod shared;
 
@@ -44,7 +44,7 @@ Environment: RUST_LOG  what to log on standard error: error, warn (default), inf
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How long a slice of work may take: so long may somebody have to wait for their turn.
+/// The time of a slice of work: a connection may have to wait this long.
 const SLICE: Duration = Duration::from_millis(2);
 
 /// Numbers looked at between two looks at the clock. Some microseconds for the largest.
@@ -89,12 +89,12 @@ fn number(text: &str) -> Result<u64, &'static str> {
     text.parse().map_err(|_| "--primes takes a number, as in 10000000")
 }
 
-/// What the line of each second tells.
+/// The figures in the line of each second.
 #[derive(Debug, Default)]
 struct Status {
     connections: Cell<usize>,
     bytes: Cell<usize>,
-    /// How far the primes are counted.
+    /// How many numbers were examined for primes.
     looked_at: Cell<u64>,
 }
 
@@ -115,7 +115,7 @@ impl Protocol for Echo {
     }
 }
 
-/// A timer in place of `loop { …; sleep }`. Its ticks do not drift, however long the others take.
+/// A timer in place of `loop { …; sleep }`. Its ticks do not drift, even if others run long.
 fn tell_each_second(reactor: &mut Reactor, status: Rc<Status>) {
     let mut seconds = 0;
     reactor.call_every(SECOND, move |reactor, tick| {
@@ -142,8 +142,8 @@ struct Primes {
 }
 
 impl Primes {
-    /// Counts for the time of a slice, and asks to be called again in the next turn. Others are
-    /// served between, and the loop does not sleep.
+    /// Counts for the time of a slice, and has itself called again in the next turn. Between two
+    /// slices the loop serves connections, and it does not sleep.
     fn count_on(mut self, reactor: &mut Reactor) {
         let end = Instant::now() + SLICE;
         while self.next < self.below && Instant::now() < end {
@@ -165,7 +165,7 @@ fn is_prime(number: u64) -> bool {
     number >= 2 && !(2..=number.isqrt()).any(divides)
 }
 
-/// A disk may take its time, and has no readiness to wait for: a thread waits for it.
+/// A disk may be slow, and a file cannot be watched: a thread reads the folder.
 fn count_files(reactor: &mut Reactor, folder: String) {
     let path = folder.clone();
     let count = move || files_in(Path::new(&path));
@@ -183,14 +183,14 @@ fn files_in(folder: &Path) -> io::Result<u64> {
     let mut files = 0;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        // A link is a file here, so that a circle of them has an end.
+        // A link counts as a file, so that a cycle of links does not recurse for ever.
         files += if entry.file_type()?.is_dir() { files_in(&entry.path())? } else { 1 };
     }
     Ok(files)
 }
 
-/// Printing may wait too, for a slow pipe or a terminal stopped by Ctrl-S. Who does not read the
-/// lines misses some.
+/// Printing may block too, on a slow pipe or a terminal stopped by Ctrl-S, so a thread prints.
+/// While its output is not read, lines are left out.
 fn tell(reactor: &mut Reactor, line: String) {
     if reactor.pending_work() >= UNPRINTED {
         return;

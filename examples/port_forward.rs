@@ -1,13 +1,13 @@
-//! Forwards connections: whoever connects to one address talks to another.
+//! Forwards connections: a client of one address talks to the server at another.
 //!
 //! ```text
 //! cargo run --release --example port_forward -- --listen :5000 --to example.org:80
 //! curl -H 'Host: example.org' http://127.0.0.1:5000/            # beside it
 //! ```
 //!
-//! What one end sends is written to the other, and three things are passed on beside the bytes: that
-//! an end does not read (the other is not read either, so memory is bounded), that an end has said
-//! all it has to say, and that an end broke.
+//! A connection has two sides. The bytes of one are written to the other, and three events are
+//! passed on too: one side does not read (then the other is not read either, so memory is bounded),
+//! one side has sent all it has to send, or one side is lost by an error.
 
 mod shared;
 
@@ -44,22 +44,22 @@ Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a 
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
 ";
 
-/// How long an end may be silent before the kernel asks whether it is still there. Sessions may be
-/// silent for days; one whose end has vanished must not be kept for ever.
+/// How long a side may be silent before the kernel sends a keep-alive probe. Sessions may be silent
+/// for days; one whose peer has vanished must not be kept for ever.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// One end of a forwarded connection.
-struct End {
+/// One side of a forwarded connection.
+struct Side {
     other: Other,
 }
 
-/// The other end.
+/// The other side.
 enum Other {
-    /// Not asked for yet: where it is.
+    /// Not connected to yet: its address.
     Target(Rc<Endpoint>),
-    /// The one that is connected to, or will be.
+    /// The server: connected, or being connected to.
     Upstream(ConnectorId),
-    /// The one that was accepted.
+    /// The client, which was accepted.
     Client(ConnectionId),
 }
 
@@ -74,8 +74,8 @@ impl Other {
     }
 }
 
-impl End {
-    /// Does something to the other end, if it is there. If not, its loss ends this one too.
+impl Side {
+    /// Acts on the other side, if it is connected. If it was lost, its loss ends this one too.
     fn with_other(&self, transport: &mut Transport<'_>, action: impl FnOnce(&mut Transport<'_>)) {
         if let Some(mut other) = self.other.transport(transport.reactor()) {
             action(&mut other);
@@ -83,11 +83,11 @@ impl End {
     }
 }
 
-impl Protocol for End {
+impl Protocol for Side {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
         match &self.other {
             Other::Target(target) => {
-                // What the client says waits in the kernel until there is somebody to tell it to.
+                // The client's bytes wait in the kernel until the server is connected.
                 transport.pause_reading();
                 let upstream =
                     Upstream { client: transport.id(), addr: transport.peer_addr().clone() };
@@ -119,11 +119,11 @@ impl Protocol for End {
     }
 
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
-        // In order, it ended because both ends have said all: the other will, once it is flushed.
+        // A clean end means that both sides have sent all: the other closes once it is flushed.
         if reason.is_clean() {
             return;
         }
-        // What has come of the rest must not be taken for the whole.
+        // The other side is reset, so that it cannot take a part of the data for all of it.
         log::info!("{} lost: {reason}", transport.peer_addr());
         self.with_other(transport, |other| other.abort_connection());
         if let Other::Upstream(connector) = self.other {
@@ -132,7 +132,7 @@ impl Protocol for End {
     }
 }
 
-/// Connects for a client.
+/// Connects to the server for a client.
 struct Upstream {
     client: ConnectionId,
     addr: Address,
@@ -141,7 +141,7 @@ struct Upstream {
 impl ClientFactory for Upstream {
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
         log::info!("{} to {peer}", self.addr);
-        Some(Box::new(End { other: Other::Client(self.client) }))
+        Some(Box::new(Side { other: Other::Client(self.client) }))
     }
 
     fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
@@ -171,14 +171,14 @@ fn serve() -> Result<(), Exit> {
 
 fn listen_at(reactor: &mut Reactor, at: &str, to: Rc<Endpoint>) -> Result<ListenerId, Exit> {
     let options = ListenOptions::new().keep_alive(KEEP_ALIVE);
-    let end = move |_peer| End { other: Other::Target(Rc::clone(&to)) };
+    let side = move |_peer| Side { other: Other::Target(Rc::clone(&to)) };
     match at.strip_prefix("unix:") {
-        Some(path) => reactor.listen_unix_with(path, &options, end).map_err(|error| {
+        Some(path) => reactor.listen_unix_with(path, &options, side).map_err(|error| {
             Exit::Failed(format!("{error}; --listen unix:PATH takes a path that is free"))
         }),
         None => {
             let addr = cli::resolve(at)?;
-            let listening = reactor.listen_tcp_with(addr, &options, end);
+            let listening = reactor.listen_tcp_with(addr, &options, side);
             listening.map_err(|error| cli::cannot_listen(addr, &error))
         }
     }

@@ -52,7 +52,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Files that are not connections: the standard streams, the poller, a name being looked up.
 const OTHER_FILES: u64 = 16;
 
-/// The error of who has too many files open; std has no name for it. The number is the same on every
+/// The error for too many open files; std has no name for it. The number is the same on every
 /// Unix.
 const EMFILE: i32 = 24;
 
@@ -64,26 +64,26 @@ fn ask() -> Result<(), Exit> {
     let inquiry = Rc::new(RefCell::new(Inquiry::from_args()?));
     let mut reactor = cli::reactor()?;
     ask_more(&inquiry, &mut reactor);
-    reactor.run()?; // returns when the last reply came, or did not
+    reactor.run()?; // returns when each question has its reply or has failed
     mem::replace(&mut inquiry.borrow_mut().outcome, Ok(()))
 }
 
-/// What is asked, and what became of it. Shared by all who ask.
+/// The questions still to ask, and the outcome. All connections share it.
 #[derive(Debug)]
 struct Inquiry {
     /// The server as the user named it.
     name: String,
-    /// Where to connect: at first the name; once that has led to somebody, the address.
+    /// Where to connect: at first the name; after the first connection, its address.
     server: Endpoint,
     /// How long one reply may take.
     timeout: Duration,
-    /// How many times to ask still.
+    /// How many questions are still to be asked.
     left: u64,
     /// How many replies are awaited.
     open: u64,
-    /// How many may be: as many as the system lets us have connections. The others wait for a turn.
+    /// How many may be awaited: as many as we may open connections. The others wait.
     at_once: u64,
-    /// Whether anybody was there.
+    /// Whether one connection has been made.
     found: bool,
     outcome: Result<(), Exit>,
 }
@@ -118,7 +118,7 @@ impl Inquiry {
         })
     }
 
-    /// Tells what became of one question.
+    /// Prints the outcome of one question.
     fn tell(&mut self, reply: Result<[Point; 2], String>) {
         self.open -= 1;
         let [a, b] = match reply {
@@ -131,7 +131,7 @@ impl Inquiry {
         };
         match cli::print(&format!("First point:  A {a}\nSecond point: B {b}\n")) {
             Ok(true) => {}
-            Ok(false) => self.left = 0, // nobody reads on
+            Ok(false) => self.left = 0, // our output is not read any more
             Err(exit) => {
                 self.left = 0;
                 self.outcome = Err(exit);
@@ -148,7 +148,7 @@ impl Inquiry {
                 "is the address right? --timeout waits longer",
             ),
             Reason::Failed { error, .. } if error.kind() == ErrorKind::InvalidInput => {
-                return error.to_string(); // which has name and hint
+                return error.to_string(); // it contains the name and a hint
             }
             Reason::Failed { activity: Activity::Resolving, error } => (
                 error.to_string(),
@@ -177,9 +177,9 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
     seconds.filter(|timeout| !timeout.is_zero()).ok_or("--timeout takes seconds, as in 10 or 0.5")
 }
 
-/// Asks as often as is asked for, or as may be at once.
+/// Asks the questions that are left, as many at once as are allowed.
 ///
-/// The first one goes ahead until it has found somebody, so that a name is looked up once.
+/// The others start when the first has connected, so that a name is looked up once.
 fn ask_more(shared: &Rc<RefCell<Inquiry>>, reactor: &mut Reactor) {
     let mut inquiry = shared.borrow_mut();
     let at_once = if inquiry.found { inquiry.at_once } else { 1 };
@@ -192,7 +192,7 @@ fn ask_more(shared: &Rc<RefCell<Inquiry>>, reactor: &mut Reactor) {
     }
 }
 
-/// Asks once.
+/// One question.
 struct Question {
     inquiry: Rc<RefCell<Inquiry>>,
     asked: Instant,
@@ -210,7 +210,7 @@ impl ClientFactory for Question {
     fn connection_failed(&mut self, _connector: &mut Connector<'_>, reason: &Reason) {
         let mut inquiry = self.inquiry.borrow_mut();
         let mut message = inquiry.unreachable(reason);
-        // Who is not there need not be looked for again.
+        // An unreachable server is not tried again.
         match mem::take(&mut inquiry.left) {
             0 => {}
             left => message += &format!(" ({left} more were not asked for)"),
@@ -219,8 +219,8 @@ impl ClientFactory for Question {
     }
 }
 
-/// Collects one reply. Its end is the end of the connection: who decoded the first 81 bytes at once
-/// would not notice that more came.
+/// Collects one reply. It ends when the connection ends: a client that decodes the first 81 bytes
+/// at once does not notice that more come.
 struct Reply {
     inquiry: Rc<RefCell<Inquiry>>,
     asked: Instant,
@@ -257,7 +257,7 @@ impl Protocol for Reply {
 }
 
 impl Reply {
-    /// The points, or what is wrong: with the reply, or with how it ended.
+    /// The points, or the error: a wrong reply, or a connection that failed.
     fn result(&self, reason: &Reason) -> Result<[Point; 2], String> {
         let inquiry = self.inquiry.borrow();
         let Inquiry { name, timeout, .. } = &*inquiry;

@@ -1,4 +1,4 @@
-//! The article's server on the reactor: greets everybody with 16 random bytes and closes.
+//! The article's server on the reactor: sends every client 16 random bytes and closes.
 //!
 //! ```text
 //! cargo run --release --example random_server
@@ -42,7 +42,7 @@ struct RandomBytes;
 
 impl Protocol for RandomBytes {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
-        // A cryptographic generator of this thread, seeded by the system now and then: no system
+        // This thread's cryptographic generator, reseeded from the system now and then: no system
         // call per connection.
         transport.write(&frame::encode(rand::random()));
         transport.lose_connection();
@@ -75,7 +75,7 @@ fn serve() -> Result<(), Exit> {
     Ok(reactor.run()?)
 }
 
-/// The same on several cores. What is in the closure happens once in each thread.
+/// The same on several cores. The closure runs once in each thread.
 fn serve_on_cores(threads: usize, options: ServerOptions) -> Result<(), Exit> {
     let addr = options.listen;
     let cores = Cores::start(threads, move |core| {

@@ -5,8 +5,8 @@
 //! cargo run --release --example random_client
 //! ```
 //!
-//! It serves one client at a time. While the answer is short enough for the kernel's buffer nobody
-//! can hold it up; a server that had to read first could be stopped by anyone who says nothing.
+//! It serves one client at a time. As long as the answer fits into the kernel's buffer, no client
+//! can block it. A silent client would block a server that has to read first.
 
 mod shared;
 
@@ -45,11 +45,11 @@ Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a 
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
 ";
 
-/// The article's number. Two may wait while another is served; the rest of a crowd is left half
-/// connected, and the kernel comes back to them after 1, 3, 7 seconds and so on.
+/// The article's number. Two clients may wait while another is served; the rest stay half
+/// connected, and the kernel tries again after 1, 3, 7 seconds and so on.
 const BACKLOG: u32 = 1;
 
-/// How often the loop looks up from accepting.
+/// How often the loop checks whether to stop.
 const TICK: Duration = Duration::from_secs(1);
 
 /// How long to wait after an error that the next accept would only repeat.
@@ -72,11 +72,11 @@ fn serve() -> Result<(), Exit> {
         match listener.accept() {
             Ok((stream, _peer)) => answer(&stream.into()),
             Err(error) => match error.kind() {
-                // A signal, or the tick: look whether to stop.
+                // A signal, or the tick: check whether to stop.
                 io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {}
                 // The client was gone before its turn came.
                 io::ErrorKind::ConnectionAborted => {}
-                // No descriptor, perhaps: those who wait stay in the queue.
+                // Out of descriptors, perhaps: waiting clients stay in the queue.
                 _ => {
                     log::warn!("cannot accept: {error}; trying again");
                     thread::sleep(PAUSE);
@@ -98,28 +98,28 @@ fn answer(mut stream: &TcpStream) {
     }
 }
 
-/// A listening socket. Not std's `TcpListener::bind`, which has a backlog of its own choice, and an
-/// accept that no signal interrupts.
+/// A listening socket. std's `TcpListener::bind` would not do: it chooses the backlog itself, and
+/// no signal interrupts its accept.
 fn listen(addr: SocketAddr, backlog: u32) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     if cfg!(unix) {
-        // So that the port can be had again at once; elsewhere this would mean to share it.
+        // The port can be bound again at once; on other systems the option means sharing it.
         socket.set_reuse_address(true)?;
     }
     socket.bind(&addr.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    // Two things in one. On Linux a signal interrupts an accept that has a timeout, and only then
-    // (signal(7)); and a signal that comes between the look at the flag and the accept is seen
-    // when the time is up.
+    // The timeout does two things. On Linux a signal interrupts an accept only if it has one
+    // (signal(7)). And if a signal comes between the check of the flag and the accept, the loop
+    // notices it when the time is up.
     socket.set_read_timeout(Some(TICK))?;
     Ok(socket)
 }
 
-/// A flag that SIGINT and SIGTERM set; one of them that finds it set ends the program.
+/// A flag that SIGINT and SIGTERM set. A second signal ends the program.
 fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     let stopping = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal must not find what it sets itself.
+        // In this order: the first signal must not find the flag that it sets itself.
         flag::register_conditional_shutdown(signal, cli::INTERRUPTED, Arc::clone(&stopping))?;
         flag::register(signal, Arc::clone(&stopping))?;
     }

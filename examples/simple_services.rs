@@ -1,12 +1,12 @@
-//! Two services from the net's early days: one that reads for ever, one that writes for ever.
+//! Two early Internet services: discard reads without end, and chargen writes without end.
 //!
 //! ```text
 //! cargo run --release --example simple_services -- --service chargen
 //! nc 127.0.0.1 5000 | head                            # beside it
 //! ```
 //!
-//! `chargen` shows how to write without end in bounded memory: until the transport has enough, and
-//! again when it says so.
+//! `chargen` shows how to write without end in bounded memory: it writes up to the high mark, and
+//! goes on when the transport calls `resume_writing`.
 
 mod shared;
 
@@ -38,7 +38,7 @@ Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a 
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
 ";
 
-/// Reads whatever comes: the default does just that.
+/// Reads and ignores everything, as the default methods do.
 struct Discard;
 
 impl Protocol for Discard {}
@@ -50,13 +50,13 @@ struct Chargen {
     start: usize,
 }
 
-/// The characters of ASCII that can be seen, and the space.
+/// The number of printable ASCII characters, space included.
 const PRINTABLE: usize = 95;
 
-/// What RFC 864 shows: lines of 72 characters.
+/// Characters in a line, as in the example of RFC 864.
 const LINE: usize = 72;
 
-/// Lines are written as long as less than this is waiting: the reactor's high mark. Above it
+/// Lines are written until more than this waits to be sent: the reactor's high mark. Above it
 /// `resume_writing` is sure to come.
 const ENOUGH: usize = 64 * 1024;
 
@@ -79,14 +79,14 @@ impl Protocol for Chargen {
         self.write_more(transport);
     }
 
-    /// What the client says is thrown away, whether it reads or not.
+    /// Does not pause reading, as the default would: input is thrown away in any case.
     fn pause_writing(&mut self, _transport: &mut Transport<'_>) {}
 
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
         self.write_more(transport);
     }
 
-    /// A client that has nothing to say may read on: `nc < /dev/null`.
+    /// A client that has closed its half may read on: `nc < /dev/null`.
     fn eof_received(&mut self, _transport: &mut Transport<'_>) {}
 }
 

@@ -1,14 +1,14 @@
 //! Talks to a server by hand: the keyboard and the network at once, on one thread.
 //!
 //! ```text
-//! cargo run --release --example periodic                  # answers with what it is told; or any server
-//! cargo run --release --example telnet -- localhost:5000  # Ctrl-D ends what you have to say
+//! cargo run --release --example periodic                  # echoes what you type; or any server
+//! cargo run --release --example telnet -- localhost:5000  # Ctrl-D ends the input
 //! cargo run --release --example telnet -- localhost:5000 < questions > answers
 //! ```
 //!
-//! The reactor watches standard input beside its socket. A file cannot be watched, and printing may
-//! block (a slow pipe, a terminal stopped by Ctrl-S), so threads do these. Neither side runs ahead of
-//! the other: reading stops on one while the other does not take more.
+//! The reactor watches standard input and its socket. A file cannot be watched, and printing may
+//! block (a slow pipe, a terminal stopped by Ctrl-S), so threads read files and print. Memory is
+//! bounded: neither side is read while the other does not take more.
 
 mod shared;
 
@@ -80,14 +80,14 @@ fn server_from_args() -> Result<String, Exit> {
     server.ok_or_else(|| Exit::Usage("it takes the server's address, as in localhost:5000".into()))
 }
 
-/// What the connection, the keyboard and the printing thread have in common.
+/// The state that the connection, the keyboard and the printing thread share.
 #[derive(Debug)]
 struct Talk {
     connection: Option<ConnectionId>,
     input: Input,
-    /// Whether the server takes less than we have to say.
+    /// Whether the server takes less than we have to send.
     paused: bool,
-    /// What came and was not given to the printing thread yet.
+    /// Received bytes that the printing thread has not been given yet.
     unprinted: Vec<u8>,
     printing: bool,
     outcome: Result<(), Exit>,
@@ -108,7 +108,7 @@ impl Default for Talk {
 
 type Shared = Rc<RefCell<Talk>>;
 
-/// Where standard input is.
+/// The state of standard input.
 #[derive(Debug)]
 enum Input {
     /// Not read yet, or read to its end.
@@ -117,7 +117,7 @@ enum Input {
     Watched(WatchId),
     /// A file, which a thread is reading.
     InThread,
-    /// A file to be read on when the server takes more.
+    /// A file. Reading goes on when the server takes more.
     Waiting(File),
 }
 
@@ -174,7 +174,7 @@ impl Protocol for Session {
         print_more(&self.talk, transport.reactor());
     }
 
-    /// The default would stop listening to a server that does not listen to us.
+    /// The default would pause reading from a server that does not read. This pauses the input.
     fn pause_writing(&mut self, transport: &mut Transport<'_>) {
         let mut talk = self.talk.borrow_mut();
         talk.paused = true;
@@ -198,14 +198,14 @@ impl Protocol for Session {
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
         self.talk.borrow_mut().connection = None;
         end_input(&self.talk, transport.reactor(), None);
-        let ours = matches!(reason, Reason::Aborted); // printing failed, and was told
+        let ours = matches!(reason, Reason::Aborted); // printing failed, and that is recorded
         if !reason.is_clean() && !ours {
             fail(&self.talk, format!("the connection with {} failed: {reason}", self.server));
         }
     }
 }
 
-/// Notes why we fail; the first cause counts.
+/// Records why we fail; the first cause counts.
 fn fail(talk: &Shared, message: String) {
     let outcome = &mut talk.borrow_mut().outcome;
     if outcome.is_ok() {
@@ -213,9 +213,9 @@ fn fail(talk: &Shared, message: String) {
     }
 }
 
-/// Has standard input read, by the loop if it can be watched, else by a thread.
+/// Starts to read standard input: in the loop if it can be watched, else in a thread.
 fn begin_to_read(shared: &Shared, reactor: &mut Reactor) -> io::Result<()> {
-    // A duplicate without the buffer that std's has: the reactor sees what the kernel holds only.
+    // A duplicate without std's buffer: the reactor cannot see bytes that a buffer holds.
     let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let file = stdin.try_clone()?;
     let talk = Rc::clone(shared);
@@ -258,7 +258,7 @@ fn read_in_thread(shared: &Shared, reactor: &mut Reactor, mut file: File) {
     });
 }
 
-/// Sends what was read; returns whether to read on.
+/// Sends the bytes that were read; returns whether to read on.
 fn said(shared: &Shared, reactor: &mut Reactor, read: io::Result<&[u8]>) -> bool {
     let connection = shared.borrow().connection;
     match read {
@@ -276,7 +276,7 @@ fn said(shared: &Shared, reactor: &mut Reactor, read: io::Result<&[u8]>) -> bool
     false
 }
 
-/// Nothing more will be said: closes our half, once all is sent. The server may go on.
+/// The input has ended: closes our half, once all is sent. The server may go on.
 fn end_input(shared: &Shared, reactor: &mut Reactor, error: Option<io::Error>) {
     let mut talk = shared.borrow_mut();
     if let Input::Watched(watch) = mem::replace(&mut talk.input, Input::Closed) {
@@ -291,7 +291,7 @@ fn end_input(shared: &Shared, reactor: &mut Reactor, error: Option<io::Error>) {
     }
 }
 
-/// Has a thread print what came, one piece after another.
+/// Has a thread print the received bytes, one piece after another.
 fn print_more(shared: &Shared, reactor: &mut Reactor) {
     let mut talk = shared.borrow_mut();
     if talk.printing || talk.unprinted.is_empty() {
@@ -319,7 +319,7 @@ fn printed(shared: &Shared, reactor: &mut Reactor, result: Result<io::Result<()>
         Err(error) => io::Error::other(error),
     };
     let connection = shared.borrow().connection;
-    // Behind `| head` nobody may read on. That is no error, and no reason to stay.
+    // A reader like `head` may have closed the pipe. This is no error, but we are done.
     if error.kind() != ErrorKind::BrokenPipe {
         fail(shared, format!("cannot write to standard output: {error}"));
     }

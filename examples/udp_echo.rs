@@ -50,7 +50,7 @@ impl DatagramProtocol for Echo {
         let length = data.len();
         match transport.send_to(data, from) {
             Ok(()) => log::debug!("{length} bytes sent back to {from}"),
-            // Nothing is kept to be sent later: with UDP, who wants an answer asks again.
+            // Nothing is kept to be sent later: with UDP, a client that wants an answer asks again.
             Err(error) => log::debug!("{length} bytes from {from} dropped: {error}"),
         }
     }

@@ -1,4 +1,4 @@
-//! Answers: what a request gets, and how that is written.
+//! Answers: how a request is answered, and how the answer is written.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,14 +13,14 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 const WELCOME: &[u8] = b"Welcome to crocus. Start it with --root DIR to serve files.\n";
 
-/// What a request gets.
+/// The answer to a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: Status,
     pub(crate) content: Content,
-    /// Of the directory that was meant.
+    /// The path of the directory, for a redirect to it.
     location: Option<String>,
-    /// To HEAD the same as to GET, but for the content.
+    /// HEAD gets the same answer as GET, without the content.
     pub(crate) head_only: bool,
 }
 
@@ -33,12 +33,12 @@ pub(crate) enum Content {
 }
 
 impl Answer {
-    /// An answer that is nothing but its status.
+    /// An answer that consists of its status only.
     pub(crate) fn of(status: Status) -> Self {
         Self { status, content: Content::Status, location: None, head_only: false }
     }
 
-    /// The answer to a request.
+    /// Answers a request, with the files below `root` if there is one.
     pub(crate) fn to(request: &Request<'_>, root: Option<&Root>) -> Self {
         let mut answer = match request.method {
             Method::Get | Method::Head => get(request.target, root).unwrap_or_else(Self::of),
@@ -53,7 +53,7 @@ impl Answer {
         self.status == Status::OK
     }
 
-    /// Writes the status line and the fields, and all content but that of a file.
+    /// Writes the status line, the fields, and the content, unless it is a file's.
     pub(crate) fn write(&self, out: &mut Vec<u8>, date: &[u8], connection: Option<&str>) {
         let (content_type, len) = match &self.content {
             Content::Welcome => (TEXT, WELCOME.len() as u64),
@@ -105,8 +105,8 @@ fn get(target: &str, root: Option<&Root>) -> Result<Answer, Status> {
     })
 }
 
-/// The path of a target, and its query with the question mark (RFC 9112, section 3.2): of
-/// `/path?query`, and of `http://host/path?query` as proxies are asked.
+/// The path of a target, and its query with the question mark (RFC 9112, section 3.2). The target
+/// is `/path?query`, or `http://host/path?query` as in requests to a proxy.
 fn path_and_query(target: &str) -> Result<(&str, &str), Status> {
     const SCHEME: &str = "http://";
     let origin = match target.split_at_checked(SCHEME.len()) {
@@ -124,7 +124,7 @@ fn path_and_query(target: &str) -> Result<(&str, &str), Status> {
     Ok((if path.is_empty() { "/" } else { path }, query))
 }
 
-/// The time for the `Date` field, spelled out once a second.
+/// The time for the `Date` field, formatted once a second.
 #[derive(Debug, Default)]
 pub(crate) struct Date {
     second: u64,

@@ -1,23 +1,23 @@
-//! Request bodies, read past and thrown away: where one ends is where the next request begins.
+//! Request bodies, which are skipped. The end of a body is the start of the next request.
 //!
-//! RFC 9112, sections 6 and 7. There is no lenient reading: a peer and a proxy before us that read
-//! a length differently from us are how requests are smuggled.
+//! RFC 9112, sections 6 and 7. Reading is strict: if a proxy before us read a length differently
+//! from us, a peer could smuggle requests past it.
 
 use crate::status::Status;
 
-/// The longest body that is read past, in bytes: nginx's default.
+/// The longest body that is skipped, in bytes: nginx's default.
 pub(crate) const MAX_BODY: u64 = 1024 * 1024;
 
-/// What the extensions of chunks, and the trailer, may take together, in bytes: as much as a head.
+/// The most bytes for all chunk extensions and the trailer together: as many as for a head.
 const MAX_EXTRA: usize = 16 * 1024;
 
 /// Digits of a chunk's size: as many as a `u64` has, leading zeros included.
 const MAX_DIGITS: u8 = 16;
 
-/// What is still to come of a body.
+/// The rest of a body.
 #[derive(Debug)]
 pub(crate) enum Body {
-    /// So many bytes.
+    /// This many bytes.
     Length(u64),
     Chunked(Chunked),
 }
@@ -27,7 +27,7 @@ impl Body {
         Self::Chunked(Chunked { step: Step::Size, digits: 0, left: 0, total: 0, extra: 0 })
     }
 
-    /// Reads past what belongs to the body; returns how many bytes that are.
+    /// Skips the bytes of `data` that belong to the body; returns how many there are.
     pub(crate) fn skip(&mut self, data: &[u8]) -> Result<usize, Status> {
         match self {
             Self::Length(left) => Ok(take(left, data.len())),
@@ -48,15 +48,15 @@ impl Body {
 pub(crate) struct Chunked {
     step: Step,
     digits: u8,
-    /// Of the chunk.
+    /// Bytes still to come of the chunk.
     left: u64,
-    /// Of all chunks until now.
+    /// The sizes of all chunks until now, added up.
     total: u64,
     /// Bytes of extensions and trailer until now.
     extra: usize,
 }
 
-/// What the next byte belongs to.
+/// The part of the body that the next byte belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
     Size,
@@ -104,7 +104,7 @@ impl Chunked {
                 Ok(Step::Size)
             }
             (Step::TrailerStart, b'\r') => Ok(Step::EndLf),
-            // A line that begins with white space would continue the one before.
+            // White space at the start of a line would continue the line before.
             (Step::TrailerStart, b' ' | b'\t') => Err(Status::BAD_REQUEST),
             (Step::Trailer, b'\r') => Ok(Step::TrailerLf),
             (Step::TrailerStart | Step::Trailer, _) if is_text(byte) => self.extra(Step::Trailer),
@@ -142,14 +142,14 @@ impl Chunked {
     }
 }
 
-/// Takes as much of `left` as is there.
+/// Takes up to `there` bytes off `left`; returns how many.
 fn take(left: &mut u64, there: usize) -> usize {
     let count = usize::try_from(*left).map_or(there, |left| left.min(there));
     *left -= count as u64;
     count
 }
 
-/// What may stand in a line: anything but control bytes, of which a tab is none.
+/// Whether a byte may stand in a line: all may but control bytes, except the tab.
 pub(crate) fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
@@ -159,7 +159,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
     use super::*;
 
-    /// Feeds a body in portions; how many bytes it took, if it ended.
+    /// Feeds a body in portions; returns how many bytes it took, if it ended.
     fn skip(mut body: Body, bytes: &[u8], portion: usize) -> Result<Option<usize>, Status> {
         let mut used = 0;
         for part in bytes.chunks(portion) {

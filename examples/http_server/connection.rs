@@ -3,16 +3,16 @@
 //! ```text
 //!    ┌──────────── no body, no file ─────────────┐
 //!    │                                           ▼
-//!   Head ───▶ Body: read past, then the answer ─────▶ File: sent in chunks ───▶ Head
+//!   Head ───▶ Body: skipped, then the answer ───────▶ File: sent in chunks ───▶ Head
 //! ```
 //!
-//! While more than [`HIGH`] bytes wait to be sent no request is read and no file either: whatever a
-//! peer asks for, and however slowly it reads, a connection holds that, one chunk of a file and one
-//! portion of input.
+//! While more than [`HIGH`] bytes wait to be sent, neither a request nor a file is read. So a
+//! connection holds at most these bytes, one chunk of a file and one portion of input, even if the
+//! peer asks for much and reads slowly.
 //!
-//! One timer watches over it all. It is not moved when something happens; when it fires it looks
-//! how long ago the last step was. A byte is no step, but a whole head is, or a whole body: who sends
-//! byte by byte wins no time.
+//! One timer enforces all timeouts. A step does not move it; when it fires, it checks how long ago
+//! the last step was. A whole head or a whole body is a step, a single byte is not: a peer that
+//! sends byte by byte gains no time.
 
 use std::cell::RefCell;
 use std::mem;
@@ -28,9 +28,9 @@ use crate::head::{self, Length, Request, Scan};
 use crate::shared::cli::GRACE;
 use crate::status::Status;
 
-/// Bytes waiting to be sent above which nothing is added, and at or below which it goes on: enough to
-/// keep the kernel busy, and so few that they stay in the processor's cache on their way from the file
-/// to the socket. With four times as much a file of 1 MiB took a quarter more.
+/// While more than `HIGH` bytes wait to be sent, no more are added; at `LOW` it goes on. This is
+/// enough to keep the kernel busy, and so little that it stays in the processor's cache on its way
+/// from the file to the socket. With four times as much, a file of 1 MiB took a quarter longer.
 const HIGH: usize = 64 * 1024;
 const LOW: usize = HIGH / 4;
 
@@ -39,7 +39,7 @@ const CHUNK: usize = 64 * 1024;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// What the connections of a server share.
+/// The state that the connections of a server share.
 #[derive(Debug)]
 pub(crate) struct Site {
     root: Option<Root>,
@@ -47,7 +47,7 @@ pub(crate) struct Site {
     date: Date,
     /// The answer being written.
     out: Vec<u8>,
-    /// What was read of a file.
+    /// The buffer for a chunk of a file.
     chunk: Box<[u8]>,
     /// How many connections there are.
     open: usize,
@@ -76,30 +76,30 @@ pub(crate) struct Http {
     site: Rc<RefCell<Site>>,
     state: State,
     scan: Scan,
-    /// What came and could not be used yet: the beginning of a head, or requests that wait.
+    /// Received bytes that could not be used yet: the start of a head, or waiting requests.
     input: Vec<u8>,
     /// When the last step was.
     since: Instant,
     deadline: Option<TimerId>,
 }
 
-/// What the connection is about to do.
+/// The next task of the connection.
 #[derive(Debug, Default)]
 enum State {
     /// To read a head.
     #[default]
     Head,
-    /// To read past a body.
+    /// To skip a body.
     Body { body: Body, answer: Answer, persistence: Persistence },
     /// To send the rest of a file.
     File { file: files::Body, persistence: Persistence },
 }
 
-/// Whether a connection outlives its answer.
+/// Whether a connection stays open after its answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Persistence {
     KeepAlive,
-    /// To a client of HTTP/1.0, which has to be told.
+    /// For a client of HTTP/1.0: the answer has to say so.
     KeepAliveTold,
     Close,
 }
@@ -115,7 +115,7 @@ impl Persistence {
     }
 }
 
-/// What a step did, and how many bytes it used.
+/// The result of a step, with the number of bytes it used.
 enum Step {
     Done(usize),
     NeedsMore(usize),
@@ -133,7 +133,7 @@ impl Http {
         }
     }
 
-    /// Does with `data` what can be done now; returns how much of it was used. The rest is to be kept.
+    /// Uses as much of `data` as it can now; returns how many bytes. The caller keeps the rest.
     fn advance(&mut self, transport: &mut Transport<'_>, data: &[u8]) -> usize {
         let mut used = 0;
         while !transport.is_closing() && transport.buffered() <= HIGH {
@@ -191,7 +191,7 @@ impl Http {
         };
         if request.expects_continue {
             if !answer.is_ok() {
-                // Nobody knows whether the body comes after this answer, so nothing else can.
+                // The client may send the body or not, so no next request can be found.
                 return self.send(transport, answer, Persistence::Close);
             }
             transport.write(CONTINUE);
@@ -199,7 +199,7 @@ impl Http {
         self.state = State::Body { body, answer, persistence };
     }
 
-    /// Sends an answer, and has the file after it sent by further steps.
+    /// Sends an answer. Further steps send its file, if it has one.
     fn send(&mut self, transport: &mut Transport<'_>, answer: Answer, persistence: Persistence) {
         let site = &mut *self.site.borrow_mut();
         let persistence = if site.stopping { Persistence::Close } else { persistence };
@@ -223,7 +223,7 @@ impl Http {
             Ok(count) => transport.write(&site.chunk[..count]),
             Err(error) => {
                 log::warn!("{}: a file ended too early: {error}", transport.peer_addr());
-                return transport.abort_connection(); // so that nobody takes it for the whole
+                return transport.abort_connection(); // no clean end: the file is incomplete
             }
         };
         if file.len() == 0 {
@@ -234,13 +234,13 @@ impl Http {
         }
     }
 
-    /// Says what is wrong, and closes: where the next request begins is not known any more.
+    /// Answers with an error and closes, since the start of the next request is unknown.
     fn refuse(&mut self, transport: &mut Transport<'_>, status: Status) {
         log::info!("{}: {}", transport.peer_addr(), status.0);
         self.send(transport, Answer::of(status), Persistence::Close);
     }
 
-    /// Goes on with what was kept. A connection that waits for a request keeps no memory for it.
+    /// Goes on with the kept input. A connection that waits for a request keeps no buffer.
     fn advance_input(&mut self, transport: &mut Transport<'_>) {
         let mut input = mem::take(&mut self.input);
         let used = self.advance(transport, &input);
@@ -284,10 +284,10 @@ impl Protocol for Http {
         if self.is_idle() {
             return transport.lose_connection();
         }
-        self.refuse(transport, Status::BAD_REQUEST); // it ends in the middle
+        self.refuse(transport, Status::BAD_REQUEST); // the input ended within a request
     }
 
-    /// Reading was paused when it was written.
+    /// Nothing to do: `data_received` pauses reading.
     fn pause_writing(&mut self, _transport: &mut Transport<'_>) {}
 
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
@@ -300,7 +300,7 @@ impl Protocol for Http {
 
     fn timer_fired(&mut self, transport: &mut Transport<'_>, timer: TimerId) {
         if self.deadline != Some(timer) {
-            // Rung by `drain`.
+            // The timer of `drain`.
             if self.is_idle() {
                 transport.lose_connection();
             }
@@ -333,8 +333,8 @@ impl Protocol for Http {
 /// Stops in order: closes the connections that wait for a request, lets the others finish their
 /// answer, and stops when the last is gone, or after a grace.
 ///
-/// [`Reactor::shutdown`] would close them all, and of a file in the middle only what is in the
-/// buffer would be sent.
+/// [`Reactor::shutdown`] would close them all, and of a file only the bytes in the buffer would be
+/// sent.
 pub(crate) fn drain(reactor: &mut Reactor, site: &RefCell<Site>, listener: ListenerId) {
     reactor.stop_listening(listener);
     let site = &mut *site.borrow_mut();

@@ -1,11 +1,11 @@
 //! The directory that is served, and no file outside of it.
 //!
-//! A path is taken apart before anything is looked for, and what was found is compared with the root
-//! after all symbolic links: nobody gets out by `..`, by any encoding, or by a link. Names that begin
-//! with a dot are not served. Who may write in the directory while it is served is trusted.
+//! A path is split before it is looked up. The file that is found, after all symbolic links, must
+//! be below the root: no `..`, no encoding and no link leads outside. Names that begin with a dot
+//! are not served. Users who may write in the directory while it is served are trusted.
 //!
-//! Files are read by the loop's thread, a chunk at a time. From the page cache that takes
-//! microseconds; a slow disk makes everybody wait.
+//! The loop's thread reads the files, a chunk at a time. From the page cache a chunk takes
+//! microseconds; a slow disk makes all connections wait.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::status::Status;
 
-/// What is served for a directory.
+/// The file that is served for a directory.
 const INDEX: &str = "index.html";
 
 /// A directory that is served.
@@ -26,18 +26,18 @@ pub(crate) struct Root {
     dir: File,
 }
 
-/// What there is at a path.
+/// The file or directory at a path.
 #[derive(Debug)]
 pub(crate) enum Found {
     File(Body, &'static str),
-    /// A directory, asked for without the slash that makes relative links in it work.
+    /// A directory, requested without the final slash. Relative links in it need the slash.
     Directory,
 }
 
 impl Root {
     pub(crate) fn new(dir: &Path) -> io::Result<Self> {
         let dir = dir.canonicalize()?;
-        fs::read_dir(&dir)?; // fails for what is not a directory, or may not be read
+        fs::read_dir(&dir)?; // fails if it is not a directory, or may not be read
         Ok(Self {
             #[cfg(target_os = "linux")]
             dir: File::open(&dir)?,
@@ -45,7 +45,7 @@ impl Root {
         })
     }
 
-    /// What there is at `path`, a target without its query.
+    /// Finds the file or directory at `path`, a target without its query.
     pub(crate) fn find(&self, path: &str) -> Result<Found, Status> {
         let relative = relative(path)?;
         #[cfg(target_os = "linux")]
@@ -59,19 +59,19 @@ impl Root {
             return Ok(Found::Directory);
         }
         if !is_dir {
-            // A slash behind the name of a file names nothing.
+            // A file's name with a slash after it is not found.
             return if path.ends_with('/') { Err(Status::NOT_FOUND) } else { open(&found, &asked) };
         }
         asked.push(INDEX);
         open(&self.inside(&asked)?, &asked)
     }
 
-    /// A file that one system call finds, and finds inside. Nothing else is decided here: what this does
-    /// not find, as a directory, or a link by an absolute path, is looked at in more steps.
+    /// A file that one system call finds below the root. `None` decides nothing: a directory, or a
+    /// link with an absolute path, needs the longer way of [`find`](Self::find).
     #[cfg(target_os = "linux")]
     fn find_quickly(&self, relative: &Path) -> Option<Found> {
         use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-        // Without NONBLOCK to open a pipe would wait for its writer.
+        // Without NONBLOCK, opening a pipe would wait for its writer.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file =
             openat2(&self.dir, relative, flags, Mode::empty(), ResolveFlags::BENEATH).ok()?;
@@ -80,7 +80,7 @@ impl Root {
         Some(Found::File(Body { file, left: metadata.len() }, content_type(relative)))
     }
 
-    /// Where a path leads after all links, if that is inside.
+    /// The path after all links, if it is below the root.
     fn inside(&self, path: &Path) -> Result<PathBuf, Status> {
         match path.canonicalize() {
             Ok(found) if found.starts_with(&self.path) => Ok(found),
@@ -101,12 +101,12 @@ impl Body {
         self.left
     }
 
-    /// The next bytes, as many as fit; none at the end. What the file has grown by since it was opened
-    /// is left out.
+    /// The next bytes, as many as fit; none at the end. Bytes that were added after the file was
+    /// opened are left out.
     ///
     /// # Errors
     ///
-    /// What the system says, and `UnexpectedEof` if the file has shrunk.
+    /// The system's error, or `UnexpectedEof` if the file has shrunk.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).map_or(buf.len(), |left| left.min(buf.len()));
         loop {
@@ -126,7 +126,7 @@ impl Body {
 fn open(path: &Path, asked: &Path) -> Result<Found, Status> {
     let metadata = fs::metadata(path).map_err(|error| status_of(path, &error))?;
     if !metadata.is_file() {
-        return Err(Status::NOT_FOUND); // to open a pipe would wait for its writer
+        return Err(Status::NOT_FOUND); // opening a pipe would wait for its writer
     }
     let file = File::open(path).map_err(|error| status_of(path, &error))?;
     let left = file.metadata().map_err(|error| status_of(path, &error))?.len();
@@ -143,7 +143,7 @@ fn status_of(path: &Path, error: &io::Error) -> Status {
     }
 }
 
-/// The path of a target as one below the root.
+/// The path of a target, relative to the root.
 fn relative(path: &str) -> Result<PathBuf, Status> {
     let Some(path) = path.strip_prefix('/') else { return Err(Status::BAD_REQUEST) };
     let mut relative = PathBuf::new();
@@ -151,14 +151,14 @@ fn relative(path: &str) -> Result<PathBuf, Status> {
         return Ok(relative);
     }
     let path = path.strip_suffix('/').unwrap_or(path);
-    // Taken apart first, decoded after: an encoded slash is a byte of a name that no file can have.
+    // Split first, decode then: an encoded slash is part of a name, and no file has such a name.
     for segment in path.split('/') {
         let name = decode(segment)?;
         if name.contains(&0) {
             return Err(Status::BAD_REQUEST);
         }
-        // With the dot go `.`, `..` and what people hide; the empty name would make `//host` of a
-        // redirect, and browsers take a backslash for a slash.
+        // A leading dot: `.`, `..` and hidden files. An empty name could turn a redirect into
+        // `//host`. Browsers take a backslash for a slash.
         if name.is_empty() || name[0] == b'.' || name.iter().any(|byte| b"/\\".contains(byte)) {
             return Err(Status::NOT_FOUND);
         }

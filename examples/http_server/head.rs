@@ -1,8 +1,8 @@
 //! Request heads: where one ends, and what it asks for.
 //!
-//! [`Scan`] finds the end, in linear time whatever the portions, and has one rule for line ends: CRLF,
-//! and no other CR, LF or control byte. `httparse` then takes the whole head apart, and [`parse`]
-//! judges what it found. Of how long a request is there is one interpretation or none (RFC 9112,
+//! [`Scan`] finds the end, in linear time for portions of any size. Each line ends with CRLF; no
+//! other CR, LF or control byte is allowed. `httparse` then parses the whole head, and [`parse`]
+//! checks the result. A request has one possible length, or it is refused (RFC 9112,
 //! section 6.3).
 
 use std::mem::MaybeUninit;
@@ -15,7 +15,7 @@ use crate::status::Status;
 /// The longest request line, in bytes. RFC 9112 asks for 8,000 at least.
 pub(crate) const MAX_LINE: usize = 8 * 1024;
 
-/// The longest head, in bytes, request line included: what Node.js takes.
+/// The longest head, in bytes, request line included: the limit of Node.js.
 pub(crate) const MAX_HEAD: usize = 16 * 1024;
 
 /// The most fields in a head: Apache's number. Browsers send about 20.
@@ -26,15 +26,15 @@ pub(crate) const MAX_FIELDS: usize = 100;
 pub(crate) struct Scan {
     /// How many bytes were looked at.
     seen: usize,
-    /// Where the line begins that they end in.
+    /// Where the current line begins.
     line: usize,
     /// Whether the request line is complete.
     fields: bool,
 }
 
 impl Scan {
-    /// Goes on looking in `bytes`, which begins with what was looked at before; returns how long the
-    /// head is.
+    /// Goes on in `bytes`, which begins with the bytes scanned before; returns the length of the
+    /// head once it is complete.
     pub(crate) fn end_of_head(&mut self, bytes: &[u8]) -> Result<Option<usize>, Status> {
         while self.seen < bytes.len() {
             if self.seen >= self.limit() {
@@ -66,7 +66,7 @@ impl Scan {
         if self.fields { MAX_HEAD } else { self.line + MAX_LINE }
     }
 
-    /// Whether that was the last line.
+    /// Ends a line; returns whether it was the last one.
     fn end_of_line(&mut self) -> Result<bool, Status> {
         let empty = self.seen - self.line == 2;
         let first = self.line == 0;
@@ -84,7 +84,7 @@ impl Scan {
     }
 }
 
-/// What is asked for.
+/// A request, as its head describes it.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) method: Method,
@@ -92,10 +92,10 @@ pub(crate) struct Request<'a> {
     /// The request target as it came: visible ASCII.
     pub(crate) target: &'a str,
     pub(crate) keep_alive: bool,
-    /// Whether the client is older than keep-alive and has to be told of it.
+    /// Whether the client speaks HTTP/1.0: keep-alive has to be stated in the answer.
     pub(crate) http_1_0: bool,
     pub(crate) length: Length,
-    /// The client waits for leave to send the body.
+    /// The client waits for `100 Continue` before it sends the body.
     pub(crate) expects_continue: bool,
 }
 
@@ -103,7 +103,7 @@ pub(crate) struct Request<'a> {
 pub(crate) enum Method {
     Get,
     Head,
-    /// One of HTTP's, but not served.
+    /// A method of HTTP that is not served.
     Other,
     Unknown,
 }
@@ -115,7 +115,7 @@ pub(crate) enum Length {
     Chunked,
 }
 
-/// Takes a whole head apart. After an error nobody can know where the next request begins.
+/// Parses a whole head. After an error the start of the next request is unknown.
 pub(crate) fn parse(head: &[u8]) -> Result<Request<'_>, Status> {
     let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
@@ -144,7 +144,7 @@ pub(crate) fn parse(head: &[u8]) -> Result<Request<'_>, Status> {
         method: method_of(method_name),
         method_name,
         target,
-        // After CONNECT the client may be talking to somebody else already.
+        // After CONNECT the client may already send bytes that are meant for another server.
         keep_alive: !judge.close && (!http_1_0 || judge.keep_alive) && method_name != "CONNECT",
         http_1_0,
         length: judge.length(http_1_0)?,
@@ -172,7 +172,7 @@ fn has_other_version(head: &[u8]) -> bool {
             if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
-/// What the fields of a head say about it.
+/// The facts about a request that its fields give.
 #[derive(Default)]
 struct Judge<'a> {
     hosts: usize,
@@ -208,7 +208,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Nobody is asked for by this name here, but it must be one (RFC 9112, section 3.2).
+    /// The name is not used here, but it must be well formed (RFC 9112, section 3.2).
     fn host(&mut self, value: &[u8]) -> Result<(), Status> {
         self.hosts += 1;
         let may_stand =
@@ -223,8 +223,8 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// One number, of digits only, once. RFC 9112 would allow the same one twice; nobody sends that
-    /// with good intent.
+    /// One number, of digits only, once. RFC 9112 would allow the same number twice, but no honest
+    /// client sends it so.
     fn content_length(&mut self, value: &[u8]) -> Result<(), Status> {
         let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
         let number = std::str::from_utf8(value).ok().filter(|_| digits);

@@ -5,9 +5,9 @@
 //! curl -v http://127.0.0.1:5000/crocus/        # beside it, or a browser
 //! ```
 //!
-//! In the order to read it in: `connection` is one connection, requests in and answers out;
-//! `head` and `body` know where a request ends and what it asks for; `answer` and `files` what it gets.
-//! Left out are ranges, conditional requests, compression and TLS; a proxy adds those.
+//! Read the modules in this order: `connection` reads requests and sends answers; `head` and `body`
+//! find the end of a request and what it asks for; `answer` and `files` make the answer. Ranges,
+//! conditional requests, compression and TLS are left out; a proxy can add some of these.
 
 #[path = "../shared/mod.rs"]
 mod shared;
@@ -38,7 +38,7 @@ Usage: http_server [--root DIR] [--timeout SECONDS] [--listen HOST:PORT] [--back
 Options:
       --root DIR          serve the files of DIR, index.html for a directory; names that begin with
                           a dot, and links that lead outside, are not served
-      --timeout SECONDS   how long to wait for a request, and for who does not read [60]
+      --timeout SECONDS   how long to wait for a request, or for a client to read [60]
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
   -h, --help              this text
@@ -59,7 +59,7 @@ Environment: RUST_LOG  what to log on standard error: error, warn (default), inf
 /// How long to wait for a request: nginx's default.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The most one may ask for: a day, which nobody waits.
+/// The longest `--timeout`, in seconds: a day.
 const LONGEST_TIMEOUT: f64 = 86_400.0;
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! Commands about the server and the connection: what clients ask on their own before they are used.
+//! Commands about the server and the connection. Many clients send them on their own at the start.
 
 use std::time::Instant;
 
@@ -7,11 +7,11 @@ use crate::commands::{COUNT, NOT_INTEGER, Server, wrong_number};
 use crate::glob;
 use crate::number::integer;
 
-/// Whose commands and replies these are: clients look at the version to know what they may ask.
+/// The version of Redis that this imitates. Clients choose their commands by it.
 const VERSION: &str = "7.0.15";
 
-/// What CONFIG GET tells, in the order of Redis' replies: that nothing is kept on disk, and no memory
-/// is given back for want of it.
+/// The reply to CONFIG GET, in the order of Redis' replies: nothing is kept on disk, and no key is
+/// evicted when memory runs short.
 const CONFIG: [(&str, &str); 5] = [
     ("appendonly", "no"),
     ("databases", "1"),
@@ -20,12 +20,12 @@ const CONFIG: [(&str, &str); 5] = [
     ("save", ""),
 ];
 
-/// What INFO tells of the past and of the connections.
+/// The counts that INFO reports.
 #[derive(Debug)]
 pub(crate) struct Status {
     pub(crate) started: Instant,
     pub(crate) port: u16,
-    /// Connections that are open, and all there ever were.
+    /// Connections that are open, and all since the start.
     pub(crate) clients: u64,
     pub(crate) connections: u64,
     /// Commands executed, unknown ones included.
@@ -45,7 +45,7 @@ pub(crate) fn select(server: &mut Server, args: Args<'_>) {
     }
 }
 
-/// Names of clients and of their libraries are taken, and not kept.
+/// Names of clients and of their libraries are accepted, and not kept.
 pub(crate) fn client(server: &mut Server, args: Args<'_>) {
     match &args[1] {
         sub if is(sub, "setname") && args.len() == 3 => server.replies.ok(),
@@ -56,7 +56,7 @@ pub(crate) fn client(server: &mut Server, args: Args<'_>) {
     }
 }
 
-/// `redis-cli` asks for the documentation of commands and does without.
+/// `redis-cli` asks for the documentation of commands. An empty reply is enough for it.
 pub(crate) fn command(server: &mut Server, args: Args<'_>) {
     match args.get(1) {
         None => server.replies.array(0),
@@ -88,7 +88,7 @@ fn config_get(server: &mut Server, args: Args<'_>) {
     }
 }
 
-/// Only version 2 of the protocol is spoken.
+/// Version 2 is the only version of the protocol here.
 pub(crate) fn hello(server: &mut Server, args: Args<'_>) {
     let Server { replies, .. } = server;
     if let Some(version) = args.get(1) {
@@ -122,7 +122,7 @@ pub(crate) fn hello(server: &mut Server, args: Args<'_>) {
     replies.array(0);
 }
 
-/// The sections asked for, or all.
+/// Replies with the sections asked for, or with all.
 pub(crate) fn info(server: &mut Server, args: Args<'_>) {
     let all =
         args.from(1).all(|name| is(name, "all") || is(name, "default") || is(name, "everything"));

@@ -11,7 +11,7 @@ pub(crate) struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// At least one word: `spans` of `bytes`.
+    /// `spans` are the words in `bytes`: at least one.
     pub(crate) fn new(bytes: &'a [u8], spans: &'a [Span]) -> Self {
         Self { bytes, spans }
     }
@@ -24,7 +24,7 @@ impl<'a> Args<'a> {
         self.spans.get(index).map(|span| span.of(self.bytes))
     }
 
-    /// Those from the one with this index on.
+    /// The words from this index on.
     pub(crate) fn from(&self, index: usize) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         let Self { bytes, spans } = *self;
         spans.iter().skip(index).map(move |span| span.of(bytes))

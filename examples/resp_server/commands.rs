@@ -1,4 +1,4 @@
-//! The table of commands, and what is done with a request.
+//! The table of commands, and how a request is executed.
 
 use std::time::Instant;
 
@@ -14,23 +14,23 @@ pub(crate) const SYNTAX: &str = "ERR syntax error";
 /// How much of an unknown command, and of its arguments, an error shows; Redis' number.
 const SHOWN: usize = 128;
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) store: Store,
-    /// To the requests that are being served; whoever calls [`execute`] sends them.
+    /// Replies to the requests being served. The caller of [`execute`] sends them.
     pub(crate) replies: Replies,
     /// The time of this turn.
     pub(crate) now: Instant,
-    /// Set by a command after which the connection is to be closed.
+    /// Set by a command to have the connection closed.
     pub(crate) closing: bool,
-    /// How long the reply to one request may be, in bytes. Only that to MGET or KEYS could be longer
-    /// than what clients have sent.
+    /// How long the reply to one request may be, in bytes. Only a reply to MGET or KEYS could be
+    /// longer than all that clients have sent.
     pub(crate) max_reply: usize,
     pub(crate) status: Status,
 }
 
-/// Executes a request and adds its reply to those of the server.
+/// Executes a request and adds its reply to the server's replies.
 pub(crate) fn execute(server: &mut Server, args: Args<'_>) {
     server.status.commands += 1;
     let Some(command) = find(&args[0]) else { return unknown(server, args) };
@@ -43,7 +43,7 @@ pub(crate) fn execute(server: &mut Server, args: Args<'_>) {
 struct Command {
     id: u64,
     name: &'static str,
-    /// How many words it has, its own name included; at least so many if negative. Redis' arity.
+    /// How many words it has, its name included; negative for at least this many. Redis' arity.
     arity: i8,
     run: fn(&mut Server, Args<'_>),
 }
@@ -59,7 +59,7 @@ const fn command(name: &'static str, arity: i8, run: fn(&mut Server, Args<'_>)) 
     Command { id: id(name.as_bytes()), name, arity, run }
 }
 
-/// All of them, the usual ones first: that is how they are searched.
+/// All commands. The search goes from the front, so the usual ones are first.
 static COMMANDS: [Command; COUNT] = [
     command("get", 2, data::get),
     command("set", -3, data::set),
@@ -99,8 +99,8 @@ fn find(name: &[u8]) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.id == id)
 }
 
-/// A name in one number, whatever its case, so that comparing it takes one step. Names of commands
-/// have up to eight letters and nothing else; one bit of a letter makes its case.
+/// A name as one number, the same for upper and lower case, so that one step compares it. Names of
+/// commands have up to eight letters and nothing else; one bit of a letter is its case.
 const fn id(name: &[u8]) -> u64 {
     const LOWER_CASE: u8 = 0x20;
     const NONE: u64 = 0;
@@ -119,7 +119,7 @@ const fn id(name: &[u8]) -> u64 {
 fn unknown(server: &mut Server, args: Args<'_>) {
     let name = &args[0];
     if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
-        // A web page has made somebody's browser send us a form, whose body may hold commands.
+        // A web page may make a browser send us a form whose body holds commands.
         log::warn!("a web browser sent a request; closing the connection");
         server.closing = true;
         return;
@@ -140,7 +140,7 @@ fn unknown(server: &mut Server, args: Args<'_>) {
     server.replies.error_bytes(&text);
 }
 
-/// What Redis shows of a word: up to a zero byte, and not more than there is room for.
+/// The part of a word that Redis shows: up to a zero byte, and at most `room` bytes.
 fn shown(word: &[u8], room: usize) -> &[u8] {
     let text = word.split(|&byte| byte == 0).next().unwrap_or_default();
     &text[..text.len().min(room)]

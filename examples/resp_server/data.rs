@@ -7,7 +7,7 @@ use crate::glob;
 use crate::number::integer;
 use crate::store::{Expiry, NoIncrement};
 
-/// The longest pattern KEYS takes: together with all keys it bounds what a search can cost.
+/// The longest pattern KEYS takes. With the size of all keys, it bounds the cost of a search.
 const MAX_PATTERN: usize = 1024;
 
 pub(crate) fn get(server: &mut Server, args: Args<'_>) {
@@ -76,13 +76,13 @@ pub(crate) fn mset(server: &mut Server, args: Args<'_>) {
 pub(crate) fn del(server: &mut Server, args: Args<'_>) {
     let Server { store, replies, now, .. } = server;
     let removed = args.from(1).filter(|key| store.remove(key, *now)).count();
-    replies.integer(removed as i64); // no more than arguments
+    replies.integer(removed as i64); // at most the number of arguments
 }
 
 pub(crate) fn exists(server: &mut Server, args: Args<'_>) {
     let Server { store, replies, now, .. } = server;
     let found = args.from(1).filter(|key| store.get(key, *now).is_some()).count();
-    replies.integer(found as i64); // no more than arguments
+    replies.integer(found as i64); // at most the number of arguments
 }
 
 pub(crate) fn incr(server: &mut Server, args: Args<'_>) {
@@ -117,7 +117,7 @@ fn add(server: &mut Server, key: &[u8], by: i64) {
     }
 }
 
-/// Looks at every key there is, and nobody else is served meanwhile; so it is with Redis.
+/// Looks at every key. No other client is served meanwhile; Redis does the same.
 pub(crate) fn keys(server: &mut Server, args: Args<'_>) {
     if args[1].len() > MAX_PATTERN {
         let error = format_args!("ERR the pattern is longer than {MAX_PATTERN} bytes");
@@ -134,7 +134,7 @@ pub(crate) fn keys(server: &mut Server, args: Args<'_>) {
 }
 
 pub(crate) fn dbsize(server: &mut Server, _args: Args<'_>) {
-    server.replies.integer(server.store.len() as i64); // keys take memory: there are not so many
+    server.replies.integer(server.store.len() as i64); // memory limits the number of keys
 }
 
 pub(crate) fn flush(server: &mut Server, args: Args<'_>) {

@@ -1,4 +1,4 @@
-//! Commands about the end of keys, and the options of SET, which may give a key one.
+//! Commands about the expiry of keys, and the options of SET, which can set it.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::store::Expiry;
 const SECOND: i64 = 1000;
 const MILLISECOND: i64 = 1;
 
-/// The options of SET that say how long a value is there.
+/// The options of SET that set how long a value lives.
 const UNITS: [(&str, i64); 2] = [("ex", SECOND), ("px", MILLISECOND)];
 
-/// What may follow `SET key value`.
+/// The options after `SET key value`.
 pub(crate) struct SetOptions {
     pub(crate) expiry: Expiry,
     /// XX: only if the key is there already; NX: only if it is not.
@@ -48,7 +48,7 @@ impl SetOptions {
                 return Err(SYNTAX);
             }
         }
-        // Only a request that is well formed has its numbers looked at.
+        // The number is read only if the request is well formed.
         if let Some((number, unit)) = span {
             let number = integer(number).ok_or(NOT_INTEGER)?;
             let millis = millis(number, unit).filter(|&millis| millis > 0);
@@ -105,25 +105,25 @@ pub(crate) fn pttl(server: &mut Server, args: Args<'_>) {
     server.replies.integer(rest);
 }
 
-/// For how many milliseconds a key will be there: -1 for ever, -2 if it is not.
+/// The milliseconds until a key expires: -1 if it never does, -2 if there is no such key.
 fn rest_of(server: &Server, key: &[u8]) -> i64 {
     match server.store.deadline(key, server.now) {
         None => -2,
         Some(None) => -1,
-        // No more than were asked for.
+        // At most the number of milliseconds that was set.
         Some(Some(end)) => end.saturating_duration_since(server.now).as_millis() as i64,
     }
 }
 
-/// Redis counts milliseconds since 1970 in 64 bits and refuses what does not fit. Half of it are 146
-/// million years.
+/// Redis counts milliseconds since 1970 in 64 bits and refuses times that do not fit. The limit
+/// here is half of that, 146 million years.
 fn millis(number: i64, unit: i64) -> Option<i64> {
     number.checked_mul(unit).filter(|&millis| millis <= i64::MAX / 2)
 }
 
-/// The instant so many milliseconds from now; now, if they are negative.
+/// The instant this many milliseconds from now; now, if they are negative.
 fn after(now: Instant, millis: i64) -> Instant {
     let delay = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
-    // No clock that counts seconds in 64 bits ends before that.
+    // A clock that counts seconds in 64 bits does not overflow here.
     now.checked_add(delay).unwrap_or(now)
 }

@@ -1,10 +1,10 @@
 //! Patterns of keys as Redis has them: `*`, `?`, `[abc]`, `[a-z]`, `[^a]`, and `\` before a character
 //! that means itself.
 
-/// Whether all of `text` is as `pattern` says.
+/// Whether `pattern` matches all of `text`.
 ///
-/// Only the last `*` is ever tried again, so it takes at most as many steps as the product of the two
-/// lengths. (Trying them all takes time exponential in the number of stars.)
+/// Only the last `*` is tried again, so the number of steps is at most the product of the two
+/// lengths. (Trying every `*` again takes time exponential in their number.)
 pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern, mut text) = (pattern, text);
     let mut star: Option<(&[u8], &[u8])> = None;
@@ -26,7 +26,7 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// What follows the first element of the pattern, if that stands for `byte`.
+/// The rest of the pattern after its first element, if this element matches `byte`.
 fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     match pattern {
         [] => None,
@@ -44,7 +44,7 @@ fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     }
 }
 
-/// Whether `byte` is in a class, and what follows the class. One that is not closed ends with the
+/// Whether `byte` is in a class, and the pattern after the class. An unclosed class ends with the
 /// pattern.
 fn in_class(mut class: &[u8], byte: u8) -> (bool, &[u8]) {
     let mut found = false;
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn many_stars_take_no_longer_than_one() {
         let text = "a".repeat(10_000);
-        // With each star tried again this would outlast the universe.
+        // With every star tried again this would not end in any practical time.
         assert!(!matches(format!("{}b", "a*".repeat(100)).as_bytes(), text.as_bytes()));
         assert!(matches("a*".repeat(100).as_bytes(), text.as_bytes()));
     }

@@ -1,12 +1,12 @@
-//! The words of an inline request, quoted or not: what Redis' `sdssplitargs` does.
+//! The words of an inline request, quoted or not, split as Redis' `sdssplitargs` does.
 
 use crate::args::Span;
 
-/// Splits `line` into words: appends them to `text` without quotes, and where they are to `spans`.
-/// `None`: a quote is not closed, or a word goes on behind a closing one.
+/// Splits `line` into words: appends them to `text` without quotes, and their positions to `spans`.
+/// `None`: a quote is not closed, or a word goes on after a closing quote.
 ///
-/// In double quotes `\n`, `\r`, `\t`, `\b`, `\a` and `\x41` mean what they do in C, and any other
-/// character behind `\` itself; in single quotes only `\'` is special.
+/// In double quotes `\n`, `\r`, `\t`, `\b`, `\a` and `\x41` mean the same as in C, and any other
+/// character after `\` means itself; in single quotes only `\'` is special.
 pub(crate) fn split(line: &[u8], text: &mut Vec<u8>, spans: &mut Vec<Span>) -> Option<()> {
     let mut rest = line;
     loop {
@@ -20,7 +20,7 @@ pub(crate) fn split(line: &[u8], text: &mut Vec<u8>, spans: &mut Vec<Span>) -> O
     }
 }
 
-/// What C's `isspace` takes for space.
+/// Whether C's `isspace` takes a byte for white space.
 fn is_space(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == b'\x0b'
 }
@@ -30,7 +30,7 @@ fn skip_space(line: &[u8]) -> &[u8] {
     &line[space..]
 }
 
-/// Appends the word at the beginning; returns what follows it.
+/// Appends the word at the beginning of `rest`; returns the bytes after it.
 fn word<'a>(mut rest: &'a [u8], text: &mut Vec<u8>) -> Option<&'a [u8]> {
     loop {
         match rest {

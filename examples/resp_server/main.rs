@@ -6,16 +6,16 @@
 //! redis-benchmark -p 5000 -t ping,set,get -P 16 -q
 //! ```
 //!
-//! Nothing is kept on disk. `resp.rs` makes requests of bytes (`inline.rs` of lines that were typed,
-//! `args.rs` has their words), `commands.rs` has the table of commands (`data.rs` those on keys and
-//! values, `expiry.rs` those on their end, `about.rs` those about the server), `store.rs` has the
-//! data, `reply.rs` writes the replies, `number.rs` and `glob.rs` help; this file connects them to the
-//! reactor.
+//! Nothing is kept on disk. `resp.rs` decodes requests (`inline.rs` those that people type,
+//! `args.rs` has the words of a request), `commands.rs` has the table of commands (`data.rs` those
+//! on keys and values, `expiry.rs` those on their expiry, `about.rs` those about the server),
+//! `store.rs` has the data, `reply.rs` writes the replies, `number.rs` and `glob.rs` help; this
+//! file connects them to the reactor.
 //!
-//! Two things to learn from it. The requests that come together are answered by one write; but once
-//! more than [`HIGH_WATER`] waits to be sent the others are kept, and answered when the peer has
-//! caught up: who asks for a big value ten thousand times and reads nothing costs us one. And one
-//! timer, set to the next deadline, ends all the keys.
+//! It shows two techniques. One write answers all requests that come together. Once more than
+//! [`HIGH_WATER`] waits to be sent, the other requests are kept until the peer has read: a peer
+//! that asks for a big value ten thousand times and reads nothing costs the memory of one reply.
+//! And one timer, set to the next deadline, removes all keys that expire.
 
 mod about;
 mod args;
@@ -76,25 +76,25 @@ Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a 
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
 ";
 
-/// How many bytes of replies may wait before requests do too: what one read brings in.
+/// While more bytes of replies than this wait, requests wait too: as many as one read brings.
 const HIGH_WATER: usize = 64 * 1024;
 
-/// When they go on: a quarter, so that the kernel has something to send meanwhile.
+/// Requests go on at this many bytes: a quarter, so that the kernel has data to send meanwhile.
 const LOW_WATER: usize = HIGH_WATER / 4;
 
-/// Keys removed at once when their time is over. A million may end together: at about a microsecond
-/// each they shall not keep the others waiting.
+/// How many expired keys are removed in one turn. A million may expire together; at about a
+/// microsecond each they would keep the clients waiting for a second.
 const EXPIRED_AT_ONCE: usize = 1000;
 
 /// Redis' `proto-max-bulk-len`.
 const MAX_BULK: usize = 512 * 1024 * 1024;
 
-/// What all connections share.
+/// The state that all connections share.
 type Shared = Rc<RefCell<State>>;
 
 struct State {
     server: Server,
-    /// The timer that ends keys, and when it is due: when the next one ends, or before.
+    /// The timer that removes expired keys, and when it is due: at the next expiry, or before.
     alarm: Option<(TimerId, Instant)>,
 }
 
@@ -102,9 +102,9 @@ struct State {
 struct Session {
     shared: Shared,
     decoder: Decoder,
-    /// Requests are kept because too many replies wait to be sent: `resume_writing` will come.
+    /// Requests are kept, since too many replies wait to be sent: `resume_writing` will come.
     is_held: bool,
-    /// The client has said all it has to say.
+    /// The client has closed its half: no more bytes come.
     is_last: bool,
 }
 
@@ -146,7 +146,7 @@ impl Protocol for Session {
 }
 
 impl Session {
-    /// Answers the requests that are whole, until too much waits to be sent.
+    /// Answers the complete requests, until too much waits to be sent.
     fn answer(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
         let room = HIGH_WATER.saturating_sub(transport.buffered());
         let mut state = self.shared.borrow_mut();
@@ -177,7 +177,7 @@ impl Session {
         }
     }
 
-    /// Unless requests are kept, reads more of them; if there are none any more, that is all.
+    /// Unless requests are kept, reads on; closes instead if the client has closed its half.
     fn go_on(&self, transport: &mut Transport<'_>) {
         if self.is_held {
             return;
@@ -190,7 +190,7 @@ impl Session {
     }
 }
 
-/// Has the keys that end removed when they do.
+/// Sets the timer that removes keys when they expire.
 fn set_alarm(shared: &Shared, reactor: &mut Reactor) {
     let State { server, alarm } = &mut *shared.borrow_mut();
     let Some(end) = server.store.next_deadline() else { return };
@@ -202,7 +202,7 @@ fn set_alarm(shared: &Shared, reactor: &mut Reactor) {
     *alarm = Some((reactor.call_later(delay, move |reactor| expire(&state, reactor)), end));
 }
 
-/// Removes keys that have ended; if there are too many, the others in the next turn.
+/// Removes expired keys; if there are too many, the rest in the next turn.
 fn expire(shared: &Shared, reactor: &mut Reactor) {
     {
         let State { server, alarm } = &mut *shared.borrow_mut();

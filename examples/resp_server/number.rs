@@ -1,9 +1,9 @@
-//! Whole numbers of 64 bits, out of text and into it.
+//! Integers of 64 bits, parsed and formatted.
 
 /// Room for the digits of a number of 64 bits, and its sign.
 pub(crate) const DIGITS: usize = 20;
 
-/// A whole number of 64 bits as Redis takes it: only digits, no zero in front, a minus if need be.
+/// An integer of 64 bits as Redis takes it: only digits, no leading zero, perhaps a minus sign.
 pub(crate) fn integer(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     let is_negative = digits.len() < text.len();
@@ -13,13 +13,13 @@ pub(crate) fn integer(text: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0_i64, |number, digit| {
         let digit = i64::from(digit.checked_sub(b'0').filter(|&digit| digit < 10)?);
         let number = number.checked_mul(10)?;
-        // Negative numbers go one further than positive ones.
+        // The least integer has no positive counterpart, so negative ones are subtracted.
         if is_negative { number.checked_sub(digit) } else { number.checked_add(digit) }
     })
 }
 
-/// The digits of a number, written into `room`. Every reply has some, and the formatting of the
-/// standard library takes as long as all else that GET does.
+/// The digits of a number, written into `room`. Every reply has a number, and the standard
+/// library's formatting takes as long as all the other work of GET.
 pub(crate) fn decimal(number: i64, room: &mut [u8; DIGITS]) -> &[u8] {
     let mut rest = number.unsigned_abs();
     let mut at = DIGITS;

@@ -8,7 +8,7 @@ use crate::number::{DIGITS, decimal};
 /// A used buffer larger than this is given back to the allocator.
 const SPARE_CAPACITY: usize = 256 * 1024;
 
-/// The replies to the requests that came together: gathered here, to be written at once.
+/// The replies to requests that came together, gathered for a single write.
 #[derive(Debug, Default)]
 pub(crate) struct Replies(Vec<u8>);
 
@@ -26,7 +26,7 @@ impl Replies {
         self.0.shrink_to(SPARE_CAPACITY);
     }
 
-    /// Takes back what was replied after the first `len` bytes.
+    /// Takes back all replies after the first `len` bytes.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.0.truncate(len);
     }
@@ -48,7 +48,7 @@ impl Replies {
         self.end_error(start);
     }
 
-    /// The same of bytes, which may quote the peer and so need not be text.
+    /// The same with bytes: they may quote the peer, and need not be UTF-8.
     pub(crate) fn error_bytes(&mut self, text: &[u8]) {
         self.0.push(b'-');
         let start = self.0.len();
@@ -66,12 +66,12 @@ impl Replies {
         self.0.extend_from_slice(b"\r\n");
     }
 
-    /// What stands for a string that is not there.
+    /// The null bulk string, for a value that does not exist.
     pub(crate) fn null(&mut self) {
         self.0.extend_from_slice(b"$-1\r\n");
     }
 
-    /// A bulk string, or what stands for none.
+    /// A bulk string, or null.
     pub(crate) fn bulk_or_null(&mut self, bytes: Option<&[u8]>) {
         match bytes {
             Some(bytes) => self.bulk(bytes),
@@ -94,7 +94,7 @@ impl Replies {
         self.line(kind, decimal(number, &mut [0; DIGITS]));
     }
 
-    /// A line end inside of an error would make two replies of it.
+    /// Replaces line ends: one within an error would split it into two replies.
     fn end_error(&mut self, start: usize) {
         for byte in &mut self.0[start..] {
             if matches!(byte, b'\r' | b'\n') {

@@ -1,14 +1,14 @@
-//! RESP, the protocol of Redis, without I/O: requests out of bytes, in whatever portions they come.
+//! RESP, the protocol of Redis, without I/O: decodes requests from bytes in portions of any size.
 //!
 //! ```text
 //! *2\r\n$3\r\nGET\r\n$3\r\nkey\r\n    an array of bulk strings, as programs send it
 //! GET key\r\n                        a line of words, as people type it
 //! ```
 //!
-//! Requests that lie whole in what was received are handed out as slices of it: nothing is copied,
-//! nothing allocated. Only the rest behind the last whole request is kept, and understood once,
-//! however it is cut: the work is linear in the bytes. Memory grows with the bytes that came, never
-//! with what a header promises.
+//! Complete requests in the received bytes are handed out as slices: nothing is copied, nothing
+//! allocated. Only the rest after the last complete request is kept. Each byte of it is decoded
+//! once, for portions of any size: the work is linear in the bytes. Memory grows with the bytes
+//! that came, never with the lengths that a header announces.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -26,31 +26,31 @@ pub(crate) const MAX_INLINE: usize = 64 * 1024;
 /// The longest number in a header: the least one of 64 bits, with its sign.
 const MAX_DIGITS: usize = 20;
 
-/// No more of the list of arguments is kept for the next request: most have three.
+/// Room for arguments that is kept for the next request: most requests have three.
 const SPARE_ARGS: usize = 64;
 
-/// And no more than this of the text of an inline request.
+/// Room in bytes that is kept for the text of the next inline request.
 const SPARE_TEXT: usize = 256;
 
-/// And no more of the bytes before it, when a part of the next came with them: what one read brings.
+/// Room in bytes that is kept for the start of the next request: as much as one read brings.
 const SPARE_BYTES: usize = 64 * 1024;
 
-/// A request may be this many times as long as the longest bulk string: with Redis' 512 MiB that is
-/// Redis' limit of its query buffer, 1 GiB.
+/// A request may be this many times as long as the longest bulk string: with Redis' 512 MiB this is
+/// the limit of Redis' query buffer, 1 GiB.
 const BULKS_PER_REQUEST: usize = 2;
 
-/// No limit of a request is less, however small bulk strings must be.
+/// The limit of a request is never less, even if bulk strings must be small.
 const LEAST_MAX_REQUEST: usize = 1024 * 1024;
 
 /// The longest bulk string that may be allowed: positions in a request have 32 bits.
 pub(crate) const MOST_MAX_BULK: usize = 1024 * 1024 * 1024;
 
-/// How long a request with all that belongs to it may be, for this longest bulk string.
+/// How long a whole request may be, headers included, if bulk strings have this limit.
 pub(crate) fn max_request(max_bulk: usize) -> usize {
     (max_bulk * BULKS_PER_REQUEST).max(LEAST_MAX_REQUEST)
 }
 
-/// What cannot be a request. Where it ends nobody can know, so that nothing after it can be read.
+/// Invalid input. Its end is unknown, so nothing after it can be decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ProtocolError {
     ArrayLength,
@@ -62,15 +62,15 @@ pub(crate) enum ProtocolError {
     Quotes,
 }
 
-/// What Redis says, where it says something: it takes any two bytes for the end of a bulk string, and
-/// closes without a word when a request is too long.
+/// Redis' messages, where Redis has one: it takes any two bytes for the end of a bulk string, and
+/// closes without a message when a request is too long.
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ArrayLength => f.write_str("invalid multibulk length"),
             Self::BulkLength => f.write_str("invalid bulk length"),
             Self::NoBulk(got) => {
-                // The peer's: only what can be shown is.
+                // The peer chose the byte: it is shown only if it is printable.
                 let got = if got.is_ascii_graphic() { char::from(*got) } else { ' ' };
                 write!(f, "expected '$', got '{got}'")
             }
@@ -82,11 +82,11 @@ impl fmt::Display for ProtocolError {
     }
 }
 
-/// Makes requests out of the bytes of one connection.
+/// Decodes the requests of one connection.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     request: Request,
-    /// What came and was not used up yet, behind `used` bytes that were. Empty between requests.
+    /// Received bytes; the first `used` of them are decoded. Empty between requests.
     kept: Vec<u8>,
     used: usize,
 }
@@ -107,12 +107,12 @@ impl Decoder {
         self.kept.extend_from_slice(data);
     }
 
-    /// Calls `each` with each request that is whole, those kept first, until it breaks. Returns
-    /// whether it did; what follows is kept then.
+    /// Calls `each` with each complete request, those kept first, until it breaks. Returns whether
+    /// it did; then the bytes after the request are kept.
     ///
     /// # Errors
     ///
-    /// When no request can follow. Those before were handed out; nothing must be decoded any more.
+    /// If the input is invalid. The requests before were handed out; do not decode any more.
     pub(crate) fn decode(
         &mut self,
         data: &[u8],
@@ -140,22 +140,22 @@ impl Decoder {
 #[derive(Debug)]
 struct Request {
     max_bulk: usize,
-    /// The words found so far; of an inline request, in `unquoted`.
+    /// The words found so far; those of an inline request are in `unquoted`.
     spans: Vec<Span>,
     unquoted: Vec<u8>,
-    /// How many words are missing; 0 until the first header was read.
+    /// How many words are missing; 0 until the first header is read.
     missing: usize,
-    /// How many bytes were understood, or at least looked at.
+    /// How many bytes were decoded, or at least scanned.
     at: usize,
-    /// Of the bulk string that begins at `at`, when its header was read.
+    /// The length of the bulk string that begins at `at`, once its header is read.
     bulk: Option<usize>,
 }
 
-/// What the bytes of a request amount to.
+/// The result of scanning the bytes of a request.
 enum Scan {
     /// More must come.
     Part,
-    /// So many bytes ask for nothing: an empty line, an empty array.
+    /// This many bytes without a command: an empty line, an empty array.
     Nothing(usize),
     Array(usize),
     Inline(usize),
@@ -200,7 +200,7 @@ impl Request {
         self.at = 0;
     }
 
-    /// Goes on from where the last scan of this request ended for want of bytes.
+    /// Goes on where the last scan of this request ran out of bytes.
     fn scan(&mut self, bytes: &[u8]) -> Result<Scan, ProtocolError> {
         if self.missing == 0 {
             if bytes[0] != b'*' {
@@ -227,7 +227,7 @@ impl Request {
         Ok(Scan::Array(self.at))
     }
 
-    /// Takes one bulk string; `false`: it is not whole yet.
+    /// Takes one bulk string; `false`: it is not complete yet.
     fn scan_bulk(&mut self, bytes: &[u8]) -> Result<bool, ProtocolError> {
         let len = match self.bulk {
             Some(len) => len,
@@ -286,8 +286,8 @@ impl Request {
     }
 }
 
-/// A whole number at the beginning, and where the CRLF behind it ends. `Some(None)`: more must come;
-/// `None`: it is no number.
+/// The integer at the beginning, and where the CRLF after it ends. `Some(None)`: more bytes must
+/// come; `None`: it is no integer.
 fn number(bytes: &[u8]) -> Option<Option<(i64, usize)>> {
     if let [digit @ b'0'..=b'9', b'\r', b'\n', ..] = bytes {
         return Some(Some((i64::from(digit - b'0'), 3))); // nearly all are like this
@@ -310,8 +310,8 @@ mod tests {
 
     const MAX_BULK: usize = 100;
 
-    /// The requests in `bytes`, given in chunks of so many, and the error that ended them. With
-    /// `one_by_one` each request is asked for by itself.
+    /// The requests in `bytes`, fed in chunks of `size`, and the error after them. With
+    /// `one_by_one` each call decodes one request.
     fn requests(
         bytes: &[u8],
         size: usize,
@@ -336,7 +336,7 @@ mod tests {
         (found, None)
     }
 
-    /// Checks what is found in `bytes`, cut in every way.
+    /// Checks the requests found in `bytes`, for chunks of several sizes.
     fn check(bytes: &[u8], expected: &[&str], error: Option<ProtocolError>) {
         for size in (1..=9).chain([bytes.len().max(1)]) {
             for one_by_one in [false, true] {

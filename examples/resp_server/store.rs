@@ -1,17 +1,17 @@
-//! The data: keys and values, and when which of them ends. Knows no clock: who asks says what time
-//! it is.
+//! The data: keys, values, and the time when each of them expires. It reads no clock: the caller
+//! gives the time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use crate::number::{DIGITS, decimal, integer};
 
-/// When a value that is being set ends.
+/// When a value that is being set expires.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Expiry {
     Never,
     At(Instant),
-    /// When the one before it would have.
+    /// At the deadline of the value before.
     Keep,
 }
 
@@ -24,17 +24,17 @@ pub(crate) enum NoIncrement {
 
 /// Keys and values.
 ///
-/// What has ended is as good as gone at once, and out of memory after the next
+/// An expired key cannot be found any more. It leaves memory at the next
 /// [`expire`](Self::expire); until then it counts in [`len`](Self::len).
 ///
 /// The map hashes with the standard library's SipHash and random keys. With foldhash, the fastest
-/// tried, a pipelined GET or SET takes 1 to 2 % less time. But its authors warn of peers that study
-/// what it does, and KEYS shows every peer in which order the map has its keys: enough to find such
-/// as collide.
+/// tried, a pipelined GET or SET takes 1 to 2 % less time. But its authors warn of attackers who
+/// can observe the hasher's effects, and KEYS shows every peer the order of the keys in the map.
+/// From this order a peer can find keys that collide.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     entries: HashMap<Box<[u8]>, Entry>,
-    /// The keys that end, in that order.
+    /// The keys that expire, in the order of their deadlines.
     ending: BTreeMap<Deadline, Box<[u8]>>,
     /// How many deadlines were made.
     made: u64,
@@ -46,7 +46,7 @@ struct Entry {
     deadline: Option<Deadline>,
 }
 
-/// When a key ends; the number tells those of one instant apart.
+/// When a key expires; the number tells deadlines of one instant apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Deadline {
     at: Instant,
@@ -92,8 +92,8 @@ impl Store {
         entry.is_there(now)
     }
 
-    /// Adds to the number that the value is, if there is one, and returns the sum. When it ends does
-    /// not change.
+    /// Adds to the number in the value, or to 0 if there is no value, and returns the sum. The
+    /// deadline does not change.
     pub(crate) fn add(&mut self, key: &[u8], by: i64, now: Instant) -> Result<i64, NoIncrement> {
         let before = match self.get(key, now) {
             Some(value) => integer(value).ok_or(NoIncrement::NoNumber)?,
@@ -104,12 +104,12 @@ impl Store {
         Ok(sum)
     }
 
-    /// When a key ends: `None` if it is not there, `Some(None)` if never.
+    /// When a key expires: `None` if there is no such key, `Some(None)` if never.
     pub(crate) fn deadline(&self, key: &[u8], now: Instant) -> Option<Option<Instant>> {
         Some(self.entry(key, now)?.deadline.map(|deadline| deadline.at))
     }
 
-    /// Sets when a key ends: at [`Expiry::At`] an instant, or never. `Keep` does nothing.
+    /// Sets when a key expires: at [`Expiry::At`] an instant, or never. `Keep` does nothing.
     pub(crate) fn set_expiry(&mut self, key: &[u8], expiry: Expiry) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         if expiry == Expiry::Keep {
@@ -136,7 +136,7 @@ impl Store {
         self.entries.len()
     }
 
-    /// How many of the keys end some time.
+    /// How many keys have a deadline.
     pub(crate) fn ending(&self) -> usize {
         self.ending.len()
     }
@@ -145,12 +145,12 @@ impl Store {
         *self = Self::default();
     }
 
-    /// When the next key ends.
+    /// When the next key expires.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         Some(self.ending.first_key_value()?.0.at)
     }
 
-    /// Removes keys that have ended, at most so many; returns how many those were.
+    /// Removes at most this many expired keys; returns how many it removed.
     pub(crate) fn expire(&mut self, now: Instant, at_most: usize) -> usize {
         for count in 0..at_most {
             let Some(first) = self.ending.first_entry().filter(|first| first.key().at <= now)
@@ -177,7 +177,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Whether the two ways to find a deadline agree.
+    /// Whether the deadlines in the two maps agree.
     fn is_sound(store: &Store) -> bool {
         let deadlines =
             store.entries.iter().filter_map(|(key, entry)| Some((entry.deadline?, key)));
@@ -212,7 +212,7 @@ mod tests {
             assert_eq!(store.deadline(b"k", now), Some(expected));
             assert!(is_sound(&store), "{store:?}");
         }
-        // What has ended has no deadline to keep.
+        // An expired key has no deadline to keep.
         store.set(b"k", b"3", Expiry::At(end), now);
         store.set(b"k", b"4", Expiry::Keep, end);
         assert_eq!(store.deadline(b"k", end), Some(None));

@@ -1,5 +1,5 @@
-//! The command line that the example programs share: options, output, signals, and errors of one
-//! line that say what to do.
+//! The command line that the example programs share: options, output, signals, and error messages
+//! of one line that say what to do.
 //!
 //! Exit status: 0 it did what was asked; 1 something failed; 2 bad usage; 130 a second Ctrl-C.
 
@@ -23,17 +23,17 @@ pub(crate) const LISTEN: &str = "127.0.0.1:5000";
 /// close too.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
-/// What a shell reports for a program that Ctrl-C ended: 128 and the number of SIGINT.
+/// The exit status a shell reports for a program that Ctrl-C ended: 128 + the number of SIGINT.
 pub(crate) const INTERRUPTED: i32 = 130;
 
 /// Why a program ends before its work is done.
 #[derive(Debug)]
 pub(crate) enum Exit {
-    /// Something failed; this says what, on what, and what to do now.
+    /// Something failed; the message says what, on what, and what to do now.
     Failed(String),
-    /// Something failed, and was told.
+    /// Something failed, and the message is printed already.
     FailedAsTold,
-    /// The user wants to read this instead.
+    /// The user asked for the help text.
     Help(&'static str),
     /// The command line makes no sense.
     Usage(String),
@@ -51,7 +51,7 @@ impl From<lexopt::Error> for Exit {
     }
 }
 
-/// Runs a program, with a log on standard error, and tells its end.
+/// Runs a program with a log on standard error. Prints its error, and returns its exit status.
 pub(crate) fn run(name: &str, program: impl FnOnce() -> Result<(), Exit>) -> ExitCode {
     let filter = env_logger::Env::default().default_filter_or("warn");
     env_logger::Builder::from_env(filter).init();
@@ -73,8 +73,8 @@ pub(crate) fn run(name: &str, program: impl FnOnce() -> Result<(), Exit>) -> Exi
     }
 }
 
-/// Prints to standard output, at once. `false`: nobody reads it any more, as behind `| head`. That
-/// is no error, and `println!` would panic.
+/// Prints to standard output, at once. `false`: the reader has closed the pipe, as `| head` does.
+/// This is no error, and `println!` would panic.
 pub(crate) fn print(text: &str) -> Result<bool, Exit> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -84,8 +84,8 @@ pub(crate) fn print(text: &str) -> Result<bool, Exit> {
     }
 }
 
-/// Says one line on standard error, whatever is in the text. If nobody listens there, nobody can be
-/// told.
+/// Prints one line on standard error, with control characters escaped. If that fails, there is no
+/// other place to report it.
 pub(crate) fn say(line: &str) {
     let mut safe = String::with_capacity(line.len() + 1);
     for char in line.chars() {
@@ -116,7 +116,7 @@ pub(crate) fn address(text: &str, default_host: &str) -> Result<String, Exit> {
     Ok(format!("{host}:{port}"))
 }
 
-/// What every server may be told.
+/// The options of every server.
 #[derive(Debug)]
 pub(crate) struct ServerOptions {
     pub(crate) listen: SocketAddr,
@@ -128,8 +128,8 @@ impl ServerOptions {
         Self::from_args_and(help, |_, _| Ok(false))
     }
 
-    /// The same, with options of the program's own: `more` is given the name of one, `--name`, takes
-    /// its value, and returns whether it knows it.
+    /// The same, with options of the program's own: `more` gets the name of one, without `--`,
+    /// takes its value, and returns whether it knows the option.
     pub(crate) fn from_args_and(
         help: &'static str,
         mut more: impl FnMut(&str, &mut lexopt::Parser) -> Result<bool, Exit>,
@@ -165,7 +165,7 @@ impl ServerOptions {
     }
 }
 
-/// Where a server without connections listens: it may be told nothing else.
+/// Where a server without connections listens: it has no other option.
 pub(crate) fn listen_address(help: &'static str) -> Result<SocketAddr, Exit> {
     let options = ServerOptions::from_args(help)?;
     match options.backlog {
@@ -178,16 +178,16 @@ fn backlog_of(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "--backlog takes a number, as in 128")
 }
 
-/// How many threads; more than this are a typing error.
+/// How many threads. A number above the limit is probably a typing error.
 pub(crate) fn threads_of(text: &str) -> Result<usize, &'static str> {
     const MOST: usize = 1024;
     let threads = text.parse().ok().filter(|&threads| threads <= MOST);
     threads.ok_or("--threads takes a number up to 1024, as in 4, or 0 for one per core")
 }
 
-/// The address behind `HOST:PORT`. Waits for the answer where HOST is a name: nobody is being
-/// served yet. Of several, an IPv4 address is taken, since that is what clients try who know none
-/// other.
+/// The address behind `HOST:PORT`. If HOST is a name, this blocks until it is resolved: no client
+/// is being served yet. Of several addresses it takes an IPv4 one, since some clients try no other
+/// kind.
 pub(crate) fn resolve(listen: &str) -> Result<SocketAddr, Exit> {
     let found: Vec<SocketAddr> = match listen.to_socket_addrs() {
         Ok(found) => found.collect(),
@@ -197,9 +197,9 @@ pub(crate) fn resolve(listen: &str) -> Result<SocketAddr, Exit> {
     first.copied().ok_or_else(|| Exit::Failed(format!("{listen} has no address")))
 }
 
-/// Says why there is no listening at `addr`, and what would help.
+/// The error for a server that cannot listen at `addr`: the cause, and a hint.
 pub(crate) fn cannot_listen(addr: impl Display, error: &io::Error) -> Exit {
-    // The reactor's errors name the address; what the system said is the source of those.
+    // The reactor's errors name the address already; their source is the system's own error.
     let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -213,8 +213,8 @@ pub(crate) fn cannot_listen(addr: impl Display, error: &io::Error) -> Exit {
     Exit::Failed(format!("cannot listen at {addr}: {cause}; {hint}"))
 }
 
-/// Prints where a server listens: its first line, so that scripts need not guess the port, nor
-/// when it is ready.
+/// Prints where a server listens, as its first line: scripts then know the port, and that the
+/// server is ready.
 pub(crate) fn announce(addr: impl Display) -> Result<(), Exit> {
     log::info!("listening on {addr}");
     print(&format!("listening on {addr}\n")).map(drop)
@@ -234,7 +234,7 @@ pub(crate) fn observe(reactor: &mut Reactor) {
     }
 }
 
-/// On SIGINT or SIGTERM the reactor stops in order, on a second one the program ends at once.
+/// On SIGINT or SIGTERM the reactor stops in order. On a second one the program ends at once.
 pub(crate) fn drain_on_signals(reactor: &mut Reactor) -> Result<(), Exit> {
     stop_on_signals(reactor, |reactor| reactor.shutdown(GRACE))
 }
@@ -252,7 +252,7 @@ pub(crate) fn stop_on_signals(
                 process::exit(INTERRUPTED);
             }
             let open = reactor.connections().len();
-            stop(reactor); // first, so that who reads the line finds the port free
+            stop(reactor); // first, so that the port is free once the line is there
             match open {
                 0 => say("stopping"),
                 open => say(&format!("stopping, {open} open; Ctrl-C again to drop them")),
@@ -262,7 +262,7 @@ pub(crate) fn stop_on_signals(
     Ok(())
 }
 
-/// The same for several reactors: call it in the setup of each. All hear of each signal.
+/// The same for several reactors: call it in the setup of each. Each signal reaches all of them.
 pub(crate) fn drain_cores_on_signals(core: &mut Core<'_>) -> io::Result<()> {
     let tells = core.index() == 0;
     for signal in [SIGINT, SIGTERM] {

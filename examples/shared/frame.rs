@@ -24,7 +24,7 @@ const GAP_END: usize = RANDOM_END + GAP.len();
 /// How long a reply is: 81 bytes.
 pub(crate) const LEN: usize = GAP_END + OFFER.len();
 
-/// What takes a signed integer of 32 bits into [-1, 1).
+/// The divisor that scales a signed integer of 32 bits to [-1, 1).
 const SCALE: f64 = (1_u64 << 31) as f64;
 
 /// How much of a wrong reply an error shows.
@@ -42,14 +42,14 @@ pub(crate) fn encode(random: [u8; RANDOM]) -> [u8; LEN] {
 
 /// The two points in a reply, if it is a whole one and nothing more.
 ///
-/// Of a reply that is too long the first bytes are enough: who reads one from the network need not
-/// wait for its end.
+/// Of a reply that is too long the first 82 bytes are enough: a client need not read it to its
+/// end.
 pub(crate) fn decode(reply: &[u8]) -> Result<[Point; 2], FrameError> {
     let wrong = |fault| Err(FrameError { fault, came: reply.len(), start: start_of(reply) });
     if reply.len() > LEN {
         return wrong(Fault::Long);
     }
-    // The frame first: of a page of HTML that happens to be short, this says more.
+    // The frame first: for a short page of HTML this error says more than the length does.
     for (offset, expected) in [(0, GREETING), (RANDOM_END, GAP), (GAP_END, OFFER)] {
         let came = reply.get(offset..).unwrap_or_default();
         let common = came.len().min(expected.len());
@@ -81,12 +81,12 @@ impl fmt::Display for Point {
     }
 }
 
-/// What is wrong with a reply, and what came instead.
+/// The fault of a reply, and the bytes that came instead.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct FrameError {
     fault: Fault,
     came: usize,
-    /// The first bytes, escaped: they are the peer's, and go to a terminal.
+    /// The first bytes, escaped: the peer chose them, and a terminal may show them.
     start: String,
 }
 

@@ -3,7 +3,7 @@
 use crate::frame::{self, Point};
 use crate::server::{Task, pattern};
 
-/// An answer as it comes in. Only its first 81 bytes are kept; those of a long one are compared.
+/// An answer as it comes in. Only its first 81 bytes are kept; the others are compared.
 #[derive(Debug)]
 pub(crate) struct Answer {
     expected: usize,

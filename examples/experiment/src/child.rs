@@ -11,15 +11,15 @@ use crate::constraint::Constraint;
 use crate::figures::Usage;
 use crate::server::Model;
 
-/// How often a server is looked at. The peak of its memory the kernel keeps; peaks of threads and
-/// descriptors shorter than this may be missed.
+/// How often a server is looked at. The kernel keeps the peak of its memory; shorter peaks of
+/// threads and descriptors may be missed.
 pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
 /// The thread with which a server notices that its parent is gone: not one of its own.
 const WATCHMAN: u64 = 1;
 
-/// A server that listens. Killed when dropped; if this process cannot do even that, its standard
-/// input ends, and it goes by itself.
+/// A server that listens. Dropping this kills it. If this process dies before, the standard input
+/// of the server ends, and the server ends itself.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Child,
@@ -38,7 +38,7 @@ impl Server {
         let failed = |error| Exit::Failed(format!("cannot start the server {model}: {error}"));
         let mut command = command(model, constraint, seed).map_err(failed)?;
         separate(&mut command);
-        // Servers log the faults of their clients; this program tells them in figures.
+        // Servers log the faults of their clients; this program counts them instead.
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "off");
         }
@@ -53,21 +53,21 @@ impl Server {
             first.trim_end().strip_prefix("listening on ").and_then(|addr| addr.parse().ok());
         let looked = Instant::now();
         let Some(addr) = addr else {
-            let _ = process.kill(); // it has ended, or says something that nobody understands
+            let _ = process.kill(); // it has ended, or its first line is not an address
             let status = process.wait()?;
             return Err(Exit::Failed(format!("the server {model} does not start: {status}")));
         };
         Ok(Self { process, _lifeline: lifeline, addr, usage: Usage::default(), looked })
     }
 
-    /// Looks how much it uses, if it is time to.
+    /// Measures its resources, if it is time to.
     pub(crate) fn look(&mut self) {
         if self.looked.elapsed() >= LOOK {
             self.look_now();
         }
     }
 
-    /// Looks once more, and tells the most that was seen.
+    /// Measures once more, and returns the peaks.
     pub(crate) fn usage(&mut self) -> Usage {
         self.look_now();
         self.usage
@@ -139,7 +139,7 @@ fn usage_of(process: u32) -> Usage {
     }
 }
 
-/// Linux tells the number as the size of the folder since 6.2; before that it has to be counted.
+/// Since Linux 6.2 the size of the folder is the number; before, the entries have to be counted.
 fn descriptors_of(process: u32) -> Option<u64> {
     let folder = format!("/proc/{process}/fd");
     match fs::metadata(&folder).ok()?.len() {

@@ -57,13 +57,13 @@ impl Crowd {
         }
     }
 
-    /// Whether everybody has had an outcome.
+    /// Whether every client has an outcome.
     pub(crate) fn is_done(&self) -> bool {
         self.counts.total() == self.constraint.asked()
     }
 }
 
-/// Sends the crowd on its way.
+/// Starts the clients.
 pub(crate) fn start(shared: &Shared, reactor: &mut Reactor) {
     let at_once = {
         let mut crowd = shared.borrow_mut();
@@ -75,7 +75,7 @@ pub(crate) fn start(shared: &Shared, reactor: &mut Reactor) {
     }
     let crowd = shared.borrow();
     if crowd.constraint.quick {
-        // As soon as the others have begun: they are in front of it.
+        // It comes after the others have begun, and is behind them in the queue.
         let later = Rc::clone(shared);
         reactor.call_later(HEAD_START, move |reactor| ask_quickly(&later, reactor));
     }
@@ -199,7 +199,7 @@ struct Client {
 }
 
 impl Client {
-    /// Sends what is due of its line.
+    /// Sends the part of its line that is due.
     fn speak(&mut self, transport: &mut Transport<'_>) {
         let rest = &LINE[self.told..];
         let due = match self.question.manner {
@@ -260,7 +260,7 @@ impl Protocol for Client {
     }
 }
 
-/// Has a nuisance connect; once it is there, the crowd comes.
+/// Connects a client that hinders the server; once it is connected, the others come.
 pub(crate) fn start_behind(nuisance: Nuisance, shared: &Shared, reactor: &mut Reactor) {
     let server = shared.borrow().server;
     let crowd = Rc::clone(shared);
@@ -277,7 +277,7 @@ impl ClientFactory for Obstacle {
         Some(Box::new(Self { nuisance: self.nuisance, crowd: Rc::clone(&self.crowd) }))
     }
 
-    /// Without it the trial would mean nothing: nobody asks, and all of them have failed.
+    /// Without it the trial would mean nothing: no client asks, and all count as failed.
     fn connection_failed(&mut self, _connector: &mut Connector<'_>, reason: &Reason) {
         let mut crowd = self.crowd.borrow_mut();
         crowd.counts.failed = crowd.constraint.asked();

@@ -8,7 +8,7 @@ use crate::figures::Milliseconds;
 use crate::options::Options;
 use crate::server::Task;
 
-/// One way to make life hard for a server.
+/// One kind of load on a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Constraint {
     pub(crate) kind: Kind,
@@ -16,14 +16,14 @@ pub(crate) struct Constraint {
     pub(crate) about: String,
     /// The work of the server for each client.
     pub(crate) task: Task,
-    /// How many files the server may have open; as many as the system lets it, unless said.
+    /// How many files the server may have open; if `None`, as many as the system allows.
     pub(crate) descriptors: Option<u64>,
     /// How many clients ask.
     pub(crate) clients: usize,
     /// How many ask at a time: one, or all.
     pub(crate) at_once: usize,
     pub(crate) manner: Manner,
-    /// A client that is there before them, and in the way.
+    /// A client that comes before them, and hinders the server.
     pub(crate) nuisance: Option<Nuisance>,
     /// One more client comes a moment later, asks at once, and is looked at by itself.
     pub(crate) quick: bool,
@@ -47,13 +47,13 @@ pub(crate) enum Kind {
 pub(crate) enum Manner {
     /// Nothing: the server speaks first.
     Listen,
-    /// Sends its line after so long.
+    /// Sends its line after this time.
     Ask(Duration),
-    /// Sends its line a byte at a time, with so long between two of them.
+    /// Sends its line a byte at a time, with this time between two bytes.
     Dribble(Duration),
 }
 
-/// A client that does nobody any good. It is not one of those that are counted.
+/// A client that hinders the server. It is not counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Nuisance {
     /// Connects and says nothing.
@@ -65,7 +65,7 @@ pub(crate) enum Nuisance {
 /// How many clients come one after another: enough for a 99th percentile.
 const CALM: usize = 1000;
 
-/// How many dribble.
+/// How many clients send a byte at a time.
 const MANY: usize = 200;
 
 /// How many wait for a slow source, or come beside a nuisance.
@@ -97,7 +97,7 @@ impl Kind {
         }
     }
 
-    /// In half a line, behind the number of clients.
+    /// A description in half a line, after the number of clients.
     fn about(self, options: &Options) -> String {
         let Options { delay, size, stay, descriptors, gap, .. } = options;
         match self {
@@ -119,8 +119,8 @@ impl Kind {
         }
     }
 
-    /// How long a client waits, unless the user says otherwise. A server that never answers takes all of
-    /// it, so it is short, and still several times as long as other servers take.
+    /// How long a client waits, unless the user says otherwise. A server that never answers uses up
+    /// the whole time, so it is short, but several times as long as the other servers take.
     fn patience(self) -> Duration {
         Duration::from_secs(match self {
             // A client whose SYN was dropped sends it again after 1 s, and after 2 or 3 s.
@@ -146,7 +146,7 @@ impl Kind {
 }
 
 impl Constraint {
-    /// The constraint of this kind, with the knobs where the user has turned them.
+    /// The constraint of this kind, with the user's options.
     pub(crate) fn new(kind: Kind, options: &Options) -> Self {
         let base = Self::undemanding(kind, options);
         let crowd = |usual: usize| usual.min(options.clients);
@@ -186,7 +186,7 @@ impl Constraint {
         }
     }
 
-    /// A crowd that connects at once and is told.
+    /// Clients that connect at once, and get the answer without asking.
     fn undemanding(kind: Kind, options: &Options) -> Self {
         Self {
             kind,
@@ -206,7 +206,7 @@ impl Constraint {
         self.kind.name()
     }
 
-    /// How many are counted.
+    /// How many clients are counted.
     pub(crate) fn asked(&self) -> usize {
         self.clients + usize::from(self.quick)
     }

@@ -20,19 +20,19 @@ pub(crate) struct Chapter {
 #[derive(Clone, Debug)]
 pub(crate) struct Trial {
     pub(crate) server: Model,
-    /// How many clients asked. Clients that are only in the way are not among them.
+    /// How many clients asked. Clients that only hinder the server do not count.
     pub(crate) asked: usize,
     pub(crate) counts: Counts,
-    /// When each client that was served had its whole answer, since the first one asked; in order.
+    /// When each served client had its whole answer, since the first client asked; in order.
     pub(crate) arrivals: Vec<Duration>,
-    /// How long each of them waited for it, since it asked itself; in order.
+    /// How long each of them waited, since it asked; in order.
     pub(crate) latencies: Vec<Duration>,
-    /// How many clients were connected only after so many whole seconds: SYNs that found the queue
-    /// full, and were sent again. Never a zero in the first place.
+    /// Whole seconds until connected, and how many clients took so long: their SYNs found the queue
+    /// full, and were sent again. The seconds are never zero.
     pub(crate) waited: Vec<(u64, usize)>,
-    /// How often a listener's queue was full, if the kernel tells.
+    /// How often a listener's queue was full, if the kernel counts it.
     pub(crate) queues: Option<Queues>,
-    /// How long the one quick client waited, where there is one, and was served.
+    /// How long the quick client waited, if there is one and it was served.
     pub(crate) quick: Option<Duration>,
     /// The first failure of a kind that has no count of its own.
     pub(crate) trouble: Option<String>,
@@ -48,13 +48,13 @@ pub(crate) struct Trial {
 pub(crate) struct Counts {
     /// The whole answer came, and the connection was closed in order.
     pub(crate) served: usize,
-    /// Nobody listens, said the kernel.
+    /// The kernel refused the connection: no server listens.
     pub(crate) refused: usize,
     /// The connection was reset.
     pub(crate) reset: usize,
-    /// The client's patience was at its end.
+    /// The client did not wait any longer.
     pub(crate) timed_out: usize,
-    /// An answer came, and was not what it should be.
+    /// An answer came, but a wrong one.
     pub(crate) wrong: usize,
     /// The system failed the client: no port, no descriptor.
     pub(crate) failed: usize,
@@ -66,7 +66,7 @@ impl Counts {
         served + refused + reset + timed_out + wrong + failed
     }
 
-    /// Those who were not served, each kind with its word.
+    /// The clients that were not served, each kind with its word.
     pub(crate) fn unserved(&self) -> impl Iterator<Item = (usize, &'static str)> {
         let Self { refused, reset, timed_out, wrong, failed, .. } = *self;
         let kinds = [
@@ -83,7 +83,7 @@ impl Counts {
 /// The kernel's counts of the queues of listeners.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Queues {
-    /// How often one was full, and what came was dropped: a SYN, or the end of a handshake.
+    /// How often a queue was full, and a SYN or the end of a handshake was dropped.
     pub(crate) overflows: u64,
     /// How often it answered a SYN by a cookie, keeping nothing: a client that gets one is connected,
     /// as far as it knows, even if the server never hears of it.
@@ -142,7 +142,7 @@ pub(crate) struct Latency {
     pub(crate) worst: Duration,
 }
 
-/// Milliseconds as somebody has given them: `20 ms`, `0.5 ms`.
+/// Milliseconds as the user has given them: `20 ms`, `0.5 ms`.
 pub(crate) struct Milliseconds(pub(crate) Duration);
 
 impl fmt::Display for Milliseconds {

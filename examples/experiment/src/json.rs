@@ -8,7 +8,7 @@ use crate::figures::{Chapter, Trial};
 use crate::options::Options;
 use crate::report;
 
-/// Times are in milliseconds, memory in bytes; what is not known is null.
+/// Times are in milliseconds, memory in bytes; an unknown value is null.
 pub(crate) fn document(chapters: &[Chapter], options: &Options, files: u64) -> Value {
     json!({
         "program": concat!("crocus ", env!("CARGO_PKG_VERSION")),

@@ -1,4 +1,4 @@
-//! The experiment: which server survives what. It takes half a minute, and ends in a picture.
+//! The experiment: which server copes with which load. It takes half a minute, and draws a picture.
 //!
 //! ```text
 //! cargo run --release -p experiment
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! For each of seven constraints and each of four servers it starts the server as a process of its
-//! own, has the same clients ask it, and counts what becomes of them. The servers are in `server/`,
+//! own, has the same clients ask it, and counts their outcomes. The servers are in `server/`,
 //! the constraints in `constraint.rs`; the clients, in `client.rs`, are protocols on one reactor.
 
 mod answer;
@@ -136,7 +136,7 @@ fn local_ports() -> Option<u64> {
     last.checked_sub(first)
 }
 
-/// A time nobody can tell exactly.
+/// A time that is only approximate.
 fn about(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..80 => format!("{} s", seconds.max(1)),
@@ -145,7 +145,7 @@ fn about(time: Duration) -> String {
 }
 
 /// The first signal ends the experiment in order, a second one at once. The servers end in any
-/// case: their lifeline is cut.
+/// case, since their standard input ends.
 fn heed_signals(laboratory: &mut Laboratory) -> Result<(), Exit> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         let interrupted = Rc::clone(&laboratory.interrupted);

@@ -59,13 +59,13 @@ Environment: RUST_LOG  what the servers log on standard error [nothing]
 /// The article's number.
 const CLIENTS: usize = 10_000;
 
-/// More are not to be had: they need a port each, and there are 65,536.
+/// More are not possible: each needs a port, and there are 65,536.
 const CLIENTS_MAX: usize = 60_000;
 
-/// Longer than this nobody waits for an experiment.
+/// The longest time that an option may set.
 const MINUTES: f64 = 600.0;
 
-/// The wishes of the user.
+/// The options of the user.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) only: Vec<Kind>,

@@ -51,10 +51,10 @@ fn unserved(trial: &Trial) -> String {
 /// Times this near to each other are called equal: they differ as much from one run to the next.
 const EQUAL: f64 = 1.5;
 
-/// A difference of less than this is nobody's concern, however large the ratio.
+/// A smaller difference than this does not matter, even if the ratio is large.
 const NOTICEABLE_SECONDS: f64 = 0.005;
 
-/// More threads than this are worth a word.
+/// If a server has more threads than this, the report says so.
 const MANY_THREADS: u64 = 10;
 
 /// The result in sentences.
@@ -73,7 +73,7 @@ pub(crate) fn verdict(chapter: &Chapter) -> String {
     sentences.join(" ")
 }
 
-/// The servers that served everybody, and how long that took.
+/// The servers that served every client, and how long this took.
 fn about_the_whole(trials: &[&Trial]) -> Option<String> {
     let mut whole: Vec<_> = trials.iter().filter(|trial| trial.all_served()).collect();
     whole.sort_by_key(|trial| trial.last());
@@ -176,13 +176,13 @@ fn listed(items: impl Iterator<Item = String>) -> String {
 /// How wide the sentences are set.
 const WIDTH: usize = 96;
 
-/// The text in lines of at most so many characters, indented like the table.
+/// The text in lines of at most [`WIDTH`] characters, indented like the table.
 fn filled(text: &str) -> String {
     let mut lines = String::new();
     let mut line = String::from(" ");
     let mut words = text.split(' ').peekable();
     while let Some(word) = words.next() {
-        // A number is not parted from its unit.
+        // No line break between a number and its unit.
         let next = words.peek().filter(|next| is_unit(next)).map_or(0, |unit| 1 + unit.len());
         if line.len() + 1 + word.len() + next > WIDTH {
             lines += &line;
@@ -207,7 +207,7 @@ pub(crate) mod tests {
     use crate::options::Options;
     use crate::server::Model;
 
-    /// A trial of so many, of whom each of the `served` was served a millisecond after the one before.
+    /// A trial in which each of the `served` clients was served a millisecond after the one before.
     pub(crate) fn trial(server: Model, asked: usize, served: usize, millisecond: f64) -> Trial {
         let times: Vec<_> =
             (1..=served).map(|n| Duration::from_secs_f64(n as f64 * millisecond / 1e3)).collect();

@@ -53,7 +53,7 @@ impl Laboratory {
             counts: crowd.counts,
             arrivals: std::mem::take(&mut crowd.arrivals),
             latencies: std::mem::take(&mut crowd.latencies),
-            // Slow for another reason, if the kernel says that no queue was full.
+            // If the kernel counted no full queue, the connection was slow for another reason.
             waited: match queues {
                 Some(Queues { overflows: 0, .. }) => Vec::new(),
                 _ => by_second(&crowd.waits),
@@ -83,7 +83,7 @@ impl Laboratory {
         Ok(())
     }
 
-    /// Ends what is left of the connections of a trial, so that the next one begins with none.
+    /// Ends the connections that are left of a trial, so that the next trial begins with none.
     fn clear(&mut self) -> Result<(), Exit> {
         for id in self.reactor.connections() {
             if let Some(mut transport) = self.reactor.transport(id) {
@@ -97,7 +97,7 @@ impl Laboratory {
     }
 }
 
-/// How many waited one second, how many two, and so on.
+/// How many clients waited one second, how many two, and so on.
 fn by_second(waits: &[Duration]) -> Vec<(u64, usize)> {
     let mut seconds: Vec<u64> = waits.iter().map(Duration::as_secs).collect();
     seconds.sort_unstable();

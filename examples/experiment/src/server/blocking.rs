@@ -18,7 +18,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(10);
 pub(super) fn serve(task: Task, source: &Source, listener: Socket) -> Result<(), Exit> {
     loop {
         match listener.accept() {
-            // A client that is gone is nobody else's concern.
+            // A client that is gone does not affect the others.
             Ok((stream, _peer)) => drop(answer(task, source, stream.into())),
             Err(_) => thread::sleep(PAUSE),
         }

@@ -40,11 +40,11 @@ pub(crate) enum Model {
 pub(crate) enum Task {
     /// Answers: the article's 81 bytes.
     Answer,
-    /// Waits so long for its random bytes, and answers.
+    /// Waits this long for its random bytes, and answers.
     Delay(Duration),
     /// Reads a line, and answers.
     Line,
-    /// Answers with so many bytes: the 81, and a pattern.
+    /// Answers with this many bytes: the 81, and a pattern.
     Long(usize),
 }
 
@@ -154,13 +154,13 @@ impl Orders {
     }
 }
 
-/// Ends this process when its standard input does: the parent holds the other end, and whatever
-/// kills the parent closes that. A thread, since most of these servers cannot wait for two things
-/// at once; it is not counted as one of theirs.
+/// Ends this process when its standard input ends. The parent holds the other end of the pipe, and
+/// the kernel closes it when the parent dies. A thread waits for it, since most of these servers
+/// cannot wait for two events at once; it is not counted as one of theirs.
 fn die_with_the_parent() {
     thread::spawn(|| {
         let mut nothing = [0; 1];
-        // An error is an end too.
+        // An error ends the process too.
         while io::stdin().read(&mut nothing).is_ok_and(|count| count > 0) {}
         process::exit(0);
     });
@@ -197,17 +197,17 @@ fn listen(backlog: u32) -> Result<Socket, Exit> {
     Ok(socket)
 }
 
-/// The bytes of a long answer after the first 81: a pattern in which no piece can be lost, doubled
-/// or exchanged without being noticed. A piece of it that is due `at` bytes into the answer.
+/// A piece of a long answer, from byte `at` on. The bytes after the first 81 are a pattern that
+/// shows if a piece was lost, doubled or exchanged.
 pub(crate) fn pattern(at: usize, longest: usize) -> &'static [u8] {
     let start = at % PERIOD;
     &PATTERN[start..][..longest.min(PIECE)]
 }
 
-/// A prime, so that it does not fit into the sizes that things have in computers.
+/// A prime, so that it divides no usual buffer size.
 const PERIOD: usize = 251;
 
-/// How much is written at once: as much as the reactor lets wait before it says stop.
+/// How much is written at once: the reactor's high mark.
 const PIECE: usize = 64 * 1024;
 
 static PATTERN: [u8; PERIOD + PIECE] = {

@@ -71,7 +71,7 @@ impl Protocol for Answer {
     }
 }
 
-/// Writes as much as the marks allow, and goes on when that is gone: a client that does not read
+/// Writes as much as the marks allow, and goes on when it is sent: a client that does not read
 /// costs this much memory and no more.
 struct LongAnswer {
     source: Rc<Source>,

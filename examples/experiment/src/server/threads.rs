@@ -18,7 +18,7 @@ pub(super) fn serve(task: Task, source: Source, listener: Socket) -> Result<(), 
         };
         let source = Arc::clone(&source);
         let serving = move || drop(answer(task, &source, stream.into()));
-        // Where there can be no more threads the connection is dropped, and with it closed.
+        // If no more threads can be had, the connection is dropped, which closes it.
         if thread::Builder::new().spawn(serving).is_err() {
             thread::sleep(PAUSE);
         }
