@@ -68,7 +68,7 @@ both! {
     }
 }
 
-/// A panic of the filter lets nobody in, and harms nobody else.
+/// A panic in the filter rejects only that connection.
 #[test]
 fn a_filter_that_panics_refuses_that_one() {
     let world = &mut World::real();

@@ -31,7 +31,7 @@ pub struct Scene {
     pub ledger: RefCell<Ledger>,
     /// Addresses and names somebody may connect to.
     pub places: RefCell<Vec<String>>,
-    /// While it is set nobody does anything of their own accord.
+    /// While it is set, no actor starts an action.
     pub quiet: Cell<bool>,
     /// How many actions are left: a world comes to an end.
     pub breath: Cell<usize>,
@@ -488,7 +488,7 @@ impl Scene {
         }
     }
 
-    /// Enters that a connection was closed by a command to somebody else.
+    /// Records that a command of another party closed this connection, if it did.
     fn note_closing(&self, reactor: &mut Reactor, who: usize, now: std::time::Instant) {
         let Some(id) = self.ledger.borrow().parties[who].id else { return };
         if reactor.transport(id).is_none_or(|transport| transport.is_closing()) {

@@ -34,7 +34,7 @@ pub fn tools() -> (Vec<Tool>, Vec<Tool>) {
     })
 }
 
-/// Counts for those who took part in a workload.
+/// Counts for the servers that took part in a workload.
 pub fn count(
     tools: &[Tool],
     workload: &Workload,

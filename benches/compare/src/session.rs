@@ -46,7 +46,7 @@ impl Session {
             && idle >= LEAST_IDLE
             && let (Some(own), Some(slabs)) = (own, slabs)
         {
-            // When the last of them, who connected last, is answered, all have been accepted.
+            // When the last of them to connect is answered, all have been accepted.
             clients.run(Plan::Operations(active as u64))?;
             let connections = (active + idle) as f64;
             let more_own = machine::own_memory(server.pid()).unwrap_or(own) - own;

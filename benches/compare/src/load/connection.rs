@@ -13,11 +13,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, and waits until it stands; without delay of what is sent.
+    /// Waits until the connection is established; sets TCP_NODELAY.
     ///
     /// # Errors
     ///
-    /// If it does not stand.
+    /// If it cannot be established.
     pub fn new(server: SocketAddr) -> io::Result<Self> {
         let stream = std::net::TcpStream::connect_timeout(&server, super::PATIENCE)?;
         stream.set_nodelay(true)?;

@@ -1,4 +1,4 @@
-//! Messages on a connection that stands: each must come back as it was sent.
+//! Messages on an established connection: each must come back as it was sent.
 
 use std::io;
 use std::net::SocketAddr;

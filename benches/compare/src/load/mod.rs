@@ -1,7 +1,7 @@
 //! The load: clients that ask, and check every byte of the answers.
 //!
 //! A load has a number of *clients*, which do one operation at a time each: a new connection, or a
-//! message on one that stands. They run in a closed loop (the next operation begins when the last is
+//! message on an established one. They run in a closed loop (the next operation begins when the last is
 //! answered), once each, or at a fixed rate, which is how latency is measured.
 //!
 //! A client that has failed at an operation rests for the rest of the run, and is made anew before the

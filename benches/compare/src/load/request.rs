@@ -1,4 +1,4 @@
-//! HTTP/1.1 requests for one file on a connection that stands.
+//! HTTP/1.1 requests for one file on an established connection.
 
 use std::io;
 use std::net::SocketAddr;

@@ -11,7 +11,7 @@ use super::{Outcome, PATIENCE, Plan, Progress};
 /// How long so many operations may take. Under valgrind a server in Python does some ten a second.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// How much longer than planned operations are begun that should have been begun by then.
+/// Late operations may still begin until the planned time has passed this many times.
 const OVERTIME: f64 = 2.0;
 
 /// Latencies are told apart up to this, in nanoseconds: more than a run lasts.
@@ -75,7 +75,7 @@ impl Run {
     /// Since when the next operation is due, or when it will be.
     fn due(&self, now: Instant) -> Instant {
         match self.plan {
-            // Whether or not anybody is idle then: that one is late is what is to be found out.
+            // Due even if no client is idle, because lateness is what we measure.
             Plan::Paced { rate, .. } => {
                 self.began + Duration::from_secs_f64(self.begun as f64 / rate)
             }

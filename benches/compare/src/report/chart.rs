@@ -30,7 +30,7 @@ pub fn svg(run: &Run) -> String {
     ];
     let lines = if is_marked { 4 } else { 3 };
     let sheet = Sheet {
-        heading: "What an operation costs",
+        heading: "The cost of an operation",
         about: about[..lines].iter().map(ToString::to_string).collect(),
         key: bars::key(CROCUS, "the limit, or the server in its place"),
         panels,

@@ -74,7 +74,7 @@ fn cost<T>(count: u64, phase: impl FnOnce() -> io::Result<T>) -> io::Result<(f64
     Ok((spent.as_nanos() as f64 / count as f64, outcome))
 }
 
-/// How many calls the loop has served, which nobody else adds to. One process measures one loop, once.
+/// How many calls the loop has served; only the loop adds to it. One process measures one loop, once.
 static SERVED: AtomicU64 = AtomicU64::new(0);
 
 /// For the next batches.

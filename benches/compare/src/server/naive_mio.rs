@@ -92,8 +92,8 @@ impl Server {
         }
     }
 
-    /// Accepts all who wait. `false` if the system refuses that, as it does without descriptors:
-    /// there will be no event for those who still wait.
+    /// Accepts all waiting clients. `false` if the system refuses that, as it does without descriptors:
+    /// there will be no event for the rest.
     fn accept(&mut self) -> bool {
         loop {
             match self.listener.accept() {

@@ -20,7 +20,7 @@ pub fn serve(service: &str, _count: u64) -> io::Result<()> {
     if service == "broadcast" {
         let members = Arc::new(Members::default());
         return blocking::accept(move |stream| {
-            // Here and not in its thread: who connects later may speak earlier.
+            // Here and not in its thread: a client that connects later may speak earlier.
             let Ok(member) = Member::join(stream, &members) else { return };
             threads.spawn(move || member.send_to_all());
         });
@@ -60,7 +60,7 @@ impl Threads {
     }
 }
 
-/// One who takes part in the broadcast, as long as this lives.
+/// A member of the broadcast, as long as this lives.
 struct Member {
     stream: Arc<TcpStream>,
     members: Arc<Members>,

@@ -69,7 +69,7 @@ fn send_with(fd: Fd, data: &[u8], flags: libc::c_int) -> Option<usize> {
 }
 
 pub fn close(fd: Fd) {
-    // SAFETY: whoever calls this does not use the descriptor again.
+    // SAFETY: the caller does not use the descriptor again.
     unsafe { libc::close(fd) };
 }
 
@@ -78,7 +78,7 @@ pub fn eventfd() -> io::Result<Fd> {
     check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })
 }
 
-/// Wakes who waits for this eventfd by an edge; its count need never be read.
+/// Wakes the thread that waits for this eventfd by an edge; its count need not be read.
 pub fn wake(eventfd: Fd) {
     let one = 1_u64;
     // SAFETY: eight bytes of a local. It fails only after 2^64 - 2 wakes.

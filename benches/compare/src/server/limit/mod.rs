@@ -102,7 +102,7 @@ trait Service {
 struct Owed(HashMap<Fd, Vec<u8>>);
 
 impl Owed {
-    /// Sends, and keeps what is not taken. Whether all of it was.
+    /// Sends, and keeps the bytes that the kernel does not take; returns whether it took all.
     fn send(&mut self, fd: Fd, data: &[u8]) -> bool {
         let sent = calls::send(fd, data).unwrap_or(0);
         if sent < data.len() {
@@ -111,7 +111,7 @@ impl Owed {
         sent == data.len()
     }
 
-    /// There is room again. Whether nothing is owed any more.
+    /// Handles room for writing; returns whether all is sent.
     fn flush(&mut self, fd: Fd) -> bool {
         let Some(mut owed) = self.0.remove(&fd) else { return true };
         let sent = calls::send(fd, &owed).unwrap_or(0);
