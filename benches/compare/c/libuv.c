@@ -213,26 +213,26 @@ static int timers(uint64_t count) {
         uv_timer_init(loop, &all[index]);
         uv_timer_start(&all[index], on_timer, far_milliseconds(index), 0);
     }
-    figures.arm = lap(&since, count);
+    figures.arm = cpu_time_per_item(&since, count);
     for (uint64_t index = 0; index < count; index++) {
         uv_timer_start(&all[index], on_timer, far_milliseconds(index) + 60000, 0);
     }
-    figures.reset = lap(&since, count);
+    figures.reset = cpu_time_per_item(&since, count);
     uv_timer_init(loop, &one_more);
     for (uint64_t index = 0; index < count; index++) {
         uv_timer_start(&one_more, on_timer, far_milliseconds(index), 0);
         uv_timer_stop(&one_more);
     }
-    figures.arm_and_cancel = lap(&since, count);
+    figures.arm_and_cancel = cpu_time_per_item(&since, count);
     for (uint64_t index = 0; index < count; index++) uv_timer_stop(&all[index]);
-    figures.cancel = lap(&since, count);
+    figures.cancel = cpu_time_per_item(&since, count);
     uv_update_time(loop);
     for (uint64_t index = 0; index < count; index++) {
         // libuv counts in milliseconds.
         uv_timer_start(&all[index], on_timer, near_microseconds(index) / 1000, 0);
     }
     uv_run(loop, UV_RUN_DEFAULT);
-    figures.arm_and_fire = lap(&since, count);
+    figures.arm_and_fire = cpu_time_per_item(&since, count);
     print_timers(&figures);
     return 0;
 }

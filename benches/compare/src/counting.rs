@@ -95,7 +95,7 @@ impl Tool {
         let (short, operations) = self.run(workload, peer, more / SHORTER, root)?;
         let (long, more) = self.run(workload, peer, more / SHORTER + more, root)?;
         let figure = (long - short) / (more - operations);
-        // Not so if it was killed before it could write all down.
+        // The tool may have been killed before it could write everything.
         if figure.is_finite() && figure > 0.0 {
             return Ok(figure);
         }

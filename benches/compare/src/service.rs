@@ -21,7 +21,7 @@
 //!
 //! No more than [`OUTSTANDING`] calls may wait, so that no queue grows without bound: the caller takes
 //! one of two permits before each [`BATCH`] of calls, asleep if none is left, and the last call of the
-//! batch gives it back; which costs nothing for a call, and nobody spins. Where two threads wait for
+//! batch gives it back; this adds no cost per call, and no thread spins. Where two threads wait for
 //! each other, they do so at a semaphore.
 
 use std::io;
@@ -80,12 +80,12 @@ pub fn scatter(index: u64, below: u64) -> u64 {
     (index.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % below
 }
 
-/// When the timer of that index in the population is due.
+/// The deadline of the timer of that index in the population.
 pub fn far_deadline(index: u64) -> Duration {
     Duration::from_millis(60_000 + scatter(index, 60_000))
 }
 
-/// When the timer of that index is due which is to fire.
+/// The deadline of the timer of that index, among those that fire.
 pub fn near_deadline(index: u64) -> Duration {
     Duration::from_micros(scatter(index, 50_000))
 }

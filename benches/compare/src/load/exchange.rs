@@ -87,7 +87,7 @@ impl Client for Exchange {
 
     fn ready(&mut self, _: usize, scratch: &mut [u8]) -> Progress {
         if self.received == self.total() {
-            return Ok(None); // the event tells of room, and nothing is asked
+            return Ok(None); // the event reports room, but no operation is under way
         }
         self.receive(scratch)?;
         self.send()?;

@@ -62,7 +62,7 @@ impl Started {
         self.wait_for_end()
     }
 
-    /// Waits until it has ended, of which it was asked, and kills it after some seconds.
+    /// Waits until it has ended, as it was asked to, and kills it after some seconds.
     ///
     /// # Errors
     ///
@@ -199,7 +199,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The number of one that has been waited for may be another's by now.
+        // Once it has been waited for, its number may belong to another process.
         if let Ok(None) = self.child.try_wait() {
             self.kill();
             let _ = self.child.wait();

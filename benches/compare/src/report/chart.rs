@@ -1,5 +1,5 @@
-//! `bench.svg`: what each workload costs each server, beside the least that it can cost. Servers stand in
-//! one order everywhere; crocus is the only one with a colour.
+//! `bench.svg`: the cost of each workload for each server, compared with the limit. Servers are in one
+//! order everywhere; crocus is the only one with a colour.
 
 use charts::bars::{self, Bar, Bars};
 use charts::number::time;

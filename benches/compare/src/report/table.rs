@@ -1,4 +1,4 @@
-//! `bench.md`: what each workload costs each server, in one table and then in detail.
+//! `bench.md`: the cost of each workload for each server, in one table and then in detail.
 
 use std::fmt::Write;
 

@@ -85,7 +85,7 @@ async fn member(stream: TcpStream, chunks: broadcast::Sender<Arc<[u8]>>) -> io::
     let writing = tokio::spawn(write_chunks(writer, chunks.subscribe()));
     let mut buffer = Vec::with_capacity(READ_BUFFER);
     while let Ok(1..) = reader.read_buf(&mut buffer).await {
-        let _ = chunks.send(buffer.as_slice().into()); // nobody may be left to take it
+        let _ = chunks.send(buffer.as_slice().into()); // fails if no receiver is left
         buffer.clear();
     }
     writing.abort();

@@ -1,4 +1,4 @@
-//! std alone, a thread for each connection: what one writes before one looks for a reactor.
+//! std alone, a thread for each connection: the simplest server for many clients.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -13,7 +13,7 @@ use crate::service::READ_BUFFER;
 const STACK: usize = 64 * 1024;
 
 /// How long a peer may hold up the others of a broadcast before it is thrown out.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 pub fn serve(service: &str, _count: u64) -> io::Result<()> {
     let threads = Threads::new();
@@ -68,7 +68,7 @@ struct Member {
 
 impl Member {
     fn join(stream: TcpStream, members: &Arc<Members>) -> io::Result<Self> {
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(TIME_LIMIT))?;
         let stream = Arc::new(stream);
         members.lock().push(Arc::clone(&stream));
         Ok(Self { stream, members: Arc::clone(members) })

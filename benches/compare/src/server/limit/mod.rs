@@ -1,7 +1,7 @@
 //! The limit: an epoll loop by hand, for one service at a time, with the fewest system calls.
 //!
 //! It is what the others are measured by, not something to use. It has no timeouts and no protocols,
-//! nobody else may use its loop, a connection that breaks is closed without a word, and `random` is
+//! its loop serves nothing else, a connection that breaks is closed without a message, and `random` is
 //! closed without a look whether the peer has sent something, as the article's server does.
 //!
 //! A connection is registered once, edge-triggered; an event is answered by one recv and one send. A
@@ -29,7 +29,7 @@ pub fn serve(service: &str, count: u64) -> io::Result<()> {
         "bulk" => Bulk { block: bulk_block(), sent: HashMap::new() }.serve(OUT),
         "broadcast" => Broadcast::default().serve(IN),
         "calls" => from_thread(count),
-        _ => super::no_such_service(), // timers: there is no least that they must cost
+        _ => super::no_such_service(), // timers have no lower bound of their cost
     }
 }
 
@@ -133,7 +133,7 @@ struct Echo {
 impl Service for Echo {
     fn ready(&mut self, fd: Fd, _: u32, buffer: &mut [u8]) -> bool {
         if !self.owed.0.is_empty() && !self.owed.flush(fd) {
-            return true; // what is there to read waits; an event comes with the room
+            return true; // no reading before all is sent; an event comes with the room
         }
         loop {
             match calls::recv(fd, buffer) {
