@@ -7,7 +7,7 @@
 //! around them. `ledger` records and objects.
 //!
 //! ```console
-//! CROCUS_WORLDS=100000 cargo test --release --test worlds            # as many worlds as one likes
+//! CROCUS_WORLDS=100000 cargo test --release --test worlds       # as many worlds as one likes
 //! CROCUS_SEED=17 cargo test --test worlds stormy -- --nocapture # one again, step by step
 //! ```
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]

@@ -29,11 +29,11 @@ pub struct Scene {
     pub chance: Chance,
     pub profile: &'static Profile,
     pub ledger: RefCell<Ledger>,
-    /// Addresses and names somebody may connect to.
+    /// Addresses and names that a client may connect to.
     pub places: RefCell<Vec<String>>,
     /// While it is set, no actor starts an action.
     pub quiet: Cell<bool>,
-    /// A world ends when it has none.
+    /// With none left, no actor starts an action, so that the world ends.
     pub actions_left: Cell<usize>,
     pub trace: bool,
 }

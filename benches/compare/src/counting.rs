@@ -73,11 +73,11 @@ impl Tool {
     fn wrapper(self, file: &Path) -> Vec<String> {
         let file = file.display().to_string();
         match self {
-            // setpriv, since strace when it is killed would leave the server behind.
+            // setpriv, since a killed strace would leave the server running.
             Self::Strace => {
                 words(["strace", "-f", "-c", "-o", &file, "setpriv", "--pdeathsig", "KILL"])
             }
-            // Of more than 500 threads, as `threads` has them in a chat, it wants to be told.
+            // More than 500 threads, as `threads` has them in a chat, need an option.
             Self::Callgrind => {
                 let file = format!("--callgrind-out-file={file}");
                 words(["valgrind", "-q", "--tool=callgrind", "--max-threads=2000", &file])

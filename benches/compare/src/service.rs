@@ -45,10 +45,10 @@ pub const READ_BUFFER: usize = 64 * 1024;
 /// How many calls of the service `calls` may be outstanding.
 pub const OUTSTANDING: u64 = 1024;
 
-/// For how many of them a permit is.
+/// How many of them one permit covers.
 pub const BATCH: u64 = OUTSTANDING / 2;
 
-/// How often the service `calls` measures the way there and back, at most.
+/// The most round trips that the service `calls` measures.
 pub const ROUND_TRIPS: u64 = 5_000;
 
 /// How long the caller sleeps before each of them: longer than any loop takes to fall asleep.

@@ -19,7 +19,7 @@ pub fn client_cores() -> Vec<usize> {
     sys::cores().into_iter().skip(1).take(1).collect()
 }
 
-/// Below so many connections, the memory of one drowns in that of the process.
+/// With fewer idle connections, the memory of one is too small a part of the process to measure.
 const LEAST_IDLE: usize = 5_000;
 
 /// How much of what a server said goes into an error.

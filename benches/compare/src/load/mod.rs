@@ -86,7 +86,7 @@ pub struct Crowd<C> {
     poll: Poll,
     clients: Vec<C>,
     scratch: Vec<u8>,
-    /// Those that did not come to an end with their operation.
+    /// Those that did not finish their operation.
     broken: Vec<usize>,
 }
 

@@ -85,9 +85,9 @@ trait Program {
 
 /// Where a server runs.
 struct Place<'a> {
-    /// A directory for what it wants to write, removed after it.
+    /// A directory for its files, removed after it.
     dir: &'a Path,
-    /// For those that must be told: reserved for them.
+    /// An address that is reserved for servers which must be told where to listen.
     addr: SocketAddr,
 }
 

@@ -60,7 +60,7 @@ struct Connection {
 enum Next {
     /// It would block: there will be an event.
     Wait,
-    /// It had its rounds.
+    /// Its rounds are used up.
     Again,
     Close,
 }

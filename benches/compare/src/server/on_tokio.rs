@@ -136,7 +136,7 @@ impl Timers for Sleeps {
     }
 }
 
-/// A task for each, as a callback for each elsewhere.
+/// Each timer is a task; in the other servers it is a callback.
 async fn fire(delays: Delays) -> io::Result<()> {
     let tasks: Vec<_> = delays.map(|delay| tokio::spawn(time::sleep(delay))).collect();
     for task in tasks {

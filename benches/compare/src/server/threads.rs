@@ -31,16 +31,16 @@ pub fn serve(service: &str, _count: u64) -> io::Result<()> {
     }
 }
 
-/// How many threads there are, and may be.
+/// The number of threads, and its limit.
 struct Threads {
-    /// Each thread holds one of it.
+    /// Each thread holds a clone.
     running: Arc<()>,
     most: usize,
 }
 
 impl Threads {
     /// Each thread maps its stack, another one for signals, and a guard for either. Past the number
-    /// of mappings that Linux grants, 65,530 unless set, std aborts; so there is some way to it.
+    /// of mappings that Linux grants, 65,530 unless set, std aborts; so the limit stays below it.
     fn new() -> Self {
         let mappings = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
         let mappings: usize = mappings.trim().parse().unwrap_or(65_530);

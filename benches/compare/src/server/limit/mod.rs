@@ -38,11 +38,11 @@ pub fn serve(service: &str, count: u64) -> io::Result<()> {
 pub fn serve_in_one_segment(service: &str, _count: u64) -> io::Result<()> {
     match service {
         "random" => random(calls::send_before_the_end),
-        _ => super::no_such_service(), // nothing else ends
+        _ => super::no_such_service(), // no other service ends its connections
     }
 }
 
-/// Nothing is registered but the listener, so there is nothing to look at in the events.
+/// Only the listener is registered, so the events need no look.
 fn random(send: fn(Fd, &[u8]) -> Option<usize>) -> io::Result<()> {
     let listener = super::listen()?.into_raw_fd();
     let epoll = calls::epoll_create()?;
