@@ -1,7 +1,7 @@
 //! Timers, beside a thousand and beside a million others that are pending.
 //!
-//! First through a simulated reactor, then through a real one, then the data structure alone. That
-//! is private, so this program compiles its file a second time.
+//! First through a simulated reactor, then through a real one, then the data structure alone. The
+//! data structure is private, so this program compiles its file a second time.
 //!
 //! The simulated reactor makes no system calls, not even for the time. The real one sets timers
 //! from within callbacks, where it does not read the clock to set a timer, but reads it before and

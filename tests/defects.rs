@@ -1,5 +1,5 @@
-//! Deliberate defects, each of which the random worlds or the tests of the machine must find. Those that a
-//! world could miss are named by the row of the machine's table that they break.
+//! Deliberate defects, each of which the random worlds or the tests of the connection must find. Those that
+//! a world could miss are named by the row of the connection's table that they break.
 //!
 //! Only on request, since it builds crocus once for each defect:
 //!
@@ -13,7 +13,7 @@
 //! (`suite/transports.rs`, the clients that send), and a stop that tells within the command, which ends
 //! the test program at once.
 //!
-//! A program of its own: nobody else waits for so many builds.
+//! A program of its own, so that other tests do not wait for its builds.
 #![cfg(crocus_defects)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
@@ -23,7 +23,7 @@ use std::process::Command;
 /// How many worlds of each kind may pass before a defect counts as not found.
 const WORLDS: &str = "3000";
 
-/// Name, file, and what stands there in place of what.
+/// Name, file, the original text, and the defect.
 const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "no re-queue after a spent read budget",
@@ -464,8 +464,8 @@ impl Copy {
         std::fs::write(self.0.join(file), text).unwrap();
     }
 
-    /// Runs the worlds and the machine's tests on the code as it stands, and returns the first that fails. A
-    /// run that hangs is ended.
+    /// Runs the worlds and the connection's tests on the code as it is, and returns the first that fails.
+    /// A run that hangs is ended.
     fn first_failure(&self) -> Option<String> {
         let run = Command::new("timeout")
             .args(["120", env!("CARGO"), "test", "--no-fail-fast", "--lib", "--test", "worlds"])

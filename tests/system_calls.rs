@@ -1,5 +1,4 @@
 //! The cost of operations in system calls, counted by strace.
-//! What the hot path allocates: nothing, once it is warm. And what a connection costs that is closed
 //!
 //! Servers are run as processes of their own: the random server of the examples, and this very test
 //! program in the role of an echo server. Each is given two loads, and the difference counts, so

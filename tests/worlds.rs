@@ -6,9 +6,9 @@
 //! Part `chance` says what may happen. `actors` act inside the reactor, and `driver` is the world
 //! around them. `ledger` records and objects.
 //!
-//! ```text
-//! CROCUS_WORLDS=100000 cargo test --release --test worlds      as many worlds as one likes
-//! CROCUS_SEED=17 cargo test --test worlds stormy -- --nocapture     one again, step by step
+//! ```console
+//! CROCUS_WORLDS=100000 cargo test --release --test worlds       # as many worlds as one likes
+//! CROCUS_SEED=17 cargo test --test worlds stormy -- --nocapture # one again, step by step
 //! ```
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 #![allow(unreachable_pub, reason = "what is public here is for the test program")]

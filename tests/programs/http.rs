@@ -248,7 +248,7 @@ mod programs_that_are_not_ours {
             ("--request GET --header 'Transfer-Encoding: chunked'", 200, true),
             ("--request GET --header 'Expect:'", 200, true),
             ("--header 'Expect:'", 405, true),
-            // Asked before it is sent, a body that nobody wants is not sent at all.
+            // With Expect, curl does not send a body that the server rejects.
             ("--header 'Expect: 100-continue'", 405, false),
         ] {
             let script = format!(

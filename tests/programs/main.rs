@@ -9,10 +9,10 @@ mod util;
 
 mod forwarding;
 mod http;
+mod no_descriptors;
 mod random_numbers;
 mod resp;
 mod small_servers;
-mod starved;
 mod udp_echo;
 mod unix_sockets;
 mod waiting;

@@ -247,7 +247,7 @@ mod the_client {
         socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
         socket.listen(0).unwrap();
         let addr = socket.local_addr().unwrap().as_socket().unwrap();
-        // Whoever finds the queue full gets no answer.
+        // A client that finds the queue full gets no answer.
         let connect = || TcpStream::connect_timeout(&addr, Duration::from_millis(300)).ok();
         let waiting: Vec<TcpStream> = iter::from_fn(connect).take(10).collect();
         assert!(waiting.len() < 10, "the queue is never full");

@@ -1,4 +1,4 @@
-//! Flow control: a writer is told when to pause, a reader can pause, and nobody is starved.
+//! Flow control: a writer is told when to pause, a reader can pause, and no source waits for ever.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

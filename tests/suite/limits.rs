@@ -13,7 +13,7 @@ use crocus::{
     Transport,
 };
 
-use crate::util::{Log, MS, Recorder, World, logged, pattern};
+use crate::util::{Echo, Log, MS, Recorder, World, logged, pattern};
 
 fn listen(
     world: &mut World,
@@ -68,7 +68,7 @@ both! {
     }
 }
 
-/// A panic of the filter lets nobody in, and harms nobody else.
+/// A panic in the filter rejects only that connection.
 #[test]
 fn a_filter_that_panics_refuses_that_one() {
     let world = &mut World::real();
@@ -169,14 +169,6 @@ both! {
     /// Twisted's `test_readLimit` and `test_writeLimit`. However slow the machine, it is not faster.
     fn an_echo_at_a_rate_takes_its_time(world) {
         const LENGTH: usize = 30_000;
-
-        struct Echo;
-
-        impl Protocol for Echo {
-            fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
-                transport.write(data);
-            }
-        }
 
         let rate = Rate::per_second(100_000).burst(5_000);
         for options in [ListenOptions::new().read_rate(rate), ListenOptions::new().write_rate(rate)] {

@@ -912,7 +912,8 @@ fn narrow_client(addr: SocketAddr) -> Far {
     Far::Real(socket.into())
 }
 
-/// crocus's own. Seen by what the kernel takes of a large write while nobody reads.
+/// crocus's own. Measured by how much of a large write the kernel takes while the peer does not
+/// read.
 #[cfg(target_os = "linux")]
 #[test]
 fn accepted_connections_inherit_the_send_buffer() {
@@ -939,7 +940,7 @@ fn accepted_connections_inherit_the_send_buffer() {
     assert!(large > 128 * 1024, "{large}");
 }
 
-/// crocus's own. Seen by what a client gets rid of while nobody reads.
+/// crocus's own. Measured by how much a client can send while the server does not read.
 #[cfg(target_os = "linux")]
 #[test]
 fn accepted_connections_inherit_the_receive_buffer() {

@@ -104,10 +104,10 @@ impl Factory for Notes {
 
 // The turn.
 
-/// Writes down the seams of a turn.
-struct Seams(Log);
+/// Records each step of a turn.
+struct Steps(Log);
 
-impl Observer for Seams {
+impl Observer for Steps {
     fn turn_begin(&mut self, _: u64) {
         self.0.push("turn begins");
     }
@@ -176,7 +176,7 @@ both! {
             let lines = lines.clone();
             reactor.call_soon(move |_| lines.push("call by the timer"));
         });
-        world.reactor().set_observer(Some(Box::new(Seams(log.clone()))));
+        world.reactor().set_observer(Some(Box::new(Steps(log.clone()))));
         let report = turn(world);
         world.reactor().set_observer(None);
         let mut lines = log.take();
@@ -246,7 +246,7 @@ both! {
         let (_, mut far) = connect_named(world, &Log::new(), "a");
         world.quiet();
         let mut turn_with_event = Vec::new();
-        world.reactor().set_observer(Some(Box::new(Seams(log.clone()))));
+        world.reactor().set_observer(Some(Box::new(Steps(log.clone()))));
         far.send(b"x");
         world.until("an event", |_| {
             let lines = log.take();
@@ -444,7 +444,7 @@ fn a_host_loop_drives_the_reactor_by_its_descriptor() {
     const GUEST: Token = Token(0);
     const CLIENT: Token = Token(1);
     const ROUNDS: usize = 200;
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const TIME_LIMIT: Duration = Duration::from_secs(60);
 
     let mut guest = Reactor::new().unwrap();
     let listener = guest.listen_tcp("127.0.0.1:0", |_| Echo).unwrap();
@@ -462,11 +462,11 @@ fn a_host_loop_drives_the_reactor_by_its_descriptor() {
     let mut piece = [0; 64];
     let (called, ticks) = (Arc::new(AtomicBool::new(false)), Rc::new(Cell::new(0)));
     for _ in 0..1_000_000 {
-        // A loop that misses an event sleeps here until the patience is over.
+        // A loop that misses an event sleeps here until the time limit.
         let wait = guest.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
         let asleep = Instant::now();
-        host.poll(&mut events, Some(wait.map_or(PATIENCE, |wait| wait.min(PATIENCE)))).unwrap();
-        assert!(asleep.elapsed() < PATIENCE, "not woken, after {rounds} rounds");
+        host.poll(&mut events, Some(wait.map_or(TIME_LIMIT, |wait| wait.min(TIME_LIMIT)))).unwrap();
+        assert!(asleep.elapsed() < TIME_LIMIT, "not woken, after {rounds} rounds");
         let due = guest.next_deadline().is_some_and(|at| at <= Instant::now());
         if due || events.iter().any(|event| event.token() == GUEST) {
             guest.turn(Some(Duration::ZERO)).unwrap();
@@ -494,13 +494,13 @@ fn a_host_loop_drives_the_reactor_by_its_descriptor() {
     // Nothing but a thread, then nothing but a timer, brings the host to turn.
     let (call, tick) = (called.clone(), ticks.clone());
     thread::spawn(move || handle.call_from_thread(move |_| call.store(true, Ordering::Relaxed)));
-    host.poll(&mut events, Some(PATIENCE)).unwrap();
+    host.poll(&mut events, Some(TIME_LIMIT)).unwrap();
     for _ in 0..1_000 {
         guest.turn(Some(Duration::ZERO)).unwrap();
         if called.load(Ordering::Relaxed) {
             break;
         }
-        host.poll(&mut events, Some(PATIENCE)).unwrap();
+        host.poll(&mut events, Some(TIME_LIMIT)).unwrap();
     }
     assert!(called.load(Ordering::Relaxed));
     guest.call_every(MS, move |_, _| tick.set(tick.get() + 1));

@@ -12,10 +12,10 @@ use crocus::{
     Readiness, Reason, Subject, TimerEvent, TimerId, Transport, TurnReport,
 };
 
-/// Writes down each seam.
-struct Seams(Log);
+/// Records each step of a turn.
+struct Steps(Log);
 
-impl Observer for Seams {
+impl Observer for Steps {
     fn turn_begin(&mut self, turn: u64) {
         self.0.push(format!("turn {turn}"));
     }
@@ -108,7 +108,7 @@ fn an_observer_sees_a_connection_in_order_of_the_phases() {
         })
         .unwrap();
     simulation.settle();
-    simulation.reactor().set_observer(Some(Box::new(Seams(log.clone()))));
+    simulation.reactor().set_observer(Some(Box::new(Steps(log.clone()))));
     let first = simulation.reactor().stats().turns + 1;
     let mut peer = simulation.dial(addr);
     simulation.turn();
@@ -156,7 +156,7 @@ fn timers_pressure_refusals_and_wakes_are_seen() {
     let log = Log::new();
     let mut simulation = Simulation::new();
     let reactor = simulation.reactor();
-    reactor.set_observer(Some(Box::new(Seams(log.clone()))));
+    reactor.set_observer(Some(Box::new(Steps(log.clone()))));
     let late = reactor.call_later(Duration::from_secs(2), |_| {});
     reactor.call_later(Duration::from_secs(1), move |reactor| {
         reactor.cancel(late);
@@ -184,7 +184,7 @@ fn timers_pressure_refusals_and_wakes_are_seen() {
 
     let mut reactor = Reactor::new().unwrap();
     let log = Log::new();
-    reactor.set_observer(Some(Box::new(Seams(log.clone()))));
+    reactor.set_observer(Some(Box::new(Steps(log.clone()))));
     reactor.handle().call_from_thread(|_| {});
     reactor.run().unwrap();
     assert!(log.has("woken"));

@@ -803,7 +803,7 @@ both! {
             world.until("both to be made", |_| log.count("a made") + log.count("b made") == 2);
             world.quiet();
             log.take();
-            // Whoever of them is served first ends the other.
+            // The connection that is served first ends the other.
             assert_eq!(first.send(b"x") + second.send(b"x"), 2);
             world.until("data", |_| log.len() > 0);
             let winner = log.lines()[0][..1].to_owned();

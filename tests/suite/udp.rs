@@ -783,9 +783,10 @@ mod timers {
 mod watching {
     use super::*;
 
-    struct Seams(Log);
+    /// Records each step of a turn.
+    struct Steps(Log);
 
-    impl Observer for Seams {
+    impl Observer for Steps {
         fn event(&mut self, subject: Option<Subject>, _: crocus::Readiness) {
             assert!(matches!(subject, Some(Subject::Datagram(_))));
         }
@@ -806,8 +807,8 @@ mod watching {
 
     both! {
         fn observers_and_counters_see_each_datagram(world) {
-            let seams = Log::new();
-            world.reactor().set_observer(Some(Box::new(Seams(seams.clone()))));
+            let steps = Log::new();
+            world.reactor().set_observer(Some(Box::new(Steps(steps.clone()))));
             let log = Log::new();
             let (id, addr) = bind(world, echo(&log));
             let mut far = far(world);
@@ -827,7 +828,7 @@ mod watching {
             );
             let expected =
                 ["start_protocol", &from, "datagram_received", &to, &bye, "stop_protocol", "a drop"];
-            assert_eq!(seams.take(), expected);
+            assert_eq!(steps.take(), expected);
             let stats = world.reactor().stats();
             assert_eq!((stats.datagrams_received, stats.bytes_read), (1, 5));
             assert_eq!((stats.datagrams_sent, stats.bytes_written), (2, 8));

@@ -1,4 +1,4 @@
-//! What a visit does once, and what a command leaves behind.
+//! The steps that a visit does once, and the effects of a command.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -142,7 +142,7 @@ fn a_closed_connection_leaves_no_idle_timer() {
     drop(peer);
 }
 
-/// What a handler of frames puts back comes before the frames behind it.
+/// Bytes that a frame handler puts back come before the frames behind them.
 struct PutsBack(Option<Told>);
 
 impl FrameHandler<Lines> for PutsBack {

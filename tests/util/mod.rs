@@ -36,7 +36,7 @@ pub use self::world::{World, outside};
 
 /// How long a test on real sockets waits before it says that something never happened. No test
 /// depends on how long things take below this.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 pub const MS: Duration = Duration::from_millis(1);
 pub const SECOND: Duration = Duration::from_secs(1);

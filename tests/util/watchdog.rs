@@ -1,6 +1,6 @@
 //! Ends a test that hangs.
 
-use super::PATIENCE;
+use super::TIME_LIMIT;
 
 /// Ends the test program with a message if it is not dropped in time. Otherwise a `run` that never
 /// returns would say nothing at all.
@@ -12,7 +12,7 @@ impl Watchdog {
     pub fn new(what: &'static str) -> Self {
         let (alive, ended) = std::sync::mpsc::channel::<()>();
         std::thread::spawn(move || {
-            if ended.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if ended.recv_timeout(TIME_LIMIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 eprintln!("never happened: {what}");
                 std::process::exit(101);
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crocus::testing::Simulation;
 use crocus::{Address, Factory, ListenOptions, ListenerId, Reactor, ReactorBuilder, Transport};
 
-use super::{Far, FarListener, Log, PATIENCE, Recorder, Watchdog, pattern};
+use super::{Far, FarListener, Log, Recorder, TIME_LIMIT, Watchdog, pattern};
 
 /// A reactor and what surrounds it.
 pub enum World {
@@ -159,7 +159,7 @@ impl World {
         while !done(self) {
             self.turn();
             match self {
-                Self::Real(_) => assert!(begin.elapsed() < PATIENCE, "never happened: {what}"),
+                Self::Real(_) => assert!(begin.elapsed() < TIME_LIMIT, "never happened: {what}"),
                 Self::Simulated(simulation) => {
                     // Real time stands still here; after enough turns let the simulated one pass.
                     turns += 1;

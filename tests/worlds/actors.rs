@@ -29,12 +29,12 @@ pub struct Scene {
     pub chance: Chance,
     pub profile: &'static Profile,
     pub ledger: RefCell<Ledger>,
-    /// Addresses and names somebody may connect to.
+    /// Addresses and names that a client may connect to.
     pub places: RefCell<Vec<String>>,
-    /// While it is set nobody does anything of their own accord.
+    /// While it is set, no actor starts an action.
     pub quiet: Cell<bool>,
-    /// How many actions are left: a world comes to an end.
-    pub breath: Cell<usize>,
+    /// With none left, no actor starts an action, so that the world ends.
+    pub actions_left: Cell<usize>,
     pub trace: bool,
 }
 
@@ -46,7 +46,7 @@ impl Scene {
             ledger: RefCell::new(Ledger::new(limits)),
             places: RefCell::default(),
             quiet: Cell::new(false),
-            breath: Cell::new(400),
+            actions_left: Cell::new(400),
             trace,
         })
     }
@@ -72,7 +72,7 @@ impl Scene {
     }
 
     fn may_act(&self) -> bool {
-        !self.quiet.get() && self.breath.get() > 0
+        !self.quiet.get() && self.actions_left.get() > 0
     }
 
     fn may_panic(&self) -> bool {
@@ -93,7 +93,7 @@ impl Scene {
         if !self.may_act() {
             return;
         }
-        self.breath.set(self.breath.get() - 1);
+        self.actions_left.set(self.actions_left.get() - 1);
         let action = self.chance.weighted(self.profile.actions);
         self.note(|| format!("  {me:?} {action:?}"));
         match action {
@@ -488,7 +488,7 @@ impl Scene {
         }
     }
 
-    /// Enters that a connection was closed by a command to somebody else.
+    /// Records that a command of another party closed this connection, if it did.
     fn note_closing(&self, reactor: &mut Reactor, who: usize, now: std::time::Instant) {
         let Some(id) = self.ledger.borrow().parties[who].id else { return };
         if reactor.transport(id).is_none_or(|transport| transport.is_closing()) {

@@ -19,7 +19,7 @@ const MAX_LATENCY: usize = 20;
 const REST: Duration = Duration::from_millis(50);
 
 /// The number of turns that may pass before a reader with bytes waiting is given some.
-const PATIENCE: usize = 4;
+const MAX_IDLE_TURNS: usize = 4;
 
 /// Addresses that accept, never answer, or refuse, as texts for `connect_tcp`.
 const BLACKHOLE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 9);
@@ -193,9 +193,9 @@ impl World {
             let free = party.reads() && !party.throttled;
             let waits = arrived && party.is_open() && free && party.got < sent;
             party.turns_unserved = if waits { party.turns_unserved + 1 } else { 0 };
-            let starves = party.turns_unserved > PATIENCE;
+            let starves = party.turns_unserved > MAX_IDLE_TURNS;
             ledger.demand(!starves, || {
-                format!("{other_side} was given nothing for {PATIENCE} turns")
+                format!("{other_side} was given nothing for {MAX_IDLE_TURNS} turns")
             });
         }
     }

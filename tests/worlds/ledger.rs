@@ -1,7 +1,7 @@
 //! The ledger: it records what everybody did and was told, and objects where that breaks the contract.
 //!
-//! Nothing in here acts. The actors enter what they do. What they are told is checked against the
-//! entries. At the end, and whenever the world is at rest, the ledger must balance.
+//! Nothing in here acts. The actors enter what they do. The calls that they get are checked
+//! against the entries. At the end, and whenever the world is at rest, the ledger must balance.
 
 use std::collections::BTreeMap;
 use std::io;

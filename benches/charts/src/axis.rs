@@ -10,10 +10,10 @@ const FAR_APART: f64 = 10.0;
 /// part before it would take as much room again.
 const HEAD_START: f64 = 100.0;
 
-/// No clock here tells less than a microsecond.
+/// The clocks here count microseconds.
 const SHORTEST: f64 = 1e-6;
 
-/// A little room after the last of all.
+/// A little room after the last step.
 const ROOM: f64 = 1.04;
 
 /// How many labels stand below a logarithmic axis without touching.

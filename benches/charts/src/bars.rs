@@ -24,15 +24,15 @@ const SAMPLE: f64 = 24.0;
 /// One ratio.
 #[derive(Clone, Debug)]
 pub struct Bar<'a> {
-    /// Stands left of it.
+    /// The text on its left.
     pub name: &'a str,
     /// Its length.
     pub ratio: f64,
-    /// Between which ratios its whisker reaches.
+    /// The ratios at the ends of its whisker.
     pub spread: (f64, f64),
-    /// It has the colour.
+    /// It is the one in colour.
     pub is_own: bool,
-    /// A dagger stands behind its number.
+    /// Its number is followed by a dagger.
     pub is_marked: bool,
 }
 

@@ -13,7 +13,7 @@ const MOST: usize = 6_000;
 const SIDE: f64 = 20.0 + PLOT_HEIGHT + 17.0;
 
 /// The steps of the grid that points are rounded to, on each side of the square. They are smaller
-/// than a dot, so that nobody sees them, and whole numbers, so that the file is short.
+/// than a dot, so that they do not show, and whole numbers, so that the file is short.
 const STEPS: f64 = 400.0;
 
 /// Points of the square [-1, 1]².

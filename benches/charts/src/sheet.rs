@@ -1,4 +1,4 @@
-//! A picture: a head that says what is shown, and below it panels in columns.
+//! A picture: a head that describes it, and below it panels in columns.
 
 use crate::style;
 use crate::svg::{Svg, escape};

@@ -124,7 +124,7 @@ static void *measure_calls(void *argument) {
     struct call_queue *queue = argument;
     uint64_t cpu = cpu_time(), start = nanoseconds(CLOCK_MONOTONIC);
     flood(queue);
-    double cpu_per_call = lap(&cpu, queue->count);
+    double cpu_per_call = cpu_time_per_item(&cpu, queue->count);
     double seconds = (double)(nanoseconds(CLOCK_MONOTONIC) - start) / 1e9;
     static uint64_t took[ROUND_TRIPS];
     uint64_t trips = queue->count < ROUND_TRIPS ? queue->count : ROUND_TRIPS;

@@ -79,8 +79,8 @@ static inline uint64_t cpu_time(void) {
     return nanoseconds(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-// CPU time per timer since the last lap.
-static inline double lap(uint64_t *since, uint64_t count) {
+// CPU time per timer, or per call, since the last reading.
+static inline double cpu_time_per_item(uint64_t *since, uint64_t count) {
     uint64_t now = cpu_time();
     double each = (double)(now - *since) / (double)count;
     *since = now;

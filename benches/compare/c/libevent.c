@@ -171,19 +171,19 @@ static void handle_timers(evutil_socket_t fd, short events, void *argument) {
         evtimer_assign(&all[index], base, on_timer, NULL);
         arm(&all[index], far_milliseconds(index) * 1000);
     }
-    figures->arm = lap(&timers->since, count);
+    figures->arm = cpu_time_per_item(&timers->since, count);
     for (uint64_t index = 0; index < count; index++) {
         arm(&all[index], (far_milliseconds(index) + 60000) * 1000);
     }
-    figures->reset = lap(&timers->since, count);
+    figures->reset = cpu_time_per_item(&timers->since, count);
     evtimer_assign(&one_more, base, on_timer, NULL);
     for (uint64_t index = 0; index < count; index++) {
         arm(&one_more, far_milliseconds(index) * 1000);
         event_del(&one_more);
     }
-    figures->arm_and_cancel = lap(&timers->since, count);
+    figures->arm_and_cancel = cpu_time_per_item(&timers->since, count);
     for (uint64_t index = 0; index < count; index++) event_del(&all[index]);
-    figures->cancel = lap(&timers->since, count);
+    figures->cancel = cpu_time_per_item(&timers->since, count);
     event_base_update_cache_time(base);
     for (uint64_t index = 0; index < count; index++) arm(&all[index], near_microseconds(index));
 }
@@ -192,7 +192,7 @@ static int measure_timers(uint64_t count) {
     struct timers timers = {.all = checked(malloc(count * sizeof(struct event))), .count = count};
     event_base_once(base, -1, EV_TIMEOUT, handle_timers, &timers, NULL);
     event_base_dispatch(base); // until no timer is left
-    timers.figures.arm_and_fire = lap(&timers.since, count);
+    timers.figures.arm_and_fire = cpu_time_per_item(&timers.since, count);
     print_timers(&timers.figures);
     return 0;
 }

@@ -1,7 +1,7 @@
-// The services of src/service.rs on libuv, as a user would write them who cares for speed.
+// The services of src/service.rs on libuv, as a user who cares for speed would write
+// them.
 //
-// - What is to be sent is tried at once by uv_try_write; only what the kernel does not take is
-//   copied and given to uv_write.
+// - Output is tried at once by uv_try_write; the rest is copied and given to uv_write.
 // - All connections read into one buffer, since what came is dealt with before the next read.
 // - TCP_NODELAY is set at the listening socket, from which Linux hands it down.
 // - A connection is one allocation, with its handle and its write request in it.
@@ -180,7 +180,7 @@ static void send_to(struct connection *member, char *data, size_t length) {
 
 static void send_to_all(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) {
     if (count < 0) return leave((struct connection *)stream);
-    // Backwards: in the place of one who leaves comes the last, who has got it already.
+    // Backwards: a member that leaves is replaced by the last one, which has got it already.
     for (size_t left = members.count; left-- > 0;) {
         send_to(members.all[left], buffer->base, (size_t)count);
     }
@@ -213,26 +213,26 @@ static int timers(uint64_t count) {
         uv_timer_init(loop, &all[index]);
         uv_timer_start(&all[index], on_timer, far_milliseconds(index), 0);
     }
-    figures.arm = lap(&since, count);
+    figures.arm = cpu_time_per_item(&since, count);
     for (uint64_t index = 0; index < count; index++) {
         uv_timer_start(&all[index], on_timer, far_milliseconds(index) + 60000, 0);
     }
-    figures.reset = lap(&since, count);
+    figures.reset = cpu_time_per_item(&since, count);
     uv_timer_init(loop, &one_more);
     for (uint64_t index = 0; index < count; index++) {
         uv_timer_start(&one_more, on_timer, far_milliseconds(index), 0);
         uv_timer_stop(&one_more);
     }
-    figures.arm_and_cancel = lap(&since, count);
+    figures.arm_and_cancel = cpu_time_per_item(&since, count);
     for (uint64_t index = 0; index < count; index++) uv_timer_stop(&all[index]);
-    figures.cancel = lap(&since, count);
+    figures.cancel = cpu_time_per_item(&since, count);
     uv_update_time(loop);
     for (uint64_t index = 0; index < count; index++) {
         // libuv counts in milliseconds.
         uv_timer_start(&all[index], on_timer, near_microseconds(index) / 1000, 0);
     }
     uv_run(loop, UV_RUN_DEFAULT);
-    figures.arm_and_fire = lap(&since, count);
+    figures.arm_and_fire = cpu_time_per_item(&since, count);
     print_timers(&figures);
     return 0;
 }

@@ -13,7 +13,7 @@ from contract import (
     BACKLOG,
     BULK_BLOCK,
     Caller,
-    Laps,
+    TimerFigures,
     far_deadlines,
     near_deadlines,
     print_figures,
@@ -90,10 +90,10 @@ async def serve(protocol):
     await server.serve_forever()
 
 
-async def turn(laps, name):
+async def turn(figures, name):
     """asyncio puts off some of the work of cancelling to the next turn, which therefore counts."""
     await asyncio.sleep(0)
-    laps.lap(name)
+    figures.record_time_per_timer(name)
 
 
 async def timers(count):
@@ -104,19 +104,19 @@ async def timers(count):
         pass
 
     far, near = far_deadlines(count), near_deadlines(count)
-    laps = Laps(count)
+    figures = TimerFigures(count)
     handles = [call_later(delay, nothing) for delay in far]
-    await turn(laps, "arm")
+    await turn(figures, "arm")
     for index, delay in enumerate(far):
         handles[index].cancel()
         handles[index] = call_later(delay + 60, nothing)
-    await turn(laps, "reset")
+    await turn(figures, "reset")
     for delay in far:
         call_later(delay, nothing).cancel()
-    await turn(laps, "arm_and_cancel")
+    await turn(figures, "arm_and_cancel")
     for handle in handles:
         handle.cancel()
-    await turn(laps, "cancel")
+    await turn(figures, "cancel")
     all_fired = loop.create_future()
     fired = 0
 
@@ -129,8 +129,8 @@ async def timers(count):
     for delay in near:
         call_later(delay, fire)
     await all_fired
-    laps.lap("arm_and_fire")
-    print_figures(laps.figures)
+    figures.record_time_per_timer("arm_and_fire")
+    print_figures(figures.values)
 
 
 async def calls(count):

@@ -39,17 +39,17 @@ def near_deadlines(count):
     return [scatter(index, 50_000) / 1e6 for index in range(count)]
 
 
-class Laps:
-    """The figures of `timers`: CPU time per timer since the last lap."""
+class TimerFigures:
+    """The figures of `timers`: CPU time per timer since the last reading."""
 
     def __init__(self, count):
         self.count = count
-        self.figures = {}
+        self.values = {}
         self.since = time.process_time_ns()
 
-    def lap(self, name):
+    def record_time_per_timer(self, name):
         now = time.process_time_ns()
-        self.figures[name] = (now - self.since) / self.count
+        self.values[name] = (now - self.since) / self.count
         self.since = time.process_time_ns()
 
 

@@ -17,7 +17,7 @@ from contract import (
     BACKLOG,
     BULK_BLOCK,
     Caller,
-    Laps,
+    TimerFigures,
     far_deadlines,
     near_deadlines,
     print_figures,
@@ -113,22 +113,22 @@ def timers(count):
     yield turn()  # the reactor runs
     call_later = reactor.callLater
     far, near = far_deadlines(count), near_deadlines(count)
-    laps = Laps(count)
+    figures = TimerFigures(count)
     calls = [call_later(delay, nothing) for delay in far]
     yield turn()
-    laps.lap("arm")
+    figures.record_time_per_timer("arm")
     for call, delay in zip(calls, far):
         call.reset(delay + 60)
     yield turn()
-    laps.lap("reset")
+    figures.record_time_per_timer("reset")
     for delay in far:
         call_later(delay, nothing).cancel()
     yield turn()
-    laps.lap("arm_and_cancel")
+    figures.record_time_per_timer("arm_and_cancel")
     for call in calls:
         call.cancel()
     yield turn()
-    laps.lap("cancel")
+    figures.record_time_per_timer("cancel")
     all_fired = Deferred()
     fired = 0
 
@@ -141,8 +141,8 @@ def timers(count):
     for delay in near:
         call_later(delay, fire)
     yield all_fired
-    laps.lap("arm_and_fire")
-    print_figures(laps.figures)
+    figures.record_time_per_timer("arm_and_fire")
+    print_figures(figures.values)
     reactor.stop()
 
 

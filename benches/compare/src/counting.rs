@@ -34,7 +34,7 @@ pub fn tools() -> (Vec<Tool>, Vec<Tool>) {
     })
 }
 
-/// Counts for those who took part in a workload.
+/// Counts for the servers that took part in a workload.
 pub fn count(
     tools: &[Tool],
     workload: &Workload,
@@ -73,11 +73,11 @@ impl Tool {
     fn wrapper(self, file: &Path) -> Vec<String> {
         let file = file.display().to_string();
         match self {
-            // setpriv, since strace when it is killed would leave the server behind.
+            // setpriv, since a killed strace would leave the server running.
             Self::Strace => {
                 words(["strace", "-f", "-c", "-o", &file, "setpriv", "--pdeathsig", "KILL"])
             }
-            // Of more than 500 threads, as `threads` has them in a chat, it wants to be told.
+            // More than 500 threads, as `threads` has them in a chat, need an option.
             Self::Callgrind => {
                 let file = format!("--callgrind-out-file={file}");
                 words(["valgrind", "-q", "--tool=callgrind", "--max-threads=2000", &file])
@@ -95,7 +95,7 @@ impl Tool {
         let (short, operations) = self.run(workload, peer, more / SHORTER, root)?;
         let (long, more) = self.run(workload, peer, more / SHORTER + more, root)?;
         let figure = (long - short) / (more - operations);
-        // Not so if it was killed before it could write all down.
+        // The tool may have been killed before it could write everything.
         if figure.is_finite() && figure > 0.0 {
             return Ok(figure);
         }

@@ -78,7 +78,7 @@ pub struct Round {
     pub marks: Vec<Mark>,
 }
 
-/// JSON has no word for what is not a number but `null`.
+/// JSON writes NaN as `null`.
 fn or_nan<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(source)?.unwrap_or(f64::NAN))
 }

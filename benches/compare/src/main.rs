@@ -1,4 +1,4 @@
-//! crocus beside everything a user would pick instead, over the same workloads.
+//! Compares crocus with the alternatives, over the same workloads.
 //!
 //! One program in several roles: it drives the comparison; called as `crocus-compare serve SERVER
 //! SERVICE` it is any one of the Rust servers; as `crocus-compare load LOAD ADDRESS` it is their

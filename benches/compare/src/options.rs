@@ -98,7 +98,7 @@ fn read(mut args: lexopt::Parser) -> Result<Role, lexopt::Error> {
 }
 
 impl Options {
-    /// Options that come after it may still say otherwise.
+    /// Later options may still override it.
     fn be_quick(&mut self) {
         (self.smoke, self.counts) = (true, false);
         (self.rounds, self.seconds) = (1, SMOKE_SECONDS);

@@ -17,21 +17,21 @@ use crate::sys;
 use crate::workloads::{Kind, Workload};
 use one::{failures, latency, lonely_round, our_round, redis_round};
 
-/// In how many of the rounds latency is measured.
+/// The number of rounds in which latency is measured.
 const PACED_ROUNDS: usize = 3;
 
-/// At what share of the baseline's own pace latency is measured: well below where queues grow, and
+/// Latency is measured at this share of the baseline's own pace: well below where queues grow, and
 /// the same rate for all.
 const PACED_SHARE: f64 = 0.4;
 
-/// Others may use so much of the machine before a round is marked, in per cent of two cores.
+/// A round is marked if others use more than this, in per cent of two cores.
 const BUSY_PERCENT: f64 = 10.0;
 
-/// A server that needs so many times the time that the rate leaves, and so many seconds more, is
-/// behind.
+/// A server is behind if it takes more than the planned time multiplied by the first number, plus the
+/// second in seconds.
 const BEHIND: (f64, f64) = (1.05, 0.01);
 
-/// Why a server is left out that does not have the service.
+/// The reason for leaving out a server that does not have the service.
 pub const LACKING: &str = "does not have it";
 
 /// A server that measures itself for longer than this does it once.
@@ -69,7 +69,7 @@ struct Entrant<'a> {
     workload: &'a Workload,
     task: Task,
     play: Option<Play>,
-    /// Failures of the round that does not count; told with the first that does.
+    /// Failures of the round that does not count; reported with the first round that does.
     failures: Vec<Mark>,
     trial: Trial,
 }
@@ -117,7 +117,7 @@ impl<'a> Entrant<'a> {
         Ok(Play::Ours(session, plan))
     }
 
-    /// It cannot go on. Rounds that it has finished count.
+    /// Takes it out because it cannot go on; the rounds that it has finished count.
     fn drop_out(&mut self, error: &io::Error) {
         self.play = None;
         let why = match error.kind() {
@@ -130,7 +130,7 @@ impl<'a> Entrant<'a> {
         self.trial.left_out = Some(why);
     }
 
-    /// A round that does not count; how many operations per second there were.
+    /// A round that does not count; returns its operations per second.
     fn warm_up(&mut self, options: &Options) -> Option<f64> {
         if matches!(self.play, Some(Play::Alone) | None) {
             return None;

@@ -13,7 +13,7 @@ use crate::{counting, machine, redis_load, report, rounds, server};
 const FAULTLESS: [&str; 2] = ["crocus", "limit"];
 
 /// Measures, and writes the reports after each workload, so that little is lost when it is
-/// interrupted. Whether all operations were answered as they should be.
+/// interrupted. Returns whether all operations were answered correctly.
 ///
 /// # Errors
 ///

@@ -21,7 +21,7 @@
 //!
 //! No more than [`OUTSTANDING`] calls may wait, so that no queue grows without bound: the caller takes
 //! one of two permits before each [`BATCH`] of calls, asleep if none is left, and the last call of the
-//! batch gives it back; which costs nothing for a call, and nobody spins. Where two threads wait for
+//! batch gives it back; this adds no cost per call, and no thread spins. Where two threads wait for
 //! each other, they do so at a semaphore.
 
 use std::io;
@@ -45,10 +45,10 @@ pub const READ_BUFFER: usize = 64 * 1024;
 /// How many calls of the service `calls` may be outstanding.
 pub const OUTSTANDING: u64 = 1024;
 
-/// For how many of them a permit is.
+/// How many of them one permit covers.
 pub const BATCH: u64 = OUTSTANDING / 2;
 
-/// How often the service `calls` measures the way there and back, at most.
+/// The most round trips that the service `calls` measures.
 pub const ROUND_TRIPS: u64 = 5_000;
 
 /// How long the caller sleeps before each of them: longer than any loop takes to fall asleep.
@@ -80,12 +80,12 @@ pub fn scatter(index: u64, below: u64) -> u64 {
     (index.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % below
 }
 
-/// When the timer of that index in the population is due.
+/// The deadline of the timer of that index in the population.
 pub fn far_deadline(index: u64) -> Duration {
     Duration::from_millis(60_000 + scatter(index, 60_000))
 }
 
-/// When the timer of that index is due which is to fire.
+/// The deadline of the timer of that index, among those that fire.
 pub fn near_deadline(index: u64) -> Duration {
     Duration::from_micros(scatter(index, 50_000))
 }

@@ -19,7 +19,7 @@ pub fn client_cores() -> Vec<usize> {
     sys::cores().into_iter().skip(1).take(1).collect()
 }
 
-/// Below so many connections, the memory of one drowns in that of the process.
+/// With fewer idle connections, the memory of one is too small a part of the process to measure.
 const LEAST_IDLE: usize = 5_000;
 
 /// How much of what a server said goes into an error.
@@ -46,7 +46,7 @@ impl Session {
             && idle >= LEAST_IDLE
             && let (Some(own), Some(slabs)) = (own, slabs)
         {
-            // When the last of them, who connected last, is answered, all have been accepted.
+            // When the last of them to connect is answered, all have been accepted.
             clients.run(Plan::Operations(active as u64))?;
             let connections = (active + idle) as f64;
             let more_own = machine::own_memory(server.pid()).unwrap_or(own) - own;

@@ -27,7 +27,7 @@ pub struct Workload {
 pub enum Kind {
     /// Clients of ours, in a closed loop.
     Loop(Load),
-    /// Clients of ours, all of whom ask once.
+    /// Clients of ours, each of which asks once.
     Stampede(Load),
     /// redis-benchmark, with a command and so many of them at once.
     Redis { command: &'static str, pipeline: u64 },
@@ -35,7 +35,7 @@ pub enum Kind {
     Alone { count: u64 },
 }
 
-/// How large everything is: as users have it, or as small as will do to see that it works.
+/// How large everything is: realistic, or just large enough for a smoke test.
 struct Size {
     crowd: usize,
     idle: &'static [usize],

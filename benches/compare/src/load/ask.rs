@@ -22,7 +22,7 @@ impl Ask {
         Self { server, stream: None, answer: [0; RANDOM_LENGTH + 1], length: 0 }
     }
 
-    /// Reads; whether that was the end.
+    /// Reads; returns whether that was the end.
     fn read(&mut self) -> io::Result<bool> {
         let Some(stream) = &mut self.stream else { return Ok(false) };
         loop {

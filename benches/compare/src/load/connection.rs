@@ -1,4 +1,4 @@
-//! Connections that stand.
+//! Established connections.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -13,13 +13,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, and waits until it stands; without delay of what is sent.
+    /// Waits until the connection is established; sets TCP_NODELAY.
     ///
     /// # Errors
     ///
-    /// If it does not stand.
+    /// If it cannot be established.
     pub fn new(server: SocketAddr) -> io::Result<Self> {
-        let stream = std::net::TcpStream::connect_timeout(&server, super::PATIENCE)?;
+        let stream = std::net::TcpStream::connect_timeout(&server, super::TIME_LIMIT)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         Ok(Self { stream: TcpStream::from_std(stream), is_registered: false })

@@ -34,7 +34,7 @@ impl Download {
 impl Client for Download {
     fn begin(&mut self, registry: &Registry, token: Token, scratch: &mut [u8]) -> Progress {
         self.connection.register(registry, token, false)?;
-        // The bytes that came between two runs had their event then.
+        // Bytes that came between two runs bring no further event.
         self.ready(0, scratch)
     }
 

@@ -1,4 +1,4 @@
-//! Messages on a connection that stands: each must come back as it was sent.
+//! Messages on an established connection: each must come back as it was sent.
 
 use std::io;
 use std::net::SocketAddr;
@@ -87,7 +87,7 @@ impl Client for Exchange {
 
     fn ready(&mut self, _: usize, scratch: &mut [u8]) -> Progress {
         if self.received == self.total() {
-            return Ok(None); // the event tells of room, and nothing is asked
+            return Ok(None); // the event reports room, but no operation is under way
         }
         self.receive(scratch)?;
         self.send()?;

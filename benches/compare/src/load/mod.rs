@@ -1,11 +1,11 @@
 //! The load: clients that ask, and check every byte of the answers.
 //!
 //! A load has a number of *clients*, which do one operation at a time each: a new connection, or a
-//! message on one that stands. They run in a closed loop (the next operation begins when the last is
+//! message on an established one. They run in a closed loop (the next operation begins when the last is
 //! answered), once each, or at a fixed rate, which is how latency is measured.
 //!
 //! A client that has failed at an operation rests for the rest of the run, and is made anew before the
-//! next: so a run at a server that is broken soon ends, and the next one begins with what is whole.
+//! next: so a run against a broken server ends soon, and the next one begins with working connections.
 
 mod ask;
 mod connection;
@@ -32,7 +32,7 @@ pub use role::{Load, READY, serve};
 use run::Run;
 
 /// How long to wait for the next answer of any client; those that are not answered then have failed.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// How a load is to be run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,14 +67,14 @@ pub type Progress = io::Result<Option<u64>>;
 
 /// A client that does one operation at a time.
 pub trait Client {
-    /// Begins the next operation. Sockets are registered under `token`, and what more there are under
-    /// those that follow it.
+    /// Begins the next operation. Its first socket is registered under `token`, the others under the
+    /// tokens that follow.
     fn begin(&mut self, registry: &Registry, token: Token, scratch: &mut [u8]) -> Progress;
 
-    /// Goes on, since the socket of that number among its own is ready.
+    /// Goes on, because its socket of that number is ready.
     fn ready(&mut self, socket: usize, scratch: &mut [u8]) -> Progress;
 
-    /// Leaves what it was at, and connects anew.
+    /// Gives up its operation, and connects anew.
     fn renew(&mut self) -> io::Result<()>;
 }
 
@@ -86,7 +86,7 @@ pub struct Crowd<C> {
     poll: Poll,
     clients: Vec<C>,
     scratch: Vec<u8>,
-    /// Those that did not come to an end with their operation.
+    /// Those that did not finish their operation.
     broken: Vec<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! HTTP/1.1 requests for one file on a connection that stands.
+//! HTTP/1.1 requests for one file on an established connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ impl Request {
         Ok(Self { server, connection, page, head: Vec::new(), received: None })
     }
 
-    /// Checks the bytes that came; whether they were the last.
+    /// Checks the bytes that came; returns whether they were the last.
     fn take(&mut self, mut data: &[u8]) -> io::Result<bool> {
         if self.received.is_none() {
             let before = self.head.len();

@@ -1,5 +1,5 @@
-//! The load as a process of its own: it is told on stdin how to run, and says on stdout what became
-//! of it, a line of JSON each.
+//! The load as a process of its own: it reads plans from stdin, and writes their outcomes to
+//! stdout, a line of JSON each.
 //!
 //! A process for each server, since one process may not have open as many files as all of them need.
 
@@ -13,7 +13,7 @@ use super::exchange::Text;
 use super::request::Page;
 use super::{Ask, Client, Connection, Crowd, Download, Exchange, Group, Outcome, Plan, Request};
 
-/// The clients, and what they ask for.
+/// The clients, and their requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Load {
     /// Clients that connect for each answer of 81 bytes.
@@ -29,7 +29,7 @@ pub enum Load {
     Request { clients: usize, file: PathBuf },
 }
 
-/// The word of the process when all connections stand.
+/// The process writes this when all connections are established.
 pub const READY: &str = "ready";
 
 /// Runs the load against a server until stdin ends.

@@ -1,17 +1,17 @@
-//! Which client is at an operation, when the next one is due, and how long each took. Knows no sockets, and is
-//! told the time.
+//! Which client is at an operation, when the next one is due, and how long each took. Uses no sockets and no
+//! clock: its caller passes the time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::{Outcome, PATIENCE, Plan, Progress};
+use super::{Outcome, Plan, Progress, TIME_LIMIT};
 
 /// How long so many operations may take. Under valgrind a server in Python does some ten a second.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// How much longer than planned operations are begun that should have been begun by then.
+/// Late operations may still begin until the planned time has passed this many times.
 const OVERTIME: f64 = 2.0;
 
 /// Latencies are told apart up to this, in nanoseconds: more than a run lasts.
@@ -36,7 +36,7 @@ pub struct Run {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Idle,
-    /// Since when its operation was due.
+    /// The time at which its operation was due.
     AtWork(Instant),
     Failed,
 }
@@ -72,10 +72,10 @@ impl Run {
         }
     }
 
-    /// Since when the next operation is due, or when it will be.
+    /// The time at which the next operation was, or will be, due.
     fn due(&self, now: Instant) -> Instant {
         match self.plan {
-            // Whether or not anybody is idle then: that one is late is what is to be found out.
+            // Due even if no client is idle, because lateness is what we measure.
             Plan::Paced { rate, .. } => {
                 self.began + Duration::from_secs_f64(self.begun as f64 / rate)
             }
@@ -124,21 +124,21 @@ impl Run {
         self.outcome.first_failure.get_or_insert(why);
     }
 
-    /// Whether all is answered that was to be asked, or nothing more is to be expected.
+    /// Whether all planned operations are answered, or no more answers can be expected.
     pub fn is_over(&mut self, now: Instant) -> bool {
         if self.at_work == 0 {
             return self.idle.is_empty() || !self.goes_on(now);
         }
-        if now - self.last_answer <= PATIENCE {
+        if now - self.last_answer <= TIME_LIMIT {
             return false;
         }
         for _ in 0..self.at_work {
-            self.fail(format!("no answer for {PATIENCE:?}"));
+            self.fail(format!("no answer for {TIME_LIMIT:?}"));
         }
         true
     }
 
-    /// For how long nothing is to be done without an event.
+    /// How long the caller may wait for events before the next operation is due.
     pub fn time_to_wait(&self, now: Instant) -> Duration {
         let Plan::Paced { .. } = self.plan else { return LOOK };
         if self.idle.is_empty() || !self.goes_on(now) {
@@ -295,8 +295,8 @@ mod tests {
         let mut run = Run::new(Plan::Seconds(0.1), 2, began);
         begin(&mut run, began);
         run.note(0, Ok(Some(1)), began + 200 * MS);
-        assert!(!run.is_over(began + PATIENCE));
-        assert!(run.is_over(began + PATIENCE + 201 * MS));
+        assert!(!run.is_over(began + TIME_LIMIT));
+        assert!(run.is_over(began + TIME_LIMIT + 201 * MS));
         assert_eq!(run.broken(), [1]);
         let outcome = run.outcome();
         assert_eq!((outcome.operations, outcome.failed), (1, 1));

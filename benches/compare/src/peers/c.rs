@@ -34,7 +34,7 @@ pub(super) fn find(name: &'static str) -> Result<Found, String> {
 
 fn pkg_config(what: &[&str], library: &str) -> Result<String, String> {
     ask(Command::new("pkg-config").args(what).arg(library)).map_err(|error| {
-        // It says as much in five lines, and advises to set a variable.
+        // Its own message takes five lines, and advises to set a variable.
         if error.starts_with("not installed") { error } else { not_installed(library) }
     })
 }

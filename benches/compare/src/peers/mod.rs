@@ -85,9 +85,9 @@ trait Program {
 
 /// Where a server runs.
 struct Place<'a> {
-    /// A directory for what it wants to write, removed after it.
+    /// A directory for its files, removed after it.
     dir: &'a Path,
-    /// For those that must be told: reserved for them.
+    /// An address that is reserved for servers which must be told where to listen.
     addr: SocketAddr,
 }
 
@@ -198,7 +198,7 @@ impl Peer {
     }
 }
 
-/// A port that the system gives to nobody else as long as this lives, and at which a server can
+/// A port that the system gives to no other program as long as this lives, and at which a server can
 /// listen all the same: Linux lets sockets share one that all have SO_REUSEADDR, as long as at most
 /// one listens, and this one does not.
 struct Reserved {

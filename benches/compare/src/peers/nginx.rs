@@ -1,7 +1,7 @@
 //! nginx: `random` by its stream module, and files by HTTP.
 //!
-//! One process, and Debian's configuration otherwise, but for what would end a measurement or has
-//! nothing to do with it: keep-alive without a limit of requests, and no access log. `multi_accept`
+//! One process, and Debian's configuration, except for settings that would end or disturb a
+//! measurement: keep-alive without a limit of requests, and no access log. `multi_accept`
 //! stays off, as it is by default: on, it costs more, here too. There is no variable with random
 //! bytes for streams, so its 16 random bytes are always the same.
 
@@ -57,7 +57,7 @@ fn found(program: &'static str, said: &str, sendfile: bool) -> Found {
 }
 
 impl Stream {
-    /// By how nginx says it was built.
+    /// Reads it from the build options that nginx prints.
     fn find(said: &str) -> Self {
         let mut words = said.split_whitespace();
         if words.clone().any(|word| word == "--with-stream") {

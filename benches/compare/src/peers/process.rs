@@ -16,7 +16,7 @@ use super::scratch::Scratch;
 use crate::service::NO_SUCH_SERVICE;
 use crate::sys;
 
-/// How often it is looked whether something has come about that nobody announces.
+/// The interval for polling conditions that no event reports.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// How long a server may take to end when asked to.
@@ -62,7 +62,7 @@ impl Started {
         self.wait_for_end()
     }
 
-    /// Waits until it has ended, of which it was asked, and kills it after some seconds.
+    /// Waits until it has ended, as it was asked to, and kills it after some seconds.
     ///
     /// # Errors
     ///
@@ -119,7 +119,7 @@ impl Process {
         thread::spawn(move || {
             let mut line = String::new();
             let result = stdout.read_line(&mut line).map(|_| line);
-            let _ = sender.send((result, stdout)); // nobody waits any more when it is too late
+            let _ = sender.send((result, stdout)); // fails if the receiver has given up
         });
         let Ok((line, stdout)) = receiver.recv_timeout(within) else {
             return Err(self.failure(&format!("prints nothing for {within:?}")));
@@ -141,7 +141,7 @@ impl Process {
         let deadline = Instant::now() + within;
         loop {
             let connected = TcpStream::connect_timeout(&addr, within);
-            // It may be somebody else who listens there, and ours that has ended because of that.
+            // Another process may listen there, and our server may have ended because of it.
             if let Ok(Some(_)) = self.child.try_wait() {
                 return Err(self.failure(&format!("was to listen on {addr}, and has ended")));
             }
@@ -199,7 +199,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The number of one that has been waited for may be another's by now.
+        // Once it has been waited for, its number may belong to another process.
         if let Ok(None) = self.child.try_wait() {
             self.kill();
             let _ = self.child.wait();

@@ -12,7 +12,7 @@ use super::{Found, Place, Program, SERVICES, Task};
 /// asyncio.Runner, by which uvloop is chosen, came with it.
 const NEEDED: (u32, u32) = (3, 11);
 
-/// Where the interpreter is, not the shell script that pyenv puts before it; and its version.
+/// The path of the interpreter (not of pyenv's shell script), and its version.
 const ABOUT: &str = "import platform, sys; print(sys.executable, platform.python_version())";
 
 struct Script {

@@ -16,7 +16,7 @@ impl Scratch {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("crocus-compare-{}-{number}", process::id());
         let path = env::temp_dir().join(name);
-        // One of that name is left from a process that was killed.
+        // A directory of that name is left from a process that was killed.
         let _ = fs::remove_dir_all(&path);
         match fs::create_dir(&path) {
             Ok(()) => Ok(Self(path)),

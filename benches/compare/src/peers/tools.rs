@@ -18,7 +18,7 @@ pub(super) fn target() -> PathBuf {
 ///
 /// # Errors
 ///
-/// `not installed: PROGRAM`, or what was called and what it said.
+/// `not installed: PROGRAM`, or the call and its output.
 pub(super) fn ask(command: &mut Command) -> Result<String, String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| match error.kind() {
         ErrorKind::NotFound => format!("not installed: {}", command.get_program().display()),

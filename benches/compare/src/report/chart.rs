@@ -1,5 +1,5 @@
-//! `bench.svg`: what each workload costs each server, beside the least that it can cost. Servers stand in
-//! one order everywhere; crocus is the only one with a colour.
+//! `bench.svg`: the cost of each workload for each server, compared with the limit. Servers are in one
+//! order everywhere; crocus is the only one with a colour.
 
 use charts::bars::{self, Bar, Bars};
 use charts::number::time;
@@ -30,7 +30,7 @@ pub fn svg(run: &Run) -> String {
     ];
     let lines = if is_marked { 4 } else { 3 };
     let sheet = Sheet {
-        heading: "What an operation costs",
+        heading: "The cost of an operation",
         about: about[..lines].iter().map(ToString::to_string).collect(),
         key: bars::key(CROCUS, "the limit, or the server in its place"),
         panels,

@@ -1,4 +1,4 @@
-//! One workload in detail: a row for each server, a column for each figure that anybody has.
+//! One workload in detail: a row for each server, a column for each figure that any of them has.
 
 use std::fmt::Write;
 

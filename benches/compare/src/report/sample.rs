@@ -1,4 +1,4 @@
-//! A small run that nobody made, for tests.
+//! Made-up results of a small run, for tests.
 
 use crate::figures::{Machine, Round, Run, Server, Trial, Workload};
 

@@ -1,4 +1,4 @@
-//! `bench.md`: what each workload costs each server, in one table and then in detail.
+//! `bench.md`: the cost of each workload for each server, in one table and then in detail.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use crate::figures::{Run, Server, Trial, Workload};
 /// The whole text.
 pub fn markdown(run: &Run) -> String {
     let mut text = format!(
-        "# What an operation costs\n\n{}. Medians of {} rounds; in each round all servers were run \
+        "# The cost of an operation\n\n{}. Medians of {} rounds; in each round all servers were run \
          one after the other, {} s each.\n",
         escape(&circumstances(run)),
         run.rounds,
@@ -36,9 +36,9 @@ fn summary(run: &Run) -> String {
         table.row([workload.name.clone(), absolute(workload)].into_iter().chain(ratios));
     }
     format!(
-        "\n## CPU time beside the limit\n\nWhat an operation costs the limit, or the one in brackets \
-         where there is no limit; for the others as a ratio to that: the median of the ratios in each \
-         round. Why a cell is blank stands with the workload below; of a figure with {MARKED} some \
+        "\n## CPU time beside the limit\n\nThe cost of an operation for the limit, or for the one in \
+         brackets where there is no limit; for the others as a ratio to that: the median of the \
+         ratios in each round. Why a cell is blank stands with the workload below; of a figure with {MARKED} some \
          rounds are marked there.\n\n{}",
         table.markdown()
     )

@@ -1,4 +1,4 @@
-//! One round's figures, from what its clients and its server say.
+//! One round's figures, from its clients' and its server's outcomes.
 
 use std::io;
 use std::time::Instant;

@@ -20,7 +20,7 @@ use crate::sys;
 /// How far each timer of the population is moved.
 const MOVE: Duration = Duration::from_secs(60);
 
-/// The timers of a loop, as a user of it would call them. Delays count from now.
+/// The timers of a loop, called as its users would call them. Delays count from now.
 pub trait Timers {
     type Timer;
 
@@ -32,10 +32,10 @@ pub trait Timers {
     fn cancel(&mut self, timer: Self::Timer) -> io::Result<()>;
 }
 
-/// When timers are due that are to fire.
+/// The deadlines of the timers that fire.
 pub type Delays = Map<Range<u64>, fn(u64) -> Duration>;
 
-/// The service `timers` as far as the population goes: what may be asked within a callback.
+/// The phases of `timers` that handle the population; they may run within a callback.
 pub fn population(count: u64, timers: &mut impl Timers) -> io::Result<TimerFigures> {
     let (arm, mut population) = cost(count, || {
         (0..count).map(|index| timers.arm(far_deadline(index))).collect::<io::Result<Vec<_>>>()
@@ -55,7 +55,7 @@ pub fn population(count: u64, timers: &mut impl Timers) -> io::Result<TimerFigur
     Ok(TimerFigures { arm, reset, arm_and_cancel, cancel, arm_and_fire: f64::NAN })
 }
 
-/// The rest of it: `fire` arms a timer for each delay, and has the loop turn until all have fired.
+/// The last phase: `fire` arms a timer for each delay, and has the loop turn until all have fired.
 pub fn firing(
     count: u64,
     figures: TimerFigures,
@@ -74,7 +74,7 @@ fn cost<T>(count: u64, phase: impl FnOnce() -> io::Result<T>) -> io::Result<(f64
     Ok((spent.as_nanos() as f64 / count as f64, outcome))
 }
 
-/// How many calls the loop has served, which nobody else adds to. One process measures one loop, once.
+/// How many calls the loop has served; only the loop adds to it. One process measures one loop, once.
 static SERVED: AtomicU64 = AtomicU64::new(0);
 
 /// For the next batches.
@@ -83,7 +83,7 @@ static PERMITS: Semaphore = Semaphore::new(OUTSTANDING / BATCH);
 /// For a call that is waited for.
 static ANSWERS: Semaphore = Semaphore::new(0);
 
-/// A wish of the other thread to the loop.
+/// A request of the other thread to the loop.
 #[derive(Clone, Copy, Debug)]
 pub enum Call {
     Count,
@@ -111,7 +111,7 @@ impl Call {
 /// measured the thread prints the figures and ends the process.
 pub fn start_calling(count: u64, call: impl Fn(Call) + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name("caller".into()).spawn(move || {
-        // `call` lives until the exit: some loops end when nobody can call any more.
+        // `call` lives until the exit: some loops end when no caller is left.
         let measured = measure_calls(count, &call);
         if let Err(error) = measured.and_then(|figures| print_figures(&figures)) {
             eprintln!("calls: {error}");
@@ -163,7 +163,7 @@ fn trip(call: &impl Fn(Call)) -> u64 {
     start.elapsed().as_nanos() as u64
 }
 
-/// As sem_wait(3) and sem_post(3): a system call is made only if somebody sleeps.
+/// As sem_wait(3) and sem_post(3): a system call is made only if a thread sleeps.
 struct Semaphore {
     state: Mutex<State>,
     posted: Condvar,

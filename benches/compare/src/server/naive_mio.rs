@@ -1,4 +1,4 @@
-//! A good and plain program on mio: what a user would write instead of crocus, on the same poller.
+//! A good and plain program on mio, as a user would write it instead of using crocus.
 //!
 //! Events come on edges: a ready connection is served until the socket would block. Interest is
 //! registered once, for both directions. A connection that is not done after some rounds is
@@ -60,7 +60,7 @@ struct Connection {
 enum Next {
     /// It would block: there will be an event.
     Wait,
-    /// It had its rounds.
+    /// Its rounds are used up.
     Again,
     Close,
 }
@@ -92,8 +92,8 @@ impl Server {
         }
     }
 
-    /// Accepts all who wait. `false` if the system refuses that, as it does without descriptors:
-    /// there will be no event for those who still wait.
+    /// Accepts all waiting clients. `false` if the system refuses that, as it does without descriptors:
+    /// there will be no event for the rest.
     fn accept(&mut self) -> bool {
         loop {
             match self.listener.accept() {
@@ -120,7 +120,7 @@ impl Server {
         // It may have been closed by one that was served before it.
         let Some(connection) = self.connections.get_mut(index) else { return Ok(()) };
         let next = match &self.service {
-            Service::Random => Ok(Next::Close), // nobody is registered
+            Service::Random => Ok(Next::Close), // no connection is registered
             Service::Echo => connection.echo(&mut self.buffer),
             Service::Bulk(block) => connection.bulk(block),
             Service::Broadcast => self.broadcast(index),
@@ -147,7 +147,7 @@ impl Server {
 
     fn broadcast(&mut self, index: usize) -> io::Result<Next> {
         for _ in 0..ROUNDS {
-            // It may have thrown itself out.
+            // It may have removed itself.
             let Some(connection) = self.connections.get_mut(index) else { return Ok(Next::Close) };
             connection.pending.flush(&mut connection.stream)?;
             let chunk = match connection.stream.read(&mut self.buffer) {

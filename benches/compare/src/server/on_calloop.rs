@@ -70,7 +70,7 @@ fn run(welcome: Welcome) -> io::Result<()> {
 }
 
 impl Server {
-    /// Accepts all who wait. Without descriptors it lets some time pass.
+    /// Accepts all waiting clients. Without descriptors it lets some time pass.
     fn accept(&mut self, listener: &TcpListener, welcome: Welcome) -> PostAction {
         loop {
             match listener.accept() {
@@ -157,7 +157,7 @@ impl Server {
     }
 }
 
-/// Inserts a source whose error hands the source back, which nobody needs.
+/// Inserts a source whose error hands the source back, which is not needed.
 fn add<S, Data>(
     handle: &LoopHandle<'static, Data>,
     source: S,

@@ -85,7 +85,7 @@ async fn member(stream: TcpStream, chunks: broadcast::Sender<Arc<[u8]>>) -> io::
     let writing = tokio::spawn(write_chunks(writer, chunks.subscribe()));
     let mut buffer = Vec::with_capacity(READ_BUFFER);
     while let Ok(1..) = reader.read_buf(&mut buffer).await {
-        let _ = chunks.send(buffer.as_slice().into()); // nobody may be left to take it
+        let _ = chunks.send(buffer.as_slice().into()); // fails if no receiver is left
         buffer.clear();
     }
     writing.abort();
@@ -136,7 +136,7 @@ impl Timers for Sleeps {
     }
 }
 
-/// A task for each, as a callback for each elsewhere.
+/// Each timer is a task; in the other servers it is a callback.
 async fn fire(delays: Delays) -> io::Result<()> {
     let tasks: Vec<_> = delays.map(|delay| tokio::spawn(time::sleep(delay))).collect();
     for task in tasks {

@@ -1,4 +1,4 @@
-//! std alone, a thread for each connection: what one writes before one looks for a reactor.
+//! std alone, a thread for each connection: the simplest server for many clients.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -13,14 +13,14 @@ use crate::service::READ_BUFFER;
 const STACK: usize = 64 * 1024;
 
 /// How long a peer may hold up the others of a broadcast before it is thrown out.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 pub fn serve(service: &str, _count: u64) -> io::Result<()> {
     let threads = Threads::new();
     if service == "broadcast" {
         let members = Arc::new(Members::default());
         return blocking::accept(move |stream| {
-            // Here and not in its thread: who connects later may speak earlier.
+            // Here and not in its thread: a client that connects later may speak earlier.
             let Ok(member) = Member::join(stream, &members) else { return };
             threads.spawn(move || member.send_to_all());
         });
@@ -31,16 +31,16 @@ pub fn serve(service: &str, _count: u64) -> io::Result<()> {
     }
 }
 
-/// How many threads there are, and may be.
+/// The number of threads, and its limit.
 struct Threads {
-    /// Each thread holds one of it.
+    /// Each thread holds a clone.
     running: Arc<()>,
     most: usize,
 }
 
 impl Threads {
     /// Each thread maps its stack, another one for signals, and a guard for either. Past the number
-    /// of mappings that Linux grants, 65,530 unless set, std aborts; so there is some way to it.
+    /// of mappings that Linux grants, 65,530 unless set, std aborts; so the limit stays below it.
     fn new() -> Self {
         let mappings = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
         let mappings: usize = mappings.trim().parse().unwrap_or(65_530);
@@ -60,7 +60,7 @@ impl Threads {
     }
 }
 
-/// One who takes part in the broadcast, as long as this lives.
+/// A member of the broadcast, as long as this lives.
 struct Member {
     stream: Arc<TcpStream>,
     members: Arc<Members>,
@@ -68,7 +68,7 @@ struct Member {
 
 impl Member {
     fn join(stream: TcpStream, members: &Arc<Members>) -> io::Result<Self> {
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(TIME_LIMIT))?;
         let stream = Arc::new(stream);
         members.lock().push(Arc::clone(&stream));
         Ok(Self { stream, members: Arc::clone(members) })

@@ -8,7 +8,7 @@ use crate::service::{RANDOM_LENGTH, write_random};
 /// How often a connection is read, or written to, before the others get their turn.
 pub const ROUNDS: usize = 16;
 
-/// How much a member of a broadcast may be owed before it is thrown out: as much as crocus grants.
+/// The most unsent bytes of a broadcast member before it is closed: crocus's default cap.
 const MOST: usize = 32 * 1024 * 1024;
 
 /// Bytes that a peer has not taken yet. Owns no memory when there is nothing.

@@ -1,5 +1,5 @@
 //! The system calls of the limit, as thin as can be: no check that the kernel does not make.
-#![allow(unsafe_code)] // that is what this file is for
+#![allow(unsafe_code)] // the purpose of this file
 
 use std::io;
 
@@ -41,7 +41,7 @@ pub fn epoll_wait(epoll: Fd, events: &mut [Event]) -> io::Result<usize> {
 pub fn accept(listener: Fd) -> Option<Fd> {
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     let none = std::ptr::null_mut();
-    // SAFETY: null is how one does not ask.
+    // SAFETY: null pointers are allowed: they mean that no address is wanted.
     check(unsafe { libc::accept4(listener, none, none.cast(), flags) }).ok()
 }
 
@@ -57,7 +57,7 @@ pub fn send(fd: Fd, data: &[u8]) -> Option<usize> {
     send_with(fd, data, libc::MSG_NOSIGNAL)
 }
 
-/// The same, for what is followed at once by more, or by the end: a segment that is not full waits.
+/// The same, when more bytes or the end follow at once: a segment that is not full waits.
 pub fn send_before_the_end(fd: Fd, data: &[u8]) -> Option<usize> {
     send_with(fd, data, libc::MSG_NOSIGNAL | libc::MSG_MORE)
 }
@@ -69,7 +69,7 @@ fn send_with(fd: Fd, data: &[u8], flags: libc::c_int) -> Option<usize> {
 }
 
 pub fn close(fd: Fd) {
-    // SAFETY: whoever calls this does not use the descriptor again.
+    // SAFETY: the caller does not use the descriptor again.
     unsafe { libc::close(fd) };
 }
 
@@ -78,7 +78,7 @@ pub fn eventfd() -> io::Result<Fd> {
     check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })
 }
 
-/// Wakes who waits for this eventfd by an edge; its count need never be read.
+/// Wakes the thread that waits for this eventfd by an edge; its count need not be read.
 pub fn wake(eventfd: Fd) {
     let one = 1_u64;
     // SAFETY: eight bytes of a local. It fails only after 2^64 - 2 wakes.

@@ -1,7 +1,7 @@
 //! The limit: an epoll loop by hand, for one service at a time, with the fewest system calls.
 //!
 //! It is what the others are measured by, not something to use. It has no timeouts and no protocols,
-//! nobody else may use its loop, a connection that breaks is closed without a word, and `random` is
+//! its loop serves nothing else, a connection that breaks is closed without a message, and `random` is
 //! closed without a look whether the peer has sent something, as the article's server does.
 //!
 //! A connection is registered once, edge-triggered; an event is answered by one recv and one send. A
@@ -29,7 +29,7 @@ pub fn serve(service: &str, count: u64) -> io::Result<()> {
         "bulk" => Bulk { block: bulk_block(), sent: HashMap::new() }.serve(OUT),
         "broadcast" => Broadcast::default().serve(IN),
         "calls" => from_thread(count),
-        _ => super::no_such_service(), // timers: there is no least that they must cost
+        _ => super::no_such_service(), // timers have no lower bound of their cost
     }
 }
 
@@ -38,11 +38,11 @@ pub fn serve(service: &str, count: u64) -> io::Result<()> {
 pub fn serve_in_one_segment(service: &str, _count: u64) -> io::Result<()> {
     match service {
         "random" => random(calls::send_before_the_end),
-        _ => super::no_such_service(), // nothing else ends
+        _ => super::no_such_service(), // no other service ends its connections
     }
 }
 
-/// Nothing is registered but the listener, so there is nothing to look at in the events.
+/// Only the listener is registered, so the events need no look.
 fn random(send: fn(Fd, &[u8]) -> Option<usize>) -> io::Result<()> {
     let listener = super::listen()?.into_raw_fd();
     let epoll = calls::epoll_create()?;
@@ -102,7 +102,7 @@ trait Service {
 struct Owed(HashMap<Fd, Vec<u8>>);
 
 impl Owed {
-    /// Sends, and keeps what is not taken. Whether all of it was.
+    /// Sends, and keeps the bytes that the kernel does not take; returns whether it took all.
     fn send(&mut self, fd: Fd, data: &[u8]) -> bool {
         let sent = calls::send(fd, data).unwrap_or(0);
         if sent < data.len() {
@@ -111,7 +111,7 @@ impl Owed {
         sent == data.len()
     }
 
-    /// There is room again. Whether nothing is owed any more.
+    /// Handles room for writing; returns whether all is sent.
     fn flush(&mut self, fd: Fd) -> bool {
         let Some(mut owed) = self.0.remove(&fd) else { return true };
         let sent = calls::send(fd, &owed).unwrap_or(0);
@@ -133,7 +133,7 @@ struct Echo {
 impl Service for Echo {
     fn ready(&mut self, fd: Fd, _: u32, buffer: &mut [u8]) -> bool {
         if !self.owed.0.is_empty() && !self.owed.flush(fd) {
-            return true; // what is there to read waits; an event comes with the room
+            return true; // no reading before all is sent; an event comes with the room
         }
         loop {
             match calls::recv(fd, buffer) {

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use crocus::{Address, Protocol, Reactor, Reason, Transport};
 
-const MODE: &str = "CROCUS_STARVED_SERVER";
+const MODE: &str = "CROCUS_NO_DESCRIPTORS";
 
 /// How many descriptors the server has for connections.
 const FREE: usize = 4;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Says each warning on stdout, where the parent counts them.
 struct Say;
@@ -105,7 +105,7 @@ impl Server {
         let mut process = Command::new("sh")
             .args(["-c", r#"ulimit -n 40 && exec "$0" "$@""#])
             .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "starved::child", "--nocapture", "--test-threads=1"])
+            .args(["--exact", "no_descriptors::child", "--nocapture", "--test-threads=1"])
             .env(MODE, mode)
             .stdout(Stdio::piped())
             .spawn()
@@ -141,7 +141,7 @@ impl Drop for Server {
 fn clients(addr: SocketAddr, count: usize) -> Vec<TcpStream> {
     let connect = |_| {
         let stream = TcpStream::connect(addr).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIME_LIMIT)).unwrap();
         stream
     };
     (0..count).map(connect).collect()
