@@ -171,6 +171,10 @@ impl From<(&str, u16)> for Endpoint {
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Self::from((ip, port));
         }
+        let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        if let Some(Ok(ip)) = inside.map(str::parse::<std::net::Ipv6Addr>) {
+            return Self::from((IpAddr::V6(ip), port));
+        }
         if is_name(host) {
             return Self(Place::Name(host.to_owned(), port));
         }
@@ -238,6 +242,11 @@ mod tests {
             assert!(endpoint.name().is_some());
         }
         assert_eq!(Endpoint::from(("::1", 80)), Endpoint::from("[::1]:80"));
+        assert_eq!(Endpoint::from(("[::1]", 80)), Endpoint::from("[::1]:80"));
+        assert!(
+            Endpoint::from(("[127.0.0.1]", 80)).socket_addr().is_err(),
+            "no brackets around IPv4"
+        );
         assert_eq!(Endpoint::from(("localhost", 80)), Endpoint::from("localhost:80".to_owned()));
     }
 

@@ -53,6 +53,8 @@ impl Reactor {
 
     /// Takes over a connected socket: `connection_made` comes in the next turn.
     ///
+    /// TCP_NODELAY is set, as on every other connection; see [`Transport::set_no_delay`] for the opposite.
+    ///
     /// If a duplicate of the descriptor stays open elsewhere, the connection is closed in order
     /// nevertheless, but aborting it cannot reset it.
     ///
@@ -68,6 +70,7 @@ impl Reactor {
             return Err(no_sockets());
         }
         stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
         let peer = Address::Tcp(stream.peer_addr()?);
         let stream = Stream::Tcp(mio::net::TcpStream::from_std(stream));
         Ok(self.add_connection(stream, peer, Box::new(protocol)))
@@ -114,7 +117,7 @@ impl Reactor {
 
     /// The same for a command that ends the notices to the protocol if it returns `true`: its timers are
     /// cancelled.
-    fn last_command(
+    pub(super) fn last_command(
         &mut self,
         id: ConnectionId,
         queue: Queue,

@@ -1099,6 +1099,7 @@ fn an_adopted_stream_is_a_connection_like_any_other() {
         .on_made(move |transport| {
             assert_eq!(transport.peer_addr(), &expected.0);
             assert_eq!(transport.local_addr().unwrap(), expected.1);
+            assert!(transport.no_delay().unwrap(), "as on every other connection");
             greet(transport);
         })
         .on_data(|transport, _| transport.lose_connection());

@@ -296,15 +296,19 @@ fn nobody_else_is_blamed_for_a_slow_callback() {
 fn a_panic_is_logged_with_its_callback_and_peer() {
     logged_up_to(Level::Trace);
     let mut world = World::real();
-    let (log, mut far) = world.dialled("a", |a| a.on_data(|_, _| panic!("a bug, on purpose")));
-    world.send(&mut far, b"x");
+    let (log, mut far) = world.dialled("a", |a| {
+        a.on_data(|_, data| panic!("a bug, on purpose: {}", String::from_utf8_lossy(data)))
+    });
+    world.send(&mut far, b"x\nERROR \x1b[31m\"forged\"");
     world.until("the loss", |_| log.has("a lost Panicked(data_received)"));
     let lines = logged_up_to(Level::Trace);
     let error = lines.iter().find(|(level, _)| *level == Level::Error);
     let (_, line) = error.expect("an error is logged");
-    for wanted in ["data_received", &far.addr().to_string(), "a bug, on purpose"] {
+    let quoted = r#"a bug, on purpose: x\nERROR \u{1b}[31m"forged""#;
+    for wanted in ["data_received", &far.addr().to_string(), quoted] {
         assert!(line.contains(wanted), "{line}");
     }
+    assert_eq!(line.lines().count(), 1, "what the peer sent makes no line of its own");
 }
 
 #[test]
