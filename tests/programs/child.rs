@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long to wait before saying that something never happened. Nothing takes that long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// The command of an example program, built if need be.
 pub(crate) fn example(name: &str) -> Command {
@@ -139,7 +139,7 @@ impl Running {
 
     /// Waits for its end.
     pub(crate) fn finish(mut self) -> Finished {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIME_LIMIT;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
@@ -177,7 +177,7 @@ fn lines_of(source: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 }
 
 fn next_line(lines: &Receiver<Vec<u8>>) -> String {
-    let line = lines.recv_timeout(PATIENCE).expect("the program says nothing more");
+    let line = lines.recv_timeout(TIME_LIMIT).expect("the program says nothing more");
     String::from_utf8(line).unwrap().trim_end().to_owned()
 }
 
@@ -269,8 +269,8 @@ pub(crate) fn dial(addr: SocketAddr) -> TcpStream {
 
 /// Makes reading and writing wait, but not for ever.
 pub(crate) fn patient(stream: TcpStream) -> TcpStream {
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIME_LIMIT)).unwrap();
+    stream.set_write_timeout(Some(TIME_LIMIT)).unwrap();
     stream
 }
 

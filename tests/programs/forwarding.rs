@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::child::{PATIENCE, Running, Server, dial, example, patient, run, tool};
+use crate::child::{Running, Server, TIME_LIMIT, dial, example, patient, run, tool};
 use crate::util::{Folder, busy_server, pattern};
 use socket2::SockRef;
 
@@ -54,7 +54,7 @@ fn read_all(mut stream: impl Read) -> Vec<u8> {
 
 /// Waits for something that other programs do.
 fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIME_LIMIT;
     while !done() {
         assert!(Instant::now() < end, "never happened: {what}");
         thread::sleep(Duration::from_millis(2));

@@ -21,7 +21,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::child::{PATIENCE, Server, dial, example, run, tool};
+use crate::child::{Server, TIME_LIMIT, dial, example, run, tool};
 use crate::util::Folder;
 use body::MAX_BODY;
 use head::{MAX_FIELDS, MAX_HEAD, MAX_LINE};
@@ -1071,7 +1071,7 @@ mod deadlines {
                 drops += 1;
                 assert!(drops < 1000, "it never ends");
             }
-            client.0.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+            client.0.get_ref().set_read_timeout(Some(TIME_LIMIT)).unwrap();
             assert_eq!(statuses(&client.responses()), [408]);
         }
         assert_sound(&server);

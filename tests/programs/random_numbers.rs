@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::child::{PATIENCE, Running, Server, example, python, run, serve_once, tool};
+use crate::child::{Running, Server, TIME_LIMIT, example, python, run, serve_once, tool};
 use crocus::{Address, ClientFactory, Connector, Protocol, Reactor, Reason, Transport};
 use shared::frame::{self, LEN, RANDOM};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -413,7 +413,7 @@ mod the_servers {
             let mut stream = loop {
                 match TcpStream::connect(free) {
                     Ok(stream) => break stream,
-                    Err(error) => assert!(begin.elapsed() < PATIENCE, "{name}: {error}"),
+                    Err(error) => assert!(begin.elapsed() < TIME_LIMIT, "{name}: {error}"),
                 }
                 thread::yield_now();
             };
@@ -676,9 +676,9 @@ mod ten_thousand_connections {
         for _ in 0..AT_ONCE {
             reactor.connect_tcp(server.addr, Asker { tally: Rc::clone(&tally) });
         }
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIME_LIMIT;
         while tally.borrow().ended < CONNECTIONS && Instant::now() < end {
-            reactor.turn(Some(PATIENCE)).unwrap();
+            reactor.turn(Some(TIME_LIMIT)).unwrap();
         }
         let tally = tally.take();
         assert_eq!((tally.ended, tally.wrong), (CONNECTIONS, vec![]));

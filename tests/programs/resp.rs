@@ -23,7 +23,7 @@ use std::process::Command;
 use std::time::Instant;
 use std::{env, fs, process};
 
-use crate::child::{PATIENCE, Running, Server, dial, run, tool};
+use crate::child::{Running, Server, TIME_LIMIT, dial, run, tool};
 use crate::util::Folder;
 
 const MIB: usize = 1024 * 1024;
@@ -75,7 +75,7 @@ fn request(words: &[&[u8]]) -> Vec<u8> {
 
 /// Asks until the reply is as expected.
 fn wait_until(server: &Server, line: &str, expected: &str) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIME_LIMIT;
     loop {
         let reply = ask(server, line);
         if reply == expected {
@@ -276,7 +276,7 @@ impl Redis {
 
     fn talk(&self, request: &[u8]) -> String {
         let mut stream = UnixStream::connect(self.folder.path()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIME_LIMIT)).unwrap();
         stream.write_all(request).unwrap();
         rest_of(stream)
     }
@@ -495,7 +495,7 @@ fn keys_end_one_after_the_other_while_nobody_is_connected() {
     }
     expect(&mut stream, &b"+OK\r\n".repeat(40));
     drop(stream);
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIME_LIMIT;
     while server.memory() > 20 * MIB {
         assert!(Instant::now() < end, "only requests end keys");
     }

@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
 
-use crate::child::{PATIENCE, Running, Server, example, run, tool};
+use crate::child::{Running, Server, TIME_LIMIT, example, run, tool};
 
 fn client(server: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind((server.ip(), 0)).unwrap();
     socket.connect(server).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIME_LIMIT)).unwrap();
     socket
 }
 

@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread::{self};
 use std::time::Duration;
 
-use crate::child::{PATIENCE, Running, Server, example, run, serve_once, tool};
+use crate::child::{Running, Server, TIME_LIMIT, example, run, serve_once, tool};
 use crate::util::{Folder, pattern};
 use socket2::SockRef;
 
@@ -289,7 +289,7 @@ mod the_periodic {
     /// Asks the echo once; returns whether it is one.
     fn echoes(addr: SocketAddr) -> bool {
         let mut stream = TcpStream::connect(addr).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIME_LIMIT)).unwrap();
         stream.write_all(b"hello").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         io::read_to_string(stream).unwrap() == "hello"

@@ -13,7 +13,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use child::{PATIENCE, Running, run, tool};
+use child::{Running, TIME_LIMIT, run, tool};
 use serde_json::Value;
 
 const SERVERS: [&str; 4] = ["blocking", "blocking-4096", "threads", "reactor"];
@@ -83,7 +83,7 @@ fn servers(seed: &str) -> Vec<String> {
 
 /// Waits until a condition holds that nothing announces.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIME_LIMIT;
     while !holds() {
         assert!(Instant::now() < end, "never: {what}");
         thread::sleep(Duration::from_millis(5));
