@@ -86,7 +86,7 @@ mod timing;
 mod values;
 
 pub(crate) use timing::Direction;
-pub(crate) use values::{Common, Holds, Io, Marks, Next, Notice, Patience};
+pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Notice};
 
 use std::io;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use std::mem;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::{Common, Connection, Direction, Holds, Io, Marks, Next, Notice, Patience};
+use super::{ClosingTimes, Common, Connection, Direction, Holds, Io, Marks, Next, Notice};
 use crate::parts::token_bucket::Rate;
 use crate::reason::Reason;
 use crate::system::poller::Readiness;
@@ -263,7 +263,7 @@ impl Driver {
         let script = Script::new();
         let now = Instant::now();
         let second = Duration::from_secs(1);
-        let patience = Patience { close_timeout: 30 * second, linger: 5 * second };
+        let closing_times = ClosingTimes { close_timeout: 30 * second, linger: 5 * second };
         Self {
             connection: Connection::new(script.clone(), Marks::new(100, 25)),
             script,
@@ -282,7 +282,7 @@ impl Driver {
                 received: 0,
                 sent: 0,
             },
-            common: Common::new(patience),
+            common: Common::new(closing_times),
             visited: false,
             steps: 0,
             notices: Vec::new(),

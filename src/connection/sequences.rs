@@ -138,15 +138,15 @@ struct Model {
 impl<'a> Sequence<'a> {
     fn new(seed: u64, prints: bool, reached: &'a mut Reached) -> Self {
         let mut driver = Driver::new();
-        driver.common.patience.linger = 40 * MS;
-        driver.common.patience.close_timeout = 100 * MS;
+        driver.common.closing_times.linger = 40 * MS;
+        driver.common.closing_times.close_timeout = 100 * MS;
         let mut random = Random::new(seed);
         let mut wire = driver.script.wire_mut();
         wire.window = random.below(80);
         wire.forgives = random.below(4) > 0;
         drop(wire);
         let model =
-            Model { close_timeout: driver.common.patience.close_timeout, ..Model::default() };
+            Model { close_timeout: driver.common.closing_times.close_timeout, ..Model::default() };
         Self { prints, random, begin: driver.now, driver, reached, model }
     }
 
@@ -719,7 +719,7 @@ impl Sequence<'_> {
         if model.stage == Stage::Closing && wire.fins > 0 {
             assert!(!wire.end_read, "the peer has closed");
             assert!(
-                model.heard_at + self.driver.common.patience.linger > self.now(),
+                model.heard_at + self.driver.common.closing_times.linger > self.now(),
                 "it lingers for too long"
             );
         }
@@ -788,8 +788,9 @@ impl Sequence<'_> {
         assert!(wire.fins > 0, "neither FIN was sent nor the end read");
         let now = self.now();
         let until = model.closing_since.map(|at| at + model.close_timeout);
-        let over = until
-            .is_some_and(|at| at.min(model.heard_at + self.driver.common.patience.linger) <= now);
+        let over = until.is_some_and(|at| {
+            at.min(model.heard_at + self.driver.common.closing_times.linger) <= now
+        });
         let at_once = model.visits == 1 && wire.forgives && wire.taken == wire.incoming.len();
         assert!(over || at_once, "it did not wait for the peer");
         self.reached.rare[0] += usize::from(!over);

@@ -242,7 +242,7 @@ impl<S: ByteStream> Connection<S> {
     /// The end of closing, set at the first call. A connection that is closed at once never has one.
     pub(super) fn close_limit(&mut self, io: &Io, common: &mut Common) -> Instant {
         let extras = self.extras_mut(common);
-        let timeout = extras.close_timeout.unwrap_or(common.patience.close_timeout);
+        let timeout = extras.close_timeout.unwrap_or(common.closing_times.close_timeout);
         *extras.close_by.get_or_insert_with(|| later(io.now, timeout))
     }
 
@@ -255,7 +255,7 @@ impl<S: ByteStream> Connection<S> {
     /// Sets the end of lingering anew, within the close timeout: input came, or FIN was sent.
     pub(super) fn linger_on(&mut self, io: &Io, common: &mut Common) {
         let at_the_latest = self.close_limit(io, common);
-        let until = later(io.now, common.patience.linger).min(at_the_latest);
+        let until = later(io.now, common.closing_times.linger).min(at_the_latest);
         self.extras_mut(common).linger_until = Some(until);
     }
 

@@ -57,7 +57,7 @@ pub(crate) struct Io {
 
 /// How long closing may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct ClosingTimes {
     /// For all of closing, from the first time after `close` that not everything could be sent. A
     /// connection may have its own.
     pub(crate) close_timeout: Duration,
@@ -144,15 +144,15 @@ const SPARE_EXTRAS: usize = 64;
 /// that comes, lingers and goes costs no allocation.
 #[derive(Debug)]
 pub(crate) struct Common {
-    pub(super) patience: Patience,
+    pub(super) closing_times: ClosingTimes,
     pub(super) spares: Spares,
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     extras: Vec<Box<Extras>>,
 }
 
 impl Common {
-    pub(crate) fn new(patience: Patience) -> Self {
-        Self { patience, spares: Spares::default(), extras: Vec::new() }
+    pub(crate) fn new(closing_times: ClosingTimes) -> Self {
+        Self { closing_times, spares: Spares::default(), extras: Vec::new() }
     }
 
     pub(super) fn lend(&mut self) -> Box<Extras> {

@@ -11,7 +11,7 @@ use crate::callback::Callback;
 use crate::connection::Connection;
 use crate::connector::Connector;
 use crate::connector::state::{
-    Attempt, ConnectOptions, ConnectorState, MOST_PATIENCE, PATIENCE, Progress, interleave,
+    Attempt, BUSY_DELAY, ConnectOptions, ConnectorState, MAX_BUSY_DELAY, Progress, interleave,
 };
 use crate::ids::ConnectorId;
 use crate::observe::Subject;
@@ -74,7 +74,7 @@ impl Reactor {
         let Some(connector) = self.connector_mut(key) else { return };
         connector.round += 1;
         connector.failure = None;
-        connector.patience = PATIENCE;
+        connector.busy_delay = BUSY_DELAY;
         connector.progress = Progress::Resolving;
         let (endpoint, round) = (connector.endpoint.clone(), connector.round);
         let end = later(now, connector.options.timeout);
@@ -208,8 +208,8 @@ impl Reactor {
         let now = self.time.now;
         let Some(connector) = self.connector_mut(key) else { return };
         connector.candidates.push_front(addr);
-        let end = later(now, connector.patience);
-        connector.patience = (connector.patience * 2).min(MOST_PATIENCE);
+        let end = later(now, connector.busy_delay);
+        connector.busy_delay = (connector.busy_delay * 2).min(MAX_BUSY_DELAY);
         let timer = self.timers.insert(end, TimerAction::HeadStart(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.head_start = Some(timer);

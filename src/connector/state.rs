@@ -24,10 +24,10 @@ const HEAD_START: Duration = Duration::from_millis(250);
 
 /// How long to wait before a Unix socket with a full backlog is tried again: a live server accepts
 /// within that time.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(5);
+pub(crate) const BUSY_DELAY: Duration = Duration::from_millis(5);
 
 /// The most of that wait, doubled each time the backlog is full, so that many waiting attempts cost nothing.
-pub(crate) const MOST_PATIENCE: Duration = Duration::from_millis(160);
+pub(crate) const MAX_BUSY_DELAY: Duration = Duration::from_millis(160);
 
 /// Settings of an attempt, for [`Reactor::connect_tcp_with`](crate::Reactor::connect_tcp_with).
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ pub(crate) struct ConnectorState {
     pub(crate) timeout: Option<TimerId>,
     pub(crate) head_start: Option<TimerId>,
     /// How long to wait before a busy server is tried again.
-    pub(crate) patience: Duration,
+    pub(crate) busy_delay: Duration,
     /// When the connection was established.
     pub(crate) since: Option<Instant>,
     /// Set by `disconnect`: no further attempt is made.
@@ -149,7 +149,7 @@ impl ConnectorState {
             failure: None,
             timeout: None,
             head_start: None,
-            patience: PATIENCE,
+            busy_delay: BUSY_DELAY,
             since: None,
             unwanted: false,
         }

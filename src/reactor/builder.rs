@@ -106,7 +106,7 @@ impl ReactorBuilder {
     /// See [`Transport::set_close_timeout`](crate::Transport::set_close_timeout).
     #[must_use]
     pub fn close_timeout(mut self, limit: Duration) -> Self {
-        self.limits.patience.close_timeout = limit;
+        self.limits.closing_times.close_timeout = limit;
         self
     }
 
@@ -114,7 +114,7 @@ impl ReactorBuilder {
     /// default, and never beyond the close timeout.
     #[must_use]
     pub fn linger(mut self, limit: Duration) -> Self {
-        self.limits.patience.linger = limit;
+        self.limits.closing_times.linger = limit;
         self
     }
 

@@ -60,22 +60,22 @@ impl Reactor {
         self.seat_or(key, callback, place, code, Self::let_go)
     }
 
-    /// The same; `homeless` gets the value if its place is gone or filled after the call.
+    /// The same; `if_gone` gets the value if its place is gone or filled after the call.
     pub(crate) fn seat_or<T, R>(
         &mut self,
         key: Key,
         callback: Callback,
         place: impl Fn(&mut Source) -> Option<&mut Option<T>>,
         code: impl FnOnce(&mut T, &mut Self) -> R,
-        homeless: impl FnOnce(&mut Self, Subject, T),
+        if_gone: impl FnOnce(&mut Self, Subject, T),
     ) -> Option<R> {
         let source = self.sources.get_mut(key)?;
         let subject = source.subject(key);
-        let mut guest = place(source)?.take()?;
-        let result = self.call(subject, callback, |reactor| code(&mut guest, reactor));
+        let mut value = place(source)?.take()?;
+        let result = self.call(subject, callback, |reactor| code(&mut value, reactor));
         match self.sources.get_mut(key).and_then(place) {
-            Some(place @ None) => *place = Some(guest),
-            _ => homeless(self, subject, guest),
+            Some(place @ None) => *place = Some(value),
+            _ => if_gone(self, subject, value),
         }
         result
     }

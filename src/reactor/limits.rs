@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::connection::{Marks, Patience};
+use crate::connection::{ClosingTimes, Marks};
 
 /// Bytes read at once. The kernel hands out up to its receive buffer; 64 KiB is one full TCP window
 /// without scaling, and a reactor has only one such buffer.
@@ -57,7 +57,7 @@ pub(crate) struct Limits {
     pub(crate) datagram_budget: usize,
     pub(crate) marks: Marks,
     pub(crate) write_buffer_cap: usize,
-    pub(crate) patience: Patience,
+    pub(crate) closing_times: ClosingTimes,
     pub(crate) slow_callback: Option<Duration>,
     pub(crate) threads: usize,
     /// Whether a panic of user code leaves the reactor, as it does in simulations.
@@ -74,7 +74,7 @@ impl Default for Limits {
             datagram_budget: DATAGRAM_BUDGET,
             marks: Marks::new(HIGH_WATER, LOW_WATER),
             write_buffer_cap: WRITE_BUFFER_CAP,
-            patience: Patience { close_timeout: CLOSE_TIMEOUT, linger: LINGER },
+            closing_times: ClosingTimes { close_timeout: CLOSE_TIMEOUT, linger: LINGER },
             slow_callback: Some(SLOW_CALLBACK),
             threads: THREADS,
             propagate_panics: false,

@@ -84,7 +84,7 @@ impl Reactor {
             timers: Timers::new(),
             calls: Calls::new(Shared::new(waker)),
             threads: Threads::new(limits.threads),
-            memory: Memory::new(limits.patience),
+            memory: Memory::new(limits.closing_times),
             limits,
             monitor: Monitor::default(),
             ending: Ending::No,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::Reactor;
 use super::source::Attached;
-use crate::connection::{Common, Patience};
+use crate::connection::{ClosingTimes, Common};
 use crate::handle::{RemoteCall, Shared};
 use crate::observe::{Observer, Stats, TurnReport};
 use crate::parts::arena::{Arena, Key};
@@ -111,9 +111,9 @@ pub(crate) struct Memory {
 const SPARE_ATTACHED: usize = 64;
 
 impl Memory {
-    pub(crate) fn new(patience: Patience) -> Self {
+    pub(crate) fn new(closing_times: ClosingTimes) -> Self {
         let (scratch, datagram, attached) = (Box::default(), Box::default(), Vec::new());
-        Self { scratch, datagram, common: Common::new(patience), attached }
+        Self { scratch, datagram, common: Common::new(closing_times), attached }
     }
 
     /// Lends the buffer for a phase. It is made when it is first needed.

@@ -671,8 +671,8 @@ impl Ledger {
         let Some(other_side) = party.other_side else { return };
         let (Some(loss), Some(begun)) = (&party.lost, party.closing) else { return };
         let reader = &self.parties[other_side];
-        let patience = self.limits.linger.min(party.close_timeout);
-        let in_time = party.ever_eof || loss.at < begun + patience;
+        let linger = self.limits.linger.min(party.close_timeout);
+        let in_time = party.ever_eof || loss.at < begun + linger;
         // A protocol that closed, was ended for its own reasons, or did not read when the reset came,
         // by its own wish or for its rate, does not take the rest.
         let takes_all = match &reader.lost {
