@@ -17,10 +17,11 @@ impl Reactor {
     /// Stops the reactor at the end of this turn, or of the next if none is running.
     ///
     /// The turn is finished first. Then every connection ends with [`Reason::Stopped`], and its unsent
-    /// bytes are dropped; one that has sent everything and only waits for its peer to close keeps its reason; every attempt to connect fails with the same reason; listeners and datagram
-    /// sockets are closed; timers, queued calls, watched descriptors and the functions to call after
-    /// work in threads are dropped. [`run`](Self::run) returns. It may be called again, with nothing
-    /// left of the former run but what these last notices set up.
+    /// bytes are dropped. A connection that has sent everything and only waits for its peer to close keeps
+    /// its reason, though a peer that still sends may now get a reset. Every attempt to connect fails with
+    /// [`Reason::Stopped`]; listeners and datagram sockets are closed; timers, queued calls, watched
+    /// descriptors and the functions to call after work in threads are dropped. [`run`](Self::run) returns.
+    /// It may be called again, with nothing left of the former run but what these last notices set up.
     ///
     /// It may be called repeatedly. See [`shutdown`](Self::shutdown) for an orderly end.
     pub fn stop(&mut self) {
