@@ -416,12 +416,6 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         r#"                    self.linger_on(io, common);"#,
         r#"                    let _ = &common;"#,
     ),
-    (
-        "row 35: a stop calls an orderly end its own",
-        "src/connection/commands.rs",
-        r#"Life::Lingering(reason) => self.end(reason.clone()),"#,
-        r#"Life::Lingering(_) => self.end(Reason::Stopped),"#,
-    ),
 ];
 
 #[test]

@@ -37,14 +37,6 @@ impl<S: ByteStream> Connection<S> {
         true
     }
 
-    /// Ends it because the reactor stops. If everything was sent, FIN too, the close stays an orderly one.
-    pub(crate) fn stop(&mut self) -> bool {
-        match &self.life {
-            Life::Lingering(reason) => self.end(reason.clone()),
-            _ => self.end(Reason::Stopped),
-        }
-    }
-
     /// Ends it because of a fault on this side, which overrides any other reason.
     pub(crate) fn end_by_fault(&mut self, reason: Reason) {
         self.life = Life::Gone(reason);

@@ -71,7 +71,6 @@
 //! | 32 | Lingering | its time is up | Gone | nothing |
 //! | 33 | Gone | anything | Gone | nothing |
 //! | 34 | Open, Closing, Lingering | `end`, an error | Gone | nothing |
-//! | 35 | Lingering | `stop` | Gone, with its reason | nothing |
 
 mod commands;
 mod input;

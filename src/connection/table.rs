@@ -962,16 +962,6 @@ fn row_34_an_end_or_an_error_ends_it_in_each_state() {
     }
 }
 
-#[test]
-fn row_35_a_stop_keeps_the_reason_of_a_lingering_connection() {
-    let mut open = Driver::open();
-    assert!(open.connection.stop());
-    assert_gone(&mut open, "Stopped");
-    let mut lingering = lingering();
-    assert!(lingering.connection.stop());
-    assert_gone(&mut lingering, "Closed");
-}
-
 /// Each of these once went on for ever in one visit.
 #[test]
 fn what_a_protocol_repeats_for_ever_ends_the_visit() {

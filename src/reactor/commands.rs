@@ -117,7 +117,7 @@ impl Reactor {
 
     /// The same for a command that ends the notices to the protocol if it returns `true`: its timers are
     /// cancelled.
-    pub(super) fn last_command(
+    fn last_command(
         &mut self,
         id: ConnectionId,
         queue: Queue,

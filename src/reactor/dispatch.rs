@@ -125,7 +125,7 @@ impl Reactor {
             Subject::Connection(id) => self.session(id).map(|session| session.peer.to_string()),
             Subject::Listener(id) => self.local_addr(id).map(|addr| addr.to_string()),
             Subject::Connector(id) => self.endpoint(id).map(|endpoint| endpoint.to_string()),
-            Subject::Datagram(id) => self.datagram_state(id).map(|port| port.local.to_string()),
+            Subject::Datagram(id) => self.datagram_state(id).map(|state| state.local.to_string()),
             #[cfg(unix)]
             Subject::Watch(_) => None,
             Subject::Reactor => None,

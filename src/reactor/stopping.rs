@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::queues::Queue;
 use super::state::{Ending, TimerAction};
 use super::{Reactor, Source};
-use crate::connection::Connection;
 use crate::connector::state::{ConnectorState, Progress};
 use crate::ids::{ConnectionId, ListenerId};
 use crate::observe::Subject;
@@ -17,11 +16,10 @@ impl Reactor {
     /// Stops the reactor at the end of this turn, or of the next if none is running.
     ///
     /// The turn is finished first. Then every connection ends with [`Reason::Stopped`], and its unsent
-    /// bytes are dropped. A connection that has sent everything and only waits for its peer to close keeps
-    /// its reason, though a peer that still sends may now get a reset. Every attempt to connect fails with
-    /// [`Reason::Stopped`]; listeners and datagram sockets are closed; timers, queued calls, watched
-    /// descriptors and the functions to call after work in threads are dropped. [`run`](Self::run) returns.
-    /// It may be called again, with nothing left of the former run but what these last notices set up.
+    /// bytes are dropped. Every attempt to connect fails with the same reason; listeners and datagram sockets
+    /// are closed; timers, queued calls, watched descriptors and the functions to call after work in threads
+    /// are dropped. [`run`](Self::run) returns. It may be called again, with nothing left of the former run
+    /// but what these last notices set up.
     ///
     /// It may be called repeatedly. See [`shutdown`](Self::shutdown) for an orderly end.
     pub fn stop(&mut self) {
@@ -126,7 +124,7 @@ impl Reactor {
         let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);
         for &key in keys {
             if let Some(Source::Connection(_)) = self.sources.get(key) {
-                self.last_command(ConnectionId(key), Queue::Flush, Connection::stop);
+                self.end(ConnectionId(key), Reason::Stopped);
                 self.visit(key, Queue::Run, &mut scratch);
             }
         }

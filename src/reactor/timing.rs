@@ -116,7 +116,7 @@ impl Reactor {
             Some(Source::Connection(session)) => {
                 session.attached.as_mut().map(|attached| &mut attached.timers)
             }
-            Some(Source::Datagram(port)) => Some(&mut port.timers),
+            Some(Source::Datagram(state)) => Some(&mut state.timers),
             _ => None,
         };
         if let Some(timers) = timers {

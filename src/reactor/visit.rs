@@ -37,10 +37,7 @@ impl Queue {
             sent: 0,
         }
     }
-}
 
-/// The beginning of a visit.
-impl Queue {
     /// Begins a visit: the source leaves the queue.
     #[inline(always)]
     fn begin(self, waits: &mut Waits, registered: bool, io: &mut Io) {

@@ -85,9 +85,6 @@ pub struct Loss {
     pub reason: String,
     pub clean: bool,
     pub at: Instant,
-    /// Whether a stop may have ended it, which does not wait for the peer to close too: its turn was the
-    /// last, or there was none.
-    pub cut_short: bool,
 }
 
 impl Party {
@@ -217,8 +214,6 @@ pub struct Ledger {
     pub stop_asked: bool,
     /// Whether this turn must end with a stop.
     pub stop_due: bool,
-    /// The parties that were lost since the last turn ended.
-    lost_in_turn: Vec<usize>,
     pub turn: u64,
     inside: Option<&'static str>,
 }
@@ -242,7 +237,6 @@ impl Ledger {
             functions: 0,
             stop_asked: false,
             stop_due: false,
-            lost_in_turn: Vec::new(),
             turn: 0,
             inside: None,
         }
@@ -470,9 +464,8 @@ impl Ledger {
         self.demand(deserved, || format!("{who} was lost for no such reason: {text}"));
         let clean = reason.is_clean();
         let party = &mut self.parties[who];
-        party.lost = Some(Loss { reason: text, clean, at: now, cut_short: true });
+        party.lost = Some(Loss { reason: text, clean, at: now });
         party.closing.get_or_insert(now);
-        self.lost_in_turn.push(who);
         self.forget_timers(who);
     }
 
@@ -630,11 +623,6 @@ impl Ledger {
         let vanished = std::mem::take(&mut self.vanished);
         self.demand(stopped || vanished == 0, || format!("{vanished} timers or calls vanished"));
         self.stop_due = false;
-        for who in std::mem::take(&mut self.lost_in_turn) {
-            if let Some(loss) = &mut self.parties[who].lost {
-                loss.cut_short = stopped;
-            }
-        }
         if stopped {
             self.stop_asked = false;
             for who in 0..self.parties.len() {
@@ -677,14 +665,14 @@ impl Ledger {
         self.demand(functions == 0, || format!("{functions} functions were not let go"));
     }
 
-    /// An orderly close loses nothing, unless the peer did not close in time, or a stop came first.
+    /// An orderly close loses nothing, unless the peer did not close in time.
     fn balance_stream(&mut self, who: usize, drained: bool) {
         let party = &self.parties[who];
         let Some(other_side) = party.other_side else { return };
         let (Some(loss), Some(begun)) = (&party.lost, party.closing) else { return };
         let reader = &self.parties[other_side];
         let linger = self.limits.linger.min(party.close_timeout);
-        let in_time = party.ever_eof || (loss.at < begun + linger && !loss.cut_short);
+        let in_time = party.ever_eof || loss.at < begun + linger;
         // A protocol that closed, was ended for its own reasons, or did not read when the reset came,
         // by its own wish or for its rate, does not take the rest.
         let takes_all = match &reader.lost {
