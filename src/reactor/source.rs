@@ -187,7 +187,7 @@ impl Source {
 
     pub(crate) fn datagram_protocol(&mut self) -> Option<&mut Option<Box<dyn DatagramProtocol>>> {
         match self {
-            Self::Datagram(port) => Some(&mut port.guest),
+            Self::Datagram(state) => Some(&mut state.guest),
             _ => None,
         }
     }
@@ -214,7 +214,7 @@ impl Source {
                 return listener.can_accept();
             }
             Self::Attempt(attempt) => attempt.latched |= readiness,
-            Self::Datagram(port) => return port.latch(readiness),
+            Self::Datagram(state) => return state.latch(readiness),
             Self::Connector(_) => {}
             #[cfg(feature = "signals")]
             Self::Signals(_) => {}
