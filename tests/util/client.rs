@@ -1,6 +1,6 @@
 //! A client factory that writes down what it hears.
 
-use crocus::{Address, ClientFactory, Connector, Protocol, Reason};
+use crocus::{Address, Connector, Factory, Protocol, Reason};
 
 use super::{Log, tag};
 
@@ -30,7 +30,7 @@ impl<B: FnMut(Address) -> Option<Box<dyn Protocol>>> RecordingClient<B> {
     }
 }
 
-impl<B: FnMut(Address) -> Option<Box<dyn Protocol>>> ClientFactory for RecordingClient<B> {
+impl<B: FnMut(Address) -> Option<Box<dyn Protocol>>> Factory for RecordingClient<B> {
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
         (self.build)(peer)
     }

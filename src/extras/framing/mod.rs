@@ -50,7 +50,7 @@
 //! let mut simulation = Simulation::new();
 //! simulation.set_cut(Cut::Every(3));
 //! let lines = Lines::new().max_length(100);
-//! simulation.reactor().listen_tcp("127.0.0.1:7", move |_| Framed::new(lines.clone(), Count))?;
+//! simulation.reactor().listen("127.0.0.1:7", move |_| Framed::new(lines.clone(), Count))?;
 //!
 //! let mut peer = simulation.dial("127.0.0.1:7");
 //! simulation.settle();
