@@ -67,7 +67,7 @@ impl KeepAlive {
     ///
     /// `InvalidInput` for what the kernel does not take, with the name of the value.
     pub(crate) fn for_system(self) -> io::Result<TcpKeepalive> {
-        let interval = self.interval.unwrap_or(self.idle.min(MAX_DEFAULT_INTERVAL));
+        let interval = self.interval.unwrap_or_else(|| self.idle.min(MAX_DEFAULT_INTERVAL));
         let how = TcpKeepalive::new().with_time(in_seconds("idle", self.idle)?);
         let how = how.with_interval(in_seconds("interval", interval)?);
         match self.count {

@@ -60,6 +60,7 @@ pub(crate) enum Origin {
     /// Of this family, on which the meaning of `v6_only` depends.
     New(Domain),
     Adopted,
+    /// Without a socket.
     Simulated,
 }
 
@@ -191,7 +192,7 @@ impl SocketOptions {
     /// Has the address be taken even if the kernel still holds connections to it, unless the user has
     /// decided. On Windows the option means something else: taking over a port in use.
     pub(crate) fn for_listening(&self) -> Self {
-        let on = self.reuse_address.or(cfg!(not(windows)).then_some(true));
+        let on = self.reuse_address.or(if cfg!(windows) { None } else { Some(true) });
         Self { reuse_address: on, ..self.clone() }
     }
 
@@ -207,23 +208,19 @@ impl SocketOptions {
             ("reuse_port", self.reuse_port),
             ("v6_only", self.v6_only.is_some()),
         ];
-        let given = |options: &[(&'static str, bool)]| {
-            options.iter().find(|(_, given)| *given).map(|(name, _)| *name)
+        let udp = [("broadcast", self.broadcast)];
+        let wrong: &[&[_]] = match kind {
+            Kind::Tcp => &[&udp],
+            Kind::Udp => &[&tcp],
+            Kind::Unix => &[&tcp, &ip, &udp],
         };
-        let wrong = match kind {
-            Kind::Tcp => given(&[("broadcast", self.broadcast)]),
-            Kind::Udp => given(&tcp),
-            Kind::Unix => given(&tcp).or(given(&ip)).or(given(&[("broadcast", self.broadcast)])),
+        let given = |options: &[&[(&'static str, bool)]]| {
+            options.concat().into_iter().find(|(_, given)| *given).map(|(name, _)| name)
         };
-        if let Some(option) = wrong {
-            let kind = match kind {
-                Kind::Tcp => "TCP",
-                Kind::Udp => "UDP",
-                Kind::Unix => "Unix",
-            };
-            return Err(invalid(format!("{option} is no option of a {kind} socket")));
+        if let Some(option) = given(wrong) {
+            return Err(invalid(format!("{option} is no option of a {kind:?} socket")));
         }
-        match given(&ip) {
+        match given(&[&ip]) {
             Some(option) if origin == Origin::Adopted => {
                 Err(invalid(format!("{option} comes too late for a socket that is bound")))
             }

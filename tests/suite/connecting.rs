@@ -94,7 +94,7 @@ both! {
         let closed = Refusing::new(world);
         let factory = never_connected(&log).on_failed(reasons.keep());
         let id = world.reactor().connect(closed.addr, factory);
-        assert_eq!(log.len(), 0, "not from within connect_tcp");
+        assert_eq!(log.len(), 0, "not from within connect");
         assert!(world.reactor().endpoint(id).is_some());
         assert_eq!(outcome(world, &log), ["c failed Failed(ConnectionRefused)"]);
         let reason = reasons.only();
@@ -127,7 +127,7 @@ both! {
             })))
         });
         let id = world.reactor().connect(to, factory);
-        assert_eq!(log.len(), 0, "not from within connect_tcp");
+        assert_eq!(log.len(), 0, "not from within connect");
         assert_eq!(world.reactor().connection_of(id), None);
         assert_eq!(outcome(world, &log), ["built true", "c made"]);
         let far = world.accept(&mut outside);
@@ -293,7 +293,7 @@ both! {
             let reasons = Reasons::default();
             let factory = never_connected(&log).on_failed(reasons.keep());
             world.reactor().connect(text, factory);
-            assert_eq!(log.len(), 0, "not from within connect_tcp");
+            assert_eq!(log.len(), 0, "not from within connect");
             assert_eq!(outcome(world, &log), ["c failed Failed(InvalidInput)"], "{text:?}");
             let reason = reasons.only();
             assert!(matches!(reason, Reason::Failed { activity: Activity::Resolving, .. }));
@@ -1242,7 +1242,7 @@ both! {
         world.reactor().stop();
         let id = world.reactor().connect(outside.addr(), never_connected(&log));
         assert!(!world.reactor().cancel_connect(id), "its failure is on the way");
-        assert_eq!(log.len(), 0, "not from within connect_tcp");
+        assert_eq!(log.len(), 0, "not from within connect");
         world.run().unwrap();
         assert_eq!(log.take(), ["c failed Stopped"]);
         world.run().unwrap();

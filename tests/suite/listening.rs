@@ -136,7 +136,7 @@ both! {
         let addr = world.reactor().local_addr(id).unwrap();
         assert_ne!(addr.port(), Some(0));
         assert_eq!(addr.ip(), Some(Ipv4Addr::LOCALHOST.into()));
-        assert_eq!(log.len(), 0, "nothing is called from within listen_tcp");
+        assert_eq!(log.len(), 0, "nothing is called from within listen");
         let mut far = world.dial(addr.socket_addr().unwrap());
         assert_eq!(world.read(&mut far, 2), b"hi");
         assert_eq!(log.take(), ["started", "1 made"]);
@@ -1103,7 +1103,7 @@ fn an_adopted_stream_is_a_connection_like_any_other() {
         })
         .on_data(|transport, _| transport.lose_connection());
     let id = world.reactor().adopt(stream, recorder).unwrap();
-    assert_eq!(log.len(), 0, "nothing is called from within adopt_stream");
+    assert_eq!(log.len(), 0, "nothing is called from within adopt");
     let mut far = world.accept(&mut outside);
     assert_eq!(world.read(&mut far, 2), b"hi");
     assert_eq!(world.reactor().connections(), [id]);

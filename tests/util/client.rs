@@ -1,10 +1,10 @@
-//! A client factory that writes down what it hears.
+//! A factory of clients that writes down what it hears.
 
 use crocus::{Address, Connector, Factory, Protocol, Reason};
 
 use super::{Log, tag};
 
-/// A client factory that writes down what it hears: `a failed …`, `a lost …` (as `a owner lost …`).
+/// A factory of clients that writes down what it hears: `a failed …`, `a lost …` (as `a owner lost …`).
 pub struct RecordingClient<B> {
     pub log: Log,
     pub name: String,
