@@ -220,10 +220,6 @@ pub trait Factory {
 }
 
 /// The answer of a closure that is a [`Factory`]: a protocol, or an `Option` of one.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a protocol",
-    note = "the closure of a factory returns a type that implements `Protocol`, or an `Option` of one"
-)]
 pub trait IntoProtocol {
     /// The protocol; `None` refuses the peer.
     fn into_protocol(self) -> Option<Box<dyn Protocol>>;
