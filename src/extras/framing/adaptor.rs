@@ -36,10 +36,11 @@ use crate::{Protocol, Reason, TimerId, Transport};
 ///
 /// impl FrameHandler<Lines> for Checksum {
 ///     fn frame_received(&mut self, transport: &mut Transport, line: &[u8]) {
-///         match str::from_utf8(line).ok().and_then(|line| line.parse().ok()) {
-///             Some(length) => self.body_left = length,
-///             None => transport.lose_connection(),
-///         }
+///         let Some(length) = str::from_utf8(line).ok().and_then(|line| line.parse().ok()) else {
+///             return transport.lose_connection();
+///         };
+///         (self.body_left, self.sum) = (length, 0);
+///         self.data_received(transport, b""); // a body without bytes is complete already
 ///     }
 ///
 ///     fn raw_left(&self) -> u64 {
@@ -60,9 +61,9 @@ use crate::{Protocol, Reason, TimerId, Transport};
 /// let mut simulation = Simulation::new();
 /// simulation.set_cut(Cut::Every(2));
 /// let mut peer = simulation.connect(Framed::new(Lines::new(), Checksum::default()));
-/// peer.send(b"4\r\n\x01\x02\n\n1\r\n\x01");
+/// peer.send(b"4\r\n\x01\x02\n\n0\r\n1\r\n\x07");
 /// simulation.settle();
-/// assert_eq!(peer.received(), b"23\n24\n");
+/// assert_eq!(peer.received(), b"23\n0\n7\n");
 /// ```
 #[expect(unused_variables, reason = "the names in the defaults document the arguments")]
 pub trait FrameHandler<F: Framing>: Protocol {
