@@ -1,6 +1,5 @@
 //! A place to listen at, with its options.
 
-use std::fmt;
 use std::net::TcpListener;
 #[cfg(unix)]
 use std::os::unix::net::UnixListener;
@@ -51,6 +50,7 @@ const BACKLOG: u32 = 4096;
 /// users may not write to.
 ///
 /// Twisted's `listenUNIX` with `wantPID`.
+#[derive(Debug)]
 pub struct Listen {
     pub(super) at: At,
     pub(super) backlog: u32,
@@ -69,9 +69,9 @@ pub(super) enum At {
 }
 
 /// The rules for admitting connections, and their rates.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Admission {
-    pub(crate) max_connections: usize,
+    pub(crate) max_connections: Option<usize>,
     pub(crate) max_per_peer: Option<usize>,
     pub(crate) read_rate: Option<Rate>,
     pub(crate) write_rate: Option<Rate>,
@@ -84,12 +84,7 @@ impl Listen {
     }
 
     fn new(at: At) -> Self {
-        let admission = Admission {
-            max_connections: usize::MAX,
-            max_per_peer: None,
-            read_rate: None,
-            write_rate: None,
-        };
+        let admission = Admission::default();
         Self { at, backlog: BACKLOG, mode: None, admission, socket: SocketOptions::new() }
     }
 
@@ -128,7 +123,7 @@ impl Listen {
     /// Twisted's `LimitTotalConnectionsFactory` closes them instead.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.admission.max_connections = connections;
+        self.admission.max_connections = Some(connections);
         self
     }
 
@@ -187,16 +182,6 @@ impl Listen {
             self.at = At::Endpoint(endpoint.with_port(port));
         }
         self
-    }
-}
-
-impl fmt::Debug for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listen")
-            .field("at", &self.at)
-            .field("admission", &self.admission)
-            .field("socket", &self.socket)
-            .finish_non_exhaustive()
     }
 }
 

@@ -85,7 +85,7 @@ impl Listener {
 
     /// Whether it has as many connections as allowed.
     pub(crate) fn is_full(&self) -> bool {
-        self.connections >= self.admission.max_connections
+        self.admission.max_connections.is_some_and(|max| self.connections >= max)
     }
 
     /// Whether it is time to accept.

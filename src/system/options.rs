@@ -15,8 +15,10 @@ use super::keep_alive::KeepAlive;
 /// [`Datagrams`](crate::Datagrams).
 ///
 /// Accepted connections have those of their listener. An option that this kind of socket does not have is an
-/// error, `InvalidInput`, that names it; so is one that comes too late for an adopted socket. In a simulation
-/// this is checked too, and the options have no other effect.
+/// error, `InvalidInput`, that names it; so is one that comes too late for an adopted socket. Only the options
+/// for TCP connections are ignored by Unix sockets, which neither delay small writes nor lose a peer
+/// silently: a place may be either. In a simulation this is checked too, and the options have no other
+/// effect.
 ///
 /// # Examples
 ///
@@ -212,7 +214,7 @@ impl SocketOptions {
         let wrong: &[&[_]] = match kind {
             Kind::Tcp => &[&udp],
             Kind::Udp => &[&tcp],
-            Kind::Unix => &[&tcp, &ip, &udp],
+            Kind::Unix => &[&ip, &udp],
         };
         let given = |options: &[&[(&'static str, bool)]]| {
             options.concat().into_iter().find(|(_, given)| *given).map(|(name, _)| name)
@@ -224,6 +226,7 @@ impl SocketOptions {
             Some(option) if origin == Origin::Adopted => {
                 Err(invalid(format!("{option} comes too late for a socket that is bound")))
             }
+            _ if kind == Kind::Unix => Ok(()),
             _ => self.keep_alive.map_or(Ok(()), |how| how.for_system().map(drop)),
         }
     }

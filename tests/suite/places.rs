@@ -226,7 +226,7 @@ mod options {
                 assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
                 assert!(error.to_string().contains(&format!("{name} is no option")), "{error}");
             };
-            for (name, options) in tcp.clone() {
+            for (name, options) in tcp {
                 let udp = Datagrams::at("127.0.0.1:0").socket(options);
                 refused(name, world.reactor().listen_udp(udp, Nobody).unwrap_err());
             }
@@ -236,7 +236,7 @@ mod options {
             if !cfg!(unix) {
                 return;
             }
-            for (name, options) in tcp.into_iter().chain(ip).chain([("broadcast", wide)]) {
+            for (name, options) in ip.into_iter().chain([("broadcast", wide)]) {
                 let unix = Listen::at("unix:/no/such/folder/s").socket(options.clone());
                 refused(name, world.reactor().listen(unix, |_| Echo).unwrap_err());
                 let log = Log::new();

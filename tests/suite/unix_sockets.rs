@@ -304,7 +304,7 @@ mod connecting {
             let log = Log::new();
             let (server, client) = (log.clone(), log.clone());
             let address = Address::Unix(UnixAddress::from(&path));
-            let place = Listen::at(&path).mode(0o600).socket(SocketOptions::new().send_buffer(65536));
+            let place = Listen::at(&path).mode(0o600).socket(SocketOptions::new().send_buffer(65536).keep_alive(Duration::MAX));
             let local = address.clone();
             let id = world.reactor().listen(place, move |peer: Address| {
                 server.push(format!("from {peer}"));
