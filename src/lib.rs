@@ -164,8 +164,8 @@ mod transport;
 
 pub use address::{Address, Endpoint, UnixAddress};
 pub use callback::Callback;
-pub use connector::{ConnectOptions, Connector};
-pub use datagram::{DatagramOptions, DatagramProtocol, DatagramTransport};
+pub use connector::{Connect, Connector};
+pub use datagram::{DatagramProtocol, DatagramTransport, Datagrams};
 #[cfg(unix)]
 pub use descriptor::Ready;
 pub use extras::cores::{Core, Cores, CoresHandle};
@@ -176,17 +176,20 @@ pub use handle::{Handle, WeakHandle};
 #[cfg(unix)]
 pub use ids::WatchId;
 pub use ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
-pub use listener::ListenOptions;
+pub use listener::Listen;
 pub use observe::{LogObserver, Observer, Stats, Subject, TimerEvent, TurnReport};
 pub use parts::pool::ThreadError;
 pub use parts::timers::TimerId;
 pub use parts::token_bucket::Rate;
-pub use protocol::{ClientFactory, Factory, Protocol};
+pub use protocol::{Factory, IntoProtocol, Protocol};
 pub use reactor::Reactor;
+pub use reactor::adopting::Connected;
 pub use reactor::builder::ReactorBuilder;
 pub use reactor::state::Tick;
 pub use reason::{Activity, Reason, Who};
 pub use simulation::testing;
+pub use system::keep_alive::KeepAlive;
+pub use system::options::SocketOptions;
 pub use system::poller::Readiness;
 pub use transport::Transport;
 

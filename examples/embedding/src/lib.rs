@@ -50,7 +50,7 @@ impl Protocol for Answers {
 /// If there is no descriptor or no port left, or standard output is closed.
 pub fn reactor() -> io::Result<Reactor> {
     let mut reactor = Reactor::new()?;
-    let listener = reactor.listen_tcp("127.0.0.1:0", |_peer| Answers)?;
+    let listener = reactor.listen("127.0.0.1:0", |_peer| Answers)?;
     if let Some(addr) = reactor.local_addr(listener) {
         writeln!(io::stdout(), "listening on {addr}")?;
     }
