@@ -12,12 +12,11 @@ use std::process::Command;
 
 /// A program, and what the message must contain.
 const MISTAKES: &[(&str, &[&str])] = &[
-    ("bare_handler", &["`Upper` is not a protocol", "Framed::new"]),
-    ("option_of_a_factory", &["is not a factory"]),
-    ("closure_without_protocol", &["`()` is not a protocol"]),
-    ("peer_without_a_type", &["type annotations needed", "peer"]),
-    ("reactor_in_a_thread", &["cannot be sent between threads safely", "Reactor"]),
-    ("number_as_a_place", &["is not a place to listen at"]),
+    ("bare_handler", &["`Upper` is not a protocol", "impl Protocol for", "Framed::new"]),
+    ("option_of_a_factory", &["`Option<Echo>` is not a factory", "|_peer| Echo"]),
+    ("closure_without_protocol", &["is not a factory", "a type that implements `Protocol`"]),
+    ("peer_without_a_type", &["type annotations needed", "|peer: "]),
+    ("reactor_in_a_thread", &["cannot be sent between threads safely", "crocus::Reactor"]),
 ];
 
 #[test]
