@@ -100,6 +100,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
+mod answer;
 mod callback;
 mod connection;
 mod connector;
@@ -135,7 +136,8 @@ pub use extras::cores::{Core, Cores, CoresHandle};
 pub use extras::framing;
 pub use extras::reconnecting::{Backoff, Reconnecting};
 pub use frame_error::FrameError;
-pub use handle::{Handle, WeakHandle};
+pub use answer::Answer;
+pub use handle::{Handle, Hold};
 #[cfg(unix)]
 pub use ids::WatchId;
 pub use ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
@@ -147,7 +149,7 @@ pub use parts::token_bucket::Rate;
 pub use protocol::{ClientFactory, Factory, Protocol};
 pub use reactor::Reactor;
 pub use reactor::builder::ReactorBuilder;
-pub use reactor::state::Tick;
+pub use reactor::state::{Ended, Tick};
 pub use reason::{Activity, Reason, Who};
 pub use simulation::testing;
 pub use system::poller::Readiness;

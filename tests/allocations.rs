@@ -110,13 +110,13 @@ impl Protocol for Busy {
     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
         transport.write(data);
         transport.set_timeout(Some(MILLISECOND));
-        transport.reactor().reset(self.moved.unwrap(), MINUTE);
+        transport.reactor().reset_timer(self.moved.unwrap(), MINUTE);
         let armed = transport.call_later(MINUTE);
         let of_connection = self.of_connection.replace(armed);
         let armed = transport.reactor().call_later(MINUTE, |_| {});
         let of_reactor = self.of_reactor.replace(armed);
         for timer in [of_connection, of_reactor].into_iter().flatten() {
-            transport.reactor().cancel(timer);
+            transport.reactor().cancel_timer(timer);
         }
     }
 

@@ -1,0 +1,105 @@
+//! What the reactor was asked for: an answer on its way back to another thread.
+
+use std::fmt;
+use std::io;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+/// The answer to a question that was [asked](crate::Handle::ask) through a handle.
+pub struct Answer<T> {
+    receiver: Receiver<T>,
+    /// The thread of the reactor that answers.
+    reactor: ThreadId,
+}
+
+impl<T> Answer<T> {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` if none will come: the reactor no longer exists, was stopped before it came to the
+    /// question, or the question panicked. `Deadlock`, at once, on the reactor's own thread, which cannot wait
+    /// for itself, unless the answer is there already.
+    pub fn wait(mut self) -> io::Result<T> {
+        match self.try_take()? {
+            Some(value) => Ok(value),
+            None => {
+                self.check_thread()?;
+                self.receiver.recv().map_err(|_| never())
+            }
+        }
+    }
+
+    /// Waits for at most `limit`. After an error of the time the answer may still come.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut`, and those of [`wait`](Self::wait).
+    pub fn wait_timeout(&mut self, limit: Duration) -> io::Result<T> {
+        if let Some(value) = self.try_take()? {
+            return Ok(value);
+        }
+        self.check_thread()?;
+        self.receiver.recv_timeout(limit).map_err(|error| match error {
+            RecvTimeoutError::Timeout => io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("the reactor has not answered within {limit:?}"),
+            ),
+            RecvTimeoutError::Disconnected => never(),
+        })
+    }
+
+    /// Takes the answer if it is there; `None` if it is still to come. It is given once.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` if none will come, or it was taken already.
+    pub fn try_take(&mut self) -> io::Result<Option<T>> {
+        match self.receiver.try_recv() {
+            Ok(value) => Ok(Some(value)),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(never()),
+        }
+    }
+
+    fn check_thread(&self) -> io::Result<()> {
+        if thread::current().id() == self.reactor {
+            return Err(io::Error::new(
+                io::ErrorKind::Deadlock,
+                "the reactor's own thread would wait for itself: call the reactor, or look later",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl<T> fmt::Debug for Answer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").finish_non_exhaustive()
+    }
+}
+
+fn never() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotConnected,
+        "the reactor gives no answer: it is gone or was stopped before, or the question panicked",
+    )
+}
+
+/// The other end of an answer, on the reactor's side. To drop it is to give none.
+pub(crate) struct Reply<T> {
+    sender: SyncSender<T>,
+}
+
+impl<T> Reply<T> {
+    pub(crate) fn new(reactor: ThreadId) -> (Self, Answer<T>) {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        (Self { sender }, Answer { receiver, reactor })
+    }
+
+    pub(crate) fn give(self, value: T) {
+        // This fails if nobody waits for it any more.
+        drop(self.sender.send(value));
+    }
+}
