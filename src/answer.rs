@@ -7,8 +7,24 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 /// The answer to a question that was [asked](crate::Handle::ask) through a handle.
+///
+/// # Examples
+///
+/// On the reactor's own thread, where nothing may wait, it is looked at later:
+///
+/// ```
+/// use crocus::testing::Simulation;
+///
+/// let mut simulation = Simulation::new();
+/// let mut answer = simulation.reactor().handle().ask(|_reactor| 6 * 7);
+/// assert_eq!(answer.try_take()?, None);
+/// simulation.settle();
+/// assert_eq!(answer.try_take()?, Some(42));
+/// # std::io::Result::Ok(())
+/// ```
 pub struct Answer<T> {
-    receiver: Receiver<T>,
+    /// `None` once the answer was taken.
+    receiver: Option<Receiver<T>>,
     /// The thread of the reactor that answers.
     reactor: ThreadId,
 }
@@ -22,13 +38,12 @@ impl<T> Answer<T> {
     /// question, or the question panicked. `Deadlock`, at once, on the reactor's own thread, which cannot wait
     /// for itself, unless the answer is there already.
     pub fn wait(mut self) -> io::Result<T> {
-        match self.try_take()? {
-            Some(value) => Ok(value),
-            None => {
-                self.check_thread()?;
-                self.receiver.recv().map_err(|_| never())
-            }
+        if let Some(value) = self.try_take()? {
+            return Ok(value);
         }
+        self.check_thread()?;
+        let receiver = self.receiver.take();
+        receiver.and_then(|receiver| receiver.recv().ok()).ok_or_else(never)
     }
 
     /// Waits for at most `limit`. After an error of the time the answer may still come.
@@ -41,13 +56,16 @@ impl<T> Answer<T> {
             return Ok(value);
         }
         self.check_thread()?;
-        self.receiver.recv_timeout(limit).map_err(|error| match error {
-            RecvTimeoutError::Timeout => io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("the reactor has not answered within {limit:?}"),
-            ),
-            RecvTimeoutError::Disconnected => never(),
-        })
+        let receiver = self.receiver.take().ok_or_else(never)?;
+        match receiver.recv_timeout(limit) {
+            Ok(value) => Ok(value),
+            Err(RecvTimeoutError::Disconnected) => Err(never()),
+            Err(RecvTimeoutError::Timeout) => {
+                self.receiver = Some(receiver);
+                let text = format!("the reactor has not answered within {limit:?}");
+                Err(io::Error::new(io::ErrorKind::TimedOut, text))
+            }
+        }
     }
 
     /// Takes the answer if it is there; `None` if it is still to come. It is given once.
@@ -56,10 +74,14 @@ impl<T> Answer<T> {
     ///
     /// `NotConnected` if none will come, or it was taken already.
     pub fn try_take(&mut self) -> io::Result<Option<T>> {
-        match self.receiver.try_recv() {
+        let receiver = self.receiver.take().ok_or_else(never)?;
+        match receiver.try_recv() {
             Ok(value) => Ok(Some(value)),
-            Err(TryRecvError::Empty) => Ok(None),
             Err(TryRecvError::Disconnected) => Err(never()),
+            Err(TryRecvError::Empty) => {
+                self.receiver = Some(receiver);
+                Ok(None)
+            }
         }
     }
 
@@ -95,7 +117,7 @@ pub(crate) struct Reply<T> {
 impl<T> Reply<T> {
     pub(crate) fn new(reactor: ThreadId) -> (Self, Answer<T>) {
         let (sender, receiver) = mpsc::sync_channel(1);
-        (Self { sender }, Answer { receiver, reactor })
+        (Self { sender }, Answer { receiver: Some(receiver), reactor })
     }
 
     pub(crate) fn give(self, value: T) {

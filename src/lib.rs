@@ -127,6 +127,7 @@ mod system;
 mod transport;
 
 pub use address::{Address, Endpoint, UnixAddress};
+pub use answer::Answer;
 pub use callback::Callback;
 pub use connector::{ConnectOptions, Connector};
 pub use datagram::{DatagramOptions, DatagramProtocol, DatagramTransport};
@@ -136,7 +137,6 @@ pub use extras::cores::{Core, Cores, CoresHandle};
 pub use extras::framing;
 pub use extras::reconnecting::{Backoff, Reconnecting};
 pub use frame_error::FrameError;
-pub use answer::Answer;
 pub use handle::{Handle, Hold};
 #[cfg(unix)]
 pub use ids::WatchId;

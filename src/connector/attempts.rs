@@ -196,7 +196,7 @@ impl Reactor {
             }
         };
         if let Some(network) = self.network() {
-            return Ok(Stream::Memory(MemoryStream::connect(network, options.local_addr, addr)));
+            return Ok(Stream::memory(MemoryStream::connect(network, options.local_addr, addr)));
         }
         Stream::connect(addr, options.local_addr, &options.socket)
             .map_err(|error| Reason::failed(Activity::Connecting, error))?

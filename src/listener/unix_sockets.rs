@@ -196,7 +196,7 @@ impl Reactor {
             return Err(Reason::failed(Activity::Binding, error));
         }
         let stream = match self.network() {
-            Some(network) => MemoryStream::connect_unix(network, to).map(Stream::Memory),
+            Some(network) => MemoryStream::connect_unix(network, to).map(Stream::memory),
             None => Stream::connect_unix(to, &options.socket),
         };
         stream.map_err(|error| Reason::failed(Activity::Connecting, error))

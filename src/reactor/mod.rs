@@ -80,15 +80,17 @@ pub struct Reactor {
 impl Reactor {
     pub(crate) fn with_poller(poller: Poller, clock: Clock, limits: Limits) -> io::Result<Self> {
         let waker = poller.registry().map(|registry| Waker::new(registry, WAKE)).transpose()?;
+        let time = Time::new(clock);
+        let memory = Memory::new(limits.closing_times, time.now);
         Ok(Self {
             poller,
-            time: Time::new(clock),
+            time,
             sources: Sources::new(),
             queues: Queues::default(),
             timers: Timers::new(),
             calls: Calls::new(Shared::new(waker)),
             threads: Threads::new(limits.threads),
-            memory: Memory::new(limits.closing_times),
+            memory,
             limits,
             monitor: Monitor::default(),
             ending: Ending::No,

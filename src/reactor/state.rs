@@ -124,9 +124,9 @@ pub(crate) struct Memory {
 const SPARE_ATTACHED: usize = 64;
 
 impl Memory {
-    pub(crate) fn new(closing_times: ClosingTimes) -> Self {
+    pub(crate) fn new(closing_times: ClosingTimes, now: Instant) -> Self {
         let (scratch, datagram, attached) = (Box::default(), Box::default(), Vec::new());
-        Self { scratch, datagram, common: Common::new(closing_times), attached }
+        Self { scratch, datagram, common: Common::new(closing_times, now), attached }
     }
 
     /// Lends the buffer for a phase. It is made when it is first needed.

@@ -129,8 +129,14 @@ pub(crate) struct Poller {
 
 #[derive(Debug)]
 enum World {
-    Kernel { poll: Poll, events: Events },
-    Network { network: Rc<RefCell<Network>>, clock: Clock },
+    Kernel {
+        poll: Poll,
+        events: Events,
+    },
+    Network {
+        network: Rc<RefCell<Network>>,
+        clock: Clock,
+    },
     /// Of the reactor that stands in for one that is lent.
     Hollow,
 }

@@ -4,6 +4,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use mio::net::TcpStream;
@@ -21,10 +23,15 @@ pub(crate) enum Stream {
     /// With our address, since the kernel's name for a listener differs from the one clients use.
     #[cfg(unix)]
     Unix(mio::net::UnixStream, UnixAddress),
-    Memory(MemoryStream),
+    /// In a box, to keep the others small: every connection has one of these.
+    Memory(Box<MemoryStream>),
 }
 
 impl Stream {
+    pub(crate) fn memory(stream: MemoryStream) -> Self {
+        Self::Memory(Box::new(stream))
+    }
+
     /// Starts to connect a TCP socket; `bind` gives it a local address first.
     ///
     /// # Errors
@@ -130,6 +137,16 @@ impl Stream {
             #[cfg(unix)]
             Self::Unix(stream, _) => drop(registry.deregister(stream)),
             Self::Memory(_) => {}
+        }
+    }
+
+    /// The descriptor of the socket.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Tcp(stream) => Some(stream.as_fd()),
+            Self::Unix(stream, _) => Some(stream.as_fd()),
+            Self::Memory(_) => None,
         }
     }
 

@@ -6,6 +6,7 @@ mod socket;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::address::{Address, UnixAddress};
 use crate::connection::Connection;
@@ -123,6 +124,42 @@ impl<'a> Transport<'a> {
     /// How many written bytes are still waiting to be handed to the kernel.
     pub fn buffered(&self) -> usize {
         self.connection().map_or(0, Connection::buffered)
+    }
+
+    /// How many bytes were read from this connection, those that are discarded while it closes among them.
+    pub fn bytes_read(&self) -> u64 {
+        self.connection().map_or(0, |connection| connection.traffic().read)
+    }
+
+    /// How many bytes of this connection the kernel has taken.
+    ///
+    /// *Not* promised: that the peer has got them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Protocol, Reason, Transport};
+    ///
+    /// struct Accounted;
+    ///
+    /// impl Protocol for Accounted {
+    ///     fn connection_lost(&mut self, transport: &mut Transport, _: &Reason) {
+    ///         let (read, written) = (transport.bytes_read(), transport.bytes_written());
+    ///         println!("{}: {read} bytes in, {written} bytes out", transport.peer_addr());
+    ///     }
+    /// }
+    /// ```
+    pub fn bytes_written(&self) -> u64 {
+        self.connection().map_or(0, |connection| connection.traffic().written)
+    }
+
+    /// Since when no byte was read or taken by the kernel; at first, the time of `connection_made`.
+    ///
+    /// It is known with and without a [timeout](Self::set_timeout).
+    pub fn idle_since(&self) -> Instant {
+        let common = &self.reactor.memory.common;
+        let since = |connection: &Connection| connection.traffic().idle_since(common);
+        self.connection().map_or_else(|| self.reactor.now(), since)
     }
 
     /// Whether the connection is closing or gone, so that nothing more will be delivered or taken.

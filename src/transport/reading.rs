@@ -152,13 +152,38 @@ impl Transport<'_> {
         self.reactor.release_reading(self.id, Holds::PROTOCOL);
     }
 
-    /// The default `pause_writing`.
-    pub(crate) fn withhold_reading(&mut self) {
+    /// Does what the default [`pause_writing`](Protocol::pause_writing) does, for an override of it: this
+    /// connection is not read until [`default_resume_writing`](Self::default_resume_writing).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Protocol, Transport};
+    ///
+    /// struct Echo {
+    ///     pauses: u32,
+    /// }
+    ///
+    /// impl Protocol for Echo {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         transport.write(data);
+    ///     }
+    ///
+    ///     fn pause_writing(&mut self, transport: &mut Transport) {
+    ///         self.pauses += 1;
+    ///         transport.default_pause_writing();
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// `resume_writing` is not overridden here, so it ends the pause.
+    pub fn default_pause_writing(&mut self) {
         self.reactor.hold_reading(self.id, Holds::PRESSURE);
     }
 
-    /// The default `resume_writing`.
-    pub(crate) fn grant_reading(&mut self) {
+    /// Does what the default [`resume_writing`](Protocol::resume_writing) does, for an override of it: reading
+    /// goes on, unless it was [paused](Self::pause_reading) by the protocol itself.
+    pub fn default_resume_writing(&mut self) {
         self.reactor.release_reading(self.id, Holds::PRESSURE);
     }
 

@@ -72,6 +72,8 @@ impl Transport<'_> {
     }
 
     /// Sets how long an orderly close may take before the connection is cut; 30 s by default.
+    ///
+    /// If the connection is closing already, the time counts from this call.
     pub fn set_close_timeout(&mut self, limit: Duration) {
         self.reactor.set_close_timeout(self.id, limit);
     }

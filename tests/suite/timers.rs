@@ -493,7 +493,8 @@ fn late_ticks_are_left_out_counted_and_stay_on_grid() {
     let timer = world.reactor().call_every(INTERVAL, move |reactor, tick| {
         seen.borrow_mut().push((reactor.now(), tick.missed));
         let next = next.clone();
-        reactor.call_soon(move |reactor| next.borrow_mut().extend(reactor.timer_deadline(tick.timer)));
+        reactor
+            .call_soon(move |reactor| next.borrow_mut().extend(reactor.timer_deadline(tick.timer)));
         if seen.borrow().len() == 1 {
             thread::sleep(INTERVAL * 7 / 2); // a lengthy one: three ticks fall into it
         }

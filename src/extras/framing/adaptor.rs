@@ -258,7 +258,7 @@ impl Delivery {
     }
 }
 
-impl<F: Framing, H: FrameHandler<F>> Protocol for Framed<F, H> {
+impl<F: Framing + 'static, H: FrameHandler<F> + 'static> Protocol for Framed<F, H> {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
         self.handler.connection_made(transport);
     }
