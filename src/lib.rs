@@ -91,7 +91,7 @@
 //! | `protocol.rs` | the traits that a user implements: [`Protocol`], [`Factory`], [`ClientFactory`] |
 //! | `reactor/` | the rest of the loop: what is served and in which order, commands, timers, stopping |
 //! | `listener/`, `connector/`, `datagram/`, `descriptor/` | the other kinds of source, each with its options, state and serving |
-//! | `transport/`, `handle.rs`, `observe/` | a connection, lent to a callback; other threads; watching the loop |
+//! | `transport/`, `handle.rs`, `answer.rs`, `observe/` | a connection, lent to a callback; other threads; watching the loop |
 //! | `reason.rs`, `address/`, `ids.rs`, `callback.rs` | why a connection ended; addresses; identifiers |
 //! | `system/` | the kernel: poller, streams, listening sockets |
 //! | `simulation/` | the simulated network in memory, and [`testing`] |

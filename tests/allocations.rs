@@ -167,6 +167,19 @@ fn main() {
     a_connection_that_the_peer_closes_allocates_nothing();
     a_connection_that_is_answered_and_closed_allocates_nothing();
     a_length_that_lies_allocates_nothing_ahead();
+    an_echo_allocates_nothing("an_echo_by_a_lent_reactor", |_| Borrower);
+}
+
+/// Reaches its connection by way of the reactor that it lends.
+struct Borrower;
+
+impl Protocol for Borrower {
+    fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+        let id = transport.id();
+        transport.reactor().lend(|| {
+            Reactor::with_lent(|reactor| reactor.transport(id).unwrap().write(data)).unwrap()
+        });
+    }
 }
 
 fn an_echo_allocates_nothing(name: &str, factory: impl Factory + 'static) {

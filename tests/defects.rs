@@ -270,6 +270,12 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     /// Reads once and discards"#,
     ),
     (
+        "row 29: a close timeout set while closing is ignored",
+        "src/connection/timing.rs",
+        r#"            extras.close_by = Some(later(now, limit));"#,
+        r#"            let _ = now;"#,
+    ),
+    (
         "row 32: lingering has no end",
         "src/connection/timing.rs",
         r#"            Life::Lingering(_) if due(extras.linger_end()) => Some(self.finish()),

@@ -21,7 +21,8 @@ impl Transport<'_> {
     /// Calls the protocol's `timer_fired` after `delay`, unless the connection is closed or
     /// [handed over](Self::set_protocol) before.
     ///
-    /// The timer is [cancelled](Reactor::cancel_timer) and [reset](Reactor::reset_timer) like any other.
+    /// The timer is [cancelled](crate::Reactor::cancel_timer) and
+    /// [reset](crate::Reactor::reset_timer) like any other.
     pub fn call_later(&mut self, delay: Duration) -> TimerId {
         self.reactor.connection_timer(self.id, delay)
     }

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::util::{Echo, HOUR, Log, MS, Recorder, SECOND, Watchdog, World, logged};
+use crocus::framing::{FrameHandler, Framed, Lines};
 use crocus::testing::Simulation;
 use crocus::{
     Callback, ConnectionId, Ended, Hold, Observer, Protocol, Reactor, Subject, Transport,
@@ -289,6 +290,33 @@ both! {
         world.reactor().with_protocol(id, |_: &mut Member, transport| transport.abort_connection());
         world.quiet();
         assert!(world.reactor().with_protocol(id, |_: &mut Member, _| ()).is_none(), "it is gone");
+    }
+}
+
+both! {
+    fn a_frame_handler_is_reached_by_way_of_its_adaptor(world) {
+        struct Count(usize);
+
+        impl Protocol for Count {}
+
+        impl FrameHandler<Lines> for Count {
+            fn frame_received(&mut self, _: &mut Transport, _: &[u8]) {
+                self.0 += 1;
+            }
+        }
+
+        let (_, addr) = world.listen(|_| Framed::new(Lines::new(), Count(0)));
+        let mut far = world.dial(addr);
+        world.send(&mut far, b"one\ntwo\n");
+        world.until("two frames", |world| {
+            let ids = world.reactor().connections();
+            ids.first().is_some_and(|&id| {
+                let count = |framed: &mut Framed<Lines, Count>, _: &mut Transport| {
+                    framed.handler_mut().0
+                };
+                world.reactor().with_protocol(id, count) == Some(2)
+            })
+        });
     }
 }
 
