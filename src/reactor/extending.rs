@@ -4,7 +4,7 @@ use std::any::Any;
 use std::mem;
 
 use super::Reactor;
-use super::state::Call;
+use super::state::{Call, Ending};
 use crate::callback::Callback;
 use crate::handle::Hold;
 use crate::observe::Subject;
@@ -63,8 +63,7 @@ impl Reactor {
         self.extension.states.remove()
     }
 
-    /// Drops all states, each while the others still are there, and until none is left: the drop of one may
-    /// set another.
+    /// Drops all states, each while those that were set before it still are there.
     pub(crate) fn drop_states(&mut self) {
         while let Some(state) = self.extension.states.pop() {
             self.let_go(Subject::Reactor, state);
@@ -86,7 +85,7 @@ impl Reactor {
     /// it is called in the next calls phase.
     pub fn on_shutdown(&mut self, function: impl FnOnce(&mut Self) + 'static) {
         let call = self.name_call(function);
-        if self.is_stopping() {
+        if matches!(self.ending, Ending::Draining(_)) {
             self.calls.queue.push_back(call);
         } else {
             self.extension.on_shutdown.push(call);

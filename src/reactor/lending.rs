@@ -30,7 +30,7 @@ impl Reactor {
     /// cannot meet the hollow one: it is behind the `&mut` that this call holds. A panic in `code` brings the
     /// reactor back before it goes on.
     ///
-    /// Costs two moves of some thousand bytes, and no allocation but at the first call of a thread.
+    /// Costs two moves of little more than a kilobyte, and no allocation but at the first call of a thread.
     ///
     /// # Examples
     ///
