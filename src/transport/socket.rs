@@ -3,13 +3,13 @@
 use std::io;
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 
 use super::Transport;
 use crate::address::Address;
 use crate::connection::Connection;
+use crate::system::keep_alive::KeepAlive;
 
 impl Transport<'_> {
     /// The local address, as the kernel reports it.
@@ -51,15 +51,15 @@ impl Transport<'_> {
         self.socket()?.keepalive()
     }
 
-    /// Makes the kernel probe the peer after a silence of `idle`; `None` turns this off.
+    /// Makes the kernel probe a silent peer; `None` turns this off.
     ///
     /// # Errors
     ///
-    /// As for [`no_delay`](Self::no_delay).
-    pub fn set_keep_alive(&mut self, idle: Option<Duration>) -> io::Result<()> {
+    /// As for [`no_delay`](Self::no_delay), and `InvalidInput` for a time that the kernel does not take.
+    pub fn set_keep_alive(&mut self, how: Option<KeepAlive>) -> io::Result<()> {
         let socket = self.socket()?;
-        match idle {
-            Some(idle) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
+        match how {
+            Some(how) => socket.set_tcp_keepalive(&how.for_system()?),
             None => socket.set_keepalive(false),
         }
     }
@@ -106,7 +106,7 @@ impl AsFd for Transport<'_> {
     /// }
     ///
     /// let mut reactor = crocus::Reactor::new()?;
-    /// reactor.listen_tcp("127.0.0.1:0", |_peer| Careful)?;
+    /// reactor.listen("127.0.0.1:0", |_peer| Careful)?;
     /// # std::io::Result::Ok(())
     /// ```
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -18,6 +18,7 @@ mod listening;
 mod loop_and_stop;
 mod observing;
 mod panics;
+mod places;
 mod pool;
 mod reconnecting;
 mod scenarios;
