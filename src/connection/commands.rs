@@ -3,7 +3,7 @@
 //! The steps of `next` are in the other files.
 
 use super::output::{Output, Pressure};
-use super::{Common, Connection, Holds, Life};
+use super::{Common, Connection, Holds, Input, Life, Progress};
 use crate::reason::Reason;
 use crate::system::stream::ByteStream;
 
@@ -100,6 +100,16 @@ impl<S> Connection<S> {
     /// Whether `Made` was told, so that the end must be told too.
     pub(crate) fn was_announced(&self) -> bool {
         self.announced
+    }
+
+    /// How far it has come.
+    pub(crate) fn progress(&self) -> Progress {
+        Progress {
+            fin_received: self.input != Input::Open,
+            fin_sent: matches!(self.output, Output::FinSent),
+            closing: matches!(self.life, Life::Closing(_) | Life::Lingering(_)),
+            lingering: matches!(self.life, Life::Lingering(_)),
+        }
     }
 
     /// Why it is gone.

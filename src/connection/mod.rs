@@ -85,7 +85,7 @@ mod timing;
 mod values;
 
 pub(crate) use timing::Direction;
-pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Notice};
+pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Notice, Progress};
 
 use std::io;
 use std::sync::Arc;

@@ -35,6 +35,15 @@ pub(crate) enum Notice {
     Handover,
 }
 
+/// How far a connection has come, for observers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Progress {
+    pub(crate) fin_received: bool,
+    pub(crate) fin_sent: bool,
+    pub(crate) closing: bool,
+    pub(crate) lingering: bool,
+}
+
 /// One visit: its allowances, its results, and the outside facts that decisions need.
 #[derive(Debug)]
 pub(crate) struct Io {

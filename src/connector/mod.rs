@@ -2,6 +2,7 @@
 
 mod asking;
 mod attempts;
+mod ending;
 pub(crate) mod state;
 
 pub use state::ConnectOptions;

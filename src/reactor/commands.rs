@@ -14,7 +14,7 @@ use super::state::TimerAction;
 use crate::address::Address;
 use crate::connection::{Common, Connection, Direction, Holds, Marks};
 use crate::ids::ConnectionId;
-use crate::observe::Subject;
+use crate::observe::{Command, Origin, Subject};
 use crate::parts::timers::TimerId;
 use crate::parts::token_bucket::Rate;
 use crate::protocol::Protocol;
@@ -85,6 +85,7 @@ impl Reactor {
     ) -> ConnectionId {
         let session = Session::new(Connection::new(stream, self.limits.marks), peer, protocol);
         let key = self.sources.insert(Source::Connection(session), Owner::None);
+        self.tell_opened(ConnectionId(key), Origin::Adopted);
         self.queue(key);
         ConnectionId(key)
     }
@@ -103,35 +104,43 @@ impl Reactor {
         &mut self,
         id: ConnectionId,
         queue: Queue,
+        name: Command,
         command: impl FnOnce(&mut Connection, &mut Common) -> bool,
     ) -> bool {
-        let Self { sources, queues, memory, .. } = self;
+        let Self { sources, queues, memory, monitor, .. } = self;
         let Some(slot) = sources.slot(id.0) else { return false };
         let Source::Connection(session) = &mut slot.source else { return false };
+        monitor.command(Subject::Connection(id), || name);
         let visit = command(&mut session.connection, &mut memory.common);
-        if visit && queues.visited != Some(id.0) {
-            queues.add(queue, id.0, &mut slot.waits);
+        if visit && queues.visited != Some(id.0) && queues.add(queue, id.0, &mut slot.waits) {
+            monitor.queued(Subject::Connection(id), queue, false);
         }
         visit
     }
 
     /// The same for a command that ends the notices to the protocol if it returns `true`: its timers are
-    /// cancelled.
+    /// cancelled. Without a `name` the reactor itself ends the connection.
     fn last_command(
         &mut self,
         id: ConnectionId,
         queue: Queue,
+        name: Option<Command>,
         command: impl FnOnce(&mut Connection) -> bool,
     ) -> bool {
-        let Self { sources, queues, timers, .. } = self;
+        let Self { sources, queues, timers, monitor, .. } = self;
         let Some(slot) = sources.slot(id.0) else { return false };
         let Source::Connection(session) = &mut slot.source else { return false };
+        if let Some(name) = name {
+            monitor.command(Subject::Connection(id), || name);
+        }
+        let before = session.connection.progress();
         if !command(&mut session.connection) {
             return false;
         }
-        session.cancel_timers(timers);
-        if queues.visited != Some(id.0) {
-            queues.add(queue, id.0, &mut slot.waits);
+        monitor.progress(id, before, session.connection.progress());
+        session.cancel_timers(timers, monitor);
+        if queues.visited != Some(id.0) && queues.add(queue, id.0, &mut slot.waits) {
+            monitor.queued(Subject::Connection(id), queue, false);
         }
         true
     }
@@ -139,10 +148,10 @@ impl Reactor {
     /// Cancels the timers of a connection that has ended.
     #[cold]
     fn silence(&mut self, id: ConnectionId) {
-        let Self { sources, timers, .. } = self;
+        let Self { sources, timers, monitor, .. } = self;
         if let Some(session) = sources.session(id.0).filter(|session| session.connection.is_gone())
         {
-            session.cancel_timers(timers);
+            session.cancel_timers(timers, monitor);
         }
     }
 
@@ -150,10 +159,15 @@ impl Reactor {
     pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> bool {
         let cap = self.limits.write_buffer_cap;
         let mut taken = false;
-        self.command(id, Queue::Flush, |connection, common| {
-            taken = connection.write(data, cap, common);
-            if taken { !data.is_empty() } else { connection.is_gone() }
-        });
+        self.command(
+            id,
+            Queue::Flush,
+            Command::Write { bytes: data.len() },
+            |connection, common| {
+                taken = connection.write(data, cap, common);
+                if taken { !data.is_empty() } else { connection.is_gone() }
+            },
+        );
         if !taken {
             self.silence(id); // the write may have ended the connection
         }
@@ -162,24 +176,32 @@ impl Reactor {
 
     pub(crate) fn unread(&mut self, id: ConnectionId, ahead: usize, data: &[u8]) -> bool {
         let mut taken = false;
-        self.command(id, Queue::Run, |connection, common| {
-            taken = connection.unread(ahead, data, common);
-            taken && !data.is_empty()
-        });
+        self.command(
+            id,
+            Queue::Run,
+            Command::Unread { bytes: data.len() },
+            |connection, common| {
+                taken = connection.unread(ahead, data, common);
+                taken && !data.is_empty()
+            },
+        );
         taken
     }
 
     pub(crate) fn lose_connection(&mut self, id: ConnectionId, because: Option<Reason>) {
-        self.last_command(id, Queue::Flush, |connection| connection.close(because));
+        let name = Some(Command::LoseConnection);
+        self.last_command(id, Queue::Flush, name, |connection| connection.close(because));
     }
 
     pub(crate) fn lose_write_connection(&mut self, id: ConnectionId) {
-        self.command(id, Queue::Flush, |connection, _| connection.shut_write());
+        let name = Command::LoseWriteConnection;
+        self.command(id, Queue::Flush, name, |connection, _| connection.shut_write());
     }
 
     /// Ends a connection, whatever is still unsent.
     pub(crate) fn end(&mut self, id: ConnectionId, reason: Reason) {
-        self.last_command(id, Queue::Flush, |connection| match reason {
+        let name = matches!(reason, Reason::Aborted).then_some(Command::AbortConnection);
+        self.last_command(id, Queue::Flush, name, |connection| match reason {
             Reason::Panicked { .. } => {
                 connection.end_by_fault(reason);
                 true
@@ -189,20 +211,24 @@ impl Reactor {
     }
 
     pub(crate) fn hold_reading(&mut self, id: ConnectionId, hold: Holds) {
-        self.last_command(id, Queue::Flush, |connection| connection.hold(hold));
+        let name = Some(Command::PauseReading);
+        self.last_command(id, Queue::Flush, name, |connection| connection.hold(hold));
     }
 
     pub(crate) fn release_reading(&mut self, id: ConnectionId, hold: Holds) {
-        self.command(id, Queue::Run, |connection, _| connection.release(hold));
+        let name = Command::ResumeReading;
+        self.command(id, Queue::Run, name, |connection, _| connection.release(hold));
     }
 
     pub(crate) fn set_marks(&mut self, id: ConnectionId, marks: Marks) {
-        self.command(id, Queue::Flush, |connection, _| connection.set_marks(marks));
+        let name = Command::SetWriteBufferLimits { high: marks.high(), low: marks.low() };
+        self.command(id, Queue::Flush, name, |connection, _| connection.set_marks(marks));
     }
 
     pub(crate) fn set_protocol(&mut self, id: ConnectionId, next: Box<dyn Protocol>) -> bool {
         let mut pressed = false;
-        let done = self.last_command(id, Queue::Run, |connection| {
+        let name = Some(Command::SetProtocol);
+        let done = self.last_command(id, Queue::Run, name, |connection| {
             pressed = connection.is_pressed();
             connection.hand_over()
         });
@@ -211,7 +237,7 @@ impl Reactor {
             return false;
         }
         if pressed {
-            self.observe_pressure(id, false);
+            self.tell_pressure(id, false);
         }
         if let Some(session) = self.sources.session(id.0) {
             session.attached(&mut self.memory.attached).successor = Some(next);
@@ -225,11 +251,13 @@ impl Reactor {
         limit: Option<Duration>,
     ) -> Option<Duration> {
         let now = self.now();
-        self.set_timing(id, |connection, common| connection.set_timeout(limit, now, common))?
+        let name = Command::SetTimeout(limit);
+        self.set_timing(id, name, |connection, common| connection.set_timeout(limit, now, common))?
     }
 
     pub(crate) fn set_close_timeout(&mut self, id: ConnectionId, limit: Duration) {
-        self.set_timing(id, |connection, common| connection.set_close_timeout(limit, common));
+        let name = Command::SetCloseTimeout(limit);
+        self.set_timing(id, name, |connection, common| connection.set_close_timeout(limit, common));
     }
 
     pub(crate) fn set_rate(
@@ -239,23 +267,38 @@ impl Reactor {
         rate: Option<Rate>,
     ) -> Option<Rate> {
         let now = self.now();
-        self.command(id, Queue::Run, |connection, _| connection.forget_rate_hold(direction));
-        self.set_timing(id, |connection, common| connection.set_rate(direction, rate, now, common))?
+        let name = match direction {
+            Direction::Reading => Command::SetReadRate,
+            Direction::Writing => Command::SetWriteRate,
+        };
+        self.command(id, Queue::Run, name, |connection, _| connection.forget_rate_hold(direction));
+        self.retime(id, |connection, common| connection.set_rate(direction, rate, now, common))?
     }
 
     /// Changes a setting that may move the deadline of a connection.
     fn set_timing<R>(
         &mut self,
         id: ConnectionId,
+        name: Command,
         set: impl FnOnce(&mut Connection, &mut Common) -> R,
     ) -> Option<R> {
-        let Self { sources, timers, memory, .. } = self;
+        self.sources.session(id.0)?;
+        self.monitor.command(Subject::Connection(id), || name);
+        self.retime(id, set)
+    }
+
+    fn retime<R>(
+        &mut self,
+        id: ConnectionId,
+        set: impl FnOnce(&mut Connection, &mut Common) -> R,
+    ) -> Option<R> {
+        let Self { sources, timers, memory, monitor, .. } = self;
         let session = sources.session(id.0)?;
         let before = set(&mut session.connection, &mut memory.common);
         if let Some(timer) = session.timer.take() {
-            timers.cancel(timer);
+            timers.call_off(timer, monitor);
         }
-        session.arm(id.0, timers);
+        session.arm(id.0, timers, monitor);
         Some(before)
     }
 
@@ -265,7 +308,7 @@ impl Reactor {
             Some(session) => session.attached(&mut self.memory.attached).timers.push(timer),
             // A connection that ends, or a protocol that has handed over, gets no timer. The stale name
             // is harmless.
-            None => drop(self.timers.cancel(timer)),
+            None => drop(self.timers.call_off(timer, &mut self.monitor)),
         }
         timer
     }

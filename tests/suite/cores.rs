@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::util::{HOUR, Watchdog};
 use crocus::{
-    Core, Cores, CoresHandle, ListenOptions, Observer, Protocol, Reactor, Reason, Transport,
+    Core, Cores, CoresHandle, ListenOptions, Notice, Observer, Protocol, Reactor, Reason, Transport,
 };
 
 /// Says which core it lives on, and closes.
@@ -162,8 +162,8 @@ fn a_panic_in_the_setup_fails_the_start() {
 struct PanickingObserver;
 
 impl Observer for PanickingObserver {
-    fn opened(&mut self, _: crocus::ConnectionId, _: &crocus::Address) {
-        panic!("blown on purpose");
+    fn notice(&mut self, _: Instant, notice: &Notice) {
+        assert!(!matches!(notice, Notice::Opened { .. }), "blown on purpose");
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crocus::testing::{Peer, Simulation};
 use crocus::{
-    Address, ConnectOptions, Factory, ListenOptions, ListenerId, Observer, Protocol, Rate, Reactor,
-    Transport,
+    Address, ConnectOptions, Factory, ListenOptions, ListenerId, Notice, Observer, Protocol, Rate,
+    Reactor, Transport,
 };
 
 use crate::util::{Echo, Log, MS, Recorder, World, logged, pattern};
@@ -28,9 +28,11 @@ fn listen(
 struct Refusals(Rc<Cell<usize>>);
 
 impl Observer for Refusals {
-    fn refused(&mut self, _: ListenerId, error: Option<&std::io::Error>) {
-        assert!(error.is_none());
-        self.0.set(self.0.get() + 1);
+    fn notice(&mut self, _: Instant, notice: &Notice) {
+        assert!(!matches!(notice, Notice::CannotAccept { .. }), "{notice}");
+        if matches!(notice, Notice::TurnedAway { .. }) {
+            self.0.set(self.0.get() + 1);
+        }
     }
 }
 
