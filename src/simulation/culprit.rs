@@ -51,3 +51,50 @@ pub(super) fn culprits(reactor: &mut Reactor) -> String {
     });
     format!("in {WATCHED} turns {}", named.collect::<Vec<_>>().join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::simulation::testing::Simulation;
+    use crate::{Protocol, Transport};
+
+    /// Puts all its bytes back, for ever.
+    struct PutsBack;
+
+    impl Protocol for PutsBack {
+        fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+            transport.unread(data);
+        }
+    }
+
+    /// The message with which it does not come to rest.
+    fn unrest(mut simulation: Simulation) -> String {
+        let settle = AssertUnwindSafe(|| simulation.settle_within(1000));
+        let panic = catch_unwind(settle).expect_err("it has no rest");
+        panic.downcast_ref::<String>().expect("a formatted message").clone()
+    }
+
+    #[test]
+    fn a_timer_without_an_interval_is_named() {
+        let mut simulation = Simulation::with_seed(17);
+        let _idle = simulation.connect(PutsBack);
+        let timer = simulation.reactor().call_every(Duration::ZERO, |_, _| {});
+        let text = unrest(simulation);
+        assert!(text.contains("seed 17 does not come to rest"), "{text}");
+        assert!(text.contains(&format!("reactor had timer {timer} fire 100 times")), "{text}");
+        assert!(!text.contains("connection"), "{text}");
+    }
+
+    #[test]
+    fn a_connection_that_stays_busy_is_named_with_its_peer() {
+        let mut simulation = Simulation::new();
+        let mut peer = simulation.connect(PutsBack);
+        peer.send(b"again and again");
+        let text = unrest(simulation);
+        assert!(text.contains("had data_received called 100 times"), "{text}");
+        assert!(text.contains("connection #0.1 (memory:192.0.2.1:"), "{text}");
+    }
+}

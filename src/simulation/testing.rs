@@ -292,7 +292,11 @@ impl Simulation {
     /// If something still happens after a million turns, as with a `call_every` without an
     /// interval. The message names the sources that kept it busy.
     pub fn settle(&mut self) {
-        for _ in 0..LIVELOCK {
+        self.settle_within(LIVELOCK);
+    }
+
+    pub(super) fn settle_within(&mut self, turns: usize) {
+        for _ in 0..turns {
             self.turn();
             if self.next_event().is_none_or(|at| at > self.clock.now()) {
                 return;
