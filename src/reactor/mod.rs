@@ -221,16 +221,19 @@ impl Reactor {
                 woken = true;
                 continue;
             }
-            let found = sources.resolve(token);
+            let Some((key, slot)) = sources.resolve(token) else {
+                monitor.note(|| Notice::Event { subject: None, readiness });
+                continue;
+            };
             monitor.note(|| {
-                let subject = found.as_ref().map(|(key, slot)| slot.source.subject(*key));
+                let subject = Some(slot.source.subject(key));
                 Notice::Event { subject, readiness }
             });
-            if let Some((key, slot)) = found
-                && slot.source.latch(readiness)
-                && queues.add(Queue::Run, key, &mut slot.waits)
-            {
-                monitor.queued(slot.source.subject(key), Queue::Run, false);
+            if slot.source.latch(readiness) && queues.add(Queue::Run, key, &mut slot.waits) {
+                monitor.note(|| {
+                    let subject = slot.source.subject(key);
+                    Notice::Queued { subject, queue: Queue::Run, spent: false }
+                });
             }
         }
         monitor.report.events = poller.ready.len();
@@ -299,7 +302,10 @@ impl Reactor {
         if let Some(slot) = sources.slot(key)
             && queues.add(Queue::Run, key, &mut slot.waits)
         {
-            monitor.queued(slot.source.subject(key), Queue::Run, spent);
+            monitor.note(|| {
+                let subject = slot.source.subject(key);
+                Notice::Queued { subject, queue: Queue::Run, spent }
+            });
         }
     }
 

@@ -159,20 +159,15 @@ impl Reactor {
         let sent = io.sent - mem::replace(&mut seen.sent, io.sent);
         self.monitor.stats.bytes_read += received as u64;
         self.monitor.stats.bytes_written += sent as u64;
-        if let Some(before) = seen.progress.take() {
-            self.tell_step(id, (received, sent), before, seen.queued);
+        if self.monitor.is_watched() {
+            self.tell_step(id, received, sent, seen);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn tell_step(
-        &mut self,
-        id: ConnectionId,
-        (received, sent): (usize, usize),
-        before: Progress,
-        queued: bool,
-    ) {
+    fn tell_step(&mut self, id: ConnectionId, received: usize, sent: usize, seen: &mut Seen) {
+        let Some(before) = seen.progress.take() else { return };
         let Self { sources, monitor, .. } = self;
         let Some(session) = sources.session(id.0) else { return };
         let (progress, waiting) = (session.connection.progress(), session.connection.buffered());
@@ -183,7 +178,7 @@ impl Reactor {
             monitor.note(|| observe::Notice::Sent { connection: id, bytes: sent, waiting });
         }
         monitor.progress(id, before, progress);
-        if queued {
+        if seen.queued {
             monitor.queued(Subject::Connection(id), Queue::Run, true);
         }
     }

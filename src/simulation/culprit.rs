@@ -57,7 +57,6 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::time::Duration;
 
-    use super::*;
     use crate::simulation::testing::Simulation;
     use crate::{Protocol, Transport};
 
