@@ -52,7 +52,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         }"#,
         r#"        if self.input == Input::Ended {
             self.input = Input::Told;
-            return Next::Tell(Notice::Eof);
+            return Next::Tell(Tell::Eof);
         }
         if self.input != Input::Open {
             return self.finish(); // closing sends FIN

@@ -3,7 +3,7 @@
 //! The steps of `next` are in the other files.
 
 use super::output::{Output, Pressure};
-use super::{Common, Connection, Holds, Input, Life, Progress};
+use super::{Common, Connection, Holds, Input, Life, Reached};
 use crate::reason::Reason;
 use crate::system::stream::ByteStream;
 
@@ -102,9 +102,9 @@ impl<S> Connection<S> {
         self.announced
     }
 
-    /// How far it has come.
-    pub(crate) fn progress(&self) -> Progress {
-        Progress {
+    /// The stages it has reached.
+    pub(crate) fn reached(&self) -> Reached {
+        Reached {
             fin_received: self.input != Input::Open,
             fin_sent: matches!(self.output, Output::FinSent),
             closing: matches!(self.life, Life::Closing(_) | Life::Lingering(_)),

@@ -133,11 +133,11 @@ impl Reactor {
         if let Some(name) = name {
             monitor.command(Subject::Connection(id), || name);
         }
-        let before = session.connection.progress();
+        let before = session.connection.reached();
         if !command(&mut session.connection) {
             return false;
         }
-        monitor.progress(id, before, session.connection.progress());
+        monitor.reached(id, before, session.connection.reached());
         session.cancel_timers(timers, monitor);
         if queues.visited != Some(id.0) && queues.add(queue, id.0, &mut slot.waits) {
             monitor.queued(Subject::Connection(id), queue, false);

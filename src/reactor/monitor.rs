@@ -7,7 +7,7 @@ use std::any::Any;
 use std::time::Instant;
 
 use crate::callback::Callback;
-use crate::connection::Progress;
+use crate::connection::Reached;
 use crate::ids::ConnectionId;
 use crate::observe::watcher::{Running, Watcher};
 use crate::observe::{
@@ -53,14 +53,14 @@ impl Monitor {
 
     /// Tells which stages a connection has reached.
     #[inline(always)]
-    pub(crate) fn progress(&mut self, id: ConnectionId, before: Progress, now: Progress) {
+    pub(crate) fn reached(&mut self, id: ConnectionId, before: Reached, now: Reached) {
         if before != now && self.is_watched() {
             self.tell_stages(id, before, now);
         }
     }
 
     #[cold]
-    fn tell_stages(&mut self, connection: ConnectionId, before: Progress, now: Progress) {
+    fn tell_stages(&mut self, connection: ConnectionId, before: Reached, now: Reached) {
         let stages = [
             (Stage::FinReceived, before.fin_received, now.fin_received),
             (Stage::Closing, before.closing, now.closing),

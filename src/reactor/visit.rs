@@ -15,9 +15,9 @@ use super::source::{Owner, Session, Source};
 use super::state::TimerAction;
 use crate::address::{Address, UnixAddress};
 use crate::callback::Callback;
-use crate::connection::{Connection, Io, Next, Notice, Progress};
+use crate::connection::{Connection, Io, Next, Reached, Tell};
 use crate::ids::ConnectionId;
-use crate::observe::{self, Origin, Stage, Subject};
+use crate::observe::{Notice, Origin, Stage, Subject};
 use crate::parts::arena::Key;
 use crate::parts::timers::Timers;
 use crate::protocol::Protocol;
@@ -31,7 +31,7 @@ struct Seen {
     /// How many of its sent bytes.
     sent: usize,
     /// How far the connection had come before the step; for an observer only.
-    progress: Option<Progress>,
+    reached: Option<Reached>,
     /// Whether it was put back into the run queue.
     queued: bool,
 }
@@ -40,7 +40,7 @@ impl Seen {
     #[inline(always)]
     fn begin_step(&mut self, connection: &Connection, monitor: &Monitor) {
         if monitor.is_watched() {
-            self.progress = Some(connection.progress());
+            self.reached = Some(connection.reached());
         }
     }
 }
@@ -167,17 +167,17 @@ impl Reactor {
     #[cold]
     #[inline(never)]
     fn tell_step(&mut self, id: ConnectionId, received: usize, sent: usize, seen: &mut Seen) {
-        let Some(before) = seen.progress.take() else { return };
+        let Some(before) = seen.reached.take() else { return };
         let Self { sources, monitor, .. } = self;
         let Some(session) = sources.session(id.0) else { return };
-        let (progress, waiting) = (session.connection.progress(), session.connection.buffered());
+        let (reached, waiting) = (session.connection.reached(), session.connection.buffered());
         if received > 0 {
-            monitor.note(|| observe::Notice::Received { connection: id, bytes: received });
+            monitor.note(|| Notice::Received { connection: id, bytes: received });
         }
         if sent > 0 {
-            monitor.note(|| observe::Notice::Sent { connection: id, bytes: sent, waiting });
+            monitor.note(|| Notice::Sent { connection: id, bytes: sent, waiting });
         }
-        monitor.progress(id, before, progress);
+        monitor.reached(id, before, reached);
         if seen.queued {
             monitor.queued(Subject::Connection(id), Queue::Run, true);
         }
@@ -187,30 +187,30 @@ impl Reactor {
         let Self { sources, monitor, .. } = self;
         if let Some(session) = sources.session(id.0) {
             let peer = &session.peer;
-            monitor.note(|| observe::Notice::Opened { connection: id, peer: peer.clone(), origin });
+            monitor.note(|| Notice::Opened { connection: id, peer: peer.clone(), origin });
         }
     }
 
     /// Calls a protocol with a notice of its connection.
     #[inline]
-    fn tell(&mut self, key: Key, notice: Notice, protocol: &mut Box<dyn Protocol>, scratch: &[u8]) {
+    fn tell(&mut self, key: Key, tell: Tell, protocol: &mut Box<dyn Protocol>, scratch: &[u8]) {
         let id = ConnectionId(key);
-        match notice {
-            Notice::Pause => self.tell_pressure(id, true),
-            Notice::Resume => self.tell_pressure(id, false),
-            Notice::Handover => self.swap(key, protocol),
-            Notice::Made | Notice::Data(_) | Notice::Eof | Notice::TimedOut => {}
+        match tell {
+            Tell::Pause => self.tell_pressure(id, true),
+            Tell::Resume => self.tell_pressure(id, false),
+            Tell::Handover => self.swap(key, protocol),
+            Tell::Made | Tell::Data(_) | Tell::Eof | Tell::TimedOut => {}
         }
-        let callback = callback_of(notice);
+        let callback = callback_of(tell);
         let done = self.call(Subject::Connection(id), callback, |reactor| {
             let transport = &mut Transport::new(reactor, id);
-            match notice {
-                Notice::Made | Notice::Handover => protocol.connection_made(transport),
-                Notice::Data(count) => protocol.data_received(transport, &scratch[..count]),
-                Notice::Eof => protocol.eof_received(transport),
-                Notice::Pause => protocol.pause_writing(transport),
-                Notice::Resume => protocol.resume_writing(transport),
-                Notice::TimedOut => protocol.timed_out(transport),
+            match tell {
+                Tell::Made | Tell::Handover => protocol.connection_made(transport),
+                Tell::Data(count) => protocol.data_received(transport, &scratch[..count]),
+                Tell::Eof => protocol.eof_received(transport),
+                Tell::Pause => protocol.pause_writing(transport),
+                Tell::Resume => protocol.resume_writing(transport),
+                Tell::TimedOut => protocol.timed_out(transport),
             }
         });
         if done.is_none() {
@@ -233,14 +233,14 @@ impl Reactor {
         let id = ConnectionId(key);
         self.let_go(Subject::Connection(id), former);
         let stage = Stage::HandedOver;
-        self.monitor.note(|| observe::Notice::Stage { connection: id, stage });
+        self.monitor.note(|| Notice::Stage { connection: id, stage });
     }
 
     pub(crate) fn tell_pressure(&mut self, id: ConnectionId, high: bool) {
         let Self { sources, monitor, .. } = self;
         if let Some(session) = sources.session(id.0) {
             let waiting = session.connection.buffered();
-            monitor.note(|| observe::Notice::Pressure { connection: id, high, waiting });
+            monitor.note(|| Notice::Pressure { connection: id, high, waiting });
         }
     }
 
@@ -266,7 +266,7 @@ impl Reactor {
         self.monitor.stats.closed += 1;
         self.monitor.note(|| {
             let (peer, reason) = (peer.clone(), reason.clone());
-            observe::Notice::Gone { connection: id, peer, reason }
+            Notice::Gone { connection: id, peer, reason }
         });
         self.descriptor_freed();
         match owner {
@@ -376,13 +376,13 @@ impl Session {
     }
 }
 
-fn callback_of(notice: Notice) -> Callback {
-    match notice {
-        Notice::Made | Notice::Handover => Callback::ConnectionMade,
-        Notice::Data(_) => Callback::DataReceived,
-        Notice::Eof => Callback::EofReceived,
-        Notice::Pause => Callback::PauseWriting,
-        Notice::Resume => Callback::ResumeWriting,
-        Notice::TimedOut => Callback::TimedOut,
+fn callback_of(tell: Tell) -> Callback {
+    match tell {
+        Tell::Made | Tell::Handover => Callback::ConnectionMade,
+        Tell::Data(_) => Callback::DataReceived,
+        Tell::Eof => Callback::EofReceived,
+        Tell::Pause => Callback::PauseWriting,
+        Tell::Resume => Callback::ResumeWriting,
+        Tell::TimedOut => Callback::TimedOut,
     }
 }
