@@ -94,7 +94,7 @@ fn an_observer_sees_a_connection_in_order_of_the_phases() {
     let mut simulation = Simulation::new();
     let reactor = simulation.reactor();
     let seen = Shared::watch(reactor);
-    reactor.listen_tcp(ADDR, |_| quiet().echoing()).unwrap();
+    reactor.listen(ADDR, |_| quiet().echoing()).unwrap();
     simulation.settle();
     assert_eq!(
         seen.lines()[..2],
@@ -414,13 +414,13 @@ fn the_timers_of_the_reactor_itself_have_owners() {
     let mut simulation = Simulation::new();
     let seen = Shared::watch(simulation.reactor());
     let addr: SocketAddr = ADDR.parse().unwrap();
-    simulation.reactor().listen_tcp(addr, |_| quiet()).unwrap();
+    simulation.reactor().listen(addr, |_| quiet()).unwrap();
     simulation.settle();
     simulation.fail_accept(addr, io::Error::from_raw_os_error(libc::EMFILE));
     let silent = SocketAddr::from(([10, 0, 0, 9], 80));
     simulation.set_blackhole(silent);
     simulation.set_host("several.example", &[silent.ip(), addr.ip()]);
-    simulation.reactor().connect_tcp("several.example:80", |_| quiet());
+    simulation.reactor().connect("several.example:80", |_| quiet());
     simulation.advance(SECOND);
     assert_eq!(seen.timers(|owner| matches!(owner, TimerOwner::Accept(_))), [1, 0, 1, 0]);
     assert_eq!(seen.timers(|owner| matches!(owner, TimerOwner::HeadStart(_))), [1, 0, 1, 0]);
@@ -449,7 +449,7 @@ fn attempts_are_told_with_their_address_and_outcome() {
     simulation.set_blackhole(silent);
     let mut far = simulation.listen(there).unwrap();
     simulation.set_host("several.example", &[refusing.ip(), silent.ip(), there.ip()]);
-    simulation.reactor().connect_tcp("several.example:80", |_| quiet());
+    simulation.reactor().connect("several.example:80", |_| quiet());
     simulation.advance(SECOND);
     let _peer = far.accept().unwrap();
     let told = seen.take();
@@ -489,7 +489,7 @@ fn attempts_are_told_with_their_address_and_outcome() {
     });
     assert!(origin.is_some() && origin == won, "{origin:?}, {won:?}");
 
-    simulation.reactor().connect_tcp(refusing, |_| quiet());
+    simulation.reactor().connect(refusing, |_| quiet());
     simulation.settle();
     assert_eq!(seen.count(|notice| matches!(notice, Notice::ConnectFailed { .. })), 1);
 }
@@ -527,7 +527,7 @@ fn refusals_and_panics_are_told() {
     let mut simulation = Simulation::new();
     let seen = Shared::watch(simulation.reactor());
     let addr: SocketAddr = ADDR.parse().unwrap();
-    simulation.reactor().listen_tcp(addr, |_| quiet()).unwrap();
+    simulation.reactor().listen(addr, |_| quiet()).unwrap();
     simulation.fail_accept(addr, io::ErrorKind::ConnectionAborted.into());
     simulation.settle();
     let failed = |notice: &Notice| {
@@ -640,7 +640,7 @@ fn the_counters_agree_with_what_happened() {
         assert_eq!(world.read_to_end(&mut far), (Vec::new(), Ok(())));
     }
     let client_log = log.clone();
-    world.reactor().connect_tcp(addr, move |_| {
+    world.reactor().connect(addr, move |_| {
         Recorder::new(&client_log, "c").on_made(|transport| transport.lose_connection())
     });
     world.until("the client's loss", |_| log.count("c lost") == 1);
