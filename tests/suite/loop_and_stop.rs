@@ -981,7 +981,11 @@ both! {
         world.run().unwrap();
         assert_eq!(log.take(), ["a made", "a lost Stopped"]);
         world.run().unwrap();
-        assert_eq!(log.take(), ["call", "timer"]);
+        let mut heard = log.take();
+        if world.is_real() {
+            heard.sort(); // on a slow machine the timer is due when the next run begins
+        }
+        assert_eq!(heard, ["call", "timer"]);
         assert_eq!(world.reactor().stats().panics, 0);
     }
 }
