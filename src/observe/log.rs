@@ -6,8 +6,8 @@ use super::{Notice, Observer};
 
 /// Logs what an observer is told through the `log` crate, with target `crocus::turn`.
 ///
-/// Each notice is one line. Those about the life of connections, about pressure and about failures come at debug level, all
-/// others at trace level.
+/// Each notice is one line. Those about the life of connections, about attempts to connect, pressure and
+/// failures come at debug level, all others at trace level.
 ///
 /// # Examples
 ///
