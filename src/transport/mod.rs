@@ -1,17 +1,15 @@
 //! A connection, lent to a callback.
 
+mod rates;
 mod socket;
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::{Address, UnixAddress};
-use crate::connection::{Connection, Direction, Holds, Marks};
-use crate::frame_error::FrameError;
+use crate::connection::{Connection, Holds, Marks};
 use crate::ids::ConnectionId;
 use crate::parts::timers::TimerId;
-use crate::parts::token_bucket::Rate;
 use crate::protocol::Protocol;
 use crate::reactor::Reactor;
 use crate::reason::Reason;
@@ -95,13 +93,27 @@ impl<'a> Transport<'a> {
         self.reactor.lose_connection(self.id, None);
     }
 
-    /// [Closes in order](Self::lose_connection) because the peer sent invalid data: the reason is
-    /// [`Reason::BadFrame`](crate::Reason::BadFrame).
+    /// [Closes in order](Self::lose_connection), and `connection_lost` is told this reason: mostly one of
+    /// the protocol's own, made by [`Reason::protocol`] from a text or any error.
     ///
-    /// `frame_failed` of a [`FrameHandler`](crate::framing::FrameHandler) does this by default. It suits
-    /// frames with wrong contents as well.
-    pub fn lose_connection_over(&mut self, error: FrameError) {
-        let reason = Reason::BadFrame { error: Arc::new(error) };
+    /// If the connection fails before it is closed, the failure is told instead. No effect on a connection
+    /// that is closing already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::{Protocol, Reason, Transport};
+    /// struct Numbers;
+    ///
+    /// impl Protocol for Numbers {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         if !data.iter().all(u8::is_ascii_digit) {
+    ///             transport.lose_connection_because(Reason::protocol("not a number"));
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn lose_connection_because(&mut self, reason: Reason) {
         self.reactor.lose_connection(self.id, Some(reason));
     }
 
@@ -319,33 +331,6 @@ impl<'a> Transport<'a> {
     /// order.
     pub fn write_buffer_limits(&self) -> (usize, usize) {
         self.connection().map_or((0, 0), |connection| connection.marks())
-    }
-
-    /// Sets how many bytes per second are read at most; `None` sets no limit.
-    ///
-    /// Returns the former setting. The bucket is full at first.
-    ///
-    /// When the bucket is empty the connection is not read until it has filled again, and costs nothing
-    /// while it waits; TCP stops the peer once the kernel's buffers are full. Bytes discarded after
-    /// `lose_connection` are not counted, and the end of a connection is not delayed: an error is
-    /// noticed at once, an orderly end behind the last bytes.
-    ///
-    /// *Not* promised: that the rate is reached, nor that the peer sends more slowly. A timeout set by
-    /// [`set_timeout`](Self::set_timeout) includes the time of waiting. Bytes that the kernel adds, and
-    /// those in its buffers, are not counted.
-    pub fn set_read_rate(&mut self, rate: Option<Rate>) -> Option<Rate> {
-        self.reactor.set_rate(self.id, Direction::Reading, rate)
-    }
-
-    /// Sets how many bytes per second are written at most; `None` sets no limit.
-    ///
-    /// Returns the former setting. The bucket is full at first.
-    ///
-    /// Unwritten bytes wait in memory as for a slow peer: `pause_writing` comes above the high mark, and
-    /// the connection ends at the cap. Closing is throttled too, and cut at its
-    /// [deadline](Self::set_close_timeout), which must be long enough for this rate.
-    pub fn set_write_rate(&mut self, rate: Option<Rate>) -> Option<Rate> {
-        self.reactor.set_rate(self.id, Direction::Writing, rate)
     }
 
     /// Sets how long an orderly close may take before the connection is cut; 30 s by default.

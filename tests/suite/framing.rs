@@ -94,7 +94,7 @@ impl<F: Framing> FrameHandler<F> for Told<F> {
         self.log.push(format!("failed {error}"));
         match &mut self.failed {
             Some(then) => then(transport),
-            None => transport.lose_connection_over(error),
+            None => transport.lose_connection_because(Reason::protocol(error)),
         }
     }
 
@@ -321,7 +321,7 @@ both! {
             far.close_write();
             world.until("the loss", |_| log.count("lost") > 0);
             let failed = "failed a frame of more than 5 bytes";
-            let lost = "lost BadFrame { error: TooLong { limit: 5 } }";
+            let lost = "lost Protocol { error: TooLong { limit: 5 } }";
             assert_eq!(log.take(), ["frame one", "frame two", failed, lost], "chunks of {size}");
         }
     }
