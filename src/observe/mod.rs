@@ -137,8 +137,11 @@ pub trait Observer {
     /// buffered.
     fn pressure(&mut self, connection: ConnectionId, high: bool, buffered: usize) {}
 
-    /// A listener could not accept, or (no error) its limits or its factory refused a connection.
-    fn refused(&mut self, listener: ListenerId, error: Option<&io::Error>) {}
+    /// A listener's limits or its factory turned a connection away.
+    fn turned_away(&mut self, listener: ListenerId) {}
+
+    /// A listener could not accept: there was no descriptor, or the connection was gone.
+    fn accept_failed(&mut self, listener: ListenerId, error: &io::Error) {}
 
     /// A turn has ended.
     fn turn_end(&mut self, report: &TurnReport) {}
@@ -196,8 +199,10 @@ pub struct Stats {
     pub failed: u64,
     /// Connections that ended.
     pub closed: u64,
-    /// Connections turned away by a listener's limits or its factory, and accepts that failed.
-    pub refused: u64,
+    /// Connections that were accepted and turned away, by a listener's limits or its factory.
+    pub turned_away: u64,
+    /// Errors of accept: there was no descriptor, or the connection was gone.
+    pub accept_errors: u64,
     /// Bytes read.
     pub bytes_read: u64,
     /// Bytes handed to the kernel.
@@ -302,13 +307,12 @@ impl Observer for LogObserver {
         log::debug!(target: TARGET, "connection {connection}: {word} writing at {buffered} bytes");
     }
 
-    fn refused(&mut self, listener: ListenerId, error: Option<&io::Error>) {
-        match error {
-            Some(error) => {
-                log::debug!(target: TARGET, "listener {listener} cannot accept: {error}");
-            }
-            None => log::debug!(target: TARGET, "listener {listener}: refused a connection"),
-        }
+    fn turned_away(&mut self, listener: ListenerId) {
+        log::debug!(target: TARGET, "listener {listener}: turned a connection away");
+    }
+
+    fn accept_failed(&mut self, listener: ListenerId, error: &io::Error) {
+        log::debug!(target: TARGET, "listener {listener} cannot accept: {error}");
     }
 
     fn turn_end(&mut self, report: &TurnReport) {

@@ -28,9 +28,12 @@ fn listen(
 struct Refusals(Rc<Cell<usize>>);
 
 impl Observer for Refusals {
-    fn refused(&mut self, _: ListenerId, error: Option<&std::io::Error>) {
-        assert!(error.is_none());
+    fn turned_away(&mut self, _: ListenerId) {
         self.0.set(self.0.get() + 1);
+    }
+
+    fn accept_failed(&mut self, _: ListenerId, error: &std::io::Error) {
+        panic!("it could not accept: {error}");
     }
 }
 
@@ -57,7 +60,7 @@ both! {
         let mut refused = world.dial(addr);
         world.until("the refusal", |_| refusals.get() == 1);
         assert!(world.read_to_end(&mut refused).0.is_empty());
-        assert_eq!((log.len(), world.reactor().stats().refused), (0, 1));
+        assert_eq!((log.len(), world.reactor().stats().turned_away), (0, 1));
         open.store(true, Ordering::Relaxed);
         let welcome = world.dial(addr);
         world.until("it to be made", |_| log.has("a made"));
