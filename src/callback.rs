@@ -14,6 +14,7 @@ pub enum Callback {
     ResumeWriting,
     TimerFired,
     TimedOut,
+    ShuttingDown,
     ConnectionLost,
     BuildProtocol,
     /// The filter of [`ListenOptions::accept_filter`](crate::ListenOptions::accept_filter).
@@ -50,6 +51,7 @@ impl fmt::Display for Callback {
             Self::ResumeWriting => "resume_writing",
             Self::TimerFired => "timer_fired",
             Self::TimedOut => "timed_out",
+            Self::ShuttingDown => "shutting_down",
             Self::ConnectionLost => "connection_lost",
             Self::BuildProtocol => "build_protocol",
             Self::AcceptFilter => "accept_filter",

@@ -106,7 +106,7 @@ fn the_first_signal_drains_and_the_second_stops() {
     for second in [SIGINT, SIGTERM] {
         let log = Log::new();
         let mut world = World::real();
-        world.reactor().shutdown_on_signals(Duration::from_secs(3600)).unwrap();
+        world.reactor().drain_on_signals(Duration::from_secs(3600)).unwrap();
         let seen = log.clone();
         let (listener, addr) = world.listen(move |_| Recorder::new(&seen, "a"));
         let mut far = world.dial(addr);

@@ -26,7 +26,8 @@
 //! # The legal sequence of notices
 //!
 //! A [`Notice`] is one call to the protocol. `Made` comes first, once. Then come `Data`, `TimedOut`, and
-//! `Pause` and `Resume` in turns; among them `Eof` at most once, after which no `Data` comes. `Handover`
+//! `Pause` and `Resume` in turns; among them `ShuttingDown` at most once, and `Eof` at most once, after
+//! which no `Data` comes. `Handover`
 //! begins a new sequence for another protocol, as if it were `Made`. After `close` or `end` no notice
 //! comes, and [`Next::Gone`] is the last result.
 //!
@@ -71,6 +72,11 @@
 //! | 32 | Lingering | its time is up | Gone | nothing |
 //! | 33 | Gone | anything | Gone | nothing |
 //! | 34 | Open, Closing, Lingering | `end`, an error | Gone | nothing |
+//! | 35 | Open, held or not | a shutdown | Open | what has come and is not held, then `ShuttingDown`, once |
+//! | 36 | New, during a shutdown | `next` | Open | `Made`, then as in 35 |
+//! | 37 | HandingOver, during a shutdown | `next` | Open | `Handover`, then as in 35 for the new protocol |
+//! | 38 | Closing | a shutdown | Closing | nothing |
+//! | 39 | Lingering | a shutdown | Lingering, for less time | nothing |
 
 mod commands;
 mod input;
@@ -117,6 +123,8 @@ pub(crate) struct Connection<S = Stream> {
     /// Whether `Made` was told, so that the end must be told too. `life` does not show it: a connection
     /// may be gone before it was announced.
     announced: bool,
+    /// Whether its protocol was told of the shutdown of the reactor.
+    told_of_shutdown: bool,
 }
 
 /// The states of a connection. The last three have the reason of the end.
@@ -156,6 +164,7 @@ impl<S: ByteStream> Connection<S> {
             pressure: Pressure::Low,
             ended_first: None,
             announced: false,
+            told_of_shutdown: false,
         }
     }
 
@@ -172,7 +181,7 @@ impl<S: ByteStream> Connection<S> {
     pub(crate) fn next(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
         self.begin_step(io.now);
         match self.life {
-            Life::New => self.announce(),
+            Life::New => self.announce(common),
             Life::Open => self.while_open(io, common, scratch),
             Life::HandingOver => self.while_handing_over(io, common, scratch),
             Life::Closing(_) => self.while_closing(io, common, scratch),
@@ -182,9 +191,12 @@ impl<S: ByteStream> Connection<S> {
     }
 
     #[inline(never)]
-    fn announce(&mut self) -> Next {
+    fn announce(&mut self, common: &Common) -> Next {
         self.announced = true;
         self.life = Life::Open;
+        if common.shutting_down {
+            self.ready |= Readiness::READABLE; // as in `shut_down`
+        }
         Next::Tell(Notice::Made)
     }
 
@@ -218,6 +230,13 @@ impl<S: ByteStream> Connection<S> {
         if self.both_halves_are_shut() {
             return self.finish();
         }
+        if common.shutting_down && !self.told_of_shutdown {
+            if io.serves {
+                self.told_of_shutdown = true;
+                return Next::Tell(Notice::ShuttingDown);
+            }
+            more = true; // but not before this connection was served
+        }
         self.settle(io, more)
     }
 
@@ -229,6 +248,7 @@ impl<S: ByteStream> Connection<S> {
             io.read = io.read.saturating_sub(scratch.len());
             self.life = Life::Open;
             self.input.begin_again();
+            self.told_of_shutdown = false;
             self.held.remove(Holds::UNREAD);
             return Next::Tell(Notice::Handover);
         }

@@ -24,6 +24,8 @@ pub(super) enum Output {
     FinSent,
     /// Sending failed with this error. Bytes that the peer sent before are still being delivered.
     Broken(Arc<io::Error>),
+    /// The connection has ended, and the peer must not take what it got for all: it gets a reset.
+    Reset,
 }
 
 /// The last notice to the protocol about the outgoing buffer.

@@ -1,20 +1,20 @@
-//! A listening socket: its options, its state, and the meaning of accept's errors.
+//! A listening socket: its options, and the meaning of accept's errors.
 
 mod accepting;
+mod state;
+mod stopping;
 #[cfg(unix)]
 mod unix_sockets;
 
-use std::collections::HashMap;
+pub(crate) use state::Listener;
+
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
-use crate::parts::timers::TimerId;
 use crate::parts::token_bucket::Rate;
-use crate::system::acceptor::Acceptor;
 use crate::system::options::SocketOptions;
 
 /// How long the kernel's queue of connections waiting to be accepted may be, unless set otherwise.
@@ -137,7 +137,7 @@ impl ListenOptions {
     /// How many connections of this listener one peer may have open at once.
     ///
     /// Connections beyond the limit are closed as soon as they are accepted, no protocol is made for
-    /// them, and they count as refused.
+    /// them, and they count as turned away.
     ///
     /// A peer is an IP address, for all its ports; IPv4 mapped to IPv6 counts as IPv4. A peer without
     /// one (a Unix socket) is not counted. *Not* promised: protection against a host with many
@@ -154,7 +154,7 @@ impl ListenOptions {
     /// Has `filter` decide which peers are admitted.
     ///
     /// If it returns `false`, the connection is closed as soon as it is accepted, no protocol is made
-    /// for it, and it counts as refused; the same if `filter` panics.
+    /// for it, and it counts as turned away; the same if `filter` panics.
     ///
     /// The kernel has established the connection by then: the peer sees it opened and closed. A type
     /// that implements [`Factory`](crate::Factory) can refuse as well, and use its own state for it. A
@@ -231,99 +231,6 @@ impl ListenOptions {
     pub fn send_buffer(mut self, bytes: usize) -> Self {
         self.socket.send_buffer = Some(bytes);
         self
-    }
-}
-
-/// A listening socket, and the count of its connections.
-pub(crate) struct Listener {
-    /// `None` once it was stopped: the port is free, and only `stopped` is still to be called.
-    pub(crate) acceptor: Option<Acceptor>,
-    pub(crate) local: Address,
-    pub(crate) max_connections: usize,
-    /// How many of the connections it accepted are open.
-    pub(crate) connections: usize,
-    pub(crate) admission: Admission,
-    /// How many connections each peer has; counted only if that is limited.
-    peers: HashMap<IpAddr, usize>,
-    /// Latched: there may be a connection to accept. Cleared only by an accept that finds none.
-    pub(crate) ready: bool,
-    /// Whether the factory's `started` was called.
-    pub(crate) started: bool,
-    /// Set by `pause_accepting`.
-    pub(crate) paused: bool,
-    /// The timer for trying again, set while there is no descriptor.
-    pub(crate) retry: Option<TimerId>,
-    /// Whether this shortage was logged. It is over when no connection waits any more.
-    pub(crate) shortage_logged: bool,
-}
-
-impl Listener {
-    pub(crate) fn new(acceptor: Acceptor, local: Address, options: &ListenOptions) -> Self {
-        Self {
-            acceptor: Some(acceptor),
-            local,
-            max_connections: options.max_connections.unwrap_or(usize::MAX),
-            connections: 0,
-            admission: options.admission.clone(),
-            peers: HashMap::new(),
-            ready: false,
-            started: false,
-            paused: false,
-            retry: None,
-            shortage_logged: false,
-        }
-    }
-
-    /// Whether a peer has as many connections as allowed.
-    pub(crate) fn has_enough(&self, peer: &Address) -> bool {
-        let (Some(max), Some(ip)) = (self.admission.max_per_peer, peer.ip()) else { return false };
-        self.peers.get(&ip.to_canonical()).copied().unwrap_or(0) >= max
-    }
-
-    /// Counts a new connection of a peer.
-    pub(crate) fn came(&mut self, peer: &Address) {
-        self.connections += 1;
-        if self.admission.max_per_peer.is_some()
-            && let Some(ip) = peer.ip()
-        {
-            *self.peers.entry(ip.to_canonical()).or_default() += 1;
-        }
-    }
-
-    /// Counts a connection of a peer that is gone.
-    pub(crate) fn went(&mut self, peer: &Address) {
-        self.connections = self.connections.saturating_sub(1);
-        let Some(ip) = peer.ip().filter(|_| self.admission.max_per_peer.is_some()) else { return };
-        let ip = ip.to_canonical();
-        if let Some(count) = self.peers.get_mut(&ip) {
-            *count -= 1;
-            if *count == 0 {
-                self.peers.remove(&ip);
-            }
-        }
-    }
-
-    /// Whether it has as many connections as allowed.
-    pub(crate) fn is_full(&self) -> bool {
-        self.connections >= self.max_connections
-    }
-
-    /// Whether it is time to accept.
-    pub(crate) fn can_accept(&self) -> bool {
-        self.ready
-            && !self.paused
-            && self.retry.is_none()
-            && !self.is_full()
-            && self.acceptor.is_some()
-    }
-}
-
-impl fmt::Debug for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener")
-            .field("local", &self.local)
-            .field("connections", &self.connections)
-            .finish_non_exhaustive()
     }
 }
 

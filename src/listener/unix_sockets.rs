@@ -178,6 +178,7 @@ impl Reactor {
         if self.network().is_some() {
             return Err(no_sockets());
         }
+        self.check_takes_new()?;
         stream.set_nonblocking(true)?;
         let peer = Address::Unix(UnixAddress::from_system(&stream.peer_addr()?));
         let local = UnixAddress::from_system(&stream.local_addr()?);

@@ -60,7 +60,9 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// If the socket is not connected, or cannot be made non-blocking; `Unsupported` in a simulation.
+    /// If the socket is not connected, or cannot be made non-blocking; `ConnectionAborted` during a
+    /// [shutdown](Self::shutdown) and in the last notices of a [stop](Self::stop); `Unsupported` in a
+    /// simulation.
     pub fn adopt_stream(
         &mut self,
         stream: TcpStream,
@@ -69,6 +71,7 @@ impl Reactor {
         if self.network().is_some() {
             return Err(no_sockets());
         }
+        self.check_takes_new()?;
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         let peer = Address::Tcp(stream.peer_addr()?);
@@ -186,6 +189,17 @@ impl Reactor {
             }
             reason => connection.end(reason),
         });
+    }
+
+    /// Ends a connection with the reactor.
+    pub(crate) fn stop_connection(&mut self, id: ConnectionId) {
+        let resets = self.memory.common.shutting_down;
+        self.last_command(id, Queue::Flush, |connection| connection.stop(resets));
+    }
+
+    pub(crate) fn shut_down_connection(&mut self, id: ConnectionId) {
+        let now = self.now();
+        self.command(id, Queue::Run, |connection, common| connection.shut_down(now, common));
     }
 
     pub(crate) fn hold_reading(&mut self, id: ConnectionId, hold: Holds) {

@@ -31,6 +31,7 @@ impl Queue {
             now,
             read: if self == Self::Run { limits.read_budget } else { 0 },
             write: Some(limits.write_budget),
+            serves: self == Self::Run,
             fresh: false,
             timed_out: false,
             received: 0,
@@ -155,7 +156,7 @@ impl Reactor {
             Notice::Pause => self.observe_pressure(id, true),
             Notice::Resume => self.observe_pressure(id, false),
             Notice::Handover => self.swap(key, protocol),
-            Notice::Data(_) | Notice::Eof | Notice::TimedOut => {}
+            Notice::Data(_) | Notice::Eof | Notice::TimedOut | Notice::ShuttingDown => {}
         }
         let callback = callback_of(notice);
         let done = self.call(Subject::Connection(id), callback, |reactor| {
@@ -167,6 +168,7 @@ impl Reactor {
                 Notice::Pause => protocol.pause_writing(transport),
                 Notice::Resume => protocol.resume_writing(transport),
                 Notice::TimedOut => protocol.timed_out(transport),
+                Notice::ShuttingDown => protocol.shutting_down(transport),
             }
         });
         if done.is_none() {
@@ -338,5 +340,6 @@ fn callback_of(notice: Notice) -> Callback {
         Notice::Pause => Callback::PauseWriting,
         Notice::Resume => Callback::ResumeWriting,
         Notice::TimedOut => Callback::TimedOut,
+        Notice::ShuttingDown => Callback::ShuttingDown,
     }
 }

@@ -78,6 +78,11 @@ pub trait FrameHandler<F: Framing> {
         transport.lose_connection();
     }
 
+    /// See [`Protocol::shutting_down`].
+    fn shutting_down(&mut self, transport: &mut Transport<'_>) {
+        transport.lose_connection();
+    }
+
     /// See [`Protocol::connection_lost`].
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {}
 }
@@ -288,6 +293,10 @@ impl<F: Framing, H: FrameHandler<F>> Protocol for Framed<F, H> {
 
     fn timed_out(&mut self, transport: &mut Transport<'_>) {
         self.handler.timed_out(transport);
+    }
+
+    fn shutting_down(&mut self, transport: &mut Transport<'_>) {
+        self.handler.shutting_down(transport);
     }
 
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
