@@ -99,7 +99,8 @@ pub trait Protocol {
     ///
     /// It comes once, whether reading is paused or not, after the bytes that had arrived (as many as one turn
     /// delivers), and also to a connection that comes up meanwhile. A connection that is closing already is
-    /// not told.
+    /// not told. [`Reactor::is_stopping`] says so before, for instance to a protocol that announces its last
+    /// answer.
     ///
     /// By default the connection is closed in order. A protocol in the middle of an answer overrides this:
     /// it finishes the answer and then closes. The reactor waits for it until the grace is over, and then

@@ -74,8 +74,6 @@ pub(crate) struct Http {
     input: Vec<u8>,
     /// When the last step was.
     since: Instant,
-    /// Whether the server shuts down: this answer is the last.
-    last: bool,
 }
 
 /// The next task of the connection.
@@ -124,7 +122,6 @@ impl Http {
             scan: Scan::default(),
             input: Vec::new(),
             since: Instant::now(),
-            last: false,
         }
     }
 
@@ -197,7 +194,8 @@ impl Http {
     /// Sends an answer. Further steps send its file, if it has one.
     fn send(&mut self, transport: &mut Transport<'_>, answer: Answer, persistence: Persistence) {
         let site = &mut *self.site.borrow_mut();
-        let persistence = if self.last { Persistence::Close } else { persistence };
+        let last = transport.reactor().is_stopping();
+        let persistence = if last { Persistence::Close } else { persistence };
         site.out.clear();
         answer.write(&mut site.out, site.date.now(), persistence.option());
         transport.write(&site.out);
@@ -222,7 +220,7 @@ impl Http {
             }
         };
         if file.len() == 0 {
-            if self.last || *persistence == Persistence::Close {
+            if *persistence == Persistence::Close || transport.reactor().is_stopping() {
                 transport.lose_connection();
             }
             self.state = State::Head;
@@ -306,9 +304,8 @@ impl Protocol for Http {
         }
     }
 
-    /// An answer that was begun is finished, and is the last.
+    /// A request that has begun is answered; the answer closes.
     fn shutting_down(&mut self, transport: &mut Transport<'_>) {
-        self.last = true;
         if self.is_idle() {
             transport.lose_connection();
         }
