@@ -40,8 +40,8 @@ pub enum Reason {
     /// The protocol closed for a reason of its own, mostly since the peer sent what it must not; see
     /// [`Transport::lose_connection_because`](crate::Transport::lose_connection_because).
     Protocol {
-        /// The error that the protocol gave.
-        error: Arc<dyn Error + Send + Sync>,
+        /// The error that the protocol gave; boxed, so that a reason stays small.
+        error: Arc<Box<dyn Error + Send + Sync>>,
     },
     /// A callback of this connection panicked.
     Panicked {
@@ -117,7 +117,7 @@ impl Reason {
     /// assert!(reason.protocol_error::<std::num::ParseIntError>().is_some());
     /// ```
     pub fn protocol(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Protocol { error: Arc::from(error.into()) }
+        Self::Protocol { error: Arc::new(error.into()) }
     }
 
     /// The error of the protocol's own, if it is an `E`: a [`FrameError`](crate::framing::FrameError) if the
@@ -240,7 +240,7 @@ impl Error for Reason {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Failed { error, .. } => Some(error.as_ref()),
-            Self::Protocol { error } => Some(error.as_ref()),
+            Self::Protocol { error } => Some(&***error),
             _ => None,
         }
     }

@@ -152,7 +152,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         "both halves shut and it goes on",
         "src/connection/mod.rs",
         r#"self.input == Input::Told && matches!(self.output, Output::FinSent)"#,
-        r#"self.input == Input::Told && matches!(self.output, Output::FinSent) && self.announced && false"#,
+        r#"self.input == Input::Told && matches!(self.output, Output::FinSent) && self.was_announced() && false"#,
     ),
     (
         "timers of a closed connection stay",
@@ -422,26 +422,26 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         r#"            Life::New | Life::Open | Life::HandingOver => {
                 self.ready |= Readiness::READABLE;"#,
         r#"            Life::New | Life::Open | Life::HandingOver => {
-                self.told_of_shutdown = false;
+                self.told = Told::Made;
                 self.ready |= Readiness::READABLE;"#,
     ),
     (
         "a held connection is not told of the shutdown",
         "src/connection/mod.rs",
-        r#"        if common.shutting_down && !self.told_of_shutdown {"#,
+        r#"        if common.shutting_down && self.told != Told::OfShutdown {"#,
         r#"        let held = self.held.intersects(Holds::PROTOCOL);
-        if common.shutting_down && !self.told_of_shutdown && !held {"#,
+        if common.shutting_down && self.told != Told::OfShutdown && !held {"#,
     ),
     (
         "a connection that comes up in a shutdown is not told",
         "src/connection/mod.rs",
         r#"            self.ready |= Readiness::READABLE; // as in `shut_down`"#,
-        r#"            self.told_of_shutdown = true;"#,
+        r#"            self.told = Told::OfShutdown;"#,
     ),
     (
         "a protocol that takes over is not told of the shutdown",
         "src/connection/mod.rs",
-        r#"            self.told_of_shutdown = false;
+        r#"            self.told = Told::Made;
             self.held"#,
         r#"            self.held"#,
     ),

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::output::{Output, Pressure};
-use super::{Common, Connection, Holds, Life};
+use super::{Common, Connection, Holds, Life, Told};
 use crate::reason::Reason;
 use crate::system::poller::Readiness;
 use crate::system::stream::ByteStream;
@@ -120,7 +120,7 @@ impl<S> Connection<S> {
 
     /// Whether it was announced and has not ended, so that other code may reach it.
     pub(crate) fn is_up(&self) -> bool {
-        self.announced && !self.is_gone()
+        self.was_announced() && !self.is_gone()
     }
 
     pub(crate) fn is_gone(&self) -> bool {
@@ -134,7 +134,7 @@ impl<S> Connection<S> {
 
     /// Whether `Made` was told, so that the end must be told too.
     pub(crate) fn was_announced(&self) -> bool {
-        self.announced
+        self.told != Told::Nothing
     }
 
     /// Why it is gone.

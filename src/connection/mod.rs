@@ -120,11 +120,7 @@ pub(crate) struct Connection<S = Stream> {
     pressure: Pressure,
     /// The side that ended its output first.
     ended_first: Option<Side>,
-    /// Whether `Made` was told, so that the end must be told too. `life` does not show it: a connection
-    /// may be gone before it was announced.
-    announced: bool,
-    /// Whether its protocol was told of the shutdown of the reactor.
-    told_of_shutdown: bool,
+    told: Told,
 }
 
 /// The states of a connection. The last three have the reason of the end.
@@ -140,6 +136,15 @@ enum Life {
     /// Everything is sent, FIN too; waiting for the peer's FIN.
     Lingering(Reason),
     Gone(Reason),
+}
+
+/// Which of the notices that come once the present protocol has had. `life` does not show it: a connection
+/// may be gone before it was announced, and if it was, the end must be told too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Told {
+    Nothing,
+    Made,
+    OfShutdown,
 }
 
 /// One side of a connection.
@@ -163,8 +168,7 @@ impl<S: ByteStream> Connection<S> {
             held: Holds::default(),
             pressure: Pressure::Low,
             ended_first: None,
-            announced: false,
-            told_of_shutdown: false,
+            told: Told::Nothing,
         }
     }
 
@@ -192,7 +196,7 @@ impl<S: ByteStream> Connection<S> {
 
     #[inline(never)]
     fn announce(&mut self, common: &Common) -> Next {
-        self.announced = true;
+        self.told = Told::Made;
         self.life = Life::Open;
         if common.shutting_down {
             self.ready |= Readiness::READABLE; // as in `shut_down`
@@ -230,9 +234,9 @@ impl<S: ByteStream> Connection<S> {
         if self.both_halves_are_shut() {
             return self.finish();
         }
-        if common.shutting_down && !self.told_of_shutdown {
+        if common.shutting_down && self.told != Told::OfShutdown {
             if io.serves {
-                self.told_of_shutdown = true;
+                self.told = Told::OfShutdown;
                 return Next::Tell(Notice::ShuttingDown);
             }
             more = true; // but not before this connection was served
@@ -248,7 +252,7 @@ impl<S: ByteStream> Connection<S> {
             io.read = io.read.saturating_sub(scratch.len());
             self.life = Life::Open;
             self.input.begin_again();
-            self.told_of_shutdown = false;
+            self.told = Told::Made;
             self.held.remove(Holds::UNREAD);
             return Next::Tell(Notice::Handover);
         }
