@@ -171,7 +171,7 @@ fn serve() -> Result<(), Exit> {
         Framed::new(Lines::new().max_length(LONGEST_LINE), Guest { room: Rc::clone(&room) })
     };
     let listener = reactor
-        .listen_tcp_with(options.listen, &options.listen_options(), guests)
+        .listen(options.place(), guests)
         .map_err(|error| cli::cannot_listen(options.listen, &error))?;
     if let Some(addr) = reactor.local_addr(listener) {
         cli::announce(addr)?;

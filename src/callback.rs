@@ -17,8 +17,6 @@ pub enum Callback {
     ShuttingDown,
     ConnectionLost,
     BuildProtocol,
-    /// The filter of [`ListenOptions::accept_filter`](crate::ListenOptions::accept_filter).
-    AcceptFilter,
     Started,
     Stopped,
     ConnectionFailed,
@@ -27,7 +25,7 @@ pub enum Callback {
     ConnectionRefused,
     ErrorReceived,
     StopProtocol,
-    /// `ClientFactory::connection_lost`.
+    /// `Factory::connection_lost`.
     ClientConnectionLost,
     /// A function given to `call_later` or `call_every` of the reactor.
     Timer,
@@ -54,7 +52,6 @@ impl fmt::Display for Callback {
             Self::ShuttingDown => "shutting_down",
             Self::ConnectionLost => "connection_lost",
             Self::BuildProtocol => "build_protocol",
-            Self::AcceptFilter => "accept_filter",
             Self::Started => "started",
             Self::Stopped => "stopped",
             Self::ConnectionFailed => "connection_failed",
@@ -63,7 +60,7 @@ impl fmt::Display for Callback {
             Self::ConnectionRefused => "connection_refused",
             Self::ErrorReceived => "error_received",
             Self::StopProtocol => "stop_protocol",
-            Self::ClientConnectionLost => "ClientFactory::connection_lost",
+            Self::ClientConnectionLost => "Factory::connection_lost",
             Self::Timer => "a timer",
             Self::Call => "a call",
             Self::Signal => "a signal",

@@ -321,7 +321,7 @@ fn one_by_one(question: &[u8], factory: impl Factory + 'static) -> Stats {
 
 fn server(factory: impl Factory + 'static) -> (Reactor, SocketAddr) {
     let mut reactor = Reactor::new().unwrap();
-    let listener = reactor.listen_tcp("127.0.0.1:0", factory).unwrap();
+    let listener = reactor.listen("127.0.0.1:0", factory).unwrap();
     let addr = reactor.local_addr(listener).unwrap().socket_addr().unwrap();
     (reactor, addr)
 }

@@ -81,7 +81,7 @@ fn serve() -> Result<(), Exit> {
     let site = Rc::new(RefCell::new(Site::new(root, timeout)));
     let mut reactor = cli::reactor()?;
     let listener = reactor
-        .listen_tcp_with(options.listen, &options.listen_options(), move |_peer| Http::new(&site))
+        .listen(options.place(), move |_peer| Http::new(&site))
         .map_err(|error| cli::cannot_listen(options.listen, &error))?;
     cli::drain_on_signals(&mut reactor)?;
     if let Some(addr) = reactor.local_addr(listener) {

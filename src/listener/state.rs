@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 
-use super::{Admission, ListenOptions};
+use super::listen::Admission;
 use crate::address::Address;
 use crate::parts::timers::TimerId;
 use crate::system::acceptor::Acceptor;
@@ -16,7 +16,6 @@ pub(crate) struct Listener {
     /// `None` once it was stopped: the port is free.
     pub(crate) acceptor: Option<Acceptor>,
     pub(crate) local: Address,
-    pub(crate) max_connections: usize,
     /// How many of the connections it accepted are open.
     pub(crate) connections: usize,
     pub(crate) admission: Admission,
@@ -40,13 +39,12 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(acceptor: Acceptor, local: Address, options: &ListenOptions) -> Self {
+    pub(crate) fn new(acceptor: Acceptor, local: Address, admission: Admission) -> Self {
         Self {
             acceptor: Some(acceptor),
             local,
-            max_connections: options.max_connections.unwrap_or(usize::MAX),
             connections: 0,
-            admission: options.admission.clone(),
+            admission,
             peers: HashMap::new(),
             ready: false,
             taken: VecDeque::new(),
@@ -89,7 +87,7 @@ impl Listener {
 
     /// Whether it has as many connections as allowed.
     pub(crate) fn is_full(&self) -> bool {
-        self.connections >= self.max_connections
+        self.admission.max_connections.is_some_and(|max| self.connections >= max)
     }
 
     /// Whether it is time to accept.

@@ -77,7 +77,9 @@ impl Reactor {
             stream.reset_on_close(); // a close in order would look like an answer
         }
         if untold && told {
-            self.call_factory(key, Callback::Stopped, |factory, reactor| factory.stopped(reactor));
+            self.call_factory(key, Callback::Stopped, |factory, reactor| {
+                factory.stopped(reactor, ListenerId(key));
+            });
         }
         let factory = self.sources.get_mut(key).and_then(Source::factory).and_then(Option::take);
         self.let_go(Subject::Listener(ListenerId(key)), factory);

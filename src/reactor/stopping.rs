@@ -74,7 +74,7 @@ impl Reactor {
     /// }
     ///
     /// let mut reactor = Reactor::new()?;
-    /// reactor.listen_tcp("127.0.0.1:0", |_peer| Greeter)?;
+    /// reactor.listen("127.0.0.1:0", |_peer| Greeter)?;
     /// reactor.call_later(Duration::from_millis(5), |reactor| {
     ///     reactor.shutdown(Duration::from_secs(5));
     /// });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::util::{Far, HOUR, Log, MS, Recorder, RecordingClient, World, pattern};
 use crocus::testing::Simulation;
-use crocus::{ListenOptions, ListenerId, Reason, Transport};
+use crocus::{Listen, ListenerId, Reason, Transport};
 
 /// How long a silent peer is waited for in a shutdown.
 const SHORT_LINGER: Duration = Duration::from_millis(500);
@@ -17,10 +17,10 @@ const PIECES: usize = 16;
 
 fn listen(
     world: &mut World,
-    options: &ListenOptions,
+    place: Listen,
     build: impl FnMut(crocus::Address) -> Recorder + 'static,
 ) -> (ListenerId, SocketAddr) {
-    let id = world.reactor().listen_tcp_with("127.0.0.1:0", options, build).unwrap();
+    let id = world.reactor().listen(place, build).unwrap();
     (id, world.reactor().local_addr(id).unwrap().socket_addr().unwrap())
 }
 
@@ -29,7 +29,7 @@ fn greet(transport: &mut Transport) {
 }
 
 fn refuses_to_listen(world: &mut World, addr: SocketAddr) {
-    let error = world.reactor().listen_tcp(addr, |_| Recorder::new(&Log::new(), "x")).unwrap_err();
+    let error = world.reactor().listen(addr, |_| Recorder::new(&Log::new(), "x")).unwrap_err();
     // Were the port taken, the error would be another.
     assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
     assert!(error.to_string().contains(&addr.to_string()), "{error}");
@@ -216,8 +216,8 @@ both! {
     fn those_in_the_queue_wait_for_room(world) {
         let log = Log::new();
         let seen = log.clone();
-        let options = ListenOptions::new().max_connections(1);
-        let (_, addr) = listen(world, &options, move |_| {
+        let place = Listen::at("127.0.0.1:0").max_connections(1);
+        let (_, addr) = listen(world, place, move |_| {
             Recorder::new(&seen, "a").on_made(greet)
         });
         let mut fars: Vec<Far> = (0..4).map(|_| world.dial(addr)).collect();
@@ -237,8 +237,8 @@ both! {
     fn those_still_in_the_queue_after_the_grace_are_reset(world) {
         let log = Log::new();
         let seen = log.clone();
-        let options = ListenOptions::new().max_connections(1);
-        let (_, addr) = listen(world, &options, move |_| {
+        let place = Listen::at("127.0.0.1:0").max_connections(1);
+        let (_, addr) = listen(world, place, move |_| {
             Recorder::new(&seen, "a").on_shutting_down(|_| {})
         });
         let _first = world.dial(addr);
@@ -319,7 +319,7 @@ fn the_next_run_lingers_as_usual_and_takes_new_ones() {
     simulation.reactor().run().unwrap();
     let _peer = simulation.connect(Recorder::new(&log, "a").on_shutting_down(|_| {}));
     simulation.settle();
-    simulation.reactor().listen_tcp("127.0.0.1:0", |_| Recorder::new(&Log::new(), "b")).unwrap();
+    simulation.reactor().listen("127.0.0.1:0", |_| Recorder::new(&Log::new(), "b")).unwrap();
     let id = simulation.reactor().connections()[0];
     simulation.reactor().transport(id).unwrap().lose_connection();
     simulation.advance(SHORT_LINGER * 2);
@@ -335,11 +335,11 @@ fn one_that_was_adopted_before_is_made_and_told() {
     let _far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let adopted =
         Recorder::new(&log, "a").on_shutting_down(|transport| transport.abort_connection());
-    world.reactor().adopt_stream(listener.accept().unwrap().0, adopted).unwrap();
+    world.reactor().adopt(listener.accept().unwrap().0, adopted).unwrap();
     world.reactor().shutdown(HOUR);
     let _late = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let late = Recorder::new(&log, "late");
-    let error = world.reactor().adopt_stream(listener.accept().unwrap().0, late).unwrap_err();
+    let error = world.reactor().adopt(listener.accept().unwrap().0, late).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
     world.run().unwrap();
     assert_eq!(log.take(), ["a made", "a shutting down", "a lost Aborted"]);
@@ -359,9 +359,9 @@ both! {
                     let client = RecordingClient::new(&first, "c", |_| None);
                     let client = client.on_failed(move |connector, _| {
                         let another = RecordingClient::new(&second, "d", |_| None);
-                        connector.reactor().connect_tcp(closed, another);
+                        connector.reactor().connect(closed, another);
                     });
-                    transport.reactor().connect_tcp(closed, client);
+                    transport.reactor().connect(closed, client);
                 })
             });
             if drops {

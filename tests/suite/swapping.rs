@@ -443,7 +443,7 @@ both! {
         let factory = RecordingClient::new(&log, "owner", move |_| {
             Some(Box::new(until_data(Recorder::new(&seen, "a"), Recorder::new(&seen, "b").with_data())))
         });
-        world.reactor().connect_tcp(listener.addr(), factory);
+        world.reactor().connect(listener.addr(), factory);
         let mut far = world.accept(&mut listener);
         far.send(b"hello");
         world.until("the data", |_| log.has("b data hello"));

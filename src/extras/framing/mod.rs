@@ -25,7 +25,7 @@
 //!
 //! fn main() -> std::io::Result<()> {
 //!     let mut reactor = Reactor::new()?;
-//!     reactor.listen_tcp("127.0.0.1:5000", |_peer| Framed::new(Lines::new(), Shout))?;
+//!     reactor.listen("127.0.0.1:5000", |_peer| Framed::new(Lines::new(), Shout))?;
 //!     reactor.run()
 //! }
 //! ```
