@@ -6,7 +6,7 @@ use std::mem;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::{ClosingTimes, Common, Connection, Direction, Holds, Io, Marks, Next, Notice};
+use super::{ClosingTimes, Common, Connection, Direction, Holds, Io, Marks, Next, Tell};
 use crate::parts::token_bucket::Rate;
 use crate::reason::Reason;
 use crate::system::poller::Readiness;
@@ -254,7 +254,7 @@ pub(super) struct Driver {
     pub(super) common: Common,
     visited: bool,
     steps: usize,
-    notices: Vec<Notice>,
+    notices: Vec<Tell>,
     bytes: Vec<u8>,
 }
 
@@ -263,7 +263,11 @@ impl Driver {
         let script = Script::new();
         let now = Instant::now();
         let second = Duration::from_secs(1);
-        let closing_times = ClosingTimes { close_timeout: 30 * second, linger: 5 * second };
+        let closing_times = ClosingTimes {
+            close_timeout: 30 * second,
+            linger: 5 * second,
+            shutdown_linger: second / 2,
+        };
         Self {
             connection: Connection::new(script.clone(), Marks::new(100, 25)),
             script,
@@ -277,6 +281,7 @@ impl Driver {
                 now,
                 read: 0,
                 write: None,
+                serves: false,
                 fresh: true,
                 timed_out: false,
                 received: 0,
@@ -309,6 +314,7 @@ impl Driver {
             now: self.now,
             read: if kind == Kind::Flush { 0 } else { read },
             write: (!self.flushing).then_some(write),
+            serves: kind != Kind::Flush,
             fresh: !self.registered,
             timed_out: false,
             received: 0,
@@ -343,15 +349,15 @@ impl Driver {
         wire.event = wire.state();
     }
 
-    fn note(&mut self, notice: Notice) {
+    fn note(&mut self, notice: Tell) {
         self.notices.push(notice);
-        if let Notice::Data(count) = notice {
+        if let Tell::Data(count) = notice {
             self.bytes.extend_from_slice(&self.scratch[..count]);
         }
     }
 
     /// Visits with a protocol.
-    pub(super) fn visit(&mut self, kind: Kind, mut tell: impl FnMut(&mut Self, Notice)) -> Next {
+    pub(super) fn visit(&mut self, kind: Kind, mut tell: impl FnMut(&mut Self, Tell)) -> Next {
         self.begin(kind);
         loop {
             match self.ask() {
@@ -391,7 +397,7 @@ impl Driver {
         let mut bytes = mem::take(&mut self.bytes);
         let notices = mem::take(&mut self.notices);
         let words = notices.into_iter().map(|notice| match notice {
-            Notice::Data(count) => {
+            Tell::Data(count) => {
                 let rest = bytes.split_off(count);
                 let text = mem::replace(&mut bytes, rest);
                 format!("[{}]", String::from_utf8_lossy(&text))
@@ -444,6 +450,18 @@ impl Driver {
         let taken = self.connection.write(data, cap, &mut self.common);
         self.flush_later(if taken { !data.is_empty() } else { self.connection.is_gone() });
         taken
+    }
+
+    /// The reactor shuts down.
+    pub(super) fn shut_down(&mut self) {
+        self.common.shutting_down = true;
+        let visit = self.connection.shut_down(self.now, &self.common);
+        self.run(visit);
+    }
+
+    /// Whether this visit may read no more.
+    pub(super) fn has_read_enough(&self) -> bool {
+        self.io.read == 0
     }
 
     pub(super) fn unread(&mut self, data: &[u8]) -> bool {

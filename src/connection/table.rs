@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::script::{Driver, Kind};
-use super::{Direction, Holds, Next, Notice};
+use super::{Direction, Holds, Next, Tell};
 use crate::parts::token_bucket::Rate;
 use crate::reason::{Activity, Reason};
 use crate::system::poller::Readiness;
@@ -189,7 +189,7 @@ fn row_09_pause_is_told_before_anything_is_sent() {
     driver.write(&[b'x'; 101], CAP);
     let mut waiting = 0;
     driver.visit(Kind::Flush, |driver, notice| {
-        if notice == Notice::Pause {
+        if notice == Tell::Pause {
             assert!(driver.connection.is_pressed());
             waiting = driver.connection.buffered();
         }
@@ -218,7 +218,7 @@ fn row_11_a_write_leaves_in_the_visit_by_one_call() {
     driver.budgets.1 = 5;
     driver.scratch.truncate(1);
     let next = driver.visit(Kind::Serve, |driver, notice| {
-        if let Notice::Data(_) = notice {
+        if let Tell::Data(_) = notice {
             assert!(driver.write(b"four", CAP));
             assert_eq!(driver.script.wire().writes, 0, "no byte leaves inside of a command");
         }
@@ -238,7 +238,7 @@ fn row_11_a_second_write_waits_for_another_visit() {
     let mut driver = Driver::open();
     driver.write(&[b'x'; 101], CAP);
     let next = driver.visit(Kind::Flush, |driver, notice| {
-        if notice == Notice::Resume {
+        if notice == Tell::Resume {
             driver.write(b"more", CAP);
         }
     });
@@ -529,7 +529,7 @@ fn row_22_the_next_hears_what_was_kept_and_eof_again() {
 fn row_22_what_was_put_back_follows_in_the_same_visit() {
     let mut driver = driver_that_was_sent(b"abc");
     let next = driver.visit(Kind::Serve, |driver, notice| {
-        if notice == Notice::Data(3) {
+        if notice == Tell::Data(3) {
             driver.unread(b"bc");
             driver.hand_over();
         }
@@ -545,7 +545,7 @@ fn row_22_the_next_hears_eof_before_both_halves_end_it() {
     driver.hand_over();
     driver.shut_write();
     driver.visit(Kind::Serve, |driver, notice| {
-        if notice == Notice::Handover {
+        if notice == Tell::Handover {
             driver.hold(Holds::PROTOCOL);
         }
     });
@@ -657,7 +657,7 @@ fn row_28_a_fresh_connection_that_sent_all_does_not_linger() {
         driver.script.wire_mut().forgives = forgives;
         driver.script.peer_sends(&[b'?'; 1][..sent]);
         driver.visit(Kind::Serve, |driver, notice| {
-            assert_eq!(notice, Notice::Made);
+            assert_eq!(notice, Tell::Made);
             driver.write(&vec![b'!'; length], 20_000);
             driver.close();
         });
@@ -675,8 +675,8 @@ fn row_28_all_that_the_visit_sent_counts() {
     let mut driver = Driver::new();
     driver.budgets.1 = 20_000;
     driver.visit(Kind::Serve, |driver, notice| match notice {
-        Notice::Made => assert!(driver.write(&[b'!'; 12_201], 20_000)),
-        Notice::Resume => assert!(driver.close()),
+        Tell::Made => assert!(driver.write(&[b'!'; 12_201], 20_000)),
+        Tell::Resume => assert!(driver.close()),
         _ => {}
     });
     assert_eq!((driver.heard().as_str(), driver.written().len()), ("Made Pause Resume", 12_201));
@@ -853,7 +853,7 @@ fn kept_bytes_come_before_the_end() {
     driver.script.peer_ends();
     driver.take_events();
     driver.visit(Kind::Serve, |driver, notice| {
-        if notice == Notice::Data(3) {
+        if notice == Tell::Data(3) {
             driver.unread(b"c");
         }
     });
@@ -965,6 +965,150 @@ fn row_34_an_end_or_an_error_ends_it_in_each_state() {
     }
 }
 
+#[test]
+fn row_35_a_shutdown_is_told_once_after_what_has_come() {
+    let mut driver = Driver::open();
+    driver.script.peer_sends(b"news"); // and no event yet
+    driver.shut_down();
+    assert_eq!((driver.serve(), driver.heard().as_str()), (Next::Rest, "[news] ShuttingDown"));
+    driver.shut_down();
+    driver.settle();
+    assert_eq!(driver.heard(), "");
+    driver.script.peer_sends(b"more");
+    driver.settle();
+    assert_eq!(driver.heard(), "[more]", "a protocol may go on");
+}
+
+#[test]
+fn row_35_a_shutdown_is_told_though_it_is_held() {
+    let mut driver = driver_that_was_sent(b"later");
+    driver.hold(Holds::PROTOCOL | Holds::PRESSURE);
+    driver.shut_down();
+    driver.settle();
+    assert_eq!(driver.heard(), "ShuttingDown");
+    driver.release(Holds::PROTOCOL | Holds::PRESSURE);
+    driver.settle();
+    assert_eq!(driver.heard(), "[later]");
+}
+
+#[test]
+fn row_35_a_peer_that_floods_does_not_delay_the_notice() {
+    let mut driver = driver_that_was_sent(&[b'x'; 100]);
+    driver.budgets.0 = 8;
+    driver.shut_down();
+    assert_eq!((driver.serve(), driver.heard().as_str()), (Next::Yield, "[xxxxxxxx] ShuttingDown"));
+}
+
+#[test]
+fn row_35_a_flush_leaves_the_notice_to_a_visit_that_reads() {
+    let mut driver = driver_that_was_sent(b"news");
+    driver.shut_down();
+    assert_eq!((driver.flush(), driver.heard().as_str()), (Next::Yield, ""));
+    driver.settle();
+    assert_eq!(driver.heard(), "[news] ShuttingDown");
+}
+
+#[test]
+fn row_35_an_end_that_has_come_is_told_first() {
+    let mut driver = Driver::open();
+    driver.script.peer_ends();
+    driver.shut_down();
+    driver.visit(Kind::Serve, |driver, _| {
+        driver.close();
+    });
+    assert_eq!(driver.heard(), "Eof", "and it is closing then");
+}
+
+#[test]
+fn row_36_one_that_comes_up_in_a_shutdown_is_told_after_made() {
+    let mut driver = Driver::new();
+    driver.script.peer_sends(b"news");
+    driver.shut_down();
+    assert_eq!((driver.serve(), driver.heard().as_str()), (Next::Rest, "Made [news] ShuttingDown"));
+}
+
+#[test]
+fn row_36_one_that_was_read_in_its_first_visit_waits_for_its_peer() {
+    let mut driver = Driver::new();
+    driver.script.peer_sends(b"ask");
+    driver.shut_down();
+    driver.visit(Kind::Serve, |driver, notice| match notice {
+        Tell::Data(_) => {
+            driver.write(b"answer", CAP);
+        }
+        Tell::ShuttingDown => {
+            driver.close();
+        }
+        _ => {}
+    });
+    driver.settle();
+    assert_eq!((driver.written().as_str(), driver.script.wire().fins), ("answer", 1));
+    assert_eq!(due_in(&driver), Some(SECOND / 2), "it may still send");
+}
+
+#[test]
+fn row_37_a_protocol_that_takes_over_is_told_too() {
+    let mut driver = driver_that_was_sent(b"abc");
+    driver.shut_down();
+    let mut former = true;
+    driver.visit(Kind::Serve, |driver, notice| {
+        if notice == Tell::ShuttingDown && std::mem::replace(&mut former, false) {
+            driver.hand_over();
+            driver.unread(b"c");
+        }
+    });
+    driver.settle();
+    assert_eq!(driver.heard(), "[abc] ShuttingDown Handover [c] ShuttingDown");
+}
+
+#[test]
+fn row_37_a_former_protocol_is_not_told() {
+    let mut driver = Driver::open();
+    driver.hand_over();
+    driver.shut_down();
+    driver.settle();
+    assert_eq!(driver.heard(), "Handover ShuttingDown");
+}
+
+#[test]
+fn row_38_one_that_closes_is_not_told_of_a_shutdown() {
+    let mut driver = with_a_full_kernel();
+    driver.write(b"rest", CAP);
+    driver.close();
+    driver.settle();
+    let due = due_in(&driver);
+    driver.shut_down();
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), due_in(&driver)), ("", due), "and keeps its time");
+    driver.script.opens(4);
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(SECOND / 2));
+}
+
+#[test]
+fn row_39_a_shutdown_shortens_the_wait_for_a_silent_peer() {
+    let mut driver = lingering();
+    driver.shut_down();
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), due_in(&driver)), ("", Some(SECOND / 2)));
+    driver.pass(SECOND / 4);
+    driver.script.peer_sends(b"late");
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(SECOND / 2), "a peer that sends is waited for");
+    driver.pass(SECOND / 2);
+    driver.settle();
+    assert_gone(&mut driver, "Closed");
+}
+
+#[test]
+fn row_39_a_shutdown_never_lengthens_the_wait() {
+    let mut driver = lingering();
+    driver.pass(SECOND * 5 - MS);
+    driver.shut_down();
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(MS));
+}
+
 /// Each of these once went on for ever in one visit.
 #[test]
 fn what_a_protocol_repeats_for_ever_ends_the_visit() {
@@ -980,13 +1124,13 @@ fn what_a_protocol_repeats_for_ever_ends_the_visit() {
     let mut pressed = with_a_full_kernel();
     pressed.write(&[7; 900], CAP);
     pressed.visit(Kind::Flush, |driver, notice| match notice {
-        Notice::Pause => driver.set_marks(2000, 2000),
+        Tell::Pause => driver.set_marks(2000, 2000),
         _ => driver.set_marks(10, 10),
     });
     assert_eq!(pressed.heard(), "Pause Resume");
     for _ in 0..3 {
         pressed.visit(Kind::Flush, |driver, notice| match notice {
-            Notice::Pause => driver.set_marks(2000, 2000),
+            Tell::Pause => driver.set_marks(2000, 2000),
             _ => driver.set_marks(10, 10),
         });
         assert!(
@@ -1003,7 +1147,7 @@ fn what_a_protocol_repeats_for_ever_ends_the_visit() {
     }
     picky.pass(SECOND);
     picky.visit(Kind::Serve, |driver, notice| match notice {
-        Notice::TimedOut => {}
+        Tell::TimedOut => {}
         _ => {
             driver.unread(b"all");
         }

@@ -5,6 +5,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::callback::Callback;
 use crate::datagram::datagrams::At;
 use crate::datagram::{
@@ -12,7 +13,7 @@ use crate::datagram::{
     is_unreachable,
 };
 use crate::ids::DatagramId;
-use crate::observe::Subject;
+use crate::observe::{Command, Notice, Subject};
 use crate::parts::arena::Key;
 use crate::parts::timers::TimerId;
 use crate::reactor::Reactor;
@@ -38,7 +39,8 @@ impl Reactor {
     /// At once, the errors of bind(2) and the calls around it (`AddrInUse`, `PermissionDenied`, …), with
     /// the address in the message and the system's error as the source of
     /// [`get_ref`](io::Error::get_ref); `InvalidInput` for a text that is no address, and for an option that
-    /// the socket does not have. `Unsupported` for a real socket in a simulation.
+    /// the socket does not have; `ConnectionAborted` during a [shutdown](Self::shutdown) and in the last
+    /// notices of a [stop](Self::stop). `Unsupported` for a real socket in a simulation.
     pub fn listen_udp(
         &mut self,
         at: impl Into<Datagrams>,
@@ -70,7 +72,9 @@ impl Reactor {
         socket: DatagramSocket,
         protocol: Box<dyn DatagramProtocol>,
     ) -> io::Result<DatagramId> {
+        self.check_takes_new()?;
         let state = Seated::new(DatagramState::new(socket)?, protocol);
+        let local = state.local;
         let key = self.sources.insert(Source::Datagram(Box::new(state)), Owner::None);
         let Self { sources, poller, .. } = self;
         if let Some(Source::Datagram(state)) = sources.get_mut(key)
@@ -80,8 +84,11 @@ impl Reactor {
             sources.remove(key);
             return Err(error);
         }
+        let local = Address::Tcp(local);
+        let id = DatagramId(key);
+        self.monitor.command(Subject::Datagram(id), || Command::Listen(local));
         self.queue(key);
-        Ok(DatagramId(key))
+        Ok(id)
     }
 
     pub(crate) fn datagram_state(&self, id: DatagramId) -> Option<&DatagramState> {
@@ -125,7 +132,7 @@ impl Reactor {
                 self.monitor.stats.bytes_written += count as u64;
                 self.monitor.stats.datagrams_sent += 1;
                 if let Some(to) = to_whom {
-                    self.observe(|observer, _| observer.datagram_sent(id, to, count));
+                    self.monitor.note(|| Notice::DatagramSent { socket: id, to, bytes: count });
                 }
                 Ok(())
             }
@@ -153,7 +160,7 @@ impl Reactor {
         match self.datagram_mut(key).filter(|state| state.socket.is_some()) {
             Some(state) => state.timers.push(timer),
             // A closed socket gets no timer. The stale name is harmless.
-            None => drop(self.timers.cancel(timer)),
+            None => drop(self.timers.call_off(timer, &mut self.monitor)),
         }
         timer
     }
@@ -164,14 +171,25 @@ impl Reactor {
         let Some(mut socket) = state.socket.take() else { return false };
         state.ending = Some(reason);
         let timers = mem::take(&mut state.timers);
+        let subject = Subject::Datagram(DatagramId(key));
+        self.monitor.command(subject, || Command::StopListening);
         socket.deregister(self.poller.registry());
         drop(socket);
         for timer in timers {
-            self.timers.cancel(timer);
+            self.timers.call_off(timer, &mut self.monitor);
         }
         self.descriptor_freed();
         self.queue(key);
         true
+    }
+
+    /// Begins the part of a socket in a shutdown. A receive finds what has come and was not reported yet, so
+    /// that it is delivered before.
+    pub(crate) fn shut_down_datagrams(&mut self, key: Key) {
+        if let Some(state) = self.datagram_mut(key) {
+            state.readable = true;
+            self.queue(key);
+        }
     }
 
     fn await_room(&mut self, key: Key, wait: bool) -> io::Result<()> {
@@ -201,12 +219,23 @@ impl Reactor {
             });
         }
         self.tell_of_sends(key);
-        if self.open_datagram(key).is_none_or(|state| !state.readable) {
-            return;
+        if self.open_datagram(key).is_some_and(|state| state.readable) {
+            let mut buf = self.memory.lend_datagram();
+            self.receive_datagrams(key, &mut buf);
+            self.memory.give_back_datagram(buf);
         }
-        let mut buf = self.memory.lend_datagram();
-        self.receive_datagrams(key, &mut buf);
-        self.memory.give_back_datagram(buf);
+        if self.memory.common.shutting_down {
+            self.tell_of_shutdown(key);
+        }
+    }
+
+    fn tell_of_shutdown(&mut self, key: Key) {
+        let Some(state) = self.open_datagram(key) else { return };
+        if !mem::replace(&mut state.told_of_shutdown, true) {
+            self.call_datagram(key, Callback::ShuttingDown, |protocol, transport| {
+                protocol.shutting_down(transport);
+            });
+        }
     }
 
     /// Tells the outcome of earlier sends.
@@ -261,13 +290,14 @@ impl Reactor {
             }
         }
         // No event will report again the datagrams that are there already.
-        self.queue(key);
+        self.queue_again(key);
     }
 
     fn deliver_datagram(&mut self, key: Key, data: &[u8], from: SocketAddr) {
         self.monitor.stats.bytes_read += data.len() as u64;
         self.monitor.stats.datagrams_received += 1;
-        self.observe(|observer, _| observer.datagram_received(DatagramId(key), from, data.len()));
+        let (socket, bytes) = (DatagramId(key), data.len());
+        self.monitor.note(|| Notice::DatagramReceived { socket, from, bytes });
         self.call_datagram(key, Callback::DatagramReceived, |protocol, transport| {
             protocol.datagram_received(transport, data, from);
         });

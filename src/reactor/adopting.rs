@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::address::UnixAddress;
 use crate::connection::Connection;
 use crate::ids::ConnectionId;
+use crate::observe::Origin;
 use crate::protocol::Protocol;
 use crate::system::binding::plain;
 use crate::system::stream::{Stream, adopted, no_sockets};
@@ -72,7 +73,9 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// If the socket is not connected, or cannot be made non-blocking; `Unsupported` in a simulation.
+    /// If the socket is not connected, or cannot be made non-blocking; `ConnectionAborted` during a
+    /// [shutdown](Self::shutdown) and in the last notices of a [stop](Self::stop); `Unsupported` in a
+    /// simulation.
     ///
     /// # Examples
     ///
@@ -107,6 +110,7 @@ impl Reactor {
         if self.network().is_some() {
             return Err(no_sockets());
         }
+        self.check_takes_new()?;
         let (stream, peer) = stream.into().prepare()?;
         Ok(self.add_connection(stream, peer, Box::new(protocol)))
     }
@@ -120,6 +124,7 @@ impl Reactor {
     ) -> ConnectionId {
         let session = Session::new(Connection::new(stream, self.limits.marks), peer, protocol);
         let key = self.sources.insert(Source::Connection(session), Owner::None);
+        self.tell_opened(ConnectionId(key), Origin::Adopted);
         self.queue(key);
         ConnectionId(key)
     }

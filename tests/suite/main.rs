@@ -22,6 +22,8 @@ mod places;
 mod pool;
 mod reconnecting;
 mod scenarios;
+mod shutdown;
+mod simulating;
 mod swapping;
 mod threads;
 mod timers;

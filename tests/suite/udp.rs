@@ -6,13 +6,13 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::util::{Log, World, logged, message, pattern, say, tag};
 use crocus::testing::{DatagramPeer, Simulation};
 use crocus::{
-    Callback, DatagramId, DatagramProtocol, DatagramTransport, Datagrams, Observer, Reactor,
-    Reason, SocketOptions, Subject, TimerId,
+    DatagramId, DatagramProtocol, DatagramTransport, Datagrams, Notice, Observer, Reactor, Reason,
+    SocketOptions, Subject, TimerId,
 };
 
 type Then = Box<dyn FnMut(&mut DatagramTransport)>;
@@ -20,7 +20,8 @@ type ThenData = Box<dyn FnMut(&mut DatagramTransport, &[u8], SocketAddr)>;
 
 /// Writes down what it is told, and does what it was set up to do.
 ///
-/// Lines: `a start`, `a got …`, `a refused`, `a error …`, `a room`, `a timer`, `a stop Closed`.
+/// Lines: `a start`, `a got …`, `a refused`, `a error …`, `a room`, `a timer`, `a shutting down`,
+/// `a stop Closed`.
 struct Recorder {
     log: Log,
     name: &'static str,
@@ -28,6 +29,7 @@ struct Recorder {
     data: Option<ThenData>,
     refused: Option<Then>,
     room: Option<Then>,
+    shutting_down: Option<Then>,
     stop: Option<Then>,
 }
 
@@ -40,6 +42,7 @@ impl Recorder {
             data: None,
             refused: None,
             room: None,
+            shutting_down: None,
             stop: None,
         }
     }
@@ -64,6 +67,12 @@ impl Recorder {
 
     fn on_room(mut self, then: impl FnMut(&mut DatagramTransport) + 'static) -> Self {
         self.room = Some(Box::new(then));
+        self
+    }
+
+    /// In place of the default, which closes. It is written down then.
+    fn on_shutting_down(mut self, then: impl FnMut(&mut DatagramTransport) + 'static) -> Self {
+        self.shutting_down = Some(Box::new(then));
         self
     }
 
@@ -112,6 +121,16 @@ impl DatagramProtocol for Recorder {
 
     fn timer_fired(&mut self, _: &mut DatagramTransport, _: TimerId) {
         self.line("timer");
+    }
+
+    fn shutting_down(&mut self, transport: &mut DatagramTransport) {
+        match &mut self.shutting_down {
+            Some(then) => {
+                self.log.push(format!("{} shutting down", self.name));
+                then(transport);
+            }
+            None => drop(transport.stop_listening()),
+        }
     }
 
     fn stop_protocol(&mut self, transport: &mut DatagramTransport, reason: &Reason) {
@@ -456,6 +475,42 @@ mod starting_and_stopping {
         }
     }
 
+    both! {
+        /// It may finish: here, until a timer of its own.
+        fn a_shutdown_is_told_once_and_waits_for_the_socket(world) {
+            let log = Log::new();
+            let (id, addr) = bind(world, Recorder::new(&log, "a").on_shutting_down(|transport| {
+                transport.call_later(Duration::from_millis(5));
+                transport.reactor().shutdown(Duration::from_secs(3600)); // moves the end, tells nobody
+            }));
+            let (sender, _) = bind(world, Recorder::new(&log, "b"));
+            world.turn();
+            log.take();
+            world.reactor().datagram(sender).unwrap().send_to(b"early", addr).unwrap();
+            world.reactor().shutdown(Duration::from_secs(3600));
+            let late = world.reactor().listen_udp("127.0.0.1:0", Recorder::new(&log, "c"));
+            assert_eq!(late.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+            world.until("the timer", |_| log.has("a timer"));
+            world.reactor().datagram(id).unwrap().stop_listening();
+            world.run().unwrap();
+            let (own, others): (Vec<_>, Vec<_>) =
+                log.take().into_iter().partition(|line| line.starts_with('a'));
+            assert_eq!(own[0], "a got early", "what had come comes first");
+            assert_eq!(own[1..], ["a shutting down", "a timer", "a stop Closed"]);
+            assert_eq!(others, ["b stop Closed"]);
+        }
+    }
+
+    both! {
+        fn a_socket_left_after_the_grace_is_stopped(world) {
+            let log = Log::new();
+            bind(world, Recorder::new(&log, "a").on_shutting_down(|_| {}));
+            world.reactor().shutdown(Duration::from_millis(5));
+            world.run().unwrap();
+            assert_eq!(log.take(), ["a start", "a shutting down", "a stop Stopped"]);
+        }
+    }
+
     #[test]
     fn a_dropped_reactor_tells_it_too() {
         let log = Log::new();
@@ -788,21 +843,18 @@ mod watching {
     struct Steps(Log);
 
     impl Observer for Steps {
-        fn event(&mut self, subject: Option<Subject>, _: crocus::Readiness) {
-            assert!(matches!(subject, Some(Subject::Datagram(_))));
-        }
-
-        fn callback_begin(&mut self, subject: Subject, callback: Callback) {
-            assert!(matches!(subject, Subject::Datagram(_)));
-            self.0.push(callback.to_string());
-        }
-
-        fn datagram_received(&mut self, _: DatagramId, from: SocketAddr, bytes: usize) {
-            self.0.push(format!("{bytes} bytes from {from}"));
-        }
-
-        fn datagram_sent(&mut self, _: DatagramId, to: SocketAddr, bytes: usize) {
-            self.0.push(format!("{bytes} bytes to {to}"));
+        fn notice(&mut self, _: Instant, notice: &Notice) {
+            if let Some(subject) = notice.subject() {
+                assert!(matches!(subject, Subject::Datagram(_)), "{notice}");
+            }
+            self.0.push(match notice {
+                Notice::CallbackBegin { callback, .. } => callback.to_string(),
+                Notice::DatagramReceived { from, bytes, .. } => {
+                    format!("{bytes} bytes from {from}")
+                }
+                Notice::DatagramSent { to, bytes, .. } => format!("{bytes} bytes to {to}"),
+                _ => return,
+            });
         }
     }
 

@@ -7,9 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crocus::{
-    Address, Backoff, Callback, Connect, ConnectionId, Connector, Factory, Listen, ListenerId,
-    Observer, Protocol, Rate, Reactor, Reason, Reconnecting, Subject, TimerId, Transport,
-    TurnReport,
+    Address, Backoff, Connect, Connector, Factory, Listen, ListenerId, Protocol, Rate, Reactor,
+    Reason, Reconnecting, TimerId, Transport,
 };
 
 use crate::chance::{Action, Chance, Profile};
@@ -119,7 +118,10 @@ impl Scene {
                 }
             }
             Action::Stop => self.stop(reactor),
-            Action::Shutdown => self.shutdown(reactor),
+            Action::Shutdown => {
+                let grace = self.chance.millis(0, 100);
+                self.shutdown(reactor, grace);
+            }
             _ => self.with_connection(reactor, me, action),
         }
     }
@@ -231,8 +233,15 @@ impl Scene {
     }
 
     fn lose(&self, transport: &mut Transport, who: usize) {
-        self.ledger.borrow_mut().parties[who].asked_to_close = true;
-        transport.lose_connection();
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.parties[who].asked_to_close = true;
+        if !self.chance.one_in(4) {
+            drop(ledger);
+            return transport.lose_connection();
+        }
+        ledger.parties[who].closed_because |= !transport.is_closing();
+        drop(ledger);
+        transport.lose_connection_because(Reason::protocol("enough"));
     }
 
     fn set_timeout(&self, transport: &mut Transport, who: usize) {
@@ -514,8 +523,10 @@ impl Scene {
         let mut ledger = self.ledger.borrow_mut();
         let open = |other: &Server| other.addr == addr && other.id.is_some() && !other.closed;
         let taken = ledger.servers.iter().any(open);
+        let ends = ledger.shutdown_in.is_some();
         match listened {
             Ok(id) => {
+                ledger.demand(!ends, || format!("it listens at {addr} in a shutdown"));
                 ledger.demand(!taken, || format!("two listeners at {addr}"));
                 ledger.servers[server].id = Some(id);
                 self.places.borrow_mut().push(addr.to_string());
@@ -556,9 +567,15 @@ impl Scene {
         reactor.stop();
     }
 
-    pub fn shutdown(&self, reactor: &mut Reactor) {
-        self.ledger.borrow_mut().stop_asked = true;
-        reactor.shutdown(self.chance.millis(0, 100));
+    pub fn shutdown(&self, reactor: &mut Reactor, grace: Duration) {
+        self.note_listeners(reactor);
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.stop_asked = true;
+        if !reactor.is_stopping() {
+            ledger.begin_shutdown();
+        }
+        drop(ledger);
+        reactor.shutdown(grace);
         self.note_shutdown(reactor);
     }
 
@@ -803,6 +820,16 @@ impl Protocol for Actor {
         });
     }
 
+    fn shutting_down(&mut self, transport: &mut Transport) {
+        let who = self.who;
+        self.told(Call::ShuttingDown, transport, |scene, transport| {
+            if Self::usually(scene) {
+                scene.ledger.borrow_mut().parties[who].asked_to_close = true;
+                Plain.shutting_down(transport);
+            }
+        });
+    }
+
     fn connection_lost(&mut self, transport: &mut Transport, reason: &Reason) {
         let who = self.who;
         self.told(Call::Lost, transport, |scene, transport| {
@@ -960,55 +987,5 @@ impl Factory for OutgoingFactory {
 impl Drop for OutgoingFactory {
     fn drop(&mut self) {
         self.scene.ledger.borrow_mut().clients[self.client].dropped = true;
-    }
-}
-
-/// Watches from outside what the others are told.
-pub struct Watcher {
-    scene: Rc<Scene>,
-    open: Vec<ConnectionId>,
-    inside: bool,
-}
-
-impl Watcher {
-    pub fn new(scene: &Rc<Scene>) -> Self {
-        Self { scene: Rc::clone(scene), open: Vec::new(), inside: false }
-    }
-
-    fn demand(&self, holds: bool, what: &str) {
-        self.scene.ledger.borrow_mut().demand(holds, || format!("the observer saw {what}"));
-    }
-}
-
-impl Observer for Watcher {
-    fn turn_begin(&mut self, turn: u64) {
-        self.scene.ledger.borrow_mut().turn = turn;
-        self.scene.note(|| format!("turn {turn}"));
-    }
-
-    fn callback_begin(&mut self, _: Subject, callback: Callback) {
-        if callback != Callback::Drop {
-            self.demand(!self.inside, "a callback inside of a callback");
-            self.inside = true;
-        }
-    }
-
-    fn callback_end(&mut self, _: Subject, callback: Callback, _: Duration) {
-        if callback != Callback::Drop {
-            self.inside = false;
-        }
-    }
-
-    fn opened(&mut self, connection: ConnectionId, _: &Address) {
-        self.demand(!self.open.contains(&connection), "a connection opened twice");
-        self.open.push(connection);
-    }
-
-    fn closed(&mut self, connection: ConnectionId, _: &Address, _: &Reason) {
-        self.open.retain(|open| *open != connection);
-    }
-
-    fn turn_end(&mut self, report: &TurnReport) {
-        self.scene.ledger.borrow_mut().turn_ends(report.stopped);
     }
 }

@@ -1,5 +1,6 @@
 //! One world: the simulation, the peers outside, what happens to them, and the state at rest.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -9,9 +10,10 @@ use std::{io, iter};
 use crocus::Reactor;
 use crocus::testing::{Cut, End, Peer, PeerListener, Simulation};
 
-use crate::actors::{OnPurpose, Scene, Watcher};
+use crate::actors::{OnPurpose, Scene};
 use crate::chance::{Chance, Profile, Step};
 use crate::ledger::{Limits, Progress, expected_bytes};
+use crate::watcher::Watcher;
 
 const MAX_LATENCY: usize = 20;
 
@@ -48,6 +50,7 @@ struct Far {
 pub struct World {
     sim: Simulation,
     scene: Rc<Scene>,
+    watcher: Rc<RefCell<Watcher>>,
     fars: Vec<Far>,
     outside: Vec<PeerListener>,
     latency: Duration,
@@ -88,12 +91,14 @@ impl World {
             .linger(limits.linger);
         let mut sim = Simulation::with_limits(builder, seed);
         let scene = Scene::new(chance, profile, limits, trace);
-        sim.reactor().set_observer(Some(Box::new(Watcher::new(&scene))));
+        let watcher = Watcher::new(&scene);
+        sim.reactor().set_observer(Some(Box::new(Rc::clone(&watcher))));
         sim.set_blackhole(BLACKHOLE);
         let several = [BLACKHOLE.ip(), IpAddr::from([10, 0, 0, 2]), IpAddr::from([127, 0, 0, 1])];
         sim.set_host("several.example", &several);
         let (fars, latency) = (Vec::new(), Duration::ZERO);
-        let mut world = Self { sim, scene, fars, outside: Vec::new(), latency, accept_errors: 0 };
+        let (outside, accept_errors) = (Vec::new(), 0);
+        let mut world = Self { sim, scene, watcher, fars, outside, latency, accept_errors };
         world.set_up();
         world
     }
@@ -524,11 +529,12 @@ impl World {
         for number in 0..count {
             let ledger = self.scene.ledger.borrow();
             let server = &ledger.servers[number];
-            let Some(id) = server.id.filter(|_| !server.closed) else { continue };
+            let Some(id) = server.id else { continue };
+            let closed = server.closed;
             let there =
                 |party: &&crate::ledger::Party| party.listener == Some(number) && !party.dropped;
             let open = ledger.parties.iter().filter(there).count();
-            let accepts = !server.paused && open < server.max;
+            let accepts = !closed && !server.paused && open < server.max;
             let waits = |far: &&Far| {
                 far.peer.is_some()
                     && far.dialled == Some(server.addr)
@@ -538,7 +544,7 @@ impl World {
             let waiting: Vec<usize> = self.fars.iter().filter(waits).map(|far| far.who).collect();
             drop(ledger);
             let counted = self.sim.reactor().connection_count(id);
-            if counted != Some(open) {
+            if counted != (!closed || open > 0).then_some(open) {
                 self.object(format!("listener {number} counts {counted:?}, not {open}"));
             }
             let stranded = waiting.iter().filter(|who| !self.was_refused(**who)).count();
@@ -557,6 +563,7 @@ impl World {
     /// Ends the world in one of several ways, and closes the books.
     fn end(mut self) -> Result<(), String> {
         self.rest();
+        self.watcher.borrow().compare(self.sim.reactor().stats());
         self.outcome()?;
         match self.scene.chance.below(4) {
             0 => self.stop_twice(),
@@ -586,11 +593,9 @@ impl World {
 
     fn shut_down(&mut self) {
         self.scene.quiet.set(true);
-        self.scene.ledger.borrow_mut().stop_asked = true;
         let begun = self.sim.elapsed();
         let grace = self.scene.chance.millis(0, 300);
-        self.sim.reactor().shutdown(grace);
-        self.scene.note_shutdown(self.sim.reactor());
+        self.scene.shutdown(self.sim.reactor(), grace);
         match self.catch_expected_panics(|sim| sim.reactor().run()) {
             Some(Ok(())) => {}
             other => self.object(format!("run while shutting down: {other:?}")),
@@ -628,11 +633,12 @@ impl World {
 
     /// Drops the reactor, with whatever there is in it.
     fn drop_reactor(self, drained: bool) -> Result<(), String> {
-        let Self { sim, scene, fars, outside, .. } = self;
+        let Self { sim, scene, watcher, fars, outside, .. } = self;
         scene.quiet.set(true);
         scene.ledger.borrow_mut().stop_asked = true;
         drop(sim);
         drop((fars, outside));
+        watcher.borrow().balance();
         let mut ledger = scene.ledger.borrow_mut();
         ledger.balance(drained);
         if ledger.objections.is_empty() { Ok(()) } else { Err(ledger.objections.join("\n")) }
