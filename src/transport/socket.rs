@@ -11,6 +11,7 @@ use crate::address::Address;
 use crate::connection::Connection;
 use crate::system::keep_alive::KeepAlive;
 
+/// # The socket
 impl Transport<'_> {
     /// The local address, as the kernel reports it.
     ///
