@@ -23,7 +23,6 @@ use crate::reactor::queues::Queue;
 use crate::reactor::source::{Owner, Session, Source};
 use crate::reactor::state::TimerAction;
 use crate::reason::{Activity, Reason};
-use crate::simulation::stream::MemoryStream;
 use crate::system::poller::Readiness;
 use crate::system::stream::{ByteStream, Stream};
 
@@ -186,7 +185,7 @@ impl Reactor {
 
     fn open(&self, to: &Address, options: &ConnectOptions) -> Result<Stream, Reason> {
         let addr = match to {
-            Address::Tcp(addr) | Address::Memory(addr) => *addr,
+            Address::Tcp(addr) => *addr,
             #[cfg(unix)]
             Address::Unix(addr) => return self.open_unix(addr, options),
             #[cfg(not(unix))]
@@ -195,10 +194,7 @@ impl Reactor {
                 return Err(Reason::failed(Activity::Connecting, error));
             }
         };
-        if let Some(network) = self.network() {
-            return Ok(Stream::Memory(MemoryStream::connect(network, options.local_addr, addr)));
-        }
-        Stream::connect(addr, options.local_addr, &options.socket)
+        Stream::connect(self.network(), addr, options.local_addr, &options.socket)
             .map_err(|error| Reason::failed(Activity::Connecting, error))?
             .map_err(|error| Reason::failed(Activity::Binding, error))
     }

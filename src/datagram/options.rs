@@ -1,5 +1,9 @@
 //! Settings of a datagram socket.
 
+use std::net::SocketAddr;
+
+use crate::simulation::ports::Bound;
+
 /// Settings of a datagram socket, for [`Reactor::listen_udp_with`](crate::Reactor::listen_udp_with).
 ///
 /// # Examples
@@ -20,6 +24,12 @@ pub struct DatagramOptions {
 }
 
 impl DatagramOptions {
+    /// What the simulated network has to know of a socket with these options.
+    pub(super) fn bound(&self, addr: SocketAddr) -> Bound {
+        let v6_only = self.v6_only == Some(true);
+        Bound { addr, v6_only, reuse: self.reuse_address, share: self.reuse_port }
+    }
+
     /// The defaults: everything off, sizes as the system has them.
     pub fn new() -> Self {
         Self::default()

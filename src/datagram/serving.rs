@@ -59,7 +59,8 @@ impl Reactor {
     ) -> io::Result<DatagramId> {
         let addr = addr.into().socket_addr()?;
         let socket = match self.network() {
-            Some(network) => MemoryDatagrams::bind(network, addr).map(DatagramSocket::Memory),
+            Some(network) => MemoryDatagrams::bind(network, options.bound(addr), options.broadcast)
+                .map(DatagramSocket::Memory),
             None => DatagramSocket::bind(addr, options),
         };
         let socket = socket.map_err(|error| at_address("binding", addr, error))?;

@@ -17,6 +17,7 @@ use crate::reactor::queues::Queue;
 use crate::reactor::source::{Owner, Seated, Session, Source};
 use crate::reactor::state::TimerAction;
 use crate::simulation::listener::MemoryListener;
+use crate::simulation::ports::Bound;
 use crate::system::acceptor::Acceptor;
 use crate::system::error::at_address;
 use crate::system::stream::Stream;
@@ -58,8 +59,12 @@ impl Reactor {
     ) -> io::Result<ListenerId> {
         let addr = addr.into().socket_addr()?;
         let acceptor = match self.network() {
-            Some(network) => MemoryListener::bind(network, addr, options.backlog as usize)
-                .map(|listener| Acceptor::Memory(listener, None)),
+            Some(network) => {
+                let v6_only = options.v6_only == Some(true);
+                let bound = Bound { addr, v6_only, reuse: true, share: options.reuse_port };
+                let backlog = options.backlog as usize;
+                MemoryListener::bind(network, bound, backlog, &options.socket).map(Acceptor::Memory)
+            }
             None => Acceptor::bind(
                 addr,
                 options.backlog,

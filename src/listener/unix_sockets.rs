@@ -107,9 +107,8 @@ impl Reactor {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         if let Some(network) = self.network() {
-            let listener =
-                MemoryListener::bind_unix(network, name.clone(), options.backlog as usize)?;
-            return Ok(Acceptor::Memory(listener, Some(name)));
+            let listener = MemoryListener::bind_unix(network, name, options.backlog as usize)?;
+            return Ok(Acceptor::Memory(listener));
         }
         let acceptor = UnixAcceptor::bind(name, options.mode, options.backlog, &options.socket)?;
         Ok(Acceptor::Unix(Box::new(acceptor)))

@@ -1,9 +1,11 @@
 //! The network in memory that replaces the kernel, and the tools for tests on it.
 
 pub(crate) mod datagrams;
+mod fault;
 mod link;
 pub(crate) mod listener;
 pub(crate) mod network;
 mod peers;
+pub(crate) mod ports;
 pub(crate) mod stream;
 pub mod testing;

@@ -4,15 +4,26 @@ use std::cell::RefCell;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use mio::Token;
 
-use super::link::Payload;
+use super::fault::Fault;
+use super::link::{Kind, Payload, Remembered, Request, Stage};
+#[cfg(unix)]
+use super::listener::Place;
 use super::network::Network;
+use super::ports::target;
+use crate::address::Address;
 #[cfg(unix)]
 use crate::address::UnixAddress;
 use crate::parts::clock::later;
+use crate::system::options::SocketOptions;
 use crate::system::poller::Readiness;
+
+/// How long the kernel waits for the answer to a request to connect: ten repetitions, as
+/// net.ipv4.tcp_syn_retries (6) and tcp_syn_linear_timeouts (4) have it.
+const PATIENCE: Duration = Duration::from_secs(131);
 
 /// One end of a link.
 #[derive(Debug)]
@@ -32,36 +43,68 @@ impl MemoryStream {
         to: SocketAddr,
     ) -> (Self, Self) {
         let mut net = network.borrow_mut();
-        let link = net.new_link(from, to);
+        let link = net.new_link(Kind::Tcp, Address::Tcp(from), Address::Tcp(to));
         for end in &mut net.links[link].ends {
-            end.connected = true;
+            end.stage = Stage::Up;
+            end.options = Remembered::from(&SocketOptions::default());
         }
         (Self::end(network, link, 0), Self::end(network, link, 1))
     }
 
     /// Starts to connect; readiness reports the result, as with a socket.
+    ///
+    /// # Errors
+    ///
+    /// The outer error is that of connect(2), the inner that of bind(2).
     pub(crate) fn connect(
         network: &Rc<RefCell<Network>>,
         from: Option<SocketAddr>,
         to: SocketAddr,
-    ) -> Self {
+        options: &SocketOptions,
+    ) -> io::Result<io::Result<Self>> {
         let mut net = network.borrow_mut();
-        let from = from.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
-        let port = if from.port() == 0 { net.fresh_port() } else { from.port() };
-        let link = net.new_link(SocketAddr::new(from.ip(), port), to);
-        let arrives = later(net.clock.now(), net.latency);
-        net.links[link].request = Some(arrives);
-        Self::end(network, link, 0)
+        let to = target(to);
+        let from = match net.route(from, to)? {
+            Ok(from) => from,
+            Err(fault) => return Ok(Err(fault.into())),
+        };
+        let link = net.request(from, to, false);
+        net.links[link].ends[0].options = options.into();
+        Ok(Ok(Self::end(network, link, 0)))
     }
 
-    /// Starts to connect to the server of a Unix socket.
+    /// Connects from outside of the reactor, as a program does that waits for the answer.
+    pub(crate) fn dial(network: &Rc<RefCell<Network>>, to: SocketAddr) -> io::Result<Self> {
+        let mut net = network.borrow_mut();
+        let to = target(to);
+        let from = net.route(None, to)??;
+        let link = net.request(from, to, true);
+        Ok(Self::end(network, link, 0))
+    }
+
+    /// Connects to the server of a Unix socket.
+    ///
+    /// # Errors
+    ///
+    /// As connect(2): `NotFound` if there is nothing at the path, `WouldBlock` if the backlog is full.
     #[cfg(unix)]
     pub(crate) fn connect_unix(
         network: &Rc<RefCell<Network>>,
         path: &UnixAddress,
     ) -> io::Result<Self> {
-        let to = network.borrow().unix_server(path)?;
-        Ok(Self::connect(network, None, to))
+        let mut net = network.borrow_mut();
+        let place = Place::Unix(path.clone());
+        match net.listening.get(&place) {
+            Some(listening) if listening.has_room() => {}
+            Some(_) => return Err(Fault::WouldBlock.into()),
+            // The file of a socket goes with its listener.
+            None if path.as_pathname().is_some() => return Err(Fault::NoSuchPath.into()),
+            None => return Err(Fault::Refused.into()),
+        }
+        let unnamed = Address::Unix(UnixAddress::unnamed());
+        let link = net.new_link(Kind::Unix, unnamed, Address::Unix(path.clone()));
+        net.establish(link, &place);
+        Ok(Self::end(network, link, 0))
     }
 
     pub(super) fn end(network: &Rc<RefCell<Network>>, link: usize, side: u8) -> Self {
@@ -72,117 +115,143 @@ impl MemoryStream {
         f(&mut self.network.borrow_mut(), self.link as usize, self.side.into())
     }
 
+    /// Gives what has come, then the peer's end or the error. An error is given once; after that comes
+    /// the end for ever.
     pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.with(|net, link, side| {
-            let link = &mut net.links[link];
+        self.with(|net, index, side| {
+            let link = &mut net.links[index];
             let pipe = &mut link.pipes[1 - side];
             if !pipe.arrived.is_empty() {
                 let count = buf.len().min(pipe.arrived.len());
                 for (to, from) in buf.iter_mut().zip(pipe.arrived.drain(..count)) {
                     *to = from;
                 }
+                net.tell_of_room(index, 1 - side);
                 return Ok(count);
             }
-            match link.ends[side].error {
-                Some(kind) => Err(kind.into()),
-                None if pipe.end_arrived => Ok(0),
-                None => Err(io::ErrorKind::WouldBlock.into()),
+            let end = &mut link.ends[side];
+            // TCP forgets the error of a reset behind the peer's end; a Unix socket does not.
+            let ended = pipe.end_arrived && link.kind == Kind::Tcp;
+            if let Some(fault) = end.error.take_if(|_| !ended) {
+                return Err(fault.into());
             }
+            if pipe.end_arrived || end.stage == Stage::Down {
+                return Ok(0);
+            }
+            Err(Fault::WouldBlock.into())
         })
     }
 
-    /// Whether everything was read, including the peer's FIN.
-    pub(crate) fn at_end(&self) -> bool {
-        self.with(|net, link, side| {
-            let pipe = &net.links[link].pipes[1 - side];
-            pipe.arrived.is_empty() && pipe.end_arrived
+    /// Whether everything was read, and a read would give the end or an error.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.with(|net, index, side| {
+            let link = &net.links[index];
+            let pipe = &link.pipes[1 - side];
+            let over = pipe.end_arrived || link.ends[side].stage == Stage::Down;
+            pipe.arrived.is_empty() && over
         })
     }
 
     pub(crate) fn write(&self, data: &[u8]) -> io::Result<usize> {
         self.with(|net, index, side| {
-            let link = &net.links[index];
-            if let Some(kind) = link.ends[side].error {
-                return Err(kind.into());
-            }
-            // Bytes written while the connection is being made travel once it is established.
-            let pending = link.request.is_some();
-            if !(link.ends[side].connected || pending) || link.pipes[side].finished {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            let space = net.window.saturating_sub(link.pipes[side].in_window());
+            net.check_output(index, side)?;
+            let space = net.window.saturating_sub(net.links[index].pipes[side].in_window());
             let count = net.piece(data.len().min(space));
-            let arrives = later(net.clock.now(), net.latency);
-            let pipe = &mut net.links[index].pipes[side];
-            pipe.sender_waits = count < data.len();
+            net.links[index].pipes[side].sender_waits = count < data.len();
             if count == 0 && !data.is_empty() {
-                return Err(io::ErrorKind::WouldBlock.into());
+                return Err(Fault::WouldBlock.into());
             }
-            pipe.send(arrives, Payload::Bytes(data[..count].to_vec()));
+            net.send(index, side, Payload::Bytes(data[..count].to_vec()));
             Ok(count)
         })
     }
 
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.with(|net, index, side| {
-            if !net.links[index].ends[side].connected || net.links[index].ends[side].error.is_some()
-            {
-                return Err(io::ErrorKind::NotConnected.into());
+            let link = &net.links[index];
+            if link.kind == Kind::Tcp && link.ends[side].stage == Stage::Down {
+                return Err(Fault::NotConnected.into());
             }
             if how != Shutdown::Read {
                 net.finish(index, side);
+                if net.links[index].is_shut(side) {
+                    net.announce_state(index, side);
+                }
             }
             Ok(())
         })
     }
 
-    /// Resets the connection, as closing with SO_LINGER 0 does.
-    pub(crate) fn reset(&self) {
-        self.with(|net, link, side| net.send_reset(link, side));
+    /// Makes closing reset the connection, as SO_LINGER 0 does. A Unix socket has no reset.
+    pub(crate) fn reset_on_close(&self) {
+        self.with(|net, index, side| {
+            let link = &mut net.links[index];
+            link.ends[side].resets = link.kind == Kind::Tcp;
+        });
     }
 
     pub(crate) fn take_error(&self) -> Option<io::Error> {
         self.with(|net, link, side| net.links[link].ends[side].error.take().map(Into::into))
     }
 
-    /// The peer's address; `NotConnected` before the connection is established, or once it failed.
-    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.with(|net, link, side| {
-            let ends = &net.links[link].ends;
-            let connected = ends[side].connected && ends[side].error.is_none();
-            if connected {
-                Ok(ends[1 - side].addr)
-            } else {
-                Err(io::ErrorKind::NotConnected.into())
+    /// The peer's address; `NotConnected` before a TCP connection is established, and once it is over.
+    pub(crate) fn peer_addr(&self) -> io::Result<Address> {
+        self.with(|net, index, side| {
+            let link = &net.links[index];
+            match link.ends[side].stage {
+                Stage::Up => Ok(link.ends[side].peer.clone()),
+                _ if link.kind == Kind::Unix => Ok(link.ends[side].peer.clone()),
+                Stage::Connecting | Stage::Down => Err(Fault::NotConnected.into()),
             }
         })
     }
 
-    pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.with(|net, link, side| net.links[link].ends[side].addr)
+    pub(crate) fn local_addr(&self) -> Address {
+        self.with(|net, link, side| net.links[link].ends[side].local.clone())
+    }
+
+    pub(crate) fn is_unix(&self) -> bool {
+        self.with(|net, link, _| net.links[link].kind == Kind::Unix)
+    }
+
+    /// TCP_NODELAY, which has no effect here.
+    pub(crate) fn no_delay(&self) -> io::Result<bool> {
+        self.with(|net, link, side| Ok(net.links[link].tcp_options(side)?.no_delay))
+    }
+
+    pub(crate) fn set_no_delay(&self, on: bool) -> io::Result<()> {
+        self.with(|net, link, side| {
+            net.links[link].tcp_options(side)?.no_delay = on;
+            Ok(())
+        })
+    }
+
+    /// SO_KEEPALIVE, which has no effect here.
+    pub(crate) fn keep_alive(&self) -> bool {
+        self.with(|net, link, side| net.links[link].ends[side].options.keep_alive)
+    }
+
+    /// Sets it; the time that the peer may be silent is an option of TCP.
+    pub(crate) fn set_keep_alive(&self, on: bool) -> io::Result<()> {
+        self.with(|net, link, side| {
+            let link = &mut net.links[link];
+            link.ends[side].options.keep_alive = on;
+            if on {
+                link.tcp_options(side)?;
+            }
+            Ok(())
+        })
     }
 
     /// Registers this end under `token`, and reports its present readiness.
     pub(crate) fn register(&self, token: Token) {
         self.with(|net, index, side| {
+            let window = net.window;
             let link = &mut net.links[index];
             link.ends[side].token = Some(token);
-            let mut readiness = Readiness::default();
-            let incoming = &link.pipes[1 - side];
-            if !incoming.arrived.is_empty() {
-                readiness |= Readiness::READABLE;
-            }
-            if incoming.end_arrived {
-                readiness |= Readiness::READABLE | Readiness::READ_CLOSED;
-            }
-            if link.ends[side].error.is_some() {
-                readiness |= Readiness::FAILED;
-            }
-            let outgoing = &mut link.pipes[side];
-            if link.ends[side].connected && outgoing.in_window() < net.window {
-                outgoing.sender_waits = false;
-                readiness |= Readiness::WRITABLE;
-            }
+            let readiness = link.readiness(side, window);
+            let writable = readiness.contains(Readiness::WRITABLE);
+            link.pipes[side].sender_waits = !writable && link.ends[side].stage == Stage::Up;
             if readiness != Readiness::default() {
                 net.announce(token, readiness);
             }
@@ -191,21 +260,61 @@ impl MemoryStream {
 }
 
 impl Network {
-    pub(super) fn finish(&mut self, index: usize, side: usize) {
-        let arrives = later(self.clock.now(), self.latency);
-        let pipe = &mut self.links[index].pipes[side];
-        if !pipe.finished {
-            pipe.finished = true;
-            pipe.send(arrives, Payload::End);
+    /// Asks a server for a connection.
+    fn request(&mut self, from: SocketAddr, to: SocketAddr, blocking: bool) -> usize {
+        let link = self.new_link(Kind::Tcp, Address::Tcp(from), Address::Tcp(to));
+        let now = self.clock.now();
+        let arrives = later(now, self.latency);
+        self.links[link].request =
+            Some(Request { arrives, gives_up: later(now, PATIENCE), blocking });
+        self.carry_request(link, now); // at once, if it takes no time on its way
+        link
+    }
+
+    /// The error of a write, if it cannot be made. (One that is made before a connection is established
+    /// belongs to a program that waits for it: the bytes follow the request.)
+    fn check_output(&mut self, index: usize, side: usize) -> Result<(), Fault> {
+        let link = &mut self.links[index];
+        let is_tcp = link.kind == Kind::Tcp;
+        if is_tcp && let Some(fault) = link.ends[side].error.take() {
+            return Err(fault);
+        }
+        let deaf = !is_tcp && !link.ends[1 - side].open;
+        if link.ends[side].stage == Stage::Down || link.pipes[side].finished || deaf {
+            return Err(Fault::BrokenPipe);
+        }
+        Ok(())
+    }
+
+    /// The sender of a Unix socket is told of room after each read, if there is much of it.
+    fn tell_of_room(&mut self, index: usize, sender: usize) {
+        let window = self.window;
+        let Some(link) = self.links.get_mut(index).filter(|link| link.kind == Kind::Unix) else {
+            return;
+        };
+        if link.ends[sender].stage == Stage::Up && link.is_writable(sender, window) {
+            link.pipes[sender].sender_waits = false;
+            self.announce_end(index, sender, Readiness::WRITABLE);
         }
     }
 
-    pub(super) fn send_reset(&mut self, index: usize, side: usize) {
-        let arrives = later(self.clock.now(), self.latency);
-        let pipe = &mut self.links[index].pipes[side];
-        pipe.finished = true;
-        pipe.drop_flying();
-        pipe.send(arrives, Payload::Reset(io::ErrorKind::ConnectionReset));
+    fn finish(&mut self, index: usize, side: usize) {
+        let link = &mut self.links[index];
+        if !link.pipes[side].finished {
+            link.pipes[side].finished = true;
+            link.first_to_finish.get_or_insert(side);
+            self.send(index, side, Payload::End);
+        }
+    }
+
+    fn send_reset(&mut self, index: usize, side: usize) {
+        let window = self.window;
+        let link = &mut self.links[index];
+        link.first_to_finish = None;
+        link.ends[side].stage = Stage::Down;
+        link.pipes[side].finished = true;
+        link.pipes[side].drop_unsent(window);
+        self.send(index, side, Payload::Reset);
     }
 
     pub(super) fn close(&mut self, index: usize, side: usize) {
@@ -215,17 +324,43 @@ impl Network {
             self.ready.retain(|(ready, _)| *ready != token);
         }
         let link = &mut self.links[index];
-        let unread = !link.pipes[1 - side].arrived.is_empty();
-        if link.request.take().is_some() {
-            link.ends[1].open = false; // the request has not arrived yet
-        } else if link.ends[side].connected && link.ends[side].error.is_none() {
-            if unread {
-                self.send_reset(index, side);
-            } else {
-                self.finish(index, side);
-            }
+        let asks = link.request.filter(|request| request.blocking && !link.ends[side].resets);
+        if link.request.is_some() && asks.is_none() {
+            link.request = None; // taken back
+            link.ends[1].open = false;
+        } else if link.ends[side].stage != Stage::Down {
+            self.part(index, side);
         }
         self.sweep(index);
+    }
+
+    /// Closes a connection that waited to be accepted when its listener closed: its peer gets a reset.
+    pub(super) fn turn_away(&mut self, index: usize) {
+        let link = &mut self.links[index];
+        match link.kind {
+            Kind::Tcp => link.ends[1].resets = true,
+            Kind::Unix => {
+                link.ends[1].stage = Stage::Down;
+                link.pipes[1].finished = true;
+                self.send(index, 1, Payload::Gone { unread: true });
+            }
+        }
+        self.close(index, 1);
+    }
+
+    /// Tells the peer that this end is closed.
+    fn part(&mut self, index: usize, side: usize) {
+        let link = &mut self.links[index];
+        let unread = !link.pipes[1 - side].arrived.is_empty();
+        match link.kind {
+            Kind::Unix => {
+                let unread = unread || link.pipes[1 - side].flying_bytes > 0;
+                link.pipes[side].finished = true;
+                self.send(index, side, Payload::Gone { unread });
+            }
+            Kind::Tcp if unread || link.ends[side].resets => self.send_reset(index, side),
+            Kind::Tcp => self.finish(index, side),
+        }
     }
 }
 

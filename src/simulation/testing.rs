@@ -63,7 +63,7 @@ use std::time::{Duration, Instant};
 pub use super::peers::{DatagramPeer, End, Peer, PeerListener};
 pub use crate::simulation::network::Cut;
 
-use crate::address::{Address, Endpoint};
+use crate::address::Endpoint;
 use crate::ids::ConnectionId;
 use crate::observe::TurnReport;
 use crate::parts::clock::{Clock, later};
@@ -192,7 +192,7 @@ impl Simulation {
     /// `AddrInUse`, and `InvalidInput` if `addr` is not an address.
     pub fn bind_udp(&mut self, addr: impl Into<Endpoint>) -> io::Result<DatagramPeer> {
         let addr = addr.into().socket_addr()?;
-        Ok(DatagramPeer { socket: MemoryDatagrams::bind(&self.network, addr)? })
+        Ok(DatagramPeer { socket: MemoryDatagrams::bind_outside(&self.network, addr)? })
     }
 
     /// Connects a protocol to a peer whose bytes the test holds.
@@ -201,7 +201,7 @@ impl Simulation {
     pub fn connect(&mut self, protocol: impl Protocol + 'static) -> Peer {
         let (stream, ours) = self.link();
         self.add(ours, protocol);
-        Peer { stream }
+        Peer::new(stream)
     }
 
     /// Connects two protocols, as client and as server.
@@ -219,13 +219,13 @@ impl Simulation {
     /// As in a real network the answer takes some turns, or does not come: see [`Peer::end`].
     pub fn dial(&mut self, addr: impl Into<Endpoint>) -> Peer {
         let endpoint = addr.into();
-        let addr = match endpoint.unix_addr() {
-            Some(path) => self.network.borrow().unix_server(path),
-            None => endpoint.socket_addr(),
+        let stream = match endpoint.unix_addr() {
+            #[cfg(unix)]
+            Some(path) => MemoryStream::connect_unix(&self.network, path),
+            _ => endpoint.socket_addr().and_then(|addr| MemoryStream::dial(&self.network, addr)),
         };
-        let addr = addr.expect("a test gives an address, and of a Unix socket one that is there");
-        let from = SocketAddr::from((FAR_AWAY, 0));
-        Peer { stream: MemoryStream::connect(&self.network, Some(from), addr) }
+        let place = "a test gives an address, and of a Unix socket one that answers";
+        Peer::new(stream.expect(place))
     }
 
     /// Listens outside of the reactor, for connections that the reactor makes.
@@ -235,8 +235,7 @@ impl Simulation {
     /// `AddrInUse`, and `InvalidInput` if `addr` is not an address.
     pub fn listen(&mut self, addr: impl Into<Endpoint>) -> io::Result<PeerListener> {
         let addr = addr.into().socket_addr()?;
-        let listener = MemoryListener::bind(&self.network, addr, usize::MAX)?;
-        Ok(PeerListener { listener })
+        Ok(PeerListener { listener: MemoryListener::bind_outside(&self.network, addr)? })
     }
 
     /// Runs one turn of the reactor, without waiting.
@@ -282,13 +281,14 @@ impl Simulation {
 
     fn link(&self) -> (MemoryStream, MemoryStream) {
         let port = self.network.borrow_mut().fresh_port();
+        let port = port.expect("a test has fewer connections than there are ports");
         let (from, to) =
             (SocketAddr::from((FAR_AWAY, port)), SocketAddr::from(([127, 0, 0, 1], 1)));
         MemoryStream::pair(&self.network, from, to)
     }
 
     fn add(&mut self, stream: MemoryStream, protocol: impl Protocol + 'static) -> ConnectionId {
-        let peer = Address::Memory(stream.peer_addr().expect("a fresh pair is connected"));
+        let peer = stream.peer_addr().expect("a fresh pair is connected");
         self.reactor.add_connection(Stream::Memory(stream), peer, Box::new(protocol))
     }
 }

@@ -2,16 +2,19 @@
 //!
 //! An enum, not a trait object: there are few kinds, all known here, and a match costs nothing.
 
+use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::options::SocketOptions;
 use crate::address::{Address, UnixAddress};
+use crate::simulation::network::Network;
 use crate::simulation::stream::MemoryStream;
 
 /// One end of a connection.
@@ -25,16 +28,22 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Starts to connect a TCP socket; `bind` gives it a local address first.
+    /// Starts to connect a TCP socket, or one of a simulated network; `bind` gives it a local address
+    /// first.
     ///
     /// # Errors
     ///
     /// The outer error is that of socket, setsockopt or connect; the inner error is that of bind.
     pub(crate) fn connect(
+        network: Option<&Rc<RefCell<Network>>>,
         to: SocketAddr,
         bind: Option<SocketAddr>,
         options: &SocketOptions,
     ) -> io::Result<io::Result<Self>> {
+        if let Some(network) = network {
+            let bound = MemoryStream::connect(network, bind, to, options)?;
+            return Ok(bound.map(Self::Memory));
+        }
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         options.apply(&socket)?;
@@ -78,7 +87,7 @@ impl Stream {
             Self::Tcp(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
             #[cfg(unix)]
             Self::Unix(..) => {}
-            Self::Memory(stream) => stream.reset(),
+            Self::Memory(stream) => stream.reset_on_close(),
         }
     }
 
@@ -90,7 +99,7 @@ impl Stream {
             Self::Unix(stream, _) => {
                 stream.peer_addr().map(|addr| Address::Unix(UnixAddress::from_system(&addr)))
             }
-            Self::Memory(stream) => stream.peer_addr().map(Address::Memory),
+            Self::Memory(stream) => stream.peer_addr(),
         }
     }
 
@@ -99,7 +108,7 @@ impl Stream {
             Self::Tcp(stream) => stream.local_addr().map(Address::Tcp),
             #[cfg(unix)]
             Self::Unix(_, local) => Ok(Address::Unix(local.clone())),
-            Self::Memory(stream) => Ok(Address::Memory(stream.local_addr())),
+            Self::Memory(stream) => Ok(stream.local_addr()),
         }
     }
 
@@ -133,16 +142,43 @@ impl Stream {
         }
     }
 
-    /// The socket, for its options.
-    pub(crate) fn socket(&self) -> io::Result<SockRef<'_>> {
+    pub(crate) fn no_delay(&self) -> io::Result<bool> {
         match self {
-            Self::Tcp(stream) => Ok(SockRef::from(stream)),
+            Self::Tcp(stream) => stream.nodelay(),
             #[cfg(unix)]
-            Self::Unix(stream, _) => Ok(SockRef::from(stream)),
-            Self::Memory(_) => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "a simulated connection has no socket",
-            )),
+            Self::Unix(stream, _) => SockRef::from(stream).tcp_nodelay(),
+            Self::Memory(stream) => stream.no_delay(),
+        }
+    }
+
+    pub(crate) fn set_no_delay(&self, on: bool) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_nodelay(on),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => SockRef::from(stream).set_tcp_nodelay(on),
+            Self::Memory(stream) => stream.set_no_delay(on),
+        }
+    }
+
+    pub(crate) fn keep_alive(&self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(stream) => SockRef::from(stream).keepalive(),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => SockRef::from(stream).keepalive(),
+            Self::Memory(stream) => Ok(stream.keep_alive()),
+        }
+    }
+
+    pub(crate) fn set_keep_alive(&self, idle: Option<Duration>) -> io::Result<()> {
+        let socket = match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => SockRef::from(stream),
+            Self::Memory(stream) => return stream.set_keep_alive(idle.is_some()),
+        };
+        match idle {
+            Some(idle) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
+            None => socket.set_keepalive(false),
         }
     }
 }
@@ -220,10 +256,12 @@ impl ByteStream for Stream {
     }
 
     fn forgives_late_bytes(&self) -> bool {
-        #[cfg(unix)]
-        return !matches!(self, Self::Unix(..));
-        #[cfg(not(unix))]
-        return true;
+        match self {
+            Self::Tcp(_) => true,
+            #[cfg(unix)]
+            Self::Unix(..) => false,
+            Self::Memory(stream) => !stream.is_unix(),
+        }
     }
 }
 

@@ -3,11 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
-
 use super::Transport;
 use crate::address::Address;
 use crate::connection::Connection;
+use crate::system::stream::Stream;
 
 impl Transport<'_> {
     /// The local address, as the kernel reports it.
@@ -23,10 +22,9 @@ impl Transport<'_> {
     ///
     /// # Errors
     ///
-    /// The kernel's error, `NotConnected` when the connection is gone, and `Unsupported` where there is
-    /// no socket.
+    /// The kernel's error, and `NotConnected` when the connection is gone.
     pub fn no_delay(&self) -> io::Result<bool> {
-        self.socket()?.tcp_nodelay()
+        self.socket()?.no_delay()
     }
 
     /// Sets whether small writes leave at once (TCP_NODELAY).
@@ -37,7 +35,7 @@ impl Transport<'_> {
     ///
     /// As for [`no_delay`](Self::no_delay).
     pub fn set_no_delay(&mut self, on: bool) -> io::Result<()> {
-        self.socket()?.set_tcp_nodelay(on)
+        self.socket()?.set_no_delay(on)
     }
 
     /// Whether the kernel probes a silent peer (SO_KEEPALIVE).
@@ -46,7 +44,7 @@ impl Transport<'_> {
     ///
     /// As for [`no_delay`](Self::no_delay).
     pub fn keep_alive(&self) -> io::Result<bool> {
-        self.socket()?.keepalive()
+        self.socket()?.keep_alive()
     }
 
     /// Makes the kernel probe the peer after a silence of `idle`; `None` turns this off.
@@ -55,22 +53,18 @@ impl Transport<'_> {
     ///
     /// As for [`no_delay`](Self::no_delay).
     pub fn set_keep_alive(&mut self, idle: Option<Duration>) -> io::Result<()> {
-        let socket = self.socket()?;
-        match idle {
-            Some(idle) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
-            None => socket.set_keepalive(false),
-        }
+        self.socket()?.set_keep_alive(idle)
     }
 
     fn live(&self) -> io::Result<&Connection> {
         self.connection().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    fn socket(&self) -> io::Result<SockRef<'_>> {
+    fn socket(&self) -> io::Result<&Stream> {
         let connection = self.live()?;
         if !connection.is_open() {
             return Err(io::ErrorKind::NotConnected.into());
         }
-        connection.stream.socket()
+        Ok(&connection.stream)
     }
 }

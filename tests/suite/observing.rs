@@ -97,7 +97,7 @@ fn kind(subject: Option<Subject>) -> &'static str {
 fn an_observer_sees_a_connection_in_order_of_the_phases() {
     let log = Log::new();
     let mut simulation = Simulation::new();
-    let addr = "10.0.0.1:80";
+    let addr = "127.0.0.1:80";
     simulation
         .reactor()
         .listen_tcp(addr, |_| {
@@ -176,7 +176,7 @@ fn timers_pressure_refusals_and_wakes_are_seen() {
     simulation.settle();
     assert!(log.has("pressure false at 0"), "{:#?}", log.lines());
 
-    let addr = "10.0.0.1:80".parse().unwrap();
+    let addr = "127.0.0.1:80".parse().unwrap();
     simulation.reactor().listen_tcp(addr, |_| Recorder::new(&Log::new(), "b")).unwrap();
     simulation.fail_accept(addr, io::ErrorKind::ConnectionAborted.into());
     simulation.settle();
