@@ -12,9 +12,10 @@ use mio::Token;
 use super::fault::Fault;
 use super::network::Network;
 use super::ports::{
-    Bound, canonical, is_broadcast, is_group, mapped, may_be_bound, source, target,
+    Bound, canonical, is_broadcast, is_group, may_be_bound, source, target, unspecified,
 };
 use crate::parts::clock::later;
+use crate::system::options::SocketOptions;
 use crate::system::poller::Readiness;
 
 /// The space that a datagram takes in a buffer besides its bytes: an IP and a UDP header.
@@ -79,26 +80,27 @@ impl Mailbox {
         )
     }
 
-    /// An address as this socket sees it.
-    fn sees(&self, addr: SocketAddr) -> SocketAddr {
-        if self.bound.addr.is_ipv6() { mapped(addr) } else { canonical(addr) }
-    }
-
     /// The address from which a datagram leaves, and the one to which it goes.
     ///
     /// A socket of IPv6 sends to addresses of IPv4 as well.
     fn route(&self, to: SocketAddr) -> Result<(SocketAddr, SocketAddr), Fault> {
-        if self.bound.addr.is_ipv4() && to.is_ipv6() {
+        let (to, own) = (target(to), self.bound.addr);
+        if own.is_ipv4() && to.is_ipv6() {
             return Err(Fault::WrongFamily);
         }
-        let (to, own) = (target(to), self.bound.addr);
-        if is_broadcast(canonical(to).ip()) && !self.broadcast {
+        let to = canonical(to);
+        if own.is_ipv6() && to.is_ipv4() && self.bound.v6_only {
+            return Err(Fault::NoNetwork);
+        }
+        if is_broadcast(to.ip()) && !self.broadcast {
             return Err(Fault::Forbidden);
         }
-        let wanted = if own.is_ipv6() { mapped(to) } else { to };
-        let from =
-            if is_group(canonical(to).ip()) { own.ip() } else { source(own.ip(), wanted.ip())? };
-        Ok((canonical(SocketAddr::new(from, own.port())), canonical(to)))
+        let from = match own.ip() {
+            ip if is_group(to.ip()) => ip,
+            ip if ip.is_unspecified() => source(unspecified(to.ip()), to.ip())?,
+            ip => source(ip, to.ip())?,
+        };
+        Ok((SocketAddr::new(from, own.port()), to))
     }
 }
 
@@ -168,8 +170,7 @@ impl Network {
         };
         if mailbox.arrived.is_empty() || mailbox.unread + letter.weight() <= window {
             mailbox.unread += letter.weight();
-            let from = mailbox.sees(letter.from);
-            mailbox.arrived.push_back((letter.data, from));
+            mailbox.arrived.push_back((letter.data, letter.from));
             let token = mailbox.token;
             self.announce_all(token, Readiness::READABLE);
         }
@@ -240,13 +241,13 @@ impl MemoryDatagrams {
     /// Binds to an address of this host.
     pub(crate) fn bind(
         network: &Rc<RefCell<Network>>,
-        bound: Bound,
-        broadcast: bool,
+        addr: SocketAddr,
+        options: &SocketOptions,
     ) -> io::Result<Self> {
-        if !may_be_bound(bound.addr.ip()) {
+        if !may_be_bound(addr.ip()) {
             return Err(Fault::NotAvailable.into());
         }
-        Self::open(network, bound, broadcast)
+        Self::open(network, options.bound(addr), options.broadcast)
     }
 
     /// Binds outside of the reactor, to an address of any host.
@@ -318,7 +319,6 @@ impl MemoryDatagrams {
     pub(crate) fn connect(&self, to: SocketAddr) -> io::Result<()> {
         self.with(|mailbox| {
             let (from, to) = mailbox.route(to)?;
-            let (from, to) = (mailbox.sees(from), mailbox.sees(to));
             mailbox.bound.addr = from;
             mailbox.peer = Some(to);
             Ok(())

@@ -6,8 +6,8 @@ use std::time::Instant;
 use mio::Token;
 
 use super::fault::Fault;
+use super::ports::Remembered;
 use crate::address::Address;
-use crate::system::options::SocketOptions;
 use crate::system::poller::Readiness;
 
 /// Two ends and the pipes between them; side 0 is the one that connected.
@@ -61,19 +61,6 @@ pub(super) enum Stage {
     Up,
     /// Refused, reset, or shut in both directions: the kernel's CLOSE.
     Down,
-}
-
-/// Socket options that have no effect here, but can be asked for.
-#[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Remembered {
-    pub(crate) no_delay: bool,
-    pub(crate) keep_alive: bool,
-}
-
-impl From<&SocketOptions> for Remembered {
-    fn from(options: &SocketOptions) -> Self {
-        Self { no_delay: options.no_delay, keep_alive: options.keep_alive.is_some() }
-    }
 }
 
 #[derive(Debug, Default)]

@@ -11,9 +11,8 @@ use std::rc::Rc;
 use mio::Token;
 
 use super::fault::Fault;
-use super::link::Remembered;
 use super::network::Network;
-use super::ports::Bound;
+use super::ports::{Bound, Remembered};
 use super::stream::MemoryStream;
 use crate::address::{Address, UnixAddress};
 #[cfg(unix)]
@@ -79,11 +78,12 @@ impl MemoryListener {
     /// Listens at an address of this host.
     pub(crate) fn bind(
         network: &Rc<RefCell<Network>>,
-        bound: Bound,
+        addr: SocketAddr,
         backlog: usize,
         options: &SocketOptions,
     ) -> io::Result<Self> {
-        Self::listen(network, bound, false, backlog, options.into())
+        let bound = options.for_listening().bound(addr);
+        Self::listen(network, bound, false, backlog, options.remembered())
     }
 
     /// Listens outside of the reactor, at an address of any host.
@@ -122,10 +122,13 @@ impl MemoryListener {
         backlog: usize,
     ) -> io::Result<Self> {
         let mut net = network.borrow_mut();
-        let named = path.as_pathname().is_some();
-        let place = Place::Unix(path);
+        let place = Place::Unix(path.clone());
         if net.listening.contains_key(&place) {
-            return Err(if named { server_is_alive() } else { Fault::InUse.into() });
+            if path.as_pathname().is_none() {
+                return Err(Fault::InUse.into());
+            }
+            net.look_for_server(&path);
+            return Err(server_is_alive());
         }
         let nowhere = Bound::plain((Ipv4Addr::UNSPECIFIED, 0).into());
         let listening = Listening::new(nowhere, backlog, Remembered::default());

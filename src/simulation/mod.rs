@@ -1,5 +1,6 @@
 //! The network in memory that replaces the kernel, and the tools for tests on it.
 
+mod claims;
 pub(crate) mod datagrams;
 mod fault;
 mod link;

@@ -19,11 +19,12 @@ use std::time::{Duration, Instant};
 use mio::Token;
 use slab::Slab;
 
+use super::claims::{FIRST_EPHEMERAL_PORT, Resting};
 use super::datagrams::Mail;
 use super::fault::Fault;
 use super::link::{Kind, Link, LinkEnd, Payload, Stage};
 use super::listener::{Listening, Place};
-use super::ports::{Bound, FIRST_EPHEMERAL_PORT, Resting, canonical, mapped};
+use super::ports::{Bound, canonical};
 use crate::address::Address;
 use crate::parts::clock::{Clock, later};
 use crate::parts::random::Random;
@@ -178,17 +179,15 @@ impl Network {
     pub(super) fn establish(&mut self, index: usize, place: &Place) {
         let Some(listening) = self.listening.get_mut(place) else { return };
         listening.queue.push_back(index);
-        let (token, options, own) = (listening.token, listening.options, listening.bound.addr);
+        let (token, options) = (listening.token, listening.options);
         let link = &mut self.links[index];
         link.request = None;
         link.ends[1].options = options;
         if let (Place::Inet(..), Address::Tcp(to), Address::Tcp(from)) =
             (place, &link.ends[0].peer, &link.ends[0].local)
         {
-            let seen = |addr: SocketAddr| {
-                Address::Tcp(if own.is_ipv6() { mapped(addr) } else { canonical(addr) })
-            };
-            (link.ends[1].local, link.ends[1].peer) = (seen(*to), seen(*from));
+            let seen = |addr: &SocketAddr| Address::Tcp(canonical(*addr));
+            (link.ends[1].local, link.ends[1].peer) = (seen(to), seen(from));
         }
         for end in &mut link.ends {
             end.stage = Stage::Up;
@@ -202,16 +201,21 @@ impl Network {
 
     /// Sends something to the other end.
     pub(super) fn send(&mut self, index: usize, side: usize, payload: Payload) {
+        self.put(index, side, payload);
+        self.hasten(index, side);
+    }
+
+    /// Puts something on its way to the other end.
+    pub(super) fn put(&mut self, index: usize, side: usize, payload: Payload) {
         let link = &mut self.links[index];
         let latency = if link.kind == Kind::Unix { Duration::ZERO } else { self.latency };
         let arrives = later(self.clock.now(), latency);
         link.pipes[side].send(arrives, payload);
-        self.hasten(index, side);
     }
 
     /// Delivers at once what takes no time on its way, as a loopback does. If streams are cut, the
     /// pieces come one at a time, so that each is seen by itself.
-    fn hasten(&mut self, index: usize, side: usize) {
+    pub(super) fn hasten(&mut self, index: usize, side: usize) {
         let now = self.clock.now();
         while self.cut == Cut::Whole && self.carry_segment(index, side, now) {}
     }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use mio::Token;
 
 use super::fault::Fault;
-use super::link::{Kind, Payload, Remembered, Request, Stage};
+use super::link::{Kind, Payload, Request, Stage};
 #[cfg(unix)]
 use super::listener::Place;
 use super::network::Network;
-use super::ports::target;
+use super::ports::{canonical, target};
 use crate::address::Address;
 #[cfg(unix)]
 use crate::address::UnixAddress;
@@ -46,7 +46,7 @@ impl MemoryStream {
         let link = net.new_link(Kind::Tcp, Address::Tcp(from), Address::Tcp(to));
         for end in &mut net.links[link].ends {
             end.stage = Stage::Up;
-            end.options = Remembered::from(&SocketOptions::default());
+            end.options = SocketOptions::default().remembered();
         }
         (Self::end(network, link, 0), Self::end(network, link, 1))
     }
@@ -69,7 +69,7 @@ impl MemoryStream {
             Err(fault) => return Ok(Err(fault.into())),
         };
         let link = net.request(from, to, false);
-        net.links[link].ends[0].options = options.into();
+        net.links[link].ends[0].options = options.remembered();
         Ok(Ok(Self::end(network, link, 0)))
     }
 
@@ -92,18 +92,7 @@ impl MemoryStream {
         network: &Rc<RefCell<Network>>,
         path: &UnixAddress,
     ) -> io::Result<Self> {
-        let mut net = network.borrow_mut();
-        let place = Place::Unix(path.clone());
-        match net.listening.get(&place) {
-            Some(listening) if listening.has_room() => {}
-            Some(_) => return Err(Fault::WouldBlock.into()),
-            // The file of a socket goes with its listener.
-            None if path.as_pathname().is_some() => return Err(Fault::NoSuchPath.into()),
-            None => return Err(Fault::Refused.into()),
-        }
-        let unnamed = Address::Unix(UnixAddress::unnamed());
-        let link = net.new_link(Kind::Unix, unnamed, Address::Unix(path.clone()));
-        net.establish(link, &place);
+        let link = network.borrow_mut().connect_unix(path)?;
         Ok(Self::end(network, link, 0))
     }
 
@@ -154,16 +143,18 @@ impl MemoryStream {
 
     pub(crate) fn write(&self, data: &[u8]) -> io::Result<usize> {
         self.with(|net, index, side| {
-            net.check_output(index, side)?;
-            let space = net.window.saturating_sub(net.links[index].pipes[side].in_window());
-            let count = net.piece(data.len().min(space));
-            net.links[index].pipes[side].sender_waits = count < data.len();
-            if count == 0 && !data.is_empty() {
-                return Err(Fault::WouldBlock.into());
-            }
-            net.send(index, side, Payload::Bytes(data[..count].to_vec()));
+            let count = net.write(index, side, data)?;
+            net.hasten(index, side);
             Ok(count)
         })
+    }
+
+    /// Writes the last bytes before FIN, which leave with it (MSG_MORE).
+    pub(crate) fn write_last(&self, data: &[u8]) -> io::Result<usize> {
+        if self.is_unix() {
+            return self.write(data);
+        }
+        self.with(|net, index, side| Ok(net.write(index, side, data)?))
     }
 
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
@@ -260,15 +251,54 @@ impl MemoryStream {
 }
 
 impl Network {
+    /// Connects to the server of a Unix socket, which takes no time.
+    #[cfg(unix)]
+    fn connect_unix(&mut self, path: &UnixAddress) -> Result<usize, Fault> {
+        let place = Place::Unix(path.clone());
+        match self.listening.get(&place) {
+            Some(listening) if listening.has_room() => {}
+            Some(_) => return Err(Fault::WouldBlock),
+            // The file of a socket goes with its listener.
+            None if path.as_pathname().is_some() => return Err(Fault::NoSuchPath),
+            None => return Err(Fault::Refused),
+        }
+        let unnamed = Address::Unix(UnixAddress::unnamed());
+        let link = self.new_link(Kind::Unix, unnamed, Address::Unix(path.clone()));
+        self.establish(link, &place);
+        Ok(link)
+    }
+
+    /// Connects to the server of a path and closes at once, as a server does that wants the path.
+    #[cfg(unix)]
+    pub(super) fn look_for_server(&mut self, path: &UnixAddress) {
+        if let Ok(link) = self.connect_unix(path) {
+            self.close(link, 0);
+        }
+    }
+
     /// Asks a server for a connection.
     fn request(&mut self, from: SocketAddr, to: SocketAddr, blocking: bool) -> usize {
-        let link = self.new_link(Kind::Tcp, Address::Tcp(from), Address::Tcp(to));
+        let (from, to) = (Address::Tcp(canonical(from)), Address::Tcp(canonical(to)));
+        let link = self.new_link(Kind::Tcp, from, to);
         let now = self.clock.now();
         let arrives = later(now, self.latency);
         self.links[link].request =
             Some(Request { arrives, gives_up: later(now, PATIENCE), blocking });
         self.carry_request(link, now); // at once, if it takes no time on its way
         link
+    }
+
+    /// Takes what fits; it leaves with what is sent next.
+    fn write(&mut self, index: usize, side: usize, data: &[u8]) -> Result<usize, Fault> {
+        self.check_output(index, side)?;
+        let space = self.window.saturating_sub(self.links[index].pipes[side].in_window());
+        let count = self.piece(data.len().min(space));
+        self.links[index].pipes[side].sender_waits = count < data.len();
+        if count == 0 && !data.is_empty() {
+            return Err(Fault::WouldBlock);
+        }
+        self.put(index, side, Payload::Bytes(data[..count].to_vec()));
+        Ok(count)
     }
 
     /// The error of a write, if it cannot be made. (One that is made before a connection is established

@@ -1,11 +1,11 @@
 //! The socket beneath a connection: its address and its options.
 
 use std::io;
-use std::time::Duration;
 
 use super::Transport;
 use crate::address::Address;
 use crate::connection::Connection;
+use crate::system::keep_alive::KeepAlive;
 use crate::system::stream::Stream;
 
 impl Transport<'_> {
@@ -47,13 +47,13 @@ impl Transport<'_> {
         self.socket()?.keep_alive()
     }
 
-    /// Makes the kernel probe the peer after a silence of `idle`; `None` turns this off.
+    /// Makes the kernel probe a silent peer; `None` turns this off.
     ///
     /// # Errors
     ///
-    /// As for [`no_delay`](Self::no_delay).
-    pub fn set_keep_alive(&mut self, idle: Option<Duration>) -> io::Result<()> {
-        self.socket()?.set_keep_alive(idle)
+    /// As for [`no_delay`](Self::no_delay), and `InvalidInput` for a time that the kernel does not take.
+    pub fn set_keep_alive(&mut self, how: Option<KeepAlive>) -> io::Result<()> {
+        self.socket()?.set_keep_alive(how)
     }
 
     fn live(&self) -> io::Result<&Connection> {

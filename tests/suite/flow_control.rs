@@ -679,10 +679,8 @@ fn a_storm_of_connections_delays_others_by_one_budget() {
     let mut simulation = Simulation::with_limits(Reactor::builder().accept_budget(BUDGET), 0);
     let log = Log::new();
     let seen = log.clone();
-    let listener = simulation
-        .reactor()
-        .listen_tcp("127.0.0.1:80", move |_| Recorder::new(&seen, "s"))
-        .unwrap();
+    let listener =
+        simulation.reactor().listen("127.0.0.1:80", move |_| Recorder::new(&seen, "s")).unwrap();
     let mut peer = simulation.connect(Recorder::new(&log, "p").echoing());
     simulation.settle();
     let _storm: Vec<_> = (0..400).map(|_| simulation.dial("127.0.0.1:80")).collect();
