@@ -1,6 +1,7 @@
 //! The network in memory that replaces the kernel, and the tools for tests on it.
 
 mod claims;
+mod closing;
 pub(crate) mod datagrams;
 mod fault;
 mod link;

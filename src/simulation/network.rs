@@ -1,10 +1,11 @@
 //! A network in memory that behaves like the kernel's, with conditions that the test sets.
 //!
 //! The simulated reactor runs on this instead of on sockets. Where a reactor can tell the
-//! difference, it behaves as Linux TCP does: readiness is reported on edges, a short read means
+//! difference, it behaves as the sockets of Linux do: readiness is reported on edges, a short read means
 //! drained, closing with unread bytes resets, a write into a closed connection is answered by a
-//! reset, a full window blocks the writer. In addition the test sets how streams are cut into
-//! segments, how long a segment travels and how much fits into the window.
+//! reset, a full window blocks the writer, errors have their errno and are given once. What takes no time
+//! happens at once, as on a loopback. In addition the test sets how streams are cut into segments, how long
+//! a segment travels and how much fits into the window. `tests/manners.rs` compares it with real sockets.
 //!
 //! The time comes from the manual clock, random numbers from a generator with the test's seed.
 //! Nothing here depends on anything else, so one seed gives one history.
@@ -37,7 +38,8 @@ const WINDOW: usize = 64 * 1024;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Cut {
-    /// Each write arrives whole.
+    /// Each write is taken whole as far as there is room, and arrives at once unless there is latency. So writes
+    /// that nobody has read run together, as they do in TCP.
     Whole,
     /// Each write is taken, and arrives, in pieces of so many bytes (at least one).
     Every(usize),

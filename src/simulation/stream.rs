@@ -327,75 +327,165 @@ impl Network {
             self.announce_end(index, sender, Readiness::WRITABLE);
         }
     }
-
-    fn finish(&mut self, index: usize, side: usize) {
-        let link = &mut self.links[index];
-        if !link.pipes[side].finished {
-            link.pipes[side].finished = true;
-            link.first_to_finish.get_or_insert(side);
-            self.send(index, side, Payload::End);
-        }
-    }
-
-    fn send_reset(&mut self, index: usize, side: usize) {
-        let window = self.window;
-        let link = &mut self.links[index];
-        link.first_to_finish = None;
-        link.ends[side].stage = Stage::Down;
-        link.pipes[side].finished = true;
-        link.pipes[side].drop_unsent(window);
-        self.send(index, side, Payload::Reset);
-    }
-
-    pub(super) fn close(&mut self, index: usize, side: usize) {
-        let end = &mut self.links[index].ends[side];
-        end.open = false;
-        if let Some(token) = end.token.take() {
-            self.ready.retain(|(ready, _)| *ready != token);
-        }
-        let link = &mut self.links[index];
-        let asks = link.request.filter(|request| request.blocking && !link.ends[side].resets);
-        if link.request.is_some() && asks.is_none() {
-            link.request = None; // taken back
-            link.ends[1].open = false;
-        } else if link.ends[side].stage != Stage::Down {
-            self.part(index, side);
-        }
-        self.sweep(index);
-    }
-
-    /// Closes a connection that waited to be accepted when its listener closed: its peer gets a reset.
-    pub(super) fn turn_away(&mut self, index: usize) {
-        let link = &mut self.links[index];
-        match link.kind {
-            Kind::Tcp => link.ends[1].resets = true,
-            Kind::Unix => {
-                link.ends[1].stage = Stage::Down;
-                link.pipes[1].finished = true;
-                self.send(index, 1, Payload::Gone { unread: true });
-            }
-        }
-        self.close(index, 1);
-    }
-
-    /// Tells the peer that this end is closed.
-    fn part(&mut self, index: usize, side: usize) {
-        let link = &mut self.links[index];
-        let unread = !link.pipes[1 - side].arrived.is_empty();
-        match link.kind {
-            Kind::Unix => {
-                let unread = unread || link.pipes[1 - side].flying_bytes > 0;
-                link.pipes[side].finished = true;
-                self.send(index, side, Payload::Gone { unread });
-            }
-            Kind::Tcp if unread || link.ends[side].resets => self.send_reset(index, side),
-            Kind::Tcp => self.finish(index, side),
-        }
-    }
 }
 
 impl Drop for MemoryStream {
     fn drop(&mut self) {
         self.with(Network::close);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::clock::Clock;
+    use crate::simulation::listener::MemoryListener;
+    use crate::simulation::network::Cut;
+
+    fn network() -> (Rc<RefCell<Network>>, Clock) {
+        let clock = Clock::manual();
+        (Network::new(clock.clone(), 0), clock)
+    }
+
+    fn pair(network: &Rc<RefCell<Network>>) -> (MemoryStream, MemoryStream) {
+        let addr = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        MemoryStream::pair(network, addr(1), addr(2))
+    }
+
+    /// What the network reports to one token.
+    fn told(network: &Rc<RefCell<Network>>, token: Token) -> Readiness {
+        let ready = network.borrow_mut().step();
+        let known = ready.into_iter().find(|(known, _)| *known == token);
+        known.map(|(_, readiness)| readiness).unwrap_or_default()
+    }
+
+    fn errno<T>(result: io::Result<T>) -> Option<i32> {
+        result.err().and_then(|error| error.raw_os_error())
+    }
+
+    #[test]
+    fn a_sender_is_told_of_a_third_of_its_window() {
+        let (network, _) = network();
+        network.borrow_mut().window = 9;
+        let (ours, far) = pair(&network);
+        ours.register(Token(1));
+        assert_eq!(told(&network, Token(1)), Readiness::WRITABLE);
+        assert_eq!(ours.write(&[7; 9]).unwrap(), 9);
+        far.read(&mut [0; 9]).unwrap();
+        assert_eq!(told(&network, Token(1)), Readiness::default(), "nothing was refused");
+
+        assert_eq!(ours.write(&[7; 10]).unwrap(), 9);
+        far.read(&mut [0; 2]).unwrap();
+        assert_eq!(told(&network, Token(1)), Readiness::default());
+        assert_eq!(ours.write(&[7; 2]).unwrap(), 2, "a write takes what fits");
+        far.read(&mut [0; 2]).unwrap();
+        assert_eq!(told(&network, Token(1)), Readiness::default());
+        far.read(&mut [0; 1]).unwrap();
+        assert_eq!(
+            told(&network, Token(1)),
+            Readiness::default(),
+            "the last write was not refused"
+        );
+
+        assert_eq!(ours.write(&[7; 9]).unwrap(), 3);
+        far.read(&mut [0; 2]).unwrap();
+        assert_eq!(told(&network, Token(1)), Readiness::default());
+        far.read(&mut [0; 1]).unwrap();
+        assert_eq!(told(&network, Token(1)), Readiness::WRITABLE);
+        assert_eq!(told(&network, Token(1)), Readiness::default(), "once");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_unix_sender_is_told_of_three_quarters() {
+        let (network, _) = network();
+        network.borrow_mut().window = 8;
+        let path = UnixAddress::from(std::path::Path::new("/run/x"));
+        let listener = MemoryListener::bind_unix(&network, path.clone(), 1).unwrap();
+        let ours = MemoryStream::connect_unix(&network, &path).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        ours.register(Token(1));
+        assert_eq!(told(&network, Token(1)), Readiness::WRITABLE);
+        assert_eq!(ours.write(&[7; 8]).unwrap(), 8);
+        far.read(&mut [0; 5]).unwrap();
+        assert_eq!(told(&network, Token(1)), Readiness::default());
+        far.read(&mut [0; 1]).unwrap();
+        assert_eq!(told(&network, Token(1)), Readiness::WRITABLE);
+        far.read(&mut [0; 1]).unwrap();
+        assert_eq!(told(&network, Token(1)), Readiness::WRITABLE, "after each read");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_error_is_given_once_with_its_errno() {
+        let (network, _) = network();
+        let (ours, far) = pair(&network);
+        far.write(b"last").unwrap();
+        far.reset_on_close();
+        drop(far);
+        assert_eq!(ours.read(&mut [0; 9]).unwrap(), 4);
+        assert_eq!(errno(ours.read(&mut [0; 9])), Some(libc::ECONNRESET));
+        assert_eq!(ours.read(&mut [0; 9]).unwrap(), 0);
+        assert_eq!(errno(ours.write(b"x")), Some(libc::EPIPE));
+        assert_eq!(errno(ours.peer_addr()), Some(libc::ENOTCONN));
+    }
+
+    #[test]
+    fn a_reset_loses_what_has_not_left() {
+        let (network, _) = network();
+        network.borrow_mut().window = 8;
+        network.borrow_mut().cut = Cut::Every(1); // so that nothing arrives before the next step
+        let (ours, far) = pair(&network);
+        while ours.write(b"x").is_ok() {}
+        ours.reset_on_close();
+        drop(ours);
+        for _ in 0..9 {
+            network.borrow_mut().step();
+        }
+        assert_eq!(far.read(&mut [0; 9]).unwrap(), 4, "the receiver's half of the window");
+        assert_eq!(far.read(&mut [0; 9]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn what_a_program_did_before_the_answer_follows_it() {
+        let (network, clock) = network();
+        network.borrow_mut().latency = Duration::from_millis(5);
+        let at = SocketAddr::from(([127, 0, 0, 1], 80));
+        let listener = MemoryListener::bind_outside(&network, at).unwrap();
+        let dialled = MemoryStream::dial(&network, at).unwrap();
+        dialled.write(b"word").unwrap();
+        drop(dialled);
+        assert!(listener.accept().is_err(), "it takes its time");
+        clock.wind(Duration::from_millis(5));
+        for _ in 0..3 {
+            network.borrow_mut().step();
+        }
+        let (far, _) = listener.accept().unwrap();
+        assert_eq!(far.read(&mut [0; 9]).unwrap(), 4);
+        assert_eq!(far.read(&mut [0; 9]).unwrap(), 0);
+
+        let options = SocketOptions::default();
+        let asked = MemoryStream::connect(&network, None, at, &options).unwrap().unwrap();
+        drop(asked);
+        clock.wind(Duration::from_millis(5));
+        network.borrow_mut().step();
+        assert!(listener.accept().is_err(), "an attempt that is given up is never seen");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_kernel_gives_up_on_an_address_that_never_answers() {
+        let (network, clock) = network();
+        let at = SocketAddr::from(([192, 0, 2, 1], 80));
+        network.borrow_mut().blackholes.push(at);
+        let options = SocketOptions::default();
+        let asked = MemoryStream::connect(&network, None, at, &options).unwrap().unwrap();
+        asked.register(Token(1));
+        clock.wind(PATIENCE - Duration::from_nanos(1));
+        assert_eq!(told(&network, Token(1)), Readiness::default());
+        clock.wind(Duration::from_nanos(1));
+        assert!(told(&network, Token(1)).contains(Readiness::HANGUP));
+        let error = asked.take_error().and_then(|error| error.raw_os_error());
+        assert_eq!(error, Some(libc::ETIMEDOUT));
     }
 }

@@ -90,7 +90,14 @@ const FAR_AWAY: [u8; 4] = [192, 0, 2, 1];
 ///
 /// *Not* simulated: multicast, signals, other threads (a [`Handle`](crate::Handle) works, but wakes
 /// no reactor; work given to [`call_in_thread`](Reactor::call_in_thread) runs as a call),
-/// descriptors of the user's, socket options, and the descriptor of [`AsFd`](std::os::fd::AsFd).
+/// descriptors of the user's, and the descriptor of [`AsFd`](std::os::fd::AsFd). Socket options are
+/// remembered, and have no effect but on who may have an address.
+///
+/// The network has the manners of Linux, the unkind ones too: errors come with their errno, and once; a
+/// sender that found no room is told of it when a third of the window is free (three quarters, on a Unix
+/// socket); sockets whose addresses overlap exclude each other; a queue of waiting connections holds one more
+/// than its backlog. This host has the addresses of the loopback, `198.51.100.1` and `2001:db8::1`. Peers
+/// outside may have any.
 pub struct Simulation {
     reactor: Reactor,
     network: Rc<RefCell<Network>>,
@@ -160,7 +167,7 @@ impl Simulation {
         self.network.borrow_mut().hosts.insert(name.to_owned(), addresses.to_vec());
     }
 
-    /// Makes an address never answer.
+    /// Makes an address never answer; the kernel gives up after 131 s (`TimedOut`).
     pub fn set_blackhole(&mut self, addr: SocketAddr) {
         self.network.borrow_mut().blackholes.push(addr);
     }
@@ -216,7 +223,9 @@ impl Simulation {
 
     /// Connects from outside to an address the reactor listens at.
     ///
-    /// As in a real network the answer takes some turns, or does not come: see [`Peer::end`].
+    /// It is connected at once, as over a real loopback, unless there is [latency](Self::set_latency) or no room
+    /// in the listener's queue. What it does before, it does when it is connected. It may also be refused, or
+    /// get no answer: see [`Peer::end`].
     pub fn dial(&mut self, addr: impl Into<Endpoint>) -> Peer {
         let endpoint = addr.into();
         let stream = match endpoint.place() {
