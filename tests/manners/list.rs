@@ -190,6 +190,9 @@ const NEAR: [&str; 9] = [
     "s pause; s write 3",
 ];
 
+/// What the far end does after that.
+const AGAIN: [&str; 4] = ["c send 5", "c fin", "c close", "c reset"];
+
 /// What both do at the end, so that nothing stays hidden.
 const END: &str = "c send 2; settle; c read; s resume; settle; s write 1; settle; c read; s close; settle; \
                    c read; c close; settle";
@@ -210,12 +213,13 @@ pub fn orders(opening: &str) -> Vec<String> {
                     [far, near, "settle"],
                     [near, far, "settle"],
                 ];
-                for order in orders {
-                    let mut steps = vec![format!("{opening}{half}"), "settle".to_owned()];
-                    let acts = order.iter().filter(|act| !act.is_empty());
-                    steps.extend(acts.map(|act| (*act).to_owned()));
-                    steps.extend(["settle".to_owned(), END.to_owned()]);
-                    all.push(steps.join("; "));
+                let again = AGAIN.map(|last| [far, "settle", near, "settle", last]);
+                let orders = orders.iter().map(|order| &order[..]);
+                for order in orders.chain(again.iter().map(|order| &order[..])) {
+                    let acts = order.iter().copied().filter(|act| !act.is_empty());
+                    let begin = format!("{opening}{half}; settle");
+                    let steps = [begin.as_str()].into_iter().chain(acts).chain(["settle", END]);
+                    all.push(steps.collect::<Vec<_>>().join("; "));
                 }
             }
         }
