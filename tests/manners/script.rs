@@ -24,7 +24,7 @@
 //!
 //! `$PATH` is the path of a Unix socket, in a folder of the scenario's own.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -90,7 +90,6 @@ struct Stage {
     things: BTreeMap<String, Thing>,
     ports: BTreeMap<String, u16>,
     expected: Option<Vec<String>>,
-    echo: Echo,
 }
 
 impl Stage {
@@ -106,7 +105,6 @@ impl Stage {
             things: BTreeMap::new(),
             ports: BTreeMap::new(),
             expected: None,
-            echo: Echo::new(),
         }
     }
 
@@ -290,7 +288,7 @@ impl Stage {
                 World::Simulated(simulation) => return simulation.settle(),
                 World::Real(reactor) => {
                     for _ in 0..MORE_TURNS {
-                        self.echo.make();
+                        ECHO.with_borrow_mut(Echo::make);
                         reactor.turn(Some(Duration::ZERO)).unwrap();
                     }
                 }
@@ -416,6 +414,11 @@ fn socket_options(words: &[&str]) -> SocketOptions {
 /// A connection of its own. The loopback delivers in the order of sending, so when a byte has gone there
 /// and back, so has all that was sent before.
 struct Echo(TcpStream, TcpStream);
+
+thread_local! {
+    /// One for all scenarios of a test: each leaves a port in TIME_WAIT, and there are thousands.
+    static ECHO: RefCell<Echo> = RefCell::new(Echo::new());
+}
 
 impl Echo {
     fn new() -> Self {
