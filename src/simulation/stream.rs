@@ -30,8 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(131);
 pub(crate) struct MemoryStream {
     network: Rc<RefCell<Network>>,
     link: u32,
-    /// Which end it is, 0 or 1; a `bool` leaves room for the tag of `Stream`, which is in every
-    /// connection.
+    /// Which end it is, 0 or 1.
     side: bool,
 }
 

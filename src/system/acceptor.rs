@@ -70,7 +70,7 @@ impl Acceptor {
                 listener.accept().map(|(stream, addr)| (stream, Address::Unix(addr)))
             }
             Self::Memory(listener) => {
-                listener.accept().map(|(stream, addr)| (Stream::Memory(stream), addr))
+                listener.accept().map(|(stream, addr)| (Stream::memory(stream), addr))
             }
         }
     }

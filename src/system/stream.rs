@@ -5,6 +5,8 @@
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -26,10 +28,15 @@ pub(crate) enum Stream {
     /// With our address, since the kernel's name for a listener differs from the one clients use.
     #[cfg(unix)]
     Unix(mio::net::UnixStream, UnixAddress),
-    Memory(MemoryStream),
+    /// In a box, to keep the others small: every connection has one of these.
+    Memory(Box<MemoryStream>),
 }
 
 impl Stream {
+    pub(crate) fn memory(stream: MemoryStream) -> Self {
+        Self::Memory(Box::new(stream))
+    }
+
     /// Starts to connect a TCP socket, or one of a simulated network; `bind` gives it a local address
     /// first.
     ///
@@ -45,7 +52,7 @@ impl Stream {
         if let Some(network) = network {
             options.check(Kind::Tcp, Origin::Simulated)?;
             let bound = MemoryStream::connect(network, bind, to, options)?;
-            return Ok(bound.map(Self::Memory));
+            return Ok(bound.map(Self::memory));
         }
         let domain = Domain::for_address(to);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
@@ -143,6 +150,16 @@ impl Stream {
             #[cfg(unix)]
             Self::Unix(stream, _) => drop(registry.deregister(stream)),
             Self::Memory(_) => {}
+        }
+    }
+
+    /// The descriptor of the socket.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Tcp(stream) => Some(stream.as_fd()),
+            Self::Unix(stream, _) => Some(stream.as_fd()),
+            Self::Memory(_) => None,
         }
     }
 
@@ -285,7 +302,7 @@ fn is_under_way(error: &io::Error) -> bool {
 /// A socket made elsewhere, as the loop needs it: non-blocking, and not inherited by child processes, as it
 /// is when it comes from a parent (sd_listen_fds(3)).
 #[cfg(unix)]
-pub(crate) fn adopted<'a, S: std::os::fd::AsFd>(socket: &'a S) -> io::Result<SockRef<'a>> {
+pub(crate) fn adopted<'a, S: AsFd>(socket: &'a S) -> io::Result<SockRef<'a>> {
     let socket = SockRef::from(socket);
     socket.set_nonblocking(true)?;
     socket.set_cloexec(true)?;
