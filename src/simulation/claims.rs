@@ -14,8 +14,9 @@ use super::ports::{Bound, canonical, is_group, is_here, may_be_bound, source, un
 use crate::address::Address;
 use crate::parts::clock::later;
 
-/// Roughly where the kernel's range of ephemeral ports begins.
-pub(super) const FIRST_EPHEMERAL_PORT: u16 = 49152;
+/// The ports that the system gives out (net.ipv4.ip_local_port_range).
+pub(super) const FIRST_EPHEMERAL_PORT: u16 = 32_768;
+const LAST_EPHEMERAL_PORT: u16 = 60_999;
 
 /// How long the side that closed first keeps its port (TCP_TIMEWAIT_LEN).
 const TIME_WAIT: Duration = Duration::from_secs(60);
@@ -68,16 +69,39 @@ impl Network {
 
     /// A port that nothing on this host uses.
     pub(crate) fn fresh_port(&mut self) -> Result<u16, Fault> {
-        for _ in FIRST_EPHEMERAL_PORT..=u16::MAX {
+        let everywhere = Bound::plain((Ipv6Addr::UNSPECIFIED, 0).into());
+        self.choose_port(|network, port| {
+            let addr = SocketAddr::new(everywhere.addr.ip(), port);
+            network.is_taken(&Bound { addr, ..everywhere })
+        })
+        .ok_or(Fault::InUse)
+    }
+
+    /// A port to connect from, where the system chooses. Connections to different places may share it.
+    fn outgoing_port(&mut self, to: SocketAddr) -> Result<u16, Fault> {
+        let to = Address::Tcp(canonical(to));
+        self.choose_port(|network, port| {
+            let listens =
+                |place: &Place| matches!(place, Place::Inet(addr, _) if addr.port() == port);
+            let leads_there =
+                |link: &Link| link.ends[0].local.port() == Some(port) && link.ends[0].peer == to;
+            network.listening.keys().any(listens)
+                || network.links.iter().any(|(_, link)| leads_there(link))
+        })
+        .ok_or(Fault::NotAvailable)
+    }
+
+    /// The next port that is not taken, also by no datagram socket.
+    fn choose_port(&mut self, is_taken: impl Fn(&mut Self, u16) -> bool) -> Option<u16> {
+        for _ in FIRST_EPHEMERAL_PORT..=LAST_EPHEMERAL_PORT {
             let port = self.next_port;
-            self.next_port = port.checked_add(1).unwrap_or(FIRST_EPHEMERAL_PORT);
-            let everywhere = |ip| Bound::plain(SocketAddr::new(ip, port));
-            let taken = self.is_taken(&everywhere(Ipv6Addr::UNSPECIFIED.into()));
-            if !taken && !self.post.has_port(port) {
-                return Ok(port);
+            self.next_port =
+                if port < LAST_EPHEMERAL_PORT { port + 1 } else { FIRST_EPHEMERAL_PORT };
+            if !self.post.has_port(port) && !is_taken(self, port) {
+                return Some(port);
             }
         }
-        Err(Fault::InUse)
+        None
     }
 
     /// The local address of a connection.
@@ -95,7 +119,7 @@ impl Network {
         if local.is_ipv4() != to.is_ipv4() {
             return Ok(Err(if to.is_ipv4() { Fault::WrongFamily } else { Fault::Invalid }));
         }
-        if from.is_some() || !is_group(to.ip()) {
+        if from.is_some() {
             match self.claim(Bound::plain(local), false) {
                 Ok(addr) => local = addr,
                 Err(fault) => return Ok(Err(fault)),
@@ -103,6 +127,9 @@ impl Network {
         }
         if is_group(to.ip()) {
             return Err(Fault::NoNetwork);
+        }
+        if from.is_none() {
+            local.set_port(self.outgoing_port(to)?);
         }
         local.set_ip(source(local.ip(), to.ip())?);
         Ok(Ok(local))

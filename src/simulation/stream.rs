@@ -473,6 +473,32 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    fn connections_to_different_places_may_share_a_port() {
+        let (network, clock) = network();
+        let place = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let bind = |port| MemoryListener::bind_outside(&network, place(port));
+        let (first, _second) = (bind(80).unwrap(), bind(81).unwrap());
+        let dial = |port| {
+            network.borrow_mut().next_port = 40_000;
+            MemoryStream::dial(&network, place(port)).unwrap()
+        };
+        let port_of = |stream: &MemoryStream| stream.local_addr().port();
+        let held = [dial(80), dial(80), dial(81)];
+        assert_eq!(held.each_ref().map(port_of), [Some(40_000), Some(40_001), Some(40_000)]);
+        assert_eq!(errno(bind(40_001)), Some(libc::EADDRINUSE));
+
+        // When a connection is over, its port is free to connect from. Nobody can bind it for a minute.
+        let [_, over, _] = held;
+        drop(first.accept().unwrap());
+        drop(over);
+        drop(first.accept().unwrap());
+        assert_eq!(errno(bind(40_001)), Some(libc::EADDRINUSE));
+        clock.wind(Duration::from_secs(60));
+        assert!(bind(40_001).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
     fn the_kernel_gives_up_on_an_address_that_never_answers() {
         let (network, clock) = network();
         let at = SocketAddr::from(([192, 0, 2, 1], 80));
