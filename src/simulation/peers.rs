@@ -24,13 +24,13 @@ pub struct Peer {
     stream: MemoryStream,
     /// The end that a read has met.
     end: Option<End>,
-    /// Whether a write has met a reset, which a read no longer does.
-    was_reset: bool,
+    /// The error that a write has met, so that a read no longer does.
+    failure: Option<io::ErrorKind>,
 }
 
 impl Peer {
     pub(super) fn new(stream: MemoryStream) -> Self {
-        Self { stream, end: None, was_reset: false }
+        Self { stream, end: None, failure: None }
     }
 
     /// Sends `data`; returns how many bytes fitted into the window (or were taken, if streams are
@@ -41,7 +41,10 @@ impl Peer {
             match self.stream.write(&data[sent..]) {
                 Ok(count) => sent += count,
                 Err(error) => {
-                    self.was_reset |= error.kind() == io::ErrorKind::ConnectionReset;
+                    let here = [io::ErrorKind::WouldBlock, io::ErrorKind::BrokenPipe];
+                    if !here.contains(&error.kind()) {
+                        self.failure = Some(error.kind());
+                    }
                     break;
                 }
             }
@@ -75,7 +78,8 @@ impl Peer {
         drop(self.stream.shutdown(Shutdown::Write));
     }
 
-    /// Resets the connection; bytes still under way from here are lost.
+    /// Resets the connection; bytes that have not left this end are lost: those that half of the window has
+    /// no room for.
     pub fn reset(self) {
         self.stream.reset_on_close();
     }
@@ -102,8 +106,7 @@ impl Peer {
     fn read(&mut self, buf: &mut [u8]) -> usize {
         let end = match self.stream.read(buf) {
             Ok(0) if buf.is_empty() => return 0,
-            Ok(0) if self.was_reset => End::Failed(io::ErrorKind::ConnectionReset),
-            Ok(0) => End::Closed,
+            Ok(0) => self.failure.map_or(End::Closed, End::Failed),
             Ok(count) => return count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,
             Err(error) => End::Failed(error.kind()),

@@ -22,6 +22,7 @@ mod places;
 mod pool;
 mod reconnecting;
 mod scenarios;
+mod simulating;
 mod swapping;
 mod threads;
 mod timers;
