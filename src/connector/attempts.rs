@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::{Address, Endpoint};
@@ -11,7 +9,7 @@ use crate::callback::Callback;
 use crate::connection::Connection;
 use crate::connector::Connector;
 use crate::connector::state::{
-    Attempt, BUSY_DELAY, ConnectOptions, ConnectorState, MAX_BUSY_DELAY, Progress, interleave,
+    Attempt, BUSY_DELAY, ConnectOptions, ConnectorState, MAX_BUSY_DELAY, Progress,
 };
 use crate::ids::ConnectorId;
 use crate::observe::Subject;
@@ -86,43 +84,16 @@ impl Reactor {
             return self.candidates(key, [Address::Unix(addr.clone())].into());
         }
         match endpoint.name() {
-            Some((host, port)) => self.resolve(key, round, host.to_owned(), port),
-            None => self.resolved(key, round, endpoint.socket_addr().map(|addr| vec![addr])),
-        }
-    }
-
-    /// Looks a name up in a thread, so that it does not block the loop.
-    fn resolve(&mut self, key: Key, round: u64, host: String, port: u16) {
-        if let Some(network) = self.network() {
-            let found = network.borrow().resolve(&host, port);
-            return self.resolved(key, round, found);
-        }
-        let shared = Arc::clone(&self.calls.shared);
-        let lookup = move || {
-            let found = (host, port).to_socket_addrs().map(Iterator::collect);
-            shared.push(Box::new(move |reactor| reactor.resolved(key, round, found)));
-        };
-        if let Err((error, _)) = self.threads.lookups.submit(Box::new(lookup)) {
-            self.give_up(key, Reason::failed(Activity::Resolving, error));
-        }
-    }
-
-    /// Takes the result of a lookup. May run inside a call, so it only records the result.
-    fn resolved(&mut self, key: Key, round: u64, found: io::Result<Vec<SocketAddr>>) {
-        let Some(connector) = self.connector_mut(key) else { return };
-        if connector.round != round || !matches!(connector.progress, Progress::Resolving) {
-            return; // cancelled, or timed out
-        }
-        match found {
-            Ok(addresses) => {
-                let addresses = interleave(addresses).into_iter().map(Address::Tcp);
-                self.candidates(key, addresses.collect());
+            Some((host, port)) => self.resolve(key, round, host, port),
+            None => {
+                let found = endpoint.socket_addr().map(|addr| vec![addr]);
+                let failed = |error| Reason::failed(Activity::Resolving, error);
+                self.resolved(key, round, found.map_err(failed));
             }
-            Err(error) => self.give_up(key, Reason::failed(Activity::Resolving, error)),
         }
     }
 
-    fn candidates(&mut self, key: Key, addresses: VecDeque<Address>) {
+    pub(super) fn candidates(&mut self, key: Key, addresses: VecDeque<Address>) {
         let Some(connector) = self.connector_mut(key) else { return };
         connector.candidates = addresses;
         connector.progress = Progress::Connecting;
@@ -346,6 +317,7 @@ impl Reactor {
     pub(crate) fn give_up(&mut self, key: Key, reason: Reason) {
         self.drop_attempts(key, None);
         self.drop_timers(key);
+        self.forget_lookup(key);
         if let Some(connector) = self.connector_mut(key) {
             connector.progress = Progress::Failed(reason);
             connector.candidates.clear();

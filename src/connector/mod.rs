@@ -2,6 +2,8 @@
 
 mod asking;
 mod attempts;
+pub(crate) mod names;
+mod resolving;
 pub(crate) mod state;
 
 pub use state::ConnectOptions;

@@ -1,6 +1,8 @@
 //! Making a reactor.
 
 use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Reactor;
@@ -8,6 +10,7 @@ use super::limits::Limits;
 use crate::connection::Marks;
 use crate::parts::clock::Clock;
 use crate::system::poller::Poller;
+use crate::system::resolver::Resolver;
 
 impl Reactor {
     /// A reactor with the default limits.
@@ -132,6 +135,42 @@ impl ReactorBuilder {
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.limits.threads = threads.max(1);
+        self
+    }
+
+    /// Has names looked up by `look_up` instead of the system's resolver.
+    ///
+    /// It is called by threads of the reactor's, and may block. It gets the name as it was given to
+    /// `connect`, and returns the addresses in the order in which they are to be tried. An error or a panic
+    /// of it is the failure of the attempts that wait for the name; no address at all is one too.
+    ///
+    /// A [`Simulation`](crate::testing::Simulation) does not call it: it knows the names given to
+    /// [`set_host`](crate::testing::Simulation::set_host).
+    ///
+    /// Twisted's `installResolver`.
+    ///
+    /// # Examples
+    ///
+    /// Names of one's own, and the system's resolver for all others:
+    ///
+    /// ```
+    /// use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+    /// use crocus::Reactor;
+    ///
+    /// let reactor = Reactor::builder()
+    ///     .resolver(|name| match name {
+    ///         "database" => Ok(vec![IpAddr::from(Ipv4Addr::LOCALHOST)]),
+    ///         other => Ok((other, 0).to_socket_addrs()?.map(|addr| addr.ip()).collect()),
+    ///     })
+    ///     .build()?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn resolver(
+        mut self,
+        look_up: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        self.limits.resolver = Resolver::Custom(Arc::new(look_up));
         self
     }
 

@@ -102,8 +102,10 @@ impl Reactor {
         let described = self.describe(subject);
         let message = on_one_line(message(payload.as_ref()));
         log::error!("{callback} of {described} panicked: {message}");
-        if self.limits.propagate_panics {
-            self.monitor.panic.get_or_insert(payload);
+        if self.limits.propagate_panics && self.monitor.panic.is_none() {
+            self.monitor.panic = Some(payload);
+        } else {
+            discard(payload);
         }
     }
 
@@ -145,6 +147,18 @@ fn on_one_line(text: &str) -> String {
         if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
     }
     line
+}
+
+/// Drops the payload of a panic. It may be any value of the user's, so its `Drop` may panic too, with
+/// another payload: that one is never dropped.
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        log::error!(
+            "drop of a panic's payload panicked: {}",
+            on_one_line(message(second.as_ref()))
+        );
+        std::mem::forget(second);
+    }
 }
 
 /// The message of a panic; almost all have one.

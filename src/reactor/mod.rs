@@ -83,7 +83,7 @@ impl Reactor {
             queues: Queues::default(),
             timers: Timers::new(),
             calls: Calls::new(Shared::new(waker)),
-            threads: Threads::new(limits.threads),
+            threads: Threads::new(limits.threads, limits.resolver.clone()),
             memory: Memory::new(limits.closing_times),
             limits,
             monitor: Monitor::default(),

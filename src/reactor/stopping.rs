@@ -146,6 +146,7 @@ impl Reactor {
         self.calls.take_remote();
         let calls = std::mem::take(&mut self.calls.queue);
         self.let_go(Subject::Reactor, calls);
+        self.take_answers(); // the call that was to do it may be gone
         let (work, follow_ups) = self.drop_work();
         self.let_go(Subject::Reactor, work);
         self.let_go(Subject::Reactor, follow_ups);

@@ -6,6 +6,7 @@ pub(crate) mod acceptor;
 pub(crate) mod error;
 pub(crate) mod options;
 pub(crate) mod poller;
+pub(crate) mod resolver;
 pub(crate) mod stream;
 #[cfg(unix)]
 pub(crate) mod unix;

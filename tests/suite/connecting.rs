@@ -593,7 +593,7 @@ fn cancelled_during_the_lookup_an_attempt_ignores_the_answer() {
         let first = Cell::new(true);
         let factory = client(&log).on_failed(move |connector, _| {
             if first.take() {
-                assert!(connector.connect(), "this one must not take the first one's answer");
+                assert!(connector.connect(), "this one may share the first one's lookup");
             }
         });
         let options = ConnectOptions::new().timeout(HOUR);
@@ -608,7 +608,6 @@ fn cancelled_during_the_lookup_an_attempt_ignores_the_answer() {
         }
         assert!(world.reactor().cancel_connect(id));
         world.until("the connection", |_| log.has("c made"));
-        world.until("both answers", |world| world.reactor().stats().calls == 2);
         world.quiet();
         assert_eq!(log.take(), ["c failed Cancelled", "c made"]);
         let _far = world.accept(&mut outside);
