@@ -219,6 +219,10 @@ impl Reactor {
         let error = match stream.take_error() {
             Ok(Some(error)) | Err(error) => error,
             Ok(None) => match stream.peer_addr() {
+                Ok(_) if stream.is_its_own_peer() => {
+                    stream.reset_on_close(); // or the port would be taken for a minute (TIME_WAIT)
+                    refused()
+                }
                 Ok(peer) => {
                     // The kernel reports the path that a Unix server bound before it moved its socket.
                     let unix = self.endpoint(ConnectorId(connector)).and_then(Endpoint::unix_addr);
@@ -363,6 +367,14 @@ impl Reactor {
             _ => None,
         }
     }
+}
+
+/// The error of a port at which nobody listens.
+fn refused() -> io::Error {
+    #[cfg(unix)]
+    return io::Error::from_raw_os_error(libc::ECONNREFUSED);
+    #[cfg(not(unix))]
+    return io::ErrorKind::ConnectionRefused.into();
 }
 
 /// Whether the backlog of a Unix socket is full, whose end no event would report.

@@ -31,6 +31,11 @@ impl Reactor {
     /// Takes an address in any form an [`Endpoint`] does, but no host name. Port 0 lets the system
     /// choose one, as is usual for a client; [`DatagramTransport::local_addr`] returns it.
     ///
+    /// *Not* promised at a wildcard address (`0.0.0.0`, `[::]`): that an answer leaves from the address that
+    /// was asked. If the machine has several addresses the kernel chooses one by its routes, and a client
+    /// that checks the sender drops the answer. A server that must answer from the address asked listens
+    /// with one socket at each of its addresses.
+    ///
     /// Twisted's `listenUDP`.
     ///
     /// # Errors

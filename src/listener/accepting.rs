@@ -190,14 +190,18 @@ impl Reactor {
                 return;
             }
             match acceptor.accept() {
-                Ok((stream, peer)) => self.admit(key, stream, peer, scratch),
+                Ok((stream, peer)) => {
+                    listener.skipped = 0;
+                    self.admit(key, stream, peer, scratch);
+                }
                 Err(error) => match AcceptError::of(&error) {
                     AcceptError::Empty => {
                         listener.ready = false;
                         listener.shortage_logged = false;
+                        listener.skipped = 0;
                         return;
                     }
-                    AcceptError::Skip => self.refused(key, Some(&error)),
+                    AcceptError::Skip if !listener.skip() => self.refused(key, Some(&error)),
                     judged => return self.rest(key, &error, judged),
                 },
             }
@@ -265,6 +269,7 @@ impl Reactor {
         self.queues.without_descriptor.push(key);
         let Some(listener) = self.listener_mut(key) else { return };
         listener.retry = Some(timer);
+        listener.skipped = 0;
         if std::mem::replace(&mut listener.shortage_logged, true) {
             return;
         }

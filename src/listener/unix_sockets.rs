@@ -29,8 +29,8 @@ impl Reactor {
     ///   closes the connection at once. A file that is not a socket is left alone, symbolic links too.
     /// * The socket appears at its path ready, with its [mode](ListenOptions::mode), and already
     ///   listening: it is made in a private folder beside the path, and moved. Tools such as `ss` show
-    ///   the name it was made under, `.NAME.5f3a/s`, and the path can have no more than 99 bytes on
-    ///   Linux, 95 elsewhere.
+    ///   the name it was made under, `.NAME.5f3a/s`. The path can have as many bytes as the system takes,
+    ///   107, on Linux, where `/proc` must be mounted for more than 99; elsewhere it can have 95.
     /// * The file is removed when the listener is stopped or the reactor dropped, if it is still the
     ///   same file.
     ///

@@ -39,7 +39,7 @@ impl Stream {
         socket.set_nonblocking(true)?;
         options.apply(&socket)?;
         if let Some(addr) = bind
-            && let Err(error) = socket.bind(&addr.into())
+            && let Err(error) = bind_local(&socket, addr)
         {
             return Ok(Err(error));
         }
@@ -100,6 +100,22 @@ impl Stream {
             #[cfg(unix)]
             Self::Unix(_, local) => Ok(Address::Unix(local.clone())),
             Self::Memory(stream) => Ok(Address::Memory(stream.local_addr())),
+        }
+    }
+
+    /// Whether a TCP socket has connected to itself.
+    ///
+    /// The kernel chooses the port of an outgoing connection from a range. If it chooses the very port that
+    /// the connection is to go to, and nobody listens there, the socket meets itself: TCP allows both
+    /// ends to connect at once (RFC 9293, section 3.5).
+    pub(crate) fn is_its_own_peer(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => {
+                stream.local_addr().is_ok_and(|local| stream.peer_addr().is_ok_and(|p| p == local))
+            }
+            #[cfg(unix)]
+            Self::Unix(..) => false,
+            Self::Memory(_) => false,
         }
     }
 
@@ -186,7 +202,7 @@ impl ByteStream for Stream {
         match self {
             Self::Tcp(stream) => stream.write(data),
             #[cfg(unix)]
-            Self::Unix(stream, _) => stream.write(data),
+            Self::Unix(stream, _) => write_unix(stream, data),
             Self::Memory(stream) => stream.write(data),
         }
     }
@@ -227,15 +243,47 @@ impl ByteStream for Stream {
     }
 }
 
+/// Binds a socket that is to connect.
+fn bind_local(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+    // The port may be that of another connection, to another server, or of one that has just ended: the
+    // kernel tells them apart by the peer. On Windows the option means something else.
+    #[cfg(not(windows))]
+    if addr.port() != 0 {
+        socket.set_reuse_address(true)?;
+    }
+    // Linux then chooses the port when it knows the peer, and can use one port for several peers. An
+    // error means that the kernel is older than the option (4.2): it chooses the port now.
+    #[cfg(target_os = "linux")]
+    if addr.port() == 0 {
+        let _ = nix::sys::socket::setsockopt(
+            socket,
+            nix::sys::socket::sockopt::IpBindAddressNoPort,
+            &true,
+        );
+    }
+    socket.bind(&addr.into())
+}
+
+/// Writes to a Unix socket; a peer that has gone is an error, and no SIGPIPE.
+///
+/// A Rust program ignores that signal. A program in another language that embeds us may not, and
+/// `write(2)`, which the standard library used up to Rust 1.88, would end it.
+#[cfg(unix)]
+fn write_unix(stream: &mut mio::net::UnixStream, data: &[u8]) -> io::Result<usize> {
+    // Apple's systems have no such flag, and socket2 and mio set an option on the socket instead.
+    #[cfg(not(target_vendor = "apple"))]
+    return SockRef::from(&*stream).send_with_flags(data, libc::MSG_NOSIGNAL);
+    #[cfg(target_vendor = "apple")]
+    stream.write(data)
+}
+
 /// Whether connect(2) only reports that the connection is in progress.
 fn is_under_way(error: &io::Error) -> bool {
-    if error.kind() == io::ErrorKind::WouldBlock {
-        return true;
-    }
+    // EAGAIN is not: it says that the kernel has no port or no route to give, and no event will follow.
     #[cfg(unix)]
     return error.raw_os_error() == Some(libc::EINPROGRESS);
     #[cfg(not(unix))]
-    return false;
+    return error.kind() == io::ErrorKind::WouldBlock;
 }
 
 pub(crate) fn no_sockets() -> io::Error {

@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::util::{HOUR, Log, MS, Recorder, RecordingClient, Watchdog, World, bound, tag};
+use crate::util::{
+    FarListener, HOUR, Log, MS, Recorder, RecordingClient, Watchdog, World, bound, tag,
+};
 use crocus::testing::{PeerListener, Simulation};
 use crocus::{
     Activity, Address, ConnectOptions, Connector, ConnectorId, Protocol, Reactor, Reason,
@@ -1048,6 +1050,56 @@ fn a_local_address_that_is_not_ours_fails_once() {
         assert!(errno.is_none() || found == errno, "{reason:?}");
     }
     world.run().unwrap();
+}
+
+/// crocus's own: asked to connect from the very address that it connects to, the kernel connects the
+/// socket to itself. With a port that the kernel chooses this happens by chance.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_connection_to_itself_is_told_as_refused() {
+    let mut world = World::real();
+    let addr = bound([127, 0, 31, 2]).1; // and closed again
+    for _ in 0..2 {
+        let log = Log::new();
+        let reasons = Reasons::default();
+        let factory = never_connected(&log).on_failed(reasons.keep());
+        let options = ConnectOptions::new().local_addr(addr);
+        world.reactor().connect_tcp_with(addr, options, factory);
+        assert_eq!(outcome(&mut world, &log), ["c failed Failed(ConnectionRefused)"]);
+        assert_eq!(reasons.only().io_error().unwrap().raw_os_error(), Some(libc::ECONNREFUSED));
+    }
+    // The port is free at once, for a server that does not ask for SO_REUSEADDR either.
+    let server = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    server.bind(&addr.into()).unwrap();
+}
+
+/// crocus's own.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_fixed_local_port_serves_connections_to_several_servers() {
+    let mut world = World::real();
+    let log = Log::new();
+    let local = bound([127, 0, 31, 3]).1;
+    let servers = [(); 3].map(|()| world.listen_outside());
+    let connect = |world: &mut World, server: SocketAddr| {
+        let options = ConnectOptions::new().local_addr(local);
+        world.reactor().connect_tcp_with(server, options, client(&log));
+        outcome(world, &log)
+    };
+    assert_eq!(connect(&mut world, servers[0].addr()), ["c made"]);
+    assert_eq!(connect(&mut world, servers[1].addr()), ["c made"], "two at a time");
+    // We close first, so our port stays in TIME_WAIT.
+    for id in world.reactor().connections() {
+        world.reactor().transport(id).unwrap().lose_connection();
+    }
+    for server in servers.into_iter().take(2) {
+        let FarListener::Real(server) = server else { unreachable!("the world is real") };
+        drop(server.accept().unwrap());
+    }
+    world.until("the losses", |_| log.count("c lost") == 2);
+    log.take();
+    let third = world.listen_outside();
+    assert_eq!(connect(&mut world, third.addr()), ["c made"]);
 }
 
 /// crocus's own.
