@@ -313,7 +313,7 @@ impl Reactor {
         if self.connector_mut(key).is_some_and(resting)
             && let Some(slot) = self.sources.remove(key)
         {
-            self.let_go(Subject::Connector(ConnectorId(key)), slot.source);
+            self.let_go_of_source(Subject::Connector(ConnectorId(key)), slot.source);
         }
     }
 

@@ -54,6 +54,11 @@ impl Lookups {
             answers: mpsc::channel(),
         }
     }
+
+    /// Takes the resolver, whose `Drop` may be the user's code.
+    pub(crate) fn take_resolver(&mut self) -> Resolver {
+        std::mem::take(&mut self.resolver)
+    }
 }
 
 /// The names that are wanted, and the attempts that wait for them.

@@ -312,7 +312,7 @@ impl Reactor {
             });
         }
         if let Some(slot) = self.sources.remove(key) {
-            self.let_go(Subject::Datagram(DatagramId(key)), slot.source);
+            self.let_go_of_source(Subject::Datagram(DatagramId(key)), slot.source);
         }
     }
 

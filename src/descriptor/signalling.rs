@@ -8,6 +8,7 @@ use signal_hook::consts::{FORBIDDEN, SIGINT, SIGTERM};
 
 use crate::callback::Callback;
 use crate::descriptor::signals::Signals;
+use crate::observe::Subject;
 use crate::parts::arena::Key;
 use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, SignalAction, Source};
@@ -94,7 +95,8 @@ impl Reactor {
         if let Some(signals) = self.signals_mut(key) {
             signals.source.add_signal(signal)?;
             if let Some(actions) = &mut signals.guest {
-                actions.insert(signal, Some(Box::new(action)));
+                let former = actions.insert(signal, Some(Box::new(action)));
+                self.let_go(Subject::Reactor, former);
             }
         }
         Ok(())

@@ -83,8 +83,9 @@ impl Reactor {
             Owner::None,
         );
         if let Err(error) = self.arm_watch(key) {
-            let removed = self.sources.remove(key);
-            self.let_go(Subject::Reactor, removed.map(|slot| slot.source));
+            if let Some(slot) = self.sources.remove(key) {
+                self.let_go_of_source(Subject::Reactor, slot.source);
+            }
             return Err(explained(error));
         }
         Ok(WatchId(key))
@@ -153,7 +154,7 @@ impl Reactor {
     /// Drops a descriptor and its function.
     fn release_watched(&mut self, watched: Box<dyn Watched>) {
         disarm(watched.fd(), self.poller.registry());
-        self.let_go(Subject::Reactor, watched);
+        watched.let_go(self);
         self.descriptor_freed();
     }
 
@@ -196,5 +197,11 @@ impl<S: AsFd, F: FnMut(&mut Reactor, &mut S, Ready)> Watched for Pair<S, F> {
 
     fn call(&mut self, reactor: &mut Reactor, ready: Ready) {
         (self.function)(reactor, &mut self.source, ready);
+    }
+
+    fn let_go(self: Box<Self>, reactor: &mut Reactor) {
+        let Self { source, function } = *self;
+        reactor.let_go(Subject::Reactor, function);
+        reactor.let_go(Subject::Reactor, source);
     }
 }

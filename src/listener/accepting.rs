@@ -316,7 +316,7 @@ impl Reactor {
             self.call_factory(key, Callback::Stopped, |factory, reactor| factory.stopped(reactor));
         }
         if let Some(slot) = self.sources.remove(key) {
-            self.let_go(Subject::Listener(ListenerId(key)), slot.source);
+            self.let_go_of_source(Subject::Listener(ListenerId(key)), slot.source);
         }
     }
 

@@ -84,7 +84,7 @@ impl Drop for Reactor {
         if !std::thread::panicking() {
             self.tear_down();
         }
-        drop(self.calls.shared.close());
+        self.let_go_of_all();
         self.let_panic_through();
     }
 }

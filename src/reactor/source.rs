@@ -81,6 +81,8 @@ pub(crate) type SignalAction = Box<dyn FnMut(&mut Reactor)>;
 pub(crate) trait Watched {
     fn fd(&self) -> BorrowedFd<'_>;
     fn call(&mut self, reactor: &mut Reactor, ready: Ready);
+    /// Drops the function and then the descriptor, as user code.
+    fn let_go(self: Box<Self>, reactor: &mut Reactor);
 }
 
 /// A source, with the loop's data about it.

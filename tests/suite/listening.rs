@@ -807,10 +807,8 @@ fn a_listener_forbidden_to_accept_rests_and_says_so_once() {
         assert_eq!(log.take(), ["started", "1 made"], "it lasted three rests");
         let lines = logged();
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(
-            lines[0].starts_with("ERROR listener at 127.0.0.1:5000 cannot accept"),
-            "{lines:?}"
-        );
+        assert!(lines[0].starts_with("ERROR listener at "), "{lines:?}");
+        assert!(lines[0].contains("127.0.0.1:5000 cannot accept"), "{lines:?}");
     }
 }
 
