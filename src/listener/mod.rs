@@ -140,7 +140,9 @@ impl ListenOptions {
     /// them, and they count as refused.
     ///
     /// A peer is an IP address, for all its ports; IPv4 mapped to IPv6 counts as IPv4. A peer without
-    /// one (a Unix socket) is not counted. *Not* promised: protection against a host with many
+    /// one (a Unix socket) is not counted. Each listener counts its own connections: with
+    /// [`Cores`](crate::Cores), or with several listeners, a peer may have so many at each of them. *Not*
+    /// promised: protection against a host with many
     /// addresses, as every host with IPv6 has; refuse whole networks with an
     /// [`accept_filter`](Self::accept_filter).
     ///

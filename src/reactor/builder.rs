@@ -1,5 +1,6 @@
 //! Making a reactor.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use super::Reactor;
 use super::limits::Limits;
 use crate::connection::Marks;
 use crate::parts::clock::Clock;
+use crate::parts::random::Random;
 use crate::system::poller::Poller;
 use crate::system::resolver::Resolver;
 
@@ -180,16 +182,20 @@ impl ReactorBuilder {
     ///
     /// As [`Reactor::new`].
     pub fn build(self) -> io::Result<Reactor> {
-        self.build_on(Poller::kernel()?, Clock::Monotonic)
+        let seed = RandomState::new().hash_one("crocus"); // the standard library's way to the system's chance
+        let random = Random::new(seed);
+        Reactor::with_poller(Poller::kernel()?, Clock::Monotonic, random, self.limits)
     }
 
-    /// Makes a reactor over any poller; the simulated one lets panics through.
-    pub(crate) fn build_simulated(mut self, poller: Poller, clock: Clock) -> io::Result<Reactor> {
+    /// Makes a reactor over a simulated poller. It lets panics through, and its random numbers come from a
+    /// seed.
+    pub(crate) fn build_simulated(
+        mut self,
+        poller: Poller,
+        clock: Clock,
+        random: Random,
+    ) -> io::Result<Reactor> {
         self.limits.propagate_panics = true;
-        self.build_on(poller, clock)
-    }
-
-    fn build_on(self, poller: Poller, clock: Clock) -> io::Result<Reactor> {
-        Reactor::with_poller(poller, clock, self.limits)
+        Reactor::with_poller(poller, clock, random, self.limits)
     }
 }

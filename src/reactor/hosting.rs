@@ -12,6 +12,24 @@ use crate::observe::{Observer, Stats};
 use crate::simulation::network::Network;
 
 impl Reactor {
+    /// A random number, for a wait with jitter or a choice among servers. Not for secrets.
+    ///
+    /// In a [`Simulation`](crate::testing::Simulation) it is drawn from the seed of that. A program that
+    /// takes its random numbers from here does the same in each run of a test.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::testing::Simulation;
+    ///
+    /// let draw = |seed| Simulation::with_seed(seed).reactor().random();
+    /// assert_eq!(draw(7), draw(7));
+    /// assert_ne!(draw(7), draw(8));
+    /// ```
+    pub fn random(&mut self) -> u64 {
+        self.random.next()
+    }
+
     /// The time: this turn's inside of a turn, else the clock's.
     pub fn now(&self) -> Instant {
         if self.time.in_turn { self.time.now } else { self.time.clock.now() }

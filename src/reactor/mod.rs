@@ -29,6 +29,7 @@ use crate::handle::Shared;
 use crate::observe::TurnReport;
 use crate::parts::arena::Key;
 use crate::parts::clock::Clock;
+use crate::parts::random::Random;
 use crate::parts::timers::Timers;
 use crate::system::poller::Poller;
 use limits::Limits;
@@ -71,10 +72,16 @@ pub struct Reactor {
     pub(crate) limits: Limits,
     pub(crate) monitor: Monitor,
     pub(crate) ending: Ending,
+    pub(crate) random: Random,
 }
 
 impl Reactor {
-    pub(crate) fn with_poller(poller: Poller, clock: Clock, limits: Limits) -> io::Result<Self> {
+    pub(crate) fn with_poller(
+        poller: Poller,
+        clock: Clock,
+        random: Random,
+        limits: Limits,
+    ) -> io::Result<Self> {
         let waker = poller.registry().map(|registry| Waker::new(registry, WAKE)).transpose()?;
         Ok(Self {
             poller,
@@ -88,6 +95,7 @@ impl Reactor {
             limits,
             monitor: Monitor::default(),
             ending: Ending::No,
+            random,
         })
     }
 

@@ -67,6 +67,7 @@ use crate::address::{Address, Endpoint};
 use crate::ids::ConnectionId;
 use crate::observe::TurnReport;
 use crate::parts::clock::{Clock, later};
+use crate::parts::random::Random;
 use crate::protocol::Protocol;
 use crate::reactor::Reactor;
 use crate::reactor::builder::ReactorBuilder;
@@ -105,7 +106,7 @@ impl Simulation {
         Self::with_seed(0)
     }
 
-    /// A simulation whose random cuts are drawn from `seed`.
+    /// A simulation whose random cuts, and the numbers of [`Reactor::random`], are drawn from `seed`.
     pub fn with_seed(seed: u64) -> Self {
         Self::with_limits(Reactor::builder(), seed)
     }
@@ -115,7 +116,8 @@ impl Simulation {
         let clock = Clock::manual();
         let network = Network::new(clock.clone(), seed);
         let poller = Poller::network(Rc::clone(&network), clock.clone());
-        let reactor = limits.build_simulated(poller, clock.clone());
+        // Not the network's numbers: what a protocol draws shall not change how its bytes are cut.
+        let reactor = limits.build_simulated(poller, clock.clone(), Random::new(!seed));
         let reactor = reactor.expect("only the waker could fail, and a simulated reactor has none");
         let start = clock.now();
         Self { reactor, network, clock, start, seed }

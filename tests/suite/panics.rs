@@ -388,7 +388,7 @@ impl Drop for Bomb {
 }
 
 /// A protocol or factory of any kind with a bomb in it.
-struct Armed(#[expect(dead_code, reason = "it is dropped")] Bomb);
+struct Armed(#[allow(dead_code, reason = "it is dropped")] Bomb);
 
 impl Protocol for Armed {}
 
@@ -453,7 +453,7 @@ fn arm(world: &mut World) {
 }
 
 #[cfg(unix)]
-struct ArmedPipe(io::PipeReader, #[expect(dead_code, reason = "it is dropped")] Bomb);
+struct ArmedPipe(io::PipeReader, #[allow(dead_code, reason = "it is dropped")] Bomb);
 
 #[cfg(unix)]
 impl std::os::fd::AsFd for ArmedPipe {
