@@ -60,6 +60,7 @@ impl Reactor {
         let Some(connector) = self.connector_mut(key) else { return };
         if let Progress::Failed(reason) = &connector.progress {
             let reason = reason.clone();
+            self.begin_lookups(); // it may have waited for one
             self.monitor.stats.failed += 1;
             self.notify(key, Callback::ConnectionFailed, |factory, connector| {
                 factory.connection_failed(connector, &reason);

@@ -17,7 +17,9 @@ use crate::system::resolver::Resolver;
 impl Reactor {
     /// Has a name looked up for an attempt. The answer comes by [`resolved`](Self::resolved).
     pub(super) fn resolve(&mut self, key: Key, round: u64, host: &str, port: u16) {
-        if let Some(network) = self.network() {
+        if let Some(network) = self.network()
+            && !network.borrow().slow_names.is_slow(host)
+        {
             let found = network.borrow().resolve(host, port);
             let found = found.map_err(|error| Reason::failed(Activity::Resolving, error));
             return self.resolved(key, round, found);
@@ -30,6 +32,9 @@ impl Reactor {
     }
 
     /// An attempt does not wait for its name any more.
+    ///
+    /// This begins no other lookup: many attempts may time out together, and those that wait for a thread
+    /// may be the next. [`serve_connector`](Self::serve_connector) does so.
     pub(super) fn forget_lookup(&mut self, key: Key) {
         let Some(connector) = self.connector_mut(key) else { return };
         if matches!(connector.progress, Progress::Resolving)
@@ -37,7 +42,6 @@ impl Reactor {
         {
             let host = host.to_owned();
             self.threads.lookups.agenda.forget(&host, key);
-            self.begin_lookups();
         }
     }
 
@@ -50,18 +54,30 @@ impl Reactor {
         self.begin_lookups();
     }
 
-    fn begin_lookups(&mut self) {
+    /// Begins the lookups for which there is a thread. A reactor that stops gives its attempts up, one by
+    /// one, so it begins none.
+    pub(super) fn begin_lookups(&mut self) {
+        if self.is_stopping() {
+            return;
+        }
         while let Some(host) = self.threads.lookups.agenda.begin() {
-            let Lookups { resolver, pool, answers, .. } = &self.threads.lookups;
-            let (resolver, answers) = (resolver.clone(), answers.0.clone());
+            let (name, answers) = (Arc::clone(&host), self.threads.lookups.answers.0.clone());
             let shared = Arc::clone(&self.calls.shared);
-            let name = Arc::clone(&host);
-            let lookup = move || {
-                let found = look_up(&resolver, &name);
+            let tell = move |found| {
                 // Neither is needed if the reactor is gone.
                 let _ = answers.send((name, found));
                 shared.push(Box::new(Self::take_answers));
             };
+            if let Some(network) = self.network() {
+                let mut network = network.borrow_mut();
+                let found = network.resolve(&host, 0);
+                let now = self.time.clock.now();
+                network.slow_names.begin(now, &host, Box::new(move || tell(found)));
+                continue;
+            }
+            let Lookups { resolver, pool, .. } = &self.threads.lookups;
+            let (resolver, name) = (resolver.clone(), Arc::clone(&host));
+            let lookup = move || tell(look_up(&resolver, &name));
             if let Err((error, _)) = pool.submit(Box::new(lookup)) {
                 self.answer(&host, &Err(Reason::failed(Activity::Resolving, error)));
             }

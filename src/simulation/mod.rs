@@ -3,6 +3,7 @@
 pub(crate) mod datagrams;
 mod link;
 pub(crate) mod listener;
+mod lookups;
 pub(crate) mod network;
 mod peers;
 pub(crate) mod stream;

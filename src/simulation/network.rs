@@ -22,6 +22,7 @@ use slab::Slab;
 use super::datagrams::Mail;
 use super::link::{Link, LinkEnd, Payload};
 use super::listener::Listening;
+use super::lookups::SlowNames;
 use crate::address::UnixAddress;
 use crate::parts::clock::{Clock, later};
 use crate::parts::random::Random;
@@ -55,6 +56,7 @@ pub(crate) struct Network {
     pub(crate) window: usize,
     /// The addresses of host names.
     pub(crate) hosts: BTreeMap<String, Vec<IpAddr>>,
+    pub(crate) slow_names: SlowNames,
     /// The addresses of Unix socket paths, including paths whose server is gone.
     pub(super) paths: BTreeMap<UnixAddress, SocketAddr>,
     /// Addresses to which packets go and never arrive.
@@ -77,6 +79,7 @@ impl Network {
             window: WINDOW,
             hosts: BTreeMap::from([("localhost".to_owned(), localhost)]),
             paths: BTreeMap::new(),
+            slow_names: SlowNames::default(),
             blackholes: Vec::new(),
             listening: BTreeMap::new(),
             links: Slab::new(),
@@ -98,6 +101,7 @@ impl Network {
             }
         }
         self.carry_datagrams();
+        self.slow_names.step(now);
         std::mem::take(&mut self.ready)
     }
 
@@ -108,7 +112,7 @@ impl Network {
         }
         let links = self.links.iter().map(|(_, link)| link);
         let links = links.filter_map(|link| self.next_event_of(link));
-        links.chain(self.post.next_event()).min()
+        links.chain(self.post.next_event()).chain(self.slow_names.next_event()).min()
     }
 
     pub(super) fn next_event_of(&self, link: &Link) -> Option<Instant> {

@@ -162,6 +162,35 @@ impl Simulation {
         self.network.borrow_mut().hosts.insert(name.to_owned(), addresses.to_vec());
     }
 
+    /// Sets how long the lookup of a name takes from now on, also of one that is not known; no time at
+    /// first. `Duration::MAX` stands for a resolver that never answers.
+    ///
+    /// # Examples
+    ///
+    /// A connect timeout includes the lookup:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::testing::Simulation;
+    /// use crocus::{ConnectOptions, Protocol};
+    ///
+    /// struct Silent;
+    /// impl Protocol for Silent {}
+    ///
+    /// let mut simulation = Simulation::new();
+    /// simulation.set_lookup_time("example.org", Duration::MAX);
+    /// let options = ConnectOptions::new().timeout(Duration::from_secs(3));
+    /// let reactor = simulation.reactor();
+    /// let id = reactor.connect_tcp_with("example.org:80", options, |_peer| Silent);
+    /// simulation.advance(Duration::from_secs(2));
+    /// assert!(simulation.reactor().endpoint(id).is_some());
+    /// simulation.advance(Duration::from_secs(1));
+    /// assert!(simulation.reactor().endpoint(id).is_none(), "it has failed");
+    /// ```
+    pub fn set_lookup_time(&mut self, name: &str, takes: Duration) {
+        self.network.borrow_mut().slow_names.set(name, takes);
+    }
+
     /// Makes an address never answer.
     pub fn set_blackhole(&mut self, addr: SocketAddr) {
         self.network.borrow_mut().blackholes.push(addr);

@@ -6,9 +6,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use crocus::{Address, ConnectOptions, ConnectorId, Protocol, Reactor, Reason};
+use crocus::{
+    Address, Backoff, ConnectOptions, ConnectorId, Protocol, Reactor, Reason, Reconnecting,
+};
 
-use crate::util::{HOUR, Log, MS, Recorder, RecordingClient, World};
+use crate::util::{HOUR, Log, MS, Recorder, RecordingClient, SECOND, World};
+use crocus::testing::Simulation;
 
 /// How many lookups are made at once, and how many names may wait beside them: see `names.rs`.
 const AT_ONCE: usize = 8;
@@ -249,4 +252,54 @@ fn all_attempts_at_a_name_hear_why_it_was_not_found() {
     }
     world.until("the failures", |_| log.len() == 3);
     assert_eq!(heard.take(), ["looking up the name: no such name"; 3]);
+}
+
+/// crocus's own, as the next: the same rules where the test sets how long a lookup takes.
+#[test]
+fn a_good_name_does_not_wait_for_slow_ones_that_timed_out() {
+    let mut simulation = Simulation::new();
+    let log = Log::new();
+    for name in 0..160 {
+        let name = format!("slow{name}");
+        simulation.set_lookup_time(&name, 2 * SECOND);
+        let options = ConnectOptions::new().timeout(250 * MS);
+        let client =
+            RecordingClient::new(&log, "c", |_: Address| -> Option<Box<dyn Protocol>> { None });
+        simulation.reactor().connect_tcp_with((name.as_str(), 1), options, client);
+    }
+    simulation.advance(300 * MS);
+    assert_eq!(log.take(), ["c failed ConnectTimedOut"; 160]);
+    simulation.set_host("good", &[Ipv4Addr::LOCALHOST.into()]);
+    simulation.set_lookup_time("good", MS);
+    let _listener = simulation.listen("127.0.0.1:80").unwrap();
+    let seen = log.clone();
+    simulation.reactor().connect_tcp(("good", 80), move |_: Address| Recorder::new(&seen, "c"));
+    simulation.advance(MS);
+    assert_eq!(log.take(), ["c made"]);
+}
+
+#[test]
+fn reconnecting_clients_recover_within_one_lookup_of_an_outage() {
+    let mut simulation = Simulation::new();
+    let log = Log::new();
+    let names: Vec<String> = (0..40).map(|name| format!("host{name}")).collect();
+    let _listener = simulation.listen("127.0.0.1:80").unwrap();
+    for name in &names {
+        simulation.set_lookup_time(name, 5 * SECOND); // and then it is not found
+        let seen = log.clone();
+        let client = Reconnecting::new(
+            move |_: Address| Recorder::new(&seen, "c"),
+            Backoff::new().max(SECOND),
+        );
+        let options = ConnectOptions::new().timeout(SECOND);
+        simulation.reactor().connect_tcp_with((name.as_str(), 80), options, client);
+    }
+    simulation.advance(60 * SECOND);
+    assert_eq!(log.len(), 0);
+    for name in &names {
+        simulation.set_host(name, &[Ipv4Addr::LOCALHOST.into()]);
+        simulation.set_lookup_time(name, MS);
+    }
+    simulation.advance(7 * SECOND); // a lookup, and the wait after its failure
+    assert_eq!(log.count("c made"), 40);
 }
