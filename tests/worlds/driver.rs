@@ -15,6 +15,9 @@ use crate::ledger::{Limits, Progress, expected_bytes};
 
 const MAX_LATENCY: usize = 20;
 
+/// The most milliseconds that the lookup of a name takes, unless it never ends.
+const MAX_LOOKUP: usize = 2000;
+
 /// A piece of rest: longer than it takes to send something there and back.
 const REST: Duration = Duration::from_millis(50);
 
@@ -23,6 +26,8 @@ const MAX_IDLE_TURNS: usize = 4;
 
 /// Addresses that accept, never answer, or refuse, as texts for `connect_tcp`.
 const BLACKHOLE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 9);
+/// The name that has several addresses, and is looked up slowly at times.
+const SEVERAL: &str = "several.example";
 const OUTSIDE: [&str; 2] = ["127.0.0.1:6000", "10.0.0.2:6000"];
 const OTHERS: [&str; 6] = [
     "127.0.0.1:1",
@@ -91,7 +96,7 @@ impl World {
         sim.reactor().set_observer(Some(Box::new(Watcher::new(&scene))));
         sim.set_blackhole(BLACKHOLE);
         let several = [BLACKHOLE.ip(), IpAddr::from([10, 0, 0, 2]), IpAddr::from([127, 0, 0, 1])];
-        sim.set_host("several.example", &several);
+        sim.set_host(SEVERAL, &several);
         let (fars, latency) = (Vec::new(), Duration::ZERO);
         let mut world = Self { sim, scene, fars, outside: Vec::new(), latency, accept_errors: 0 };
         world.set_up();
@@ -322,6 +327,10 @@ impl World {
         self.sim.set_cut(cut);
         self.sim.set_latency(self.latency);
         self.sim.set_window(16 + chance.size(3000));
+        // A name takes no time to look up, some time, or longer than anybody waits.
+        let some = chance.millis(1, MAX_LOOKUP);
+        let takes = *chance.pick(&[Duration::ZERO, some, Duration::MAX]).unwrap();
+        self.sim.set_lookup_time(SEVERAL, takes);
     }
 
     fn fail_accept(&mut self) {
