@@ -38,7 +38,7 @@ impl Protocol for Greeter {
 #[test]
 fn a_hundred_thousand_connections_leave_nothing_behind() {
     let mut reactor = Reactor::new().unwrap();
-    let listener = reactor.listen_tcp("127.0.0.1:0", |_| Greeter).unwrap();
+    let listener = reactor.listen("127.0.0.1:0", |_| Greeter).unwrap();
     let addr = reactor.local_addr(listener).unwrap().socket_addr().unwrap();
     let mut before = (0, 0);
     for round in 0..WARM + MANY {

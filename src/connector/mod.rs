@@ -2,11 +2,13 @@
 
 mod asking;
 mod attempts;
+mod connect;
 pub(crate) mod names;
+mod opening;
 mod resolving;
 pub(crate) mod state;
 
-pub use state::ConnectOptions;
+pub use connect::Connect;
 
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use crate::address::Endpoint;
 use crate::ids::ConnectorId;
 use crate::reactor::Reactor;
 
-/// An attempt to connect, lent to a [`ClientFactory`](crate::ClientFactory) that is told its outcome.
+/// An attempt to connect, lent to a [`Factory`](crate::Factory) that is told its outcome.
 #[derive(Debug)]
 pub struct Connector<'a> {
     pub(crate) reactor: &'a mut Reactor,

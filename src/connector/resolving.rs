@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::address::Address;
+use crate::address::{Address, Place};
 use crate::connector::names::{Asker, Lookups};
 use crate::connector::state::{Progress, interleave};
 use crate::parts::arena::Key;
@@ -38,9 +38,9 @@ impl Reactor {
     pub(super) fn forget_lookup(&mut self, key: Key) {
         let Some(connector) = self.connector_mut(key) else { return };
         if matches!(connector.progress, Progress::Resolving)
-            && let Some((host, _)) = connector.endpoint.name()
+            && let Place::Name(host, _) = connector.connect.to.place()
         {
-            let host = host.to_owned();
+            let host = host.clone();
             self.threads.lookups.agenda.forget(&host, key);
         }
     }

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io;
 use std::time::Duration;
 
-use crate::{Address, ClientFactory, Connector, Protocol, Reason};
+use crate::{Address, Connector, Factory, ListenerId, Protocol, Reactor, Reason};
 
 /// The limit of the first wait.
 const INITIAL: Duration = Duration::from_secs(1);
@@ -129,12 +129,12 @@ impl Backoff {
     }
 }
 
-/// A client factory that connects again whenever an attempt fails or a connection is lost.
+/// A factory that connects again whenever an attempt fails or a connection is lost.
 ///
 /// The inner factory is told of everything first, and makes the protocols. Reconnecting ends with
-/// [`Reactor::disconnect`](crate::Reactor::disconnect), when the reactor stops, after
-/// [`Backoff::max_attempts`], or at once if the endpoint can never be connected to (`InvalidInput`: it is
-/// no address, or a path too long).
+/// [`Reactor::disconnect`](crate::Reactor::disconnect), when the reactor stops, or when the inner factory is
+/// told [`gave_up`](Factory::gave_up): after [`Backoff::max_attempts`], or at once if the endpoint can
+/// never be connected to (`InvalidInput`: it is no address, or a path too long).
 ///
 /// The waits are drawn from [`Reactor::random`](crate::Reactor::random), so they repeat in a simulation.
 ///
@@ -150,7 +150,7 @@ impl Backoff {
 /// # impl Protocol for Ping {}
 /// # let mut reactor = Reactor::new()?;
 /// let factory = Reconnecting::new(|_peer| Ping, Backoff::new());
-/// let connector = reactor.connect_tcp("127.0.0.1:5000", factory);
+/// let connector = reactor.connect("127.0.0.1:5000", factory);
 /// // … and when it is no longer wanted, connected or not:
 /// reactor.disconnect(connector);
 /// # std::io::Result::Ok(())
@@ -167,7 +167,7 @@ pub struct Reconnecting<F> {
     drawn: u64,
 }
 
-impl<F: ClientFactory> Reconnecting<F> {
+impl<F: Factory> Reconnecting<F> {
     /// A factory that connects again and again, with the protocols that `factory` makes.
     pub fn new(factory: F, backoff: Backoff) -> Self {
         Self { factory, backoff, drawn: 0, failures: 0, waits: 0 }
@@ -180,10 +180,9 @@ impl<F: ClientFactory> Reconnecting<F> {
         BuildHasherDefault::<DefaultHasher>::new().hash_one((seed, self.drawn))
     }
 
-    fn try_again(&mut self, connector: &mut Connector<'_>) {
+    fn try_again(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
         if self.backoff.max_attempts.is_some_and(|max| self.failures >= max) {
-            log::warn!("giving up on {} after {} attempts", connector.endpoint(), self.failures);
-            return;
+            return self.factory.gave_up(connector, reason);
         }
         self.waits = self.waits.saturating_add(1);
         let limit = self.backoff.limit(self.waits);
@@ -197,18 +196,26 @@ impl<F: ClientFactory> Reconnecting<F> {
     }
 }
 
-impl<F: ClientFactory> ClientFactory for Reconnecting<F> {
+impl<F: Factory> Factory for Reconnecting<F> {
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
         self.factory.build_protocol(peer)
+    }
+
+    fn started(&mut self, reactor: &mut Reactor, listener: ListenerId) {
+        self.factory.started(reactor, listener);
+    }
+
+    fn stopped(&mut self, reactor: &mut Reactor, listener: ListenerId) {
+        self.factory.stopped(reactor, listener);
     }
 
     fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
         self.factory.connection_failed(connector, reason);
         if is_hopeless(reason) {
-            log::error!("giving up on {}: {reason}", connector.endpoint());
+            self.factory.gave_up(connector, reason);
         } else if !matches!(reason, Reason::Cancelled | Reason::Stopped) {
             self.failures = self.failures.saturating_add(1);
-            self.try_again(connector);
+            self.try_again(connector, reason);
         }
     }
 
@@ -219,7 +226,11 @@ impl<F: ClientFactory> ClientFactory for Reconnecting<F> {
             self.failures = self.failures.saturating_add(1);
         }
         self.factory.connection_lost(connector, reason);
-        self.try_again(connector);
+        self.try_again(connector, reason);
+    }
+
+    fn gave_up(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
+        self.factory.gave_up(connector, reason);
     }
 }
 

@@ -12,8 +12,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crocus::{
-    Activity, Address, ClientFactory, ConnectOptions, Connector, Cores, DatagramProtocol,
-    ListenOptions, Protocol, Reactor, Readiness, Reason, Transport,
+    Activity, Address, Connect, Connector, Cores, DatagramProtocol, Factory, Protocol, Reactor,
+    Readiness, Reason, Transport,
 };
 
 use crate::child::{Running, patient, run, tool};
@@ -87,9 +87,9 @@ fn errno(error: &io::Error) -> i32 {
 /// Takes something from the kernel for a reactor: the places where it may be refused at once.
 fn take(what: &str, reactor: &mut Reactor, path: &Path) -> io::Result<()> {
     match what {
-        "listen_tcp" => reactor.listen_tcp("127.0.0.1:0", |_| Echo).map(drop),
+        "listen_tcp" => reactor.listen("127.0.0.1:0", |_| Echo).map(drop),
         "listen_unix" => {
-            let listener = reactor.listen_unix(path, |_| Echo)?;
+            let listener = reactor.listen(path, |_| Echo)?;
             reactor.stop_listening(listener); // its path shall be free for the next
             Ok(())
         }
@@ -101,12 +101,11 @@ fn take(what: &str, reactor: &mut Reactor, path: &Path) -> io::Result<()> {
         "on_signal" => reactor.on_signal(12, |_| {}),
         "adopt_listener" => {
             let listener = TcpListener::bind("127.0.0.1:0")?;
-            reactor.adopt_listener(listener, &ListenOptions::new(), |_| Echo).map(drop)
+            reactor.listen(listener, |_| Echo).map(drop)
         }
         "cores" => {
-            let setup = |core: &mut crocus::Core<'_>| {
-                core.listen_tcp("127.0.0.1:0", &ListenOptions::new(), |_| Echo).map(drop)
-            };
+            let setup =
+                |core: &mut crocus::Core<'_>| core.listen("127.0.0.1:0", |_| Echo).map(drop);
             let cores = Cores::start(2, setup)?;
             cores.handle().stop();
             cores.join()
@@ -139,7 +138,7 @@ impl DatagramProtocol for Deaf {}
 /// Serves until a client says so.
 fn serve() {
     let mut reactor = Reactor::new().unwrap();
-    let listener = reactor.listen_tcp("127.0.0.1:0", |_| Echo).unwrap();
+    let listener = reactor.listen("127.0.0.1:0", |_| Echo).unwrap();
     println!("\nlistening on {}", reactor.local_addr(listener).unwrap());
     reactor.run().unwrap();
     say(format_args!("refused {}", reactor.stats().refused));
@@ -148,19 +147,15 @@ fn serve() {
 /// Connects, and tries once more after a failure.
 fn connect(place: &str) {
     let mut reactor = Reactor::new().unwrap();
-    let options = ConnectOptions::new().timeout(HOUR);
-    match place.strip_prefix("unix:") {
-        Some(path) => reactor.connect_unix_with(path, options, Client { failed: false }),
-        None => reactor.connect_tcp_with(place, options, Client { failed: false }),
-    };
+    reactor.connect(Connect::to(place).timeout(HOUR), Client { failed: false });
     reactor.run().unwrap();
 }
 
 fn connect_from_local_port(place: &str) {
     let mut reactor = Reactor::new().unwrap();
     for local in [[127, 0, 0, 1], [127, 0, 0, 2]] {
-        let options = ConnectOptions::new().timeout(HOUR).local_addr((local, 0).into());
-        reactor.connect_tcp_with(place, options, Client { failed: true });
+        let to = Connect::to(place).timeout(HOUR).local_addr((local, 0).into());
+        reactor.connect(to, Client { failed: true });
     }
     reactor.run().unwrap();
 }
@@ -169,7 +164,7 @@ struct Client {
     failed: bool,
 }
 
-impl ClientFactory for Client {
+impl Factory for Client {
     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
         say("connected");
         Some(Box::new(Leaves))
@@ -187,13 +182,13 @@ impl ClientFactory for Client {
 fn look_up(place: &str) {
     let mut reactor = Reactor::new().unwrap();
     let held = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
-    reactor.connect_tcp(place, Needy(held));
+    reactor.connect(place, Needy(held));
     reactor.run().unwrap();
 }
 
 struct Needy(Vec<File>);
 
-impl ClientFactory for Needy {
+impl Factory for Needy {
     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
         say("connected");
         Some(Box::new(Leaves))
@@ -224,7 +219,7 @@ fn speak(path: &str) {
     let mut reactor = Reactor::new().unwrap();
     let stream = UnixStream::connect(path).unwrap();
     let _end = (&stream).read(&mut [0]).unwrap(); // the peer has closed
-    reactor.adopt_unix_stream(stream, Speaker).unwrap();
+    reactor.adopt(stream, Speaker).unwrap();
     reactor.run().unwrap();
 }
 

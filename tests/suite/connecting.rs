@@ -11,7 +11,7 @@ use crate::util::{
 };
 use crocus::testing::{PeerListener, Simulation};
 use crocus::{
-    Activity, Address, ConnectOptions, Connector, ConnectorId, Protocol, Reactor, Reason,
+    Activity, Address, Connect, Connector, ConnectorId, Protocol, Reactor, Reason, SocketOptions,
     Transport, Who,
 };
 
@@ -95,8 +95,8 @@ both! {
         let reasons = Reasons::default();
         let closed = Refusing::new(world);
         let factory = never_connected(&log).on_failed(reasons.keep());
-        let id = world.reactor().connect_tcp(closed.addr, factory);
-        assert_eq!(log.len(), 0, "not from within connect_tcp");
+        let id = world.reactor().connect(closed.addr, factory);
+        assert_eq!(log.len(), 0, "not from within connect");
         assert!(world.reactor().endpoint(id).is_some());
         assert_eq!(outcome(world, &log), ["c failed Failed(ConnectionRefused)"]);
         let reason = reasons.only();
@@ -128,8 +128,8 @@ both! {
                 seen.set(transport.local_addr().unwrap().socket_addr());
             })))
         });
-        let id = world.reactor().connect_tcp(to, factory);
-        assert_eq!(log.len(), 0, "not from within connect_tcp");
+        let id = world.reactor().connect(to, factory);
+        assert_eq!(log.len(), 0, "not from within connect");
         assert_eq!(world.reactor().connection_of(id), None);
         assert_eq!(outcome(world, &log), ["built true", "c made"]);
         let far = world.accept(&mut outside);
@@ -158,7 +158,7 @@ fn data_sent_before_the_connection_was_noticed_is_delivered() {
     let mut world = World::real();
     let log = Log::new();
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
-    world.reactor().connect_tcp(outside.local_addr().unwrap(), client(&log));
+    world.reactor().connect(outside.local_addr().unwrap(), client(&log));
     // One turn begins the attempt.
     world.reactor().turn(Some(Duration::ZERO)).unwrap();
     let (mut far, _) = accept(&outside);
@@ -180,9 +180,9 @@ fn an_address_that_never_answers_times_out_exactly_when_asked() {
     let reasons = Reasons::default();
     let hole = SocketAddr::from(([192, 0, 2, 7], 80));
     simulation.set_blackhole(hole);
-    let options = ConnectOptions::new().timeout(Duration::from_millis(100));
+    let place = Connect::to(hole).timeout(Duration::from_millis(100));
     let factory = never_connected(&log).on_failed(reasons.keep());
-    simulation.reactor().connect_tcp_with(hole, options, factory);
+    simulation.reactor().connect(place, factory);
     simulation.advance(Duration::from_millis(100) - MS);
     assert_eq!(log.len(), 0);
     simulation.advance(MS);
@@ -201,7 +201,7 @@ fn an_attempt_has_thirty_seconds_unless_told_otherwise() {
     let log = Log::new();
     let hole = SocketAddr::from(([192, 0, 2, 7], 80));
     simulation.set_blackhole(hole);
-    simulation.reactor().connect_tcp(hole, never_connected(&log));
+    simulation.reactor().connect(hole, never_connected(&log));
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed ConnectTimedOut"]);
     assert_eq!(simulation.elapsed(), TIMEOUT);
@@ -214,8 +214,8 @@ fn an_answer_after_the_timeout_makes_no_difference() {
     let log = Log::new();
     simulation.set_latency(Duration::from_secs(2));
     let mut outside = simulation.listen("192.0.2.7:80").unwrap();
-    let options = ConnectOptions::new().timeout(Duration::from_secs(1));
-    simulation.reactor().connect_tcp_with(outside.addr(), options, never_connected(&log));
+    let place = Connect::to(outside.addr()).timeout(Duration::from_secs(1));
+    simulation.reactor().connect(place, never_connected(&log));
     simulation.advance(Duration::from_secs(10));
     assert_eq!(log.take(), ["c failed ConnectTimedOut"]);
     assert_all_are_over(&mut simulation, &mut outside, 0);
@@ -256,10 +256,9 @@ fn a_real_silent_address_times_out_once_and_not_early() {
     let log = Log::new();
     let (full, _only) = full_listener();
     let timeout = Duration::from_millis(50);
-    let options = ConnectOptions::new().timeout(timeout);
+    let place = Connect::to(full.local_addr().unwrap()).timeout(timeout);
     let begin = Instant::now();
-    let to = full.local_addr().unwrap();
-    world.reactor().connect_tcp_with(to, options, never_connected(&log));
+    world.reactor().connect(place, never_connected(&log));
     world.until("the timeout", |_| log.len() > 0);
     assert!(begin.elapsed() >= timeout);
     full.accept().unwrap(); // there is room now: an attempt that still lived would be answered
@@ -277,8 +276,8 @@ fn answering_in_the_turn_of_the_timeout_is_one_outcome() {
         let timeout = Duration::from_millis(100);
         simulation.set_latency(timeout - early);
         let mut outside = simulation.listen("192.0.2.7:80").unwrap();
-        let options = ConnectOptions::new().timeout(timeout);
-        simulation.reactor().connect_tcp_with(outside.addr(), options, client(&log));
+        let place = Connect::to(outside.addr()).timeout(timeout);
+        simulation.reactor().connect(place, client(&log));
         simulation.advance(timeout);
         simulation.advance(Duration::from_secs(1));
         assert_eq!(log.take(), [expected]);
@@ -295,8 +294,8 @@ both! {
             let log = Log::new();
             let reasons = Reasons::default();
             let factory = never_connected(&log).on_failed(reasons.keep());
-            world.reactor().connect_tcp(text, factory);
-            assert_eq!(log.len(), 0, "not from within connect_tcp");
+            world.reactor().connect(text, factory);
+            assert_eq!(log.len(), 0, "not from within connect");
             assert_eq!(outcome(world, &log), ["c failed Failed(InvalidInput)"], "{text:?}");
             let reason = reasons.only();
             assert!(matches!(reason, Reason::Failed { activity: Activity::Resolving, .. }));
@@ -314,7 +313,7 @@ both! {
         let log = Log::new();
         let mut outside = world.listen_outside();
         let name = format!("localhost:{}", outside.addr().port());
-        world.reactor().connect_tcp(&name, client(&log));
+        world.reactor().connect(&name, client(&log));
         let mut far = world.accept(&mut outside);
         world.until("the connection", |_| log.len() > 0);
         if world.is_real() {
@@ -337,7 +336,7 @@ both! {
         // A label of more than 63 letters: no resolver has to ask anybody else to know.
         let name = format!("{}.invalid", "a".repeat(64));
         let factory = never_connected(&log).on_failed(reasons.keep());
-        world.reactor().connect_tcp((name.as_str(), 80), factory);
+        world.reactor().connect((name.as_str(), 80), factory);
         world.until("the failure", |_| log.len() > 0);
         world.quiet();
         assert_eq!(log.len(), 1);
@@ -359,7 +358,7 @@ fn a_host_without_an_address_is_one_failure() {
     let reasons = Reasons::default();
     simulation.set_host("empty", &[]);
     let factory = never_connected(&log).on_failed(reasons.keep());
-    simulation.reactor().connect_tcp("empty:80", factory);
+    simulation.reactor().connect("empty:80", factory);
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed Failed(NotFound)"]);
     assert!(matches!(reasons.only(), Reason::Failed { activity: Activity::Resolving, .. }));
@@ -390,15 +389,15 @@ fn silent_host<const N: usize>(last: [u8; N]) -> Simulation {
 /// Twisted's `test_IPv6IsFaster`, `test_otherConnectionsCancelled`.
 #[test]
 fn a_second_address_begins_exactly_after_the_head_start() {
-    for (head_start, options) in [
-        (HEAD_START, ConnectOptions::new()),
-        (Duration::from_secs(2), ConnectOptions::new().head_start(Duration::from_secs(2))),
-    ] {
+    let to = Connect::to("host:80");
+    for (head_start, place) in
+        [(HEAD_START, to.clone()), (Duration::from_secs(2), to.head_start(Duration::from_secs(2)))]
+    {
         let mut simulation = silent_host([1]);
         simulation.set_host("host", &ips([1, 2]));
         let log = Log::new();
         let mut second = simulation.listen(at(2)).unwrap();
-        simulation.reactor().connect_tcp_with("host:80", options, client(&log));
+        simulation.reactor().connect(place, client(&log));
         simulation.advance(head_start - MS);
         assert_eq!(log.len(), 0);
         assert!(second.accept().is_none(), "not before its time");
@@ -422,7 +421,7 @@ fn an_answer_after_another_address_won_makes_no_protocol() {
     let mut slow = simulation.listen(at(1)).unwrap();
     let mut quick = simulation.listen(at(2)).unwrap();
     simulation.set_latency(Duration::from_secs(1));
-    simulation.reactor().connect_tcp("host:80", client(&log));
+    simulation.reactor().connect("host:80", client(&log));
     simulation.turn();
     simulation.turn();
     simulation.set_latency(Duration::from_millis(10));
@@ -444,7 +443,7 @@ fn two_answers_in_one_turn_make_one_protocol() {
     let mut first = simulation.listen(at(1)).unwrap();
     let mut second = simulation.listen(at(2)).unwrap();
     simulation.set_latency(HEAD_START + Duration::from_millis(50));
-    simulation.reactor().connect_tcp("host:80", client(&log));
+    simulation.reactor().connect("host:80", client(&log));
     simulation.turn();
     simulation.turn();
     simulation.set_latency(Duration::from_millis(50));
@@ -467,7 +466,7 @@ fn after_a_refusal_the_next_address_is_tried_at_once() {
     let log = Log::new();
     simulation.set_host("host", &ips([1, 2, 3]));
     let mut third = simulation.listen(at(3)).unwrap();
-    simulation.reactor().connect_tcp("host:80", client(&log));
+    simulation.reactor().connect("host:80", client(&log));
     simulation.settle();
     assert_eq!(log.take(), ["c made"]);
     drop(third.accept().unwrap());
@@ -483,7 +482,7 @@ fn when_all_addresses_fail_there_is_one_failure() {
     let reasons = Reasons::default();
     simulation.set_host("host", &ips([1, 2, 3]));
     let factory = never_connected(&log).on_failed(reasons.keep());
-    simulation.reactor().connect_tcp("host:80", factory);
+    simulation.reactor().connect("host:80", factory);
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed Failed(ConnectionRefused)"]);
     assert!(matches!(reasons.only(), Reason::Failed { activity: Activity::Connecting, .. }));
@@ -497,7 +496,7 @@ fn one_refusal_is_no_outcome_while_another_address_hangs() {
     let mut simulation = silent_host([1]);
     let log = Log::new();
     simulation.set_host("host", &ips([1, 2]));
-    simulation.reactor().connect_tcp("host:80", never_connected(&log));
+    simulation.reactor().connect("host:80", never_connected(&log));
     simulation.advance(TIMEOUT - MS);
     assert_eq!(log.len(), 0, "the first may still answer");
     simulation.advance(MS);
@@ -511,8 +510,8 @@ fn one_refusal_is_no_outcome_while_another_address_hangs() {
 fn one_timeout_ends_all_addresses_that_hang() {
     let mut simulation = silent_host([1, 2, 3, 4]);
     let log = Log::new();
-    let options = ConnectOptions::new().timeout(Duration::from_millis(600));
-    simulation.reactor().connect_tcp_with("host:80", options, never_connected(&log));
+    let place = Connect::to("host:80").timeout(Duration::from_millis(600));
+    simulation.reactor().connect(place, never_connected(&log));
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed ConnectTimedOut"]);
     assert_eq!(simulation.elapsed(), Duration::from_millis(600));
@@ -529,7 +528,7 @@ fn a_family_that_hangs_costs_one_head_start() {
         simulation.set_blackhole((v6(last), 80).into());
     }
     let _outside = simulation.listen(at(1)).unwrap();
-    simulation.reactor().connect_tcp("host:80", client(&log));
+    simulation.reactor().connect("host:80", client(&log));
     simulation.advance(HEAD_START);
     assert_eq!(log.take(), ["c made"]);
     drop(simulation);
@@ -543,7 +542,7 @@ both! {
     fn cancelled_before_it_began_an_attempt_fails_once(world) {
         let log = Log::new();
         let mut outside = world.listen_outside();
-        let id = world.reactor().connect_tcp(outside.addr(), never_connected(&log));
+        let id = world.reactor().connect(outside.addr(), never_connected(&log));
         assert!(world.reactor().cancel_connect(id));
         assert!(!world.reactor().cancel_connect(id), "it is cancelled already");
         assert_eq!(log.len(), 0, "not from within the command");
@@ -559,7 +558,7 @@ both! {
 fn cancelled_while_connecting_an_attempt_fails_once() {
     let mut simulation = silent_host([1, 2, 3]);
     let log = Log::new();
-    let id = simulation.reactor().connect_tcp("host:80", never_connected(&log));
+    let id = simulation.reactor().connect("host:80", never_connected(&log));
     simulation.advance(HEAD_START + MS); // two of the three are being tried
     assert!(simulation.reactor().cancel_connect(id));
     assert_eq!(log.len(), 0);
@@ -576,7 +575,7 @@ fn a_real_attempt_cancelled_while_connecting_fails_once() {
     let mut world = World::real();
     let log = Log::new();
     let (full, _only) = full_listener();
-    let id = world.reactor().connect_tcp(full.local_addr().unwrap(), never_connected(&log));
+    let id = world.reactor().connect(full.local_addr().unwrap(), never_connected(&log));
     world.quiet();
     assert_eq!(log.len(), 0);
     assert!(world.reactor().cancel_connect(id));
@@ -598,8 +597,8 @@ fn cancelled_during_the_lookup_an_attempt_ignores_the_answer() {
                 assert!(connector.connect(), "this one may share the first one's lookup");
             }
         });
-        let options = ConnectOptions::new().timeout(HOUR);
-        let id = world.reactor().connect_tcp_with(&name, options, factory);
+        let place = Connect::to(&name).timeout(HOUR);
+        let id = world.reactor().connect(place, factory);
         world.reactor().turn(Some(Duration::ZERO)).unwrap();
         if answered {
             // The answer is in the queue, and the loop would take it in its next turn.
@@ -629,7 +628,7 @@ both! {
                 assert!(connector.connect_after(HOUR));
             }
         });
-        let id = world.reactor().connect_tcp(closed.addr, factory);
+        let id = world.reactor().connect(closed.addr, factory);
         assert_eq!(outcome(world, &log), ["c failed Failed(ConnectionRefused)"]);
         assert!(world.reactor().endpoint(id).is_some());
         assert!(world.reactor().cancel_connect(id));
@@ -663,7 +662,7 @@ both! {
             let id = connector.id();
             seen.push(format!("cancelled {}", connector.reactor().cancel_connect(id)));
         });
-        id.set(Some(world.reactor().connect_tcp(outside.addr(), factory)));
+        id.set(Some(world.reactor().connect(outside.addr(), factory)));
         let far = world.accept(&mut outside);
         world.until("the connection", |_| log.len() > 0);
         assert!(!world.reactor().cancel_connect(id.get().unwrap()));
@@ -699,7 +698,7 @@ both! {
                 seen.push("asked and cancelled");
             }
         });
-        world.reactor().connect_tcp(closed.addr, factory);
+        world.reactor().connect(closed.addr, factory);
         world.run().unwrap();
         assert_eq!(log.take(), [
             "c failed Failed(ConnectionRefused)",
@@ -728,14 +727,14 @@ both! {
                 drop(closed.take());
                 let recorder = server.clone();
                 let make = move |_| Recorder::new(&recorder, "s");
-                connector.reactor().listen_tcp(addr, make).unwrap();
+                connector.reactor().listen(addr, make).unwrap();
             }
             assert_eq!(connector.endpoint().to_string(), addr.to_string());
             assert!(connector.connect());
             assert!(!connector.connect(), "it is trying already");
             assert!(!connector.connect_after(HOUR), "it is trying already");
         });
-        let id = world.reactor().connect_tcp(addr, factory);
+        let id = world.reactor().connect(addr, factory);
         world.until("the connection", |_| log.has("c made") && log.has("s made"));
         world.quiet();
         assert_eq!(log.count("c failed Failed(ConnectionRefused)"), 3);
@@ -758,7 +757,7 @@ fn connect_after_waits_exactly_as_long_as_asked() {
             assert!(connector.connect_after(Duration::from_secs(tries.get())));
         }
     });
-    simulation.reactor().connect_tcp(at(1), factory);
+    simulation.reactor().connect(at(1), factory);
     for (wait, count) in [(0, 1), (1, 1), (2, 1), (3, 1)] {
         if wait > 0 {
             simulation.advance(Duration::from_secs(wait) - MS);
@@ -783,7 +782,7 @@ fn each_attempt_has_a_timeout_of_its_own() {
             assert!(connector.connect_after(Duration::from_secs(10)));
         }
     });
-    simulation.reactor().connect_tcp(at(1), factory);
+    simulation.reactor().connect(at(1), factory);
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed ConnectTimedOut"; 2]);
     assert_eq!(simulation.elapsed(), TIMEOUT + Duration::from_secs(10) + TIMEOUT);
@@ -803,7 +802,7 @@ both! {
                 assert!(!connector.connect());
             }
         });
-        let id = world.reactor().connect_tcp(outside.addr(), factory);
+        let id = world.reactor().connect(outside.addr(), factory);
         let mut connections = Vec::new();
         for round in 1..=3 {
             let far = world.accept(&mut outside);
@@ -834,7 +833,7 @@ both! {
         });
         let factory =
             factory.on_lost(move |_, reason| owners.borrow_mut().push(reason.clone()));
-        world.reactor().connect_tcp(outside.addr(), factory);
+        world.reactor().connect(outside.addr(), factory);
         let far = world.accept(&mut outside);
         world.until("the connection", |_| log.has("c made"));
         far.reset();
@@ -865,7 +864,7 @@ fn an_owner_may_connect_again_though_its_protocol_panicked() {
             assert!(connector.connect());
         }
     });
-    world.reactor().connect_tcp(outside.addr(), factory);
+    world.reactor().connect(outside.addr(), factory);
     for round in 1..=2 {
         let far = world.accept(&mut outside);
         world.until("the connection", |_| log.count("c made") == round);
@@ -884,7 +883,7 @@ fn a_panic_in_connection_failed_does_not_repeat_it() {
     let log = Log::new();
     let closed = Refusing::new(&mut world);
     let factory = never_connected(&log).on_failed(|_, _| panic!("on purpose"));
-    let id = world.reactor().connect_tcp(closed.addr, factory);
+    let id = world.reactor().connect(closed.addr, factory);
     world.run().unwrap();
     assert_eq!(log.take(), ["c failed Failed(ConnectionRefused)"]);
     assert_eq!(world.reactor().stats().panics, 1);
@@ -904,7 +903,7 @@ fn a_panic_in_connection_failed_keeps_the_attempt_asked_for() {
             panic!("on purpose");
         }
     });
-    world.reactor().connect_tcp(closed.addr, factory);
+    world.reactor().connect(closed.addr, factory);
     world.run().unwrap();
     assert_eq!(log.take(), ["c failed Failed(ConnectionRefused)"; 2]);
 }
@@ -916,7 +915,7 @@ fn an_owner_that_panics_in_connection_lost_is_told_once() {
     let log = Log::new();
     let mut outside = world.listen_outside();
     let factory = client(&log).on_lost(|_, _| panic!("on purpose"));
-    world.reactor().connect_tcp(outside.addr(), factory);
+    world.reactor().connect(outside.addr(), factory);
     drop(world.accept(&mut outside));
     world.run().unwrap();
     assert_eq!(log.take(), ["c made", "c eof", "c lost PeerClosed", "c owner lost PeerClosed"]);
@@ -932,7 +931,7 @@ both! {
             seen.push("refused");
             None
         });
-        let id = world.reactor().connect_tcp(outside.addr(), factory);
+        let id = world.reactor().connect(outside.addr(), factory);
         let mut far = world.accept(&mut outside);
         assert_eq!(world.read_to_end(&mut far), (vec![], Ok(())));
         world.run().unwrap();
@@ -949,7 +948,7 @@ fn a_client_factory_that_panics_is_one_failure_and_closes() {
     let log = Log::new();
     let mut outside = world.listen_outside();
     let factory = building(&log, |_| panic!("on purpose"));
-    world.reactor().connect_tcp(outside.addr(), factory);
+    world.reactor().connect(outside.addr(), factory);
     let mut far = world.accept(&mut outside);
     assert_eq!(world.read_to_end(&mut far), (vec![], Ok(())));
     world.run().unwrap();
@@ -972,7 +971,7 @@ fn a_panic_in_connection_made_ends_it_on_both_sides() {
 
     let mut outside = world.listen_outside();
     let factory = client_with(&log, move |recorder| recorder.on_made(panic));
-    world.reactor().connect_tcp(outside.addr(), factory);
+    world.reactor().connect(outside.addr(), factory);
     let mut far = world.accept(&mut outside);
     assert_eq!(world.read_to_end(&mut far), (vec![], Err(ErrorKind::ConnectionReset)));
     world.until("the owner to be told", |_| log.count("c owner lost") == 1);
@@ -1002,7 +1001,7 @@ both! {
             (ip, 1234).into()
         };
         for wanted in [(ip, 0).into(), free] {
-            let options = ConnectOptions::new().local_addr(wanted);
+            let place = Connect::to(addr).local_addr(wanted);
             let inside = Rc::new(Cell::new(None));
             let see = Rc::clone(&inside);
             let factory = client_with(&log, move |recorder| {
@@ -1011,7 +1010,7 @@ both! {
                     see.set(transport.local_addr().unwrap().socket_addr());
                 })
             });
-            let id = world.reactor().connect_tcp_with(addr, options, factory);
+            let id = world.reactor().connect(place, factory);
             world.until("both ends", |_| log.has("c made") && log.has("s made"));
             let local: SocketAddr = inside.get().unwrap();
             assert!(log.has(&local.to_string()), "{:?}", log.lines());
@@ -1040,9 +1039,9 @@ fn a_local_address_that_is_not_ours_fails_once() {
         let log = Log::new();
         let reasons = Reasons::default();
         let factory = never_connected(&log).on_failed(reasons.keep());
-        let options = ConnectOptions::new().local_addr(local);
-        world.reactor().connect_tcp_with(outside.addr(), options, factory);
-        assert_eq!(log.len(), 0, "not from within connect_tcp_with");
+        let place = Connect::to(outside.addr()).local_addr(local);
+        world.reactor().connect(place, factory);
+        assert_eq!(log.len(), 0, "not from within connect");
         assert_eq!(outcome(&mut world, &log).len(), 1);
         let reason = reasons.only();
         assert!(matches!(reason, Reason::Failed { activity: Activity::Binding, .. }), "{reason:?}");
@@ -1063,8 +1062,7 @@ fn a_connection_to_itself_is_told_as_refused() {
         let log = Log::new();
         let reasons = Reasons::default();
         let factory = never_connected(&log).on_failed(reasons.keep());
-        let options = ConnectOptions::new().local_addr(addr);
-        world.reactor().connect_tcp_with(addr, options, factory);
+        world.reactor().connect(Connect::to(addr).local_addr(addr), factory);
         assert_eq!(outcome(&mut world, &log), ["c failed Failed(ConnectionRefused)"]);
         assert_eq!(reasons.only().io_error().unwrap().raw_os_error(), Some(libc::ECONNREFUSED));
     }
@@ -1082,8 +1080,7 @@ fn a_fixed_local_port_serves_connections_to_several_servers() {
     let local = bound([127, 0, 31, 3]).1;
     let servers = [(); 3].map(|()| world.listen_outside());
     let connect = |world: &mut World, server: SocketAddr| {
-        let options = ConnectOptions::new().local_addr(local);
-        world.reactor().connect_tcp_with(server, options, client(&log));
+        world.reactor().connect(Connect::to(server).local_addr(local), client(&log));
         outcome(world, &log)
     };
     assert_eq!(connect(&mut world, servers[0].addr()), ["c made"]);
@@ -1105,7 +1102,7 @@ fn a_fixed_local_port_serves_connections_to_several_servers() {
 /// crocus's own.
 #[test]
 fn the_options_of_an_attempt_arrive_at_its_connection() {
-    let look = |options: ConnectOptions| {
+    let look = |options: SocketOptions| {
         let mut world = World::real();
         let log = Log::new();
         let outside = world.listen_outside();
@@ -1118,12 +1115,12 @@ fn the_options_of_an_attempt_arrive_at_its_connection() {
                 seen.set(Some(options));
             })
         });
-        world.reactor().connect_tcp_with(outside.addr(), options, factory);
+        world.reactor().connect(Connect::to(outside.addr()).socket(options), factory);
         world.until("the connection", |_| log.has("c made"));
         found.get().unwrap()
     };
-    assert_eq!(look(ConnectOptions::new()), (true, false));
-    let options = ConnectOptions::new().no_delay(false).keep_alive(Duration::from_secs(77));
+    assert_eq!(look(SocketOptions::new()), (true, false));
+    let options = SocketOptions::new().no_delay(false).keep_alive(Duration::from_secs(77));
     assert_eq!(look(options), (false, true));
 }
 
@@ -1134,9 +1131,9 @@ both! {
         let closed = Refusing::new(world);
         let mut outside = world.listen_outside();
         let seen = log.clone();
-        world.reactor().connect_tcp(closed.addr, move |_| Recorder::new(&seen, "x"));
+        world.reactor().connect(closed.addr, move |_| Recorder::new(&seen, "x"));
         let seen = log.clone();
-        world.reactor().connect_tcp(outside.addr(), move |_| Recorder::new(&seen, "c"));
+        world.reactor().connect(outside.addr(), move |_| Recorder::new(&seen, "c"));
         drop(world.accept(&mut outside));
         world.run().unwrap();
         assert_eq!(log.take(), ["c made", "c eof", "c lost PeerClosed"]);
@@ -1155,7 +1152,7 @@ both! {
             connector.reactor().stop();
             assert!(!connector.connect(), "it is stopping");
         });
-        world.reactor().connect_tcp(closed.addr, factory);
+        world.reactor().connect(closed.addr, factory);
         world.run().unwrap();
         assert_eq!(log.take(), ["c failed Failed(ConnectionRefused)"]);
     }
@@ -1169,7 +1166,7 @@ both! {
             let log = Log::new();
             let (id, addr) = world.listen(|_| Recorder::new(&Log::new(), "s"));
             world.turn();
-            world.reactor().connect_tcp(addr, client(&log));
+            world.reactor().connect(addr, client(&log));
             for _ in 0..turns {
                 world.reactor().turn(Some(Duration::ZERO)).unwrap();
             }
@@ -1197,7 +1194,7 @@ fn waiting_client(world: &mut World, log: &Log) -> Refusing {
         let again = connector.connect_after(HOUR);
         assert_eq!(again, tag(reason) != "Stopped", "{reason:?}");
     });
-    world.reactor().connect_tcp(closed.addr, factory);
+    world.reactor().connect(closed.addr, factory);
     assert_eq!(outcome(world, log), ["c failed Failed(ConnectionRefused)"]);
     closed
 }
@@ -1209,9 +1206,9 @@ fn a_stop_fails_attempts_in_every_state() {
     let log = Log::new();
     let mut world = World::Simulated(simulation);
     let _closed = waiting_client(&mut world, &log);
-    world.reactor().connect_tcp("host:80", never_connected(&log));
+    world.reactor().connect("host:80", never_connected(&log));
     world.pass(HEAD_START * 2);
-    world.reactor().connect_tcp("host:80", never_connected(&log)); // not begun when the stop comes
+    world.reactor().connect("host:80", never_connected(&log)); // not begun when the stop comes
     world.reactor().stop();
     world.run().unwrap();
     assert_eq!(log.take(), ["c failed Stopped"; 3]);
@@ -1228,10 +1225,10 @@ fn a_stop_fails_real_attempts_in_every_state() {
     let log = Log::new();
     let (full, _only) = full_listener();
     let _closed = waiting_client(&mut world, &log);
-    world.reactor().connect_tcp(full.local_addr().unwrap(), never_connected(&log));
+    world.reactor().connect(full.local_addr().unwrap(), never_connected(&log));
     world.quiet();
     // While its name is being looked up: the answer cannot be taken before the stop.
-    world.reactor().connect_tcp("localhost:1", never_connected(&log));
+    world.reactor().connect("localhost:1", never_connected(&log));
     world.reactor().stop();
     world.run().unwrap();
     assert_eq!(log.take(), ["c failed Stopped"; 3]);
@@ -1245,7 +1242,7 @@ both! {
         let log = Log::new();
         let _closed = waiting_client(world, &log);
         let to = world.listen_outside();
-        world.reactor().connect_tcp(to.addr(), never_connected(&log));
+        world.reactor().connect(to.addr(), never_connected(&log));
         world.reactor().shutdown(HOUR);
         assert_eq!(log.len(), 0, "not from within the command");
         world.run().unwrap();
@@ -1263,7 +1260,7 @@ both! {
             let factory = client(&log).on_lost(move |connector, _| {
                 seen.push(format!("again {}", connector.connect()));
             });
-            world.reactor().connect_tcp(outside.addr(), factory);
+            world.reactor().connect(outside.addr(), factory);
             let _far = world.accept(&mut outside);
             world.until("the connection", |_| log.has("c made"));
             let reason = if at_once {
@@ -1292,9 +1289,9 @@ both! {
         let log = Log::new();
         let outside = world.listen_outside();
         world.reactor().stop();
-        let id = world.reactor().connect_tcp(outside.addr(), never_connected(&log));
+        let id = world.reactor().connect(outside.addr(), never_connected(&log));
         assert!(!world.reactor().cancel_connect(id), "its failure is on the way");
-        assert_eq!(log.len(), 0, "not from within connect_tcp");
+        assert_eq!(log.len(), 0, "not from within connect");
         world.run().unwrap();
         assert_eq!(log.take(), ["c failed Stopped"]);
         world.run().unwrap();
@@ -1307,10 +1304,10 @@ both! {
     fn after_a_stop_one_can_connect_again(world) {
         let log = Log::new();
         let mut outside = world.listen_outside();
-        world.reactor().connect_tcp(outside.addr(), never_connected(&log));
+        world.reactor().connect(outside.addr(), never_connected(&log));
         world.reactor().stop();
         world.run().unwrap();
-        world.reactor().connect_tcp(outside.addr(), client(&log));
+        world.reactor().connect(outside.addr(), client(&log));
         world.until("the connection", |_| log.has("c made"));
         let lines = log.take();
         assert_eq!(lines.last().unwrap(), "c made");
@@ -1324,7 +1321,7 @@ both! {
 fn attempts_fail_with_stopped_when_the_reactor_is_dropped() {
     let log = Log::new();
     let mut simulation = silent_host([1]);
-    simulation.reactor().connect_tcp(at(1), never_connected(&log));
+    simulation.reactor().connect(at(1), never_connected(&log));
     simulation.settle();
     drop(simulation);
     assert_eq!(log.take(), ["c failed Stopped"]);
@@ -1335,7 +1332,7 @@ fn attempts_fail_with_stopped_when_the_reactor_is_dropped() {
 fn an_attempt_cancelled_before_a_stop_hears_of_the_cancel() {
     let log = Log::new();
     let mut simulation = silent_host([1]);
-    let id = simulation.reactor().connect_tcp(at(1), never_connected(&log));
+    let id = simulation.reactor().connect(at(1), never_connected(&log));
     simulation.settle();
     assert!(simulation.reactor().cancel_connect(id));
     simulation.reactor().shutdown(HOUR);
@@ -1352,7 +1349,7 @@ both! {
         let ids: Vec<ConnectorId> = (0..20)
             .map(|n| {
                 let to = if n % 2 == 0 { closed.addr } else { outside.addr() };
-                world.reactor().connect_tcp(to, client(&log))
+                world.reactor().connect(to, client(&log))
             })
             .collect();
         world.until("all outcomes", |_| log.len() == 20);

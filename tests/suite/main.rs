@@ -18,6 +18,7 @@ mod loop_and_stop;
 mod names;
 mod observing;
 mod panics;
+mod places;
 mod pool;
 mod reconnecting;
 mod scenarios;

@@ -6,9 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use crocus::{
-    Address, Backoff, ConnectOptions, ConnectorId, Protocol, Reactor, Reason, Reconnecting,
-};
+use crocus::{Address, Backoff, Connect, ConnectorId, Protocol, Reactor, Reason, Reconnecting};
 
 use crate::util::{HOUR, Log, MS, Recorder, RecordingClient, SECOND, World};
 use crocus::testing::Simulation;
@@ -68,8 +66,7 @@ fn connect(world: &mut World, log: &Log, to: (&str, u16), timeout: Duration) -> 
     let build = move |_: Address| -> Option<Box<dyn Protocol>> {
         Some(Box::new(Recorder::new(&seen, "c")))
     };
-    let options = ConnectOptions::new().timeout(timeout);
-    world.reactor().connect_tcp_with(to, options, RecordingClient::new(log, "c", build))
+    world.reactor().connect(Connect::to(to).timeout(timeout), RecordingClient::new(log, "c", build))
 }
 
 /// Begins attempts at so many slow names.
@@ -184,7 +181,7 @@ fn one_name_too_many_is_one_failure_that_says_so() {
     let factory =
         RecordingClient::new(&log, "c", |_: Address| -> Option<Box<dyn Protocol>> { None })
             .on_failed(move |_, reason| kept.lock().unwrap().push(reason.to_string()));
-    world.reactor().connect_tcp(("one-more", 1), factory);
+    world.reactor().connect(("one-more", 1), factory);
     world.until("the failure", |_| log.len() > 0);
     world.quiet();
     assert_eq!(log.take(), ["c failed Failed(ResourceBusy)"]);
@@ -248,7 +245,7 @@ fn all_attempts_at_a_name_hear_why_it_was_not_found() {
         let factory =
             RecordingClient::new(&log, "c", |_: Address| -> Option<Box<dyn Protocol>> { None })
                 .on_failed(move |_, reason: &Reason| heard.push(reason.to_string()));
-        world.reactor().connect_tcp(("host", 1), factory);
+        world.reactor().connect(("host", 1), factory);
     }
     world.until("the failures", |_| log.len() == 3);
     assert_eq!(heard.take(), ["looking up the name: no such name"; 3]);
@@ -262,10 +259,10 @@ fn a_good_name_does_not_wait_for_slow_ones_that_timed_out() {
     for name in 0..160 {
         let name = format!("slow{name}");
         simulation.set_lookup_time(&name, 2 * SECOND);
-        let options = ConnectOptions::new().timeout(250 * MS);
         let client =
             RecordingClient::new(&log, "c", |_: Address| -> Option<Box<dyn Protocol>> { None });
-        simulation.reactor().connect_tcp_with((name.as_str(), 1), options, client);
+        let to = Connect::to((name.as_str(), 1)).timeout(250 * MS);
+        simulation.reactor().connect(to, client);
     }
     simulation.advance(300 * MS);
     assert_eq!(log.take(), ["c failed ConnectTimedOut"; 160]);
@@ -273,7 +270,7 @@ fn a_good_name_does_not_wait_for_slow_ones_that_timed_out() {
     simulation.set_lookup_time("good", MS);
     let _listener = simulation.listen("127.0.0.1:80").unwrap();
     let seen = log.clone();
-    simulation.reactor().connect_tcp(("good", 80), move |_: Address| Recorder::new(&seen, "c"));
+    simulation.reactor().connect(("good", 80), move |_: Address| Recorder::new(&seen, "c"));
     simulation.advance(MS);
     assert_eq!(log.take(), ["c made"]);
 }
@@ -291,8 +288,8 @@ fn reconnecting_clients_recover_within_one_lookup_of_an_outage() {
             move |_: Address| Recorder::new(&seen, "c"),
             Backoff::new().max(SECOND),
         );
-        let options = ConnectOptions::new().timeout(SECOND);
-        simulation.reactor().connect_tcp_with((name.as_str(), 80), options, client);
+        let to = Connect::to((name.as_str(), 80)).timeout(SECOND);
+        simulation.reactor().connect(to, client);
     }
     simulation.advance(60 * SECOND);
     assert_eq!(log.len(), 0);

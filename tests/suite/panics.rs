@@ -9,8 +9,8 @@ use std::time::Duration;
 use crocus::Readiness;
 use crocus::testing::Simulation;
 use crocus::{
-    Address, ClientFactory, DatagramProtocol, Factory, ListenOptions, Observer, Protocol, Reactor,
-    Reason, Transport, Who,
+    Address, Connect, DatagramProtocol, Factory, Observer, Protocol, Reactor, Reason,
+    SocketOptions, Transport, Who,
 };
 
 use crate::util::{Far, HOUR, Log, Recorder, RecordingClient, World, message, say};
@@ -261,7 +261,7 @@ fn an_owner_hears_the_loss_after_panics_in_last_callbacks() {
         let client = RecordingClient::new(&log, "a", move |_| {
             Some(Box::new(Fragile(faulty(&seen, callback, vec![]), callback == "drop")))
         });
-        world.reactor().connect_tcp(outside.addr(), client);
+        world.reactor().connect(outside.addr(), client);
         let mut far = world.accept(&mut outside);
         world.until("it to be made", |_| log.has("a made"));
         if callback == "data_received" {
@@ -400,12 +400,6 @@ impl Factory for Armed {
     }
 }
 
-impl ClientFactory for Armed {
-    fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
-        Some(Box::new(Self(Bomb::new())))
-    }
-}
-
 impl Observer for Armed {}
 
 /// Sets calls and timers with bombs in their functions.
@@ -429,16 +423,15 @@ fn arm_twice(world: &mut World) {
 }
 
 fn arm(world: &mut World) {
-    let filter = Bomb::new();
-    let options = ListenOptions::new().accept_filter(move |_| {
-        let _ = &filter;
-        true
+    let hook = Bomb::new();
+    let options = SocketOptions::new().hook(move |_| {
+        let _ = &hook;
+        Ok(())
     });
     let local = "127.0.0.1:0";
-    let listener = world.reactor().listen_tcp_with(local, &options, Armed(Bomb::new())).unwrap();
-    drop(options); // the listener has a share
+    let listener = world.reactor().listen(local, Armed(Bomb::new())).unwrap();
     let addr = world.reactor().local_addr(listener).unwrap();
-    world.reactor().connect_tcp(&addr, Armed(Bomb::new()));
+    world.reactor().connect(Connect::to(&addr).socket(options), Armed(Bomb::new()));
     let wanted = world.reactor().connections().len() + 2;
     world.until("both", |world| world.reactor().connections().len() == wanted);
     world.reactor().listen_udp(local, Armed(Bomb::new())).unwrap();
@@ -511,7 +504,7 @@ impl Protocol for LeavesBombs {
     fn connection_lost(&mut self, transport: &mut Transport, _: &Reason) {
         for _ in 0..2 {
             arm_calls(transport.reactor());
-            transport.reactor().listen_tcp("127.0.0.1:0", Armed(Bomb::new())).unwrap();
+            transport.reactor().listen("127.0.0.1:0", Armed(Bomb::new())).unwrap();
         }
     }
 }

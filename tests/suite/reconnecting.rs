@@ -20,7 +20,7 @@ fn client(simulation: &mut Simulation, log: &Log, backoff: Backoff) -> Connector
         Some(Box::new(Recorder::new(&seen, "c")))
     };
     let inner = RecordingClient::new(log, "c", build);
-    simulation.reactor().connect_tcp(SERVER, Reconnecting::new(inner, backoff))
+    simulation.reactor().connect(SERVER, Reconnecting::new(inner, backoff))
 }
 
 /// When, in seconds from now on, the log gets another line that begins with `prefix`.
@@ -211,7 +211,7 @@ fn what_can_never_be_connected_to_is_told_once() {
     for endpoint in [Endpoint::from("nonsense"), Endpoint::from("127.0.0.1:99999")] {
         for mut world in [World::real(), World::simulated()] {
             let log = Log::new();
-            world.reactor().connect_tcp(endpoint.clone(), Reconnecting::new(inner(&log), exact()));
+            world.reactor().connect(endpoint.clone(), Reconnecting::new(inner(&log), exact()));
             world.run().unwrap(); // returns, since no attempt is to come
             assert_eq!(log.take(), ["c failed Failed(InvalidInput)"], "{endpoint}");
         }
@@ -219,13 +219,15 @@ fn what_can_never_be_connected_to_is_told_once() {
     #[cfg(unix)]
     {
         let (mut world, log) = (World::real(), Log::new());
-        world.reactor().connect_unix(&too_long, Reconnecting::new(inner(&log), exact()));
+        world
+            .reactor()
+            .connect(format!("unix:{too_long}"), Reconnecting::new(inner(&log), exact()));
         world.run().unwrap();
         assert_eq!(log.take(), ["c failed Failed(InvalidInput)"]);
     }
 }
 
-fn inner(log: &Log) -> impl crocus::ClientFactory + use<> {
+fn inner(log: &Log) -> impl crocus::Factory + use<> {
     RecordingClient::new(log, "c", |_: Address| -> Option<Box<dyn Protocol>> { None })
 }
 
