@@ -282,7 +282,7 @@ impl Driver {
                 received: 0,
                 sent: 0,
             },
-            common: Common::new(closing_times),
+            common: Common::new(closing_times, now),
             visited: false,
             steps: 0,
             notices: Vec::new(),

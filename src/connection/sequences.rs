@@ -305,7 +305,7 @@ impl Sequence<'_> {
         let count = self.random.below(80);
         let cap = if self.chance(20) { 30 } else { 1000 };
         let unsent = self.driver.connection.buffered();
-        let broken = matches!(self.driver.connection.output, Output::Broken(_));
+        let broken = self.driver.connection.output == Output::Broken;
         let wanted = self.is_open() && !self.model.wants_fin && !broken;
         let data = &BYTES[self.model.accepted..self.model.accepted + count];
         let taken = self.driver.write(data, cap);
@@ -353,7 +353,7 @@ impl Sequence<'_> {
     fn shut_write(&mut self) {
         let shuts = self.driver.shut_write();
         self.log(format_args!("shut_write: {shuts}"));
-        let broken = matches!(self.driver.connection.output, Output::Broken(_));
+        let broken = self.driver.connection.output == Output::Broken;
         assert_eq!(shuts, self.is_open() && !self.model.wants_fin && !broken);
         if self.is_open() {
             self.ends_first();
@@ -417,10 +417,12 @@ impl Sequence<'_> {
     fn set_close_timeout(&mut self) {
         let limit = self.some(120) as u32 * MS;
         self.log(format_args!("set_close_timeout {limit:?}"));
-        let Driver { connection, common, .. } = &mut self.driver;
-        connection.set_close_timeout(limit, common);
-        if self.model.closing_since.is_none() {
-            self.model.close_timeout = limit;
+        let now = self.now();
+        let Driver { connection, common, now: instant, .. } = &mut self.driver;
+        connection.set_close_timeout(limit, *instant, common);
+        self.model.close_timeout = limit;
+        if let Some(since) = &mut self.model.closing_since {
+            *since = now;
         }
     }
 
@@ -571,7 +573,7 @@ impl Sequence<'_> {
 /// The promises.
 impl Sequence<'_> {
     fn broken(&self) -> bool {
-        matches!(self.driver.connection.output, Output::Broken(_))
+        self.driver.connection.output == Output::Broken
     }
 
     fn held_by_rate(&self) -> bool {

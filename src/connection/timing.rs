@@ -3,6 +3,8 @@
 //! Besides rates one deadline at a time applies: the timeout of an open connection, the close timeout of
 //! a closing one, or the end of lingering.
 
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Common, Connection, Holds, Io, Life, Next, Notice};
@@ -23,6 +25,8 @@ pub(crate) struct Extras {
     /// When sending the rest must be over; lingering may end before.
     close_by: Option<Instant>,
     linger_until: Option<Instant>,
+    /// The error with which the output broke.
+    pub(super) sending_failed: Option<Arc<io::Error>>,
     reading: Option<Throttle>,
     writing: Option<Throttle>,
     /// Bytes that were put back, to be delivered again.
@@ -91,6 +95,11 @@ impl Extras {
         }
     }
 
+    /// The end of lingering, within the close timeout.
+    fn linger_end(&self) -> Option<Instant> {
+        self.linger_until.into_iter().chain(self.close_by).min()
+    }
+
     fn idle_deadline(&self) -> Option<Instant> {
         match self.timeout {
             Timeout::After { limit, active } => Some(later(active, limit)),
@@ -118,9 +127,15 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    pub(crate) fn set_close_timeout(&mut self, limit: Duration, common: &mut Common) {
-        if !self.is_gone() {
-            self.extras_mut(common).close_timeout = Some(limit);
+    /// Sets the limit of closing. If closing has begun, it counts from now.
+    pub(crate) fn set_close_timeout(&mut self, limit: Duration, now: Instant, common: &mut Common) {
+        if self.is_gone() {
+            return;
+        }
+        let extras = self.extras_mut(common);
+        extras.close_timeout = Some(limit);
+        if extras.close_by.is_some() {
+            extras.close_by = Some(later(now, limit));
         }
     }
 
@@ -158,7 +173,7 @@ impl<S: ByteStream> Connection<S> {
         let of_life = match self.life {
             Life::New | Life::Open | Life::HandingOver => extras.idle_deadline(),
             Life::Closing(_) => extras.close_by,
-            Life::Lingering(_) => extras.linger_until,
+            Life::Lingering(_) => extras.linger_end(),
             Life::Gone(_) => None,
         };
         let refills = [&extras.reading, &extras.writing];
@@ -234,16 +249,16 @@ impl<S: ByteStream> Connection<S> {
                 self.end(Reason::CloseTimedOut { unsent });
                 Some(Next::Gone)
             }
-            Life::Lingering(_) if due(extras.linger_until) => Some(self.finish()),
+            Life::Lingering(_) if due(extras.linger_end()) => Some(self.finish()),
             _ => None,
         }
     }
 
     /// The end of closing, set at the first call. A connection that is closed at once never has one.
-    pub(super) fn close_limit(&mut self, io: &Io, common: &mut Common) -> Instant {
+    pub(super) fn close_limit(&mut self, io: &Io, common: &mut Common) {
         let extras = self.extras_mut(common);
         let timeout = extras.close_timeout.unwrap_or(common.closing_times.close_timeout);
-        *extras.close_by.get_or_insert_with(|| later(io.now, timeout))
+        extras.close_by.get_or_insert_with(|| later(io.now, timeout));
     }
 
     /// Waits for the peer's FIN, and discards further input.
@@ -254,8 +269,8 @@ impl<S: ByteStream> Connection<S> {
 
     /// Sets the end of lingering anew, within the close timeout: input came, or FIN was sent.
     pub(super) fn linger_on(&mut self, io: &Io, common: &mut Common) {
-        let at_the_latest = self.close_limit(io, common);
-        let until = later(io.now, common.closing_times.linger).min(at_the_latest);
+        self.close_limit(io, common);
+        let until = later(io.now, common.closing_times.linger);
         self.extras_mut(common).linger_until = Some(until);
     }
 

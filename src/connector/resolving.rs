@@ -66,7 +66,7 @@ impl Reactor {
             let tell = move |found| {
                 // Neither is needed if the reactor is gone.
                 let _ = answers.send((name, found));
-                shared.push(Box::new(Self::take_answers));
+                shared.push(None, Self::take_answers);
             };
             if let Some(network) = self.network() {
                 let mut network = network.borrow_mut();

@@ -6,4 +6,5 @@ pub(crate) mod pool;
 pub(crate) mod random;
 pub(crate) mod timers;
 pub(crate) mod token_bucket;
+pub(crate) mod type_map;
 pub(crate) mod write_buffer;

@@ -117,26 +117,26 @@ impl Reactor {
                 self.let_go_of_each(subject, protocols.into_iter().flatten());
             }
             Source::Listener(listener) => {
-                let factory = listener.guest.take();
+                let factory = listener.callee.take();
                 self.let_go_of_each(subject, factory);
             }
             Source::Connector(connector) => {
-                let factory = connector.guest.take();
+                let factory = connector.callee.take();
                 self.let_go_of_each(subject, factory);
             }
             Source::Datagram(state) => {
-                let protocol = state.guest.take();
+                let protocol = state.callee.take();
                 self.let_go_of_each(subject, protocol);
             }
             Source::Attempt(_) => {}
             #[cfg(feature = "signals")]
             Source::Signals(signals) => {
-                let actions = signals.guest.take().unwrap_or_default();
+                let actions = signals.callee.take().unwrap_or_default();
                 self.let_go_of_each(subject, actions.into_values());
             }
             #[cfg(unix)]
             Source::Watch(watch) => {
-                if let Some(watched) = watch.guest.take() {
+                if let Some(watched) = watch.callee.take() {
                     watched.let_go(self);
                 }
             }
@@ -181,7 +181,7 @@ impl Reactor {
             Subject::Datagram(id) => self.datagram_state(id).map(|state| state.local.to_string()),
             #[cfg(unix)]
             Subject::Watch(_) => None,
-            Subject::Reactor => None,
+            Subject::Reactor | Subject::Named(_) => None,
         };
         match address {
             Some(address) => format!("{subject} ({address})"),

@@ -46,7 +46,8 @@ impl Reactor {
         if self.has_queued() { Some(self.now()) } else { self.timers.next_deadline() }
     }
 
-    /// A handle for other threads.
+    /// A handle for other threads. It does not keep [`run`](Self::run) from returning; see
+    /// [`hold`](Self::hold).
     pub fn handle(&self) -> Handle {
         Handle::new(&self.calls.shared)
     }
@@ -102,6 +103,7 @@ impl Drop for Reactor {
         if !std::thread::panicking() {
             self.tear_down();
         }
+        self.drop_states();
         self.let_go_of_all();
         self.let_panic_through();
     }

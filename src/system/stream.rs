@@ -4,6 +4,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use mio::net::TcpStream;
@@ -22,10 +24,15 @@ pub(crate) enum Stream {
     /// With our address, since the kernel's name for a listener differs from the one clients use.
     #[cfg(unix)]
     Unix(mio::net::UnixStream, UnixAddress),
-    Memory(MemoryStream),
+    /// In a box, to keep the others small: every connection has one of these.
+    Memory(Box<MemoryStream>),
 }
 
 impl Stream {
+    pub(crate) fn memory(stream: MemoryStream) -> Self {
+        Self::Memory(Box::new(stream))
+    }
+
     /// Starts to connect a TCP socket; `bind` gives it a local address first.
     ///
     /// # Errors
@@ -157,6 +164,16 @@ impl Stream {
         }
     }
 
+    /// The descriptor of the socket.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Tcp(stream) => Some(stream.as_fd()),
+            Self::Unix(stream, _) => Some(stream.as_fd()),
+            Self::Memory(_) => None,
+        }
+    }
+
     /// The socket, for its options.
     pub(crate) fn socket(&self) -> io::Result<SockRef<'_>> {
         match self {
@@ -271,12 +288,12 @@ fn bind_local(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
 /// A Rust program ignores that signal. A program in another language that embeds us may not, and
 /// `write(2)`, which the standard library used up to Rust 1.88, would end it.
 #[cfg(unix)]
-fn write_unix(stream: &mut mio::net::UnixStream, data: &[u8]) -> io::Result<usize> {
+fn write_unix(stream: &mio::net::UnixStream, data: &[u8]) -> io::Result<usize> {
     // Apple's systems have no such flag, and socket2 and mio set an option on the socket instead.
     #[cfg(not(target_vendor = "apple"))]
-    return SockRef::from(&*stream).send_with_flags(data, libc::MSG_NOSIGNAL);
+    return SockRef::from(stream).send_with_flags(data, libc::MSG_NOSIGNAL);
     #[cfg(target_vendor = "apple")]
-    stream.write(data)
+    (&*stream).write(data)
 }
 
 /// Whether connect(2) only reports that the connection is in progress.
@@ -291,7 +308,7 @@ fn is_under_way(error: &io::Error) -> bool {
 /// A socket made elsewhere, as the loop needs it: non-blocking, and not inherited by child processes, as it
 /// is when it comes from a parent (sd_listen_fds(3)).
 #[cfg(unix)]
-pub(crate) fn adopted<'a, S: std::os::fd::AsFd>(socket: &'a S) -> io::Result<SockRef<'a>> {
+pub(crate) fn adopted<'a, S: AsFd>(socket: &'a S) -> io::Result<SockRef<'a>> {
     let socket = SockRef::from(socket);
     socket.set_nonblocking(true)?;
     socket.set_cloexec(true)?;
