@@ -3,6 +3,7 @@
 mod asking;
 mod attempts;
 mod connect;
+mod ending;
 pub(crate) mod names;
 mod opening;
 mod resolving;

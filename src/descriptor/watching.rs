@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::callback::Callback;
 use crate::descriptor::{Ready, Watch};
 use crate::ids::WatchId;
-use crate::observe::Subject;
+use crate::observe::{Command, Subject};
 use crate::parts::arena::Key;
 use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, Source, Watched};
@@ -91,7 +91,9 @@ impl Reactor {
             }
             return Err(explained(error));
         }
-        Ok(WatchId(key))
+        let id = WatchId(key);
+        self.monitor.command(Subject::Watch(id), || Command::Watch);
+        Ok(id)
     }
 
     /// Changes the interest of a watch, from the next turn on; an empty one (`Readiness::default()`)
@@ -119,6 +121,7 @@ impl Reactor {
             watch.disarm(poller.registry());
         }
         sources.remove(id.0);
+        self.monitor.command(Subject::Watch(id), || Command::Unwatch);
         if let Some(watched) = watched {
             self.release_watched(watched);
         }

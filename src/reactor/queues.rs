@@ -2,17 +2,8 @@
 
 use std::mem;
 
+pub(crate) use crate::observe::Queue;
 use crate::parts::arena::Key;
-
-/// The queue in which a source waits, and from which it is visited.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Queue {
-    /// To be served: to read, and to write what its own callbacks have written. If other callbacks have
-    /// written too, everything waits for the flush phase, to leave together.
-    Run,
-    /// To be flushed: other callbacks have written to it, or given it a command. It is not read.
-    Flush,
-}
 
 /// The queues in which a source waits.
 #[derive(Clone, Copy, Default, Debug)]
@@ -52,12 +43,15 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    /// Adds a source to a queue: for this turn, if the phase that empties the queue has not begun.
+    /// Adds a source to a queue: for this turn, if the phase that empties the queue has not begun. Returns
+    /// whether it was not in it yet.
     #[inline]
-    pub(crate) fn add(&mut self, queue: Queue, key: Key, waits: &mut Waits) {
-        if !mem::replace(waits.of(queue), true) {
+    pub(crate) fn add(&mut self, queue: Queue, key: Key, waits: &mut Waits) -> bool {
+        let new = !mem::replace(waits.of(queue), true);
+        if new {
             self.of(queue).push(key);
         }
+        new
     }
 
     /// Takes all sources out of a queue. A source that is added from here on waits for the next turn.

@@ -7,7 +7,7 @@ use super::state::{Ended, Ending, TimerAction};
 use super::{Reactor, Source};
 use crate::connector::state::{ConnectorState, Progress};
 use crate::ids::{ConnectionId, ListenerId};
-use crate::observe::Subject;
+use crate::observe::{Command, Phase, Subject};
 use crate::parts::arena::Key;
 use crate::parts::clock::later;
 use crate::reason::Reason;
@@ -23,6 +23,7 @@ impl Reactor {
     ///
     /// It may be called repeatedly. See [`shutdown`](Self::shutdown) for an orderly end.
     pub fn stop(&mut self) {
+        self.monitor.command(Subject::Reactor, || Command::Stop);
         // During the last notices it is stopping already, and the next run must not be stopped.
         if self.ending != Ending::TearingDown {
             self.ending = Ending::Stopping;
@@ -37,16 +38,18 @@ impl Reactor {
     ///
     /// A second call moves the end of the grace.
     pub fn shutdown(&mut self, grace: Duration) {
+        self.monitor.command(Subject::Reactor, || Command::Shutdown { grace });
         let end = later(self.now(), grace);
         match self.ending {
             Ending::No => {}
             Ending::Draining(timer) => {
-                self.timers.reset(timer, end);
+                self.timers.shift(timer, end, &mut self.monitor);
                 return;
             }
             Ending::Stopping | Ending::TearingDown => return,
         }
-        self.ending = Ending::Draining(self.timers.insert(end, TimerAction::Shutdown));
+        let timer = self.timers.set(end, TimerAction::Shutdown, &mut self.monitor);
+        self.ending = Ending::Draining(timer);
         self.announce_shutdown();
         for key in self.sources.keys() {
             match self.sources.get_mut(key) {
@@ -111,6 +114,7 @@ impl Reactor {
     /// Gives each source that is there at the beginning its last notice, once. Sources that the notices
     /// set up stay for the next run, so this function ends.
     pub(crate) fn tear_down(&mut self) {
+        self.begin_phase(Phase::Stop);
         self.ending = Ending::TearingDown;
         self.time.now = self.now();
         let in_turn = std::mem::replace(&mut self.time.in_turn, true); // no turn from within a notice
@@ -167,7 +171,7 @@ impl Reactor {
     }
 
     fn drop_timers_and_calls(&mut self) {
-        let actions = self.timers.drain();
+        let actions = self.timers.call_all_off(&mut self.monitor);
         self.let_go_of_each(Subject::Reactor, actions);
         self.calls.take_remote();
         let calls = std::mem::take(&mut self.calls.queue);
@@ -180,6 +184,7 @@ impl Reactor {
 
     /// Drops all values of the user's, one by one and without a notice, before the reactor goes.
     pub(crate) fn let_go_of_all(&mut self) {
+        self.drop_states();
         self.drop_timers_and_calls();
         for key in self.sources.keys() {
             if let Some(slot) = self.sources.remove(key) {
@@ -190,12 +195,15 @@ impl Reactor {
         self.let_go_of_each(Subject::Reactor, ends);
         let ends = std::mem::take(&mut self.extension.on_stop);
         self.let_go_of_each(Subject::Reactor, ends);
-        let observer = self.monitor.observer.take();
-        self.let_go_of_each(Subject::Reactor, observer);
         drop(self.threads.lookups.take_resolver()); // shared with the next
         let resolver = std::mem::take(&mut self.limits.resolver);
         self.let_go(Subject::Reactor, resolver);
         let calls = self.calls.shared.close();
         self.let_go_of_each(Subject::Reactor, calls);
+    }
+
+    pub(crate) fn let_go_of_observer(&mut self) {
+        let watcher = self.monitor.watcher.take();
+        self.let_go_of_each(Subject::Reactor, watcher);
     }
 }

@@ -1,10 +1,13 @@
 //! The network in memory that replaces the kernel, and the tools for tests on it.
 
+mod clock;
+mod culprit;
 pub(crate) mod datagrams;
 mod link;
 pub(crate) mod listener;
 mod lookups;
 pub(crate) mod network;
 mod peers;
+mod sending;
 pub(crate) mod stream;
 pub mod testing;

@@ -23,6 +23,7 @@ mod places;
 mod pool;
 mod reconnecting;
 mod scenarios;
+mod simulating;
 mod swapping;
 mod threads;
 mod timers;

@@ -400,7 +400,9 @@ impl Factory for Armed {
     }
 }
 
-impl Observer for Armed {}
+impl Observer for Armed {
+    fn notice(&mut self, _: std::time::Instant, _: &crocus::Notice) {}
+}
 
 /// Sets calls and timers with bombs in their functions.
 fn arm_calls(reactor: &mut Reactor) {
