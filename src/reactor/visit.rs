@@ -52,6 +52,7 @@ impl Queue {
             now,
             read: if self == Self::Run { limits.read_budget } else { 0 },
             write: Some(limits.write_budget),
+            serves: self == Self::Run,
             fresh: false,
             timed_out: false,
             received: 0,
@@ -199,7 +200,7 @@ impl Reactor {
             Tell::Pause => self.tell_pressure(id, true),
             Tell::Resume => self.tell_pressure(id, false),
             Tell::Handover => self.swap(key, protocol),
-            Tell::Made | Tell::Data(_) | Tell::Eof | Tell::TimedOut => {}
+            Tell::Made | Tell::Data(_) | Tell::Eof | Tell::TimedOut | Tell::ShuttingDown => {}
         }
         let callback = callback_of(tell);
         let done = self.call(Subject::Connection(id), callback, |reactor| {
@@ -211,6 +212,7 @@ impl Reactor {
                 Tell::Pause => protocol.pause_writing(transport),
                 Tell::Resume => protocol.resume_writing(transport),
                 Tell::TimedOut => protocol.timed_out(transport),
+                Tell::ShuttingDown => protocol.shutting_down(transport),
             }
         });
         if done.is_none() {
@@ -389,5 +391,6 @@ fn callback_of(tell: Tell) -> Callback {
         Tell::Pause => Callback::PauseWriting,
         Tell::Resume => Callback::ResumeWriting,
         Tell::TimedOut => Callback::TimedOut,
+        Tell::ShuttingDown => Callback::ShuttingDown,
     }
 }

@@ -141,7 +141,7 @@ fn serve() {
     let listener = reactor.listen("127.0.0.1:0", |_| Echo).unwrap();
     println!("\nlistening on {}", reactor.local_addr(listener).unwrap());
     reactor.run().unwrap();
-    say(format_args!("refused {}", reactor.stats().refused));
+    say(format_args!("failed accepts {}", reactor.stats().accept_errors));
 }
 
 /// Connects, and tries once more after a failure.
@@ -444,7 +444,7 @@ fn watching_adopting_and_signals_without_memory_are_errors_at_the_call() {
     }
 }
 
-/// A server whose log and count of refusals are read at its end.
+/// A server whose log and count of failed accepts are read at its end.
 fn served(inject: &str, clients: impl FnOnce(SocketAddr)) -> Option<(Vec<String>, String)> {
     let mut injected = Injected::new("serve", "", &[inject])?;
     let program = Running::start(&mut injected.command);
@@ -477,7 +477,7 @@ fn a_server_forbidden_to_accept_rests_and_says_so_once() {
         assert_eq!(said.len(), 2, "{said:?}");
         assert!(said[0].starts_with("ERROR: listener at 127.0.0.1:"), "{said:?}");
         assert!(said[0].contains("cannot accept: "), "{said:?}");
-        assert_eq!(said[1], "refused 200");
+        assert_eq!(said[1], "failed accepts 200");
         let calls: Vec<bool> = trace
             .lines()
             .filter(|line| line.contains("accept4(") || line.contains("epoll_wait("))
@@ -496,7 +496,7 @@ fn a_server_without_memory_to_accept_rests_and_says_so_once() {
         let Some((said, _)) = served(&inject, |addr| echoes(addr, b"hello!")) else { return };
         assert_eq!(said.len(), 2, "{said:?}");
         assert!(said[0].starts_with("WARN: listener at 127.0.0.1:"), "{said:?}");
-        assert_eq!(said[1], "refused 3");
+        assert_eq!(said[1], "failed accepts 3");
     }
 }
 
@@ -512,7 +512,7 @@ fn a_connection_that_cannot_be_registered_ends_alone() {
             echoes(addr, b"hello!");
         };
         let Some((said, _)) = served(&inject, clients) else { return };
-        assert_eq!(said, [format!("lost, errno {errno}"), "refused 0".to_owned()]);
+        assert_eq!(said, [format!("lost, errno {errno}"), "failed accepts 0".to_owned()]);
     }
 }
 

@@ -23,6 +23,7 @@ mod places;
 mod pool;
 mod reconnecting;
 mod scenarios;
+mod shutdown;
 mod simulating;
 mod swapping;
 mod threads;
