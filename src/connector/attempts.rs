@@ -2,17 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::address::{Address, Endpoint, Place};
 use crate::callback::Callback;
 use crate::connection::Connection;
 use crate::connector::Connector;
-use crate::connector::state::{
-    Attempt, BUSY_DELAY, ConnectorState, MAX_BUSY_DELAY, Progress, interleave,
-};
+use crate::connector::state::{Attempt, BUSY_DELAY, ConnectorState, MAX_BUSY_DELAY, Progress};
 use crate::ids::{ConnectionId, ConnectorId};
 use crate::observe::{Command, Notice, Origin, Outcome, Subject};
 use crate::parts::arena::Key;
@@ -64,6 +61,7 @@ impl Reactor {
         let Some(connector) = self.connector_mut(key) else { return };
         if let Progress::Failed(reason) = &connector.progress {
             let reason = reason.clone();
+            self.begin_lookups(); // it may have waited for one
             self.monitor.stats.failed += 1;
             self.monitor.note(|| {
                 let reason = reason.clone();
@@ -94,43 +92,16 @@ impl Reactor {
                 let local = [IpAddr::from(Ipv6Addr::LOCALHOST), Ipv4Addr::LOCALHOST.into()];
                 self.candidates(key, local.map(|ip| Address::Tcp((ip, *port).into())).into());
             }
-            Place::Name(host, port) => self.resolve(key, round, host.clone(), *port),
-            _ => self.resolved(key, round, endpoint.socket_addr().map(|addr| vec![addr])),
-        }
-    }
-
-    /// Looks a name up in a thread, so that it does not block the loop.
-    fn resolve(&mut self, key: Key, round: u64, host: String, port: u16) {
-        if let Some(network) = self.network() {
-            let found = network.borrow().resolve(&host, port);
-            return self.resolved(key, round, found);
-        }
-        let shared = Arc::clone(&self.calls.shared);
-        let lookup = move || {
-            let found = (host, port).to_socket_addrs().map(Iterator::collect);
-            shared.push(None, move |reactor| reactor.resolved(key, round, found));
-        };
-        if let Err((error, _)) = self.threads.lookups.submit(Box::new(lookup)) {
-            self.give_up(key, Reason::failed(Activity::Resolving, error));
-        }
-    }
-
-    /// Takes the result of a lookup. May run inside a call, so it only records the result.
-    fn resolved(&mut self, key: Key, round: u64, found: io::Result<Vec<SocketAddr>>) {
-        let Some(connector) = self.connector_mut(key) else { return };
-        if connector.round != round || !matches!(connector.progress, Progress::Resolving) {
-            return; // cancelled, or timed out
-        }
-        match found {
-            Ok(addresses) => {
-                let addresses = interleave(addresses).into_iter().map(Address::Tcp);
-                self.candidates(key, addresses.collect());
+            Place::Name(host, port) => self.resolve(key, round, host, *port),
+            _ => {
+                let found = endpoint.socket_addr().map(|addr| vec![addr]);
+                let failed = |error| Reason::failed(Activity::Resolving, error);
+                self.resolved(key, round, found.map_err(failed));
             }
-            Err(error) => self.give_up(key, Reason::failed(Activity::Resolving, error)),
         }
     }
 
-    fn candidates(&mut self, key: Key, addresses: VecDeque<Address>) {
+    pub(super) fn candidates(&mut self, key: Key, addresses: VecDeque<Address>) {
         let Some(connector) = self.connector_mut(key) else { return };
         connector.candidates = addresses;
         connector.progress = Progress::Connecting;
@@ -245,6 +216,10 @@ impl Reactor {
         let error = match stream.take_error() {
             Ok(Some(error)) | Err(error) => error,
             Ok(None) => match stream.peer_addr() {
+                Ok(_) if stream.is_its_own_peer() => {
+                    stream.reset_on_close(); // or the port would be taken for a minute (TIME_WAIT)
+                    refused()
+                }
                 Ok(peer) => {
                     // The kernel reports the path that a Unix server bound before it moved its socket.
                     let asked = self.endpoint(ConnectorId(connector)).map(Endpoint::place);
@@ -348,7 +323,7 @@ impl Reactor {
         if self.connector_mut(key).is_some_and(resting)
             && let Some(slot) = self.sources.remove(key)
         {
-            self.let_go(Subject::Connector(ConnectorId(key)), slot.source);
+            self.let_go_of_source(Subject::Connector(ConnectorId(key)), slot.source);
         }
     }
 
@@ -358,6 +333,14 @@ impl Reactor {
             _ => None,
         }
     }
+}
+
+/// The error of a port at which nobody listens.
+fn refused() -> io::Error {
+    #[cfg(unix)]
+    return io::Error::from_raw_os_error(libc::ECONNREFUSED);
+    #[cfg(not(unix))]
+    return io::ErrorKind::ConnectionRefused.into();
 }
 
 /// Whether the backlog of a Unix socket is full, whose end no event would report.

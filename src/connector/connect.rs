@@ -65,6 +65,12 @@ impl Connect {
     /// The address to connect from.
     ///
     /// An attempt at an address of another family fails, and one at a Unix socket.
+    ///
+    /// With port 0 the system chooses a port. Linux does so when it knows the peer
+    /// (IP_BIND_ADDRESS_NO_PORT), so that one port serves connections to several servers. Elsewhere each
+    /// connection takes a port of its own: a program that needs more than some 28,000 connects from several
+    /// local addresses. A fixed port may be in use by connections to other servers, also by ended ones
+    /// (SO_REUSEADDR).
     #[must_use]
     pub fn local_addr(mut self, addr: SocketAddr) -> Self {
         self.local_addr = Some(addr);

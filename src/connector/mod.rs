@@ -4,7 +4,9 @@ mod asking;
 mod attempts;
 mod connect;
 mod ending;
+pub(crate) mod names;
 mod opening;
+mod resolving;
 pub(crate) mod state;
 
 pub use connect::Connect;

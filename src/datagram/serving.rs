@@ -33,6 +33,11 @@ impl Reactor {
     /// `start_protocol` comes in the next turn. Port 0 lets the system choose one, as is usual for a client;
     /// [`DatagramTransport::local_addr`] returns it.
     ///
+    /// *Not* promised at a wildcard address (`0.0.0.0`, `[::]`): that an answer leaves from the address that
+    /// was asked. If the machine has several addresses the kernel chooses one by its routes, and a client
+    /// that checks the sender drops the answer. A server that must answer from the address asked listens
+    /// with one socket at each of its addresses.
+    ///
     /// Twisted's `listenUDP`.
     ///
     /// # Errors
@@ -314,7 +319,7 @@ impl Reactor {
             });
         }
         if let Some(slot) = self.sources.remove(key) {
-            self.let_go(Subject::Datagram(DatagramId(key)), slot.source);
+            self.let_go_of_source(Subject::Datagram(DatagramId(key)), slot.source);
         }
     }
 

@@ -121,9 +121,14 @@ impl DatagramState {
                 format!("the socket is connected to {peer} already"),
             ));
         }
+        if to.port() == 0 {
+            // The kernel would take it, and then neither send nor receive.
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no peer has the port 0"));
+        }
         socket.connect(to)?;
-        self.peer = Some(socket.peer_addr()?);
-        self.local = socket.local_addr()?;
+        // From here on the socket is connected, so nothing may fail any more.
+        self.peer = Some(socket.peer_addr().unwrap_or(to));
+        self.local = socket.local_addr().unwrap_or(self.local);
         Ok(self.local)
     }
 

@@ -1,13 +1,18 @@
 //! Making a reactor.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Reactor;
 use super::limits::Limits;
 use crate::connection::Marks;
 use crate::parts::clock::Clock;
+use crate::parts::random::Random;
 use crate::system::poller::Poller;
+use crate::system::resolver::Resolver;
 
 /// # Making a reactor
 impl Reactor {
@@ -136,22 +141,62 @@ impl ReactorBuilder {
         self
     }
 
+    /// Has names looked up by `look_up` instead of the system's resolver.
+    ///
+    /// It is called by threads of the reactor's, and may block. It gets the name as it was given to
+    /// `connect`, and returns the addresses in the order in which they are to be tried. An error or a panic
+    /// of it is the failure of the attempts that wait for the name; no address at all is one too.
+    ///
+    /// A [`Simulation`](crate::testing::Simulation) does not call it: it knows the names given to
+    /// [`set_host`](crate::testing::Simulation::set_host).
+    ///
+    /// Twisted's `installResolver`.
+    ///
+    /// # Examples
+    ///
+    /// Names of one's own, and the system's resolver for all others:
+    ///
+    /// ```
+    /// use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+    /// use crocus::Reactor;
+    ///
+    /// let reactor = Reactor::builder()
+    ///     .resolver(|name| match name {
+    ///         "database" => Ok(vec![IpAddr::from(Ipv4Addr::LOCALHOST)]),
+    ///         other => Ok((other, 0).to_socket_addrs()?.map(|addr| addr.ip()).collect()),
+    ///     })
+    ///     .build()?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn resolver(
+        mut self,
+        look_up: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        self.limits.resolver = Resolver::Custom(Arc::new(look_up));
+        self
+    }
+
     /// Makes the reactor.
     ///
     /// # Errors
     ///
     /// As [`Reactor::new`].
     pub fn build(self) -> io::Result<Reactor> {
-        self.build_on(Poller::kernel()?, Clock::Monotonic)
+        let seed = RandomState::new().hash_one("crocus"); // the standard library's way to the system's chance
+        let random = Random::new(seed);
+        Reactor::with_poller(Poller::kernel()?, Clock::Monotonic, random, self.limits)
     }
 
-    /// Makes a reactor over any poller; the simulated one lets panics through.
-    pub(crate) fn build_simulated(mut self, poller: Poller, clock: Clock) -> io::Result<Reactor> {
+    /// Makes a reactor over a simulated poller. It lets panics through, and its random numbers come from a
+    /// seed.
+    pub(crate) fn build_simulated(
+        mut self,
+        poller: Poller,
+        clock: Clock,
+        random: Random,
+    ) -> io::Result<Reactor> {
         self.limits.propagate_panics = true;
-        self.build_on(poller, clock)
-    }
-
-    fn build_on(self, poller: Poller, clock: Clock) -> io::Result<Reactor> {
-        Reactor::with_poller(poller, clock, self.limits)
+        Reactor::with_poller(poller, clock, random, self.limits)
     }
 }

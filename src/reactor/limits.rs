@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::connection::{ClosingTimes, Marks};
+use crate::system::resolver::Resolver;
 
 /// Bytes read at once. The kernel hands out up to its receive buffer; 64 KiB is one full TCP window
 /// without scaling, and a reactor has only one such buffer.
@@ -64,6 +65,7 @@ pub(crate) struct Limits {
     pub(crate) closing_times: ClosingTimes,
     pub(crate) slow_callback: Option<Duration>,
     pub(crate) threads: usize,
+    pub(crate) resolver: Resolver,
     /// Whether a panic of user code leaves the reactor, as it does in simulations.
     pub(crate) propagate_panics: bool,
 }
@@ -85,6 +87,7 @@ impl Default for Limits {
             },
             slow_callback: Some(SLOW_CALLBACK),
             threads: THREADS,
+            resolver: Resolver::default(),
             propagate_panics: false,
         }
     }

@@ -33,6 +33,7 @@ use crate::handle::Shared;
 use crate::observe::{Notice, Phase, TurnReport};
 use crate::parts::arena::Key;
 use crate::parts::clock::Clock;
+use crate::parts::random::Random;
 use crate::parts::timers::Timers;
 use crate::system::poller::Poller;
 use limits::Limits;
@@ -76,13 +77,19 @@ pub struct Reactor {
     pub(crate) limits: Limits,
     pub(crate) monitor: Monitor,
     pub(crate) ending: Ending,
+    pub(crate) random: Random,
     pub(crate) ended: Option<Ended>,
     pub(crate) extension: Extension,
 }
 
 /// # Running it
 impl Reactor {
-    pub(crate) fn with_poller(poller: Poller, clock: Clock, limits: Limits) -> io::Result<Self> {
+    pub(crate) fn with_poller(
+        poller: Poller,
+        clock: Clock,
+        random: Random,
+        limits: Limits,
+    ) -> io::Result<Self> {
         let waker = poller.registry().map(|registry| Waker::new(registry, WAKE)).transpose()?;
         let time = Time::new(clock);
         let memory = Memory::new(limits.closing_times, time.now);
@@ -93,11 +100,12 @@ impl Reactor {
             queues: Queues::default(),
             timers: Timers::new(),
             calls: Calls::new(Shared::new(waker)),
-            threads: Threads::new(limits.threads),
+            threads: Threads::new(limits.threads, limits.resolver.clone()),
             memory,
             limits,
             monitor: Monitor::default(),
             ending: Ending::No,
+            random,
             ended: None,
             extension: Extension::default(),
         })

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::Reactor;
 use super::source::Attached;
 use crate::connection::{ClosingTimes, Common};
+use crate::connector::names::Lookups;
 use crate::handle::{RemoteCall, Shared};
 use crate::ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
 use crate::observe::TimerOwner;
@@ -18,11 +19,7 @@ use crate::parts::clock::{Clock, later};
 use crate::parts::pool::Pool;
 use crate::parts::timers::TimerId;
 use crate::parts::type_map::TypeMap;
-
-/// How many names are looked up at once, each by a thread, which the system's resolver may block for any
-/// time. More wait. These are not the threads of `call_in_thread`: connecting must not wait for the
-/// user's long work.
-const LOOKUPS_AT_ONCE: usize = 8;
+use crate::system::resolver::Resolver;
 
 /// The size of a buffer that every datagram fits into with a byte to spare: a length has 16 bits.
 const LONGEST_DATAGRAM: usize = 1 << 16;
@@ -91,17 +88,16 @@ impl Calls {
 
 /// Threads, and the functions to call after their work.
 pub(crate) struct Threads {
-    /// Look names up.
-    pub(crate) lookups: Pool,
+    pub(crate) lookups: Lookups,
     /// Do the user's work.
     pub(crate) workers: Pool,
     pub(crate) follow_ups: Arena<FollowUp>,
 }
 
 impl Threads {
-    pub(crate) fn new(workers: usize) -> Self {
+    pub(crate) fn new(workers: usize, resolver: Resolver) -> Self {
         Self {
-            lookups: Pool::new("crocus-lookup", LOOKUPS_AT_ONCE),
+            lookups: Lookups::new(resolver),
             workers: Pool::new("crocus-worker", workers),
             follow_ups: Arena::new(),
         }

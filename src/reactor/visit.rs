@@ -342,7 +342,12 @@ impl Session {
     #[inline(always)]
     fn register(&mut self, key: Key, poller: &Poller) -> bool {
         let registered = self.connection.stream.register(poller.registry(), key.token());
-        registered.map_err(|error| self.connection.fail(error)).is_ok()
+        let failed = |error| {
+            // The peer shall not take what it may have got for all.
+            self.connection.stream.reset_on_close();
+            self.connection.fail(error);
+        };
+        registered.map_err(failed).is_ok()
     }
 
     /// Sets a timer for the deadline of the connection, or leaves one that fires before it: that is moved

@@ -33,7 +33,7 @@ impl Acceptor {
     ) -> io::Result<Self> {
         let domain = Domain::for_address(addr);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        options.for_listening().apply(&socket, Kind::Tcp, Origin::New(domain))?;
+        options.for_fixed_address().apply(&socket, Kind::Tcp, Origin::New(domain))?;
         socket.bind(&addr.into())?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         socket.set_nonblocking(true)?;

@@ -8,6 +8,7 @@ pub(crate) mod error;
 pub(crate) mod keep_alive;
 pub(crate) mod options;
 pub(crate) mod poller;
+pub(crate) mod resolver;
 pub(crate) mod stream;
 #[cfg(unix)]
 pub(crate) mod unix;

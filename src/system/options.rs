@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
+#[cfg(unix)]
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use socket2::{Domain, Socket};
@@ -147,7 +149,13 @@ impl SocketOptions {
     /// Size of the kernel's receive buffer in bytes (SO_RCVBUF), which has its own limit
     /// (`net.core.rmem_max` on Linux).
     ///
-    /// By default the kernel adapts that of a connection. A datagram that comes when it is full is lost.
+    /// By default the kernel adapts that of a connection.
+    ///
+    /// A datagram that comes when it is full is lost, and nobody is told. The default of Linux, 208 KiB
+    /// (`net.core.rmem_default`), holds some 250 small datagrams, since the kernel charges each with about
+    /// 800 bytes: of a burst of 1,000 most are lost unless the loop is faster than the senders. A server of
+    /// many clients should ask for some MiB, and raise `net.core.rmem_max` if the kernel gives less.
+    /// `netstat -su` and `ss -uam` show what was lost.
     #[must_use]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = Some(bytes);
@@ -166,7 +174,8 @@ impl SocketOptions {
 
     /// Lends the socket to `hook`, for everything else: after the other options, and before bind or connect.
     ///
-    /// An error of `hook` is that of `listen` or `listen_udp`, or the outcome of the attempt to connect. A
+    /// An error of `hook` is that of `listen` or `listen_udp`, or the outcome of the attempt to connect; so
+    /// is a panic. A
     /// simulation has no sockets, and does not call it. A socket that is adopted is lent as well.
     ///
     /// # Examples
@@ -195,7 +204,7 @@ impl SocketOptions {
 
     /// Has the address be taken even if the kernel still holds connections to it, unless the user has
     /// decided. On Windows the option means something else: taking over a port in use.
-    pub(crate) fn for_listening(&self) -> Self {
+    pub(crate) fn for_fixed_address(&self) -> Self {
         let on = self.reuse_address.or(if cfg!(windows) { None } else { Some(true) });
         Self { reuse_address: on, ..self.clone() }
     }
@@ -273,7 +282,7 @@ impl SocketOptions {
         }
         #[cfg(unix)]
         if let Some(hook) = &self.hook {
-            hook(std::os::fd::AsFd::as_fd(socket))?;
+            run_hook(hook.as_ref(), std::os::fd::AsFd::as_fd(socket))?;
         }
         Ok(())
     }
@@ -290,6 +299,15 @@ impl SocketOptions {
         }
         Ok(())
     }
+}
+
+/// Calls a hook. It may run within an attempt to connect, in the loop, so its panic is an error.
+#[cfg(unix)]
+fn run_hook(hook: &Hook, socket: BorrowedFd<'_>) -> io::Result<()> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| hook(socket))).unwrap_or_else(|payload| {
+        std::mem::forget(payload); // its `Drop` might panic
+        Err(io::Error::other("the hook of the socket options panicked"))
+    })
 }
 
 impl fmt::Debug for SocketOptions {

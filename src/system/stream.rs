@@ -57,9 +57,15 @@ impl Stream {
         let domain = Domain::for_address(to);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
+        // The port may be that of another connection, to another server, or of one that has just ended:
+        // the kernel tells them apart by the peer.
+        let options = match bind {
+            Some(local) if local.port() != 0 => &options.for_fixed_address(),
+            _ => options,
+        };
         options.apply(&socket, Kind::Tcp, Origin::New(domain))?;
         if let Some(addr) = bind
-            && let Err(error) = socket.bind(&addr.into())
+            && let Err(error) = bind_local(&socket, addr)
         {
             return Ok(Err(error));
         }
@@ -120,6 +126,22 @@ impl Stream {
             #[cfg(unix)]
             Self::Unix(_, local) => Ok(Address::Unix(local.clone())),
             Self::Memory(stream) => Ok(stream.local_addr()),
+        }
+    }
+
+    /// Whether a TCP socket has connected to itself.
+    ///
+    /// The kernel chooses the port of an outgoing connection from a range. If it chooses the very port that
+    /// the connection is to go to, and nobody listens there, the socket meets itself: TCP allows both
+    /// ends to connect at once (RFC 9293, section 3.5).
+    pub(crate) fn is_its_own_peer(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => {
+                stream.local_addr().is_ok_and(|local| stream.peer_addr().is_ok_and(|p| p == local))
+            }
+            #[cfg(unix)]
+            Self::Unix(..) => false,
+            Self::Memory(_) => false,
         }
     }
 
@@ -244,7 +266,7 @@ impl ByteStream for Stream {
         match self {
             Self::Tcp(stream) => stream.write(data),
             #[cfg(unix)]
-            Self::Unix(stream, _) => stream.write(data),
+            Self::Unix(stream, _) => write_unix(stream, data),
             Self::Memory(stream) => stream.write(data),
         }
     }
@@ -288,15 +310,41 @@ impl ByteStream for Stream {
     }
 }
 
+/// Binds a socket that is to connect.
+fn bind_local(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+    // Linux then chooses the port when it knows the peer, and can use one port for several peers. An
+    // error means that the kernel is older than the option (4.2): it chooses the port now.
+    #[cfg(target_os = "linux")]
+    if addr.port() == 0 {
+        let _ = nix::sys::socket::setsockopt(
+            socket,
+            nix::sys::socket::sockopt::IpBindAddressNoPort,
+            &true,
+        );
+    }
+    socket.bind(&addr.into())
+}
+
+/// Writes to a Unix socket; a peer that has gone is an error, and no SIGPIPE.
+///
+/// A Rust program ignores that signal. A program in another language that embeds us may not, and
+/// `write(2)`, which the standard library used up to Rust 1.88, would end it.
+#[cfg(unix)]
+fn write_unix(stream: &mio::net::UnixStream, data: &[u8]) -> io::Result<usize> {
+    // Apple's systems have no such flag, and socket2 and mio set an option on the socket instead.
+    #[cfg(not(target_vendor = "apple"))]
+    return SockRef::from(stream).send_with_flags(data, libc::MSG_NOSIGNAL);
+    #[cfg(target_vendor = "apple")]
+    (&*stream).write(data)
+}
+
 /// Whether connect(2) only reports that the connection is in progress.
 fn is_under_way(error: &io::Error) -> bool {
-    if error.kind() == io::ErrorKind::WouldBlock {
-        return true;
-    }
+    // EAGAIN is not: it says that the kernel has no port or no route to give, and no event will follow.
     #[cfg(unix)]
     return error.raw_os_error() == Some(libc::EINPROGRESS);
     #[cfg(not(unix))]
-    return false;
+    return error.kind() == io::ErrorKind::WouldBlock;
 }
 
 /// A socket made elsewhere, as the loop needs it: non-blocking, and not inherited by child processes, as it

@@ -16,6 +16,7 @@ mod house;
 mod limits;
 mod listening;
 mod loop_and_stop;
+mod names;
 mod observing;
 mod panics;
 mod places;

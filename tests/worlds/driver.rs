@@ -17,6 +17,9 @@ use crate::watcher::Watcher;
 
 const MAX_LATENCY: usize = 20;
 
+/// The most milliseconds that the lookup of a name takes, unless it never ends.
+const MAX_LOOKUP: usize = 2000;
+
 /// A piece of rest: longer than it takes to send something there and back.
 const REST: Duration = Duration::from_millis(50);
 
@@ -25,6 +28,8 @@ const MAX_IDLE_TURNS: usize = 4;
 
 /// Addresses that accept, never answer, or refuse, as texts for `connect`.
 const BLACKHOLE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 9);
+/// The name that has several addresses, and is looked up slowly at times.
+const SEVERAL: &str = "several.example";
 const OUTSIDE: [&str; 2] = ["127.0.0.1:6000", "10.0.0.2:6000"];
 const OTHERS: [&str; 6] = [
     "127.0.0.1:1",
@@ -95,7 +100,7 @@ impl World {
         sim.reactor().set_observer(Some(Box::new(Rc::clone(&watcher))));
         sim.set_blackhole(BLACKHOLE);
         let several = [BLACKHOLE.ip(), IpAddr::from([10, 0, 0, 2]), IpAddr::from([127, 0, 0, 1])];
-        sim.set_host("several.example", &several);
+        sim.set_host(SEVERAL, &several);
         let (fars, latency) = (Vec::new(), Duration::ZERO);
         let (outside, accept_errors) = (Vec::new(), 0);
         let mut world = Self { sim, scene, watcher, fars, outside, latency, accept_errors };
@@ -332,6 +337,10 @@ impl World {
         self.sim.set_cut(cut);
         self.sim.set_latency(self.latency);
         self.sim.set_window(16 + chance.size(3000));
+        // A name takes no time to look up, some time, or longer than anybody waits.
+        let some = chance.millis(1, MAX_LOOKUP);
+        let takes = *chance.pick(&[Duration::ZERO, some, Duration::MAX]).unwrap();
+        self.sim.set_lookup_time(SEVERAL, takes);
     }
 
     fn fail_accept(&mut self) {
