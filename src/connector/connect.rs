@@ -66,11 +66,11 @@ impl Connect {
     ///
     /// An attempt at an address of another family fails, and one at a Unix socket.
     ///
-    /// With port 0 the system chooses a port. Linux does so when it knows the peer
-    /// (IP_BIND_ADDRESS_NO_PORT), so that one port serves connections to several servers. Elsewhere each
-    /// connection takes a port of its own: a program that needs more than some 28,000 connects from several
-    /// local addresses. A fixed port may be in use by connections to other servers, also by ended ones
-    /// (SO_REUSEADDR).
+    /// With port 0 the system chooses a port, and each connection takes one of its own: a program that needs
+    /// more than some 28,000 connects from several local addresses. On Linux a
+    /// [hook](crate::SocketOptions::hook) can set IP_BIND_ADDRESS_NO_PORT, by a crate that has it (nix does).
+    /// Then the port is chosen when the peer is known, and one port serves connections to several servers. A
+    /// fixed port may be in use by connections to other servers, also by ended ones (SO_REUSEADDR).
     #[must_use]
     pub fn local_addr(mut self, addr: SocketAddr) -> Self {
         self.local_addr = Some(addr);

@@ -65,7 +65,7 @@ impl Stream {
         };
         options.apply(&socket, Kind::Tcp, Origin::New(domain))?;
         if let Some(addr) = bind
-            && let Err(error) = bind_local(&socket, addr)
+            && let Err(error) = socket.bind(&addr.into())
         {
             return Ok(Err(error));
         }
@@ -308,21 +308,6 @@ impl ByteStream for Stream {
             Self::Memory(stream) => !stream.is_unix(),
         }
     }
-}
-
-/// Binds a socket that is to connect.
-fn bind_local(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
-    // Linux then chooses the port when it knows the peer, and can use one port for several peers. An
-    // error means that the kernel is older than the option (4.2): it chooses the port now.
-    #[cfg(target_os = "linux")]
-    if addr.port() == 0 {
-        let _ = nix::sys::socket::setsockopt(
-            socket,
-            nix::sys::socket::sockopt::IpBindAddressNoPort,
-            &true,
-        );
-    }
-    socket.bind(&addr.into())
 }
 
 /// Writes to a Unix socket; a peer that has gone is an error, and no SIGPIPE.
