@@ -48,7 +48,7 @@
 //! | 9 | Open | above the high mark | Open, pressure high | `Pause`, before anything is sent |
 //! | 10 | Open, pressure high | down to the low mark | Open, pressure low | `Resume` |
 //! | 11 | Open | a write | Open | nothing; it leaves in `next`, once per visit |
-//! | 12 | Open | a write while more than the cap waits | Gone | nothing |
+//! | 12 | Open | a write when more than the cap was left unsent | Gone | nothing |
 //! | 13 | Open | `shut_write` | Open, FIN behind the last byte | nothing; writes are dropped |
 //! | 14 | Open | silence for the timeout | Open, timeout off | `TimedOut` |
 //! | 15 | Open | sending fails | Open, output broken | what came before it, `Resume` if paused; then Gone |
@@ -112,6 +112,8 @@ pub(crate) struct Connection<S = Stream> {
     ready: Readiness,
     held: Holds,
     pressure: Pressure,
+    /// Whether the last visit that could send has left more than the cap.
+    above_cap: bool,
     /// The side that ended its output first.
     ended_first: Option<Side>,
     /// Whether `Made` was told, so that the end must be told too. `life` does not show it: a connection
@@ -154,6 +156,7 @@ impl<S: ByteStream> Connection<S> {
             ready: Readiness::WRITABLE,
             held: Holds::default(),
             pressure: Pressure::Low,
+            above_cap: false,
             ended_first: None,
             announced: false,
         }
@@ -162,6 +165,9 @@ impl<S: ByteStream> Connection<S> {
     /// Records the readiness of an event. It is a hint: `next` tries and finds out.
     pub(crate) fn latch(&mut self, readiness: Readiness) {
         self.ready |= readiness;
+        if readiness.contains(Readiness::READABLE) && self.held.are_against_reading() {
+            self.note_event(); // it is not read, and has come all the same
+        }
     }
 
     /// Reads or writes once, within the allowance of the visit, and returns what to do now.
@@ -170,7 +176,7 @@ impl<S: ByteStream> Connection<S> {
     /// So a timeout is told only to a connection that has nothing left to read.
     #[inline(always)]
     pub(crate) fn next(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
-        self.begin_step(io.now);
+        self.begin_step(io);
         match self.life {
             Life::New => self.announce(),
             Life::Open => self.while_open(io, common, scratch),
@@ -282,7 +288,7 @@ impl<S: ByteStream> Connection<S> {
         if self.input != Input::Open {
             return self.finish(); // closing sends FIN
         }
-        let at_once = io.fresh && self.fits_into_first_flight(io);
+        let at_once = io.fresh && self.is_on_its_way(io);
         // Before `peer_has_sent`, so that the answer is on its way.
         if let Err(error) = self.send_fin() {
             return self.fail(error);

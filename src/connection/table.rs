@@ -250,9 +250,13 @@ fn row_11_a_second_write_waits_for_another_visit() {
 #[test]
 fn row_12_a_write_above_the_cap_ends_it() {
     let mut driver = with_a_full_kernel();
-    assert!(driver.write(b"12345", 4), "looked at before");
-    assert!(driver.write(b"", 5), "not above");
-    assert!(!driver.write(b"6", 4));
+    assert!(driver.write(b"123", 4), "in one piece or in many");
+    assert!(driver.write(b"45", 4) && driver.write(b"6", 4) && driver.write(b"", 4));
+    driver.script.opens(2);
+    driver.settle();
+    assert!(driver.write(b"7", 4), "not above what was left");
+    driver.flush();
+    assert!(!driver.write(b"8", 4));
     assert!(driver.flushing, "somebody must see to the end");
     driver.settle();
     assert_gone(&mut driver, "Overflow { unsent: 5 }");
@@ -650,7 +654,7 @@ fn row_27_all_sent_and_the_peer_closed_it_is_gone() {
 fn row_28_a_fresh_connection_that_sent_all_does_not_linger() {
     // The peer said something; its stream takes no late bytes; the answer is too long.
     for (sent, forgives, length) in
-        [(0, true, 9), (1, true, 9), (0, false, 9), (0, true, 12_200), (0, true, 12_201)]
+        [(0, true, 9), (1, true, 9), (0, false, 9), (0, true, 536), (0, true, 537)]
     {
         let mut driver = Driver::new();
         driver.budgets.1 = 20_000;
@@ -662,7 +666,7 @@ fn row_28_a_fresh_connection_that_sent_all_does_not_linger() {
             driver.close();
         });
         assert_eq!((driver.written().len(), driver.script.wire().fins), (length, 1));
-        let at_once = sent == 0 && forgives && length <= 12_200;
+        let at_once = sent == 0 && forgives && length <= 536;
         assert_eq!(driver.connection.is_gone(), at_once);
         if at_once {
             assert_gone(&mut driver, "Closed");
@@ -675,12 +679,12 @@ fn row_28_all_that_the_visit_sent_counts() {
     let mut driver = Driver::new();
     driver.budgets.1 = 20_000;
     driver.visit(Kind::Serve, |driver, notice| match notice {
-        Notice::Made => assert!(driver.write(&[b'!'; 12_201], 20_000)),
+        Notice::Made => assert!(driver.write(&[b'!'; 537], 20_000)),
         Notice::Resume => assert!(driver.close()),
         _ => {}
     });
-    assert_eq!((driver.heard().as_str(), driver.written().len()), ("Made Pause Resume", 12_201));
-    assert!(!driver.connection.is_gone(), "it was more than the first flight");
+    assert_eq!((driver.heard().as_str(), driver.written().len()), ("Made Pause Resume", 537));
+    assert!(!driver.connection.is_gone(), "it was more than one segment");
 }
 
 #[test]
@@ -695,7 +699,11 @@ fn row_29_a_peer_that_takes_nothing_is_cut_off() {
     driver.script.opens(1);
     driver.script.peer_sends(b"x");
     driver.settle();
-    assert_eq!(due_in(&driver), Some(4 * SECOND), "set once");
+    assert_eq!(due_in(&driver), Some(9 * SECOND), "from when it took something");
+    driver.pass(5 * SECOND);
+    driver.script.peer_sends(b"y");
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(4 * SECOND), "what it sends is no progress");
     driver.pass(4 * SECOND);
     driver.settle();
     assert_gone(&mut driver, "CloseTimedOut { unsent: 3 }");
@@ -891,8 +899,12 @@ fn a_flush_reads_nothing_and_judges_no_silence_over_bytes() {
     driver.settle();
     assert_eq!(driver.heard(), "[news]");
     driver.pass(SECOND);
-    assert_eq!(driver.flush(), Next::Rest);
-    assert_eq!(driver.heard(), "TimedOut");
+    let reads = driver.script.wire().reads;
+    assert_eq!((driver.flush(), driver.heard().as_str()), (Next::Yield, ""));
+    assert_eq!(driver.script.wire().reads, reads);
+    driver.serve();
+    assert_eq!(driver.heard(), "TimedOut", "after a look at the stream");
+    assert_eq!(driver.script.wire().reads, reads + 1);
 }
 
 #[test]

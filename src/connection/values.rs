@@ -38,8 +38,10 @@ pub(crate) enum Notice {
 /// One visit: its allowances, its results, and the outside facts that decisions need.
 #[derive(Debug)]
 pub(crate) struct Io {
-    /// The time of the turn.
+    /// The time of the turn, which the poll does not come after: deadlines are judged by it.
     pub(crate) now: Instant,
+    /// The time after the last callback: what happens now is as late as this. Deadlines count from it.
+    pub(crate) latest: Instant,
     /// How many bytes may still be read or delivered.
     pub(crate) read: usize,
     /// How many bytes may still be written, in one system call: none after it. `None`: the output waits
@@ -49,6 +51,8 @@ pub(crate) struct Io {
     pub(crate) fresh: bool,
     /// Whether `TimedOut` was told in this visit. A new timeout, however short, fires in another.
     pub(crate) timed_out: bool,
+    /// Whether the stream was asked in this visit what it has and takes, because a deadline is due.
+    pub(crate) asked: bool,
     /// How many bytes were read, since this was last taken.
     pub(crate) received: usize,
     /// How many bytes were sent in this visit.
@@ -58,8 +62,9 @@ pub(crate) struct Io {
 /// How long closing may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClosingTimes {
-    /// For all of closing, from the first time after `close` that not everything could be sent. A
-    /// connection may have its own.
+    /// For sending the rest, from the first time after `close` that not everything could be sent, and
+    /// again from each time that the peer took some of it. From the end of sending, for waiting for the
+    /// peer's FIN. A connection may have its own.
     pub(crate) close_timeout: Duration,
     /// For waiting for the peer's FIN, from the end of sending or the last input.
     pub(crate) linger: Duration,
@@ -140,19 +145,21 @@ impl Marks {
 /// How many used boxes are kept: as many connections may come and go in one turn.
 const SPARE_EXTRAS: usize = 64;
 
-/// Shared by all connections of a reactor: the time limits, and memory for reuse, so that a connection
+/// Shared by all connections of a reactor: limits, and memory for reuse, so that a connection
 /// that comes, lingers and goes costs no allocation.
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(super) closing_times: ClosingTimes,
+    /// The hard cap of an outgoing buffer.
+    pub(super) cap: usize,
     pub(super) spares: Spares,
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     extras: Vec<Box<Extras>>,
 }
 
 impl Common {
-    pub(crate) fn new(closing_times: ClosingTimes) -> Self {
-        Self { closing_times, spares: Spares::default(), extras: Vec::new() }
+    pub(crate) fn new(closing_times: ClosingTimes, cap: usize) -> Self {
+        Self { closing_times, cap, spares: Spares::default(), extras: Vec::new() }
     }
 
     pub(super) fn lend(&mut self) -> Box<Extras> {

@@ -16,11 +16,10 @@ use crate::connector::state::{
 use crate::ids::ConnectorId;
 use crate::observe::Subject;
 use crate::parts::arena::Key;
-use crate::parts::clock::later;
 use crate::protocol::ClientFactory;
 use crate::reactor::Reactor;
 use crate::reactor::queues::Queue;
-use crate::reactor::source::{Owner, Session, Source};
+use crate::reactor::source::{Owner, Registered, Session, Source};
 use crate::reactor::state::TimerAction;
 use crate::reason::{Activity, Reason};
 use crate::simulation::stream::MemoryStream;
@@ -35,7 +34,7 @@ impl Reactor {
         if self.is_stopping() || !self.connector_mut(id.0).is_some_and(may) {
             return false;
         }
-        let timer = self.timers.insert(later(self.now(), delay), TimerAction::Reconnect(id.0));
+        let timer = self.timers.insert(self.time.after(delay), TimerAction::Reconnect(id.0));
         if let Some(connector) = self.connector_mut(id.0) {
             connector.progress = Progress::Waiting(timer);
         }
@@ -70,15 +69,14 @@ impl Reactor {
     }
 
     fn begin_attempt(&mut self, key: Key) {
-        let now = self.time.now;
         let Some(connector) = self.connector_mut(key) else { return };
         connector.round += 1;
         connector.failure = None;
         connector.busy_delay = BUSY_DELAY;
         connector.progress = Progress::Resolving;
         let (endpoint, round) = (connector.endpoint.clone(), connector.round);
-        let end = later(now, connector.options.timeout);
-        let timer = self.timers.insert(end, TimerAction::ConnectTimeout(key));
+        let timeout = connector.options.timeout;
+        let timer = self.timers.insert(self.time.after(timeout), TimerAction::ConnectTimeout(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.timeout = Some(timer);
         }
@@ -168,7 +166,7 @@ impl Reactor {
         let attempt = Attempt { connector: key, stream, latched };
         let owner = Owner::Connector(key);
         let attempt = self.sources.insert(Source::Attempt(Box::new(attempt)), owner);
-        let Self { sources, poller, .. } = self;
+        let Self { sources, poller, queues, .. } = self;
         if let Some(slot) = sources.slot(attempt)
             && let Source::Attempt(started) = &mut slot.source
         {
@@ -176,7 +174,14 @@ impl Reactor {
                 sources.remove(attempt);
                 return Err(Reason::failed(Activity::Connecting, error));
             }
-            slot.registered = true;
+            slot.registered = match started.stream.awaits_room() {
+                true => Registered::ToRead,
+                false => Registered::Fully,
+            };
+            // A Unix socket is connected at once, and no event tells it.
+            if slot.registered == Registered::ToRead {
+                queues.add(Queue::Run, attempt, &mut slot.waits);
+            }
         }
         if let Some(connector) = self.connector_mut(key) {
             connector.attempts.push(attempt);
@@ -205,25 +210,23 @@ impl Reactor {
 
     /// Has a busy server tried again, after a longer time with each try, until the timeout.
     fn ask_later(&mut self, key: Key, addr: Address) {
-        let now = self.time.now;
         let Some(connector) = self.connector_mut(key) else { return };
         connector.candidates.push_front(addr);
-        let end = later(now, connector.busy_delay);
-        connector.busy_delay = (connector.busy_delay * 2).min(MAX_BUSY_DELAY);
-        let timer = self.timers.insert(end, TimerAction::HeadStart(key));
+        let delay = connector.busy_delay;
+        connector.busy_delay = (delay * 2).min(MAX_BUSY_DELAY);
+        let timer = self.timers.insert(self.time.after(delay), TimerAction::HeadStart(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.head_start = Some(timer);
         }
     }
 
     fn give_head_start(&mut self, key: Key) {
-        let now = self.time.now;
         let Some(connector) = self.connector_mut(key) else { return };
         if connector.candidates.is_empty() {
             return;
         }
-        let end = later(now, connector.options.head_start);
-        let timer = self.timers.insert(end, TimerAction::HeadStart(key));
+        let delay = connector.options.head_start;
+        let timer = self.timers.insert(self.time.after(delay), TimerAction::HeadStart(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.head_start = Some(timer);
         }
@@ -232,12 +235,35 @@ impl Reactor {
     pub(crate) fn head_start_is_over(&mut self, key: Key) {
         if let Some(connector) = self.connector_mut(key) {
             connector.head_start = None;
-            self.try_next(key);
+            if !self.has_stood_up(key) {
+                self.try_next(key);
+            }
         }
     }
 
+    /// Gives an attempt up, unless a connection stands although no event has told it yet: a callback may
+    /// have taken all the time.
     pub(crate) fn connect_timed_out(&mut self, key: Key) {
-        self.give_up(key, Reason::ConnectTimedOut);
+        if !self.has_stood_up(key) {
+            return self.give_up(key, Reason::ConnectTimedOut);
+        }
+        // It may still break before it is served.
+        let timer = self.timers.insert(self.time.now, TimerAction::ConnectTimeout(key));
+        if let Some(connector) = self.connector_mut(key) {
+            connector.timeout = Some(timer);
+        }
+    }
+
+    /// Whether one of the addresses that are tried has answered. It is served in this turn.
+    fn has_stood_up(&mut self, key: Key) -> bool {
+        let Some(connector) = self.connector_mut(key) else { return false };
+        let attempts = connector.attempts.clone();
+        let stands = |&attempt: &Key| match self.sources.get(attempt) {
+            Some(Source::Attempt(attempt)) => attempt.stream.peer_addr().is_ok(),
+            _ => false,
+        };
+        let standing = attempts.into_iter().find(stands);
+        standing.map(|attempt| self.queue(attempt)).is_some()
     }
 
     /// Handles an event of an attempt: it is connected, has failed, or the event was spurious.

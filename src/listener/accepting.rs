@@ -10,7 +10,6 @@ use crate::ids::{ConnectionId, ListenerId};
 use crate::listener::{AcceptError, ListenOptions, Listener};
 use crate::observe::Subject;
 use crate::parts::arena::Key;
-use crate::parts::clock::later;
 use crate::protocol::Factory;
 use crate::reactor::Reactor;
 use crate::reactor::queues::Queue;
@@ -261,7 +260,7 @@ impl Reactor {
     /// [`RETRY`]. No event will come for the connections that wait already.
     fn rest(&mut self, key: Key, error: &io::Error, judged: AcceptError) {
         self.refused(key, Some(error));
-        let timer = self.timers.insert(later(self.now(), RETRY), TimerAction::Accept(key));
+        let timer = self.timers.insert(self.time.after(RETRY), TimerAction::Accept(key));
         self.queues.without_descriptor.push(key);
         let Some(listener) = self.listener_mut(key) else { return };
         listener.retry = Some(timer);

@@ -2,8 +2,10 @@
 
 pub(crate) mod arena;
 pub(crate) mod clock;
+pub(crate) mod owned_timers;
 pub(crate) mod pool;
 pub(crate) mod random;
+pub(crate) mod surplus;
 pub(crate) mod timers;
 pub(crate) mod token_bucket;
 pub(crate) mod write_buffer;

@@ -84,7 +84,7 @@ impl Reactor {
             timers: Timers::new(),
             calls: Calls::new(Shared::new(waker)),
             threads: Threads::new(limits.threads),
-            memory: Memory::new(limits.closing_times),
+            memory: Memory::new(&limits),
             limits,
             monitor: Monitor::default(),
             ending: Ending::No,
@@ -128,7 +128,8 @@ impl Reactor {
     ///    callbacks have written to is flushed as soon as it has been served, or accepted: while its
     ///    bytes are still in the processor's cache, and before the next one takes a descriptor;
     /// 5. **calls** — run the calls of `call_soon` and `call_from_thread` that were queued when the
-    ///    phase began, among them those that `data_received` has just made;
+    ///    phase began, among them those that `data_received` has just made; at most
+    ///    [1,024](crate::ReactorBuilder::call_budget), so that others are served between them;
     /// 6. **flush** — one write for each other connection that was written to. With a write, here and in
     ///    the serve phase, come `pause_writing`, `resume_writing` and `connection_lost`.
     ///
@@ -285,10 +286,9 @@ impl Reactor {
     /// Whether something can be done without waiting.
     fn has_queued(&self) -> bool {
         !self.queues.are_empty()
-            || !self.calls.queue.is_empty()
+            || !self.calls.are_empty()
             || self.ending == Ending::Stopping
             || self.is_drained()
-            || self.calls.shared.is_filled()
     }
 
     /// Whether anything is left that could call back.

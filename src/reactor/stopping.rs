@@ -9,7 +9,6 @@ use crate::connector::state::{ConnectorState, Progress};
 use crate::ids::{ConnectionId, ListenerId};
 use crate::observe::Subject;
 use crate::parts::arena::Key;
-use crate::parts::clock::later;
 use crate::reason::Reason;
 
 impl Reactor {
@@ -37,7 +36,7 @@ impl Reactor {
     ///
     /// A second call moves the end of the grace.
     pub fn shutdown(&mut self, grace: Duration) {
-        let end = later(self.now(), grace);
+        let end = self.time.after(grace);
         match self.ending {
             Ending::No => {}
             Ending::Draining(timer) => {
@@ -143,7 +142,7 @@ impl Reactor {
     fn drop_timers_and_calls(&mut self) {
         let actions = self.timers.drain();
         self.let_go(Subject::Reactor, actions);
-        self.calls.take_remote();
+        self.calls.take_remote(usize::MAX);
         let calls = std::mem::take(&mut self.calls.queue);
         self.let_go(Subject::Reactor, calls);
         let (work, follow_ups) = self.drop_work();

@@ -11,9 +11,10 @@ use crate::parts::clock::later;
 use crate::parts::timers::TimerId;
 
 impl Reactor {
-    /// Calls `function` once, `delay` from [now](Self::now); with no delay, in the next turn.
+    /// Calls `function` once, `delay` from this moment; with no delay, in the next turn.
     ///
-    /// It is never early. It is late by up to a millisecond on Linux, which rounds the sleep up, and by
+    /// The delay counts from this call, not from [`now`](Self::now), which is the time of the turn: a
+    /// callback that works for a second and then asks for a delay gets all of it. It is never early. It is late by up to a millisecond on Linux, which rounds the sleep up, and by
     /// the time of the callbacks before it.
     ///
     /// Twisted's `callLater`.
@@ -78,20 +79,20 @@ impl Reactor {
     pub fn cancel(&mut self, timer: TimerId) -> bool {
         let Some(action) = self.timers.cancel(timer) else { return false };
         if let Some(TimerAction::Connection(key) | TimerAction::Datagram(key)) = action {
-            self.forget_timer(key, timer);
+            self.forget_timer(key);
         }
         self.let_go(Subject::Reactor, action);
         self.observe(|observer, _| observer.timer(timer, TimerEvent::Cancelled));
         true
     }
 
-    /// Moves a pending timer: it fires `delay` from [now](Self::now).
+    /// Moves a pending timer: it fires `delay` from this moment, as with [`call_later`](Self::call_later).
     ///
     /// Returns `false` if it is not pending. Timers with one deadline still fire in the order they were made.
     ///
     /// Moving to later, the usual case, takes no search and no new place in the queue.
     pub fn reset(&mut self, timer: TimerId, delay: Duration) -> bool {
-        let deadline = later(self.now(), delay);
+        let deadline = self.time.after(delay);
         let moved = self.timers.reset(timer, deadline);
         if moved {
             self.observe(|observer, _| observer.timer(timer, TimerEvent::Set(deadline)));
@@ -105,22 +106,23 @@ impl Reactor {
     }
 
     pub(crate) fn set(&mut self, delay: Duration, action: TimerAction) -> TimerId {
-        let deadline = later(self.now(), delay);
+        let deadline = self.time.after(delay);
         let timer = self.timers.insert(deadline, action);
         self.observe(|observer, _| observer.timer(timer, TimerEvent::Set(deadline)));
         timer
     }
 
-    fn forget_timer(&mut self, key: Key, timer: TimerId) {
-        let timers = match self.sources.get_mut(key) {
+    fn forget_timer(&mut self, key: Key) {
+        let Self { sources, timers, .. } = self;
+        let owned = match sources.get_mut(key) {
             Some(Source::Connection(session)) => {
                 session.attached.as_mut().map(|attached| &mut attached.timers)
             }
             Some(Source::Datagram(state)) => Some(&mut state.timers),
             _ => None,
         };
-        if let Some(timers) = timers {
-            timers.retain(|&set| set != timer);
+        if let Some(owned) = owned {
+            owned.one_is_over(|timer| timers.deadline(timer).is_some());
         }
     }
 
@@ -148,16 +150,14 @@ impl Reactor {
                 self.call(Subject::Reactor, Callback::Timer, function);
             }
             TimerAction::Connection(key) => {
-                self.forget_timer(key, timer);
+                self.forget_timer(key);
                 self.call_protocol(key, Callback::TimerFired, |protocol, transport| {
                     protocol.timer_fired(transport, timer);
                 });
             }
             TimerAction::Datagram(key) => {
-                self.forget_timer(key, timer);
-                self.call_datagram(key, Callback::TimerFired, |protocol, transport| {
-                    protocol.timer_fired(transport, timer);
-                });
+                self.forget_timer(key);
+                self.datagram_timer_fired(key, timer);
             }
             TimerAction::Deadline(key) => self.visit_at_deadline(key),
             TimerAction::Accept(key) => self.accept_again(key),
@@ -188,11 +188,12 @@ impl Reactor {
         }
     }
 
-    /// Phase 5. Calls made by calls wait for the next turn.
+    /// Phase 5. Calls made by calls wait for the next turn, and so do those above the budget.
     pub(crate) fn run_calls(&mut self) {
-        self.calls.take_remote();
-        for _ in 0..self.calls.queue.len() {
-            let Some(call) = self.calls.queue.pop_front() else { return };
+        let budget = self.limits.call_budget;
+        self.calls.take_remote(budget);
+        for _ in 0..self.calls.queue.len().min(budget) {
+            let Some(call) = self.calls.next() else { return };
             self.monitor.report.calls += 1;
             self.monitor.stats.calls += 1;
             self.call(Subject::Reactor, Callback::Call, call);

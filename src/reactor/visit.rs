@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::Reactor;
 use super::limits::Limits;
 use super::queues::{Queue, Waits};
-use super::source::{Owner, Session, Source};
+use super::source::{Owner, Registered, Session, Source};
 use super::state::TimerAction;
 use crate::address::{Address, UnixAddress};
 use crate::callback::Callback;
@@ -29,22 +29,27 @@ impl Queue {
     fn io(self, now: Instant, limits: &Limits) -> Io {
         Io {
             now,
+            latest: now,
             read: if self == Self::Run { limits.read_budget } else { 0 },
             write: Some(limits.write_budget),
             fresh: false,
             timed_out: false,
+            asked: false,
             received: 0,
             sent: 0,
         }
     }
 
-    /// Begins a visit: the source leaves the queue.
+    /// Begins a visit: the source leaves the queue. What it has sent in this turn already, when it was
+    /// served, counts against its allowance.
     #[inline(always)]
-    fn begin(self, waits: &mut Waits, registered: bool, io: &mut Io) {
+    fn begin(self, waits: &mut Waits, registered: Registered, turn: u64, io: &mut Io) {
         waits.leave(self);
-        io.fresh = !registered;
-        if waits.to_flush {
+        io.fresh = registered == Registered::No;
+        if waits.is_to_flush() {
             io.write = None; // other callbacks wrote too: all leaves together, in the flush phase
+        } else if self == Self::Flush {
+            io.write = io.write.map(|budget| waits.budget_left(budget, turn));
         }
     }
 }
@@ -64,12 +69,12 @@ impl Reactor {
     /// it puts the protocol back, asks the connection until it has a notice or rests, and does what
     /// follows.
     fn visit_connection(&mut self, key: Key, from: Queue, scratch: &mut [u8]) -> bool {
-        let id = ConnectionId(key);
+        let (id, turn) = (ConnectionId(key), self.monitor.stats.turns);
         let (mut io, mut sent_before) = (from.io(self.time.now, &self.limits), 0);
         // The protocol, out of its session while it is called.
         let mut seated: Option<Box<dyn Protocol>> = None;
         loop {
-            let Self { sources, queues, timers, poller, memory, .. } = self;
+            let Self { sources, queues, timers, poller, memory, time, limits, .. } = self;
             let Some(slot) = sources.slot(key) else {
                 self.let_go_of_lost(id, seated);
                 return true;
@@ -80,7 +85,10 @@ impl Reactor {
             };
             match seated {
                 Some(protocol) => session.protocol = Some(protocol),
-                None => from.begin(&mut slot.waits, slot.registered, &mut io),
+                None => from.begin(&mut slot.waits, slot.registered, turn, &mut io),
+            }
+            if session.connection.needs_the_time() {
+                io.latest = time.latest();
             }
             let notice = loop {
                 match session.connection.next(&mut io, &mut memory.common, scratch) {
@@ -92,13 +100,11 @@ impl Reactor {
                         return true;
                     }
                     next @ (Next::Rest | Next::Yield) => {
-                        if !slot.registered {
-                            if !session.register(key, poller) {
-                                continue; // it has failed
-                            }
-                            slot.registered = true;
+                        if !session.register(key, poller, &mut slot.registered) {
+                            continue; // it has failed
                         }
                         session.arm(key, timers);
+                        slot.waits.note_sent(io.sent, limits.write_budget, turn);
                         if next == Next::Yield {
                             queues.add(Queue::Run, key, &mut slot.waits);
                         }
@@ -285,7 +291,7 @@ impl Session {
     #[inline]
     pub(crate) fn cancel_timers(&mut self, timers: &mut Timers<TimerAction>) {
         if let Some(attached) = &mut self.attached {
-            for timer in attached.timers.drain(..) {
+            for timer in attached.timers.drain() {
                 timers.cancel(timer);
             }
         }
@@ -294,12 +300,33 @@ impl Session {
         }
     }
 
-    /// Registers with the poller, once and for both directions. The poller reports at once what is ready
+    /// Registers with the poller, once, and has it tell of room if the stream
+    /// [awaits](crate::system::stream::Stream::await_room) it. The poller reports at once what is ready
     /// already. If this fails the connection has failed.
     #[inline(always)]
-    fn register(&mut self, key: Key, poller: &Poller) -> bool {
-        let registered = self.connection.stream.register(poller.registry(), key.token());
-        registered.map_err(|error| self.connection.fail(error)).is_ok()
+    fn register(&mut self, key: Key, poller: &Poller, registered: &mut Registered) -> bool {
+        *registered == Registered::Fully || self.register_anew(key, poller, registered)
+    }
+
+    #[inline(never)]
+    fn register_anew(&mut self, key: Key, poller: &Poller, registered: &mut Registered) -> bool {
+        let stream = &mut self.connection.stream;
+        let (registry, token) = (poller.registry(), key.token());
+        let mut result = Ok(());
+        if *registered == Registered::No {
+            result = stream.register(registry, token);
+            *registered = match stream.awaits_room() {
+                true => Registered::ToRead,
+                false => Registered::Fully,
+            };
+        }
+        let blocked = self.connection.is_blocked();
+        let wanted = if blocked { Registered::ToWriteToo } else { Registered::ToRead };
+        if *registered != Registered::Fully && *registered != wanted && result.is_ok() {
+            result = self.connection.stream.await_room(registry, token, blocked);
+            *registered = wanted;
+        }
+        result.map_err(|error| self.connection.fail(error)).is_ok()
     }
 
     /// Sets a timer for the deadline of the connection, or leaves one that fires before it: that is moved
