@@ -3,6 +3,7 @@
 mod asking;
 mod attempts;
 pub(crate) mod state;
+mod timing;
 
 pub use state::ConnectOptions;
 
