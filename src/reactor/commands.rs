@@ -7,6 +7,8 @@ use std::io;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use socket2::SockRef;
+
 use super::Reactor;
 use super::queues::Queue;
 use super::source::{Owner, Session, Source};
@@ -19,6 +21,7 @@ use crate::parts::timers::TimerId;
 use crate::parts::token_bucket::Rate;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
+use crate::system::options::bound_unsent;
 use crate::system::stream::{Stream, no_sockets};
 use crate::transport::Transport;
 
@@ -71,6 +74,7 @@ impl Reactor {
         }
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
+        bound_unsent(&SockRef::from(&stream))?;
         let peer = Address::Tcp(stream.peer_addr()?);
         let stream = Stream::Tcp(mio::net::TcpStream::from_std(stream));
         Ok(self.add_connection(stream, peer, Box::new(protocol)))

@@ -20,6 +20,7 @@ mod panics;
 mod pool;
 mod reconnecting;
 mod scenarios;
+mod silence;
 mod swapping;
 mod threads;
 mod timers;
