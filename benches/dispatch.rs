@@ -229,7 +229,7 @@ fn real_reactor() -> Reactor {
 /// A server and a connected client.
 fn real_server(factory: impl Factory + 'static) -> (Reactor, TcpStream) {
     let mut reactor = real_reactor();
-    let listener = reactor.listen_tcp("127.0.0.1:0", factory).expect("a port is left");
+    let listener = reactor.listen("127.0.0.1:0", factory).expect("a port is left");
     let addr = reactor.local_addr(listener).and_then(|addr| addr.socket_addr());
     let client = TcpStream::connect(addr.expect("it listens")).expect("it listens");
     (reactor, client)

@@ -5,7 +5,9 @@ use std::fmt;
 use divan::Bencher;
 use divan::counter::BytesCount;
 
-use crocus::framing::{Decoder, FixedSize, Framing, LengthPrefixed, Lines, Netstrings};
+use crocus::framing::{
+    Decoder, Encoded, FixedSize, FrameError, Framing, LengthPrefixed, Lines, Netstrings,
+};
 
 /// How many bytes one iteration decodes, about.
 const STREAM: usize = 256 * 1024;
@@ -34,33 +36,38 @@ impl fmt::Display for Case {
     }
 }
 
+/// Encodes a frame for sending.
+type Encode<F> = for<'a> fn(&'a F, &'a [u8]) -> Result<Encoded<'a>, FrameError>;
+
 fn main() {
     divan::main();
 }
 
 #[divan::bench(args = CASES)]
 fn lines(bencher: Bencher, case: &Case) {
-    decode(bencher, case, Lines::new());
+    decode(bencher, case, Lines::new(), Lines::encode);
 }
 
 #[divan::bench(args = CASES)]
 fn netstrings(bencher: Bencher, case: &Case) {
-    decode(bencher, case, Netstrings::new());
+    decode(bencher, case, Netstrings::new(), Netstrings::encode);
 }
 
 #[divan::bench(args = CASES)]
 fn length_prefixed(bencher: Bencher, case: &Case) {
-    decode(bencher, case, LengthPrefixed::u32());
+    decode(bencher, case, LengthPrefixed::u32(), LengthPrefixed::encode);
 }
 
 #[divan::bench(args = CASES)]
 fn fixed_size(bencher: Bencher, case: &Case) {
-    decode(bencher, case, FixedSize::new(case.frame));
+    decode(bencher, case, FixedSize::new(case.frame), FixedSize::encode);
 }
 
 /// Counts every byte of the stream, including those around the frames.
-fn decode(bencher: Bencher, case: &Case, framing: impl Framing) {
-    let stream = stream(&framing, case.frame);
+fn decode<F: Framing>(bencher: Bencher, case: &Case, framing: F, encode: Encode<F>) {
+    let frame = vec![b'x'; case.frame];
+    let encoded = encode(&framing, &frame).expect("such a frame is allowed");
+    let stream = encoded.parts().concat().repeat(STREAM / case.frame);
     let mut decoder = Decoder::new(framing);
     bencher.counter(BytesCount::new(stream.len())).bench_local(|| {
         let mut frames = 0;
@@ -73,12 +80,4 @@ fn decode(bencher: Bencher, case: &Case, framing: impl Framing) {
         }
         assert_eq!(frames, STREAM / case.frame);
     });
-}
-
-/// Encoded frames of one size.
-fn stream(framing: &impl Framing, size: usize) -> Vec<u8> {
-    let frame = vec![b'x'; size];
-    let encoded = framing.encode(&frame).expect("such a frame is allowed");
-    let encoded = encoded.parts().concat();
-    encoded.repeat(STREAM / size)
 }

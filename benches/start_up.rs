@@ -28,7 +28,7 @@ fn to_the_first_call() -> Reactor {
 fn to_the_first_connection(bencher: Bencher) {
     bencher.bench_local(|| {
         let mut reactor = Reactor::new().expect("two descriptors are left");
-        let listener = reactor.listen_tcp("127.0.0.1:0", |_| Silent).expect("a port is left");
+        let listener = reactor.listen("127.0.0.1:0", |_| Silent).expect("a port is left");
         let addr = reactor.local_addr(listener).and_then(|addr| addr.socket_addr());
         let client = TcpStream::connect(addr.expect("it listens")).expect("it listens");
         while reactor.stats().accepted == 0 {

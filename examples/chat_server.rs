@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use crocus::framing::{FrameError, FrameHandler, Framed, Input, Lines};
-use crocus::{ConnectionId, Reactor, Reason, Transport};
+use crocus::framing::{FrameError, FrameHandler, Framed, Lines};
+use crocus::{ConnectionId, Protocol, Reactor, Reason, Transport};
 use shared::cli::{self, Exit, ServerOptions};
 
 const HELP: &str = "\
@@ -125,17 +125,22 @@ impl Guest {
     }
 }
 
-impl FrameHandler<Lines> for Guest {
+impl Protocol for Guest {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
         transport.write(b"name? ");
     }
 
-    fn frame_received(
-        &mut self,
-        transport: &mut Transport<'_>,
-        _input: &mut Input<'_, Lines>,
-        line: &[u8],
-    ) {
+    fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
+        let id = transport.id();
+        let mut room = self.room.borrow_mut();
+        let Some(name) = room.members.remove(&id) else { return };
+        log::info!("{name} left: {reason}");
+        room.tell_others(transport.reactor(), id, &format!("* {name} has left\n"));
+    }
+}
+
+impl FrameHandler<Lines> for Guest {
+    fn frame_received(&mut self, transport: &mut Transport<'_>, line: &[u8]) {
         let Ok(text) = str::from_utf8(line) else {
             transport.write(b"! that is not UTF-8; good-bye\n");
             return transport.lose_connection();
@@ -149,14 +154,6 @@ impl FrameHandler<Lines> for Guest {
     fn frame_failed(&mut self, transport: &mut Transport<'_>, error: FrameError) {
         transport.write(b"! that line is too long; good-bye\n");
         transport.lose_connection_over(error);
-    }
-
-    fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
-        let id = transport.id();
-        let mut room = self.room.borrow_mut();
-        let Some(name) = room.members.remove(&id) else { return };
-        log::info!("{name} left: {reason}");
-        room.tell_others(transport.reactor(), id, &format!("* {name} has left\n"));
     }
 }
 
@@ -174,7 +171,7 @@ fn serve() -> Result<(), Exit> {
         Framed::new(Lines::new().max_length(LONGEST_LINE), Guest { room: Rc::clone(&room) })
     };
     let listener = reactor
-        .listen_tcp_with(options.listen, &options.listen_options(), guests)
+        .listen(options.place(), guests)
         .map_err(|error| cli::cannot_listen(options.listen, &error))?;
     if let Some(addr) = reactor.local_addr(listener) {
         cli::announce(addr)?;

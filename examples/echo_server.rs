@@ -50,7 +50,7 @@ fn serve() -> Result<(), Exit> {
     let mut reactor = cli::reactor()?;
     cli::drain_on_signals(&mut reactor)?;
     let listener = reactor
-        .listen_tcp_with(options.listen, &options.listen_options(), |_peer| Echo)
+        .listen(options.place(), |_peer| Echo)
         .map_err(|error| cli::cannot_listen(options.listen, &error))?;
     if let Some(addr) = reactor.local_addr(listener) {
         cli::announce(addr)?;

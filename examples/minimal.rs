@@ -14,6 +14,6 @@ impl Protocol for RandomBytes {
 
 fn main() -> std::io::Result<()> {
     let mut reactor = Reactor::new()?;
-    reactor.listen_tcp("127.0.0.1:5000", |_peer| RandomBytes)?;
+    reactor.listen("127.0.0.1:5000", |_peer| RandomBytes)?;
     reactor.run()
 }

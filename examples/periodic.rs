@@ -72,9 +72,7 @@ fn serve() -> Result<(), Exit> {
     let status = Rc::new(Status::default());
     let echo = Rc::clone(&status);
     let listener = reactor
-        .listen_tcp_with(options.listen, &options.listen_options(), move |_peer| {
-            Echo(Rc::clone(&echo))
-        })
+        .listen(options.place(), move |_peer| Echo(Rc::clone(&echo)))
         .map_err(|error| cli::cannot_listen(options.listen, &error))?;
     if let Some(addr) = reactor.local_addr(listener) {
         cli::announce(addr)?;

@@ -16,8 +16,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crocus::{
-    Address, ClientFactory, ConnectOptions, ConnectionId, Connector, ConnectorId, Endpoint,
-    ListenOptions, ListenerId, Protocol, Reactor, Reason, Transport, UnixAddress,
+    Address, Connect, ConnectionId, Connector, ConnectorId, Endpoint, Factory, Listen, ListenerId,
+    Protocol, Reactor, Reason, SocketOptions, Transport,
 };
 use lexopt::prelude::*;
 use shared::cli::{self, Exit};
@@ -91,9 +91,9 @@ impl Protocol for Side {
                 transport.pause_reading();
                 let upstream =
                     Upstream { client: transport.id(), addr: transport.peer_addr().clone() };
-                let options = ConnectOptions::new().keep_alive(KEEP_ALIVE);
-                let target = Endpoint::clone(target);
-                let connector = transport.reactor().connect_tcp_with(target, options, upstream);
+                let place =
+                    Connect::to(&**target).socket(SocketOptions::new().keep_alive(KEEP_ALIVE));
+                let connector = transport.reactor().connect(place, upstream);
                 self.other = Other::Upstream(connector);
             }
             _ => self.with_other(transport, |other| other.resume_reading()),
@@ -138,7 +138,7 @@ struct Upstream {
     addr: Address,
 }
 
-impl ClientFactory for Upstream {
+impl Factory for Upstream {
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
         log::info!("{} to {peer}", self.addr);
         Some(Box::new(Side { other: Other::Client(self.client) }))
@@ -170,15 +170,15 @@ fn serve() -> Result<(), Exit> {
 }
 
 fn listen_at(reactor: &mut Reactor, at: &str, to: Rc<Endpoint>) -> Result<ListenerId, Exit> {
-    let options = ListenOptions::new().keep_alive(KEEP_ALIVE);
     let side = move |_peer| Side { other: Other::Target(Rc::clone(&to)) };
     match at.strip_prefix("unix:") {
-        Some(path) => reactor.listen_unix_with(path, &options, side).map_err(|error| {
+        Some(_) => reactor.listen(at, side).map_err(|error| {
             Exit::Failed(format!("{error}; --listen unix:PATH takes a path that is free"))
         }),
         None => {
             let addr = cli::resolve(at)?;
-            let listening = reactor.listen_tcp_with(addr, &options, side);
+            let place = Listen::at(addr).socket(SocketOptions::new().keep_alive(KEEP_ALIVE));
+            let listening = reactor.listen(place, side);
             listening.map_err(|error| cli::cannot_listen(addr, &error))
         }
     }
@@ -197,11 +197,7 @@ fn options() -> Result<(String, Endpoint), Exit> {
         }
     }
     let to = to.ok_or_else(|| Exit::Usage("where to? It takes --to HOST:PORT".to_owned()))?;
-    let to = match to.strip_prefix("unix:") {
-        Some(path) => UnixAddress::from(path).into(),
-        None => Endpoint::from(to),
-    };
-    Ok((listen, to))
+    Ok((listen, to.into()))
 }
 
 /// An address as people type it, or `unix:` and a path.

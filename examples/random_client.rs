@@ -16,8 +16,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crocus::{
-    Activity, Address, ClientFactory, ConnectOptions, Connector, Endpoint, Protocol, Reactor,
-    Reason, TimerId, Transport,
+    Activity, Address, Connect, Connector, Endpoint, Factory, Protocol, Reactor, Reason, TimerId,
+    Transport,
 };
 use lexopt::prelude::*;
 use shared::cli::{self, Exit};
@@ -186,9 +186,9 @@ fn ask_more(shared: &Rc<RefCell<Inquiry>>, reactor: &mut Reactor) {
     while inquiry.left > 0 && inquiry.open < at_once {
         inquiry.left -= 1;
         inquiry.open += 1;
-        let options = ConnectOptions::new().timeout(inquiry.timeout);
+        let place = Connect::to(inquiry.server.clone()).timeout(inquiry.timeout);
         let question = Question { inquiry: Rc::clone(shared), asked: reactor.now() };
-        reactor.connect_tcp_with(inquiry.server.clone(), options, question);
+        reactor.connect(place, question);
     }
 }
 
@@ -198,7 +198,7 @@ struct Question {
     asked: Instant,
 }
 
-impl ClientFactory for Question {
+impl Factory for Question {
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
         let mut inquiry = self.inquiry.borrow_mut();
         inquiry.found = true;

@@ -67,7 +67,7 @@ fn serve() -> Result<(), Exit> {
     let mut reactor = cli::reactor()?;
     cli::drain_on_signals(&mut reactor)?;
     let listener = reactor
-        .listen_tcp_with(options.listen, &options.listen_options(), |_peer| RandomBytes)
+        .listen(options.place(), |_peer| RandomBytes)
         .map_err(|error| cli::cannot_listen(options.listen, &error))?;
     if let Some(addr) = reactor.local_addr(listener) {
         cli::announce(addr)?;
@@ -81,7 +81,7 @@ fn serve_on_cores(threads: usize, options: ServerOptions) -> Result<(), Exit> {
     let cores = Cores::start(threads, move |core| {
         cli::observe(core.reactor());
         cli::drain_cores_on_signals(core)?;
-        core.listen_tcp(options.listen, &options.listen_options(), |_peer| RandomBytes)?;
+        core.listen(options.place(), |_peer| RandomBytes)?;
         Ok(())
     })
     .map_err(|error| cli::cannot_listen(addr, &error))?;

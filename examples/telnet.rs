@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use crocus::{
-    Activity, Address, ClientFactory, ConnectionId, Connector, Protocol, Reactor, Readiness, Ready,
+    Activity, Address, ConnectionId, Connector, Factory, Protocol, Reactor, Readiness, Ready,
     Reason, ThreadError, Transport, WatchId,
 };
 use lexopt::prelude::*;
@@ -60,7 +60,7 @@ fn talk() -> Result<(), Exit> {
     let server = server_from_args()?;
     let mut reactor = cli::reactor()?;
     let talk = Shared::default();
-    reactor.connect_tcp(&server, Caller { server: server.clone(), talk: Rc::clone(&talk) });
+    reactor.connect(&server, Caller { server: server.clone(), talk: Rc::clone(&talk) });
     reactor.run()?; // returns when the connection has ended and all of it is printed
     mem::replace(&mut talk.borrow_mut().outcome, Ok(()))
 }
@@ -127,7 +127,7 @@ struct Caller {
     talk: Shared,
 }
 
-impl ClientFactory for Caller {
+impl Factory for Caller {
     fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
         Some(Box::new(Session { server: self.server.clone(), talk: Rc::clone(&self.talk) }))
     }

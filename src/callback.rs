@@ -16,8 +16,6 @@ pub enum Callback {
     TimedOut,
     ConnectionLost,
     BuildProtocol,
-    /// The filter of [`ListenOptions::accept_filter`](crate::ListenOptions::accept_filter).
-    AcceptFilter,
     Started,
     Stopped,
     ConnectionFailed,
@@ -26,7 +24,7 @@ pub enum Callback {
     ConnectionRefused,
     ErrorReceived,
     StopProtocol,
-    /// `ClientFactory::connection_lost`.
+    /// `Factory::connection_lost`.
     ClientConnectionLost,
     /// A function given to `call_later` or `call_every` of the reactor.
     Timer,
@@ -52,7 +50,6 @@ impl fmt::Display for Callback {
             Self::TimedOut => "timed_out",
             Self::ConnectionLost => "connection_lost",
             Self::BuildProtocol => "build_protocol",
-            Self::AcceptFilter => "accept_filter",
             Self::Started => "started",
             Self::Stopped => "stopped",
             Self::ConnectionFailed => "connection_failed",
@@ -61,7 +58,7 @@ impl fmt::Display for Callback {
             Self::ConnectionRefused => "connection_refused",
             Self::ErrorReceived => "error_received",
             Self::StopProtocol => "stop_protocol",
-            Self::ClientConnectionLost => "ClientFactory::connection_lost",
+            Self::ClientConnectionLost => "Factory::connection_lost",
             Self::Timer => "a timer",
             Self::Call => "a call",
             Self::Signal => "a signal",

@@ -1,11 +1,12 @@
 //! The error for bytes that are not a frame.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// The reason why bytes are not a frame, or cannot be sent as one.
 ///
 /// Depends only on the stream, never on how the network cut it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum FrameError {
     /// The frame is longer than allowed.
@@ -16,8 +17,8 @@ pub enum FrameError {
     /// The bytes break the rules of the framing, or the receiver could not tell where the frame
     /// ends.
     Malformed(
-        /// A description of the fault.
-        &'static str,
+        /// A description of the fault, of any kind of text: `"…".into()` or `format!(…).into()`.
+        Cow<'static, str>,
     ),
 }
 

@@ -97,7 +97,7 @@
 //! | `reactor/mod.rs` | **the loop**: sleep, latch, timers, serve, calls, flush |
 //! | `connection/` | **the state machine** of one connection, which decides what happens to it next |
 //! | `reactor/visit.rs` | asks a connection what to do until it rests, and calls its protocol |
-//! | `protocol.rs` | the traits that a user implements: [`Protocol`], [`Factory`], [`ClientFactory`] |
+//! | `protocol.rs` | the traits that a user implements: [`Protocol`], [`Factory`] |
 //! | `reactor/` | the rest of the loop: what is served and in which order, commands, timers, stopping |
 //! | `listener/`, `connector/`, `datagram/`, `descriptor/` | the other kinds of source, each with its options, state and serving |
 //! | `transport/`, `handle.rs`, `observe/` | a connection, lent to a callback; other threads; watching the loop |
@@ -136,8 +136,8 @@ mod transport;
 
 pub use address::{Address, Endpoint, UnixAddress};
 pub use callback::Callback;
-pub use connector::{ConnectOptions, Connector};
-pub use datagram::{DatagramOptions, DatagramProtocol, DatagramTransport};
+pub use connector::{Connect, Connector};
+pub use datagram::{DatagramProtocol, DatagramTransport, Datagrams};
 #[cfg(unix)]
 pub use descriptor::Ready;
 pub use extras::cores::{Core, Cores, CoresHandle};
@@ -148,17 +148,20 @@ pub use handle::{Handle, WeakHandle};
 #[cfg(unix)]
 pub use ids::WatchId;
 pub use ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
-pub use listener::ListenOptions;
+pub use listener::Listen;
 pub use observe::{LogObserver, Observer, Stats, Subject, TimerEvent, TurnReport};
 pub use parts::pool::ThreadError;
 pub use parts::timers::TimerId;
 pub use parts::token_bucket::Rate;
-pub use protocol::{ClientFactory, Factory, Protocol};
+pub use protocol::{Factory, IntoProtocol, Protocol};
 pub use reactor::Reactor;
+pub use reactor::adopting::Connected;
 pub use reactor::builder::ReactorBuilder;
 pub use reactor::state::Tick;
 pub use reason::{Activity, Reason, Who};
 pub use simulation::testing;
+pub use system::keep_alive::KeepAlive;
+pub use system::options::SocketOptions;
 pub use system::poller::Readiness;
 pub use transport::Transport;
 

@@ -133,34 +133,59 @@ impl<P: Protocol + ?Sized> Protocol for Box<P> {
     }
 }
 
-/// Makes a protocol for each connection that a listener accepts, and outlives those protocols.
+/// Makes a protocol for each connection of a listener or connector, and outlives those protocols.
 ///
-/// A closure from the peer's [`Address`] to a protocol is a factory; it takes the address by value. For
-/// state that connections share, capture an `Rc<RefCell<…>>`. Implement the trait to refuse connections,
-/// or to be told when the listener starts and stops.
+/// A closure from the peer's [`Address`] to a protocol is a factory, and so is one to an `Option` of a
+/// protocol, which refuses the peer by `None`. For state that connections share, capture an
+/// `Rc<RefCell<…>>`. Implement the trait to be told when a listener starts and stops, and how attempts to
+/// connect go. One factory in an `Rc<RefCell<…>>` may serve several listeners and connectors.
 ///
-/// A panic in [`build_protocol`](Self::build_protocol) closes the connection it was called for; the
-/// next one is accepted.
+/// Each attempt to connect has exactly one outcome: the protocol's `connection_made`, or
+/// [`connection_failed`](Self::connection_failed). After the protocol's `connection_lost` comes that of this
+/// trait, with the same reason. Both may try again by [`Connector::connect`] or
+/// [`Connector::connect_after`].
+///
+/// A panic in [`build_protocol`](Self::build_protocol) closes the connection it was called for.
+///
+/// Twisted's `IProtocolFactory`, and its `ClientFactory`.
 ///
 /// # Examples
 ///
 /// ```
-/// use crocus::{Address, Factory, Protocol};
+/// use crocus::{Address, Factory, Protocol, Reactor};
 ///
 /// # struct Echo;
 /// # impl Protocol for Echo {}
-/// /// Serves this machine only.
-/// struct LocalOnly;
+/// /// Serves a number of connections.
+/// struct Few(usize);
 ///
-/// impl Factory for LocalOnly {
-///     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
-///         peer.ip()?.is_loopback().then(|| Box::new(Echo) as _)
+/// impl Factory for Few {
+///     fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
+///         self.0 = self.0.checked_sub(1)?;
+///         Some(Box::new(Echo))
 ///     }
 /// }
+///
+/// let mut reactor = Reactor::new()?;
+/// reactor.listen("127.0.0.1:0", Few(3))?;
+/// // Serves this machine only:
+/// reactor.listen("127.0.0.1:0", |peer: Address| peer.ip()?.is_loopback().then_some(Echo))?;
+/// # std::io::Result::Ok(())
 /// ```
 #[expect(unused_variables, reason = "the names in the defaults document the arguments")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a factory",
+    label = "not a factory",
+    note = "a factory is a closure that makes a protocol for each peer, as in `|_peer| Echo`",
+    note = "it returns a type that implements `Protocol`, or an `Option` of one",
+    note = "one that looks at its peer has to name its type: `|peer: Address| …`",
+    note = "any other type can implement `Factory`"
+)]
 pub trait Factory {
-    /// A connection was accepted; `None` refuses it, and it is closed at once.
+    /// A connection was accepted, or is established.
+    ///
+    /// `None` refuses it, and it is closed at once. For a connector this is a failure:
+    /// [`Reason::Refused`].
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>>;
 
     /// The listener is bound and about to accept.
@@ -171,81 +196,92 @@ pub trait Factory {
     /// The listener is closed.
     ///
     /// The loop calls this once, if it has called `started`; open connections stay open.
-    fn stopped(&mut self, reactor: &mut Reactor) {}
-}
+    fn stopped(&mut self, reactor: &mut Reactor, listener: ListenerId) {}
 
-impl<F, P> Factory for F
-where
-    F: FnMut(Address) -> P,
-    P: Protocol + 'static,
-{
-    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
-        Some(Box::new(self(peer)))
-    }
-}
-
-/// Makes a protocol for an outgoing connection, and is told the outcome of each attempt.
-///
-/// Each attempt has exactly one outcome: the protocol's `connection_made`, or
-/// [`connection_failed`](Self::connection_failed). After the protocol's `connection_lost` comes
-/// [`connection_lost`](Self::connection_lost) of this trait, with the same reason. Both may try again by
-/// [`Connector::connect`] or [`Connector::connect_after`].
-///
-/// A closure from the peer's [`Address`] to a protocol is a client factory that logs failures.
-#[expect(unused_variables, reason = "the names in the defaults document the arguments")]
-pub trait ClientFactory {
-    /// The connection is established.
-    ///
-    /// `None` refuses it, which is a failure: [`Reason::Refused`].
-    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>>;
-
-    /// The attempt failed, and no protocol was made.
+    /// The attempt to connect failed, and no protocol was made.
     ///
     /// By default the failure is logged.
     fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
         log::warn!("could not connect to {}: {reason}", connector.endpoint());
     }
 
-    /// The connection has ended, and its protocol has been told.
+    /// A connection of a connector has ended, and its protocol has been told.
     fn connection_lost(&mut self, connector: &mut Connector<'_>, reason: &Reason) {}
+
+    /// [`Reconnecting`](crate::Reconnecting) has made as many attempts as it may, and makes no more.
+    ///
+    /// This follows the `connection_failed` or `connection_lost` of the last one, with its reason; here, too,
+    /// one may try again.
+    ///
+    /// By default it is logged.
+    fn gave_up(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
+        log::warn!("giving up on {}: {reason}", connector.endpoint());
+    }
 }
 
-impl<F, P> ClientFactory for F
+/// The answer of a closure that is a [`Factory`]: a protocol, or an `Option` of one.
+pub trait IntoProtocol {
+    /// The protocol; `None` refuses the peer.
+    fn into_protocol(self) -> Option<Box<dyn Protocol>>;
+}
+
+impl<P: Protocol + 'static> IntoProtocol for P {
+    fn into_protocol(self) -> Option<Box<dyn Protocol>> {
+        Some(Box::new(self))
+    }
+}
+
+impl<P: Protocol + 'static> IntoProtocol for Option<P> {
+    fn into_protocol(self) -> Option<Box<dyn Protocol>> {
+        self.and_then(P::into_protocol)
+    }
+}
+
+// So the compiler says what a factory is, and not which trait a closure lacks.
+#[diagnostic::do_not_recommend]
+impl<F, P> Factory for F
 where
     F: FnMut(Address) -> P,
-    P: Protocol + 'static,
+    P: IntoProtocol,
 {
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
-        Some(Box::new(self(peer)))
+        self(peer).into_protocol()
     }
 }
 
-/// A factory that several listeners share; each of them starts and stops it.
-impl<F: Factory> Factory for Rc<RefCell<F>> {
-    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
-        self.borrow_mut().build_protocol(peer)
-    }
+macro_rules! forward {
+    ($self:ident => $factory:expr) => {
+        fn build_protocol(&mut $self, peer: Address) -> Option<Box<dyn Protocol>> {
+            $factory.build_protocol(peer)
+        }
 
-    fn started(&mut self, reactor: &mut Reactor, listener: ListenerId) {
-        self.borrow_mut().started(reactor, listener);
-    }
+        fn started(&mut $self, reactor: &mut Reactor, listener: ListenerId) {
+            $factory.started(reactor, listener);
+        }
 
-    fn stopped(&mut self, reactor: &mut Reactor) {
-        self.borrow_mut().stopped(reactor);
-    }
+        fn stopped(&mut $self, reactor: &mut Reactor, listener: ListenerId) {
+            $factory.stopped(reactor, listener);
+        }
+
+        fn connection_failed(&mut $self, connector: &mut Connector<'_>, reason: &Reason) {
+            $factory.connection_failed(connector, reason);
+        }
+
+        fn connection_lost(&mut $self, connector: &mut Connector<'_>, reason: &Reason) {
+            $factory.connection_lost(connector, reason);
+        }
+
+        fn gave_up(&mut $self, connector: &mut Connector<'_>, reason: &Reason) {
+            $factory.gave_up(connector, reason);
+        }
+    };
 }
 
-/// A client factory that several connectors share.
-impl<F: ClientFactory> ClientFactory for Rc<RefCell<F>> {
-    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
-        self.borrow_mut().build_protocol(peer)
-    }
+/// A factory that several listeners and connectors share; each of them starts and stops it.
+impl<F: Factory + ?Sized> Factory for Rc<RefCell<F>> {
+    forward!(self => self.borrow_mut());
+}
 
-    fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
-        self.borrow_mut().connection_failed(connector, reason);
-    }
-
-    fn connection_lost(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
-        self.borrow_mut().connection_lost(connector, reason);
-    }
+impl Factory for Box<dyn Factory> {
+    forward!(self => (**self));
 }

@@ -12,10 +12,7 @@ use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crocus::{
-    Address, ClientFactory, ConnectOptions, Connector, Factory, ListenOptions, Protocol, Reactor,
-    Reason, Transport,
-};
+use crocus::{Address, Connect, Connector, Factory, Protocol, Reactor, Reason, Transport};
 use util::{Log, Recorder, World, bound, open_descriptors};
 
 /// How often everything is done, and how many at once.
@@ -151,7 +148,7 @@ fn queued(world: &mut World) {
 /// Never gets anywhere.
 struct Client(Rc<Cell<usize>>);
 
-impl ClientFactory for Client {
+impl Factory for Client {
     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
         None
     }
@@ -176,7 +173,7 @@ fn fail(world: &mut World, mut attempt: impl FnMut(&mut Reactor, Client)) {
 fn connects_refused(world: &mut World) {
     let (_held, addr) = bound([127, 0, 0, 1]); // bound, but it does not listen
     fail(world, |reactor, client| {
-        reactor.connect_tcp(addr, client);
+        reactor.connect(addr, client);
     });
 }
 
@@ -187,10 +184,10 @@ fn connects_failed(world: &mut World) {
     let mut number = 0;
     fail(world, |reactor, client| {
         number += 1;
-        let options = ConnectOptions::new();
-        let options = if number % 2 == 0 { options.local_addr(taken) } else { options };
+        let place = Connect::to(addr);
+        let place = if number % 2 == 0 { place.local_addr(taken) } else { place };
         // By turns the local address cannot be had, and the client's factory refuses.
-        reactor.connect_tcp_with(addr, options, client);
+        reactor.connect(place, client);
     });
 }
 
@@ -201,8 +198,8 @@ fn connects_given_up(world: &mut World) {
     let mut number = 0;
     fail(world, |reactor, client| {
         number += 1;
-        let options = ConnectOptions::new().timeout(Duration::from_millis(5));
-        let id = reactor.connect_tcp_with(addr, options, client);
+        let place = Connect::to(addr).timeout(Duration::from_millis(5));
+        let id = reactor.connect(place, client);
         if number % 2 == 0 {
             reactor.call_soon(move |reactor| {
                 reactor.call_soon(move |reactor| {
@@ -220,13 +217,13 @@ fn adopted(world: &mut World) {
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = outside.local_addr().unwrap();
     let copy = outside.try_clone().unwrap();
-    let id = world.reactor().adopt_listener(copy, &ListenOptions::new(), RefusesAll).unwrap();
+    let id = world.reactor().listen(copy, RefusesAll).unwrap();
     let start = closed(world.reactor());
     world.reactor().pause_accepting(id);
     for _ in 0..AT_ONCE {
         let stream = TcpStream::connect(addr).unwrap();
         let recorder = Recorder::new(&log, "a").on_made(|transport| transport.abort_connection());
-        world.reactor().adopt_stream(stream, recorder).unwrap();
+        world.reactor().adopt(stream, recorder).unwrap();
     }
     world.until("all to be gone", |world| closed(world.reactor()) == start + AT_ONCE);
     stop(world, id);
@@ -241,14 +238,14 @@ fn full_reactor() {
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
     let far = world.dial(addr);
     let seen = log.clone();
-    world.reactor().connect_tcp(addr, move |_| Recorder::new(&seen, "c"));
+    world.reactor().connect(addr, move |_| Recorder::new(&seen, "c"));
     world.until("connections", |_| log.count("s made") == 2 && log.count("c made") == 1);
     let _waiting = TcpStream::connect(addr).unwrap();
     let to = outside.local_addr().unwrap();
-    world.reactor().connect_tcp(to, Client(Rc::default()));
+    world.reactor().connect(to, Client(Rc::default()));
     world.reactor().turn(Some(Duration::ZERO)).unwrap();
-    world.reactor().connect_tcp(to, Client(Rc::default()));
-    let taken = world.reactor().listen_tcp(addr, RefusesAll).unwrap_err();
+    world.reactor().connect(to, Client(Rc::default()));
+    let taken = world.reactor().listen(addr, RefusesAll).unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::AddrInUse);
     drop(world);
     drop(far);

@@ -21,7 +21,7 @@ fn a_program_that_is_started_inherits_no_descriptor() {
     let log = Log::new();
     let (seen, made) = (log.clone(), log.clone());
     let (_, addr) = world.listen(move |_| Recorder::new(&seen, "a"));
-    world.reactor().connect_tcp(addr, move |_| Recorder::new(&made, "c"));
+    world.reactor().connect(addr, move |_| Recorder::new(&made, "c"));
     world.until("both ends", |_| log.has("a made") && log.has("c made"));
     assert_eq!(inherited(), before, "the poller, the waker, the listener, two connections");
 }

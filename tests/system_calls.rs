@@ -38,7 +38,7 @@ fn child() {
         return;
     }
     let mut reactor = Reactor::new().unwrap();
-    let listener = reactor.listen_tcp("127.0.0.1:0", |_| Echo).unwrap();
+    let listener = reactor.listen("127.0.0.1:0", |_| Echo).unwrap();
     println!("\nlistening on {}", reactor.local_addr(listener).unwrap());
     reactor.run().unwrap();
 }

@@ -85,7 +85,7 @@ fn serve() -> Result<(), Exit> {
         move |_peer| Http::new(&site)
     };
     let listener = reactor
-        .listen_tcp_with(options.listen, &options.listen_options(), factory)
+        .listen(options.place(), factory)
         .map_err(|error| cli::cannot_listen(options.listen, &error))?;
     cli::stop_on_signals(&mut reactor, move |reactor| drain(reactor, &site, listener))?;
     if let Some(addr) = reactor.local_addr(listener) {

@@ -120,8 +120,8 @@ fn add(server: &mut Server, key: &[u8], by: i64) {
 /// Looks at every key. No other client is served meanwhile; Redis does the same.
 pub(crate) fn keys(server: &mut Server, args: Args<'_>) {
     if args[1].len() > MAX_PATTERN {
-        let error = format_args!("ERR the pattern is longer than {MAX_PATTERN} bytes");
-        return server.replies.error(error);
+        let replies = &mut server.replies;
+        return replies.error(format_args!("ERR the pattern is longer than {MAX_PATTERN} bytes"));
     }
     let before = server.replies.len();
     let Server { store, replies, now, .. } = server;

@@ -231,7 +231,7 @@ fn serve() -> Result<(), Exit> {
     let shared = Rc::new(RefCell::new(state));
     let sessions = Rc::clone(&shared);
     let listener = reactor
-        .listen_tcp_with(options.listen, &options.listen_options(), move |_peer| Session {
+        .listen(options.place(), move |_peer| Session {
             shared: Rc::clone(&sessions),
             decoder: Decoder::new(max_bulk),
             is_held: false,

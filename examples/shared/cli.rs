@@ -12,7 +12,7 @@ use std::process::{self, ExitCode};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crocus::{Core, ListenOptions, LogObserver, Reactor};
+use crocus::{Core, Listen, LogObserver, Reactor};
 use lexopt::prelude::*;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -156,11 +156,11 @@ impl ServerOptions {
         Ok(Self { listen: resolve(&listen)?, backlog })
     }
 
-    pub(crate) fn listen_options(&self) -> ListenOptions {
-        let options = ListenOptions::new();
+    pub(crate) fn place(&self) -> Listen {
+        let place = Listen::at(self.listen);
         match self.backlog {
-            Some(backlog) => options.backlog(backlog),
-            None => options,
+            Some(backlog) => place.backlog(backlog),
+            None => place,
         }
     }
 }

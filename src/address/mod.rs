@@ -6,7 +6,8 @@ pub use unix::UnixAddress;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 
 /// The address of one end of a connection.
 ///
@@ -54,10 +55,18 @@ impl fmt::Display for Address {
 
 /// A place to listen at or to connect to, as users write it.
 ///
-/// Made from a [`SocketAddr`], an `(ip, port)` or `(host, port)` pair, an [`Address`], a
-/// [`UnixAddress`], or a text such as `127.0.0.1:5000`, `[::1]:5000` or `localhost:5000`. Nothing
-/// is looked up here. Any other text is kept, and is an error where it is used: at once when
-/// listening, in `connection_failed` when connecting.
+/// Made from a [`SocketAddr`], an `(ip, port)` or `(host, port)` pair, an [`Address`], a path, or a text:
+///
+/// | text | is |
+/// |---|---|
+/// | `127.0.0.1:5000`, `[::1]:5000`, `[fe80::1%eth0]:5000` | an address |
+/// | `:5000` | for a listener all interfaces, by IPv6 and IPv4 where the system has both; to connect, this machine |
+/// | `localhost:5000` | a name, looked up to connect |
+/// | `unix:/run/x`, `unix:@x` | a Unix socket: its path, or a name in Linux's abstract namespace |
+///
+/// It reads what an `Address` prints, escapes included. Nothing is looked up here. Any other text is kept,
+/// and is an error where it is used: at once when listening, in `connection_failed` when connecting. A host
+/// of the name `unix` has to be written as a pair.
 ///
 /// # Examples
 ///
@@ -74,22 +83,34 @@ impl fmt::Display for Address {
 pub struct Endpoint(Place);
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Place {
+pub(crate) enum Place {
     Address(SocketAddr),
+    /// An IPv6 address with the name of an interface, whose index may change.
+    Scoped(String, u16),
+    /// Only a port.
+    Port(u16),
     Unix(UnixAddress),
     Name(String, u16),
     Unreadable(String),
 }
 
 impl Endpoint {
-    /// The address, if no name has to be looked up.
+    /// The address, if no name has to be looked up; for `:5000` that of this machine, `127.0.0.1:5000`.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a host name and for text that is not an address; the message says why.
+    /// `InvalidInput` for a host name, for text that is not an address, and for an interface that does
+    /// not exist; the message says why.
     pub fn socket_addr(&self) -> io::Result<SocketAddr> {
         match &self.0 {
             Place::Address(addr) => Ok(*addr),
+            Place::Port(port) => Ok((Ipv4Addr::LOCALHOST, *port).into()),
+            // The system reads numbers and names of interfaces without a lookup.
+            Place::Scoped(host, port) => {
+                let found = (host.as_str(), *port).to_socket_addrs();
+                let found = found.ok().and_then(|mut found| found.next());
+                found.ok_or_else(|| invalid(format!("{self} names no interface of this machine")))
+            }
             Place::Name(..) => Err(invalid(format!(
                 "{self} has a host name in it, and names are not looked up here: \
                  give an IP address, as in 127.0.0.1:5000 or [::1]:5000"
@@ -97,30 +118,29 @@ impl Endpoint {
             Place::Unix(_) => {
                 Err(invalid(format!("{self} is the address of a Unix socket, and has no port")))
             }
-            Place::Unreadable(_) => Err(self.unreadable()),
+            Place::Unreadable(_) => Err(invalid(format!(
+                "{self} is not an address: it takes HOST:PORT, as in 127.0.0.1:5000 or [::1]:5000, \
+                 or unix:PATH"
+            ))),
         }
     }
 
-    /// The address of the Unix socket, if this is one.
-    pub(crate) fn unix_addr(&self) -> Option<&UnixAddress> {
-        match &self.0 {
-            Place::Unix(addr) => Some(addr),
-            _ => None,
-        }
+    /// The same place with another port; unchanged if it has none.
+    pub(crate) fn with_port(self, port: u16) -> Self {
+        Self(match self.0 {
+            Place::Address(mut addr) => {
+                addr.set_port(port);
+                Place::Address(addr)
+            }
+            Place::Scoped(host, _) => Place::Scoped(host, port),
+            Place::Port(_) => Place::Port(port),
+            Place::Name(host, _) => Place::Name(host, port),
+            place @ (Place::Unix(_) | Place::Unreadable(_)) => place,
+        })
     }
 
-    /// The host name and port, if a name has to be looked up.
-    pub(crate) fn name(&self) -> Option<(&str, u16)> {
-        match &self.0 {
-            Place::Name(host, port) => Some((host, *port)),
-            Place::Address(_) | Place::Unix(_) | Place::Unreadable(_) => None,
-        }
-    }
-
-    fn unreadable(&self) -> io::Error {
-        invalid(format!(
-            "{self} is not an address: it takes HOST:PORT, as in 127.0.0.1:5000 or [::1]:5000"
-        ))
+    pub(crate) fn place(&self) -> &Place {
+        &self.0
     }
 }
 
@@ -132,6 +152,8 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Place::Address(addr) => addr.fmt(f),
+            Place::Scoped(host, port) => write!(f, "[{host}]:{port}"),
+            Place::Port(port) => write!(f, ":{port}"),
             Place::Unix(addr) => addr.fmt(f),
             Place::Name(host, port) => write!(f, "{host}:{port}"),
             Place::Unreadable(text) => write!(f, "{text:?}"),
@@ -139,22 +161,32 @@ impl fmt::Display for Endpoint {
     }
 }
 
-impl From<SocketAddr> for Endpoint {
-    fn from(addr: SocketAddr) -> Self {
-        Self(Place::Address(addr))
-    }
+macro_rules! from_each {
+    ($($from:ty => |$value:ident| $place:expr;)*) => {$(
+        impl From<$from> for Endpoint {
+            fn from($value: $from) -> Self {
+                $place
+            }
+        }
+    )*};
 }
 
-impl From<UnixAddress> for Endpoint {
-    fn from(addr: UnixAddress) -> Self {
-        Self(Place::Unix(addr))
-    }
-}
-
-impl From<(IpAddr, u16)> for Endpoint {
-    fn from(pair: (IpAddr, u16)) -> Self {
-        Self(Place::Address(pair.into()))
-    }
+from_each! {
+    SocketAddr => |addr| Self(Place::Address(addr));
+    SocketAddrV4 => |addr| Self(Place::Address(addr.into()));
+    SocketAddrV6 => |addr| Self(Place::Address(addr.into()));
+    (IpAddr, u16) => |pair| Self(Place::Address(pair.into()));
+    (Ipv4Addr, u16) => |pair| Self(Place::Address(pair.into()));
+    (Ipv6Addr, u16) => |pair| Self(Place::Address(pair.into()));
+    UnixAddress => |addr| Self(Place::Unix(addr));
+    &Path => |path| Self(Place::Unix(path.into()));
+    &PathBuf => |path| Self(Place::Unix(path.into()));
+    PathBuf => |path| Self(Place::Unix(path.into()));
+    &Endpoint => |endpoint| endpoint.clone();
+    Address => |address| Self::from(&address);
+    String => |text| Self::from(text.as_str());
+    &String => |text| Self::from(text.as_str());
+    (String, u16) => |pair| Self::from((pair.0.as_str(), pair.1));
 }
 
 impl From<&Address> for Endpoint {
@@ -172,8 +204,12 @@ impl From<(&str, u16)> for Endpoint {
             return Self::from((ip, port));
         }
         let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        if let Some(Ok(ip)) = inside.map(str::parse::<std::net::Ipv6Addr>) {
-            return Self::from((IpAddr::V6(ip), port));
+        // The parser of socket addresses knows the numbers of interfaces.
+        if let Ok(addr) = format!("[{}]:{port}", inside.unwrap_or(host)).parse::<SocketAddr>() {
+            return Self::from(addr);
+        }
+        if is_scoped(inside.unwrap_or(host)) {
+            return Self(Place::Scoped(inside.unwrap_or(host).to_owned(), port));
         }
         if is_name(host) {
             return Self(Place::Name(host.to_owned(), port));
@@ -187,31 +223,30 @@ impl From<&str> for Endpoint {
         if let Ok(addr) = text.parse::<SocketAddr>() {
             return Self::from(addr);
         }
-        match text.rsplit_once(':') {
-            Some((host, port)) if is_name(host) => match parse_port(port) {
-                Some(port) => Self(Place::Name(host.to_owned(), port)),
-                None => Self(Place::Unreadable(text.to_owned())),
-            },
-            _ => Self(Place::Unreadable(text.to_owned())),
+        if let Some(address) = text.strip_prefix("unix:") {
+            return Self(Place::Unix(UnixAddress::read(address)));
         }
-    }
-}
-
-impl From<String> for Endpoint {
-    fn from(text: String) -> Self {
-        Self::from(text.as_str())
-    }
-}
-
-impl From<&String> for Endpoint {
-    fn from(text: &String) -> Self {
-        Self::from(text.as_str())
+        let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, parse_port(port)?)));
+        Self(match parts {
+            Some(("", port)) => Place::Port(port),
+            Some((host, port)) if is_name(host) => Place::Name(host.to_owned(), port),
+            Some((host, port)) if host.starts_with('[') => return Self::from((host, port)),
+            _ => Place::Unreadable(text.to_owned()),
+        })
     }
 }
 
 /// Accepts digits only: `u16::from_str` would take `+80`.
 fn parse_port(text: &str) -> Option<u16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// Whether a text is an IPv6 address with the name of an interface (RFC 4007).
+fn is_scoped(text: &str) -> bool {
+    let named = |name: &str| {
+        !name.is_empty() && !name.contains(|c: char| "[]%".contains(c) || c.is_control())
+    };
+    text.split_once('%').is_some_and(|(ip, name)| ip.parse::<Ipv6Addr>().is_ok() && named(name))
 }
 
 /// Whether a text can be a host name (RFC 952, RFC 1123; underscores occur in practice).
@@ -239,7 +274,7 @@ mod tests {
         for text in ["localhost:5000", "a-b.example.org:1", "my_host:65535", "example.org.:80"] {
             let endpoint = Endpoint::from(text);
             assert_eq!(endpoint.to_string(), text);
-            assert!(endpoint.name().is_some());
+            assert!(matches!(endpoint.place(), Place::Name(..)));
         }
         assert_eq!(Endpoint::from(("::1", 80)), Endpoint::from("[::1]:80"));
         assert_eq!(Endpoint::from(("[::1]", 80)), Endpoint::from("[::1]:80"));
@@ -255,7 +290,9 @@ mod tests {
         let texts = [
             "",
             ":",
-            ":80",
+            ":+80",
+            "[::1%]:80",
+            "[localhost]:80",
             "localhost",
             "localhost:",
             "localhost:99999",
@@ -271,7 +308,7 @@ mod tests {
         ];
         for text in texts {
             let endpoint = Endpoint::from(text);
-            assert!(endpoint.name().is_none(), "{text:?}");
+            assert!(!matches!(endpoint.place(), Place::Name(..)), "{text:?}");
             let error = endpoint.socket_addr().unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
             assert!(error.to_string().contains(&format!("{text:?}")), "{error}");

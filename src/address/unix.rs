@@ -7,13 +7,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// How an address without a name is printed.
+const UNNAMED: &str = "(unnamed)";
+
 /// The address of a Unix socket: a path, a name in Linux's abstract namespace, or none (unix(7)).
 ///
 /// Most clients have none.
 ///
 /// Made from a path, or by [`abstract_name`](Self::abstract_name). A `Clone` copies a pointer.
-/// Printed as `unix:/run/chat.sock` or `unix:@name`, with control characters escaped, since a
-/// client chooses its own name.
+/// Printed as `unix:/run/chat.sock` or `unix:@name`, with control characters, backslashes and bytes that
+/// are no text escaped, since a client chooses its own name. An [`Endpoint`](crate::Endpoint) reads that.
 ///
 /// # Examples
 ///
@@ -64,6 +67,28 @@ impl UnixAddress {
     /// Whether it has no name at all.
     pub fn is_unnamed(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// Reads what `Display` prints after `unix:`.
+    pub(crate) fn read(text: &str) -> Self {
+        if text == UNNAMED {
+            return Self::unnamed();
+        }
+        match text.strip_prefix('@') {
+            Some(name) => Self::abstract_name(unescape(name)),
+            None => Self::from_bytes(&unescape(text)),
+        }
+    }
+
+    #[cfg(unix)]
+    fn from_bytes(path: &[u8]) -> Self {
+        use std::os::unix::ffi::OsStrExt;
+        Self::from_path(OsStr::from_bytes(path))
+    }
+
+    #[cfg(not(unix))]
+    fn from_bytes(path: &[u8]) -> Self {
+        Self::from_path(String::from_utf8_lossy(path).as_ref().as_ref())
     }
 
     fn from_path(path: &OsStr) -> Self {
@@ -120,24 +145,75 @@ fn invalid(message: &str) -> io::Error {
 
 impl fmt::Display for UnixAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self.0.as_deref() {
-            None => return f.write_str("unix:(unnamed)"),
-            Some(Name::Path(path)) => path.to_string_lossy(),
-            Some(Name::Abstract(name)) => {
-                f.write_str("unix:@")?;
-                return write!(f, "{}", name.escape_ascii());
-            }
+        let path = match self.0.as_deref() {
+            None => return write!(f, "unix:{UNNAMED}"),
+            Some(Name::Abstract(name)) => return write!(f, "unix:@{}", name.escape_ascii()),
+            Some(Name::Path(path)) => path.as_os_str().as_encoded_bytes(),
         };
         f.write_str("unix:")?;
-        for char in text.chars() {
-            if char.is_control() {
-                write!(f, "{}", char.escape_default())?;
-            } else {
-                f.write_char(char)?;
+        // An escaped first letter tells such a path from the other kinds of address.
+        let path = match path {
+            [first @ (b'@' | b'('), rest @ ..] => {
+                write!(f, "\\x{first:02x}")?;
+                rest
             }
+            path => path,
+        };
+        for chunk in path.utf8_chunks() {
+            for char in chunk.valid().chars() {
+                if char.is_control() || char == '\\' {
+                    write!(f, "{}", char.escape_default())?;
+                } else {
+                    f.write_char(char)?;
+                }
+            }
+            write!(f, "{}", chunk.invalid().escape_ascii())?;
         }
         Ok(())
     }
+}
+
+/// The bytes of a text with escapes, as `escape_ascii` and `escape_default` write them. A backslash that
+/// begins no escape stays.
+fn unescape(mut text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    while let Some((plain, rest)) = text.split_once('\\') {
+        bytes.extend_from_slice(plain.as_bytes());
+        text = match read_escape(rest, &mut bytes) {
+            Some(rest) => rest,
+            None => {
+                bytes.push(b'\\');
+                rest
+            }
+        };
+    }
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
+/// Reads what follows a backslash, and returns the rest.
+fn read_escape<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Option<&'a str> {
+    let (kind, rest) = (text.chars().next()?, text.get(1..)?);
+    match kind {
+        't' => bytes.push(b'\t'),
+        'r' => bytes.push(b'\r'),
+        'n' => bytes.push(b'\n'),
+        '\'' | '"' | '\\' => bytes.push(kind as u8),
+        'x' => {
+            let digits =
+                rest.get(..2).filter(|digits| digits.bytes().all(|d| d.is_ascii_hexdigit()))?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            return rest.get(2..);
+        }
+        'u' => {
+            let (digits, rest) = rest.strip_prefix('{')?.split_once('}')?;
+            let char = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32)?;
+            bytes.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+            return Some(rest);
+        }
+        _ => return None,
+    }
+    Some(rest)
 }
 
 macro_rules! from_paths {

@@ -50,7 +50,7 @@
 //! | 11 | Open | a write | Open | nothing; it leaves in `next`, once per visit |
 //! | 12 | Open | a write when more than the cap was left unsent | Gone | nothing |
 //! | 13 | Open | `shut_write` | Open, FIN behind the last byte | nothing; writes are dropped |
-//! | 14 | Open | silence for the timeout | Open, timeout off | `TimedOut` |
+//! | 14 | Open | silence for the timeout, and the stream has nothing | Open, timeout off | `TimedOut` |
 //! | 15 | Open | sending fails | Open, output broken | what came before it, `Resume` if paused; then Gone |
 //! | 16 | Open, held by the protocol, or input told | sending fails | Gone | nothing |
 //! | 17 | Open, output broken | `hold` by the protocol, `close` | Gone | nothing |
@@ -65,12 +65,16 @@
 //! | 26 | Closing | all sent, the peer still sends | Lingering, FIN sent | nothing |
 //! | 27 | Closing | all sent, the peer has closed | Gone | nothing |
 //! | 28 | Closing, fresh | all sent at once, nothing came | Gone, FIN sent | nothing |
-//! | 29 | Closing | the close timeout | Gone | nothing |
+//! | 29 | Closing | the close timeout, counted from the last progress | Gone | nothing |
 //! | 30 | Lingering | bytes | Lingering, a while longer within the close timeout | nothing |
 //! | 31 | Lingering | FIN | Gone | nothing |
 //! | 32 | Lingering | its time is up | Gone | nothing |
 //! | 33 | Gone | anything | Gone | nothing |
 //! | 34 | Open, Closing, Lingering | `end`, an error | Gone | nothing |
+//! | 35 | Open | silence for the timeout, but bytes wait that no event told | Open | `Data` |
+//! | 36 | Open, Closing | the same, but the stream takes some | the same, the time counts anew | nothing |
+//! | 37 | Open, held | bytes | Open, the timeout counts anew | nothing until `release` |
+//! | 38 | Closing, Lingering | more bytes than are discarded | the same | nothing: they stay in the kernel |
 
 mod commands;
 mod input;

@@ -974,6 +974,101 @@ fn row_34_an_end_or_an_error_ends_it_in_each_state() {
     }
 }
 
+#[test]
+fn row_35_what_waits_without_an_event_is_no_silence() {
+    let mut driver = Driver::open();
+    driver.set_timeout(Some(SECOND));
+    driver.script.wire_mut().incoming.extend_from_slice(b"untold");
+    driver.pass(SECOND);
+    driver.serve();
+    assert_eq!((driver.heard().as_str(), due_in(&driver)), ("[untold]", Some(SECOND)));
+    driver.pass(SECOND);
+    driver.serve();
+    assert_eq!(driver.heard(), "TimedOut");
+}
+
+#[test]
+fn row_36_what_the_stream_takes_without_an_event_is_progress() {
+    for close in [false, true] {
+        let mut driver = with_a_full_kernel();
+        driver.connection.set_close_timeout(SECOND, &mut driver.common);
+        driver.set_timeout(Some(SECOND));
+        driver.write(b"rest", CAP);
+        if close {
+            driver.close();
+        }
+        driver.settle();
+        for left in [3, 2, 1] {
+            driver.script.wire_mut().window = 1;
+            driver.pass(SECOND);
+            driver.serve();
+            assert_eq!((driver.heard().as_str(), driver.connection.buffered()), ("", left));
+            assert_eq!(due_in(&driver), Some(SECOND));
+        }
+        driver.pass(SECOND);
+        driver.serve();
+        if close {
+            assert_gone(&mut driver, "CloseTimedOut { unsent: 1 }");
+        } else {
+            assert_eq!(driver.heard(), "TimedOut");
+        }
+    }
+}
+
+#[test]
+fn row_37_what_comes_and_is_not_read_is_no_silence() {
+    for hold in [Holds::PROTOCOL, Holds::PRESSURE] {
+        let mut driver = Driver::open();
+        driver.take_events();
+        driver.set_timeout(Some(SECOND));
+        driver.hold(hold);
+        driver.pass(SECOND - MS);
+        driver.script.peer_sends(b"x");
+        driver.settle();
+        assert_eq!((driver.heard().as_str(), due_in(&driver)), ("", Some(SECOND)));
+        driver.pass(SECOND);
+        driver.serve();
+        assert_eq!(driver.heard(), "TimedOut", "what waits for long is silence again");
+    }
+}
+
+#[test]
+fn row_38_no_more_is_discarded_than_the_bound() {
+    let mut full = with_a_full_kernel();
+    full.write(b"rest", CAP);
+    full.close();
+    for mut driver in [full, lingering()] {
+        let piece = vec![b'x'; 1 << 20];
+        driver.scratch = piece.clone();
+        driver.budgets.0 = 2 * piece.len();
+        for _ in 0..20 {
+            driver.script.peer_sends(&piece);
+            driver.settle();
+        }
+        let most = super::timing::MOST_DISCARDED;
+        assert_eq!(driver.script.wire().taken, most, "then the kernel slows the peer down");
+        assert_eq!(driver.serve(), Next::Rest, "it costs nothing more");
+        driver.pass(30 * SECOND);
+        driver.settle();
+        assert!(driver.connection.is_gone());
+    }
+}
+
+/// The turn's time is that before the work of a callback.
+#[test]
+fn activity_does_not_take_a_later_timeout_back() {
+    let mut driver = driver_that_was_sent(b"ask");
+    let later = driver.now + 9 * SECOND;
+    driver.visit(Kind::Serve, |driver, notice| {
+        if let Notice::Data(_) = notice {
+            driver.connection.set_timeout(Some(SECOND), later, &mut driver.common);
+            driver.write(b"answer", CAP);
+        }
+    });
+    assert_eq!(driver.written(), "answer");
+    assert_eq!(due_in(&driver), Some(10 * SECOND));
+}
+
 /// Each of these once went on for ever in one visit.
 #[test]
 fn what_a_protocol_repeats_for_ever_ends_the_visit() {

@@ -1,20 +1,25 @@
 //! The methods of a reactor for outgoing connections.
 
 use crate::address::Endpoint;
-use crate::connector::state::{ConnectOptions, ConnectorState, Progress};
+use crate::connector::Connect;
+use crate::connector::state::{ConnectorState, Progress};
 use crate::ids::{ConnectionId, ConnectorId};
-use crate::protocol::ClientFactory;
+use crate::protocol::Factory;
 use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, Source};
 use crate::reason::Reason;
 
 impl Reactor {
-    /// Connects to a TCP address or host, with the default [options](ConnectOptions).
+    /// Connects to an address, a host or a Unix socket; see [`Connect`].
     ///
     /// This call never fails: each attempt has exactly one outcome, and it comes from the loop. It is
     /// the protocol's `connection_made`, or the factory's `connection_failed`, also for a text that is
     /// not an address. A thread looks a host name up (eight at a time); all its addresses are tried,
     /// each with a head start over the next (RFC 8305).
+    ///
+    /// The path of a Unix socket that does not exist is `NotFound`, one whose server is gone is
+    /// `ConnectionRefused`. If the server's backlog is full, the reactor tries again until the timeout: the
+    /// kernel has no queue for further connections (on Linux; the BSDs refuse them).
     ///
     /// # Examples
     ///
@@ -33,7 +38,7 @@ impl Reactor {
     /// let mut reactor = Reactor::new()?;
     /// # let server = std::net::TcpListener::bind("127.0.0.1:0")?;
     /// # let addr = server.local_addr()?;
-    /// reactor.connect_tcp(addr, |_peer| Hello);
+    /// reactor.connect(addr, |_peer| Hello);
     /// # let greeting = std::thread::spawn(move || {
     /// #     std::io::read_to_string(server.accept().unwrap().0).unwrap()
     /// # });
@@ -41,28 +46,16 @@ impl Reactor {
     /// # assert_eq!(greeting.join().unwrap(), "hello\n");
     /// # std::io::Result::Ok(())
     /// ```
-    pub fn connect_tcp(
+    pub fn connect(
         &mut self,
-        to: impl Into<Endpoint>,
-        factory: impl ClientFactory + 'static,
+        to: impl Into<Connect>,
+        factory: impl Factory + 'static,
     ) -> ConnectorId {
-        self.connect_tcp_with(to, ConnectOptions::new(), factory)
-    }
-
-    /// Connects to a TCP address or host.
-    ///
-    /// See [`connect_tcp`](Self::connect_tcp).
-    pub fn connect_tcp_with(
-        &mut self,
-        to: impl Into<Endpoint>,
-        options: ConnectOptions,
-        factory: impl ClientFactory + 'static,
-    ) -> ConnectorId {
-        let mut connector = ConnectorState::new(to.into(), options);
+        let mut connector = ConnectorState::new(to.into());
         if self.is_stopping() {
             connector.progress = Progress::Failed(Reason::Stopped);
         }
-        let connector = Seated::new(connector, Box::new(factory) as Box<dyn ClientFactory>);
+        let connector = Seated::new(connector, Box::new(factory) as Box<dyn Factory>);
         let key = self.sources.insert(Source::Connector(Box::new(connector)), Owner::None);
         self.queue(key);
         ConnectorId(key)
@@ -116,7 +109,7 @@ impl Reactor {
     /// The endpoint of an attempt; `None` if it is over.
     pub fn endpoint(&self, id: ConnectorId) -> Option<&Endpoint> {
         match self.sources.get(id.0)? {
-            Source::Connector(connector) => Some(&connector.endpoint),
+            Source::Connector(connector) => Some(&connector.connect.to),
             _ => None,
         }
     }

@@ -2,29 +2,26 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::address::{Address, Endpoint};
+use crate::address::{Address, Endpoint, Place};
 use crate::callback::Callback;
 use crate::connection::Connection;
 use crate::connector::Connector;
-use crate::connector::state::{
-    Attempt, BUSY_DELAY, ConnectOptions, ConnectorState, Progress, interleave,
-};
+use crate::connector::state::{Attempt, BUSY_DELAY, ConnectorState, Progress, interleave};
 use crate::ids::ConnectorId;
 use crate::observe::Subject;
 use crate::parts::arena::Key;
-use crate::protocol::ClientFactory;
+use crate::protocol::Factory;
 use crate::reactor::Reactor;
 use crate::reactor::queues::Queue;
 use crate::reactor::source::{Owner, Registered, Session, Source};
 use crate::reactor::state::TimerAction;
 use crate::reason::{Activity, Reason};
-use crate::simulation::stream::MemoryStream;
 use crate::system::poller::Readiness;
-use crate::system::stream::{ByteStream, Stream};
+use crate::system::stream::ByteStream;
 
 impl Reactor {
     pub(crate) fn connect_again(&mut self, id: ConnectorId, delay: Duration) -> bool {
@@ -74,18 +71,20 @@ impl Reactor {
         connector.failure = None;
         connector.busy_delay = BUSY_DELAY;
         connector.progress = Progress::Resolving;
-        let (endpoint, round) = (connector.endpoint.clone(), connector.round);
-        let timeout = connector.options.timeout;
+        let (endpoint, round) = (connector.connect.to.clone(), connector.round);
+        let timeout = connector.connect.timeout;
         let timer = self.timers.insert(self.time.after(timeout), TimerAction::ConnectTimeout(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.timeout = Some(timer);
         }
-        if let Some(addr) = endpoint.unix_addr() {
-            return self.candidates(key, [Address::Unix(addr.clone())].into());
-        }
-        match endpoint.name() {
-            Some((host, port)) => self.resolve(key, round, host.to_owned(), port),
-            None => self.resolved(key, round, endpoint.socket_addr().map(|addr| vec![addr])),
+        match endpoint.place() {
+            Place::Unix(addr) => self.candidates(key, [Address::Unix(addr.clone())].into()),
+            Place::Port(port) => {
+                let local = [IpAddr::from(Ipv6Addr::LOCALHOST), Ipv4Addr::LOCALHOST.into()];
+                self.candidates(key, local.map(|ip| Address::Tcp((ip, *port).into())).into());
+            }
+            Place::Name(host, port) => self.resolve(key, round, host.clone(), *port),
+            _ => self.resolved(key, round, endpoint.socket_addr().map(|addr| vec![addr])),
         }
     }
 
@@ -161,7 +160,7 @@ impl Reactor {
 
     fn start(&mut self, key: Key, addr: &Address) -> Result<(), Reason> {
         let Some(Source::Connector(connector)) = self.sources.get(key) else { return Ok(()) };
-        let stream = self.open(addr, &connector.options)?;
+        let stream = self.open(addr, &connector.connect)?;
         let latched = Readiness::default();
         let attempt = Attempt { connector: key, stream, latched };
         let owner = Owner::Connector(key);
@@ -189,25 +188,6 @@ impl Reactor {
         Ok(())
     }
 
-    fn open(&self, to: &Address, options: &ConnectOptions) -> Result<Stream, Reason> {
-        let addr = match to {
-            Address::Tcp(addr) | Address::Memory(addr) => *addr,
-            #[cfg(unix)]
-            Address::Unix(addr) => return self.open_unix(addr, options),
-            #[cfg(not(unix))]
-            Address::Unix(_) => {
-                let error = io::ErrorKind::Unsupported.into();
-                return Err(Reason::failed(Activity::Connecting, error));
-            }
-        };
-        if let Some(network) = self.network() {
-            return Ok(Stream::Memory(MemoryStream::connect(network, options.local_addr, addr)));
-        }
-        Stream::connect(addr, options.local_addr, &options.socket)
-            .map_err(|error| Reason::failed(Activity::Connecting, error))?
-            .map_err(|error| Reason::failed(Activity::Binding, error))
-    }
-
     /// Handles an event of an attempt: it is connected, has failed, or the event was spurious.
     pub(crate) fn serve_attempt(&mut self, key: Key, scratch: &mut [u8]) {
         let Some(Source::Attempt(attempt)) = self.sources.get_mut(key) else { return };
@@ -218,8 +198,11 @@ impl Reactor {
             Ok(None) => match stream.peer_addr() {
                 Ok(peer) => {
                     // The kernel reports the path that a Unix server bound before it moved its socket.
-                    let unix = self.endpoint(ConnectorId(connector)).and_then(Endpoint::unix_addr);
-                    let peer = unix.cloned().map_or(peer, Address::Unix);
+                    let asked = self.endpoint(ConnectorId(connector)).map(Endpoint::place);
+                    let peer = match asked {
+                        Some(Place::Unix(path)) => Address::Unix(path.clone()),
+                        _ => peer,
+                    };
                     return self.connected(connector, key, &peer, scratch);
                 }
                 // A spurious event: the answer is still to come.
@@ -240,7 +223,7 @@ impl Reactor {
     /// and under the same token, so that nothing is registered twice.
     fn connected(&mut self, connector: Key, winner: Key, peer: &Address, scratch: &mut [u8]) {
         self.drop_attempts(connector, Some(winner));
-        let built = self.call_client_factory(connector, Callback::BuildProtocol, |factory, _| {
+        let built = self.call_factory(connector, Callback::BuildProtocol, |factory, _| {
             factory.build_protocol(peer.clone())
         });
         let protocol = match built {
@@ -286,19 +269,19 @@ impl Reactor {
     }
 
     /// Gives a notice in which the factory may ask for another attempt; else the connector is removed.
-    fn notify(
+    pub(crate) fn notify(
         &mut self,
         key: Key,
         callback: Callback,
-        code: impl FnOnce(&mut dyn ClientFactory, &mut Connector<'_>),
+        code: impl FnOnce(&mut dyn Factory, &mut Connector<'_>),
     ) {
         let Some(connector) = self.connector_mut(key) else { return };
         connector.progress = Progress::Resting;
-        let endpoint = connector.endpoint.clone();
+        let endpoint = connector.connect.to.clone();
         let since = connector.since.take();
         let lasted =
             since.map_or(Duration::ZERO, |since| self.time.now.saturating_duration_since(since));
-        self.call_client_factory(key, callback, |factory, reactor| {
+        self.call_factory(key, callback, |factory, reactor| {
             code(factory, &mut Connector { reactor, id: ConnectorId(key), endpoint, lasted });
         });
         let resting =
@@ -340,17 +323,6 @@ impl Reactor {
         for timer in timers.into_iter().flatten() {
             self.timers.cancel(timer);
         }
-    }
-
-    fn call_client_factory<R>(
-        &mut self,
-        key: Key,
-        callback: Callback,
-        code: impl FnOnce(&mut dyn ClientFactory, &mut Self) -> R,
-    ) -> Option<R> {
-        self.seat(key, callback, Source::client_factory, |factory, reactor| {
-            code(factory.as_mut(), reactor)
-        })
     }
 
     pub(crate) fn connector_mut(&mut self, key: Key) -> Option<&mut ConnectorState> {

@@ -2,10 +2,12 @@
 
 mod asking;
 mod attempts;
+mod connect;
+mod opening;
 pub(crate) mod state;
 mod timing;
 
-pub use state::ConnectOptions;
+pub use connect::Connect;
 
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use crate::address::Endpoint;
 use crate::ids::ConnectorId;
 use crate::reactor::Reactor;
 
-/// An attempt to connect, lent to a [`ClientFactory`](crate::ClientFactory) that is told its outcome.
+/// An attempt to connect, lent to a [`Factory`](crate::Factory) that is told its outcome.
 #[derive(Debug)]
 pub struct Connector<'a> {
     pub(crate) reactor: &'a mut Reactor,

@@ -8,19 +8,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::address::{Address, Endpoint};
+use super::connect::Connect;
+use crate::address::Address;
 use crate::parts::arena::Key;
 use crate::parts::timers::TimerId;
 use crate::reason::Reason;
-use crate::system::options::SocketOptions;
 use crate::system::poller::Readiness;
 use crate::system::stream::Stream;
-
-/// How long an attempt may take, name lookup included, unless set otherwise. Twisted's number.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long an address has before the next one is tried beside it: RFC 8305, section 5.
-const HEAD_START: Duration = Duration::from_millis(250);
 
 /// How long to wait before a Unix socket with a full backlog is tried again: a live server accepts
 /// within that time.
@@ -29,76 +23,9 @@ pub(crate) const BUSY_DELAY: Duration = Duration::from_millis(5);
 /// The most of that wait, doubled each time the backlog is full, so that many waiting attempts cost nothing.
 pub(crate) const MAX_BUSY_DELAY: Duration = Duration::from_millis(160);
 
-/// Settings of an attempt, for [`Reactor::connect_tcp_with`](crate::Reactor::connect_tcp_with).
-#[derive(Clone, Debug)]
-pub struct ConnectOptions {
-    pub(crate) timeout: Duration,
-    pub(crate) head_start: Duration,
-    pub(crate) local_addr: Option<SocketAddr>,
-    pub(crate) socket: SocketOptions,
-}
-
-impl Default for ConnectOptions {
-    fn default() -> Self {
-        Self {
-            timeout: TIMEOUT,
-            head_start: HEAD_START,
-            local_addr: None,
-            socket: SocketOptions::default(),
-        }
-    }
-}
-
-impl ConnectOptions {
-    /// The defaults: 30 s, a head start of 250 ms, no-delay on.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// How long the attempt may take, name lookup and all addresses included.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// How long an address has before the next one is tried beside it.
-    #[must_use]
-    pub fn head_start(mut self, head_start: Duration) -> Self {
-        self.head_start = head_start;
-        self
-    }
-
-    /// The address to connect from.
-    ///
-    /// An attempt at an address of another family fails.
-    #[must_use]
-    pub fn local_addr(mut self, addr: SocketAddr) -> Self {
-        self.local_addr = Some(addr);
-        self
-    }
-
-    /// Whether small writes leave at once (TCP_NODELAY).
-    ///
-    /// On by default.
-    #[must_use]
-    pub fn no_delay(mut self, on: bool) -> Self {
-        self.socket.no_delay = on;
-        self
-    }
-
-    /// Makes the kernel probe a connection that was silent for `idle` (SO_KEEPALIVE).
-    #[must_use]
-    pub fn keep_alive(mut self, idle: Duration) -> Self {
-        self.socket.keep_alive = Some(idle);
-        self
-    }
-}
-
 /// The state of an outgoing connection.
 pub(crate) struct ConnectorState {
-    pub(crate) endpoint: Endpoint,
-    pub(crate) options: ConnectOptions,
+    pub(crate) connect: Connect,
     pub(crate) progress: Progress,
     /// The number of the attempt, by which a late result of a name lookup is recognised.
     pub(crate) round: u64,
@@ -138,10 +65,9 @@ pub(crate) enum Progress {
 }
 
 impl ConnectorState {
-    pub(crate) fn new(endpoint: Endpoint, options: ConnectOptions) -> Self {
+    pub(crate) fn new(connect: Connect) -> Self {
         Self {
-            endpoint,
-            options,
+            connect,
             progress: Progress::Wanted,
             round: 0,
             candidates: VecDeque::new(),
@@ -164,7 +90,7 @@ impl ConnectorState {
 impl fmt::Debug for ConnectorState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector")
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &self.connect.to)
             .field("progress", &self.progress)
             .finish_non_exhaustive()
     }

@@ -26,7 +26,7 @@ impl Reactor {
         if connector.candidates.is_empty() {
             return;
         }
-        let delay = connector.options.head_start;
+        let delay = connector.connect.head_start;
         let timer = self.timers.insert(self.time.after(delay), TimerAction::HeadStart(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.head_start = Some(timer);

@@ -4,12 +4,12 @@
 //! from all peers. So a fault in it does not end it: otherwise any peer could close the socket for all
 //! others with a datagram.
 
-mod options;
+mod datagrams;
 mod serving;
 mod socket;
 mod state;
 
-pub use options::DatagramOptions;
+pub use datagrams::Datagrams;
 pub(crate) use socket::DatagramSocket;
 pub(crate) use state::{DatagramState, Incoming, is_unreachable};
 
@@ -106,6 +106,41 @@ pub trait DatagramProtocol {
     /// `reason` is `Closed` by [`stop_listening`](DatagramTransport::stop_listening), `Stopped` by the
     /// end of the reactor, or `Failed` when the system reported only errors for it.
     fn stop_protocol(&mut self, transport: &mut DatagramTransport<'_>, reason: &Reason) {}
+}
+
+impl<P: DatagramProtocol + ?Sized> DatagramProtocol for Box<P> {
+    fn start_protocol(&mut self, transport: &mut DatagramTransport<'_>) {
+        (**self).start_protocol(transport);
+    }
+
+    fn datagram_received(
+        &mut self,
+        transport: &mut DatagramTransport<'_>,
+        data: &[u8],
+        from: SocketAddr,
+    ) {
+        (**self).datagram_received(transport, data, from);
+    }
+
+    fn connection_refused(&mut self, transport: &mut DatagramTransport<'_>) {
+        (**self).connection_refused(transport);
+    }
+
+    fn error_received(&mut self, transport: &mut DatagramTransport<'_>, error: &io::Error) {
+        (**self).error_received(transport, error);
+    }
+
+    fn resume_writing(&mut self, transport: &mut DatagramTransport<'_>) {
+        (**self).resume_writing(transport);
+    }
+
+    fn timer_fired(&mut self, transport: &mut DatagramTransport<'_>, timer: TimerId) {
+        (**self).timer_fired(transport, timer);
+    }
+
+    fn stop_protocol(&mut self, transport: &mut DatagramTransport<'_>, reason: &Reason) {
+        (**self).stop_protocol(transport, reason);
+    }
 }
 
 /// A datagram socket, lent to a callback of its protocol, or by [`Reactor::datagram`] to any caller.

@@ -5,10 +5,10 @@ use std::mem;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::address::Endpoint;
 use crate::callback::Callback;
+use crate::datagram::datagrams::At;
 use crate::datagram::{
-    DatagramOptions, DatagramProtocol, DatagramSocket, DatagramState, DatagramTransport, Incoming,
+    DatagramProtocol, DatagramSocket, DatagramState, DatagramTransport, Datagrams, Incoming,
     is_unreachable,
 };
 use crate::ids::DatagramId;
@@ -20,16 +20,16 @@ use crate::reactor::source::{Owner, Seated, Source};
 use crate::reactor::state::TimerAction;
 use crate::reason::{Activity, Reason};
 use crate::simulation::datagrams::MemoryDatagrams;
+use crate::system::binding::bind_at;
 use crate::system::error::at_address;
+use crate::system::options::{Kind, Origin};
 use crate::system::stream::no_sockets;
 
 impl Reactor {
-    /// Binds a UDP socket, with the default [options](DatagramOptions).
+    /// Binds a UDP socket, or takes one over; see [`Datagrams`].
     ///
-    /// `start_protocol` comes in the next turn.
-    ///
-    /// Takes an address in any form an [`Endpoint`] does, but no host name. Port 0 lets the system
-    /// choose one, as is usual for a client; [`DatagramTransport::local_addr`] returns it.
+    /// `start_protocol` comes in the next turn. Port 0 lets the system choose one, as is usual for a client;
+    /// [`DatagramTransport::local_addr`] returns it.
     ///
     /// Twisted's `listenUDP`.
     ///
@@ -37,50 +37,26 @@ impl Reactor {
     ///
     /// At once, the errors of bind(2) and the calls around it (`AddrInUse`, `PermissionDenied`, …), with
     /// the address in the message and the system's error as the source of
-    /// [`get_ref`](io::Error::get_ref); `InvalidInput` if `addr` is not an address.
+    /// [`get_ref`](io::Error::get_ref); `InvalidInput` for a text that is no address, and for an option that
+    /// the socket does not have. `Unsupported` for a real socket in a simulation.
     pub fn listen_udp(
         &mut self,
-        addr: impl Into<Endpoint>,
+        at: impl Into<Datagrams>,
         protocol: impl DatagramProtocol + 'static,
     ) -> io::Result<DatagramId> {
-        self.listen_udp_with(addr, &DatagramOptions::new(), protocol)
-    }
-
-    /// Binds a UDP socket.
-    ///
-    /// # Errors
-    ///
-    /// As [`listen_udp`](Self::listen_udp), and the system's errors for the options.
-    pub fn listen_udp_with(
-        &mut self,
-        addr: impl Into<Endpoint>,
-        options: &DatagramOptions,
-        protocol: impl DatagramProtocol + 'static,
-    ) -> io::Result<DatagramId> {
-        let addr = addr.into().socket_addr()?;
-        let socket = match self.network() {
-            Some(network) => MemoryDatagrams::bind(network, addr).map(DatagramSocket::Memory),
-            None => DatagramSocket::bind(addr, options),
+        let Datagrams { at, socket: options } = at.into();
+        let socket = match (at, self.network()) {
+            (At::Endpoint(at), None) => bind_at(&at, "binding", &options, DatagramSocket::bind),
+            (At::Endpoint(at), Some(network)) => {
+                bind_at(&at, "binding", &options, |addr, options| {
+                    options.check(Kind::Udp, Origin::Simulated)?;
+                    MemoryDatagrams::bind(network, addr).map(DatagramSocket::Memory)
+                })
+            }
+            (At::Socket(socket), None) => DatagramSocket::adopt(socket, &options),
+            (At::Socket(_), Some(_)) => Err(no_sockets()),
         };
-        let socket = socket.map_err(|error| at_address("binding", addr, error))?;
-        self.add_datagram(socket, Box::new(protocol))
-    }
-
-    /// Takes over a UDP socket that is bound, and perhaps connected, from a parent process or with other
-    /// options.
-    ///
-    /// # Errors
-    ///
-    /// If the socket cannot be made non-blocking or is watched already; `Unsupported` in a simulation.
-    pub fn adopt_udp(
-        &mut self,
-        socket: std::net::UdpSocket,
-        protocol: impl DatagramProtocol + 'static,
-    ) -> io::Result<DatagramId> {
-        if self.network().is_some() {
-            return Err(no_sockets());
-        }
-        self.add_datagram(DatagramSocket::adopt(socket)?, Box::new(protocol))
+        self.add_datagram(socket?, Box::new(protocol))
     }
 
     /// Lends any datagram socket; `None` if it is gone.

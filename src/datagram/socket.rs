@@ -7,56 +7,44 @@ use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::DatagramOptions;
 use crate::simulation::datagrams::MemoryDatagrams;
-use crate::system::stream::no_sockets;
+use crate::system::binding::{mapped, plain};
+use crate::system::options::{Kind, Origin, SocketOptions};
+use crate::system::stream::{adopted, no_sockets};
 
 #[derive(Debug)]
 pub(crate) enum DatagramSocket {
-    Udp(UdpSocket),
+    /// With the form in which the kernel takes an address of a peer: an IPv6 socket reaches IPv4 too.
+    Udp(UdpSocket, fn(SocketAddr) -> SocketAddr),
     Memory(MemoryDatagrams),
 }
 
 impl DatagramSocket {
-    pub(crate) fn bind(addr: SocketAddr, options: &DatagramOptions) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-        if options.reuse_address {
-            socket.set_reuse_address(true)?;
-        }
-        #[cfg(unix)]
-        if options.reuse_port {
-            socket.set_reuse_port(true)?;
-        }
-        #[cfg(not(unix))]
-        if options.reuse_port {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "reuse_port is for Unix"));
-        }
-        if options.broadcast {
-            socket.set_broadcast(true)?;
-        }
-        if let Some(only) = options.v6_only.filter(|_| addr.is_ipv6()) {
-            socket.set_only_v6(only)?;
-        }
-        if let Some(size) = options.receive_buffer {
-            socket.set_recv_buffer_size(size)?;
-        }
-        if let Some(size) = options.send_buffer {
-            socket.set_send_buffer_size(size)?;
-        }
+    pub(crate) fn bind(addr: SocketAddr, options: &SocketOptions) -> io::Result<Self> {
+        let domain = Domain::for_address(addr);
+        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+        options.apply(&socket, Kind::Udp, Origin::New(domain))?;
         socket.bind(&addr.into())?;
         socket.set_nonblocking(true)?;
-        Ok(Self::Udp(UdpSocket::from_std(socket.into())))
+        Ok(Self::new(socket.into(), addr))
     }
 
     /// Takes over a socket that is bound.
-    pub(crate) fn adopt(socket: std::net::UdpSocket) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        Ok(Self::Udp(UdpSocket::from_std(socket)))
+    pub(crate) fn adopt(socket: std::net::UdpSocket, options: &SocketOptions) -> io::Result<Self> {
+        let found = adopted(&socket)?;
+        options.apply(&found, Kind::Udp, Origin::Adopted)?;
+        let local = socket.local_addr()?;
+        Ok(Self::new(socket, local))
+    }
+
+    fn new(socket: std::net::UdpSocket, local: SocketAddr) -> Self {
+        let to_system = if local.is_ipv6() { mapped } else { |addr| addr };
+        Self::Udp(UdpSocket::from_std(socket), to_system)
     }
 
     pub(crate) fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         match self {
-            Self::Udp(socket) => socket.recv_from(buf),
+            Self::Udp(socket, _) => socket.recv_from(buf).map(|(count, from)| (count, plain(from))),
             Self::Memory(socket) => socket.receive(buf),
         }
     }
@@ -64,29 +52,29 @@ impl DatagramSocket {
     /// Sends to an address, or to the peer.
     pub(crate) fn send(&self, data: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
         match (self, to) {
-            (Self::Udp(socket), Some(to)) => socket.send_to(data, to),
-            (Self::Udp(socket), None) => socket.send(data),
+            (Self::Udp(socket, to_system), Some(to)) => socket.send_to(data, to_system(to)),
+            (Self::Udp(socket, _), None) => socket.send(data),
             (Self::Memory(socket), to) => socket.send(data, to),
         }
     }
 
     pub(crate) fn connect(&self, to: SocketAddr) -> io::Result<()> {
         match self {
-            Self::Udp(socket) => socket.connect(to),
+            Self::Udp(socket, to_system) => socket.connect(to_system(to)),
             Self::Memory(socket) => socket.connect(to),
         }
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {
-            Self::Udp(socket) => socket.local_addr(),
+            Self::Udp(socket, _) => socket.local_addr().map(plain),
             Self::Memory(socket) => Ok(socket.local_addr()),
         }
     }
 
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
         match self {
-            Self::Udp(socket) => socket.peer_addr(),
+            Self::Udp(socket, _) => socket.peer_addr().map(plain),
             Self::Memory(socket) => socket.peer_addr(),
         }
     }
@@ -94,10 +82,10 @@ impl DatagramSocket {
     /// Registers the socket for reading under `token`.
     pub(crate) fn register(&mut self, registry: Option<&Registry>, token: Token) -> io::Result<()> {
         match (self, registry) {
-            (Self::Udp(socket), Some(registry)) => {
+            (Self::Udp(socket, _), Some(registry)) => {
                 registry.register(socket, token, Interest::READABLE)
             }
-            (Self::Udp(_), None) => Err(no_sockets()),
+            (Self::Udp(..), None) => Err(no_sockets()),
             (Self::Memory(socket), _) => {
                 socket.register(token);
                 Ok(())
@@ -116,7 +104,7 @@ impl DatagramSocket {
         token: Token,
         wait: bool,
     ) -> io::Result<()> {
-        let (Self::Udp(socket), Some(registry)) = (self, registry) else { return Ok(()) };
+        let (Self::Udp(socket, _), Some(registry)) = (self, registry) else { return Ok(()) };
         let interest =
             if wait { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         registry.reregister(socket, token, interest)
@@ -124,7 +112,7 @@ impl DatagramSocket {
 
     /// Takes the socket out of the poller: a duplicate of an adopted one may stay open elsewhere.
     pub(crate) fn deregister(&mut self, registry: Option<&Registry>) {
-        if let (Self::Udp(socket), Some(registry)) = (self, registry) {
+        if let (Self::Udp(socket, _), Some(registry)) = (self, registry) {
             // If it was not registered there is nothing to undo.
             drop(registry.deregister(socket));
         }
@@ -133,7 +121,7 @@ impl DatagramSocket {
     /// The kernel's socket, for operations that only it has.
     pub(crate) fn real(&self) -> io::Result<&UdpSocket> {
         match self {
-            Self::Udp(socket) => Ok(socket),
+            Self::Udp(socket, _) => Ok(socket),
             Self::Memory(_) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "a simulated datagram socket knows no groups",

@@ -3,7 +3,7 @@
 //! A reactor uses one thread. To use more cores, run more reactors that share nothing: each has its
 //! own listening socket at the same address (SO_REUSEPORT), its own connections and its own
 //! protocols, so no callback needs a lock. [`Cores`] starts and stops them together. A program can
-//! do the same with threads, [`ListenOptions::reuse_port`] and [`Handle`](crate::Handle).
+//! do the same with threads, [`SocketOptions::reuse_port`] and [`Handle`](crate::Handle).
 
 use std::fmt;
 use std::io;
@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-
-use crate::{Endpoint, Factory, ListenOptions, ListenerId, Reactor, ReactorBuilder, WeakHandle};
+use crate::{
+    Endpoint, Factory, Listen, ListenerId, Protocol, Reactor, ReactorBuilder, SocketOptions,
+    WeakHandle,
+};
 
 /// Several reactors, each in a thread of its own.
 ///
@@ -34,7 +35,7 @@ use crate::{Endpoint, Factory, ListenOptions, ListenerId, Reactor, ReactorBuilde
 /// # Examples
 ///
 /// ```
-/// use crocus::{Cores, ListenOptions, Protocol, Transport};
+/// use crocus::{Cores, Protocol, Transport};
 ///
 /// struct Echo;
 ///
@@ -45,7 +46,7 @@ use crate::{Endpoint, Factory, ListenOptions, ListenerId, Reactor, ReactorBuilde
 /// }
 ///
 /// let cores = Cores::start(2, |core| {
-///     core.listen_tcp("127.0.0.1:0", &ListenOptions::new(), |_peer| Echo)?;
+///     core.listen("127.0.0.1:0", |_peer| Echo)?;
 ///     Ok(())
 /// })?;
 /// println!("listening on {}", cores.addresses()[0]);
@@ -233,7 +234,8 @@ impl Core<'_> {
         self.handle.clone()
     }
 
-    /// Listens at a TCP address together with the other reactors.
+    /// Listens at a TCP address together with the other reactors, or at a place of this reactor alone: a
+    /// socket that is bound already.
     ///
     /// Each setup asks for the same addresses in the same order. With port 0 the system chooses a
     /// port for the first reactor, and the others take the same.
@@ -244,43 +246,37 @@ impl Core<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Reactor::listen_tcp_with`].
-    pub fn listen_tcp(
+    /// As [`Reactor::listen`].
+    pub fn listen(
         &mut self,
-        addr: impl Into<Endpoint>,
-        options: &ListenOptions,
+        at: impl Into<Listen>,
         factory: impl Factory + 'static,
     ) -> io::Result<ListenerId> {
-        let mut addr = addr.into().socket_addr()?;
-        let first = self.addresses.get(self.listened);
-        if let Some(first) = first {
-            addr.set_port(first.port());
-        }
+        let at = at.into();
+        let Some(place) = at.endpoint().cloned() else { return self.reactor.listen(at, factory) };
+        let options = at.socket_options().clone();
+        let first = self.addresses.get(self.listened).copied();
         // Without the option, the error of listening says why the address is not available.
-        let shared = first.is_some() || is_free(addr, options);
-        let options = options.clone().reuse_port(shared);
-        let listener = self.reactor.listen_tcp_with(addr, &options, factory)?;
-        if self.listened == self.addresses.len() {
+        let shared = first.is_some() || self.is_free(place, options.clone());
+        let at = match first {
+            Some(first) => at.with_port(first.port()),
+            None => at,
+        };
+        let listener = self.reactor.listen(at.socket(options.reuse_port(shared)), factory)?;
+        if first.is_none() {
             let local = self.reactor.local_addr(listener).and_then(|local| local.socket_addr());
-            self.addresses.push(local.unwrap_or(addr));
+            self.addresses.extend(local);
         }
         self.listened += 1;
         Ok(listener)
     }
-}
 
-/// Whether a socket that does not share the address can be bound to it.
-fn is_free(addr: SocketAddr, options: &ListenOptions) -> bool {
-    let bind = || {
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        #[cfg(not(windows))]
-        socket.set_reuse_address(true)?;
-        if let Some(only) = options.v6_only.filter(|_| addr.is_ipv6()) {
-            socket.set_only_v6(only)?;
-        }
-        socket.bind(&addr.into())
-    };
-    bind().is_ok()
+    /// Whether a socket that does not share the address can listen at it.
+    fn is_free(&mut self, place: Endpoint, options: SocketOptions) -> bool {
+        let alone = Listen::at(place).socket(options.reuse_port(false));
+        let trial = self.reactor.listen(alone, |_peer| None::<Box<dyn Protocol>>);
+        trial.is_ok_and(|trial| self.reactor.stop_listening(trial))
+    }
 }
 
 /// Reaches all reactors of [`Cores`], from any thread and from their own callbacks.

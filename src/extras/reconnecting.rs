@@ -8,7 +8,7 @@
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, RandomState};
 use std::time::Duration;
 
-use crate::{Address, ClientFactory, Connector, Protocol, Reason};
+use crate::{Address, Connector, Factory, ListenerId, Protocol, Reactor, Reason};
 
 /// The limit of the first wait.
 const INITIAL: Duration = Duration::from_secs(1);
@@ -121,11 +121,11 @@ impl Backoff {
     }
 }
 
-/// A client factory that connects again whenever an attempt fails or a connection is lost.
+/// A factory that connects again whenever an attempt fails or a connection is lost.
 ///
 /// The inner factory is told of everything first, and makes the protocols. Reconnecting ends with
 /// [`Reactor::disconnect`](crate::Reactor::disconnect), when the reactor stops, or after
-/// [`Backoff::max_attempts`].
+/// [`Backoff::max_attempts`], when the inner factory is told [`gave_up`](Factory::gave_up).
 ///
 /// Twisted's `ReconnectingClientFactory` and `ClientService`, without a call to `resetDelay` after
 /// a success.
@@ -139,7 +139,7 @@ impl Backoff {
 /// # impl Protocol for Ping {}
 /// # let mut reactor = Reactor::new()?;
 /// let factory = Reconnecting::new(|_peer| Ping, Backoff::new());
-/// let connector = reactor.connect_tcp("127.0.0.1:5000", factory);
+/// let connector = reactor.connect("127.0.0.1:5000", factory);
 /// // … and when it is no longer wanted, connected or not:
 /// reactor.disconnect(connector);
 /// # std::io::Result::Ok(())
@@ -157,7 +157,7 @@ pub struct Reconnecting<F> {
     drawn: u64,
 }
 
-impl<F: ClientFactory> Reconnecting<F> {
+impl<F: Factory> Reconnecting<F> {
     /// A factory that connects again and again, with the protocols that `factory` makes.
     pub fn new(factory: F, backoff: Backoff) -> Self {
         let seed = backoff.seed.unwrap_or_else(|| RandomState::new().hash_one("crocus"));
@@ -172,10 +172,9 @@ impl<F: ClientFactory> Reconnecting<F> {
         limit.mul_f64(random as f64 / u64::MAX as f64).min(limit)
     }
 
-    fn try_again(&mut self, connector: &mut Connector<'_>) {
+    fn try_again(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
         if self.backoff.max_attempts.is_some_and(|max| self.failures >= max) {
-            log::warn!("giving up on {} after {} attempts", connector.endpoint(), self.failures);
-            return;
+            return self.factory.gave_up(connector, reason);
         }
         self.waits = self.waits.saturating_add(1);
         let limit = self.backoff.limit(self.waits);
@@ -186,16 +185,24 @@ impl<F: ClientFactory> Reconnecting<F> {
     }
 }
 
-impl<F: ClientFactory> ClientFactory for Reconnecting<F> {
+impl<F: Factory> Factory for Reconnecting<F> {
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
         self.factory.build_protocol(peer)
+    }
+
+    fn started(&mut self, reactor: &mut Reactor, listener: ListenerId) {
+        self.factory.started(reactor, listener);
+    }
+
+    fn stopped(&mut self, reactor: &mut Reactor, listener: ListenerId) {
+        self.factory.stopped(reactor, listener);
     }
 
     fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
         self.factory.connection_failed(connector, reason);
         if !matches!(reason, Reason::Cancelled | Reason::Stopped) {
             self.failures = self.failures.saturating_add(1);
-            self.try_again(connector);
+            self.try_again(connector, reason);
         }
     }
 
@@ -206,7 +213,11 @@ impl<F: ClientFactory> ClientFactory for Reconnecting<F> {
             self.failures = self.failures.saturating_add(1);
         }
         self.factory.connection_lost(connector, reason);
-        self.try_again(connector);
+        self.try_again(connector, reason);
+    }
+
+    fn gave_up(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
+        self.factory.gave_up(connector, reason);
     }
 }
 

@@ -10,7 +10,7 @@ pub use framing::{lengths, lines};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::address::Endpoint;
+use crate::address::{Endpoint, Place};
 use crate::parts::arena::{Arena, Key};
 use crate::parts::timers::{TimerId, Timers};
 use crate::parts::write_buffer::{Spares, WriteBuffer};
@@ -168,22 +168,29 @@ pub fn write_buffer(data: &[u8]) {
 pub fn address(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let endpoint = Endpoint::from(text);
-    match (endpoint.socket_addr(), endpoint.name()) {
-        (Ok(addr), None) => assert_eq!(text.parse(), Ok(addr)),
-        (Err(_), Some((host, port))) => {
-            let (before, after) = text.rsplit_once(':').expect("a name has a port");
-            assert_eq!((before, after.parse()), (host, Ok(port)));
+    let parts = text.rsplit_once(':').map(|(host, port)| (host, port.parse()));
+    match endpoint.place() {
+        Place::Address(addr) => assert_eq!(text.parse(), Ok(*addr)),
+        Place::Port(port) => assert_eq!(parts, Some(("", Ok(*port)))),
+        Place::Unix(_) => assert!(text.starts_with("unix:")),
+        Place::Scoped(host, port) => {
+            assert_eq!(parts, Some((format!("[{host}]").as_str(), Ok(*port))));
+            assert!(host.contains('%'));
+        }
+        Place::Name(host, port) => {
+            assert_eq!(parts, Some((host.as_str(), Ok(*port))));
             let allowed = |char: char| char.is_ascii_alphanumeric() || "-._".contains(char);
             assert!(host.chars().all(allowed), "{host:?}");
-            assert_eq!(Endpoint::from((host, port)), endpoint);
+            assert_eq!(Endpoint::from((host.as_str(), *port)), endpoint);
         }
-        (Err(error), None) => {
+        Place::Unreadable(kept) => {
+            assert_eq!(kept, text);
+            let error = endpoint.socket_addr().expect_err("it is no address");
             assert!(error.to_string().contains(&format!("{text:?}")));
             assert!(text.parse::<std::net::SocketAddr>().is_err());
         }
-        (Ok(_), Some(_)) => unreachable!("an address is not a name"),
     }
-    if !matches!((endpoint.socket_addr(), endpoint.name()), (Err(_), None)) {
+    if !matches!(endpoint.place(), Place::Unreadable(_)) {
         assert_eq!(Endpoint::from(endpoint.to_string()), endpoint, "what is printed can be read");
     }
 }

@@ -1,23 +1,20 @@
-//! Listeners: their interface, and how they are served.
+//! Listeners: their interface after they have begun, and how they are served.
 
 use std::io;
 use std::time::Duration;
 
-use crate::address::{Address, Endpoint};
+use crate::address::Address;
 use crate::callback::Callback;
 use crate::connection::{Connection, Direction};
 use crate::ids::{ConnectionId, ListenerId};
-use crate::listener::{AcceptError, ListenOptions, Listener};
+use crate::listener::{AcceptError, Listener};
 use crate::observe::Subject;
 use crate::parts::arena::Key;
 use crate::protocol::Factory;
 use crate::reactor::Reactor;
 use crate::reactor::queues::Queue;
-use crate::reactor::source::{Owner, Seated, Session, Source};
+use crate::reactor::source::{Owner, Session, Source};
 use crate::reactor::state::TimerAction;
-use crate::simulation::listener::MemoryListener;
-use crate::system::acceptor::Acceptor;
-use crate::system::error::at_address;
 use crate::system::stream::Stream;
 
 /// How long a listener pauses when there is no descriptor, unless the reactor closes one before: long
@@ -25,90 +22,6 @@ use crate::system::stream::Stream;
 const RETRY: Duration = Duration::from_millis(100);
 
 impl Reactor {
-    /// Listens at a TCP address, with the default [options](ListenOptions).
-    ///
-    /// Takes an address in any form an [`Endpoint`] does, but no host name. Port 0 lets the system
-    /// choose one; [`local_addr`](Self::local_addr) returns it. The factory makes a protocol for each
-    /// connection; a closure is enough.
-    ///
-    /// # Errors
-    ///
-    /// At once, the errors of bind(2) and the calls around it (`AddrInUse`, `PermissionDenied`, …), with
-    /// the address in the message and the system's error, errno included, as the source of
-    /// [`get_ref`](io::Error::get_ref); `InvalidInput` if `addr` is not an address.
-    pub fn listen_tcp(
-        &mut self,
-        addr: impl Into<Endpoint>,
-        factory: impl Factory + 'static,
-    ) -> io::Result<ListenerId> {
-        self.listen_tcp_with(addr, &ListenOptions::new(), factory)
-    }
-
-    /// Listens at a TCP address.
-    ///
-    /// # Errors
-    ///
-    /// As [`listen_tcp`](Self::listen_tcp), and the system's errors for the options.
-    pub fn listen_tcp_with(
-        &mut self,
-        addr: impl Into<Endpoint>,
-        options: &ListenOptions,
-        factory: impl Factory + 'static,
-    ) -> io::Result<ListenerId> {
-        let addr = addr.into().socket_addr()?;
-        let acceptor = match self.network() {
-            Some(network) => MemoryListener::bind(network, addr, options.backlog as usize)
-                .map(|listener| Acceptor::Memory(listener, None)),
-            None => Acceptor::bind(
-                addr,
-                options.backlog,
-                options.reuse_port,
-                options.v6_only,
-                &options.socket,
-            ),
-        };
-        let acceptor = acceptor.map_err(|error| at_address("listening at", addr, error))?;
-        self.add_listener(acceptor, options, Box::new(factory))
-    }
-
-    /// Takes over a socket that is bound and listens, from a parent process or with other options.
-    ///
-    /// Those of the `options` that apply before binding are ignored.
-    ///
-    /// # Errors
-    ///
-    /// If the socket has no address, cannot be made non-blocking, or is watched already.
-    pub fn adopt_listener(
-        &mut self,
-        listener: std::net::TcpListener,
-        options: &ListenOptions,
-        factory: impl Factory + 'static,
-    ) -> io::Result<ListenerId> {
-        let acceptor = Acceptor::adopt(listener, &options.socket)?;
-        self.add_listener(acceptor, options, Box::new(factory))
-    }
-
-    pub(crate) fn add_listener(
-        &mut self,
-        acceptor: Acceptor,
-        options: &ListenOptions,
-        factory: Box<dyn Factory>,
-    ) -> io::Result<ListenerId> {
-        let local = acceptor.local_addr()?;
-        let listener = Seated::new(Listener::new(acceptor, local, options), factory);
-        let key = self.sources.insert(Source::Listener(Box::new(listener)), Owner::None);
-        let Self { sources, poller, .. } = self;
-        if let Some(Source::Listener(listener)) = sources.get_mut(key)
-            && let Some(acceptor) = &mut listener.acceptor
-            && let Err(error) = acceptor.register(poller.registry(), key.token())
-        {
-            sources.remove(key);
-            return Err(error);
-        }
-        self.queue(key);
-        Ok(ListenerId(key))
-    }
-
     /// The address a listener is bound to; also after it was stopped, until its factory is told.
     pub fn local_addr(&self, id: ListenerId) -> Option<Address> {
         match self.sources.get(id.0)? {
@@ -212,7 +125,7 @@ impl Reactor {
     /// Makes a session of an accepted connection, or closes it.
     fn admit(&mut self, listener: Key, stream: Stream, peer: Address, scratch: &mut [u8]) {
         self.monitor.stats.accepted += 1;
-        if !self.may_enter(listener, &peer) {
+        if self.listener_mut(listener).is_none_or(|listener| listener.has_enough(&peer)) {
             return self.turn_away(listener, stream);
         }
         let built = self.call_factory(listener, Callback::BuildProtocol, |factory, _| {
@@ -232,17 +145,6 @@ impl Reactor {
             self.set_rate(ConnectionId(key), Direction::Writing, write_rate);
         }
         self.visit(key, Queue::Run, scratch);
-    }
-
-    /// Whether the limit per peer and the filter admit a peer.
-    fn may_enter(&mut self, key: Key, peer: &Address) -> bool {
-        let Some(listener) = self.listener_mut(key) else { return false };
-        if listener.has_enough(peer) {
-            return false;
-        }
-        let Some(filter) = listener.admission.filter.clone() else { return true };
-        let subject = Subject::Listener(ListenerId(key));
-        self.call(subject, Callback::AcceptFilter, |_| filter(peer)) == Some(true)
     }
 
     fn turn_away(&mut self, listener: Key, stream: Stream) {
@@ -307,14 +209,17 @@ impl Reactor {
     /// Gives the last notice to a stopped listener's factory, and drops it.
     pub(crate) fn listener_stopped(&mut self, key: Key) {
         if self.listener_mut(key).is_some_and(|listener| listener.started) {
-            self.call_factory(key, Callback::Stopped, |factory, reactor| factory.stopped(reactor));
+            self.call_factory(key, Callback::Stopped, |factory, reactor| {
+                factory.stopped(reactor, ListenerId(key));
+            });
         }
         if let Some(slot) = self.sources.remove(key) {
             self.let_go(Subject::Listener(ListenerId(key)), slot.source);
         }
     }
 
-    fn call_factory<R>(
+    /// Calls the factory of a listener or connector.
+    pub(crate) fn call_factory<R>(
         &mut self,
         key: Key,
         callback: Callback,

@@ -3,17 +3,12 @@
 //! A command changes its state and queues it for a visit. It makes no callback, and no byte moves inside
 //! it.
 
-use std::io;
-use std::net::TcpStream;
 use std::time::Duration;
-
-use socket2::SockRef;
 
 use super::Reactor;
 use super::queues::Queue;
-use super::source::{Owner, Session, Source};
+use super::source::{Session, Source};
 use super::state::TimerAction;
-use crate::address::Address;
 use crate::connection::{Common, Connection, Direction, Holds, Marks};
 use crate::ids::ConnectionId;
 use crate::observe::Subject;
@@ -21,8 +16,6 @@ use crate::parts::timers::TimerId;
 use crate::parts::token_bucket::Rate;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
-use crate::system::options::bound_unsent;
-use crate::system::stream::{Stream, no_sockets};
 use crate::transport::Transport;
 
 impl Reactor {
@@ -52,45 +45,6 @@ impl Reactor {
             _ => None,
         });
         connections.collect()
-    }
-
-    /// Takes over a connected socket: `connection_made` comes in the next turn.
-    ///
-    /// TCP_NODELAY is set, as on every other connection; see [`Transport::set_no_delay`] for the opposite.
-    ///
-    /// If a duplicate of the descriptor stays open elsewhere, the connection is closed in order
-    /// nevertheless, but aborting it cannot reset it.
-    ///
-    /// # Errors
-    ///
-    /// If the socket is not connected, or cannot be made non-blocking; `Unsupported` in a simulation.
-    pub fn adopt_stream(
-        &mut self,
-        stream: TcpStream,
-        protocol: impl Protocol + 'static,
-    ) -> io::Result<ConnectionId> {
-        if self.network().is_some() {
-            return Err(no_sockets());
-        }
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
-        bound_unsent(&SockRef::from(&stream))?;
-        let peer = Address::Tcp(stream.peer_addr()?);
-        let stream = Stream::Tcp(mio::net::TcpStream::from_std(stream));
-        Ok(self.add_connection(stream, peer, Box::new(protocol)))
-    }
-
-    /// Adds a connection whose `connection_made` the loop will call.
-    pub(crate) fn add_connection(
-        &mut self,
-        stream: Stream,
-        peer: Address,
-        protocol: Box<dyn Protocol>,
-    ) -> ConnectionId {
-        let session = Session::new(Connection::new(stream, self.limits.marks), peer, protocol);
-        let key = self.sources.insert(Source::Connection(session), Owner::None);
-        self.queue(key);
-        ConnectionId(key)
     }
 
     pub(crate) fn session(&self, id: ConnectionId) -> Option<&Session> {

@@ -7,6 +7,7 @@
 //! the interface from outside. The folders `listener/`, `connector/`, `datagram/` and `descriptor/`
 //! serve the other kinds of source.
 
+pub(crate) mod adopting;
 pub(crate) mod builder;
 mod commands;
 pub(crate) mod dispatch;

@@ -22,7 +22,7 @@ use crate::observe::Subject;
 use crate::parts::arena::{Arena, Key};
 use crate::parts::owned_timers::OwnedTimers;
 use crate::parts::timers::TimerId;
-use crate::protocol::{ClientFactory, Factory, Protocol};
+use crate::protocol::{Factory, Protocol};
 use crate::system::poller::Readiness;
 
 /// Something the poller reports on, or that the loop serves.
@@ -30,7 +30,7 @@ use crate::system::poller::Readiness;
 pub(crate) enum Source {
     Connection(Session),
     Listener(Box<Seated<Listener, Box<dyn Factory>>>),
-    Connector(Box<Seated<ConnectorState, Box<dyn ClientFactory>>>),
+    Connector(Box<Seated<ConnectorState, Box<dyn Factory>>>),
     Attempt(Box<Attempt>),
     Datagram(Box<Seated<DatagramState, Box<dyn DatagramProtocol>>>),
     #[cfg(feature = "signals")]
@@ -185,12 +185,6 @@ impl Source {
     pub(crate) fn factory(&mut self) -> Option<&mut Option<Box<dyn Factory>>> {
         match self {
             Self::Listener(listener) => Some(&mut listener.guest),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn client_factory(&mut self) -> Option<&mut Option<Box<dyn ClientFactory>>> {
-        match self {
             Self::Connector(connector) => Some(&mut connector.guest),
             _ => None,
         }

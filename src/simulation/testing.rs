@@ -3,7 +3,7 @@
 //! A [`Simulation`] is a [`Reactor`] (the same one, not a mock) on a network in memory and a manual
 //! clock. Nothing waits, nothing depends on the machine, and one seed gives one history. A
 //! connection leads to a [`Peer`], whose bytes the test holds, or to another protocol. Code that
-//! uses `listen_tcp`, `connect_tcp` and `listen_udp` works unchanged. The test sets how many
+//! uses `listen`, `connect` and `listen_udp` works unchanged. The test sets how many
 //! datagrams are lost, duplicated and reordered.
 //!
 //! Unlike in a real reactor, a panic inside a callback is passed on, so a failed assertion in a
@@ -63,7 +63,7 @@ use std::time::{Duration, Instant};
 pub use super::peers::{DatagramPeer, End, Peer, PeerListener};
 pub use crate::simulation::network::Cut;
 
-use crate::address::{Address, Endpoint};
+use crate::address::{Address, Endpoint, Place};
 use crate::ids::ConnectionId;
 use crate::observe::TurnReport;
 use crate::parts::clock::{Clock, later};
@@ -219,9 +219,9 @@ impl Simulation {
     /// As in a real network the answer takes some turns, or does not come: see [`Peer::end`].
     pub fn dial(&mut self, addr: impl Into<Endpoint>) -> Peer {
         let endpoint = addr.into();
-        let addr = match endpoint.unix_addr() {
-            Some(path) => self.network.borrow().unix_server(path),
-            None => endpoint.socket_addr(),
+        let addr = match endpoint.place() {
+            Place::Unix(path) => self.network.borrow().unix_server(path),
+            _ => endpoint.socket_addr(),
         };
         let addr = addr.expect("a test gives an address, and of a Unix socket one that is there");
         let from = SocketAddr::from((FAR_AWAY, 0));

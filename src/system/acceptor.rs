@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
-use super::options::SocketOptions;
-use super::stream::{Stream, no_sockets};
+use super::binding::plain;
+use super::options::{Kind, Origin, SocketOptions};
+use super::stream::{Stream, adopted, no_sockets};
 #[cfg(unix)]
 use super::unix::UnixAcceptor;
 use crate::address::{Address, UnixAddress};
@@ -29,27 +30,11 @@ impl Acceptor {
     pub(crate) fn bind(
         addr: SocketAddr,
         backlog: u32,
-        reuse_port: bool,
-        v6_only: Option<bool>,
         options: &SocketOptions,
     ) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        // A server may restart while the kernel still holds connections of its previous run. On
-        // Windows the option means something else: taking over a port in use.
-        #[cfg(not(windows))]
-        socket.set_reuse_address(true)?;
-        #[cfg(unix)]
-        if reuse_port {
-            socket.set_reuse_port(true)?;
-        }
-        #[cfg(not(unix))]
-        if reuse_port {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "reuse_port is for Unix"));
-        }
-        if let Some(only) = v6_only.filter(|_| addr.is_ipv6()) {
-            socket.set_only_v6(only)?;
-        }
-        options.apply(&socket)?;
+        let domain = Domain::for_address(addr);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        options.for_listening().apply(&socket, Kind::Tcp, Origin::New(domain))?;
         socket.bind(&addr.into())?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         socket.set_nonblocking(true)?;
@@ -61,8 +46,8 @@ impl Acceptor {
         listener: std::net::TcpListener,
         options: &SocketOptions,
     ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        options.apply(&SockRef::from(&listener))?;
+        let found = adopted(&listener)?;
+        options.apply(&found, Kind::Tcp, Origin::Adopted)?;
         Ok(Self::Tcp(TcpListener::from_std(listener)))
     }
 
@@ -78,7 +63,8 @@ impl Acceptor {
     fn accept_once(&self) -> io::Result<(Stream, Address)> {
         match self {
             Self::Tcp(listener) => {
-                listener.accept().map(|(stream, addr)| (Stream::Tcp(stream), Address::Tcp(addr)))
+                let (stream, addr) = listener.accept()?;
+                Ok((Stream::Tcp(stream), Address::Tcp(plain(addr))))
             }
             #[cfg(unix)]
             Self::Unix(listener) => {

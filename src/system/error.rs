@@ -24,3 +24,8 @@ impl std::error::Error for Context {
         Some(&self.error)
     }
 }
+
+/// An error of what the user has given.
+pub(crate) fn invalid(message: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message.into())
+}

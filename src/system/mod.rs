@@ -3,7 +3,9 @@
 //! In a simulation the network in memory replaces it.
 
 pub(crate) mod acceptor;
+pub(crate) mod binding;
 pub(crate) mod error;
+pub(crate) mod keep_alive;
 pub(crate) mod options;
 pub(crate) mod poller;
 pub(crate) mod stream;

@@ -10,7 +10,8 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::options::SocketOptions;
+use super::binding::plain;
+use super::options::{Kind, Origin, SocketOptions};
 use crate::address::{Address, UnixAddress};
 use crate::simulation::stream::MemoryStream;
 
@@ -35,9 +36,10 @@ impl Stream {
         bind: Option<SocketAddr>,
         options: &SocketOptions,
     ) -> io::Result<io::Result<Self>> {
-        let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+        let domain = Domain::for_address(to);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
-        options.apply(&socket)?;
+        options.apply(&socket, Kind::Tcp, Origin::New(domain))?;
         if let Some(addr) = bind
             && let Err(error) = socket.bind(&addr.into())
         {
@@ -58,7 +60,7 @@ impl Stream {
     pub(crate) fn connect_unix(to: &UnixAddress, options: &SocketOptions) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        options.apply_to_unix(&socket)?;
+        options.apply(&socket, Kind::Unix, Origin::New(Domain::UNIX))?;
         match socket.connect(&to.to_system()?) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
             _ => {
@@ -85,7 +87,7 @@ impl Stream {
     /// The peer's address; `NotConnected` while the connection is being made.
     pub(crate) fn peer_addr(&self) -> io::Result<Address> {
         match self {
-            Self::Tcp(stream) => stream.peer_addr().map(Address::Tcp),
+            Self::Tcp(stream) => stream.peer_addr().map(|addr| Address::Tcp(plain(addr))),
             #[cfg(unix)]
             Self::Unix(stream, _) => {
                 stream.peer_addr().map(|addr| Address::Unix(UnixAddress::from_system(&addr)))
@@ -96,7 +98,7 @@ impl Stream {
 
     pub(crate) fn local_addr(&self) -> io::Result<Address> {
         match self {
-            Self::Tcp(stream) => stream.local_addr().map(Address::Tcp),
+            Self::Tcp(stream) => stream.local_addr().map(|addr| Address::Tcp(plain(addr))),
             #[cfg(unix)]
             Self::Unix(_, local) => Ok(Address::Unix(local.clone())),
             Self::Memory(stream) => Ok(Address::Memory(stream.local_addr())),
@@ -285,6 +287,26 @@ fn is_under_way(error: &io::Error) -> bool {
     return error.raw_os_error() == Some(libc::EINPROGRESS);
     #[cfg(not(unix))]
     return false;
+}
+
+/// A socket made elsewhere, as the loop needs it: non-blocking, and not inherited by child processes, as it
+/// is when it comes from a parent (sd_listen_fds(3)).
+#[cfg(unix)]
+pub(crate) fn adopted<'a, S: std::os::fd::AsFd>(socket: &'a S) -> io::Result<SockRef<'a>> {
+    let socket = SockRef::from(socket);
+    socket.set_nonblocking(true)?;
+    socket.set_cloexec(true)?;
+    Ok(socket)
+}
+
+/// A socket made elsewhere, as the loop needs it: non-blocking.
+#[cfg(windows)]
+pub(crate) fn adopted<'a, S: std::os::windows::io::AsSocket>(
+    socket: &'a S,
+) -> io::Result<SockRef<'a>> {
+    let socket = SockRef::from(socket);
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 pub(crate) fn no_sockets() -> io::Error {

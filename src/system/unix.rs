@@ -25,8 +25,8 @@ use mio::net::UnixListener;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::UnixAddress;
-use crate::system::options::SocketOptions;
-use crate::system::stream::Stream;
+use crate::system::options::{Kind, Origin, SocketOptions};
+use crate::system::stream::{Stream, adopted};
 
 /// The name of the socket within the private folder: short, since the kernel's limit counts it.
 const SOCKET: &str = "s";
@@ -69,7 +69,7 @@ impl UnixAcceptor {
         options: &SocketOptions,
     ) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        options.apply_to_unix(&socket)?;
+        options.apply(&socket, Kind::Unix, Origin::New(Domain::UNIX))?;
         let listen = |at: &SockAddr| {
             socket.bind(at)?;
             socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
@@ -96,8 +96,8 @@ impl UnixAcceptor {
         listener: std::os::unix::net::UnixListener,
         options: &SocketOptions,
     ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        options.apply_to_unix(&socket2::SockRef::from(&listener))?;
+        let found = adopted(&listener)?;
+        options.apply(&found, Kind::Unix, Origin::Adopted)?;
         let name = UnixAddress::from_system(&listener.local_addr()?);
         let listener = UnixListener::from_std(listener);
         Ok(Self { _file: None, listener, name, send_buffer: options.send_buffer })

@@ -1,13 +1,13 @@
 //! The socket beneath a connection: its address and its options.
 
 use std::io;
-use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 
 use super::Transport;
 use crate::address::Address;
 use crate::connection::Connection;
+use crate::system::keep_alive::KeepAlive;
 
 impl Transport<'_> {
     /// The local address, as the kernel reports it.
@@ -49,15 +49,15 @@ impl Transport<'_> {
         self.socket()?.keepalive()
     }
 
-    /// Makes the kernel probe the peer after a silence of `idle`; `None` turns this off.
+    /// Makes the kernel probe a silent peer; `None` turns this off.
     ///
     /// # Errors
     ///
-    /// As for [`no_delay`](Self::no_delay).
-    pub fn set_keep_alive(&mut self, idle: Option<Duration>) -> io::Result<()> {
+    /// As for [`no_delay`](Self::no_delay), and `InvalidInput` for a time that the kernel does not take.
+    pub fn set_keep_alive(&mut self, how: Option<KeepAlive>) -> io::Result<()> {
         let socket = self.socket()?;
-        match idle {
-            Some(idle) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
+        match how {
+            Some(how) => socket.set_tcp_keepalive(&how.for_system()?),
             None => socket.set_keepalive(false),
         }
     }

@@ -61,7 +61,7 @@ impl Protocol for Greeter {
 
 struct NeverConnected;
 
-impl crocus::ClientFactory for NeverConnected {
+impl crocus::Factory for NeverConnected {
     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
         panic!("there is no descriptor for a connection");
     }
@@ -82,12 +82,12 @@ fn child() {
     let held = Held::default();
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
     if mode == "connect" {
-        reactor.connect_tcp(outside.local_addr().unwrap(), NeverConnected);
+        reactor.connect(outside.local_addr().unwrap(), NeverConnected);
         hold_all_but(0, &held);
     } else {
         let given = Rc::clone(&held);
         let make = move |_| Greeter(Rc::clone(&given));
-        let id = reactor.listen_tcp("127.0.0.1:0", make).unwrap();
+        let id = reactor.listen("127.0.0.1:0", make).unwrap();
         hold_all_but(FREE, &held);
         println!("\nlistening on {}", reactor.local_addr(id).unwrap());
     }

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::child::{Running, Server, TIME_LIMIT, example, python, run, serve_once, tool};
-use crocus::{Address, ClientFactory, Connector, Protocol, Reactor, Reason, Transport};
+use crocus::{Address, Connector, Factory, Protocol, Reactor, Reason, Transport};
 use shared::frame::{self, LEN, RANDOM};
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -625,7 +625,7 @@ mod ten_thousand_connections {
         tally: Rc<RefCell<Tally>>,
     }
 
-    impl ClientFactory for Asker {
+    impl Factory for Asker {
         fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
             Some(Box::new(Reply { tally: Rc::clone(&self.tally), bytes: Vec::new() }))
         }
@@ -674,7 +674,7 @@ mod ten_thousand_connections {
         let tally = Rc::new(RefCell::new(Tally { begun: AT_ONCE, ..Tally::default() }));
         let mut reactor = Reactor::new().unwrap();
         for _ in 0..AT_ONCE {
-            reactor.connect_tcp(server.addr, Asker { tally: Rc::clone(&tally) });
+            reactor.connect(server.addr, Asker { tally: Rc::clone(&tally) });
         }
         let end = Instant::now() + TIME_LIMIT;
         while tally.borrow().ended < CONNECTIONS && Instant::now() < end {

@@ -13,7 +13,7 @@ fn converse(program: &str, args: impl Fn(&Path) -> Vec<String>) {
     let Some(mut command) = child::tool(program) else { return };
     let seen = log.clone();
     let serve = move |_| Recorder::new(&seen, "a").with_data().echoing();
-    world.reactor().listen_unix(folder.path(), serve).unwrap();
+    world.reactor().listen(folder.path(), serve).unwrap();
     command.args(args(&folder.path()));
     let output = outside(&mut world, move || {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -62,7 +62,7 @@ with socket.socket(socket.AF_UNIX) as s:
     let server = child::Running::start(command.arg("-c").arg(SERVER).arg(folder.path()));
     assert_eq!(server.line(), "ready");
     let seen = log.clone();
-    world.reactor().connect_unix(folder.path(), move |_| {
+    world.reactor().connect(folder.path(), move |_| {
         Recorder::new(&seen, "c").with_data().on_made(|transport| {
             transport.write(b"hello");
             transport.lose_write_connection();

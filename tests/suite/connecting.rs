@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::util::{HOUR, Log, MS, Recorder, RecordingClient, Watchdog, World, bound, tag};
 use crocus::testing::{PeerListener, Simulation};
 use crocus::{
-    Activity, Address, ConnectOptions, Connector, ConnectorId, Protocol, Reactor, Reason,
+    Activity, Address, Connect, Connector, ConnectorId, Protocol, Reactor, Reason, SocketOptions,
     Transport, Who,
 };
 
@@ -93,8 +93,8 @@ both! {
         let reasons = Reasons::default();
         let closed = Refusing::new(world);
         let factory = never_connected(&log).on_failed(reasons.keep());
-        let id = world.reactor().connect_tcp(closed.addr, factory);
-        assert_eq!(log.len(), 0, "not from within connect_tcp");
+        let id = world.reactor().connect(closed.addr, factory);
+        assert_eq!(log.len(), 0, "not from within connect");
         assert!(world.reactor().endpoint(id).is_some());
         assert_eq!(outcome(world, &log), ["c failed Failed(ConnectionRefused)"]);
         let reason = reasons.only();
@@ -126,8 +126,8 @@ both! {
                 seen.set(transport.local_addr().unwrap().socket_addr());
             })))
         });
-        let id = world.reactor().connect_tcp(to, factory);
-        assert_eq!(log.len(), 0, "not from within connect_tcp");
+        let id = world.reactor().connect(to, factory);
+        assert_eq!(log.len(), 0, "not from within connect");
         assert_eq!(world.reactor().connection_of(id), None);
         assert_eq!(outcome(world, &log), ["built true", "c made"]);
         let far = world.accept(&mut outside);
@@ -156,7 +156,7 @@ fn data_sent_before_the_connection_was_noticed_is_delivered() {
     let mut world = World::real();
     let log = Log::new();
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
-    world.reactor().connect_tcp(outside.local_addr().unwrap(), client(&log));
+    world.reactor().connect(outside.local_addr().unwrap(), client(&log));
     // One turn begins the attempt.
     world.reactor().turn(Some(Duration::ZERO)).unwrap();
     let (mut far, _) = accept(&outside);
@@ -178,9 +178,9 @@ fn an_address_that_never_answers_times_out_exactly_when_asked() {
     let reasons = Reasons::default();
     let hole = SocketAddr::from(([192, 0, 2, 7], 80));
     simulation.set_blackhole(hole);
-    let options = ConnectOptions::new().timeout(Duration::from_millis(100));
+    let place = Connect::to(hole).timeout(Duration::from_millis(100));
     let factory = never_connected(&log).on_failed(reasons.keep());
-    simulation.reactor().connect_tcp_with(hole, options, factory);
+    simulation.reactor().connect(place, factory);
     simulation.advance(Duration::from_millis(100) - MS);
     assert_eq!(log.len(), 0);
     simulation.advance(MS);
@@ -199,7 +199,7 @@ fn an_attempt_has_thirty_seconds_unless_told_otherwise() {
     let log = Log::new();
     let hole = SocketAddr::from(([192, 0, 2, 7], 80));
     simulation.set_blackhole(hole);
-    simulation.reactor().connect_tcp(hole, never_connected(&log));
+    simulation.reactor().connect(hole, never_connected(&log));
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed ConnectTimedOut"]);
     assert_eq!(simulation.elapsed(), TIMEOUT);
@@ -212,8 +212,8 @@ fn an_answer_after_the_timeout_makes_no_difference() {
     let log = Log::new();
     simulation.set_latency(Duration::from_secs(2));
     let mut outside = simulation.listen("192.0.2.7:80").unwrap();
-    let options = ConnectOptions::new().timeout(Duration::from_secs(1));
-    simulation.reactor().connect_tcp_with(outside.addr(), options, never_connected(&log));
+    let place = Connect::to(outside.addr()).timeout(Duration::from_secs(1));
+    simulation.reactor().connect(place, never_connected(&log));
     simulation.advance(Duration::from_secs(10));
     assert_eq!(log.take(), ["c failed ConnectTimedOut"]);
     assert_all_are_over(&mut simulation, &mut outside, 0);
@@ -254,10 +254,9 @@ fn a_real_silent_address_times_out_once_and_not_early() {
     let log = Log::new();
     let (full, _only) = full_listener();
     let timeout = Duration::from_millis(50);
-    let options = ConnectOptions::new().timeout(timeout);
+    let place = Connect::to(full.local_addr().unwrap()).timeout(timeout);
     let begin = Instant::now();
-    let to = full.local_addr().unwrap();
-    world.reactor().connect_tcp_with(to, options, never_connected(&log));
+    world.reactor().connect(place, never_connected(&log));
     world.until("the timeout", |_| log.len() > 0);
     assert!(begin.elapsed() >= timeout);
     full.accept().unwrap(); // there is room now: an attempt that still lived would be answered
@@ -277,8 +276,8 @@ fn answering_in_the_turn_of_the_timeout_is_one_outcome() {
         let timeout = Duration::from_millis(100);
         simulation.set_latency(latency);
         let mut outside = simulation.listen("192.0.2.7:80").unwrap();
-        let options = ConnectOptions::new().timeout(timeout);
-        simulation.reactor().connect_tcp_with(outside.addr(), options, client(&log));
+        let place = Connect::to(outside.addr()).timeout(timeout);
+        simulation.reactor().connect(place, client(&log));
         simulation.advance(timeout);
         simulation.advance(Duration::from_secs(1));
         assert_eq!(log.take(), [expected]);
@@ -295,8 +294,8 @@ both! {
             let log = Log::new();
             let reasons = Reasons::default();
             let factory = never_connected(&log).on_failed(reasons.keep());
-            world.reactor().connect_tcp(text, factory);
-            assert_eq!(log.len(), 0, "not from within connect_tcp");
+            world.reactor().connect(text, factory);
+            assert_eq!(log.len(), 0, "not from within connect");
             assert_eq!(outcome(world, &log), ["c failed Failed(InvalidInput)"], "{text:?}");
             let reason = reasons.only();
             assert!(matches!(reason, Reason::Failed { activity: Activity::Resolving, .. }));
@@ -314,7 +313,7 @@ both! {
         let log = Log::new();
         let mut outside = world.listen_outside();
         let name = format!("localhost:{}", outside.addr().port());
-        world.reactor().connect_tcp(&name, client(&log));
+        world.reactor().connect(&name, client(&log));
         let mut far = world.accept(&mut outside);
         world.until("the connection", |_| log.len() > 0);
         if world.is_real() {
@@ -337,7 +336,7 @@ both! {
         // A label of more than 63 letters: no resolver has to ask anybody else to know.
         let name = format!("{}.invalid", "a".repeat(64));
         let factory = never_connected(&log).on_failed(reasons.keep());
-        world.reactor().connect_tcp((name.as_str(), 80), factory);
+        world.reactor().connect((name.as_str(), 80), factory);
         world.until("the failure", |_| log.len() > 0);
         world.quiet();
         assert_eq!(log.len(), 1);
@@ -359,7 +358,7 @@ fn a_host_without_an_address_is_one_failure() {
     let reasons = Reasons::default();
     simulation.set_host("empty", &[]);
     let factory = never_connected(&log).on_failed(reasons.keep());
-    simulation.reactor().connect_tcp("empty:80", factory);
+    simulation.reactor().connect("empty:80", factory);
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed Failed(NotFound)"]);
     assert!(matches!(reasons.only(), Reason::Failed { activity: Activity::Resolving, .. }));
@@ -390,15 +389,15 @@ fn silent_host<const N: usize>(last: [u8; N]) -> Simulation {
 /// Twisted's `test_IPv6IsFaster`, `test_otherConnectionsCancelled`.
 #[test]
 fn a_second_address_begins_exactly_after_the_head_start() {
-    for (head_start, options) in [
-        (HEAD_START, ConnectOptions::new()),
-        (Duration::from_secs(2), ConnectOptions::new().head_start(Duration::from_secs(2))),
-    ] {
+    let to = Connect::to("host:80");
+    for (head_start, place) in
+        [(HEAD_START, to.clone()), (Duration::from_secs(2), to.head_start(Duration::from_secs(2)))]
+    {
         let mut simulation = silent_host([1]);
         simulation.set_host("host", &ips([1, 2]));
         let log = Log::new();
         let mut second = simulation.listen(at(2)).unwrap();
-        simulation.reactor().connect_tcp_with("host:80", options, client(&log));
+        simulation.reactor().connect(place, client(&log));
         simulation.advance(head_start - MS);
         assert_eq!(log.len(), 0);
         assert!(second.accept().is_none(), "not before its time");
@@ -422,7 +421,7 @@ fn an_answer_after_another_address_won_makes_no_protocol() {
     let mut slow = simulation.listen(at(1)).unwrap();
     let mut quick = simulation.listen(at(2)).unwrap();
     simulation.set_latency(Duration::from_secs(1));
-    simulation.reactor().connect_tcp("host:80", client(&log));
+    simulation.reactor().connect("host:80", client(&log));
     simulation.turn();
     simulation.turn();
     simulation.set_latency(Duration::from_millis(10));
@@ -444,7 +443,7 @@ fn two_answers_in_one_turn_make_one_protocol() {
     let mut first = simulation.listen(at(1)).unwrap();
     let mut second = simulation.listen(at(2)).unwrap();
     simulation.set_latency(HEAD_START + Duration::from_millis(50));
-    simulation.reactor().connect_tcp("host:80", client(&log));
+    simulation.reactor().connect("host:80", client(&log));
     simulation.turn();
     simulation.turn();
     simulation.set_latency(Duration::from_millis(50));
@@ -467,7 +466,7 @@ fn after_a_refusal_the_next_address_is_tried_at_once() {
     let log = Log::new();
     simulation.set_host("host", &ips([1, 2, 3]));
     let mut third = simulation.listen(at(3)).unwrap();
-    simulation.reactor().connect_tcp("host:80", client(&log));
+    simulation.reactor().connect("host:80", client(&log));
     simulation.settle();
     assert_eq!(log.take(), ["c made"]);
     drop(third.accept().unwrap());
@@ -483,7 +482,7 @@ fn when_all_addresses_fail_there_is_one_failure() {
     let reasons = Reasons::default();
     simulation.set_host("host", &ips([1, 2, 3]));
     let factory = never_connected(&log).on_failed(reasons.keep());
-    simulation.reactor().connect_tcp("host:80", factory);
+    simulation.reactor().connect("host:80", factory);
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed Failed(ConnectionRefused)"]);
     assert!(matches!(reasons.only(), Reason::Failed { activity: Activity::Connecting, .. }));
@@ -497,7 +496,7 @@ fn one_refusal_is_no_outcome_while_another_address_hangs() {
     let mut simulation = silent_host([1]);
     let log = Log::new();
     simulation.set_host("host", &ips([1, 2]));
-    simulation.reactor().connect_tcp("host:80", never_connected(&log));
+    simulation.reactor().connect("host:80", never_connected(&log));
     simulation.advance(TIMEOUT - MS);
     assert_eq!(log.len(), 0, "the first may still answer");
     simulation.advance(MS);
@@ -511,8 +510,8 @@ fn one_refusal_is_no_outcome_while_another_address_hangs() {
 fn one_timeout_ends_all_addresses_that_hang() {
     let mut simulation = silent_host([1, 2, 3, 4]);
     let log = Log::new();
-    let options = ConnectOptions::new().timeout(Duration::from_millis(600));
-    simulation.reactor().connect_tcp_with("host:80", options, never_connected(&log));
+    let place = Connect::to("host:80").timeout(Duration::from_millis(600));
+    simulation.reactor().connect(place, never_connected(&log));
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed ConnectTimedOut"]);
     assert_eq!(simulation.elapsed(), Duration::from_millis(600));
@@ -529,7 +528,7 @@ fn a_family_that_hangs_costs_one_head_start() {
         simulation.set_blackhole((v6(last), 80).into());
     }
     let _outside = simulation.listen(at(1)).unwrap();
-    simulation.reactor().connect_tcp("host:80", client(&log));
+    simulation.reactor().connect("host:80", client(&log));
     simulation.advance(HEAD_START);
     assert_eq!(log.take(), ["c made"]);
     drop(simulation);
@@ -543,7 +542,7 @@ both! {
     fn cancelled_before_it_began_an_attempt_fails_once(world) {
         let log = Log::new();
         let mut outside = world.listen_outside();
-        let id = world.reactor().connect_tcp(outside.addr(), never_connected(&log));
+        let id = world.reactor().connect(outside.addr(), never_connected(&log));
         assert!(world.reactor().cancel_connect(id));
         assert!(!world.reactor().cancel_connect(id), "it is cancelled already");
         assert_eq!(log.len(), 0, "not from within the command");
@@ -559,7 +558,7 @@ both! {
 fn cancelled_while_connecting_an_attempt_fails_once() {
     let mut simulation = silent_host([1, 2, 3]);
     let log = Log::new();
-    let id = simulation.reactor().connect_tcp("host:80", never_connected(&log));
+    let id = simulation.reactor().connect("host:80", never_connected(&log));
     simulation.advance(HEAD_START + MS); // two of the three are being tried
     assert!(simulation.reactor().cancel_connect(id));
     assert_eq!(log.len(), 0);
@@ -576,7 +575,7 @@ fn a_real_attempt_cancelled_while_connecting_fails_once() {
     let mut world = World::real();
     let log = Log::new();
     let (full, _only) = full_listener();
-    let id = world.reactor().connect_tcp(full.local_addr().unwrap(), never_connected(&log));
+    let id = world.reactor().connect(full.local_addr().unwrap(), never_connected(&log));
     world.quiet();
     assert_eq!(log.len(), 0);
     assert!(world.reactor().cancel_connect(id));
@@ -598,8 +597,8 @@ fn cancelled_during_the_lookup_an_attempt_ignores_the_answer() {
                 assert!(connector.connect(), "this one must not take the first one's answer");
             }
         });
-        let options = ConnectOptions::new().timeout(HOUR);
-        let id = world.reactor().connect_tcp_with(&name, options, factory);
+        let place = Connect::to(&name).timeout(HOUR);
+        let id = world.reactor().connect(place, factory);
         world.reactor().turn(Some(Duration::ZERO)).unwrap();
         if answered {
             // The answer is in the queue, and the loop would take it in its next turn.
@@ -630,7 +629,7 @@ both! {
                 assert!(connector.connect_after(HOUR));
             }
         });
-        let id = world.reactor().connect_tcp(closed.addr, factory);
+        let id = world.reactor().connect(closed.addr, factory);
         assert_eq!(outcome(world, &log), ["c failed Failed(ConnectionRefused)"]);
         assert!(world.reactor().endpoint(id).is_some());
         assert!(world.reactor().cancel_connect(id));
@@ -664,7 +663,7 @@ both! {
             let id = connector.id();
             seen.push(format!("cancelled {}", connector.reactor().cancel_connect(id)));
         });
-        id.set(Some(world.reactor().connect_tcp(outside.addr(), factory)));
+        id.set(Some(world.reactor().connect(outside.addr(), factory)));
         let far = world.accept(&mut outside);
         world.until("the connection", |_| log.len() > 0);
         assert!(!world.reactor().cancel_connect(id.get().unwrap()));
@@ -700,7 +699,7 @@ both! {
                 seen.push("asked and cancelled");
             }
         });
-        world.reactor().connect_tcp(closed.addr, factory);
+        world.reactor().connect(closed.addr, factory);
         world.run().unwrap();
         assert_eq!(log.take(), [
             "c failed Failed(ConnectionRefused)",
@@ -729,14 +728,14 @@ both! {
                 drop(closed.take());
                 let recorder = server.clone();
                 let make = move |_| Recorder::new(&recorder, "s");
-                connector.reactor().listen_tcp(addr, make).unwrap();
+                connector.reactor().listen(addr, make).unwrap();
             }
             assert_eq!(connector.endpoint().to_string(), addr.to_string());
             assert!(connector.connect());
             assert!(!connector.connect(), "it is trying already");
             assert!(!connector.connect_after(HOUR), "it is trying already");
         });
-        let id = world.reactor().connect_tcp(addr, factory);
+        let id = world.reactor().connect(addr, factory);
         world.until("the connection", |_| log.has("c made") && log.has("s made"));
         world.quiet();
         assert_eq!(log.count("c failed Failed(ConnectionRefused)"), 3);
@@ -759,7 +758,7 @@ fn connect_after_waits_exactly_as_long_as_asked() {
             assert!(connector.connect_after(Duration::from_secs(tries.get())));
         }
     });
-    simulation.reactor().connect_tcp(at(1), factory);
+    simulation.reactor().connect(at(1), factory);
     for (wait, count) in [(0, 1), (1, 1), (2, 1), (3, 1)] {
         if wait > 0 {
             simulation.advance(Duration::from_secs(wait) - MS);
@@ -784,7 +783,7 @@ fn each_attempt_has_a_timeout_of_its_own() {
             assert!(connector.connect_after(Duration::from_secs(10)));
         }
     });
-    simulation.reactor().connect_tcp(at(1), factory);
+    simulation.reactor().connect(at(1), factory);
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), ["c failed ConnectTimedOut"; 2]);
     assert_eq!(simulation.elapsed(), TIMEOUT + Duration::from_secs(10) + TIMEOUT);
@@ -804,7 +803,7 @@ both! {
                 assert!(!connector.connect());
             }
         });
-        let id = world.reactor().connect_tcp(outside.addr(), factory);
+        let id = world.reactor().connect(outside.addr(), factory);
         let mut connections = Vec::new();
         for round in 1..=3 {
             let far = world.accept(&mut outside);
@@ -835,7 +834,7 @@ both! {
         });
         let factory =
             factory.on_lost(move |_, reason| owners.borrow_mut().push(reason.clone()));
-        world.reactor().connect_tcp(outside.addr(), factory);
+        world.reactor().connect(outside.addr(), factory);
         let far = world.accept(&mut outside);
         world.until("the connection", |_| log.has("c made"));
         far.reset();
@@ -866,7 +865,7 @@ fn an_owner_may_connect_again_though_its_protocol_panicked() {
             assert!(connector.connect());
         }
     });
-    world.reactor().connect_tcp(outside.addr(), factory);
+    world.reactor().connect(outside.addr(), factory);
     for round in 1..=2 {
         let far = world.accept(&mut outside);
         world.until("the connection", |_| log.count("c made") == round);
@@ -885,7 +884,7 @@ fn a_panic_in_connection_failed_does_not_repeat_it() {
     let log = Log::new();
     let closed = Refusing::new(&mut world);
     let factory = never_connected(&log).on_failed(|_, _| panic!("on purpose"));
-    let id = world.reactor().connect_tcp(closed.addr, factory);
+    let id = world.reactor().connect(closed.addr, factory);
     world.run().unwrap();
     assert_eq!(log.take(), ["c failed Failed(ConnectionRefused)"]);
     assert_eq!(world.reactor().stats().panics, 1);
@@ -905,7 +904,7 @@ fn a_panic_in_connection_failed_keeps_the_attempt_asked_for() {
             panic!("on purpose");
         }
     });
-    world.reactor().connect_tcp(closed.addr, factory);
+    world.reactor().connect(closed.addr, factory);
     world.run().unwrap();
     assert_eq!(log.take(), ["c failed Failed(ConnectionRefused)"; 2]);
 }
@@ -917,7 +916,7 @@ fn an_owner_that_panics_in_connection_lost_is_told_once() {
     let log = Log::new();
     let mut outside = world.listen_outside();
     let factory = client(&log).on_lost(|_, _| panic!("on purpose"));
-    world.reactor().connect_tcp(outside.addr(), factory);
+    world.reactor().connect(outside.addr(), factory);
     drop(world.accept(&mut outside));
     world.run().unwrap();
     assert_eq!(log.take(), ["c made", "c eof", "c lost PeerClosed", "c owner lost PeerClosed"]);
@@ -933,7 +932,7 @@ both! {
             seen.push("refused");
             None
         });
-        let id = world.reactor().connect_tcp(outside.addr(), factory);
+        let id = world.reactor().connect(outside.addr(), factory);
         let mut far = world.accept(&mut outside);
         assert_eq!(world.read_to_end(&mut far), (vec![], Ok(())));
         world.run().unwrap();
@@ -950,7 +949,7 @@ fn a_client_factory_that_panics_is_one_failure_and_closes() {
     let log = Log::new();
     let mut outside = world.listen_outside();
     let factory = building(&log, |_| panic!("on purpose"));
-    world.reactor().connect_tcp(outside.addr(), factory);
+    world.reactor().connect(outside.addr(), factory);
     let mut far = world.accept(&mut outside);
     assert_eq!(world.read_to_end(&mut far), (vec![], Ok(())));
     world.run().unwrap();
@@ -973,7 +972,7 @@ fn a_panic_in_connection_made_ends_it_on_both_sides() {
 
     let mut outside = world.listen_outside();
     let factory = client_with(&log, move |recorder| recorder.on_made(panic));
-    world.reactor().connect_tcp(outside.addr(), factory);
+    world.reactor().connect(outside.addr(), factory);
     let mut far = world.accept(&mut outside);
     assert_eq!(world.read_to_end(&mut far), (vec![], Err(ErrorKind::ConnectionReset)));
     world.until("the owner to be told", |_| log.count("c owner lost") == 1);
@@ -1003,7 +1002,7 @@ both! {
             (ip, 1234).into()
         };
         for wanted in [(ip, 0).into(), free] {
-            let options = ConnectOptions::new().local_addr(wanted);
+            let place = Connect::to(addr).local_addr(wanted);
             let inside = Rc::new(Cell::new(None));
             let see = Rc::clone(&inside);
             let factory = client_with(&log, move |recorder| {
@@ -1012,7 +1011,7 @@ both! {
                     see.set(transport.local_addr().unwrap().socket_addr());
                 })
             });
-            let id = world.reactor().connect_tcp_with(addr, options, factory);
+            let id = world.reactor().connect(place, factory);
             world.until("both ends", |_| log.has("c made") && log.has("s made"));
             let local: SocketAddr = inside.get().unwrap();
             assert!(log.has(&local.to_string()), "{:?}", log.lines());
@@ -1041,9 +1040,9 @@ fn a_local_address_that_is_not_ours_fails_once() {
         let log = Log::new();
         let reasons = Reasons::default();
         let factory = never_connected(&log).on_failed(reasons.keep());
-        let options = ConnectOptions::new().local_addr(local);
-        world.reactor().connect_tcp_with(outside.addr(), options, factory);
-        assert_eq!(log.len(), 0, "not from within connect_tcp_with");
+        let place = Connect::to(outside.addr()).local_addr(local);
+        world.reactor().connect(place, factory);
+        assert_eq!(log.len(), 0, "not from within connect");
         assert_eq!(outcome(&mut world, &log).len(), 1);
         let reason = reasons.only();
         assert!(matches!(reason, Reason::Failed { activity: Activity::Binding, .. }), "{reason:?}");
@@ -1056,7 +1055,7 @@ fn a_local_address_that_is_not_ours_fails_once() {
 /// crocus's own.
 #[test]
 fn the_options_of_an_attempt_arrive_at_its_connection() {
-    let look = |options: ConnectOptions| {
+    let look = |options: SocketOptions| {
         let mut world = World::real();
         let log = Log::new();
         let outside = world.listen_outside();
@@ -1069,12 +1068,12 @@ fn the_options_of_an_attempt_arrive_at_its_connection() {
                 seen.set(Some(options));
             })
         });
-        world.reactor().connect_tcp_with(outside.addr(), options, factory);
+        world.reactor().connect(Connect::to(outside.addr()).socket(options), factory);
         world.until("the connection", |_| log.has("c made"));
         found.get().unwrap()
     };
-    assert_eq!(look(ConnectOptions::new()), (true, false));
-    let options = ConnectOptions::new().no_delay(false).keep_alive(Duration::from_secs(77));
+    assert_eq!(look(SocketOptions::new()), (true, false));
+    let options = SocketOptions::new().no_delay(false).keep_alive(Duration::from_secs(77));
     assert_eq!(look(options), (false, true));
 }
 
@@ -1085,9 +1084,9 @@ both! {
         let closed = Refusing::new(world);
         let mut outside = world.listen_outside();
         let seen = log.clone();
-        world.reactor().connect_tcp(closed.addr, move |_| Recorder::new(&seen, "x"));
+        world.reactor().connect(closed.addr, move |_| Recorder::new(&seen, "x"));
         let seen = log.clone();
-        world.reactor().connect_tcp(outside.addr(), move |_| Recorder::new(&seen, "c"));
+        world.reactor().connect(outside.addr(), move |_| Recorder::new(&seen, "c"));
         drop(world.accept(&mut outside));
         world.run().unwrap();
         assert_eq!(log.take(), ["c made", "c eof", "c lost PeerClosed"]);
@@ -1106,7 +1105,7 @@ both! {
             connector.reactor().stop();
             assert!(!connector.connect(), "it is stopping");
         });
-        world.reactor().connect_tcp(closed.addr, factory);
+        world.reactor().connect(closed.addr, factory);
         world.run().unwrap();
         assert_eq!(log.take(), ["c failed Failed(ConnectionRefused)"]);
     }
@@ -1120,7 +1119,7 @@ both! {
             let log = Log::new();
             let (id, addr) = world.listen(|_| Recorder::new(&Log::new(), "s"));
             world.turn();
-            world.reactor().connect_tcp(addr, client(&log));
+            world.reactor().connect(addr, client(&log));
             for _ in 0..turns {
                 world.reactor().turn(Some(Duration::ZERO)).unwrap();
             }
@@ -1148,7 +1147,7 @@ fn waiting_client(world: &mut World, log: &Log) -> Refusing {
         let again = connector.connect_after(HOUR);
         assert_eq!(again, tag(reason) != "Stopped", "{reason:?}");
     });
-    world.reactor().connect_tcp(closed.addr, factory);
+    world.reactor().connect(closed.addr, factory);
     assert_eq!(outcome(world, log), ["c failed Failed(ConnectionRefused)"]);
     closed
 }
@@ -1160,9 +1159,9 @@ fn a_stop_fails_attempts_in_every_state() {
     let log = Log::new();
     let mut world = World::Simulated(simulation);
     let _closed = waiting_client(&mut world, &log);
-    world.reactor().connect_tcp("host:80", never_connected(&log));
+    world.reactor().connect("host:80", never_connected(&log));
     world.pass(HEAD_START * 2);
-    world.reactor().connect_tcp("host:80", never_connected(&log)); // not begun when the stop comes
+    world.reactor().connect("host:80", never_connected(&log)); // not begun when the stop comes
     world.reactor().stop();
     world.run().unwrap();
     assert_eq!(log.take(), ["c failed Stopped"; 3]);
@@ -1179,10 +1178,10 @@ fn a_stop_fails_real_attempts_in_every_state() {
     let log = Log::new();
     let (full, _only) = full_listener();
     let _closed = waiting_client(&mut world, &log);
-    world.reactor().connect_tcp(full.local_addr().unwrap(), never_connected(&log));
+    world.reactor().connect(full.local_addr().unwrap(), never_connected(&log));
     world.quiet();
     // While its name is being looked up: the answer cannot be taken before the stop.
-    world.reactor().connect_tcp("localhost:1", never_connected(&log));
+    world.reactor().connect("localhost:1", never_connected(&log));
     world.reactor().stop();
     world.run().unwrap();
     assert_eq!(log.take(), ["c failed Stopped"; 3]);
@@ -1196,7 +1195,7 @@ both! {
         let log = Log::new();
         let _closed = waiting_client(world, &log);
         let to = world.listen_outside();
-        world.reactor().connect_tcp(to.addr(), never_connected(&log));
+        world.reactor().connect(to.addr(), never_connected(&log));
         world.reactor().shutdown(HOUR);
         assert_eq!(log.len(), 0, "not from within the command");
         world.run().unwrap();
@@ -1214,7 +1213,7 @@ both! {
             let factory = client(&log).on_lost(move |connector, _| {
                 seen.push(format!("again {}", connector.connect()));
             });
-            world.reactor().connect_tcp(outside.addr(), factory);
+            world.reactor().connect(outside.addr(), factory);
             let _far = world.accept(&mut outside);
             world.until("the connection", |_| log.has("c made"));
             let reason = if at_once {
@@ -1243,9 +1242,9 @@ both! {
         let log = Log::new();
         let outside = world.listen_outside();
         world.reactor().stop();
-        let id = world.reactor().connect_tcp(outside.addr(), never_connected(&log));
+        let id = world.reactor().connect(outside.addr(), never_connected(&log));
         assert!(!world.reactor().cancel_connect(id), "its failure is on the way");
-        assert_eq!(log.len(), 0, "not from within connect_tcp");
+        assert_eq!(log.len(), 0, "not from within connect");
         world.run().unwrap();
         assert_eq!(log.take(), ["c failed Stopped"]);
         world.run().unwrap();
@@ -1258,10 +1257,10 @@ both! {
     fn after_a_stop_one_can_connect_again(world) {
         let log = Log::new();
         let mut outside = world.listen_outside();
-        world.reactor().connect_tcp(outside.addr(), never_connected(&log));
+        world.reactor().connect(outside.addr(), never_connected(&log));
         world.reactor().stop();
         world.run().unwrap();
-        world.reactor().connect_tcp(outside.addr(), client(&log));
+        world.reactor().connect(outside.addr(), client(&log));
         world.until("the connection", |_| log.has("c made"));
         let lines = log.take();
         assert_eq!(lines.last().unwrap(), "c made");
@@ -1275,7 +1274,7 @@ both! {
 fn attempts_fail_with_stopped_when_the_reactor_is_dropped() {
     let log = Log::new();
     let mut simulation = silent_host([1]);
-    simulation.reactor().connect_tcp(at(1), never_connected(&log));
+    simulation.reactor().connect(at(1), never_connected(&log));
     simulation.settle();
     drop(simulation);
     assert_eq!(log.take(), ["c failed Stopped"]);
@@ -1286,7 +1285,7 @@ fn attempts_fail_with_stopped_when_the_reactor_is_dropped() {
 fn an_attempt_cancelled_before_a_stop_hears_of_the_cancel() {
     let log = Log::new();
     let mut simulation = silent_host([1]);
-    let id = simulation.reactor().connect_tcp(at(1), never_connected(&log));
+    let id = simulation.reactor().connect(at(1), never_connected(&log));
     simulation.settle();
     assert!(simulation.reactor().cancel_connect(id));
     simulation.reactor().shutdown(HOUR);
@@ -1303,7 +1302,7 @@ both! {
         let ids: Vec<ConnectorId> = (0..20)
             .map(|n| {
                 let to = if n % 2 == 0 { closed.addr } else { outside.addr() };
-                world.reactor().connect_tcp(to, client(&log))
+                world.reactor().connect(to, client(&log))
             })
             .collect();
         world.until("all outcomes", |_| log.len() == 20);

@@ -10,9 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::util::{HOUR, Watchdog};
-use crocus::{
-    Core, Cores, CoresHandle, ListenOptions, Observer, Protocol, Reactor, Reason, Transport,
-};
+use crocus::{Core, Cores, CoresHandle, Observer, Protocol, Reactor, Reason, Transport};
 
 /// Says which core it lives on, and closes.
 struct Name(usize);
@@ -26,7 +24,7 @@ impl Protocol for Name {
 
 fn listen(core: &mut Core<'_>, addr: &str) -> io::Result<()> {
     let index = core.index();
-    core.listen_tcp(addr, &ListenOptions::new(), move |_| Name(index)).map(drop)
+    core.listen(addr, move |_| Name(index)).map(drop)
 }
 
 fn ask(addr: SocketAddr) -> String {
@@ -119,8 +117,7 @@ fn a_core_that_cannot_start_stops_all_others() {
             return Err(io::Error::other("the third fails"));
         }
         let index = core.index();
-        let listener =
-            core.listen_tcp("127.0.0.1:0", &ListenOptions::new(), Dropped(index, told.clone()))?;
+        let listener = core.listen("127.0.0.1:0", Dropped(index, told.clone()))?;
         *port.lock().unwrap() = core.reactor().local_addr(listener);
         Ok(())
     })
@@ -189,7 +186,7 @@ fn a_panic_in_a_callback_stops_nobody() {
         }
     }
     let cores = Cores::start(2, |core| {
-        core.listen_tcp("127.0.0.1:0", &ListenOptions::new(), |_| Bug)?;
+        core.listen("127.0.0.1:0", |_| Bug)?;
         listen(core, "127.0.0.1:0")
     })
     .unwrap();
@@ -206,7 +203,7 @@ fn one_that_is_stopped_by_itself_stops_nobody_else() {
     let (told, ended) = mpsc::channel();
     let cores = Cores::start(2, move |core| {
         if core.index() == 0 {
-            core.listen_tcp("127.0.0.1:0", &ListenOptions::new(), Dropped(0, told.clone()))?;
+            core.listen("127.0.0.1:0", Dropped(0, told.clone()))?;
             core.reactor().call_soon(Reactor::stop);
             return Ok(());
         }
@@ -239,10 +236,7 @@ impl Protocol for Hold {
 
 #[test]
 fn a_shutdown_drains_each_and_a_stop_ends_it() {
-    let cores = Cores::start(2, |core| {
-        core.listen_tcp("127.0.0.1:0", &ListenOptions::new(), |_| Hold).map(drop)
-    })
-    .unwrap();
+    let cores = Cores::start(2, |core| core.listen("127.0.0.1:0", |_| Hold).map(drop)).unwrap();
     let addr = cores.addresses()[0];
     let mut clients: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(addr).unwrap()).collect();
     for client in &mut clients {
@@ -298,7 +292,7 @@ fn dropping_them_stops_all_and_waits() {
     let (told, ended) = mpsc::channel();
     let cores = Cores::start(2, move |core| {
         let dropped = Dropped(core.index(), told.clone());
-        core.listen_tcp("127.0.0.1:0", &ListenOptions::new(), dropped).map(drop)
+        core.listen("127.0.0.1:0", dropped).map(drop)
     })
     .unwrap();
     let addr = cores.addresses()[0];

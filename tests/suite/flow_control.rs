@@ -668,7 +668,7 @@ fn a_storm_of_connections_delays_others_by_one_budget() {
     let log = Log::new();
     let seen = log.clone();
     let listener =
-        simulation.reactor().listen_tcp("10.0.0.1:80", move |_| Recorder::new(&seen, "s")).unwrap();
+        simulation.reactor().listen("10.0.0.1:80", move |_| Recorder::new(&seen, "s")).unwrap();
     let mut peer = simulation.connect(Recorder::new(&log, "p").echoing());
     simulation.settle();
     let _storm: Vec<_> = (0..400).map(|_| simulation.dial("10.0.0.1:80")).collect();

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::util::{Far, Log, World, logged, pattern, tag};
+use crate::util::{Far, Log, MS, Recorder, World, logged, pattern, tag};
 use crocus::framing::{
-    Decoder, FixedSize, FrameError, FrameHandler, Framed, Framing, Input, LengthPrefixed, Lines,
+    Decoder, Encoded, FixedSize, FrameError, FrameHandler, Framed, Framing, LengthPrefixed, Lines,
     Netstrings,
 };
 use crocus::testing::{Cut, Simulation};
@@ -16,21 +16,34 @@ use crocus::{Protocol, Reactor, Reason, TimerId, Transport};
 
 const SIZES: std::ops::RangeInclusive<usize> = 1..=9;
 
+/// The framings here deliver bytes.
+trait Bytes: for<'a> Framing<Frame<'a> = &'a [u8]> {}
+
+impl<F: for<'a> Framing<Frame<'a> = &'a [u8]>> Bytes for F {}
+
+/// Does something with a frame or with raw bytes; the number says how many raw bytes are to come.
+type React = Box<dyn FnMut(&mut Transport, &mut u64, &[u8])>;
+
+/// Raw bytes until further notice.
+const ENDLESS: u64 = u64::MAX;
+
 /// Writes down what it is told, does what it was set up to do, and objects to frames at a time when
 /// none may come.
-struct Told<F> {
+struct Told {
     log: Log,
-    frame: Box<dyn FnMut(&mut Transport, &mut Input<F>, &[u8])>,
-    raw: Box<dyn FnMut(&mut Transport, &mut Input<F>, &[u8])>,
+    raw_left: u64,
+    frame: React,
+    raw: React,
     failed: Option<Box<dyn FnMut(&mut Transport)>>,
     eof: Box<dyn FnMut(&mut Transport)>,
     pause: Option<Box<dyn FnMut(&mut Transport)>>,
     timer: Box<dyn FnMut(&mut Transport)>,
 }
 
-fn told<F: Framing>(log: &Log) -> Told<F> {
+fn told(log: &Log) -> Told {
     Told {
         log: log.clone(),
+        raw_left: 0,
         frame: Box::new(|_, _, _| {}),
         raw: Box::new(|_, _, _| {}),
         failed: None,
@@ -40,13 +53,13 @@ fn told<F: Framing>(log: &Log) -> Told<F> {
     }
 }
 
-impl<F: Framing> Told<F> {
-    fn on_frame(mut self, f: impl FnMut(&mut Transport, &mut Input<F>, &[u8]) + 'static) -> Self {
+impl Told {
+    fn on_frame(mut self, f: impl FnMut(&mut Transport, &mut u64, &[u8]) + 'static) -> Self {
         self.frame = Box::new(f);
         self
     }
 
-    fn on_raw(mut self, f: impl FnMut(&mut Transport, &mut Input<F>, &[u8]) + 'static) -> Self {
+    fn on_raw(mut self, f: impl FnMut(&mut Transport, &mut u64, &[u8]) + 'static) -> Self {
         self.raw = Box::new(f);
         self
     }
@@ -57,9 +70,21 @@ impl<F: Framing> Told<F> {
         self
     }
 
+    /// In place of closing.
+    fn on_eof(mut self, then: impl FnMut(&mut Transport) + 'static) -> Self {
+        self.eof = Box::new(then);
+        self
+    }
+
     /// In place of the default, which pauses reading.
     fn on_pause(mut self, then: impl FnMut(&mut Transport) + 'static) -> Self {
         self.pause = Some(Box::new(then));
+        self
+    }
+
+    /// In place of going on to read.
+    fn on_timer(mut self, then: impl FnMut(&mut Transport) + 'static) -> Self {
+        self.timer = Box::new(then);
         self
     }
 
@@ -68,26 +93,23 @@ impl<F: Framing> Told<F> {
             self.log.push(format!("VIOLATION: {what} while nothing may come"));
         }
     }
+
+    fn end(&mut self, transport: &mut Transport, part: &[u8]) {
+        self.check(transport, "the end");
+        self.log.push(format!("eof {}", part.escape_ascii()));
+        (self.eof)(transport);
+    }
 }
 
-impl<F: Framing> FrameHandler<F> for Told<F> {
-    fn connection_made(&mut self, _: &mut Transport) {
-        self.log.push("made");
-    }
-
-    fn frame_received(&mut self, transport: &mut Transport, input: &mut Input<F>, frame: &[u8]) {
+impl<F: Bytes> FrameHandler<F> for Told {
+    fn frame_received(&mut self, transport: &mut Transport, frame: &[u8]) {
         self.check(transport, "a frame");
         self.log.push(format!("frame {}", frame.escape_ascii()));
-        (self.frame)(transport, input, frame);
+        (self.frame)(transport, &mut self.raw_left, frame);
     }
 
-    fn raw_received(&mut self, transport: &mut Transport, input: &mut Input<F>, data: &[u8]) {
-        self.check(transport, "raw bytes");
-        if data.is_empty() {
-            self.log.push("VIOLATION: no raw bytes");
-        }
-        self.log.extend("raw ", data);
-        (self.raw)(transport, input, data);
+    fn raw_left(&self) -> u64 {
+        self.raw_left
     }
 
     fn frame_failed(&mut self, transport: &mut Transport, error: FrameError) {
@@ -98,10 +120,33 @@ impl<F: Framing> FrameHandler<F> for Told<F> {
         }
     }
 
-    fn eof_received(&mut self, transport: &mut Transport, rest: &[u8]) {
-        self.check(transport, "the end");
-        self.log.push(format!("eof {}", rest.escape_ascii()));
-        (self.eof)(transport);
+    fn eof_in_frame(&mut self, transport: &mut Transport, part: &[u8]) {
+        if part.is_empty() {
+            self.log.push("VIOLATION: no part of a frame");
+        }
+        self.end(transport, part);
+    }
+}
+
+impl Protocol for Told {
+    fn connection_made(&mut self, _: &mut Transport) {
+        self.log.push("made");
+    }
+
+    fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+        self.check(transport, "raw bytes");
+        if data.is_empty() || data.len() as u64 > self.raw_left {
+            self.log.push(format!("VIOLATION: {} raw bytes", data.len()));
+        }
+        if self.raw_left != ENDLESS {
+            self.raw_left -= data.len() as u64;
+        }
+        self.log.extend("raw ", data);
+        (self.raw)(transport, &mut self.raw_left, data);
+    }
+
+    fn eof_received(&mut self, transport: &mut Transport) {
+        self.end(transport, b"");
     }
 
     fn pause_writing(&mut self, transport: &mut Transport) {
@@ -143,10 +188,10 @@ fn connect(world: &mut World, log: &Log, protocol: impl Protocol + 'static) -> F
 }
 
 /// The calls for a stream that a peer sends before it closes.
-fn told_of<F: Framing + 'static>(
+fn told_of<F: Bytes + 'static>(
     world: &mut World,
     framing: F,
-    handler: impl FnOnce(&Log) -> Told<F>,
+    handler: impl FnOnce(&Log) -> Told,
     stream: &[u8],
 ) -> Vec<String> {
     let log = Log::new();
@@ -160,7 +205,7 @@ fn told_of<F: Framing + 'static>(
 }
 
 /// The frames and the error, as text, that a decoder makes of a stream in chunks of that size.
-fn decoded<F: Framing>(framing: F, stream: &[u8], size: usize) -> Vec<String> {
+fn decoded<F: Bytes>(framing: F, stream: &[u8], size: usize) -> Vec<String> {
     let mut decoder = Decoder::new(framing);
     let mut lines = Vec::new();
     for chunk in stream.chunks(size) {
@@ -177,16 +222,14 @@ fn decoded<F: Framing>(framing: F, stream: &[u8], size: usize) -> Vec<String> {
 
 /// Checks what a decoder makes of a stream, in chunks of 1 to 9 bytes and whole.
 #[track_caller]
-fn decodes<F: Framing + Clone>(framing: &F, stream: &[u8], expected: &[&str]) {
+fn decodes<F: Bytes + Clone>(framing: &F, stream: &[u8], expected: &[&str]) {
     for size in SIZES.chain([stream.len().max(1)]) {
         assert_eq!(decoded(framing.clone(), stream, size), expected, "chunks of {size}");
     }
 }
 
-fn encoded<F: Framing>(framing: &F, frame: &[u8]) -> Result<Vec<u8>, FrameError> {
-    let mut out = b"before ".to_vec();
-    framing.encode(frame)?.append_to(&mut out);
-    Ok(out.split_off(7))
+fn bytes(encoded: Result<Encoded, FrameError>) -> Result<Vec<u8>, FrameError> {
+    Ok(encoded?.parts().concat())
 }
 
 const TOO_LONG: &str = "! a frame of more than 5 bytes";
@@ -196,9 +239,9 @@ both! {
     fn lines_mixed_with_raw_bytes_survive_every_chunk_size(world) {
         for size in SIZES.chain([0]) {
             let handler = |log: &Log| {
-                told(log).on_frame(|_, input: &mut Input<Lines>, line: &[u8]| {
+                told(log).on_frame(|_, raw, line| {
                     if let Some(count) = line.strip_prefix(b"len ") {
-                        input.read_raw(std::str::from_utf8(count).unwrap().parse().unwrap());
+                        *raw = std::str::from_utf8(count).unwrap().parse().unwrap();
                     }
                 })
             };
@@ -219,15 +262,15 @@ both! {
         for size in SIZES.chain([0]) {
             let handler = |log: &Log| {
                 told(log)
-                    .on_frame(|_, input: &mut Input<Lines>, line| {
+                    .on_frame(|_, raw, line| {
                         if line == b"raw" {
-                            input.read_raw(u64::MAX);
+                            *raw = ENDLESS;
                         }
                     })
-                    .on_raw(|_, input, data| {
+                    .on_raw(|transport, raw, data| {
                         if let Some(at) = data.iter().position(|&byte| byte == b'.') {
-                            assert!(input.rest().is_empty());
-                            input.read_frames(data.len() - at - 1);
+                            transport.unread(&data[at + 1..]);
+                            *raw = 0;
                         }
                     })
             };
@@ -246,9 +289,7 @@ fn ten_thousand_switches_in_one_chunk_need_no_stack() {
     let mut world = World::simulated();
     let log = Log::new();
     let lines = Lines::new();
-    let handler = told(&log)
-        .on_frame(|_, input: &mut Input<Lines>, _| input.read_raw(u64::MAX))
-        .on_raw(|_, input, data| input.read_frames(data.len() - 1));
+    let handler = told(&log).on_frame(|_, raw, _| *raw = 1);
     let mut far = connect(&mut world, &log, Framed::new(lines, handler));
     far.send(&b"\nx".repeat(SWITCHES));
     world.quiet();
@@ -311,8 +352,8 @@ both! {
         for size in SIZES.chain([0]) {
             let mut world = in_chunks(world, size);
             let log = Log::new();
-            let handler = told(&log).on_frame(|transport, input: &mut Input<Lines>, line| {
-                assert_eq!(input.send(transport, line), Ok(true));
+            let handler = told(&log).on_frame(|transport, _, line| {
+                assert!(Lines::new().encode(line).unwrap().write_to(transport));
             });
             let mut far =
                 connect(&mut world, &log, Framed::new(Lines::new().max_length(5), handler));
@@ -375,14 +416,14 @@ both! {
     }
 }
 
-fn ended_in_b<F: Framing + 'static>(
+fn ended_in_b<F: Bytes + 'static>(
     world: &mut World,
     framing: F,
     stream: &[u8],
     command: fn(&mut Transport),
 ) -> Vec<String> {
     let handler = |log: &Log| {
-        told(log).on_frame(move |transport, _, frame: &[u8]| {
+        told(log).on_frame(move |transport, _, frame| {
             if frame == b"b" {
                 command(transport);
             }
@@ -427,8 +468,8 @@ both! {
             let world = &mut in_chunks(world, size);
             let log = Log::new();
             let handler = told(&log)
-                .on_frame(|transport, input: &mut Input<Lines>, _| {
-                    input.read_raw(3);
+                .on_frame(|transport, raw, _| {
+                    *raw = 3;
                     transport.pause_reading();
                 })
                 .on_raw(|transport, _, _| transport.pause_reading());
@@ -512,8 +553,8 @@ both! {
             let world = &mut in_chunks(world, size);
             let log = Log::new();
             let asking = log.clone();
-            let handler = told(&log).on_frame(move |transport, _: &mut Input<Lines>, _| {
-                let next = crate::util::Recorder::new(&asking, "next").with_data();
+            let handler = told(&log).on_frame(move |transport, _, _| {
+                let next = Recorder::new(&asking, "next").with_data();
                 assert!(transport.set_protocol(next));
             });
             let mut far = connect(world, &log, Framed::new(Lines::new(), handler));
@@ -538,11 +579,11 @@ fn netstrings_come_empty_in_twos_in_portions_and_nested() {
     decodes(&strings, b"9:1:a,2:bc,,", &["1:a,2:bc,"]);
     decodes(&strings, b"1:a,2:b", &["a"]);
     let long = pattern(99_999);
-    let sent = encoded(&strings, &long).unwrap();
+    let sent = bytes(strings.encode(&long)).unwrap();
     assert_eq!(&sent[..6], b"99999:");
     assert_eq!(decoded(strings.clone(), &sent, 7), [long.escape_ascii().to_string()]);
-    assert_eq!(encoded(&strings, b"").unwrap(), b"0:,");
-    assert_eq!(encoded(&strings, b"hello").unwrap(), b"5:hello,");
+    assert_eq!(bytes(strings.encode(b"")).unwrap(), b"0:,");
+    assert_eq!(bytes(strings.encode(b"hello")).unwrap(), b"5:hello,");
 }
 
 /// Twisted's `test_illegal`, `test_maxReceiveLimit`, `test_missingNumber`, `test_missingColon` and
@@ -571,7 +612,7 @@ fn bad_netstrings_are_errors_as_soon_as_they_show() {
     let beyond = format!("! a frame of more than {} bytes", usize::MAX);
     decodes(&wide, b"184467440737095516160", &[&beyond]);
     let too_long = FrameError::TooLong { limit: 5 };
-    assert_eq!(encoded(&Netstrings::new().max_length(5), b"123456"), Err(too_long));
+    assert_eq!(bytes(Netstrings::new().max_length(5).encode(b"123456")), Err(too_long));
 }
 
 /// Twisted's `test_partial`, `test_lengthLimitExceeded`, `test_longStringNotDelivered` and
@@ -587,41 +628,41 @@ fn length_prefixes_of_each_width_and_order() {
     ];
     for (prefixed, stream) in cases {
         decodes(&prefixed, stream, &["hello", "", "x"]);
-        let sent = [&b"hello"[..], b"", b"x"].map(|frame| encoded(&prefixed, frame).unwrap());
+        let sent = [&b"hello"[..], b"", b"x"].map(|frame| bytes(prefixed.encode(frame)).unwrap());
         assert_eq!(sent.concat(), stream);
         let limited = prefixed.max_length(5);
-        let mut longer = encoded(&limited, b"54321").unwrap();
+        let mut longer = bytes(limited.encode(b"54321")).unwrap();
         let at = longer.iter().position(|&byte| byte == 5).unwrap();
         longer[at] = 6;
         decodes(&limited, &[stream, &longer].concat(), &["hello", "", "x", TOO_LONG]);
         let too_long = Err(FrameError::TooLong { limit: 5 });
-        assert_eq!(encoded(&limited, b"123456"), too_long);
+        assert_eq!(bytes(limited.encode(b"123456")), too_long);
     }
     // A false length: two gigabytes, within the limit and beyond it.
     decodes(&LengthPrefixed::u32(), b"\x80\0\0\0x", &["! a frame of more than 99999 bytes"]);
     decodes(&LengthPrefixed::u32().max_length(usize::MAX), b"\x80\0\0\0x", &[]);
     let long = pattern(256);
     let byte = FrameError::TooLong { limit: 255 };
-    assert_eq!(encoded(&LengthPrefixed::u8().max_length(1000), &long), Err(byte));
-    assert_eq!(encoded(&LengthPrefixed::u16(), &long).unwrap()[..2], [1, 0]);
+    assert_eq!(bytes(LengthPrefixed::u8().max_length(1000).encode(&long)), Err(byte));
+    assert_eq!(bytes(LengthPrefixed::u16().encode(&long)).unwrap()[..2], [1, 0]);
 }
 
 /// Frames that cannot be sent are errors, and nothing is written.
 #[test]
 fn frames_that_would_not_come_out_as_one_are_refused() {
-    let inside = Err(FrameError::Malformed("a line with its delimiter inside"));
-    assert_eq!(encoded(&Lines::new(), b"a\nb"), inside);
-    assert_eq!(encoded(&Lines::new(), b"a\r\n"), inside);
-    assert_eq!(encoded(&Lines::new(), b"a\rb\r").unwrap(), b"a\rb\r\r\n");
-    assert_eq!(encoded(&Lines::delimited(b"\r\n"), b"a\nb\r").unwrap(), b"a\nb\r\r\n");
-    assert_eq!(encoded(&Lines::delimited(b"aa"), b"ba"), inside);
-    assert_eq!(encoded(&Lines::delimited(b"aab"), b"a"), Ok(b"aaab".to_vec()));
-    assert_eq!(encoded(&Lines::delimited(b"aba"), b"ab"), inside);
+    let inside = Err(FrameError::Malformed("a line with its delimiter inside".into()));
+    assert_eq!(bytes(Lines::new().encode(b"a\nb")), inside);
+    assert_eq!(bytes(Lines::new().encode(b"a\r\n")), inside);
+    assert_eq!(bytes(Lines::new().encode(b"a\rb\r")).unwrap(), b"a\rb\r\r\n");
+    assert_eq!(bytes(Lines::delimited(b"\r\n").encode(b"a\nb\r")).unwrap(), b"a\nb\r\r\n");
+    assert_eq!(bytes(Lines::delimited(b"aa").encode(b"ba")), inside);
+    assert_eq!(bytes(Lines::delimited(b"aab").encode(b"a")), Ok(b"aaab".to_vec()));
+    assert_eq!(bytes(Lines::delimited(b"aba").encode(b"ab")), inside);
     let long = Err(FrameError::TooLong { limit: 2 });
-    assert_eq!(encoded(&Lines::new().max_length(2), b"abc"), long);
-    assert_eq!(encoded(&FixedSize::new(2), b"abc"), long);
-    assert!(encoded(&FixedSize::new(2), b"a").is_err());
-    assert_eq!(encoded(&FixedSize::new(2), b"ab").unwrap(), b"ab");
+    assert_eq!(bytes(Lines::new().max_length(2).encode(b"abc")), long);
+    assert_eq!(bytes(FixedSize::new(2).encode(b"abc")), long);
+    assert!(bytes(FixedSize::new(2).encode(b"a")).is_err());
+    assert_eq!(bytes(FixedSize::new(2).encode(b"ab")).unwrap(), b"ab");
 }
 
 #[test]
@@ -631,24 +672,213 @@ fn frames_of_one_size() {
 }
 
 both! {
-    /// Twisted's `test_switching`.
+    /// Twisted's `test_switching`: the handler hands over to one with other rules.
     fn rules_that_change_in_a_frame_hold_from_the_next(world) {
+        fn switching(log: &Log) -> Told {
+            let next = log.clone();
+            told(log).on_frame(move |transport, _, frame| {
+                if let Some(rules) = rules_after(frame) {
+                    assert!(transport.set_protocol(Framed::new(rules, switching(&next))));
+                }
+            })
+        }
+
         for size in SIZES.chain([0]) {
-            let handler = |log: &Log| {
-                told(log).on_frame(|_, input: &mut Input<LengthPrefixed>, frame| {
-                    *input.framing_mut() = match frame {
-                        b"wide" => LengthPrefixed::u32(),
-                        b"little" => LengthPrefixed::u16().little_endian(),
-                        _ => return,
-                    };
-                })
-            };
-            let stream = b"\x04wide\0\0\0\x02ab\0\0\0\x06little\x03\0end";
             let world = &mut in_chunks(world, size);
-            let lines = told_of(world, LengthPrefixed::u8(), handler, stream);
-            let frames = ["frame wide", "frame ab", "frame little", "frame end"];
-            assert_eq!(lines[..4], frames, "chunks of {size}");
-            assert_eq!(lines[4..], ["eof ", "lost PeerClosed"]);
+            let lines = told_of(world, LengthPrefixed::u8(), switching, SWITCHING);
+            let frames = ["frame wide", "made", "frame ab", "frame little", "made", "frame end"];
+            assert_eq!(lines[..6], frames, "chunks of {size}");
+            assert_eq!(lines[6..], ["eof ", "lost PeerClosed"]);
+        }
+    }
+}
+
+const SWITCHING: &[u8] = b"\x04wide\0\0\0\x02ab\0\0\0\x06little\x03\0end";
+
+fn rules_after(frame: &[u8]) -> Option<LengthPrefixed> {
+    match frame {
+        b"wide" => Some(LengthPrefixed::u32()),
+        b"little" => Some(LengthPrefixed::u16().little_endian()),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_decoder_takes_new_rules_between_frames() {
+    for size in SIZES.chain([SWITCHING.len()]) {
+        let mut decoder = Decoder::new(LengthPrefixed::u8());
+        let mut frames = Vec::new();
+        for chunk in SWITCHING.chunks(size) {
+            let mut fed = decoder.feed(chunk);
+            while let Some(frame) = fed.next_frame() {
+                frames.push(frame.unwrap().to_vec());
+                if let Some(rules) = rules_after(&frames[frames.len() - 1]) {
+                    *fed.framing_mut() = rules;
+                }
+            }
+        }
+        assert_eq!(frames, [&b"wide"[..], b"ab", b"little", b"end"], "chunks of {size}");
+    }
+}
+
+/// A byte with a kind and flags, a length of up to two bytes as MQTT writes it, and a body.
+struct Packets;
+
+impl Framing for Packets {
+    type Frame<'a> = (u8, u8, &'a str);
+
+    fn find<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        _seen: usize,
+    ) -> Result<Option<(Self::Frame<'a>, usize)>, FrameError> {
+        let (first, start, length) = match *bytes {
+            [first @ 0xf0..=0xff, ..] => {
+                return Err(FrameError::Malformed(format!("kind {}", first >> 4).into()));
+            }
+            [first, low @ 0..0x80, ..] => (first, 2, usize::from(low)),
+            [first, low, high @ 0..0x80, ..] => {
+                (first, 3, usize::from(low & 0x7f) | usize::from(high) << 7)
+            }
+            [_, _, _, ..] => return Err(FrameError::Malformed("a long length".into())),
+            _ => return Ok(None),
+        };
+        let end = start + length;
+        let Some(body) = bytes.get(start..end) else { return Ok(None) };
+        let body = str::from_utf8(body)
+            .map_err(|error| FrameError::Malformed(error.to_string().into()))?;
+        Ok(Some(((first >> 4, first & 0x0f, body), end)))
+    }
+}
+
+/// Writes down parsed frames; everything else is as by default.
+struct Parsed(Log);
+
+impl Protocol for Parsed {
+    fn connection_made(&mut self, _: &mut Transport) {
+        self.0.push("made");
+    }
+
+    fn connection_lost(&mut self, _: &mut Transport, reason: &Reason) {
+        self.0.push(format!("lost {}", tag(reason)));
+    }
+}
+
+impl FrameHandler<Packets> for Parsed {
+    fn frame_received(&mut self, _: &mut Transport, (kind, flags, body): (u8, u8, &str)) {
+        self.0.push(format!("{kind} {flags} {}", body.len()));
+    }
+}
+
+both! {
+    /// A framing that only reads, with a header and errors of its own.
+    fn a_frame_comes_parsed_if_its_framing_parses_it(world) {
+        let long = [b"\x41\xac\x02".as_slice(), &[b'x'; 300]].concat();
+        let cases: [(&[u8], &[&str]); 5] = [
+            (b"", &["lost PeerClosed"]),
+            (b"\x10", &["lost PeerClosed"]),
+            (b"\xf0", &[r#"lost BadFrame { error: Malformed("kind 15") }"#]),
+            (b"\x10\x80\x80\x01", &[r#"lost BadFrame { error: Malformed("a long length") }"#]),
+            (b"\x10\x01\xff", &[
+                "lost BadFrame { error: \
+                 Malformed(\"invalid utf-8 sequence of 1 bytes from index 0\") }",
+            ]),
+        ];
+        for (end, expected) in cases {
+            for size in SIZES.chain([0]) {
+                let world = &mut in_chunks(world, size);
+                let log = Log::new();
+                let mut far = connect(world, &log, Framed::new(Packets, Parsed(log.clone())));
+                world.send(&mut far, &[b"\x12\x02ab\x3f\0", long.as_slice(), end].concat());
+                far.close_write();
+                world.until("the loss", |_| log.count("lost") > 0);
+                let expected = [&["1 2 2", "3 15 0", "4 1 300"], expected].concat();
+                assert_eq!(log.take(), expected, "chunks of {size}");
+            }
+        }
+    }
+}
+
+both! {
+    /// Before the end of the counted bytes no frame has begun: the handler knows what is missing.
+    fn an_end_within_raw_bytes_is_the_protocol_s(world) {
+        for size in SIZES.chain([0]) {
+            let world = &mut in_chunks(world, size);
+            let handler = |log: &Log| told(log).on_frame(|_, raw, _| *raw = 5);
+            let lines = told_of(world, Lines::new(), handler, b"body\nabc");
+            assert_eq!(lines, ["frame body", "raw abc", "eof ", "lost PeerClosed"]);
+        }
+    }
+}
+
+/// The recorder takes a line for its data, and checks the order of everything.
+impl FrameHandler<Lines> for Recorder {
+    fn frame_received(&mut self, transport: &mut Transport, line: &[u8]) {
+        self.data_received(transport, line);
+    }
+}
+
+both! {
+    /// A part of a line makes no difference: by default it is dropped at the end.
+    fn every_notice_of_a_protocol_reaches_the_handler(world) {
+        let log = Log::new();
+        let much = world.much();
+        let all = much.clone();
+        let handler = Recorder::new(&log, "a")
+            .with_data()
+            .on_made(|transport| { transport.call_later(MS); })
+            .on_timer(|transport, _| { transport.set_timeout(Some(MS)); })
+            .on_timed_out(|_| {})
+            .on_data(move |transport, _| { transport.write(&all); });
+        let mut once = Some(Framed::new(Lines::new(), handler));
+        let addr = world.listen_narrow(move |_| once.take().unwrap());
+        let mut far = world.dial(addr);
+        world.until("the timeout", |_| log.has("a timed out"));
+        world.send(&mut far, b"line\npart");
+        far.close_write();
+        world.until("the pause", |_| log.has("a pause"));
+        assert_eq!(world.read_to_end(&mut far), (much, Ok(())));
+        world.until("the loss", |_| log.count("a lost") > 0);
+        let before = ["a made", "a timer", "a timed out", "a data line", "a pause"];
+        let after = ["a resume", "a eof", "a lost PeerClosed"];
+        assert_eq!(log.take(), [&before[..], &after].concat());
+    }
+}
+
+both! {
+    /// By a timer, or at the end: what has come of a frame is the successor's.
+    fn a_begun_frame_goes_to_the_protocol_that_takes_over(world) {
+        for at_end in [false, true] {
+            for size in SIZES.chain([0]) {
+                let world = &mut in_chunks(world, size);
+                let log = Log::new();
+                let asking = log.clone();
+                let hand_over = move |transport: &mut Transport| {
+                    let next = Recorder::new(&asking, "next").with_data();
+                    assert!(transport.set_protocol(next));
+                };
+                let handler = told(&log).on_frame(move |transport, _, _| {
+                    if !at_end {
+                        transport.call_later(Duration::from_millis(5));
+                    }
+                });
+                let handler = match at_end {
+                    true => handler.on_eof(hand_over),
+                    false => handler.on_timer(hand_over),
+                };
+                let mut far = connect(world, &log, Framed::new(Lines::new(), handler));
+                world.send(&mut far, b"line\nbegun");
+                if !at_end {
+                    world.until("the successor", |_| log.has("next made"));
+                }
+                world.send(&mut far, b" and more");
+                far.close_write();
+                world.until("the loss", |_| log.has("next lost PeerClosed"));
+                let lines = log.take();
+                assert_eq!(lines[0], "frame line", "chunks of {size}");
+                assert!(lines.contains(&"next data begun and more".to_owned()), "{lines:?}");
+                assert_eq!(lines.iter().filter(|line| line.starts_with("frame")).count(), 1);
+            }
         }
     }
 }
@@ -740,9 +970,9 @@ fn told_at_random(
     }));
     let pause_raw = Rc::clone(&pause);
     let handler = told(&log)
-        .on_frame(move |transport, input: &mut Input<Lines>, line| {
+        .on_frame(move |transport, raw, line| {
             if let Some(count) = line.strip_prefix(b"raw ") {
-                input.read_raw(std::str::from_utf8(count).unwrap().parse().unwrap());
+                *raw = std::str::from_utf8(count).unwrap().parse().unwrap();
             }
             pause.borrow_mut()(transport, line);
         })
@@ -775,14 +1005,13 @@ fn a_whole_frame_is_not_copied() {
 #[test]
 fn bytes_not_taken_are_kept() {
     let mut decoder = Decoder::new(Lines::new());
-    decoder.feed(b"one\ntwo\nthr");
-    assert_eq!(decoder.next_frame(), Some(Ok(&b"one"[..])));
+    assert_eq!(decoder.feed(b"one\ntwo\nthr").next_frame(), Some(Ok(&b"one"[..])));
     assert_eq!(decoder.rest(), b"two\nthr");
     assert_eq!(decoder.feed(b"ee\n5:four,").next_frame(), Some(Ok(&b"two"[..])));
-    assert_eq!(decoder.next_frame(), Some(Ok(&b"three"[..])));
-    assert_eq!(decoder.next_frame(), None);
+    assert_eq!(decoder.feed(b"").next_frame(), Some(Ok(&b"three"[..])));
+    assert_eq!(decoder.feed(b"").next_frame(), None);
     assert_eq!(decoder.feed(b"").take_raw(2), b"5:");
-    assert_eq!(decoder.into_rest(), b"four,");
+    assert_eq!(decoder.rest(), b"four,");
 }
 
 both! {
@@ -792,19 +1021,14 @@ both! {
         struct Endless;
 
         impl Framing for Endless {
-            fn find(
-                &mut self,
-                _: &[u8],
-                _: usize,
-            ) -> Result<Option<crocus::framing::Found>, FrameError> {
-                Ok(Some(crocus::framing::Found { frame: 0..0, used: 0 }))
-            }
+            type Frame<'a> = &'a [u8];
 
-            fn encode<'a>(
-                &'a self,
+            fn find<'a>(
+                &mut self,
                 _: &'a [u8],
-            ) -> Result<crocus::framing::Encoded<'a>, FrameError> {
-                Err(FrameError::Malformed("nothing can be sent"))
+                _: usize,
+            ) -> Result<Option<(&'a [u8], usize)>, FrameError> {
+                Ok(Some((&[], 0)))
             }
         }
 
@@ -821,8 +1045,6 @@ both! {
 /// Bytes that a protocol puts back: given again, from the loop, and nothing newer before them.
 mod unread {
     use super::*;
-    use crate::util::Recorder;
-
     /// Puts back all but the first byte of what it is given, and pauses if it shall.
     fn picky(log: &Log, pause: bool) -> Recorder {
         Recorder::new(log, "a").with_data().on_data(move |transport, data| {

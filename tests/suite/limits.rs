@@ -3,24 +3,26 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crocus::testing::{Peer, Simulation};
 use crocus::{
-    Address, ConnectOptions, Factory, ListenOptions, ListenerId, Observer, Protocol, Rate, Reactor,
-    Transport,
+    Address, Connect, Factory, Listen, ListenerId, Observer, Protocol, Rate, Reactor,
+    SocketOptions, Transport,
 };
 
-use crate::util::{Echo, Log, MS, Recorder, World, logged, pattern};
+use crate::util::{Echo, Log, MS, Recorder, World, pattern};
+
+fn local() -> Listen {
+    Listen::at("127.0.0.1:0")
+}
 
 fn listen(
     world: &mut World,
-    options: &ListenOptions,
+    place: Listen,
     factory: impl Factory + 'static,
 ) -> (ListenerId, SocketAddr) {
-    let id = world.reactor().listen_tcp_with("127.0.0.1:0", options, factory).unwrap();
+    let id = world.reactor().listen(place, factory).unwrap();
     (id, world.reactor().local_addr(id).unwrap().socket_addr().unwrap())
 }
 
@@ -41,24 +43,20 @@ fn count_refusals(world: &mut World) -> Rc<Cell<usize>> {
 }
 
 both! {
-    fn a_filter_refuses_clients_before_the_factory_is_asked(world) {
+    fn a_closure_refuses_by_none(world) {
         let refusals = count_refusals(world);
         let log = Log::new();
-        let (seen, open) = (log.clone(), Arc::new(AtomicBool::new(false)));
-        let door = Arc::clone(&open);
-        let options = ListenOptions::new().accept_filter(move |peer| {
+        let (seen, open) = (log.clone(), Rc::new(Cell::new(false)));
+        let door = Rc::clone(&open);
+        let (id, addr) = listen(world, local(), move |peer: Address| {
             assert!(peer.ip().is_some());
-            door.load(Ordering::Relaxed)
-        });
-        let (id, addr) = listen(world, &options, move |_| {
-            seen.push("built");
-            Recorder::new(&seen, "a")
+            door.get().then(|| Recorder::new(&seen, "a"))
         });
         let mut refused = world.dial(addr);
         world.until("the refusal", |_| refusals.get() == 1);
         assert!(world.read_to_end(&mut refused).0.is_empty());
         assert_eq!((log.len(), world.reactor().stats().refused), (0, 1));
-        open.store(true, Ordering::Relaxed);
+        open.set(true);
         let welcome = world.dial(addr);
         world.until("it to be made", |_| log.has("a made"));
         assert_eq!(world.reactor().connection_count(id), Some(1));
@@ -68,37 +66,14 @@ both! {
     }
 }
 
-/// A panic in the filter rejects only that connection.
-#[test]
-fn a_filter_that_panics_refuses_that_one() {
-    let world = &mut World::real();
-    logged();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
-    let options = ListenOptions::new().accept_filter(move |_| {
-        assert!(count.fetch_add(1, Ordering::Relaxed) > 0, "on purpose");
-        true
-    });
-    let log = Log::new();
-    let seen = log.clone();
-    let (_, addr) = listen(world, &options, move |_| Recorder::new(&seen, "a"));
-    let mut refused = world.dial(addr);
-    assert!(world.read_to_end(&mut refused).0.is_empty());
-    assert!(logged()[0].contains("accept_filter"), "it is named");
-    let welcome = world.dial(addr);
-    world.until("the next one", |_| log.has("a made"));
-    drop(welcome);
-    world.until("the loss", |_| log.has("a lost PeerClosed"));
-}
-
 both! {
     /// Twisted's `LimitConnectionsByPeer`, `testConnectionLimiting`.
     fn a_peer_has_so_many_connections_and_others_have_theirs(world) {
         let refusals = count_refusals(world);
         let log = Log::new();
         let seen = log.clone();
-        let options = ListenOptions::new().max_connections_per_peer(2);
-        let (id, addr) = listen(world, &options, move |peer: Address| {
+        let place = local().max_connections_per_peer(2);
+        let (id, addr) = listen(world, place, move |peer: Address| {
             Recorder::new(&seen, &format!("{}", peer.ip().unwrap()))
         });
         let one = world.dial(addr);
@@ -108,10 +83,10 @@ both! {
         world.until("the refusal", |_| refusals.get() == 1);
         assert!(world.read_to_end(&mut three).0.is_empty());
         // From another address.
-        let elsewhere = ConnectOptions::new().local_addr("127.0.0.2:0".parse().unwrap());
+        let place = Connect::to(addr).local_addr("127.0.0.2:0".parse().unwrap());
         struct Plain;
         impl Protocol for Plain {}
-        world.reactor().connect_tcp_with(addr, elsewhere, |_| Plain);
+        world.reactor().connect(place, |_| Plain);
         world.until("the other", |world| world.reactor().connection_count(id) == Some(3));
         assert_eq!((log.count("127.0.0.2 made"), refusals.get()), (1, 1));
         drop(one);
@@ -136,8 +111,8 @@ both! {
         }
 
         let refusals = count_refusals(world);
-        let options = ListenOptions::new().max_connections_per_peer(1);
-        let (id, addr) = listen(world, &options, Rc::new(RefCell::new(Refuses)));
+        let place = local().max_connections_per_peer(1);
+        let (id, addr) = listen(world, place, Rc::new(RefCell::new(Refuses)));
         for count in 1..4 {
             let mut far = world.dial(addr);
             world.until("the refusal", |_| refusals.get() == count);
@@ -152,10 +127,12 @@ both! {
 fn an_ipv4_peer_written_as_ipv6_is_counted_as_one() {
     let world = &mut World::real();
     let refusals = count_refusals(world);
-    let options = ListenOptions::new().v6_only(false).max_connections_per_peer(1);
+    let place = Listen::at("[::]:0")
+        .max_connections_per_peer(1)
+        .socket(SocketOptions::new().v6_only(false));
     struct Plain;
     impl Protocol for Plain {}
-    let Ok(id) = world.reactor().listen_tcp_with("[::]:0", &options, |_| Plain) else {
+    let Ok(id) = world.reactor().listen(place, |_| Plain) else {
         return; // a machine without IPv6
     };
     let port = world.reactor().local_addr(id).unwrap().port().unwrap();
@@ -171,8 +148,8 @@ both! {
         const LENGTH: usize = 30_000;
 
         let rate = Rate::per_second(100_000).burst(5_000);
-        for options in [ListenOptions::new().read_rate(rate), ListenOptions::new().write_rate(rate)] {
-            let (_, addr) = listen(world, &options, |_| Echo);
+        for place in [local().read_rate(rate), local().write_rate(rate)] {
+            let (_, addr) = listen(world, place, |_| Echo);
             let begin = world.reactor().now();
             let mut far = world.dial(addr);
             let all = pattern(LENGTH);
@@ -433,11 +410,11 @@ fn one_seed_gives_one_history_of_throttled_connections() {
 fn the_others_go_on_at_their_own_pace() {
     let mut world = World::real();
     let rate = Rate::per_second(1_000);
-    let slow = ListenOptions::new().read_rate(rate);
+    let slow = local().read_rate(rate);
     let log = Log::new();
     let (seen, also) = (log.clone(), log.clone());
-    let (_, throttled) = listen(&mut world, &slow, move |_| Recorder::new(&seen, "slow"));
-    let (_, free) = listen(&mut world, &ListenOptions::new(), move |_| {
+    let (_, throttled) = listen(&mut world, slow, move |_| Recorder::new(&seen, "slow"));
+    let (_, free) = listen(&mut world, local(), move |_| {
         let mut got = 0;
         let log = also.clone();
         Recorder::new(&also, "free").on_data(move |_, data| {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::util::{Far, Log, Recorder, World, logged};
 use crocus::testing::{End, Simulation};
 use crocus::{
-    Address, Factory, ListenOptions, ListenerId, Observer, Protocol, Reactor, ReactorBuilder,
-    Transport,
+    Address, Factory, Listen, ListenerId, Observer, Protocol, Reactor, ReactorBuilder,
+    SocketOptions, Transport,
 };
 
 /// How long a listener rests for want of a descriptor, if none of the reactor's is closed before.
@@ -73,7 +73,7 @@ impl Factory for Hooked {
         (self.on_started)(reactor, listener);
     }
 
-    fn stopped(&mut self, reactor: &mut Reactor) {
+    fn stopped(&mut self, reactor: &mut Reactor, _: ListenerId) {
         self.log.push("stopped");
         (self.on_stopped)(reactor);
     }
@@ -132,11 +132,11 @@ both! {
     /// Twisted's `test_portGetHostOnIPv4`, `test_listen`.
     fn port_zero_gives_a_usable_address_at_once(world) {
         let log = Log::new();
-        let id = world.reactor().listen_tcp("127.0.0.1:0", Hooked::new(&log).greeting()).unwrap();
+        let id = world.reactor().listen("127.0.0.1:0", Hooked::new(&log).greeting()).unwrap();
         let addr = world.reactor().local_addr(id).unwrap();
         assert_ne!(addr.port(), Some(0));
         assert_eq!(addr.ip(), Some(Ipv4Addr::LOCALHOST.into()));
-        assert_eq!(log.len(), 0, "nothing is called from within listen_tcp");
+        assert_eq!(log.len(), 0, "nothing is called from within listen");
         let mut far = world.dial(addr.socket_addr().unwrap());
         assert_eq!(world.read(&mut far, 2), b"hi");
         assert_eq!(log.take(), ["started", "1 made"]);
@@ -148,7 +148,7 @@ both! {
     fn a_taken_port_fails_at_once_with_address_and_cause(world) {
         let log = Log::new();
         let outside = world.listen_outside();
-        let error = world.reactor().listen_tcp(outside.addr(), Hooked::new(&log)).unwrap_err();
+        let error = world.reactor().listen(outside.addr(), Hooked::new(&log)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         assert!(error.to_string().contains(&outside.addr().to_string()), "{error}");
         let cause = std::error::Error::source(&error).unwrap();
@@ -167,7 +167,7 @@ both! {
     fn listening_at_no_address_is_invalid_input_at_once(world) {
         let texts = ["nonsense", "localhost:80", "127.0.0.256:80", "127.0.0.1:99999", "", "::1:80"];
         for text in texts {
-            let error = world.reactor().listen_tcp(text, Hooked::new(&Log::new())).unwrap_err();
+            let error = world.reactor().listen(text, Hooked::new(&Log::new())).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text:?}");
             assert!(error.to_string().contains(text), "{error}");
         }
@@ -179,7 +179,7 @@ both! {
 #[test]
 fn listening_at_an_address_of_another_machine_fails_at_once() {
     let mut reactor = Reactor::new().unwrap();
-    let error = reactor.listen_tcp("192.0.2.1:0", Hooked::new(&Log::new())).unwrap_err();
+    let error = reactor.listen("192.0.2.1:0", Hooked::new(&Log::new())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
 }
 
@@ -299,7 +299,7 @@ both! {
         let (again, port) = (log.clone(), Rc::clone(&addr));
         let hooked = Hooked::new(&log).greeting().on_stopped(move |reactor| {
             let port: SocketAddr = port.get().unwrap();
-            reactor.listen_tcp(port, Hooked::new(&again).greeting()).unwrap();
+            reactor.listen(port, Hooked::new(&again).greeting()).unwrap();
         });
         let (id, bound) = world.listen(hooked);
         addr.set(Some(bound));
@@ -324,7 +324,7 @@ fn a_panic_in_stopped_leaves_the_address_free() {
     world.until("the notice", |_| log.has("stopped"));
     assert_eq!(world.reactor().stats().panics, 1);
     assert_eq!(world.reactor().local_addr(id), None);
-    world.reactor().listen_tcp(addr, Hooked::new(&log).greeting()).unwrap();
+    world.reactor().listen(addr, Hooked::new(&log).greeting()).unwrap();
     let mut far = world.dial(addr);
     assert_eq!(world.read(&mut far, 2), b"hi");
     assert_eq!(log.take(), ["started", "stopped", "started", "1 made"]);
@@ -388,7 +388,7 @@ both! {
         let seen = log.clone();
         world.reactor().call_soon(move |reactor| {
             assert!(reactor.stop_listening(id));
-            let again = reactor.listen_tcp(addr, Hooked::new(&seen).greeting());
+            let again = reactor.listen(addr, Hooked::new(&seen).greeting());
             seen.push(format!("bound {}", again.is_ok()));
         });
         world.until("the call", |_| log.count("bound") == 1);
@@ -631,9 +631,9 @@ both! {
     /// crocus's own.
     fn accepting_stops_at_the_limit_and_goes_on_below(world) {
         let log = Log::new();
-        let options = ListenOptions::new().max_connections(2);
+        let place = Listen::at("127.0.0.1:0").max_connections(2);
         let hooked = Hooked::new(&log).greeting();
-        let id = world.reactor().listen_tcp_with("127.0.0.1:0", &options, hooked).unwrap();
+        let id = world.reactor().listen(place, hooked).unwrap();
         let addr = world.reactor().local_addr(id).unwrap().socket_addr().unwrap();
         let fars = dial_many(world, addr, 6);
         for (number, mut far) in fars.into_iter().enumerate() {
@@ -653,10 +653,10 @@ both! {
     /// crocus's own.
     fn refused_connections_do_not_count_towards_the_limit(world) {
         let log = Log::new();
-        let options = ListenOptions::new().max_connections(1);
+        let place = Listen::at("127.0.0.1:0").max_connections(1);
         let hooked = Hooked::new(&log)
             .build(|number, recorder| (number > 5).then(|| recorder.on_made(greet)));
-        let id = world.reactor().listen_tcp_with("127.0.0.1:0", &options, hooked).unwrap();
+        let id = world.reactor().listen(place, hooked).unwrap();
         let addr = world.reactor().local_addr(id).unwrap().socket_addr().unwrap();
         let mut fars = dial_many(world, addr, 6);
         assert_eq!(world.read(&mut fars[5], 2), b"hi");
@@ -673,7 +673,7 @@ fn clients_wait_for_a_descriptor_and_are_served_later() {
         let log = Log::new();
         let mut simulation = Simulation::new();
         let addr = SocketAddr::from(([127, 0, 0, 1], 5000));
-        simulation.reactor().listen_tcp(addr, Hooked::new(&log).greeting()).unwrap();
+        simulation.reactor().listen(addr, Hooked::new(&log).greeting()).unwrap();
         simulation.settle();
         simulation.fail_accept(addr, io::Error::from_raw_os_error(errno));
         let mut peers: Vec<_> = (0..3).map(|_| simulation.dial(addr)).collect();
@@ -694,7 +694,7 @@ fn a_freed_descriptor_serves_a_waiting_client_at_once() {
     let log = Log::new();
     let mut simulation = Simulation::new();
     let addr = SocketAddr::from(([127, 0, 0, 1], 5000));
-    simulation.reactor().listen_tcp(addr, Hooked::new(&log)).unwrap();
+    simulation.reactor().listen(addr, Hooked::new(&log)).unwrap();
     let served = simulation.dial(addr);
     simulation.settle();
     simulation.fail_accept(addr, io::Error::from_raw_os_error(libc::EMFILE));
@@ -714,7 +714,7 @@ fn each_shortage_is_logged_once() {
     let log = Log::new();
     let mut simulation = Simulation::new();
     let addr = SocketAddr::from(([127, 0, 0, 1], 5000));
-    simulation.reactor().listen_tcp(addr, Hooked::new(&log)).unwrap();
+    simulation.reactor().listen(addr, Hooked::new(&log)).unwrap();
     simulation.settle();
     let mut waiting = Vec::new();
     for shortage in 1..=2 {
@@ -756,7 +756,7 @@ fn a_client_gone_before_accept_does_not_delay_others() {
     let mut simulation = Simulation::new();
     simulation.reactor().set_observer(Some(Box::new(Refusals(Rc::clone(&heard)))));
     let addr = SocketAddr::from(([127, 0, 0, 1], 5000));
-    simulation.reactor().listen_tcp(addr, Hooked::new(&log)).unwrap();
+    simulation.reactor().listen(addr, Hooked::new(&log)).unwrap();
     simulation.settle();
     for errno in errors {
         simulation.fail_accept(addr, io::Error::from_raw_os_error(errno));
@@ -776,7 +776,7 @@ fn a_burst_of_clients_who_are_gone_strands_nobody() {
     let log = Log::new();
     let mut simulation = Simulation::with_limits(ReactorBuilder::default().accept_budget(2), 0);
     let addr = SocketAddr::from(([127, 0, 0, 1], 5000));
-    simulation.reactor().listen_tcp(addr, Hooked::new(&log)).unwrap();
+    simulation.reactor().listen(addr, Hooked::new(&log)).unwrap();
     simulation.settle();
     for _ in 0..10 {
         simulation.fail_accept(addr, io::Error::from_raw_os_error(libc::ECONNABORTED));
@@ -795,7 +795,7 @@ fn an_unknown_accept_error_is_logged_and_does_not_spin() {
     let mut simulation = Simulation::new();
     simulation.reactor().set_observer(Some(Box::new(Refusals(Rc::clone(&heard)))));
     let addr = SocketAddr::from(([127, 0, 0, 1], 5000));
-    simulation.reactor().listen_tcp(addr, Hooked::new(&log)).unwrap();
+    simulation.reactor().listen(addr, Hooked::new(&log)).unwrap();
     simulation.settle();
     for _ in 0..20 {
         simulation.fail_accept(addr, io::Error::from_raw_os_error(libc::EBADF));
@@ -821,7 +821,7 @@ fn a_listener_stopped_during_a_shortage_leaves_no_timer() {
     let log = Log::new();
     let mut simulation = Simulation::new();
     let addr = SocketAddr::from(([127, 0, 0, 1], 5000));
-    let id = simulation.reactor().listen_tcp(addr, Hooked::new(&log)).unwrap();
+    let id = simulation.reactor().listen(addr, Hooked::new(&log)).unwrap();
     simulation.settle();
     simulation.fail_accept(addr, io::Error::from_raw_os_error(libc::EMFILE));
     simulation.settle();
@@ -837,7 +837,7 @@ fn a_shortage_and_a_pause_end_with_the_later() {
     let log = Log::new();
     let mut simulation = Simulation::new();
     let addr = SocketAddr::from(([127, 0, 0, 1], 5000));
-    let id = simulation.reactor().listen_tcp(addr, Hooked::new(&log)).unwrap();
+    let id = simulation.reactor().listen(addr, Hooked::new(&log)).unwrap();
     simulation.settle();
     simulation.fail_accept(addr, io::Error::from_raw_os_error(libc::EMFILE));
     let _peer = simulation.dial(addr);
@@ -854,7 +854,7 @@ fn a_shortage_and_a_pause_end_with_the_later() {
 
 /// Listens with `options`, connects, and returns what `look` sees in `connection_made`.
 fn accepted_with<T: 'static>(
-    options: &ListenOptions,
+    options: SocketOptions,
     look: impl Fn(&mut Transport) -> T + 'static,
 ) -> T {
     let mut world = World::real();
@@ -866,7 +866,8 @@ fn accepted_with<T: 'static>(
         let (look, seen) = (Rc::clone(&look), Rc::clone(&seen));
         Some(recorder.on_made(move |transport| seen.set(Some(look(transport)))))
     });
-    let id = world.reactor().listen_tcp_with("127.0.0.1:0", options, hooked).unwrap();
+    let place = Listen::at("127.0.0.1:0").socket(options);
+    let id = world.reactor().listen(place, hooked).unwrap();
     let addr = world.reactor().local_addr(id).unwrap().socket_addr().unwrap();
     let _far = world.dial(addr);
     world.until("a connection", |_| made(&log) == 1);
@@ -877,25 +878,25 @@ fn accepted_with<T: 'static>(
 #[test]
 fn no_delay_set_on_the_listener_arrives_at_accepted_connections() {
     let no_delay = |transport: &mut Transport| transport.no_delay().unwrap();
-    assert!(accepted_with(&ListenOptions::new(), no_delay), "it is on by default");
-    assert!(!accepted_with(&ListenOptions::new().no_delay(false), no_delay));
+    assert!(accepted_with(SocketOptions::new(), no_delay), "it is on by default");
+    assert!(!accepted_with(SocketOptions::new().no_delay(false), no_delay));
 }
 
 /// crocus's own: Twisted sets them per connection.
 #[test]
 fn keep_alive_set_on_the_listener_arrives_at_accepted_connections() {
     let keep_alive = |transport: &mut Transport| transport.keep_alive().unwrap();
-    assert!(!accepted_with(&ListenOptions::new(), keep_alive), "it is off by default");
-    let options = ListenOptions::new().keep_alive(Duration::from_secs(77));
-    assert!(accepted_with(&options, keep_alive));
+    assert!(!accepted_with(SocketOptions::new(), keep_alive), "it is off by default");
+    let options = SocketOptions::new().keep_alive(Duration::from_secs(77));
+    assert!(accepted_with(options, keep_alive));
 }
 
 /// crocus's own.
 #[test]
 fn options_can_be_changed_for_one_connection() {
-    let changed = accepted_with(&ListenOptions::new(), |transport| {
+    let changed = accepted_with(SocketOptions::new(), |transport| {
         transport.set_no_delay(false).unwrap();
-        transport.set_keep_alive(Some(Duration::from_secs(5))).unwrap();
+        transport.set_keep_alive(Some(Duration::from_secs(5).into())).unwrap();
         (transport.no_delay().unwrap(), transport.keep_alive().unwrap())
     });
     assert_eq!(changed, (false, true));
@@ -926,8 +927,8 @@ fn accepted_connections_inherit_the_send_buffer() {
                 transport.write(&vec![0; WRITTEN]);
             }))
         });
-        let options = ListenOptions::new().send_buffer(bytes);
-        let id = world.reactor().listen_tcp_with("127.0.0.1:0", &options, hooked).unwrap();
+        let place = Listen::at("127.0.0.1:0").socket(SocketOptions::new().send_buffer(bytes));
+        let id = world.reactor().listen(place, hooked).unwrap();
         let addr = world.reactor().local_addr(id).unwrap().socket_addr().unwrap();
         let _far = narrow_client(addr);
         world.until("a connection", |_| made(&log) == 1);
@@ -949,8 +950,8 @@ fn accepted_connections_inherit_the_receive_buffer() {
         let log = Log::new();
         let hooked = Hooked::new(&log)
             .build(|_, recorder| Some(recorder.on_made(|transport| transport.pause_reading())));
-        let options = ListenOptions::new().receive_buffer(bytes);
-        let id = world.reactor().listen_tcp_with("127.0.0.1:0", &options, hooked).unwrap();
+        let place = Listen::at("127.0.0.1:0").socket(SocketOptions::new().receive_buffer(bytes));
+        let id = world.reactor().listen(place, hooked).unwrap();
         let addr = world.reactor().local_addr(id).unwrap().socket_addr().unwrap();
         let far = narrow_client(addr);
         world.until("a connection", |_| made(&log) == 1);
@@ -973,14 +974,14 @@ fn accepted_connections_inherit_the_receive_buffer() {
 fn two_listeners_share_a_port_if_both_say_so() {
     let mut world = World::real();
     let logs = [Log::new(), Log::new()];
-    let options = ListenOptions::new().reuse_port(true);
+    let place = |at: SocketAddr| Listen::at(at).socket(SocketOptions::new().reuse_port(true));
     let first = Hooked::new(&logs[0]).greeting();
-    let id = world.reactor().listen_tcp_with("127.0.0.1:0", &options, first).unwrap();
+    let id = world.reactor().listen(place(([127, 0, 0, 1], 0).into()), first).unwrap();
     let addr = world.reactor().local_addr(id).unwrap().socket_addr().unwrap();
-    let selfish = world.reactor().listen_tcp(addr, Hooked::new(&Log::new())).unwrap_err();
+    let selfish = world.reactor().listen(addr, Hooked::new(&Log::new())).unwrap_err();
     assert_eq!(selfish.kind(), ErrorKind::AddrInUse);
     let second = Hooked::new(&logs[1]).greeting();
-    let second = world.reactor().listen_tcp_with(addr, &options, second).unwrap();
+    let second = world.reactor().listen(place(addr), second).unwrap();
     for mut far in dial_many(&mut world, addr, 64) {
         assert_eq!(world.read(&mut far, 2), b"hi");
     }
@@ -1004,16 +1005,16 @@ fn an_ipv6_listener_takes_ipv4_only_if_told() {
     let mut world = World::real();
     let log = Log::new();
     for only in [true, false] {
-        let options = ListenOptions::new().v6_only(only);
+        let place = Listen::at("[::]:0").socket(SocketOptions::new().v6_only(only));
         let hooked = Hooked::new(&log).greeting();
-        let id = world.reactor().listen_tcp_with("[::]:0", &options, hooked).unwrap();
+        let id = world.reactor().listen(place, hooked).unwrap();
         let port = world.reactor().local_addr(id).unwrap().port().unwrap();
         let mut far = world.dial((Ipv6Addr::LOCALHOST, port).into());
         assert_eq!(world.read(&mut far, 2), b"hi");
         let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         if only {
             // The other family is free for others.
-            let own = world.reactor().listen_tcp(v4, Hooked::new(&Log::new()).greeting()).unwrap();
+            let own = world.reactor().listen(v4, Hooked::new(&Log::new()).greeting()).unwrap();
             world.reactor().stop_listening(own);
             assert!(is_refused(&mut world, v4));
         } else {
@@ -1033,7 +1034,7 @@ fn an_adopted_listener_serves_clients_already_in_its_queue() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let mut early = world.dial(addr);
-    let options = ListenOptions::new().keep_alive(Duration::from_secs(77));
+    let options = SocketOptions::new().keep_alive(Duration::from_secs(77));
     let hooked = Hooked::new(&log).build(|number, recorder| {
         Some(recorder.on_made(move |transport| {
             // The first was there before the options were.
@@ -1041,7 +1042,7 @@ fn an_adopted_listener_serves_clients_already_in_its_queue() {
             greet(transport);
         }))
     });
-    let id = world.reactor().adopt_listener(listener, &options, hooked).unwrap();
+    let id = world.reactor().listen(Listen::at(listener).socket(options), hooked).unwrap();
     assert_eq!(world.reactor().local_addr(id), Some(Address::Tcp(addr)));
     let mut late = world.dial(addr);
     assert_eq!(world.read(&mut early, 2), b"hi");
@@ -1060,8 +1061,7 @@ fn stopping_an_adopted_listener_leaves_the_callers_copy_alone() {
     let kept = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = kept.local_addr().unwrap();
     let given = kept.try_clone().unwrap();
-    let options = ListenOptions::new();
-    let id = world.reactor().adopt_listener(given, &options, Hooked::new(&log)).unwrap();
+    let id = world.reactor().listen(given, Hooked::new(&log)).unwrap();
     start(&mut world, &log);
     world.reactor().stop_listening(id);
     world.until("the notice", |_| log.has("stopped"));
@@ -1079,8 +1079,7 @@ fn stopping_an_adopted_listener_leaves_the_callers_copy_alone() {
 fn a_simulated_reactor_refuses_a_real_listener() {
     let mut simulation = Simulation::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let options = ListenOptions::new();
-    let error = simulation.reactor().adopt_listener(listener, &options, Hooked::new(&Log::new()));
+    let error = simulation.reactor().listen(listener, Hooked::new(&Log::new()));
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
     simulation.reactor().run().unwrap();
 }
@@ -1103,8 +1102,8 @@ fn an_adopted_stream_is_a_connection_like_any_other() {
             greet(transport);
         })
         .on_data(|transport, _| transport.lose_connection());
-    let id = world.reactor().adopt_stream(stream, recorder).unwrap();
-    assert_eq!(log.len(), 0, "nothing is called from within adopt_stream");
+    let id = world.reactor().adopt(stream, recorder).unwrap();
+    assert_eq!(log.len(), 0, "nothing is called from within adopt");
     let mut far = world.accept(&mut outside);
     assert_eq!(world.read(&mut far, 2), b"hi");
     assert_eq!(world.reactor().connections(), [id]);
@@ -1133,7 +1132,7 @@ fn an_adopted_stream_closes_in_order_despite_a_copy() {
                 }
             })
             .on_data(|transport, _| transport.lose_connection());
-        world.reactor().adopt_stream(kept.try_clone().unwrap(), recorder).unwrap();
+        world.reactor().adopt(kept.try_clone().unwrap(), recorder).unwrap();
         if answers {
             world.send(&mut far, b"bye");
         }
@@ -1160,7 +1159,8 @@ fn an_adopted_stream_closes_in_order_despite_a_copy() {
 fn a_socket_that_is_not_connected_is_not_adopted() {
     let mut reactor = Reactor::new().unwrap();
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let error = reactor.adopt_stream(socket.into(), Recorder::new(&Log::new(), "a")).unwrap_err();
+    let error =
+        reactor.adopt(TcpStream::from(socket), Recorder::new(&Log::new(), "a")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotConnected);
     assert_eq!(reactor.connections(), []);
     reactor.run().unwrap();

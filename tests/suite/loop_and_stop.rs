@@ -97,7 +97,7 @@ impl Factory for Notes {
         self.log.push(format!("{} started", self.name));
     }
 
-    fn stopped(&mut self, _: &mut Reactor) {
+    fn stopped(&mut self, _: &mut Reactor, _: ListenerId) {
         self.log.push(format!("{} stopped", self.name));
     }
 }
@@ -447,7 +447,7 @@ fn a_host_loop_drives_the_reactor_by_its_descriptor() {
     const TIME_LIMIT: Duration = Duration::from_secs(60);
 
     let mut guest = Reactor::new().unwrap();
-    let listener = guest.listen_tcp("127.0.0.1:0", |_| Echo).unwrap();
+    let listener = guest.listen("127.0.0.1:0", |_| Echo).unwrap();
     let addr = guest.local_addr(listener).unwrap().socket_addr().unwrap();
     let handle = guest.handle();
     let mut host = Poll::new().unwrap();
@@ -556,7 +556,7 @@ impl Factory for Nesting {
         nest(&self.log, "started", reactor);
     }
 
-    fn stopped(&mut self, reactor: &mut Reactor) {
+    fn stopped(&mut self, reactor: &mut Reactor, _: ListenerId) {
         nest(&self.log, "stopped", reactor);
     }
 }
@@ -570,7 +570,7 @@ both! {
         let failed = log.clone();
         let client = RecordingClient::new(&Log::new(), "c", |_| None)
             .on_failed(move |connector, _| nest(&failed, "failed", connector.reactor()));
-        world.reactor().connect_tcp(nowhere, client);
+        world.reactor().connect(nowhere, client);
         let mut far = world.dial(addr);
         world.until("the outcomes", |_| log.count("made") + log.count("failed") == 2);
         let lines = log.clone();
@@ -690,7 +690,7 @@ both! {
 #[test]
 fn run_does_not_return_while_somebody_listens_or_is_connected() {
     let mut simulation = Simulation::new();
-    let listener = simulation.reactor().listen_tcp("127.0.0.1:0", |_| Echo).unwrap();
+    let listener = simulation.reactor().listen("127.0.0.1:0", |_| Echo).unwrap();
     let addr = simulation.reactor().local_addr(listener).unwrap().socket_addr().unwrap();
     simulation.reactor().run().unwrap_err();
     let peer = simulation.dial(addr);
@@ -708,7 +708,7 @@ both! {
     fn run_returns_after_the_outcome_of_an_attempt(world) {
         let log = Log::new();
         let nowhere = world.closed_port();
-        world.reactor().connect_tcp(nowhere, RecordingClient::new(&log, "c", |_| None));
+        world.reactor().connect(nowhere, RecordingClient::new(&log, "c", |_| None));
         world.run().unwrap();
         assert_eq!(log.take(), ["c failed Failed(ConnectionRefused)"]);
     }
@@ -720,7 +720,7 @@ both! {
     /// Twisted's `test_stopWhenNotStarted`, where it is an error; here it is for the next turn.
     fn a_stop_before_run_ends_it_after_one_turn(world) {
         let log = Log::new();
-        world.reactor().listen_tcp("127.0.0.1:0", Notes { log: log.clone(), name: "f" }).unwrap();
+        world.reactor().listen("127.0.0.1:0", Notes { log: log.clone(), name: "f" }).unwrap();
         assert!(!world.reactor().is_stopping());
         world.reactor().stop();
         assert!(world.reactor().is_stopping());
@@ -793,7 +793,7 @@ both! {
 
         // The second run: another listener at the same port, another client, the same reactor.
         let seen = log.clone();
-        let again = world.reactor().listen_tcp(addr, move |_| {
+        let again = world.reactor().listen(addr, move |_| {
             Recorder::new(&seen, "b").with_data().on_data(|transport, _| {
                 transport.reactor().call_later(MS * 5, Reactor::stop);
             })
@@ -816,7 +816,7 @@ both! {
         let log = Log::new();
         for name in ["f", "g"] {
             let notes = Notes { log: log.clone(), name };
-            world.reactor().listen_tcp("127.0.0.1:0", notes).unwrap();
+            world.reactor().listen("127.0.0.1:0", notes).unwrap();
         }
         let lines = log.clone();
         world.reactor().call_soon(move |reactor| {
@@ -871,7 +871,7 @@ fn a_panic_in_a_last_callback_is_logged_others_hear() {
             None
         }
 
-        fn stopped(&mut self, _: &mut Reactor) {
+        fn stopped(&mut self, _: &mut Reactor, _: ListenerId) {
             self.0.push("bad stopped");
             panic!("stopped, on purpose");
         }
@@ -889,9 +889,9 @@ fn a_panic_in_a_last_callback_is_logged_others_hear() {
     let (_, _worse) = connect(&mut world, move || {
         Recorder::new(&lines, "worse").on_lost(|_, _| panic!("again on purpose"))
     });
-    world.reactor().listen_tcp("127.0.0.1:0", Bad(log.clone())).unwrap();
+    world.reactor().listen("127.0.0.1:0", Bad(log.clone())).unwrap();
     let notes = Notes { log: log.clone(), name: "good" };
-    world.reactor().listen_tcp("127.0.0.1:0", notes).unwrap();
+    world.reactor().listen("127.0.0.1:0", notes).unwrap();
     world.quiet();
     log.take();
     world.reactor().stop();
@@ -1000,7 +1000,11 @@ both! {
         world.run().unwrap();
         assert_eq!(log.take(), ["a made", "a lost Stopped"]);
         world.run().unwrap();
-        assert_eq!(log.take(), ["call", "timer"]);
+        let mut heard = log.take();
+        if world.is_real() {
+            heard.sort(); // on a slow machine the timer is due when the next run begins
+        }
+        assert_eq!(heard, ["call", "timer"]);
         assert_eq!(world.reactor().stats().panics, 0);
     }
 }
@@ -1040,7 +1044,7 @@ both! {
         let client = RecordingClient::new(&log, "c", |_| None).on_failed(move |connector, _| {
             again.push(format!("again: {}", connector.connect()));
         });
-        world.reactor().connect_tcp(outside.addr(), client);
+        world.reactor().connect(outside.addr(), client);
         world.reactor().call_soon(Reactor::stop);
         // The attempt begins in this turn, and cannot be through in it.
         world.run().unwrap();
@@ -1098,7 +1102,7 @@ both! {
         let client = client.on_lost(|connector, _| {
             connector.connect();
         });
-        let connector = world.reactor().connect_tcp(outside.addr(), client);
+        let connector = world.reactor().connect(outside.addr(), client);
         let mut old_far = world.accept(&mut outside);
         world.until("the first connection", |_| ids.borrow().len() == 1);
         let old = ids.borrow()[0];
@@ -1146,9 +1150,9 @@ fn a_reused_slot_does_not_inherit_a_place_in_line() {
         let recorder = Recorder::new(&lines, "new")
             .with_data()
             .on_made(move |transport| told.set(Some(transport.id())));
-        returned.set(connector.reactor().adopt_stream(stream, recorder).ok());
+        returned.set(connector.reactor().adopt(stream, recorder).ok());
     });
-    let connector = world.reactor().connect_tcp(outside.addr(), client);
+    let connector = world.reactor().connect(outside.addr(), client);
     let old_far = world.accept(&mut outside);
     world.until("the first connection", |_| log.has("old made"));
     let old = world.reactor().connection_of(connector).unwrap();
@@ -1217,7 +1221,7 @@ both! {
         let mut far = connect_owing(world, &log);
         let (_, second) = connect_named(world, &log, "b");
         let (lines, reported) = (log.clone(), Rc::new(Cell::new(false)));
-        world.reactor().listen_tcp("127.0.0.1:0", Notes { log: log.clone(), name: "f" }).unwrap();
+        world.reactor().listen("127.0.0.1:0", Notes { log: log.clone(), name: "f" }).unwrap();
         world.quiet();
         log.take();
         let stopped = reported.clone();
@@ -1339,7 +1343,7 @@ both! {
     /// There is nothing to wait for.
     fn shutdown_of_a_reactor_without_connections_does_not_wait(world) {
         let log = Log::new();
-        world.reactor().listen_tcp("127.0.0.1:0", Notes { log: log.clone(), name: "f" }).unwrap();
+        world.reactor().listen("127.0.0.1:0", Notes { log: log.clone(), name: "f" }).unwrap();
         world.quiet();
         let handle = world.reactor().handle();
         world.reactor().call_later(HOUR, |_| {});
@@ -1362,13 +1366,13 @@ both! {
         log.take();
         let outside = world.listen_outside();
         let old = RecordingClient::new(&log, "old", |_| None);
-        world.reactor().connect_tcp(outside.addr(), old);
+        world.reactor().connect(outside.addr(), old);
         world.reactor().shutdown(HOUR);
-        let again = world.reactor().listen_tcp(addr, |_| Echo).unwrap();
+        let again = world.reactor().listen(addr, |_| Echo).unwrap();
         world.reactor().stop_listening(again);
         let new = RecordingClient::new(&log, "new", |_| None)
             .on_failed(|connector, _| assert!(!connector.connect()));
-        world.reactor().connect_tcp(outside.addr(), new);
+        world.reactor().connect(outside.addr(), new);
         world.quiet();
         let mut lines = log.take();
         lines.sort();
@@ -1400,7 +1404,7 @@ both! {
         inner.quiet();
         let outside = inner.listen_outside();
         let client = RecordingClient::new(&log, "c", |_| None);
-        inner.reactor().connect_tcp(outside.addr(), client);
+        inner.reactor().connect(outside.addr(), client);
         inner.reactor().transport(aborted).unwrap().abort_connection();
         let held = Rc::new(());
         let (timer, call) = (held.clone(), held.clone());
@@ -1442,7 +1446,7 @@ both! {
                 let (soon, later) = (log.clone(), log.clone());
                 reactor.call_soon(move |_| soon.push("never"));
                 reactor.call_later(Duration::ZERO, move |_| later.push("never"));
-                reactor.listen_tcp("127.0.0.1:0", Notes { log: log.clone(), name: "f" }).unwrap();
+                reactor.listen("127.0.0.1:0", Notes { log: log.clone(), name: "f" }).unwrap();
                 reactor.stop();
                 reactor.shutdown(HOUR);
                 log.push("done");

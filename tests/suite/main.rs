@@ -17,6 +17,7 @@ mod listening;
 mod loop_and_stop;
 mod observing;
 mod panics;
+mod places;
 mod pool;
 mod reconnecting;
 mod scenarios;

@@ -100,7 +100,7 @@ fn an_observer_sees_a_connection_in_order_of_the_phases() {
     let addr = "10.0.0.1:80";
     simulation
         .reactor()
-        .listen_tcp(addr, |_| {
+        .listen(addr, |_| {
             Recorder::new(&Log::new(), "a").on_data(|transport, data| {
                 transport.write(data);
                 transport.lose_connection();
@@ -177,7 +177,7 @@ fn timers_pressure_refusals_and_wakes_are_seen() {
     assert!(log.has("pressure false at 0"), "{:#?}", log.lines());
 
     let addr = "10.0.0.1:80".parse().unwrap();
-    simulation.reactor().listen_tcp(addr, |_| Recorder::new(&Log::new(), "b")).unwrap();
+    simulation.reactor().listen(addr, |_| Recorder::new(&Log::new(), "b")).unwrap();
     simulation.fail_accept(addr, io::ErrorKind::ConnectionAborted.into());
     simulation.settle();
     assert!(log.has("refused Some(ConnectionAborted)"));
@@ -204,7 +204,7 @@ fn the_counters_agree_with_what_happened() {
         assert_eq!(world.read_to_end(&mut far), (Vec::new(), Ok(())));
     }
     let client_log = log.clone();
-    world.reactor().connect_tcp(addr, move |_| {
+    world.reactor().connect(addr, move |_| {
         Recorder::new(&client_log, "c").on_made(|transport| transport.lose_connection())
     });
     world.until("the client's loss", |_| log.count("c lost") == 1);

@@ -255,7 +255,7 @@ fn an_owner_hears_the_loss_after_panics_in_last_callbacks() {
         let client = RecordingClient::new(&log, "a", move |_| {
             Some(Box::new(Fragile(faulty(&seen, callback, vec![]), callback == "drop")))
         });
-        world.reactor().connect_tcp(outside.addr(), client);
+        world.reactor().connect(outside.addr(), client);
         let mut far = world.accept(&mut outside);
         world.until("it to be made", |_| log.has("a made"));
         if callback == "data_received" {

@@ -20,7 +20,7 @@ fn client(simulation: &mut Simulation, log: &Log, backoff: Backoff) -> Connector
         Some(Box::new(Recorder::new(&seen, "c")))
     };
     let inner = RecordingClient::new(log, "c", build);
-    simulation.reactor().connect_tcp(SERVER, Reconnecting::new(inner, backoff))
+    simulation.reactor().connect(SERVER, Reconnecting::new(inner, backoff))
 }
 
 /// When, in seconds from now on, the log gets another line that begins with `prefix`.

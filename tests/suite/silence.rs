@@ -12,8 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crocus::{
-    ConnectOptions, DatagramProtocol, DatagramTransport, Protocol, Reactor, Reason, TimerId,
-    Transport,
+    Connect, DatagramProtocol, DatagramTransport, Protocol, Reactor, Reason, TimerId, Transport,
 };
 use socket2::{Domain, Socket, Type};
 
@@ -166,8 +165,7 @@ fn a_connection_that_stood_up_while_a_callback_worked_is_made() {
     let client = RecordingClient::new(&log, "c", move |_| {
         Some(Box::new(Recorder::new(&seen, "c")) as Box<dyn Protocol>)
     });
-    let options = ConnectOptions::new().timeout(LIMIT);
-    world.reactor().connect_tcp_with(outside.addr(), options, client);
+    world.reactor().connect(Connect::to(outside.addr()).timeout(LIMIT), client);
     work(world.reactor(), || {}); // in the turn in which the attempt begins
     world.until("an outcome", |_| log.len() > 0);
     assert_eq!(log.lines(), ["c made"]);
@@ -390,7 +388,7 @@ mod unix {
         let path = folder.path();
         let seen = log.clone();
         let factory = move |_| Recorder::new(&seen, "a").with_data();
-        world.reactor().listen_unix(&path, factory).unwrap();
+        world.reactor().listen(path.as_path(), factory).unwrap();
         let mut far = UnixStream::connect(&path).unwrap();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -412,7 +410,7 @@ mod unix {
         let mut world = World::real();
         let folder = Folder::new();
         let path = folder.path();
-        world.reactor().listen_unix(&path, |_| Echo).unwrap();
+        world.reactor().listen(path.as_path(), |_| Echo).unwrap();
         let mut far = UnixStream::connect(&path).unwrap();
         world.until("it to be made", |world| world.reactor().stats().accepted > 0);
         world.quiet();
@@ -446,7 +444,7 @@ mod unix {
                 transport.lose_connection();
             })
         };
-        world.reactor().listen_unix(&path, factory).unwrap();
+        world.reactor().listen(path.as_path(), factory).unwrap();
         let mut far = UnixStream::connect(&path).unwrap();
         world.until("it to be made", |_| log.has("a made"));
         world.quiet();

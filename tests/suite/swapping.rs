@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crocus::framing::{FrameHandler, Framed, Input, Lines};
+use crocus::framing::{FrameHandler, Framed, Lines};
 use crocus::testing::{Cut, End, Simulation};
 use crocus::{Protocol, Reactor, Transport};
 
@@ -443,7 +443,7 @@ both! {
         let factory = RecordingClient::new(&log, "owner", move |_| {
             Some(Box::new(until_data(Recorder::new(&seen, "a"), Recorder::new(&seen, "b").with_data())))
         });
-        world.reactor().connect_tcp(listener.addr(), factory);
+        world.reactor().connect(listener.addr(), factory);
         let mut far = world.accept(&mut listener);
         far.send(b"hello");
         world.until("the data", |_| log.has("b data hello"));
@@ -592,13 +592,10 @@ both! {
 /// Reads a line, and leaves what follows to an echo.
 struct Header;
 
+impl Protocol for Header {}
+
 impl FrameHandler<Lines> for Header {
-    fn frame_received(
-        &mut self,
-        transport: &mut Transport<'_>,
-        _: &mut Input<'_, Lines>,
-        line: &[u8],
-    ) {
+    fn frame_received(&mut self, transport: &mut Transport, line: &[u8]) {
         assert_eq!(line, b"upgrade");
         transport.write(b"ok ");
         assert!(transport.set_protocol(Echo));

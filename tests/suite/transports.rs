@@ -18,7 +18,7 @@ fn hand_over(world: &mut World, protocol: impl Protocol + 'static) -> Far {
             let far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             far.set_nonblocking(true).unwrap();
             let (near, _) = listener.accept().unwrap();
-            reactor.adopt_stream(near, protocol).unwrap();
+            reactor.adopt(near, protocol).unwrap();
             Far::Real(far)
         }
         World::Simulated(simulation) => Far::Simulated(simulation.connect(protocol)),
@@ -219,7 +219,7 @@ both! {
             let (log, known) = (seen.clone(), Rc::clone(&known));
             Recorder::new(&seen, "a").on_lost(move |transport, _| {
                 let log = log.clone();
-                transport.reactor().connect_tcp(to, move |_| Recorder::new(&log, "new"));
+                transport.reactor().connect(to, move |_| Recorder::new(&log, "new"));
                 assert!(transport.reactor().stop_listening(known.get().unwrap()));
             })
         });
@@ -941,7 +941,7 @@ fn socket_options_are_errors_once_the_connection_ends() {
             for on in [true, false] {
                 transport.set_no_delay(on).unwrap();
                 assert_eq!(transport.no_delay().unwrap(), on);
-                transport.set_keep_alive(on.then_some(Duration::from_secs(60))).unwrap();
+                transport.set_keep_alive(on.then_some(Duration::from_secs(60).into())).unwrap();
                 assert_eq!(transport.keep_alive().unwrap(), on);
             }
         })
@@ -1240,7 +1240,7 @@ fn a_connection_cannot_be_reached_before_connection_made() {
     let mut near = Some(near);
     let adopting = Recorder::new(&log, "a").on_data(move |transport, _| {
         let reactor = transport.reactor();
-        let id = reactor.adopt_stream(near.take().unwrap(), Recorder::new(&seen, "b")).unwrap();
+        let id = reactor.adopt(near.take().unwrap(), Recorder::new(&seen, "b")).unwrap();
         assert!(reactor.transport(id).is_none());
         assert!(!reactor.connections().contains(&id));
         seen.push("asked");

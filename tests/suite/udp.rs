@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::util::{Log, World, logged, message, pattern, say, tag};
 use crocus::testing::{DatagramPeer, Simulation};
 use crocus::{
-    Callback, DatagramId, DatagramOptions, DatagramProtocol, DatagramTransport, Observer, Reactor,
-    Reason, Subject, TimerId,
+    Callback, DatagramId, DatagramProtocol, DatagramTransport, Datagrams, Observer, Reactor,
+    Reason, SocketOptions, Subject, TimerId,
 };
 
 type Then = Box<dyn FnMut(&mut DatagramTransport)>;
@@ -312,8 +312,8 @@ mod receiving {
         }
         for mut world in [World::real(), World::simulated()] {
             let log = Log::new();
-            let options = DatagramOptions::new().v6_only(true);
-            let id = world.reactor().listen_udp_with("[::1]:0", &options, echo(&log)).unwrap();
+            let place = Datagrams::at("[::1]:0").socket(SocketOptions::new().v6_only(true));
+            let id = world.reactor().listen_udp(place, echo(&log)).unwrap();
             let addr = world.reactor().datagram(id).unwrap().local_addr();
             let mut far = far_at(&mut world, "[::1]:0");
             far.send(b"six", addr);
@@ -472,7 +472,7 @@ mod starting_and_stopping {
         let log = Log::new();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (copy, addr) = (socket.try_clone().unwrap(), socket.local_addr().unwrap());
-        let id = world.reactor().adopt_udp(socket, echo(&log)).unwrap();
+        let id = world.reactor().listen_udp(socket, echo(&log)).unwrap();
         let mut far = far(&mut world);
         far.send(b"hello", addr);
         assert_eq!(next(&mut world, &mut far), (b"hello".to_vec(), addr));
@@ -492,7 +492,7 @@ mod starting_and_stopping {
     fn a_simulation_adopts_no_socket() {
         let mut world = World::simulated();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let error = world.reactor().adopt_udp(socket, Recorder::new(&Log::new(), "a"));
+        let error = world.reactor().listen_udp(socket, Recorder::new(&Log::new(), "a"));
         assert_eq!(error.unwrap_err().kind(), io::ErrorKind::Unsupported);
     }
 
@@ -500,14 +500,15 @@ mod starting_and_stopping {
     #[cfg(unix)]
     fn options_reach_the_socket() {
         let mut reactor = Reactor::new().unwrap();
-        let options = DatagramOptions::new().reuse_port(true).broadcast(true).receive_buffer(9000);
+        let options = SocketOptions::new().reuse_port(true).broadcast(true).receive_buffer(9000);
         let options = options.send_buffer(9000).reuse_address(true);
         let log = Log::new();
-        let id =
-            reactor.listen_udp_with("127.0.0.1:0", &options, Recorder::new(&log, "a")).unwrap();
+        let place = Datagrams::at("127.0.0.1:0").socket(options.clone());
+        let id = reactor.listen_udp(place, Recorder::new(&log, "a")).unwrap();
         let addr = reactor.datagram(id).unwrap().local_addr();
         // Another may share the port only if both want it.
-        reactor.listen_udp_with(addr, &options, Recorder::new(&log, "b")).unwrap();
+        let place = Datagrams::at(addr).socket(options);
+        reactor.listen_udp(place, Recorder::new(&log, "b")).unwrap();
         reactor.listen_udp(addr, Recorder::new(&log, "c")).unwrap_err();
         // Without the option this is a permission denied.
         let broadcast = SocketAddr::from(([127, 255, 255, 255], addr.port()));

@@ -17,12 +17,12 @@ use crate::util::{
 };
 use crocus::testing::{End, Simulation};
 use crocus::{
-    Activity, Address, ConnectOptions, ListenOptions, Protocol, Reactor, Reason, Transport,
+    Activity, Address, Connect, Listen, Protocol, Reactor, Reason, SocketOptions, Transport,
     UnixAddress,
 };
 
 fn listen(world: &mut World, path: &Path) -> std::io::Result<crocus::ListenerId> {
-    world.reactor().listen_unix(path, |_| Echo)
+    world.reactor().listen(path, |_| Echo)
 }
 
 /// The file of a server that died.
@@ -70,9 +70,9 @@ mod the_path {
                     }
                 });
                 seen.wait();
-                let options = ListenOptions::new().mode(mode);
                 for _ in 0..50 {
-                    let id = world.reactor().listen_unix_with(&path, &options, |_| Echo).unwrap();
+                    let place = Listen::at(&path).mode(mode);
+                    let id = world.reactor().listen(place, |_| Echo).unwrap();
                     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
                     world.turn();
                     assert!(world.reactor().stop_listening(id));
@@ -172,7 +172,7 @@ mod the_path {
             let listened = || {
                 let mut reactor = Reactor::new().unwrap();
                 begin.wait();
-                let listener = reactor.listen_unix(&path, |_| Echo);
+                let listener = reactor.listen(&path, |_| Echo);
                 looked.wait(); // nobody leaves before all have tried
                 let addr = listener.as_ref().map(|_| ()).map_err(|error| error.kind());
                 (addr, listener.is_ok().then(|| fs::metadata(&path).unwrap().ino()))
@@ -266,11 +266,8 @@ mod the_path {
         ] {
             assert_eq!(listen(&mut world, &path).unwrap_err().kind(), kind, "{path:?}");
         }
-        let shared = ListenOptions::new().reuse_port(true);
-        let error = world.reactor().listen_unix_with(folder.path(), &shared, |_| Echo).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        let tcp = Address::Unix(UnixAddress::from(folder.path()));
-        let error = world.reactor().listen_tcp(&tcp, |_| Echo).unwrap_err();
+        let place = Listen::at(folder.path()).socket(SocketOptions::new().reuse_port(true));
+        let error = world.reactor().listen(place, |_| Echo).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert_eq!(folder.names(), [""; 0]);
     }
@@ -280,20 +277,20 @@ mod the_path {
     fn an_abstract_name_has_no_file_and_frees_itself() {
         let mut world = World::real();
         let name = UnixAddress::abstract_name(format!("crocus-{}", std::process::id()));
-        let id = world.reactor().listen_unix(name.clone(), |_| Echo).unwrap();
+        let id = world.reactor().listen(name.clone(), |_| Echo).unwrap();
         assert_eq!(world.reactor().local_addr(id), Some(Address::Unix(name.clone())));
-        let error = world.reactor().listen_unix(name.clone(), |_| Echo).unwrap_err();
+        let error = world.reactor().listen(name.clone(), |_| Echo).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         let log = Log::new();
         let seen = log.clone();
-        world.reactor().connect_unix(name.clone(), move |peer: Address| {
+        world.reactor().connect(name.clone(), move |peer: Address| {
             seen.push(peer.to_string());
             Recorder::new(&seen, "c").on_made(|transport| transport.lose_connection())
         });
         world.until("the loss", |_| log.has("c lost Closed"));
         assert_eq!(log.lines()[0], name.to_string());
         world.reactor().stop_listening(id);
-        world.reactor().listen_unix(name, |_| Echo).unwrap();
+        world.reactor().listen(name, |_| Echo).unwrap();
     }
 }
 
@@ -307,9 +304,9 @@ mod connecting {
             let log = Log::new();
             let (server, client) = (log.clone(), log.clone());
             let address = Address::Unix(UnixAddress::from(&path));
-            let options = ListenOptions::new().mode(0o600).send_buffer(65536).keep_alive(Duration::MAX);
+            let place = Listen::at(&path).mode(0o600).socket(SocketOptions::new().send_buffer(65536).keep_alive(Duration::MAX));
             let local = address.clone();
-            let id = world.reactor().listen_unix_with(&path, &options, move |peer: Address| {
+            let id = world.reactor().listen(place, move |peer: Address| {
                 server.push(format!("from {peer}"));
                 let (peer, local) = (peer, local.clone());
                 Recorder::new(&server, "s").with_data().on_made(move |transport| {
@@ -321,7 +318,7 @@ mod connecting {
             }).unwrap();
             assert_eq!(world.reactor().local_addr(id), Some(address.clone()));
             let told = address.clone();
-            world.reactor().connect_unix(&path, move |peer: Address| {
+            world.reactor().connect(&path, move |peer: Address| {
                 assert_eq!(peer, told);
                 Recorder::new(&client, "c").on_made(|transport| {
                     transport.write(b"hello");
@@ -342,7 +339,7 @@ mod connecting {
             let folder = Folder::new();
             let log = Log::new();
             let client = RecordingClient::new(&log, "c", |_| None);
-            world.reactor().connect_unix(folder.path(), client);
+            world.reactor().connect(folder.path(), client);
             assert_eq!(log.len(), 0);
             world.until("the outcome", |_| log.has("c failed Failed(NotFound)"));
             world.quiet();
@@ -362,11 +359,11 @@ mod connecting {
             );
             assert!(connector.endpoint().to_string().starts_with("unix:/"));
         });
-        world.reactor().connect_unix(folder.path(), client);
+        world.reactor().connect(folder.path(), client);
         world.until("the outcome", |_| log.has("c failed Failed(ConnectionRefused)"));
-        let from = ConnectOptions::new().local_addr(([127, 0, 0, 1], 0).into());
+        let place = Connect::to(folder.path()).local_addr(([127, 0, 0, 1], 0).into());
         let client = RecordingClient::new(&log, "d", |_| None);
-        world.reactor().connect_unix_with(folder.path(), from, client);
+        world.reactor().connect(place, client);
         world.until("the outcome", |_| log.has("d failed Failed(InvalidInput)"));
     }
 
@@ -383,7 +380,7 @@ mod connecting {
         let (folder, mut world, log) = (Folder::new(), World::real(), Log::new());
         let (busy, waiting) = busy_server(&folder.path());
         let seen = log.clone();
-        world.reactor().connect_unix(folder.path(), move |_| Recorder::new(&seen, "c"));
+        world.reactor().connect(folder.path(), move |_| Recorder::new(&seen, "c"));
         let before = world.reactor().stats().turns;
         world.pass(Duration::from_millis(200));
         assert_eq!(log.len(), 0, "it waits");
@@ -403,15 +400,15 @@ mod connecting {
     fn a_server_that_stays_busy_is_given_up() {
         let (folder, mut world, log) = (Folder::new(), World::real(), Log::new());
         let (_busy, _waiting) = busy_server(&folder.path());
-        let options = ConnectOptions::new().timeout(Duration::from_millis(50));
+        let place = Connect::to(folder.path()).timeout(Duration::from_millis(50));
         for name in ["timed out", "timed out again", "cancelled"] {
             let client = RecordingClient::new(&log, name, |_| None);
             if name == "cancelled" {
-                let id = world.reactor().connect_unix(folder.path(), client);
+                let id = world.reactor().connect(folder.path(), client);
                 world.quiet();
                 assert!(world.reactor().cancel_connect(id));
             } else {
-                world.reactor().connect_unix_with(folder.path(), options.clone(), client);
+                world.reactor().connect(place.clone(), client);
             }
         }
         world.run().unwrap();
@@ -428,8 +425,7 @@ mod connecting {
         let (folder, mut world, log) = (Folder::new(), World::real(), Log::new());
         let path = folder.path();
         let listener = UnixListener::bind(&path).unwrap();
-        let options = ListenOptions::new();
-        let id = world.reactor().adopt_unix_listener(listener, &options, |_| Echo).unwrap();
+        let id = world.reactor().listen(listener, |_| Echo).unwrap();
         assert_eq!(world.reactor().local_addr(id), Some(Address::Unix((&path).into())));
         assert!(echoes(&mut world, &path));
         world.reactor().stop_listening(id);
@@ -437,7 +433,7 @@ mod connecting {
 
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let seen = Recorder::new(&log, "a").with_data();
-        let id = world.reactor().adopt_unix_stream(ours, seen).unwrap();
+        let id = world.reactor().adopt(ours, seen).unwrap();
         world.turn();
         assert!(world.reactor().transport(id).unwrap().write(b"pair"));
         theirs.write_all(b"hello").unwrap();
@@ -484,7 +480,7 @@ mod connections {
                 transport.lose_write_connection();
             })
         };
-        world.reactor().listen_unix(folder.path(), serve).unwrap();
+        world.reactor().listen(folder.path(), serve).unwrap();
         let path = folder.path();
         outside(&mut world, move || {
             let mut stream = UnixStream::connect(path).unwrap();
@@ -510,7 +506,7 @@ mod connections {
         }
 
         let (folder, mut world) = (Folder::new(), World::real());
-        world.reactor().listen_unix(folder.path(), |_| Answer).unwrap();
+        world.reactor().listen(folder.path(), |_| Answer).unwrap();
         for late in [false, true] {
             let path = folder.path();
             outside(&mut world, move || {
@@ -538,7 +534,7 @@ mod connections {
             let protocol = Recorder::new(&log, "a").on_made(|transport| {
                 transport.write(b"unread");
             });
-            let id = world.reactor().adopt_unix_stream(ours, protocol).unwrap();
+            let id = world.reactor().adopt(ours, protocol).unwrap();
             world.turn();
             drop(theirs);
             if writes {
@@ -563,7 +559,7 @@ mod connections {
             transport.write(&data);
             transport.lose_write_connection();
         });
-        world.reactor().adopt_unix_stream(ours, protocol).unwrap();
+        world.reactor().adopt(ours, protocol).unwrap();
         world.until("the pressure", |_| log.has("a pause"));
         world.quiet();
         assert!(!log.has("a resume"));
@@ -588,7 +584,7 @@ mod connections {
             transport.write(b"never sent");
             transport.abort_connection();
         });
-        world.reactor().adopt_unix_stream(ours, protocol).unwrap();
+        world.reactor().adopt(ours, protocol).unwrap();
         world.turn();
         assert_eq!(log.lines(), ["a made", "a lost Aborted"]);
         let mut got = String::new();
@@ -599,8 +595,8 @@ mod connections {
     #[test]
     fn a_simulated_reactor_has_paths_that_are_no_files() {
         let mut simulation = Simulation::new();
-        let id = simulation.reactor().listen_unix("/no/such/folder", |_| Echo).unwrap();
-        let error = simulation.reactor().listen_unix("/no/such/folder", |_| Echo).unwrap_err();
+        let id = simulation.reactor().listen("unix:/no/such/folder", |_| Echo).unwrap();
+        let error = simulation.reactor().listen("unix:/no/such/folder", |_| Echo).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         let mut peer = simulation.dial(UnixAddress::from("/no/such/folder"));
         simulation.settle();
@@ -609,9 +605,9 @@ mod connections {
         simulation.settle();
         assert_eq!((&*peer.received(), peer.end()), (&b"hello"[..], Some(End::Closed)));
         simulation.reactor().stop_listening(id);
-        simulation.reactor().listen_unix("/no/such/folder", |_| Echo).unwrap();
+        simulation.reactor().listen("unix:/no/such/folder", |_| Echo).unwrap();
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        let error = simulation.reactor().adopt_unix_stream(ours, Echo).unwrap_err();
+        let error = simulation.reactor().adopt(ours, Echo).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
     }
 }
@@ -623,7 +619,7 @@ fn reasons_print_the_way_there() {
     let client = RecordingClient::new(&log, "c", |_| None).on_failed(move |connector, reason| {
         seen.push(format!("{} {reason}", connector.endpoint()));
     });
-    world.reactor().connect_unix(folder.path(), client);
+    world.reactor().connect(folder.path(), client);
     world.until("the outcome", |_| log.len() == 2);
     let told = format!("unix:{} connecting: No such file", folder.path().display());
     assert!(log.lines()[1].starts_with(&told), "{:?}", log.lines());

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crocus::framing::{FrameHandler, Framed, Input, Lines};
+use crocus::framing::{FrameHandler, Framed, Lines};
 use crocus::testing::Simulation;
 use crocus::{Protocol, Reactor, Reason, TimerId, Transport};
 
@@ -146,8 +146,10 @@ fn a_closed_connection_leaves_no_idle_timer() {
 /// Bytes that a frame handler puts back come before the frames behind them.
 struct PutsBack(Option<Told>);
 
+impl Protocol for PutsBack {}
+
 impl FrameHandler<Lines> for PutsBack {
-    fn frame_received(&mut self, transport: &mut Transport, _: &mut Input<Lines>, line: &[u8]) {
+    fn frame_received(&mut self, transport: &mut Transport, line: &[u8]) {
         let Some(told) = self.0.take() else { return };
         let (_, next) = (told.clone(), Reacting { told, react: |_: &mut Transport, _: &str| {} });
         assert!(transport.set_protocol(next));

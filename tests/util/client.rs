@@ -1,10 +1,10 @@
-//! A client factory that writes down what it hears.
+//! A factory of clients that writes down what it hears.
 
-use crocus::{Address, ClientFactory, Connector, Protocol, Reason};
+use crocus::{Address, Connector, Factory, Protocol, Reason};
 
 use super::{Log, tag};
 
-/// A client factory that writes down what it hears: `a failed …`, `a lost …` (as `a owner lost …`).
+/// A factory of clients that writes down what it hears: `a failed …`, `a lost …` (as `a owner lost …`).
 pub struct RecordingClient<B> {
     pub log: Log,
     pub name: String,
@@ -30,7 +30,7 @@ impl<B: FnMut(Address) -> Option<Box<dyn Protocol>>> RecordingClient<B> {
     }
 }
 
-impl<B: FnMut(Address) -> Option<Box<dyn Protocol>>> ClientFactory for RecordingClient<B> {
+impl<B: FnMut(Address) -> Option<Box<dyn Protocol>>> Factory for RecordingClient<B> {
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
         (self.build)(peer)
     }

@@ -5,7 +5,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crocus::testing::Simulation;
-use crocus::{Address, Factory, ListenOptions, ListenerId, Reactor, ReactorBuilder, Transport};
+use crocus::{
+    Address, Factory, Listen, ListenerId, Reactor, ReactorBuilder, SocketOptions, Transport,
+};
 
 use super::{Far, FarListener, Log, Recorder, TIME_LIMIT, Watchdog, pattern};
 
@@ -47,15 +49,16 @@ impl World {
 
     /// Listens on a free port of the loopback address.
     pub fn listen(&mut self, factory: impl Factory + 'static) -> (ListenerId, SocketAddr) {
-        let id = self.reactor().listen_tcp("127.0.0.1:0", factory).unwrap();
+        let id = self.reactor().listen("127.0.0.1:0", factory).unwrap();
         let addr = self.reactor().local_addr(id).unwrap().socket_addr().unwrap();
         (id, addr)
     }
 
     /// Listens with small buffers in the kernel, so that little of what is written fits into them.
     pub fn listen_narrow(&mut self, factory: impl Factory + 'static) -> SocketAddr {
-        let options = ListenOptions::new().send_buffer(64 * 1024).receive_buffer(64 * 1024);
-        let id = self.reactor().listen_tcp_with("127.0.0.1:0", &options, factory).unwrap();
+        let place = Listen::at("127.0.0.1:0")
+            .socket(SocketOptions::new().send_buffer(64 * 1024).receive_buffer(64 * 1024));
+        let id = self.reactor().listen(place, factory).unwrap();
         self.reactor().local_addr(id).unwrap().socket_addr().unwrap()
     }
 

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crocus::{
-    Address, Backoff, Callback, ClientFactory, ConnectOptions, ConnectionId, Connector, Factory,
-    ListenOptions, ListenerId, Observer, Protocol, Rate, Reactor, Reason, Reconnecting, Subject,
-    TimerId, Transport, TurnReport,
+    Address, Backoff, Callback, Connect, ConnectionId, Connector, Factory, Listen, ListenerId,
+    Observer, Protocol, Rate, Reactor, Reason, Reconnecting, Subject, TimerId, Transport,
+    TurnReport,
 };
 
 use crate::chance::{Action, Chance, Profile};
@@ -436,7 +436,7 @@ impl Scene {
             return;
         };
         let timeout = self.chance.millis(1, 400);
-        let options = ConnectOptions::new().timeout(timeout).head_start(self.chance.millis(1, 50));
+        let place = Connect::to(place).timeout(timeout).head_start(self.chance.millis(1, 50));
         let reconnecting = self.chance.one_in(3);
         let client = Client {
             id: None,
@@ -457,9 +457,9 @@ impl Scene {
                 .max_attempts(self.chance.between(1, 4) as u32)
                 .stable(Duration::from_secs(1000))
                 .seed(self.chance.next());
-            reactor.connect_tcp_with(place, options, Reconnecting::new(caller, backoff))
+            reactor.connect(place, Reconnecting::new(caller, backoff))
         } else {
-            reactor.connect_tcp_with(place, options, caller)
+            reactor.connect(place, caller)
         };
         self.ledger.borrow_mut().clients[clients].id = Some(id);
     }
@@ -512,9 +512,9 @@ impl Scene {
         let backlog = self.chance.between(1, 8);
         self.ledger.borrow_mut().servers.push(Server::new(addr, max));
         let factory = ServerFactory { scene: Rc::clone(self), server };
-        let options = ListenOptions::new().backlog(backlog as u32).max_connections(max);
+        let place = Listen::at(addr).backlog(backlog as u32).max_connections(max);
         self.note_listeners(reactor);
-        let listened = reactor.listen_tcp_with(addr, &options, factory);
+        let listened = reactor.listen(place, factory);
         let mut ledger = self.ledger.borrow_mut();
         let open = |other: &Server| other.addr == addr && other.id.is_some() && !other.closed;
         let taken = ledger.servers.iter().any(open);
@@ -873,13 +873,14 @@ impl Factory for ServerFactory {
         self.scene.act(reactor, None);
     }
 
-    fn stopped(&mut self, reactor: &mut Reactor) {
+    fn stopped(&mut self, reactor: &mut Reactor, listener: ListenerId) {
         let _inside = self.scene.enter("stopped");
         let server = self.server;
         let mut ledger = self.scene.ledger.borrow_mut();
         let twice = std::mem::replace(&mut ledger.servers[server].told_stopped, true);
         ledger.servers[server].closed = true;
-        let legal = !twice && ledger.servers[server].started;
+        let legal =
+            !twice && ledger.servers[server].started && ledger.servers[server].id == Some(listener);
         ledger.demand(legal, || format!("listener {server} stopped at the wrong moment"));
         drop(ledger);
         self.scene.act(reactor, None);
@@ -927,7 +928,7 @@ impl OutgoingFactory {
     }
 }
 
-impl ClientFactory for OutgoingFactory {
+impl Factory for OutgoingFactory {
     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
         let _inside = self.scene.enter("build_protocol of a client");
         let (scene, client) = (&self.scene, self.client);

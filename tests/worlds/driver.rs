@@ -21,7 +21,7 @@ const REST: Duration = Duration::from_millis(50);
 /// The number of turns that may pass before a reader with bytes waiting is given some.
 const MAX_IDLE_TURNS: usize = 4;
 
-/// Addresses that accept, never answer, or refuse, as texts for `connect_tcp`.
+/// Addresses that accept, never answer, or refuse, as texts for `connect`.
 const BLACKHOLE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 9);
 const OUTSIDE: [&str; 2] = ["127.0.0.1:6000", "10.0.0.2:6000"];
 const OTHERS: [&str; 6] = [

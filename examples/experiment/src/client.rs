@@ -6,10 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crocus::{
-    Address, ClientFactory, ConnectOptions, Connector, Protocol, Reactor, Reason, TimerId,
-    Transport,
-};
+use crocus::{Address, Connect, Connector, Factory, Protocol, Reactor, Reason, TimerId, Transport};
 
 use crate::answer::{Answer, Fault};
 use crate::constraint::{Constraint, Manner, Nuisance};
@@ -105,7 +102,7 @@ fn connect(shared: &Shared, reactor: &mut Reactor, manner: Manner, quick: bool) 
         (crowd.server, crowd.constraint.patience)
     };
     let question = Question { crowd: Rc::clone(shared), asked: Instant::now(), manner, quick };
-    reactor.connect_tcp_with(server, ConnectOptions::new().timeout(patience), question);
+    reactor.connect(Connect::to(server).timeout(patience), question);
 }
 
 /// The outcome of one client.
@@ -169,7 +166,7 @@ fn kind_of(reason: &Reason) -> Option<ErrorKind> {
     }
 }
 
-impl ClientFactory for Question {
+impl Factory for Question {
     fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
         let Self { crowd, asked, manner, quick } = self;
         let question =
@@ -264,7 +261,7 @@ impl Protocol for Client {
 pub(crate) fn start_behind(nuisance: Nuisance, shared: &Shared, reactor: &mut Reactor) {
     let server = shared.borrow().server;
     let crowd = Rc::clone(shared);
-    reactor.connect_tcp_with(server, ConnectOptions::new(), Obstacle { nuisance, crowd });
+    reactor.connect(server, Obstacle { nuisance, crowd });
 }
 
 struct Obstacle {
@@ -272,7 +269,7 @@ struct Obstacle {
     crowd: Shared,
 }
 
-impl ClientFactory for Obstacle {
+impl Factory for Obstacle {
     fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
         Some(Box::new(Self { nuisance: self.nuisance, crowd: Rc::clone(&self.crowd) }))
     }

@@ -4,38 +4,84 @@ use super::buffer::{Buffer, Pending};
 use super::{FrameError, Framing};
 use crate::{Protocol, Reason, TimerId, Transport};
 
-/// Holds one connection's state, and is called for each frame.
+/// A [`Protocol`] that is called for each frame, in place of each piece of data.
 ///
-/// Everything that [`Protocol`] promises holds, with frames in place of data. No frame comes after
-/// `lose_connection` or `abort_connection`. While reading is paused, frames that have already
-/// arrived wait until reading goes on, and so does the peer's end.
+/// [`Framed`] makes the calls; without it a handler gets its data uncut, as any protocol. Every other
+/// notice is the [`Protocol`]'s own, and everything that it promises holds. No frame comes
+/// after `lose_connection`, `abort_connection` or `set_protocol`. While reading is paused, frames that
+/// have already arrived wait until reading goes on, and so does the peer's end.
 ///
 /// If the output is above the high-water mark after a callback, `pause_writing` is called and the
 /// output is sent before the next frame is delivered. So many small requests with large answers in
 /// one chunk are answered in bounded memory.
 ///
-/// Every method but the first has a default. Methods named as in [`Protocol`] do the same as there.
+/// A handler that changes to other rules [hands over](Transport::set_protocol) to another `Framed`, or
+/// to any protocol: the bytes after the present frame go there.
+///
+/// # Examples
+///
+/// A request is a line that tells the length of its body. `data_received` gets the body in pieces, so
+/// that it takes no memory, however long it is:
+///
+/// ```
+/// use crocus::framing::{FrameHandler, Framed, Lines};
+/// use crocus::testing::{Cut, Simulation};
+/// use crocus::{Protocol, Transport};
+///
+/// #[derive(Default)]
+/// struct Checksum {
+///     body_left: u64,
+///     sum: u8,
+/// }
+///
+/// impl FrameHandler<Lines> for Checksum {
+///     fn frame_received(&mut self, transport: &mut Transport, line: &[u8]) {
+///         let Some(length) = str::from_utf8(line).ok().and_then(|line| line.parse().ok()) else {
+///             return transport.lose_connection();
+///         };
+///         (self.body_left, self.sum) = (length, 0);
+///         self.data_received(transport, b""); // a body without bytes is complete already
+///     }
+///
+///     fn raw_left(&self) -> u64 {
+///         self.body_left
+///     }
+/// }
+///
+/// impl Protocol for Checksum {
+///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+///         self.sum = data.iter().fold(self.sum, |sum, byte| sum.wrapping_add(*byte));
+///         self.body_left -= data.len() as u64; // never more than is left
+///         if self.body_left == 0 {
+///             writeln!(transport, "{}", self.sum);
+///         }
+///     }
+/// }
+///
+/// let mut simulation = Simulation::new();
+/// simulation.set_cut(Cut::Every(2));
+/// let mut peer = simulation.connect(Framed::new(Lines::new(), Checksum::default()));
+/// peer.send(b"4\r\n\x01\x02\n\n0\r\n1\r\n\x07");
+/// simulation.settle();
+/// assert_eq!(peer.received(), b"23\n0\n7\n");
+/// ```
 #[expect(unused_variables, reason = "the names in the defaults document the arguments")]
-pub trait FrameHandler<F: Framing> {
+pub trait FrameHandler<F: Framing>: Protocol {
     /// A whole frame has arrived.
     ///
-    /// `input` sends frames, and sets how the bytes after this frame are read.
-    fn frame_received(
-        &mut self,
-        transport: &mut Transport<'_>,
-        input: &mut Input<'_, F>,
-        frame: &[u8],
-    );
+    /// It lies in a buffer that is used again: copy what you need.
+    fn frame_received(&mut self, transport: &mut Transport<'_>, frame: F::Frame<'_>);
 
-    /// Raw bytes have arrived, as [asked for](Input::read_raw).
+    /// How many raw bytes are still to come before the next frame; none by default.
     ///
-    /// There is at least one byte, in whatever portions the network delivers.
-    fn raw_received(
-        &mut self,
-        transport: &mut Transport<'_>,
-        input: &mut Input<'_, F>,
-        data: &[u8],
-    ) {
+    /// `data_received` gets them, at least one and at most so many at a time, in whatever portions the
+    /// network delivers, and counts them off. The adaptor asks before each delivery.
+    ///
+    /// For raw bytes without a known end, [hand over](Transport::set_protocol) to another protocol.
+    ///
+    /// Twisted's `setRawMode` and `setLineMode`.
+    fn raw_left(&self) -> u64 {
+        0
     }
 
     /// The peer's bytes break the rules of the framing.
@@ -50,104 +96,12 @@ pub trait FrameHandler<F: Framing> {
         transport.lose_connection_over(error);
     }
 
-    /// The peer sends nothing more; `rest` is the frame it did not finish, or empty.
+    /// The peer sends nothing more, and has sent a part of a frame last.
     ///
-    /// By default `rest` is ignored, and the connection is closed once all output is sent.
-    fn eof_received(&mut self, transport: &mut Transport<'_>, rest: &[u8]) {
-        transport.lose_connection();
-    }
-
-    /// See [`Protocol::connection_made`].
-    fn connection_made(&mut self, transport: &mut Transport<'_>) {}
-
-    /// See [`Protocol::pause_writing`].
-    fn pause_writing(&mut self, transport: &mut Transport<'_>) {
-        Defaults.pause_writing(transport);
-    }
-
-    /// See [`Protocol::resume_writing`].
-    fn resume_writing(&mut self, transport: &mut Transport<'_>) {
-        Defaults.resume_writing(transport);
-    }
-
-    /// See [`Protocol::timer_fired`].
-    fn timer_fired(&mut self, transport: &mut Transport<'_>, timer: TimerId) {}
-
-    /// See [`Protocol::timed_out`].
-    fn timed_out(&mut self, transport: &mut Transport<'_>) {
-        transport.lose_connection();
-    }
-
-    /// See [`Protocol::connection_lost`].
-    fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {}
-}
-
-/// The defaults of [`Protocol`].
-struct Defaults;
-
-impl Protocol for Defaults {}
-
-/// The input after the frame, or the piece of raw bytes, that was just delivered.
-#[derive(Debug)]
-pub struct Input<'a, F> {
-    framing: &'a mut F,
-    /// How many bytes to deliver raw before the next frame.
-    raw: &'a mut u64,
-    /// The bytes that were delivered, and all that follow them.
-    bytes: &'a [u8],
-    /// How many of `bytes` the delivery used.
-    used: usize,
-    /// How many of those may be given back.
-    piece: usize,
-}
-
-impl<F: Framing> Input<'_, F> {
-    /// Sends a frame; returns whether the connection took it, like [`Transport::write`].
-    ///
-    /// # Errors
-    ///
-    /// If the framing cannot express the frame: it is too long, or contains a delimiter. Then
-    /// nothing is written.
-    pub fn send(&self, transport: &mut Transport<'_>, frame: &[u8]) -> Result<bool, FrameError> {
-        Ok(self.framing.encode(frame)?.write_to(transport))
-    }
-
-    /// The rules in force, which may be changed for the next frames.
-    pub fn framing_mut(&mut self) -> &mut F {
-        self.framing
-    }
-
-    /// Delivers the next `count` bytes raw, by [`raw_received`](FrameHandler::raw_received).
-    ///
-    /// Frames follow them. [`u64::MAX`] means: until [`read_frames`](Self::read_frames).
-    ///
-    /// Twisted's `setRawMode`.
-    pub fn read_raw(&mut self, count: u64) {
-        *self.raw = count;
-    }
-
-    /// Delivers frames from here on.
-    ///
-    /// The last `unused` bytes of the piece just delivered do not count as raw: frames begin with
-    /// them.
-    ///
-    /// Twisted's `setLineMode`.
-    ///
-    /// # Panics
-    ///
-    /// If the piece has fewer bytes. A frame has none to give back.
-    pub fn read_frames(&mut self, unused: usize) {
-        assert!(unused <= self.piece, "{unused} of {} bytes are given back", self.piece);
-        *self.raw = 0;
-        self.piece -= unused;
-        self.used -= unused;
-    }
-
-    /// The bytes that have arrived and are not delivered yet.
-    ///
-    /// A protocol that [takes over](Transport::set_protocol) is given them.
-    pub fn rest(&self) -> &[u8] {
-        &self.bytes[self.used..]
+    /// Called in place of [`eof_received`](Protocol::eof_received), which the default calls. `part` has
+    /// at least one byte. Twisted drops it.
+    fn eof_in_frame(&mut self, transport: &mut Transport<'_>, part: &[u8]) {
+        self.eof_received(transport);
     }
 }
 
@@ -157,7 +111,6 @@ pub struct Framed<F, H> {
     framing: F,
     handler: H,
     buffer: Buffer,
-    raw: u64,
     /// Whether `pause_writing` was called, and `resume_writing` not yet.
     told_to_pause: bool,
 }
@@ -165,12 +118,12 @@ pub struct Framed<F, H> {
 impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
     /// A protocol for a new connection, or for one whose bytes are frames from here on.
     pub fn new(framing: F, handler: H) -> Self {
-        Self { framing, handler, buffer: Buffer::default(), raw: 0, told_to_pause: false }
+        Self { framing, handler, buffer: Buffer::default(), told_to_pause: false }
     }
 
     /// Delivers the kept bytes and `chunk`, as long as delivery is allowed.
     fn deliver(&mut self, transport: &mut Transport<'_>, chunk: &[u8]) {
-        let Self { framing, handler, buffer, raw, told_to_pause } = self;
+        let Self { framing, handler, buffer, told_to_pause } = self;
         let mut pending = Pending::new(buffer, chunk);
         while !pending.bytes().is_empty() {
             match Delivery::of(transport, *told_to_pause) {
@@ -183,12 +136,14 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
                 Delivery::Never => return pending.clear(),
             }
             let unread_before = transport.unread_len();
-            let used = match *raw {
-                0 => deliver_frame(framing, handler, &mut pending, raw, transport),
-                _ => deliver_raw(framing, handler, &pending, raw, transport),
-            };
-            let Some(used) = used else { return };
-            pending.take(used);
+            match handler.raw_left() {
+                0 => match pending.next(framing) {
+                    Some(Ok(frame)) => handler.frame_received(transport, frame),
+                    Some(Err(error)) => return handler.frame_failed(transport, error),
+                    None => return,
+                },
+                raw => handler.data_received(transport, pending.take(raw)),
+            }
             let put_back = transport.unread_len().saturating_sub(unread_before);
             if put_back > 0 {
                 // Bytes that the handler has put back come before those it was not given yet.
@@ -197,44 +152,16 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
             }
         }
     }
-}
 
-/// Returns how many bytes it used; `None` if there is no frame.
-fn deliver_frame<F: Framing, H: FrameHandler<F>>(
-    framing: &mut F,
-    handler: &mut H,
-    pending: &mut Pending<'_>,
-    raw: &mut u64,
-    transport: &mut Transport<'_>,
-) -> Option<usize> {
-    let found = match pending.find(framing)? {
-        Ok(found) => found,
-        Err(error) => {
-            handler.frame_failed(transport, error);
-            return None;
+    /// Puts the part of a frame back if the handler has handed over, or has paused reading.
+    ///
+    /// It may do so in any callback, and the successor must not miss a byte.
+    fn give_back(&mut self, transport: &mut Transport<'_>) {
+        if !transport.is_reading() && !self.buffer.unused().is_empty() {
+            transport.unread(self.buffer.unused());
+            self.buffer.clear();
         }
-    };
-    let bytes = pending.bytes();
-    let mut input = Input { framing, raw, bytes, used: found.used, piece: 0 };
-    handler.frame_received(transport, &mut input, &bytes[found.frame]);
-    Some(input.used)
-}
-
-fn deliver_raw<F: Framing, H: FrameHandler<F>>(
-    framing: &mut F,
-    handler: &mut H,
-    pending: &Pending<'_>,
-    raw: &mut u64,
-    transport: &mut Transport<'_>,
-) -> Option<usize> {
-    let bytes = pending.bytes();
-    let count = usize::try_from(*raw).unwrap_or(usize::MAX).min(bytes.len());
-    if *raw != u64::MAX {
-        *raw -= count as u64;
     }
-    let mut input = Input { framing, raw, bytes, used: count, piece: count };
-    handler.raw_received(transport, &mut input, &bytes[..count]);
-    Some(input.used)
 }
 
 /// When the next frame may be delivered.
@@ -258,6 +185,7 @@ impl Delivery {
     }
 }
 
+/// Every notice but `data_received` goes on to the handler as it is.
 impl<F: Framing, H: FrameHandler<F>> Protocol for Framed<F, H> {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
         self.handler.connection_made(transport);
@@ -268,26 +196,34 @@ impl<F: Framing, H: FrameHandler<F>> Protocol for Framed<F, H> {
     }
 
     fn eof_received(&mut self, transport: &mut Transport<'_>) {
-        self.handler.eof_received(transport, self.buffer.unused());
+        match self.buffer.unused() {
+            [] => self.handler.eof_received(transport),
+            part => self.handler.eof_in_frame(transport, part),
+        }
+        self.give_back(transport);
         self.buffer.clear();
     }
 
     fn pause_writing(&mut self, transport: &mut Transport<'_>) {
         self.told_to_pause = true;
         self.handler.pause_writing(transport);
+        self.give_back(transport);
     }
 
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
         self.told_to_pause = false;
         self.handler.resume_writing(transport);
+        self.give_back(transport);
     }
 
     fn timer_fired(&mut self, transport: &mut Transport<'_>, timer: TimerId) {
         self.handler.timer_fired(transport, timer);
+        self.give_back(transport);
     }
 
     fn timed_out(&mut self, transport: &mut Transport<'_>) {
         self.handler.timed_out(transport);
+        self.give_back(transport);
     }
 
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {

@@ -1,6 +1,8 @@
 //! Bytes that have arrived and are not used yet, in a buffer or in the chunk.
 
-use super::{Found, FrameError, Framing};
+use std::mem;
+
+use super::{FrameError, Framing};
 
 /// A larger buffer is freed once it is empty; a line of the default maximum fits.
 const KEPT_CAPACITY: usize = 16 * 1024;
@@ -20,19 +22,6 @@ pub(super) struct Buffer {
 impl Buffer {
     pub(super) fn unused(&self) -> &[u8] {
         &self.bytes[self.used..]
-    }
-
-    /// Takes the next `count` bytes.
-    pub(super) fn take(&mut self, count: usize) -> &[u8] {
-        let from = self.used;
-        self.used += count;
-        self.seen = 0;
-        &self.bytes[from..self.used]
-    }
-
-    /// Searches everything anew, by other rules.
-    pub(super) fn look_again(&mut self) {
-        self.seen = 0;
     }
 
     fn is_empty(&self) -> bool {
@@ -55,12 +44,6 @@ impl Buffer {
         if self.bytes.capacity() > KEPT_CAPACITY {
             self.bytes = Vec::new();
         }
-    }
-
-    /// All unused bytes, in their own memory.
-    pub(super) fn into_unused(mut self) -> Vec<u8> {
-        self.bytes.drain(..self.used);
-        self.bytes
     }
 }
 
@@ -91,46 +74,57 @@ impl<'a> Pending<'a> {
         if self.buffer.is_empty() { self.chunk } else { self.buffer.unused() }
     }
 
-    /// The next frame, without using it up; an error comes once, and nothing after it.
-    pub(super) fn find<F: Framing + ?Sized>(
+    /// The next frame; an error comes once, and nothing after it.
+    pub(super) fn next<F: Framing>(
         &mut self,
         framing: &mut F,
-    ) -> Option<Result<Found, FrameError>> {
-        let bytes = self.bytes();
-        let len = bytes.len();
-        if len == self.buffer.seen {
+    ) -> Option<Result<F::Frame<'_>, FrameError>> {
+        // The frame borrows the bytes, so only the other fields may change.
+        let Buffer { bytes, used, seen, failed } = &mut *self.buffer;
+        let buffered = *used < bytes.len();
+        let unused = if buffered { &bytes[*used..] } else { self.chunk };
+        if unused.len() == *seen {
             return None;
         }
-        match framing.find(bytes, self.buffer.seen) {
-            Ok(Some(found)) => {
-                assert!(found.used > 0, "a frame that uses no bytes would come for ever");
-                Some(Ok(found))
+        let (count, result) = match framing.find(unused, mem::take(seen)) {
+            Ok(Some((frame, count))) => {
+                // A frame that takes no bytes would come for ever.
+                assert!((1..=unused.len()).contains(&count), "a frame of {count} bytes");
+                (count, Ok(frame))
             }
             Ok(None) => {
-                self.buffer.seen = len;
-                None
+                *seen = unused.len();
+                return None;
             }
             Err(error) => {
-                self.clear();
-                self.buffer.failed = true;
-                Some(Err(error))
+                *failed = true;
+                (unused.len(), Err(error))
             }
+        };
+        match buffered {
+            true => *used += count,
+            false => self.chunk = &self.chunk[count..],
         }
+        Some(result)
     }
 
-    /// Takes the next `count` bytes.
-    pub(super) fn take(&mut self, count: usize) -> &[u8] {
-        if !self.buffer.is_empty() {
-            return self.buffer.take(count);
-        }
+    /// Takes the next bytes as they are: at most `max`.
+    pub(super) fn take(&mut self, max: u64) -> &[u8] {
         self.look_again();
-        let (taken, rest) = self.chunk.split_at(count);
-        self.chunk = rest;
-        taken
+        let count = usize::try_from(max).unwrap_or(usize::MAX).min(self.bytes().len());
+        if self.buffer.is_empty() {
+            let (taken, rest) = self.chunk.split_at(count);
+            self.chunk = rest;
+            return taken;
+        }
+        let from = self.buffer.used;
+        self.buffer.used += count;
+        &self.buffer.bytes[from..self.buffer.used]
     }
 
+    /// Searches everything anew, by other rules.
     pub(super) fn look_again(&mut self) {
-        self.buffer.look_again();
+        self.buffer.seen = 0;
     }
 
     pub(super) fn clear(&mut self) {
@@ -164,7 +158,7 @@ mod tests {
             for chunk in all.chunks(portion) {
                 let mut pending = Pending::new(&mut buffer, chunk);
                 while pending.bytes().len() >= taken {
-                    left.extend_from_slice(pending.take(taken));
+                    left.extend_from_slice(pending.take(taken as u64));
                 }
                 drop(pending);
                 assert!(buffer.bytes.len() <= 2 * (portion + taken), "{}", buffer.bytes.len());
@@ -190,7 +184,7 @@ mod tests {
         for (size, kept) in [(KEPT_CAPACITY / 2, true), (KEPT_CAPACITY + 1, false)] {
             drop(Pending::new(&mut buffer, &vec![1; size]));
             let len = buffer.unused().len();
-            Pending::new(&mut buffer, &[]).take(len);
+            Pending::new(&mut buffer, &[]).take(len as u64);
             assert_eq!((buffer.unused().len(), buffer.bytes.capacity() > 0), (0, kept));
         }
     }

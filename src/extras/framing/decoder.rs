@@ -1,7 +1,7 @@
 //! Frames from chunks, without any I/O.
 
 use super::buffer::{Buffer, Pending};
-use super::{Found, FrameError, Framing};
+use super::{FrameError, Framing};
 
 /// Cuts a stream, which arrives in chunks of any size, into frames.
 ///
@@ -38,7 +38,7 @@ impl<F: Framing> Decoder<F> {
         Self { framing, buffer: Buffer::default() }
     }
 
-    /// Takes the next bytes of the stream, and returns the frames that are now complete.
+    /// Takes the next bytes of the stream, maybe none, and returns what can be taken now.
     ///
     /// If nothing was left from before, a frame within `chunk` is a part of it, not a copy.
     /// Dropping the returned value keeps the bytes that were not taken.
@@ -46,38 +46,9 @@ impl<F: Framing> Decoder<F> {
         Fed { framing: &mut self.framing, pending: Pending::new(&mut self.buffer, chunk) }
     }
 
-    /// The next frame in the bytes kept from earlier chunks.
-    ///
-    /// # Errors
-    ///
-    /// Once, when the stream breaks the rules of the framing; then `None` for ever.
-    pub fn next_frame(&mut self) -> Option<Result<&[u8], FrameError>> {
-        let found = Pending::new(&mut self.buffer, &[]).find(&mut self.framing);
-        match found? {
-            Ok(Found { frame, used }) => Some(Ok(&self.buffer.take(used)[frame])),
-            Err(error) => Some(Err(error)),
-        }
-    }
-
-    /// The rules in force.
-    pub fn framing(&self) -> &F {
-        &self.framing
-    }
-
-    /// The rules in force, which may be changed for the next frames.
-    pub fn framing_mut(&mut self) -> &mut F {
-        self.buffer.look_again();
-        &mut self.framing
-    }
-
-    /// The unused bytes: the beginning of a frame, or frames not asked for yet.
+    /// The bytes kept from earlier chunks: the beginning of a frame, or frames not asked for yet.
     pub fn rest(&self) -> &[u8] {
         self.buffer.unused()
-    }
-
-    /// The unused bytes, for a reader with other rules.
-    pub fn into_rest(self) -> Vec<u8> {
-        self.buffer.into_unused()
     }
 }
 
@@ -95,18 +66,14 @@ impl<F: Framing> Fed<'_, F> {
     ///
     /// Once, when the stream breaks the rules of the framing; then `None` for ever, and later bytes
     /// are dropped.
-    pub fn next_frame(&mut self) -> Option<Result<&[u8], FrameError>> {
-        match self.pending.find(self.framing)? {
-            Ok(Found { frame, used }) => Some(Ok(&self.pending.take(used)[frame])),
-            Err(error) => Some(Err(error)),
-        }
+    pub fn next_frame(&mut self) -> Option<Result<F::Frame<'_>, FrameError>> {
+        self.pending.next(self.framing)
     }
 
     /// The next raw bytes, at most `max`, for a stream with more than frames; empty if there are
     /// none.
-    pub fn take_raw(&mut self, max: usize) -> &[u8] {
-        let there = self.pending.bytes().len();
-        self.pending.take(there.min(max))
+    pub fn take_raw(&mut self, max: u64) -> &[u8] {
+        self.pending.take(max)
     }
 
     /// The bytes that are not taken yet.

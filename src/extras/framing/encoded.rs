@@ -6,7 +6,18 @@ use crate::Transport;
 const HEAD: usize = 21;
 
 /// An encoded frame: its head, the frame and its tail, without a copy of the frame.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::framing::{Lines, Netstrings};
+///
+/// assert_eq!(Netstrings::new().encode(b"hello")?.parts().concat(), b"5:hello,");
+/// assert!(Lines::new().encode(b"one\ntwo").is_err(), "these are two lines");
+/// # Ok::<(), crocus::framing::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
+#[must_use = "an encoded frame is sent by `write_to`"]
 pub struct Encoded<'a> {
     head: [u8; HEAD],
     head_len: usize,
@@ -15,12 +26,8 @@ pub struct Encoded<'a> {
 }
 
 impl<'a> Encoded<'a> {
-    /// A frame between `head` and `tail`.
-    ///
-    /// # Panics
-    ///
-    /// If `head` has more than 21 bytes.
-    pub fn new(head: &[u8], body: &'a [u8], tail: &'a [u8]) -> Self {
+    /// A frame between `head`, of at most [`HEAD`] bytes, and `tail`.
+    pub(super) fn new(head: &[u8], body: &'a [u8], tail: &'a [u8]) -> Self {
         let mut room = [0; HEAD];
         room[..head.len()].copy_from_slice(head);
         Self { head: room, head_len: head.len(), body, tail }
@@ -29,13 +36,6 @@ impl<'a> Encoded<'a> {
     /// Writes it to a connection; returns whether it was taken, like [`Transport::write`].
     pub fn write_to(&self, transport: &mut Transport<'_>) -> bool {
         self.parts().iter().all(|part| transport.write(part))
-    }
-
-    /// Appends it to `out`.
-    pub fn append_to(&self, out: &mut Vec<u8>) {
-        for part in self.parts() {
-            out.extend_from_slice(part);
-        }
     }
 
     /// The parts to send, in order.

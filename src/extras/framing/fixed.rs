@@ -1,6 +1,6 @@
 //! Frames of one fixed size.
 
-use super::{Encoded, Found, FrameError, Framing};
+use super::{Encoded, FrameError, Framing};
 
 /// Frames of one fixed size, with nothing between them.
 #[derive(Clone, Debug)]
@@ -18,18 +18,29 @@ impl FixedSize {
         assert!(size > 0, "frames without bytes cannot be told apart");
         Self { size }
     }
-}
 
-impl Framing for FixedSize {
-    fn find(&mut self, bytes: &[u8], _seen: usize) -> Result<Option<Found>, FrameError> {
-        Ok((bytes.len() >= self.size).then_some(Found { frame: 0..self.size, used: self.size }))
-    }
-
-    fn encode<'a>(&'a self, frame: &'a [u8]) -> Result<Encoded<'a>, FrameError> {
+    /// Encodes `frame` for sending.
+    ///
+    /// # Errors
+    ///
+    /// If the encoded bytes would not decode as this one frame.
+    pub fn encode<'a>(&'a self, frame: &'a [u8]) -> Result<Encoded<'a>, FrameError> {
         match frame.len() {
             len if len == self.size => Ok(Encoded::new(&[], frame, &[])),
             len if len > self.size => Err(FrameError::TooLong { limit: self.size }),
-            _ => Err(FrameError::Malformed("a frame shorter than the fixed size")),
+            _ => Err(FrameError::Malformed("a frame shorter than the fixed size".into())),
         }
+    }
+}
+
+impl Framing for FixedSize {
+    type Frame<'a> = &'a [u8];
+
+    fn find<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        _seen: usize,
+    ) -> Result<Option<(&'a [u8], usize)>, FrameError> {
+        Ok(bytes.get(..self.size).map(|frame| (frame, self.size)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Encoded, Found, FrameError, Framing};
+use super::{Encoded, FrameError, Framing};
 
 /// Twisted's `LineReceiver.MAX_LENGTH`.
 const MAX_LENGTH: usize = 16 * 1024;
@@ -19,7 +19,7 @@ const BLOCK: usize = 256;
 /// Encoding refuses a frame that would not decode as one line: one that contains a delimiter, or
 /// whose end could begin one.
 ///
-/// Twisted's `LineReceiver`, without its raw mode: see [`Input::read_raw`](super::Input::read_raw).
+/// Twisted's `LineReceiver`; its raw mode is [`raw_left`](super::FrameHandler::raw_left) here.
 #[derive(Clone, Debug)]
 pub struct Lines {
     end: Ending,
@@ -58,6 +58,31 @@ impl Lines {
         self
     }
 
+    /// Encodes `frame` for sending.
+    ///
+    /// # Errors
+    ///
+    /// If the encoded bytes would not decode as this one frame.
+    pub fn encode<'a>(&'a self, frame: &'a [u8]) -> Result<Encoded<'a>, FrameError> {
+        if frame.len() > self.max {
+            return Err(FrameError::TooLong { limit: self.max });
+        }
+        let delimiter = self.delimiter();
+        let inside = match &self.end {
+            Ending::CrlfOrLf => find_byte(frame, b'\n').is_some(),
+            Ending::Delimiter(_) => find(frame, delimiter).is_some(),
+        };
+        // The frame's last bytes could begin an early delimiter, as "aa" does in "ba" + "aa".
+        let begins = (1..delimiter.len()).any(|early| {
+            let (head, tail) = delimiter.split_at(early);
+            frame.ends_with(head) && delimiter.starts_with(tail)
+        });
+        if inside || begins {
+            return Err(FrameError::Malformed("a line with its delimiter inside".into()));
+        }
+        Ok(Encoded::new(&[], frame, delimiter))
+    }
+
     /// The longest delimiter.
     fn delimiter(&self) -> &[u8] {
         match &self.end {
@@ -67,18 +92,18 @@ impl Lines {
     }
 
     /// The first line, in bytes that can hold the longest one.
-    fn first(&self, bytes: &[u8], seen: usize) -> Option<Found> {
+    fn first<'a>(&self, bytes: &'a [u8], seen: usize) -> Option<(&'a [u8], usize)> {
         match &self.end {
             Ending::CrlfOrLf => {
                 let feed = seen + find_byte(&bytes[seen..], b'\n')?;
-                let end = if bytes[..feed].ends_with(b"\r") { feed - 1 } else { feed };
-                Some(Found { frame: 0..end, used: feed + 1 })
+                let line = &bytes[..feed];
+                Some((line.strip_suffix(b"\r").unwrap_or(line), feed + 1))
             }
             Ending::Delimiter(delimiter) => {
                 // The last bytes seen may be the beginning of a delimiter.
                 let from = seen.saturating_sub(delimiter.len() - 1);
                 let end = from + find(&bytes[from..], delimiter)?;
-                Some(Found { frame: 0..end, used: end + delimiter.len() })
+                Some((&bytes[..end], end + delimiter.len()))
             }
         }
     }
@@ -101,34 +126,20 @@ impl Default for Lines {
 }
 
 impl Framing for Lines {
-    fn find(&mut self, bytes: &[u8], seen: usize) -> Result<Option<Found>, FrameError> {
+    type Frame<'a> = &'a [u8];
+
+    fn find<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        seen: usize,
+    ) -> Result<Option<(&'a [u8], usize)>, FrameError> {
         // A delimiter that ends after this comes too late.
         let window = &bytes[..bytes.len().min(self.max.saturating_add(self.delimiter().len()))];
         match self.first(window, seen.min(window.len())) {
-            Some(found) if found.frame.end <= self.max => Ok(Some(found)),
+            Some((line, used)) if line.len() <= self.max => Ok(Some((line, used))),
             None if self.may_end(window) => Ok(None),
             _ => Err(FrameError::TooLong { limit: self.max }),
         }
-    }
-
-    fn encode<'a>(&'a self, frame: &'a [u8]) -> Result<Encoded<'a>, FrameError> {
-        if frame.len() > self.max {
-            return Err(FrameError::TooLong { limit: self.max });
-        }
-        let delimiter = self.delimiter();
-        let inside = match &self.end {
-            Ending::CrlfOrLf => find_byte(frame, b'\n').is_some(),
-            Ending::Delimiter(_) => find(frame, delimiter).is_some(),
-        };
-        // The frame's last bytes could begin an early delimiter, as "aa" does in "ba" + "aa".
-        let begins = (1..delimiter.len()).any(|early| {
-            let (head, tail) = delimiter.split_at(early);
-            frame.ends_with(head) && delimiter.starts_with(tail)
-        });
-        if inside || begins {
-            return Err(FrameError::Malformed("a line with its delimiter inside"));
-        }
-        Ok(Encoded::new(&[], frame, delimiter))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{Encoded, Found, FrameError, Framing, MAX_LENGTH};
+use super::{Encoded, FrameError, Framing, MAX_LENGTH};
 
 /// Netstrings: the length in decimal digits, a colon, the frame, and a comma.
 ///
@@ -30,6 +30,22 @@ impl Netstrings {
         self
     }
 
+    /// Encodes `frame` for sending.
+    ///
+    /// # Errors
+    ///
+    /// If the encoded bytes would not decode as this one frame.
+    pub fn encode<'a>(&'a self, frame: &'a [u8]) -> Result<Encoded<'a>, FrameError> {
+        if frame.len() > self.max {
+            return Err(FrameError::TooLong { limit: self.max });
+        }
+        let mut head = [0; 21];
+        let mut room = &mut head[..];
+        write!(room, "{}:", frame.len()).expect("a usize has at most 20 digits");
+        let unused = room.len();
+        Ok(Encoded::new(&head[..head.len() - unused], frame, b","))
+    }
+
     /// Appends a digit to a length.
     fn lengthen(&self, length: usize, digit: u8) -> Result<usize, FrameError> {
         let longer =
@@ -45,41 +61,40 @@ impl Default for Netstrings {
 }
 
 impl Framing for Netstrings {
-    fn find(&mut self, bytes: &[u8], _seen: usize) -> Result<Option<Found>, FrameError> {
+    type Frame<'a> = &'a [u8];
+
+    fn find<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        _seen: usize,
+    ) -> Result<Option<(&'a [u8], usize)>, FrameError> {
         let mut length = 0;
         for (at, &byte) in bytes.iter().enumerate() {
             match byte {
                 b':' if at > 0 => return body(bytes, at + 1, length),
                 b'0'..=b'9' if at == 1 && length == 0 => {
                     return Err(FrameError::Malformed(
-                        "the length of a netstring begins with zero",
+                        "the length of a netstring begins with zero".into(),
                     ));
                 }
                 b'0'..=b'9' => length = self.lengthen(length, byte)?,
-                _ => return Err(FrameError::Malformed("the length of a netstring is no number")),
+                _ => {
+                    return Err(FrameError::Malformed(
+                        "the length of a netstring is no number".into(),
+                    ));
+                }
             }
         }
         Ok(None)
     }
-
-    fn encode<'a>(&'a self, frame: &'a [u8]) -> Result<Encoded<'a>, FrameError> {
-        if frame.len() > self.max {
-            return Err(FrameError::TooLong { limit: self.max });
-        }
-        let mut head = [0; 21];
-        let mut room = &mut head[..];
-        write!(room, "{}:", frame.len()).expect("a usize has at most 20 digits");
-        let unused = room.len();
-        Ok(Encoded::new(&head[..head.len() - unused], frame, b","))
-    }
 }
 
 /// The frame that begins at `start`, once its comma has arrived.
-fn body(bytes: &[u8], start: usize, length: usize) -> Result<Option<Found>, FrameError> {
+fn body(bytes: &[u8], start: usize, length: usize) -> Result<Option<(&[u8], usize)>, FrameError> {
     let end = start.saturating_add(length);
     match bytes.get(end) {
         None => Ok(None),
-        Some(b',') => Ok(Some(Found { frame: start..end, used: end + 1 })),
-        Some(_) => Err(FrameError::Malformed("a netstring does not end in a comma")),
+        Some(b',') => Ok(Some((&bytes[start..end], end + 1))),
+        Some(_) => Err(FrameError::Malformed("a netstring does not end in a comma".into())),
     }
 }

@@ -1,6 +1,6 @@
 //! Frames with a binary length prefix.
 
-use super::{Encoded, Found, FrameError, Framing, MAX_LENGTH};
+use super::{Encoded, FrameError, Framing, MAX_LENGTH};
 
 /// Frames with a length prefix of 8, 16 or 32 bits.
 ///
@@ -59,6 +59,20 @@ impl LengthPrefixed {
         self
     }
 
+    /// Encodes `frame` for sending.
+    ///
+    /// # Errors
+    ///
+    /// If the encoded bytes would not decode as this one frame.
+    pub fn encode<'a>(&'a self, frame: &'a [u8]) -> Result<Encoded<'a>, FrameError> {
+        let length = u32::try_from(frame.len()).ok().filter(|_| frame.len() <= self.max);
+        let length = length.ok_or(FrameError::TooLong { limit: self.max })?;
+        let width = self.width as usize;
+        let (big, little) = (length.to_be_bytes(), length.to_le_bytes());
+        let prefix = if self.little { &little[..width] } else { &big[big.len() - width..] };
+        Ok(Encoded::new(prefix, frame, &[]))
+    }
+
     /// Reads a length from as many bytes as the width says, so that it fits.
     fn read(&self, bytes: &[u8]) -> usize {
         let add = |length: usize, byte: &u8| length << 8 | usize::from(*byte);
@@ -70,7 +84,13 @@ impl LengthPrefixed {
 }
 
 impl Framing for LengthPrefixed {
-    fn find(&mut self, bytes: &[u8], _seen: usize) -> Result<Option<Found>, FrameError> {
+    type Frame<'a> = &'a [u8];
+
+    fn find<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        _seen: usize,
+    ) -> Result<Option<(&'a [u8], usize)>, FrameError> {
         let width = self.width as usize;
         let Some(prefix) = bytes.get(..width) else { return Ok(None) };
         let length = self.read(prefix);
@@ -78,15 +98,6 @@ impl Framing for LengthPrefixed {
             return Err(FrameError::TooLong { limit: self.max });
         }
         let end = width.saturating_add(length);
-        Ok((bytes.len() >= end).then_some(Found { frame: width..end, used: end }))
-    }
-
-    fn encode<'a>(&'a self, frame: &'a [u8]) -> Result<Encoded<'a>, FrameError> {
-        let length = u32::try_from(frame.len()).ok().filter(|_| frame.len() <= self.max);
-        let length = length.ok_or(FrameError::TooLong { limit: self.max })?;
-        let width = self.width as usize;
-        let (big, little) = (length.to_be_bytes(), length.to_le_bytes());
-        let prefix = if self.little { &little[..width] } else { &big[big.len() - width..] };
-        Ok(Encoded::new(prefix, frame, &[]))
+        Ok(bytes.get(width..end).map(|frame| (frame, end)))
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crocus::{
-    Address, ConnectionId, Factory, ListenOptions, Protocol, Reactor, Reason, TimerId, Transport,
+    Address, ConnectionId, Factory, Listen, Protocol, Reactor, Reason, TimerId, Transport,
 };
 
 use super::measuring::{self, Timers, start_calling};
@@ -32,8 +32,8 @@ pub fn serve(service: &str, count: u64) -> io::Result<()> {
 
 fn listen(factory: impl Factory + 'static) -> io::Result<()> {
     let mut reactor = Reactor::new()?;
-    let options = ListenOptions::new().backlog(BACKLOG);
-    let listener = reactor.listen_tcp_with("127.0.0.1:0", &options, factory)?;
+    let place = Listen::at("127.0.0.1:0").backlog(BACKLOG);
+    let listener = reactor.listen(place, factory)?;
     if let Some(addr) = reactor.local_addr(listener) {
         println!("listening on {addr}");
     }

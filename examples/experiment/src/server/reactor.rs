@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crocus::{Address, Factory, ListenOptions, Protocol, Reactor, TimerId, Transport};
+use crocus::{Address, Factory, Listen, Protocol, Reactor, TimerId, Transport};
 
 use super::{LINE_MAX, Source, Task, pattern};
 use crate::cli::{self, Exit};
@@ -10,9 +10,9 @@ use crate::frame;
 
 pub(super) fn serve(task: Task, source: Source, backlog: u32) -> Result<(), Exit> {
     let mut reactor = Reactor::new()?;
-    let options = ListenOptions::new().backlog(backlog);
+    let place = Listen::at("127.0.0.1:0").backlog(backlog);
     let answers = Answers { task, source: Rc::new(source) };
-    let listener = reactor.listen_tcp_with("127.0.0.1:0", &options, answers)?;
+    let listener = reactor.listen(place, answers)?;
     if let Some(addr) = reactor.local_addr(listener) {
         cli::announce(addr)?;
     }

@@ -1,0 +1,88 @@
+//! A place to connect to, with its options.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::address::Endpoint;
+use crate::system::options::SocketOptions;
+
+/// How long an attempt may take, name lookup included, unless set otherwise. Twisted's number.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long an address has before the next one is tried beside it: RFC 8305, section 5.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// A place to connect to, with its options, for [`Reactor::connect`](crate::Reactor::connect).
+///
+/// Made from anything that an [`Endpoint`] is made from.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::{Connect, SocketOptions};
+///
+/// let place = Connect::to("example.org:80")
+///     .timeout(Duration::from_secs(5))
+///     .socket(SocketOptions::new().keep_alive(Duration::from_secs(60)));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Connect {
+    pub(crate) to: Endpoint,
+    pub(crate) timeout: Duration,
+    pub(crate) head_start: Duration,
+    pub(crate) local_addr: Option<SocketAddr>,
+    pub(crate) socket: SocketOptions,
+}
+
+impl Connect {
+    /// Connects there with the defaults: 30 s, a head start of 250 ms.
+    pub fn to(place: impl Into<Self>) -> Self {
+        place.into()
+    }
+
+    /// The options of the socket.
+    #[must_use]
+    pub fn socket(mut self, options: SocketOptions) -> Self {
+        self.socket = options;
+        self
+    }
+
+    /// How long the attempt may take, name lookup and all addresses included.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long an address has before the next one is tried beside it.
+    #[must_use]
+    pub fn head_start(mut self, head_start: Duration) -> Self {
+        self.head_start = head_start;
+        self
+    }
+
+    /// The address to connect from.
+    ///
+    /// An attempt at an address of another family fails, and one at a Unix socket.
+    #[must_use]
+    pub fn local_addr(mut self, addr: SocketAddr) -> Self {
+        self.local_addr = Some(addr);
+        self
+    }
+}
+
+impl<T> From<T> for Connect
+where
+    Endpoint: From<T>,
+{
+    fn from(place: T) -> Self {
+        Self {
+            to: place.into(),
+            timeout: TIMEOUT,
+            head_start: HEAD_START,
+            local_addr: None,
+            socket: SocketOptions::new(),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! How the socket of an attempt is opened.
+
+#[cfg(not(unix))]
+use std::io;
+use std::net::SocketAddr;
+
+use super::connect::Connect;
+use crate::address::{Address, UnixAddress};
+use crate::reactor::Reactor;
+use crate::reason::{Activity, Reason};
+use crate::simulation::stream::MemoryStream;
+#[cfg(unix)]
+use crate::system::error::invalid;
+use crate::system::options::{Kind, Origin};
+use crate::system::stream::Stream;
+
+impl Reactor {
+    pub(super) fn open(&self, to: &Address, connect: &Connect) -> Result<Stream, Reason> {
+        match to {
+            Address::Tcp(addr) | Address::Memory(addr) => self.open_tcp(*addr, connect),
+            Address::Unix(addr) => self.open_unix(addr, connect),
+        }
+    }
+
+    fn open_tcp(&self, to: SocketAddr, connect: &Connect) -> Result<Stream, Reason> {
+        let failed = |error| Reason::failed(Activity::Connecting, error);
+        if let Some(network) = self.network() {
+            connect.socket.check(Kind::Tcp, Origin::Simulated).map_err(failed)?;
+            return Ok(Stream::Memory(MemoryStream::connect(network, connect.local_addr, to)));
+        }
+        Stream::connect(to, connect.local_addr, &connect.socket)
+            .map_err(failed)?
+            .map_err(|error| Reason::failed(Activity::Binding, error))
+    }
+
+    #[cfg(unix)]
+    fn open_unix(&self, to: &UnixAddress, connect: &Connect) -> Result<Stream, Reason> {
+        if connect.local_addr.is_some() {
+            let error = invalid("a Unix socket cannot connect from an IP address");
+            return Err(Reason::failed(Activity::Binding, error));
+        }
+        let stream = match self.network() {
+            Some(network) => connect
+                .socket
+                .check(Kind::Unix, Origin::Simulated)
+                .and_then(|()| MemoryStream::connect_unix(network, to).map(Stream::Memory)),
+            None => Stream::connect_unix(to, &connect.socket),
+        };
+        stream.map_err(|error| Reason::failed(Activity::Connecting, error))
+    }
+
+    #[cfg(not(unix))]
+    fn open_unix(&self, _: &UnixAddress, _: &Connect) -> Result<Stream, Reason> {
+        Err(Reason::failed(Activity::Connecting, io::ErrorKind::Unsupported.into()))
+    }
+}

@@ -1,0 +1,208 @@
+//! A place to listen at, with its options.
+
+use std::net::TcpListener;
+#[cfg(unix)]
+use std::os::unix::net::UnixListener;
+
+use crate::address::Endpoint;
+use crate::parts::token_bucket::Rate;
+use crate::system::options::SocketOptions;
+
+/// How long the kernel's queue of connections waiting to be accepted may be, unless set otherwise.
+/// The kernel cuts it to its own limit (`net.core.somaxconn`, 4,096 on today's Linux).
+const BACKLOG: u32 = 4096;
+
+/// A place to listen at, with its options, for [`Reactor::listen`](crate::Reactor::listen).
+///
+/// Made from anything that an [`Endpoint`] is made from, but no host name; or from a socket of std that is
+/// bound and listens, to take it over: one from a parent process, or made with other options. A `backlog`
+/// and `mode` come too late for such a socket and are ignored, and the file of an adopted Unix socket is
+/// not removed when the listener stops: the program that made it has to do this.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{Listen, SocketOptions};
+///
+/// let place = Listen::at(":5000").backlog(64).max_connections(1000);
+/// let unix = Listen::at("unix:/run/chat.sock").mode(0o660);
+/// let bound = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let adopted = Listen::at(bound).socket(SocketOptions::new().no_delay(false));
+/// # std::io::Result::Ok(())
+/// ```
+///
+/// # Paths of Unix sockets
+///
+/// * A path whose server is gone is taken over. A path whose server is alive is left alone, also
+///   when several servers start at the same time. To find out, the reactor connects to the path and
+///   closes the connection at once. A file that is not a socket is left alone, symbolic links too.
+/// * The socket appears at its path ready, with its [mode](Self::mode), and already
+///   listening: it is made in a private folder beside the path, and moved. Tools such as `ss` show
+///   the name it was made under, `.NAME.5f3a/s`, and the path can have no more than 99 bytes on
+///   Linux, 95 elsewhere.
+/// * The file is removed when the listener is stopped or the reactor dropped, if it is still the
+///   same file.
+///
+/// *Not* promised: that other server programs follow these rules. A server that binds the path
+/// between the check and the move is displaced, and one that has bound but does not listen yet looks
+/// dead. A program killed while it starts leaves a hidden folder behind, which does no harm. A user
+/// who may write to the folder of the path can put another socket there: use a folder that other
+/// users may not write to.
+///
+/// Twisted's `listenUNIX` with `wantPID`.
+#[derive(Debug)]
+pub struct Listen {
+    pub(super) at: At,
+    pub(super) backlog: u32,
+    pub(super) mode: Option<u32>,
+    pub(super) admission: Admission,
+    pub(super) socket: SocketOptions,
+}
+
+/// Where to listen.
+#[derive(Debug)]
+pub(super) enum At {
+    Endpoint(Endpoint),
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+/// The rules for admitting connections, and their rates.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Admission {
+    pub(crate) max_connections: Option<usize>,
+    pub(crate) max_per_peer: Option<usize>,
+    pub(crate) read_rate: Option<Rate>,
+    pub(crate) write_rate: Option<Rate>,
+}
+
+impl Listen {
+    /// Listens there with the defaults: a backlog of 4,096, no limits.
+    pub fn at(place: impl Into<Self>) -> Self {
+        place.into()
+    }
+
+    fn new(at: At) -> Self {
+        let admission = Admission::default();
+        Self { at, backlog: BACKLOG, mode: None, admission, socket: SocketOptions::new() }
+    }
+
+    /// The options of the listening socket, and so of its connections.
+    #[must_use]
+    pub fn socket(mut self, options: SocketOptions) -> Self {
+        self.socket = options;
+        self
+    }
+
+    /// How many connections may wait in the kernel to be accepted (listen(2)).
+    ///
+    /// The kernel has a limit of its own.
+    #[must_use]
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = connections;
+        self
+    }
+
+    /// The permission bits of the file of a Unix socket, as in `0o660`.
+    ///
+    /// A process that may write to the file may connect, on Linux and today's BSDs. Without this the
+    /// umask decides. The socket can never be reached with another mode. Other listeners have no file,
+    /// and ignore this.
+    #[must_use]
+    pub fn mode(mut self, bits: u32) -> Self {
+        self.mode = Some(bits);
+        self
+    }
+
+    /// How many connections of this listener may be open at once.
+    ///
+    /// At the limit the listener stops accepting, and goes on when a connection ends; further ones wait
+    /// in the kernel.
+    ///
+    /// Twisted's `LimitTotalConnectionsFactory` closes them instead.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.admission.max_connections = Some(connections);
+        self
+    }
+
+    /// How many connections of this listener one peer may have open at once.
+    ///
+    /// Connections beyond the limit are closed as soon as they are accepted, no protocol is made for
+    /// them, and they count as refused.
+    ///
+    /// A peer is an IP address, for all its ports; IPv4 mapped to IPv6 counts as IPv4. A peer without
+    /// one (a Unix socket) is not counted. *Not* promised: protection against a host with many
+    /// addresses, as every host with IPv6 has; refuse whole networks in the
+    /// factory.
+    ///
+    /// Twisted's `LimitConnectionsByPeer`.
+    #[must_use]
+    pub fn max_connections_per_peer(mut self, connections: usize) -> Self {
+        self.admission.max_per_peer = Some(connections);
+        self
+    }
+
+    /// How many bytes per second are read from each connection.
+    ///
+    /// No limit by default. See [`Transport::set_read_rate`](crate::Transport::set_read_rate).
+    #[must_use]
+    pub fn read_rate(mut self, rate: Rate) -> Self {
+        self.admission.read_rate = Some(rate);
+        self
+    }
+
+    /// How many bytes per second are written to each connection.
+    ///
+    /// No limit by default. See [`Transport::set_write_rate`](crate::Transport::set_write_rate).
+    #[must_use]
+    pub fn write_rate(mut self, rate: Rate) -> Self {
+        self.admission.write_rate = Some(rate);
+        self
+    }
+
+    /// Where to listen; `None` for a socket that is taken over.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.at {
+            At::Endpoint(endpoint) => Some(endpoint),
+            _ => None,
+        }
+    }
+
+    /// The options of the socket.
+    pub fn socket_options(&self) -> &SocketOptions {
+        &self.socket
+    }
+
+    /// Listens at another port of the same place; without effect where there is none.
+    #[must_use]
+    pub fn with_port(mut self, port: u16) -> Self {
+        if let At::Endpoint(endpoint) = self.at {
+            self.at = At::Endpoint(endpoint.with_port(port));
+        }
+        self
+    }
+}
+
+impl<T> From<T> for Listen
+where
+    Endpoint: From<T>,
+{
+    fn from(place: T) -> Self {
+        Self::new(At::Endpoint(place.into()))
+    }
+}
+
+impl From<TcpListener> for Listen {
+    fn from(listener: TcpListener) -> Self {
+        Self::new(At::Tcp(listener))
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for Listen {
+    fn from(listener: UnixListener) -> Self {
+        Self::new(At::Unix(listener))
+    }
+}

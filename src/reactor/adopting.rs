@@ -1,0 +1,126 @@
+//! Connections that somebody else has made.
+
+use std::io;
+use std::net::TcpStream;
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+
+use super::Reactor;
+use super::source::{Owner, Session, Source};
+use crate::address::Address;
+#[cfg(unix)]
+use crate::address::UnixAddress;
+use crate::connection::Connection;
+use crate::ids::ConnectionId;
+use crate::protocol::Protocol;
+use crate::system::binding::plain;
+use crate::system::stream::{Stream, adopted, no_sockets};
+
+/// A connected socket of std, for [`Reactor::adopt`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Connected {
+    /// A TCP connection.
+    Tcp(TcpStream),
+    /// A connection of Unix sockets, also one of a [pair](UnixStream::pair).
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl From<TcpStream> for Connected {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixStream> for Connected {
+    fn from(stream: UnixStream) -> Self {
+        Self::Unix(stream)
+    }
+}
+
+impl Connected {
+    /// The stream for the loop, and its peer.
+    fn prepare(self) -> io::Result<(Stream, Address)> {
+        match self {
+            Self::Tcp(stream) => {
+                adopted(&stream)?.set_tcp_nodelay(true)?;
+                let peer = Address::Tcp(plain(stream.peer_addr()?));
+                Ok((Stream::Tcp(mio::net::TcpStream::from_std(stream)), peer))
+            }
+            #[cfg(unix)]
+            Self::Unix(stream) => {
+                adopted(&stream)?;
+                let peer = Address::Unix(UnixAddress::from_system(&stream.peer_addr()?));
+                let local = UnixAddress::from_system(&stream.local_addr()?);
+                Ok((Stream::Unix(mio::net::UnixStream::from_std(stream), local), peer))
+            }
+        }
+    }
+}
+
+impl Reactor {
+    /// Takes over a connected socket of std, TCP or Unix: `connection_made` comes in the next turn.
+    ///
+    /// TCP_NODELAY is set, as on every other connection; see
+    /// [`Transport::set_no_delay`](crate::Transport::set_no_delay) for the opposite. Child processes do not
+    /// inherit the socket.
+    ///
+    /// If a duplicate of the descriptor stays open elsewhere, the connection is closed in order
+    /// nevertheless, but aborting it cannot reset it.
+    ///
+    /// # Errors
+    ///
+    /// If the socket is not connected, or cannot be made non-blocking; `Unsupported` in a simulation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(unix)]
+    /// # {
+    /// use std::os::unix::net::UnixStream;
+    /// use crocus::{Protocol, Reactor, Transport};
+    ///
+    /// struct Hello;
+    ///
+    /// impl Protocol for Hello {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         transport.write(b"hello\n");
+    ///         transport.lose_connection();
+    ///     }
+    /// }
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.adopt(ours, Hello)?;
+    /// reactor.run()?;
+    /// assert_eq!(std::io::read_to_string(theirs)?, "hello\n");
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn adopt(
+        &mut self,
+        stream: impl Into<Connected>,
+        protocol: impl Protocol + 'static,
+    ) -> io::Result<ConnectionId> {
+        if self.network().is_some() {
+            return Err(no_sockets());
+        }
+        let (stream, peer) = stream.into().prepare()?;
+        Ok(self.add_connection(stream, peer, Box::new(protocol)))
+    }
+
+    /// Adds a connection whose `connection_made` the loop will call.
+    pub(crate) fn add_connection(
+        &mut self,
+        stream: Stream,
+        peer: Address,
+        protocol: Box<dyn Protocol>,
+    ) -> ConnectionId {
+        let session = Session::new(Connection::new(stream, self.limits.marks), peer, protocol);
+        let key = self.sources.insert(Source::Connection(session), Owner::None);
+        self.queue(key);
+        ConnectionId(key)
+    }
+}
