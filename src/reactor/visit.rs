@@ -11,7 +11,7 @@ use super::Reactor;
 use super::limits::Limits;
 use super::queues::{Queue, Waits};
 use super::source::{Owner, Registered, Session, Source};
-use super::state::TimerAction;
+use super::state::{Time, TimerAction};
 use crate::address::{Address, UnixAddress};
 use crate::callback::Callback;
 use crate::connection::{Io, Next, Notice};
@@ -87,9 +87,7 @@ impl Reactor {
                 Some(protocol) => session.protocol = Some(protocol),
                 None => from.begin(&mut slot.waits, slot.registered, turn, &mut io),
             }
-            if session.connection.needs_the_time() {
-                io.latest = time.latest();
-            }
+            session.tell_the_time(&mut io, time);
             let notice = loop {
                 match session.connection.next(&mut io, &mut memory.common, scratch) {
                     Next::Tell(notice) => break notice,
@@ -297,6 +295,14 @@ impl Session {
         }
         if let Some(timer) = self.timer.take() {
             timers.cancel(timer);
+        }
+    }
+
+    /// Has deadlines count from now, after the callbacks so far.
+    #[inline(always)]
+    fn tell_the_time(&self, io: &mut Io, time: &Time) {
+        if self.connection.needs_the_time() {
+            io.latest = time.latest();
         }
     }
 

@@ -285,17 +285,13 @@ impl<'a> Transport<'a> {
         self.connection().is_some_and(Connection::is_reading)
     }
 
-    /// Calls the protocol's `timed_out` once the peer has sent nothing and taken nothing for `limit`; `None`
-    /// turns it off.
+    /// Calls the protocol's `timed_out` once the peer has sent and taken nothing for `limit`; `None` turns it
+    /// off. Returns the former setting.
     ///
-    /// Returns the former setting. The time counts from this call, and from the end of each callback that
-    /// had input or wrote output. Before `timed_out` the socket is asked once more, so what came while other
-    /// callbacks worked counts, and so does what came while reading is paused.
-    ///
-    /// *Not* promised: that every byte a slow peer takes is seen. As long as bytes wait in the outgoing
-    /// buffer, an attempt to send shows whether the kernel got rid of some. Nobody sees the last bytes leave
-    /// the kernel: up to 128 KiB on Linux, and what the peer's window holds. Measured on the loopback
-    /// interface: at 150 kB/s at most 1.6 s without a sign, at 20 kB/s 10 s.
+    /// Before that the socket is asked once more. What came while other callbacks worked counts, and so does
+    /// what came while reading is paused. *Not* promised: that every byte a slow peer takes is seen. The last
+    /// 128 KiB leave the kernel unseen on Linux, and what the peer's window holds. Measured on the loopback
+    /// interface: at 150 kB/s at most 1.6 s without a sign of life, at 20 kB/s 10 s.
     pub fn set_timeout(&mut self, limit: Option<Duration>) -> Option<Duration> {
         self.reactor.set_timeout(self.id, limit)
     }
@@ -353,8 +349,7 @@ impl<'a> Transport<'a> {
         self.reactor.set_rate(self.id, Direction::Writing, rate)
     }
 
-    /// Sets for how long an orderly close waits while the peer takes nothing, and then for the peer's own
-    /// close; 30 s by default. A peer that takes bytes steadily gets all of them.
+    /// Sets how long an orderly close waits while the peer takes nothing; 30 s by default.
     pub fn set_close_timeout(&mut self, limit: Duration) {
         self.reactor.set_close_timeout(self.id, limit);
     }
