@@ -15,13 +15,17 @@
 #[path = "../src/parts/arena.rs"]
 #[allow(unused, reason = "only a part of it is measured, and its tests are not run here")]
 mod arena;
+#[path = "../src/parts/surplus.rs"]
+#[allow(unused, reason = "its test is not run here")]
+mod surplus;
 #[path = "../src/parts/timers.rs"]
 #[allow(unused, unreachable_pub, reason = "as above; and one of its names is public in crocus")]
 mod timers;
 
-/// The path by which `timers.rs` finds the arena.
+/// The path by which these find the arena and each other.
 mod parts {
     pub(crate) use crate::arena;
+    pub(crate) use crate::surplus;
 }
 
 use std::time::Duration;
@@ -65,7 +69,7 @@ mod simulated {
         let mut delay = round(&delays);
         bencher.bench_local(|| {
             let timer = reactor.call_later(delay(), |_| {});
-            reactor.cancel(timer)
+            reactor.cancel_timer(timer)
         });
     }
 
@@ -81,7 +85,7 @@ mod simulated {
             let timer = reactor.call_later(captured, move |_| {
                 black_box(captured);
             });
-            reactor.cancel(timer)
+            reactor.cancel_timer(timer)
         });
     }
 
@@ -142,7 +146,7 @@ mod simulated {
     fn reset_one(bencher: Bencher, live: usize) {
         let (mut simulation, timers) = busy(live);
         let reactor = simulation.reactor();
-        bencher.bench_local(|| reactor.reset(timers[live / 2], 3 * HOUR));
+        bencher.bench_local(|| reactor.reset_timer(timers[live / 2], 3 * HOUR));
     }
 
     /// All timers, one after another, in random order.
@@ -152,7 +156,7 @@ mod simulated {
         let reactor = simulation.reactor();
         let timers = shuffled(timers);
         let mut timer = round(&timers);
-        bencher.bench_local(|| reactor.reset(timer(), 3 * HOUR));
+        bencher.bench_local(|| reactor.reset_timer(timer(), 3 * HOUR));
     }
 
     /// The turn after all timers were reset, with the heap work that the resets put off.
@@ -165,7 +169,7 @@ mod simulated {
         let reset_all = || {
             delay += HOUR;
             for &timer in &timers {
-                simulation.borrow_mut().reactor().reset(timer, delay);
+                simulation.borrow_mut().reactor().reset_timer(timer, delay);
             }
         };
         bencher
@@ -199,7 +203,7 @@ mod real {
         let (reactor, _) = busy(live, Reactor::builder());
         in_callbacks(bencher, reactor, |reactor| {
             let timer = reactor.call_later(HOUR, |_| {});
-            reactor.cancel(timer);
+            reactor.cancel_timer(timer);
         });
     }
 
@@ -209,7 +213,7 @@ mod real {
         let (reactor, _) = busy(live, Reactor::builder().slow_callback(None));
         in_callbacks(bencher, reactor, |reactor| {
             let timer = reactor.call_later(HOUR, |_| {});
-            reactor.cancel(timer);
+            reactor.cancel_timer(timer);
         });
     }
 
@@ -233,7 +237,7 @@ mod real {
     fn reset_one(bencher: Bencher, live: usize) {
         let (reactor, timer) = busy(live, Reactor::builder());
         in_callbacks(bencher, reactor, move |reactor| {
-            reactor.reset(timer, 3 * HOUR);
+            reactor.reset_timer(timer, 3 * HOUR);
         });
     }
 

@@ -1,22 +1,27 @@
-//! Handles that reach the reactor from other threads.
+//! Other threads: a handle is the way in, a hold keeps the reactor running, an answer comes back.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use mio::Waker;
 
+use crate::answer::{Answer, Reply};
 use crate::reactor::Reactor;
 
 /// A call on its way from another thread.
-pub(crate) type RemoteCall = Box<dyn FnOnce(&mut Reactor) + Send>;
+pub(crate) struct RemoteCall {
+    pub(crate) name: Option<&'static str>,
+    pub(crate) function: Box<dyn FnOnce(&mut Reactor) + Send>,
+}
 
 /// Reaches a reactor from any thread.
 ///
-/// While a handle exists, [`run`](Reactor::run) does not return for lack of work, since work may
-/// come through the handle.
+/// A handle is the way in and no more: it does not keep [`run`](Reactor::run) from returning. Whoever has
+/// more to say through it takes a [`Hold`] as well. A server needs none, since its listeners keep it running.
 ///
 /// # Examples
 ///
@@ -24,26 +29,78 @@ pub(crate) type RemoteCall = Box<dyn FnOnce(&mut Reactor) + Send>;
 /// use crocus::Reactor;
 ///
 /// let mut reactor = Reactor::new()?;
-/// let handle = reactor.handle();
+/// let (handle, hold) = (reactor.handle(), reactor.hold());
 /// std::thread::spawn(move || {
 ///     handle.call_from_thread(|_reactor| println!("said on the reactor's thread"));
+///     drop(hold);
 /// });
-/// reactor.run()?; // returns when the call has run and the handle is gone
+/// reactor.run()?; // returns when the hold is gone and the call has run
 /// # std::io::Result::Ok(())
 /// ```
+#[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
+    name: Option<&'static str>,
 }
 
 impl Handle {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), name: None }
+    }
+
+    /// Returns a handle to the same reactor whose calls carry a name, as by
+    /// [`with_name`](Reactor::with_name).
+    #[must_use]
+    pub fn named(&self, name: &'static str) -> Self {
+        Self { shared: Arc::clone(&self.shared), name: Some(name) }
+    }
+
     /// Runs `call` on the reactor's thread, in the next [calls phase](Reactor::turn).
     ///
-    /// Calls run in the order in which they are given, and wake a sleeping reactor. Never blocks on
-    /// the reactor. Returns `false`, and drops `call`, if the reactor no longer exists.
+    /// Calls run in the order in which they are given, and wake a sleeping reactor. While it is awake they
+    /// cost no system call. Never blocks on the reactor. Returns `false`, and drops `call`, if the reactor
+    /// no longer exists.
     ///
     /// Twisted's `callFromThread`, asyncio's `call_soon_threadsafe`.
     pub fn call_from_thread(&self, call: impl FnOnce(&mut Reactor) + Send + 'static) -> bool {
-        self.shared.push(Box::new(call))
+        self.shared.push(self.name, call)
+    }
+
+    /// Runs `question` on the reactor's thread, as [`call_from_thread`](Self::call_from_thread) does, and
+    /// gives back what it returns.
+    ///
+    /// The [`Answer`] can be waited for, looked at now and then, or dropped; the question is asked in any case.
+    /// It fails if the question was dropped: because the reactor no longer exists or was stopped before, or
+    /// because the question panicked.
+    ///
+    /// To have the answer sent to another reactor or into a channel, send it from within a
+    /// `call_from_thread`.
+    ///
+    /// Twisted's `blockingCallFromThread`, asyncio's `run_coroutine_threadsafe`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Reactor;
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// let (handle, hold) = (reactor.handle(), reactor.hold());
+    /// let asking = std::thread::spawn(move || {
+    ///     let _hold = hold; // for as long as this thread has questions
+    ///     handle.ask(|reactor| reactor.connections().len()).wait()
+    /// });
+    /// reactor.run()?;
+    /// assert_eq!(asking.join().unwrap()?, 0);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Reactor) -> T + Send + 'static,
+    ) -> Answer<T> {
+        let (reply, answer) = Reply::new(self.shared.thread);
+        // If the reactor is gone the reply is dropped here, which the answer tells.
+        self.call_from_thread(move |reactor| reply.give(question(reactor)));
+        answer
     }
 
     /// Asks the reactor to [stop](Reactor::stop); returns `false` if it no longer exists.
@@ -56,72 +113,103 @@ impl Handle {
     pub fn shutdown(&self, grace: Duration) -> bool {
         self.call_from_thread(move |reactor| reactor.shutdown(grace))
     }
+}
 
-    /// Returns a handle to the same reactor that does not keep `run` from returning.
-    pub fn downgrade(&self) -> WeakHandle {
-        WeakHandle { shared: Arc::clone(&self.shared) }
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-/// A handle to a reactor that does not keep [`run`](Reactor::run) from returning.
+/// Keeps a reactor running: while it exists, [`run`](Reactor::run) does not return for lack of work, and a
+/// [shutdown](Reactor::shutdown) waits, within its grace.
 ///
-/// Made by [`Handle::downgrade`]. For code that serves the reactor and gives it no work of its own.
-#[derive(Clone)]
-pub struct WeakHandle {
+/// Made by [`Reactor::hold`], for work that the reactor cannot see: a thread that will call in, a task of a
+/// scheduler. It may be cloned, and dropped on any thread. [`stop`](Reactor::stop) does not wait for it.
+/// To be told that it is time to let go, see [`on_shutdown`](Reactor::on_shutdown).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::Reactor;
+///
+/// let mut reactor = Reactor::new()?;
+/// let hold = reactor.hold();
+/// reactor.on_shutdown(move |_reactor| drop(hold)); // nothing is under way, so nothing is waited for
+/// reactor.call_soon(|reactor| reactor.shutdown(Duration::from_secs(10)));
+/// reactor.run()?;
+/// # std::io::Result::Ok(())
+/// ```
+pub struct Hold {
     shared: Arc<Shared>,
 }
 
-impl WeakHandle {
-    /// The same as [`Handle::call_from_thread`].
-    ///
-    /// Returns `false` also if the reactor has returned from its last `run` and no longer exists.
-    pub fn call_from_thread(&self, call: impl FnOnce(&mut Reactor) + Send + 'static) -> bool {
-        self.shared.push(Box::new(call))
+impl Hold {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        shared.holds.fetch_add(1, Ordering::Relaxed);
+        Self { shared: Arc::clone(shared) }
     }
 }
 
-impl fmt::Debug for WeakHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakHandle").finish_non_exhaustive()
-    }
-}
-
-impl Clone for Handle {
+impl Clone for Hold {
     fn clone(&self) -> Self {
         Self::new(&self.shared)
     }
 }
 
-impl Drop for Handle {
+impl Drop for Hold {
     fn drop(&mut self) {
-        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // The reactor may wait only because this handle existed.
-            self.shared.wake();
+        if self.shared.holds.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // The reactor may sleep only because this hold existed.
+            self.shared.wake_if_asleep();
         }
     }
 }
 
-impl fmt::Debug for Handle {
+impl fmt::Debug for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").finish_non_exhaustive()
+        f.debug_struct("Hold").finish_non_exhaustive()
     }
 }
 
-impl Handle {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        shared.handles.fetch_add(1, Ordering::AcqRel);
-        Self { shared: Arc::clone(shared) }
-    }
-}
-
-/// The state that a reactor shares with its handles.
+/// The state that a reactor shares with its handles and holds.
+///
+/// # No wake-up is lost, and none is given to a reactor that is awake
+///
+/// A wake-up is a system call. It is needed only if the reactor sleeps, or may go to sleep without another
+/// look at what is written here. `asleep` says so: from the end of a turn to the end of the next sleep. So a
+/// host loop that polls the reactor's descriptor between turns is woken as well.
+///
+/// Each side first writes its own variable and then reads the other's:
+///
+/// ```text
+///   another thread                              the reactor
+///   1  filled = true   (or: holds - 1)          3  asleep = true        end of the turn
+///   2  if asleep: asleep = false, wake          4  if filled: no sleep  next turn
+/// ```
+///
+/// All four are `SeqCst`, so they have one order that all threads agree on. If 2 does not see 3, then 2 is
+/// before 3 in it, hence 1 before 4, and 4 sees 1. So at least one of the two sides acts. With weaker orders
+/// both reads could miss both writes, for a processor lets a read overtake the write before it.
+///
+/// Of several threads that find `asleep` only one gets `true` from the exchange, so a sleep costs one wake-up.
+/// That thread may be slow between the exchange and the wake-up; then the others rely on it, and it comes. If
+/// the reactor woke for another reason meanwhile, the late wake-up costs a turn with nothing to do.
+///
+/// The reactor sets `asleep` to `false` when it has slept, without an order: a thread that still reads `true`
+/// gives a wake-up that nobody needed, and one that reads `false` is before the next 3.
 pub(crate) struct Shared {
     queue: Mutex<Queue>,
     /// Whether the queue may contain calls: saves the reactor the lock in most turns.
     filled: AtomicBool,
+    /// Whether the reactor may need a wake-up to notice a change.
+    asleep: AtomicBool,
     /// `None` in a simulated reactor, which never sleeps.
     waker: Option<Waker>,
-    handles: AtomicUsize,
+    holds: AtomicUsize,
+    /// The thread that the reactor was made on. It is not `Send`, so it stays there.
+    thread: ThreadId,
 }
 
 struct Queue {
@@ -135,24 +223,31 @@ impl Shared {
         Arc::new(Self {
             queue: Mutex::new(Queue { open: true, calls: VecDeque::new() }),
             filled: AtomicBool::new(false),
+            asleep: AtomicBool::new(true),
             waker,
-            handles: AtomicUsize::new(0),
+            holds: AtomicUsize::new(0),
+            thread: std::thread::current().id(),
         })
     }
 
     /// Unbounded on purpose: a bounded queue that the loop's own thread fills blocks for ever.
-    pub(crate) fn push(&self, call: RemoteCall) -> bool {
+    pub(crate) fn push(
+        &self,
+        name: Option<&'static str>,
+        function: impl FnOnce(&mut Reactor) + Send + 'static,
+    ) -> bool {
+        let call = RemoteCall { name, function: Box::new(function) };
         let mut queue = self.lock();
         if !queue.open {
             return false;
         }
         queue.calls.push_back(call);
         drop(queue);
-        // If `filled` is set, the reactor has been woken and will take this call: it clears
-        // `filled` before it takes the lock. The load before the swap keeps many calling threads
-        // from contending for the cache line.
-        if !self.filled.load(Ordering::Acquire) && !self.filled.swap(true, Ordering::AcqRel) {
-            self.wake();
+        // If `filled` is set, another thread has set it and sees to the wake-up, and the reactor will take
+        // this call too: it clears `filled` before it takes the lock. The load before the store keeps many
+        // calling threads from contending for the cache line.
+        if !self.filled.load(Ordering::Acquire) && !self.filled.swap(true, Ordering::SeqCst) {
+            self.wake_if_asleep();
         }
         true
     }
@@ -165,7 +260,17 @@ impl Shared {
     }
 
     pub(crate) fn is_filled(&self) -> bool {
-        self.filled.load(Ordering::Acquire)
+        self.filled.load(Ordering::SeqCst)
+    }
+
+    /// The reactor may sleep from here on: changes need a wake-up. It looks at them again before it does.
+    pub(crate) fn fall_asleep(&self) {
+        self.asleep.store(true, Ordering::SeqCst);
+    }
+
+    /// The reactor has slept, and looks at everything before it sleeps again.
+    pub(crate) fn awake(&self) {
+        self.asleep.store(false, Ordering::Relaxed);
     }
 
     /// Refuses calls from now on, and returns those that have not run.
@@ -175,13 +280,15 @@ impl Shared {
         std::mem::take(&mut queue.calls)
     }
 
-    /// Whether a [`Handle`] exists; weak ones do not count.
+    /// Whether a [`Hold`] exists.
     pub(crate) fn is_held(&self) -> bool {
-        self.handles.load(Ordering::Acquire) > 0
+        self.holds.load(Ordering::SeqCst) > 0
     }
 
-    fn wake(&self) {
-        if let Some(waker) = &self.waker
+    fn wake_if_asleep(&self) {
+        if self.asleep.load(Ordering::SeqCst)
+            && self.asleep.swap(false, Ordering::SeqCst)
+            && let Some(waker) = &self.waker
             && let Err(error) = waker.wake()
         {
             log::error!("the reactor cannot be woken: {error}");

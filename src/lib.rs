@@ -100,7 +100,7 @@
 //! | `protocol.rs` | the traits that a user implements: [`Protocol`], [`Factory`] |
 //! | `reactor/` | the rest of the loop: what is served and in which order, commands, timers, stopping |
 //! | `listener/`, `connector/`, `datagram/`, `descriptor/` | the other kinds of source, each with its options, state and serving |
-//! | `transport/`, `handle.rs`, `observe/` | a connection, lent to a callback; other threads; watching the loop |
+//! | `transport/`, `handle.rs`, `answer.rs`, `observe/` | a connection, lent to a callback; other threads; watching the loop |
 //! | `reason.rs`, `address/`, `ids.rs`, `callback.rs` | why a connection ended; addresses; identifiers |
 //! | `system/` | the kernel: poller, streams, listening sockets |
 //! | `simulation/` | the simulated network in memory, and [`testing`] |
@@ -109,6 +109,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
+mod answer;
 mod callback;
 mod connection;
 mod connector;
@@ -135,6 +136,7 @@ mod system;
 mod transport;
 
 pub use address::{Address, Endpoint, UnixAddress};
+pub use answer::Answer;
 pub use callback::Callback;
 pub use connector::{Connect, Connector};
 pub use datagram::{DatagramProtocol, DatagramTransport, Datagrams};
@@ -144,7 +146,7 @@ pub use extras::cores::{Core, Cores, CoresHandle};
 pub use extras::framing;
 pub use extras::reconnecting::{Backoff, Reconnecting};
 pub use frame_error::FrameError;
-pub use handle::{Handle, WeakHandle};
+pub use handle::{Handle, Hold};
 #[cfg(unix)]
 pub use ids::WatchId;
 pub use ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
@@ -157,7 +159,7 @@ pub use protocol::{Factory, IntoProtocol, Protocol};
 pub use reactor::Reactor;
 pub use reactor::adopting::Connected;
 pub use reactor::builder::ReactorBuilder;
-pub use reactor::state::Tick;
+pub use reactor::state::{Ended, Tick};
 pub use reason::{Activity, Reason, Who};
 pub use simulation::testing;
 pub use system::keep_alive::KeepAlive;

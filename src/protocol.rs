@@ -1,5 +1,6 @@
 //! The traits that a user implements: protocols, and the factories that make them.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -30,6 +31,9 @@ use crate::transport::Transport;
 /// Every method has a default, so a protocol implements only what it needs. A panic in a callback ends
 /// only this connection, with [`Reason::Panicked`].
 ///
+/// A protocol owns what it has (it is [`Any`]), so that other code can reach it by its type; see
+/// [`Reactor::with_protocol`].
+///
 /// Twisted's `IProtocol`; `pause_writing` and `resume_writing` are asyncio's.
 ///
 /// # Examples
@@ -49,7 +53,7 @@ use crate::transport::Transport;
 /// }
 /// ```
 #[expect(unused_variables, reason = "the names in the defaults document the arguments")]
-pub trait Protocol {
+pub trait Protocol: Any {
     /// The connection is established.
     fn connection_made(&mut self, transport: &mut Transport<'_>) {}
 
@@ -70,7 +74,7 @@ pub trait Protocol {
     ///
     /// By default this connection is not read until the peer has caught up.
     fn pause_writing(&mut self, transport: &mut Transport<'_>) {
-        transport.withhold_reading();
+        transport.default_pause_writing();
     }
 
     /// The outgoing buffer is down to the low-water mark.
@@ -79,7 +83,7 @@ pub trait Protocol {
     ///
     /// By default reading goes on, unless the protocol itself has paused it.
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
-        transport.grant_reading();
+        transport.default_resume_writing();
     }
 
     /// A timer set by [`Transport::call_later`] fires; never a timer of a former protocol.

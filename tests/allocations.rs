@@ -112,13 +112,13 @@ impl Protocol for Busy {
     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
         transport.write(data);
         transport.set_timeout(Some(MILLISECOND));
-        transport.reactor().reset(self.moved.unwrap(), MINUTE);
+        transport.reactor().reset_timer(self.moved.unwrap(), MINUTE);
         let armed = transport.call_later(MINUTE);
         let of_connection = self.of_connection.replace(armed);
         let armed = transport.reactor().call_later(MINUTE, |_| {});
         let of_reactor = self.of_reactor.replace(armed);
         for timer in [of_connection, of_reactor].into_iter().flatten() {
-            transport.reactor().cancel(timer);
+            transport.reactor().cancel_timer(timer);
         }
     }
 
@@ -167,6 +167,19 @@ fn main() {
     a_connection_that_the_peer_closes_allocates_nothing();
     a_connection_that_is_answered_and_closed_allocates_nothing();
     a_length_that_lies_allocates_nothing_ahead();
+    an_echo_allocates_nothing("an_echo_by_a_lent_reactor", |_| Borrower);
+}
+
+/// Reaches its connection by way of the reactor that it lends.
+struct Borrower;
+
+impl Protocol for Borrower {
+    fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+        let id = transport.id();
+        transport.reactor().lend(|| {
+            Reactor::with_lent(|reactor| reactor.transport(id).unwrap().write(data)).unwrap()
+        });
+    }
 }
 
 fn an_echo_allocates_nothing(name: &str, factory: impl Factory + 'static) {

@@ -73,7 +73,7 @@ fn a_peak_of_timers_and_calls_is_given_back(reactor: &mut Reactor) {
     let timers: Vec<_> =
         (0..PEAK).map(|_| reactor.call_later(Duration::from_secs(60), |_| ())).collect();
     for timer in timers {
-        reactor.cancel(timer);
+        reactor.cancel_timer(timer);
     }
     let handle = reactor.handle();
     for _ in 0..PEAK {

@@ -30,7 +30,7 @@ fn signals() {
 
 fn a_signal_wakes_the_loop_and_calls_its_action() {
     let mut reactor = Reactor::new().unwrap();
-    let _alive = reactor.handle();
+    let _alive = reactor.hold();
     reactor.on_signal(SIGUSR1, Reactor::stop).unwrap();
     let thread = std::thread::spawn(|| raise(SIGUSR1).unwrap());
     reactor.run().unwrap();

@@ -195,7 +195,7 @@ fn set_alarm(shared: &Shared, reactor: &mut Reactor) {
     let State { server, alarm } = &mut *shared.borrow_mut();
     let Some(end) = server.store.next_deadline() else { return };
     if let Some((timer, _)) = alarm.take() {
-        reactor.cancel(timer);
+        reactor.cancel_timer(timer);
     }
     let delay = end.saturating_duration_since(reactor.now());
     let state = Rc::clone(shared);

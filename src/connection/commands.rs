@@ -3,7 +3,7 @@
 //! The steps of `next` are in the other files.
 
 use super::output::{Output, Pressure};
-use super::{Common, Connection, Holds, Life};
+use super::{Common, Connection, Holds, Life, Traffic};
 use crate::reason::Reason;
 use crate::system::stream::ByteStream;
 
@@ -16,7 +16,7 @@ impl<S: ByteStream> Connection<S> {
             Life::Open | Life::HandingOver => {}
             Life::Closing(_) | Life::Lingering(_) | Life::Gone(_) => return false,
         }
-        if matches!(self.output, Output::Broken(_)) {
+        if self.output == Output::Broken {
             self.finish();
             return true;
         }
@@ -56,7 +56,7 @@ impl<S: ByteStream> Connection<S> {
     /// Stops reading for this reason.
     pub(crate) fn hold(&mut self, hold: Holds) -> bool {
         self.held.insert(hold);
-        if hold == Holds::PROTOCOL && self.is_open() && matches!(self.output, Output::Broken(_)) {
+        if hold == Holds::PROTOCOL && self.is_open() && self.output == Output::Broken {
             // The protocol wants no more input, and nothing can be written.
             self.finish();
             return true;
@@ -97,6 +97,10 @@ impl<S> Connection<S> {
         self.hears() && !self.held.intersects(Holds::PROTOCOL | Holds::PRESSURE)
     }
 
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
     /// Whether `Made` was told, so that the end must be told too.
     pub(crate) fn was_announced(&self) -> bool {
         self.announced
@@ -119,7 +123,7 @@ impl Connection {
     pub(crate) fn prepare_to_close(&mut self, adopted: bool, common: &mut Common) {
         if self.ends_abruptly() {
             self.stream.reset_on_close();
-        } else if adopted && !matches!(self.output, Output::FinSent) {
+        } else if adopted && self.output != Output::FinSent {
             // It fails if the connection is gone already, and then FIN is not needed.
             drop(self.stream.shut_write());
         }

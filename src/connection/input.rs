@@ -91,12 +91,12 @@ impl<S: ByteStream> Connection<S> {
         }
         match self.receive(&mut scratch[..room]) {
             Received::Bytes(count) => {
-                self.note_read(count, io);
+                self.note_read(count, io, common);
                 Next::Tell(Notice::Data(count))
             }
             Received::End => Next::Again,
             // Writing failed, and all that came before was delivered.
-            Received::Nothing if matches!(self.output, Output::Broken(_)) => self.finish(),
+            Received::Nothing if self.output == Output::Broken => self.finish(),
             Received::Nothing => Next::Again,
             Received::Failed(error) => self.fail(error),
         }
@@ -115,7 +115,7 @@ impl<S: ByteStream> Connection<S> {
 
     #[inline(never)]
     fn deliver_end(&mut self) -> Next {
-        if matches!(self.output, Output::Broken(_)) {
+        if self.output == Output::Broken {
             return self.finish();
         }
         self.input = Input::Told;
@@ -124,13 +124,20 @@ impl<S: ByteStream> Connection<S> {
 
     /// Counts bytes that were read and are to be delivered.
     #[inline(always)]
-    fn note_read(&mut self, count: usize, io: &mut Io) {
+    fn note_read(&mut self, count: usize, io: &mut Io, common: &Common) {
         io.read -= count;
-        io.received += count;
+        self.count_received(count, io, common);
         if let Some(extras) = &mut self.extras {
             extras.note_activity(io.latest);
             extras.pay(Direction::Reading, count);
         }
+    }
+
+    #[inline(always)]
+    fn count_received(&mut self, count: usize, io: &mut Io, common: &Common) {
+        io.received += count;
+        self.traffic.read += count as u64;
+        self.traffic.active = common.since_began(io.latest);
     }
 
     /// Whether the peer may have sent bytes that are to be discarded. Above the bound they stay in the
@@ -148,7 +155,7 @@ impl<S: ByteStream> Connection<S> {
         match self.receive(&mut scratch[..room]) {
             Received::Bytes(count) => {
                 io.read = 0;
-                io.received += count;
+                self.count_received(count, io, common);
                 self.note_discarded(count, common);
                 if matches!(self.life, Life::Lingering(_)) {
                     io.asked = true; // the close timeout holds, whatever else it sends
@@ -163,10 +170,10 @@ impl<S: ByteStream> Connection<S> {
 
     /// Checks once whether the peer has sent unread bytes, so that closing would reset.
     #[inline(never)]
-    pub(super) fn peer_has_sent(&mut self, io: &mut Io) -> io::Result<bool> {
+    pub(super) fn peer_has_sent(&mut self, io: &mut Io, common: &Common) -> io::Result<bool> {
         match self.receive(&mut [0]) {
             Received::Bytes(count) => {
-                io.received += count;
+                self.count_received(count, io, common);
                 Ok(true)
             }
             Received::Nothing | Received::End => Ok(false),

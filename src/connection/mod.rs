@@ -89,7 +89,7 @@ mod timing;
 mod values;
 
 pub(crate) use timing::Direction;
-pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Notice};
+pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Notice, Traffic};
 
 use std::io;
 use std::sync::Arc;
@@ -112,6 +112,7 @@ pub(crate) struct Connection<S = Stream> {
     life: Life,
     input: Input,
     output: Output,
+    traffic: Traffic,
     /// The readiness that events reported and no attempt has contradicted.
     ready: Readiness,
     held: Holds,
@@ -157,6 +158,7 @@ impl<S: ByteStream> Connection<S> {
             life: Life::New,
             input: Input::Open,
             output: Output::Open,
+            traffic: Traffic::default(),
             ready: Readiness::WRITABLE,
             held: Holds::default(),
             pressure: Pressure::Low,
@@ -182,7 +184,7 @@ impl<S: ByteStream> Connection<S> {
     pub(crate) fn next(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
         self.begin_step(io);
         match self.life {
-            Life::New => self.announce(),
+            Life::New => self.announce(io, common),
             Life::Open => self.while_open(io, common, scratch),
             Life::HandingOver => self.while_handing_over(io, common, scratch),
             Life::Closing(_) => self.while_closing(io, common, scratch),
@@ -192,7 +194,8 @@ impl<S: ByteStream> Connection<S> {
     }
 
     #[inline(never)]
-    fn announce(&mut self) -> Next {
+    fn announce(&mut self, io: &Io, common: &Common) -> Next {
+        self.traffic.active = common.since_began(io.now);
         self.announced = true;
         self.life = Life::Open;
         Next::Tell(Notice::Made)
@@ -298,7 +301,7 @@ impl<S: ByteStream> Connection<S> {
             return self.fail(error);
         }
         if at_once {
-            match self.peer_has_sent(io) {
+            match self.peer_has_sent(io, common) {
                 Ok(true) => {}
                 Ok(false) => return self.finish(),
                 Err(error) => return self.fail(error),
@@ -336,7 +339,7 @@ impl<S: ByteStream> Connection<S> {
     }
 
     fn both_halves_are_shut(&self) -> bool {
-        self.input == Input::Told && matches!(self.output, Output::FinSent)
+        self.input == Input::Told && self.output == Output::FinSent
     }
 
     /// Ends it in order: for its reason to close, or because both sides have finished.
@@ -351,11 +354,10 @@ impl<S: ByteStream> Connection<S> {
 
     /// The reason when both sides have finished, or sending failed and the peer has finished.
     fn reason_of_both(&self) -> Reason {
-        match &self.output {
-            Output::Broken(error) => {
-                Reason::Failed { activity: Activity::Open, error: Arc::clone(error) }
-            }
-            _ => self.orderly_reason(),
+        let error = self.extras.as_ref().and_then(|extras| extras.sending_failed.as_ref());
+        match error {
+            Some(error) => Reason::Failed { activity: Activity::Open, error: Arc::clone(error) },
+            None => self.orderly_reason(),
         }
     }
 

@@ -19,14 +19,15 @@ use crate::system::stream::ByteStream;
 const SMALLEST_FLIGHT: usize = 536;
 
 /// The state of the output.
-#[derive(Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Output {
     Open,
     /// FIN is to follow the last byte.
     FinWanted,
     FinSent,
-    /// Sending failed with this error. Bytes that the peer sent before are still being delivered.
-    Broken(Arc<io::Error>),
+    /// Sending failed, with the error that the extras hold. Bytes that the peer sent before are still being
+    /// delivered.
+    Broken,
 }
 
 /// The last notice to the protocol about the outgoing buffer.
@@ -44,7 +45,7 @@ impl<S: ByteStream> Connection<S> {
     /// taken it, in one piece or in many.
     #[inline]
     pub(crate) fn write(&mut self, data: &[u8], common: &mut Common) -> bool {
-        if !self.is_open() || !matches!(self.output, Output::Open) {
+        if !self.is_open() || self.output != Output::Open {
             return false;
         }
         if self.above_cap {
@@ -64,7 +65,7 @@ impl<S: ByteStream> Connection<S> {
 
     pub(super) fn want_fin(&mut self) -> bool {
         self.ended_first.get_or_insert(Side::Us);
-        let open = matches!(self.output, Output::Open);
+        let open = self.output == Output::Open;
         if open {
             self.output = Output::FinWanted;
         }
@@ -117,7 +118,7 @@ impl<S: ByteStream> Connection<S> {
     pub(super) fn flush(&mut self, io: &mut Io, common: &mut Common) -> io::Result<bool> {
         let more = self.send(io, common)?;
         self.above_cap = self.outgoing.len() > common.cap;
-        if matches!(self.output, Output::FinWanted) && self.outgoing.is_empty() {
+        if self.output == Output::FinWanted && self.outgoing.is_empty() {
             self.send_fin()?;
         }
         Ok(more)
@@ -168,6 +169,8 @@ impl<S: ByteStream> Connection<S> {
         }
         self.outgoing.advance(count, &mut common.spares);
         io.sent += count;
+        self.traffic.written += count as u64;
+        self.traffic.active = common.since_began(io.latest);
         if let Some(extras) = &mut self.extras
             && count > 0
         {
@@ -183,13 +186,13 @@ impl<S: ByteStream> Connection<S> {
     #[inline(always)]
     fn fin_follows(&self) -> bool {
         let closes = matches!(self.life, Life::Closing(_)) && self.input != Input::Open;
-        matches!(self.output, Output::FinWanted) && !closes
+        self.output == Output::FinWanted && !closes
     }
 
     /// Sends FIN, unless it was sent. It fails if the peer has reset the connection.
     #[inline(never)]
     pub(super) fn send_fin(&mut self) -> io::Result<()> {
-        if matches!(self.output, Output::FinSent) {
+        if self.output == Output::FinSent {
             return Ok(());
         }
         self.output = Output::FinSent;
@@ -207,7 +210,8 @@ impl<S: ByteStream> Connection<S> {
         if self.held.intersects(Holds::PROTOCOL) || self.is_told_the_end() {
             return self.fail(error);
         }
-        self.output = Output::Broken(Arc::new(error));
+        self.output = Output::Broken;
+        self.extras_mut(common).sending_failed = Some(Arc::new(error));
         self.outgoing.clear(&mut common.spares);
         self.held.remove(Holds::PRESSURE);
         // No event will report the bytes that are there already, nor the end behind them.

@@ -290,7 +290,7 @@ impl Driver {
                 received: 0,
                 sent: 0,
             },
-            common: Common::new(closing_times, usize::MAX),
+            common: Common::new(closing_times, usize::MAX, now),
             visited: false,
             steps: 0,
             notices: Vec::new(),

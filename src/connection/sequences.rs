@@ -129,8 +129,6 @@ struct Model {
     stirred: bool,
     moved: (usize, usize),
     close_timeout: Duration,
-    /// What was set last, which counts from the next progress.
-    own_close_timeout: Duration,
     /// When the first visit with writing saw that it closes; when the peer was heard since.
     closing_since: Option<Duration>,
     heard_at: Duration,
@@ -151,7 +149,7 @@ impl<'a> Sequence<'a> {
         wire.forgives = random.below(4) > 0;
         drop(wire);
         let close_timeout = driver.common.closing_times.close_timeout;
-        let model = Model { close_timeout, own_close_timeout: close_timeout, ..Model::default() };
+        let model = Model { close_timeout, ..Model::default() };
         Self { prints, random, begin: driver.now, driver, reached, model }
     }
 
@@ -315,7 +313,7 @@ impl Sequence<'_> {
         let cap = self.driver.common.cap;
         let left_too_much = self.driver.connection.above_cap;
         let unsent = self.driver.connection.buffered();
-        let broken = matches!(self.driver.connection.output, Output::Broken(_));
+        let broken = self.driver.connection.output == Output::Broken;
         let wanted = self.is_open() && !self.model.wants_fin && !broken;
         let data = &BYTES[self.model.accepted..self.model.accepted + count];
         let taken = self.driver.write(data, cap);
@@ -363,7 +361,7 @@ impl Sequence<'_> {
     fn shut_write(&mut self) {
         let shuts = self.driver.shut_write();
         self.log(format_args!("shut_write: {shuts}"));
-        let broken = matches!(self.driver.connection.output, Output::Broken(_));
+        let broken = self.driver.connection.output == Output::Broken;
         assert_eq!(shuts, self.is_open() && !self.model.wants_fin && !broken);
         if self.is_open() {
             self.ends_first();
@@ -427,11 +425,12 @@ impl Sequence<'_> {
     fn set_close_timeout(&mut self) {
         let limit = self.some(120) as u32 * MS;
         self.log(format_args!("set_close_timeout {limit:?}"));
-        let Driver { connection, common, .. } = &mut self.driver;
-        connection.set_close_timeout(limit, common);
-        self.model.own_close_timeout = limit;
-        if self.model.closing_since.is_none() {
-            self.model.close_timeout = limit;
+        let now = self.now();
+        let Driver { connection, common, now: instant, .. } = &mut self.driver;
+        connection.set_close_timeout(limit, *instant, common);
+        self.model.close_timeout = limit;
+        if let Some(since) = &mut self.model.closing_since {
+            *since = now;
         }
     }
 
@@ -585,7 +584,7 @@ impl Sequence<'_> {
 /// The promises.
 impl Sequence<'_> {
     fn broken(&self) -> bool {
-        matches!(self.driver.connection.output, Output::Broken(_))
+        self.driver.connection.output == Output::Broken
     }
 
     fn held_by_rate(&self) -> bool {
@@ -674,7 +673,6 @@ impl Sequence<'_> {
             let begins = self.model.closing_since.is_none();
             if begins || sent > 0 {
                 self.model.closing_since = Some(now); // or since the peer took something
-                self.model.close_timeout = self.model.own_close_timeout;
             }
             if begins || before[3] != after[3] {
                 self.model.heard_at = now; // the wait for the peer begins at the earliest

@@ -691,7 +691,7 @@ fn row_28_all_that_the_visit_sent_counts() {
 fn row_29_a_peer_that_takes_nothing_is_cut_off() {
     let mut driver = with_a_full_kernel();
     driver.write(b"rest", CAP);
-    driver.connection.set_close_timeout(9 * SECOND, &mut driver.common);
+    driver.connection.set_close_timeout(9 * SECOND, driver.now, &mut driver.common);
     driver.close();
     driver.settle();
     assert_eq!(due_in(&driver), Some(9 * SECOND));
@@ -716,6 +716,9 @@ fn row_29_without_its_own_the_close_timeout_is_the_common_one() {
     driver.close();
     driver.settle();
     assert_eq!(due_in(&driver), Some(30 * SECOND));
+    driver.pass(10 * SECOND);
+    driver.connection.set_close_timeout(60 * SECOND, driver.now, &mut driver.common);
+    assert_eq!(due_in(&driver), Some(60 * SECOND), "set while it closes: from then on");
 }
 
 #[test]
@@ -991,7 +994,7 @@ fn row_35_what_waits_without_an_event_is_no_silence() {
 fn row_36_what_the_stream_takes_without_an_event_is_progress() {
     for close in [false, true] {
         let mut driver = with_a_full_kernel();
-        driver.connection.set_close_timeout(SECOND, &mut driver.common);
+        driver.connection.set_close_timeout(SECOND, driver.now, &mut driver.common);
         driver.set_timeout(Some(SECOND));
         driver.write(b"rest", CAP);
         if close {

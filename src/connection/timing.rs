@@ -3,6 +3,8 @@
 //! Besides rates one deadline at a time applies: the timeout of an open connection, the close timeout of
 //! a closing one, or the end of lingering.
 
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Common, Connection, Holds, Io, Life, Next, Notice};
@@ -36,6 +38,8 @@ pub(crate) struct Extras {
     discarded: usize,
     /// Input came that is not read, and was not noted as activity yet.
     stirred: bool,
+    /// The error with which the output broke.
+    pub(super) sending_failed: Option<Arc<io::Error>>,
     reading: Option<Throttle>,
     writing: Option<Throttle>,
     /// Bytes that were put back, to be delivered again.
@@ -118,6 +122,11 @@ impl Extras {
         }
     }
 
+    /// The end of lingering, within the close timeout.
+    fn linger_end(&self) -> Option<Instant> {
+        self.linger_until.into_iter().chain(self.close_by).min()
+    }
+
     fn idle_deadline(&self) -> Option<Instant> {
         match self.timeout {
             Timeout::After { limit, active } => Some(later(active, limit)),
@@ -145,9 +154,15 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    pub(crate) fn set_close_timeout(&mut self, limit: Duration, common: &mut Common) {
-        if !self.is_gone() {
-            self.extras_mut(common).close_timeout = Some(limit);
+    /// Sets the limit of closing. If closing has begun, it counts from now.
+    pub(crate) fn set_close_timeout(&mut self, limit: Duration, now: Instant, common: &mut Common) {
+        if self.is_gone() {
+            return;
+        }
+        let extras = self.extras_mut(common);
+        extras.close_timeout = Some(limit);
+        if extras.close_by.is_some() {
+            extras.close_by = Some(later(now, limit));
         }
     }
 
@@ -191,7 +206,7 @@ impl<S: ByteStream> Connection<S> {
         let of_life = match self.life {
             Life::New | Life::Open | Life::HandingOver => extras.idle_deadline(),
             Life::Closing(_) => extras.close_by,
-            Life::Lingering(_) => extras.linger_until,
+            Life::Lingering(_) => extras.linger_end(),
             Life::Gone(_) => None,
         };
         let refills = [&extras.reading, &extras.writing];
@@ -266,7 +281,7 @@ impl<S: ByteStream> Connection<S> {
         let is_due = match self.life {
             Life::Open => due(extras.idle_deadline()) && !io.timed_out,
             Life::Closing(_) => due(extras.close_by),
-            Life::Lingering(_) => due(extras.linger_until),
+            Life::Lingering(_) => due(extras.linger_end()),
             _ => false,
         };
         if !is_due {
@@ -306,10 +321,10 @@ impl<S: ByteStream> Connection<S> {
 
     /// The end of closing, set at the first call, and moved when the peer takes bytes. A connection that
     /// is closed at once never has one.
-    pub(super) fn close_limit(&mut self, io: &Io, common: &mut Common) -> Instant {
+    pub(super) fn close_limit(&mut self, io: &Io, common: &mut Common) {
         let extras = self.extras_mut(common);
         let timeout = extras.close_timeout(common);
-        *extras.close_by.get_or_insert_with(|| later(io.latest, timeout))
+        extras.close_by.get_or_insert_with(|| later(io.latest, timeout));
     }
 
     /// Waits for the peer's FIN, and discards further input.
@@ -320,8 +335,8 @@ impl<S: ByteStream> Connection<S> {
 
     /// Sets the end of lingering anew, within the close timeout: input came, or FIN was sent.
     pub(super) fn linger_on(&mut self, io: &Io, common: &mut Common) {
-        let at_the_latest = self.close_limit(io, common);
-        let until = later(io.latest, common.closing_times.linger).min(at_the_latest);
+        self.close_limit(io, common);
+        let until = later(io.latest, common.closing_times.linger);
         self.extras_mut(common).linger_until = Some(until);
     }
 

@@ -119,6 +119,22 @@ impl BitOr for Holds {
     }
 }
 
+/// The bytes that a connection has moved.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Traffic {
+    pub(crate) read: u64,
+    pub(crate) written: u64,
+    /// The last time that any moved, or that the connection was announced: in nanoseconds since the reactor was
+    /// made.
+    pub(super) active: u64,
+}
+
+impl Traffic {
+    pub(crate) fn idle_since(self, common: &Common) -> Instant {
+        common.began + Duration::from_nanos(self.active)
+    }
+}
+
 /// High and low water marks of the outgoing buffer, in bytes. Kept small: every connection has them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Marks {
@@ -152,14 +168,22 @@ pub(crate) struct Common {
     pub(super) closing_times: ClosingTimes,
     /// The hard cap of an outgoing buffer.
     pub(super) cap: usize,
+    /// When the reactor was made.
+    began: Instant,
     pub(super) spares: Spares,
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     extras: Vec<Box<Extras>>,
 }
 
 impl Common {
-    pub(crate) fn new(closing_times: ClosingTimes, cap: usize) -> Self {
-        Self { closing_times, cap, spares: Spares::default(), extras: Vec::new() }
+    pub(crate) fn new(closing_times: ClosingTimes, cap: usize, began: Instant) -> Self {
+        Self { closing_times, cap, began, spares: Spares::default(), extras: Vec::new() }
+    }
+
+    /// A moment as nanoseconds, which take half the room of an `Instant` and last for centuries.
+    #[inline]
+    pub(super) fn since_began(&self, moment: Instant) -> u64 {
+        moment.saturating_duration_since(self.began).as_nanos() as u64
     }
 
     pub(super) fn lend(&mut self) -> Box<Extras> {

@@ -97,7 +97,7 @@ impl Reactor {
         let shared = Arc::clone(&self.calls.shared);
         let lookup = move || {
             let found = (host, port).to_socket_addrs().map(Iterator::collect);
-            shared.push(Box::new(move |reactor| reactor.resolved(key, round, found)));
+            shared.push(None, move |reactor| reactor.resolved(key, round, found));
         };
         if let Err((error, _)) = self.threads.lookups.submit(Box::new(lookup)) {
             self.give_up(key, Reason::failed(Activity::Resolving, error));

@@ -26,7 +26,7 @@ impl Reactor {
         let failed = |error| Reason::failed(Activity::Connecting, error);
         if let Some(network) = self.network() {
             connect.socket.check(Kind::Tcp, Origin::Simulated).map_err(failed)?;
-            return Ok(Stream::Memory(MemoryStream::connect(network, connect.local_addr, to)));
+            return Ok(Stream::memory(MemoryStream::connect(network, connect.local_addr, to)));
         }
         Stream::connect(to, connect.local_addr, &connect.socket)
             .map_err(failed)?
@@ -43,7 +43,7 @@ impl Reactor {
             Some(network) => connect
                 .socket
                 .check(Kind::Unix, Origin::Simulated)
-                .and_then(|()| MemoryStream::connect_unix(network, to).map(Stream::Memory)),
+                .and_then(|()| MemoryStream::connect_unix(network, to).map(Stream::memory)),
             None => Stream::connect_unix(to, &connect.socket),
         };
         stream.map_err(|error| Reason::failed(Activity::Connecting, error))

@@ -214,7 +214,7 @@ impl<'a> DatagramTransport<'a> {
 
     /// Calls the protocol's `timer_fired` after `delay`, unless the socket is closed before.
     ///
-    /// The timer is [cancelled](Reactor::cancel) and [reset](Reactor::reset) like any other.
+    /// The timer is [cancelled](Reactor::cancel_timer) and [reset](Reactor::reset_timer) like any other.
     pub fn call_later(&mut self, delay: Duration) -> TimerId {
         self.reactor.datagram_timer(self.id.0, delay)
     }

@@ -49,7 +49,7 @@ impl Reactor {
             key,
             Callback::Signal,
             |source| match source {
-                Source::Signals(signals) => signals.guest.as_mut()?.get_mut(&signal),
+                Source::Signals(signals) => signals.callee.as_mut()?.get_mut(&signal),
                 _ => None,
             },
             |action, reactor| action(reactor),
@@ -93,7 +93,7 @@ impl Reactor {
         let key = self.signals(signal)?;
         if let Some(signals) = self.signals_mut(key) {
             signals.source.add_signal(signal)?;
-            if let Some(actions) = &mut signals.guest {
+            if let Some(actions) = &mut signals.callee {
                 actions.insert(signal, Some(Box::new(action)));
             }
         }

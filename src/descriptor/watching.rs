@@ -97,7 +97,7 @@ impl Reactor {
     pub fn set_interest(&mut self, id: WatchId, interest: Readiness) -> bool {
         let Some(watch) = self.watch_mut(id.0) else { return false };
         watch.interest = interest;
-        if watch.guest.is_some() {
+        if watch.callee.is_some() {
             self.queue(id.0);
         }
         true
@@ -109,7 +109,7 @@ impl Reactor {
     /// watch.
     pub fn unwatch(&mut self, id: WatchId) -> bool {
         let Some(watch) = self.watch_mut(id.0) else { return false };
-        let watched = watch.guest.take();
+        let watched = watch.callee.take();
         self.sources.remove(id.0);
         if let Some(watched) = watched {
             self.release_watched(watched);
@@ -141,10 +141,10 @@ impl Reactor {
         let Self { sources, poller, .. } = self;
         if let (Some(Source::Watch(watch)), Some(registry)) =
             (sources.get_mut(key), poller.registry())
-            && let Some(watched) = watch.guest.take()
+            && let Some(watched) = watch.callee.take()
         {
             let armed = watch.arm(watched.fd(), registry, key.token());
-            watch.guest = Some(watched);
+            watch.callee = Some(watched);
             return armed;
         }
         Ok(())

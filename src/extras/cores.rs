@@ -3,7 +3,7 @@
 //! A reactor uses one thread. To use more cores, run more reactors that share nothing: each has its
 //! own listening socket at the same address (SO_REUSEPORT), its own connections and its own
 //! protocols, so no callback needs a lock. [`Cores`] starts and stops them together. A program can
-//! do the same with threads, [`SocketOptions::reuse_port`] and [`Handle`](crate::Handle).
+//! do the same with threads, [`SocketOptions::reuse_port`] and [`Handle`].
 
 use std::fmt;
 use std::io;
@@ -13,8 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::{
-    Endpoint, Factory, Listen, ListenerId, Protocol, Reactor, ReactorBuilder, SocketOptions,
-    WeakHandle,
+    Endpoint, Factory, Handle, Listen, ListenerId, Protocol, Reactor, ReactorBuilder, SocketOptions,
 };
 
 /// Several reactors, each in a thread of its own.
@@ -137,7 +136,7 @@ impl Cores {
             let mut core = Core { reactor: &mut reactor, index, addresses, listened: 0, handle };
             setup(&mut core)?;
             let Core { addresses, handle, .. } = core;
-            handle.admit(reactor.handle().downgrade());
+            handle.admit(reactor.handle());
             drop(tell.send(addresses)); // `start_one` waits for it
             let mut guard = StopGuard { handle, ended_well: false };
             reactor.run()?;
@@ -281,8 +280,7 @@ impl Core<'_> {
 
 /// Reaches all reactors of [`Cores`], from any thread and from their own callbacks.
 ///
-/// Unlike a [`Handle`](crate::Handle) it does not keep [`run`](Reactor::run) from returning. All
-/// clones are equal.
+/// Like a [`Handle`] it does not keep [`run`](Reactor::run) from returning. All clones are equal.
 #[derive(Clone)]
 pub struct CoresHandle {
     members: Arc<Mutex<Members>>,
@@ -290,7 +288,7 @@ pub struct CoresHandle {
 
 #[derive(Default)]
 struct Members {
-    reactors: Vec<WeakHandle>,
+    reactors: Vec<Handle>,
     /// Whether all are to end: a reactor that is still being set up then ends at once.
     ending: bool,
 }
@@ -298,12 +296,12 @@ struct Members {
 impl CoresHandle {
     /// Runs `call` on each reactor in its own thread, and returns how many were reached.
     ///
-    /// Works as [`Handle::call_from_thread`](crate::Handle::call_from_thread) does, and leaves out
+    /// Works as [`Handle::call_from_thread`] does, and leaves out
     /// reactors that are being set up.
     pub fn call_on_each(&self, call: impl Fn(&mut Reactor) + Send + Sync + 'static) -> usize {
         let call = Arc::new(call);
         let reactors = self.lock().reactors.clone();
-        let give = |reactor: &WeakHandle| {
+        let give = |reactor: &Handle| {
             let call = Arc::clone(&call);
             reactor.call_from_thread(move |reactor| call(reactor))
         };
@@ -328,7 +326,7 @@ impl CoresHandle {
         }
     }
 
-    fn admit(&self, reactor: WeakHandle) {
+    fn admit(&self, reactor: Handle) {
         let mut members = self.lock();
         if members.ending {
             reactor.call_from_thread(Reactor::stop);

@@ -25,6 +25,8 @@ use crate::system::poller::Readiness;
 pub enum Subject {
     /// The reactor itself: calls, timers that belong to no connection, wake-ups.
     Reactor,
+    /// A call or a timer with a [name](crate::Reactor::with_name).
+    Named(&'static str),
     /// A listening socket.
     Listener(ListenerId),
     /// A connection.
@@ -42,6 +44,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reactor => f.write_str("reactor"),
+            Self::Named(name) => f.write_str(name),
             Self::Listener(id) => write!(f, "listener {id}"),
             Self::Connection(id) => write!(f, "connection {id}"),
             Self::Connector(id) => write!(f, "connector {id}"),
@@ -130,7 +133,7 @@ pub trait Observer {
     /// A timer of the user's was set, fired or was cancelled; the reactor's own are not reported.
     fn timer(&mut self, timer: TimerId, event: TimerEvent) {}
 
-    /// Another thread woke the reactor, or the last [`Handle`](crate::Handle) was dropped.
+    /// Another thread woke the reactor, or the last [`Hold`](crate::Hold) was dropped.
     fn woken(&mut self) {}
 
     /// `pause_writing` (`high`) or `resume_writing` (not `high`) is due, with this many bytes

@@ -8,4 +8,5 @@ pub(crate) mod random;
 pub(crate) mod surplus;
 pub(crate) mod timers;
 pub(crate) mod token_bucket;
+pub(crate) mod type_map;
 pub(crate) mod write_buffer;

@@ -128,6 +128,16 @@ impl<T> Timers<T> {
         true
     }
 
+    /// Whether a timer was handed out, and neither put back nor cancelled.
+    pub(crate) fn is_firing(&self, id: TimerId) -> bool {
+        self.timers.get(id.0).is_some_and(|timer| timer.state == State::Firing)
+    }
+
+    /// The action of a pending timer.
+    pub(crate) fn action_mut(&mut self, id: TimerId) -> Option<&mut T> {
+        self.timers.get_mut(id.0)?.action.as_mut()
+    }
+
     /// When a pending timer is to fire.
     pub(crate) fn deadline(&self, id: TimerId) -> Option<Instant> {
         let timer = self.timers.get(id.0).filter(|timer| timer.state != State::Firing)?;

@@ -3,6 +3,8 @@
 //! A command changes its state and queues it for a visit. It makes no callback, and no byte moves inside
 //! it.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use super::Reactor;
@@ -38,6 +40,57 @@ impl Reactor {
         Some(Transport::new(self, id))
     }
 
+    /// Calls `code` with the protocol of a connection, if it is a `P`, and with its transport.
+    ///
+    /// Returns `None`, and drops `code`, if the connection is gone, or its `connection_made` has not come yet,
+    /// or its protocol is of another type, or is being called further up the stack, as the protocol is whose
+    /// callback this is called in. A protocol in a `Box<dyn Protocol>` is found by its own type. One that is
+    /// part of another, as the handler in a [`Framed`](crate::framing::Framed), is reached by way of that.
+    ///
+    /// What `code` has a transport do is done as for any other caller: nothing is called back inside of it. A
+    /// panic in it is one of the calling code, and the connection goes on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::testing::Simulation;
+    /// use crocus::{Protocol, Transport};
+    ///
+    /// struct Member {
+    ///     name: String,
+    /// }
+    ///
+    /// impl Protocol for Member {}
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Member { name: "Ada".to_owned() });
+    /// simulation.settle();
+    /// for id in simulation.reactor().connections() {
+    ///     simulation.reactor().with_protocol(id, |member: &mut Member, transport| {
+    ///         member.name.push('!');
+    ///         write!(transport, "hello {}", member.name);
+    ///     });
+    /// }
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"hello Ada!");
+    /// ```
+    pub fn with_protocol<P: Protocol, R>(
+        &mut self,
+        id: ConnectionId,
+        code: impl FnOnce(&mut P, &mut Transport<'_>) -> R,
+    ) -> Option<R> {
+        let session = self.sources.session(id.0).filter(|session| session.connection.is_up())?;
+        let mut protocol = session.protocol.take_if(|it| find::<P>(it.as_mut()).is_some())?;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            find(protocol.as_mut()).map(|it| code(it, &mut Transport::new(self, id)))
+        }));
+        match self.sources.get_mut(id.0).and_then(Source::protocol) {
+            Some(place @ None) => *place = Some(protocol),
+            _ => self.let_go(Subject::Connection(id), protocol),
+        }
+        result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
     /// All connections, closing ones included, in no particular order.
     pub fn connections(&self) -> Vec<ConnectionId> {
         let connections = self.sources.iter().filter_map(|(key, source)| match source {
@@ -56,6 +109,8 @@ impl Reactor {
 
     /// Gives a connection a command, and queues it for a visit if the command returns `true`. Returns
     /// the result.
+    ///
+    /// If the notices to its protocol have ended, by this command or before, its timers are cancelled.
     #[inline(always)]
     fn command(
         &mut self,
@@ -63,45 +118,19 @@ impl Reactor {
         queue: Queue,
         command: impl FnOnce(&mut Connection, &mut Common) -> bool,
     ) -> bool {
-        let Self { sources, queues, memory, .. } = self;
+        let Self { sources, queues, timers, memory, .. } = self;
         let Some(slot) = sources.slot(id.0) else { return false };
         let Source::Connection(session) = &mut slot.source else { return false };
         let visit = command(&mut session.connection, &mut memory.common);
-        if visit && queues.visited != Some(id.0) {
-            queues.add(queue, id.0, &mut slot.waits);
+        if visit {
+            if !session.connection.hears() {
+                session.cancel_timers(timers);
+            }
+            if queues.visited != Some(id.0) {
+                queues.add(queue, id.0, &mut slot.waits);
+            }
         }
         visit
-    }
-
-    /// The same for a command that ends the notices to the protocol if it returns `true`: its timers are
-    /// cancelled.
-    fn last_command(
-        &mut self,
-        id: ConnectionId,
-        queue: Queue,
-        command: impl FnOnce(&mut Connection) -> bool,
-    ) -> bool {
-        let Self { sources, queues, timers, .. } = self;
-        let Some(slot) = sources.slot(id.0) else { return false };
-        let Source::Connection(session) = &mut slot.source else { return false };
-        if !command(&mut session.connection) {
-            return false;
-        }
-        session.cancel_timers(timers);
-        if queues.visited != Some(id.0) {
-            queues.add(queue, id.0, &mut slot.waits);
-        }
-        true
-    }
-
-    /// Cancels the timers of a connection that has ended.
-    #[cold]
-    fn silence(&mut self, id: ConnectionId) {
-        let Self { sources, timers, .. } = self;
-        if let Some(session) = sources.session(id.0).filter(|session| session.connection.is_gone())
-        {
-            session.cancel_timers(timers);
-        }
     }
 
     #[inline]
@@ -111,9 +140,6 @@ impl Reactor {
             taken = connection.write(data, common);
             if taken { !data.is_empty() } else { connection.is_gone() }
         });
-        if !taken {
-            self.silence(id); // the write may have ended the connection
-        }
         taken
     }
 
@@ -127,7 +153,7 @@ impl Reactor {
     }
 
     pub(crate) fn lose_connection(&mut self, id: ConnectionId, because: Option<Reason>) {
-        self.last_command(id, Queue::Flush, |connection| connection.close(because));
+        self.command(id, Queue::Flush, |connection, _| connection.close(because));
     }
 
     pub(crate) fn lose_write_connection(&mut self, id: ConnectionId) {
@@ -136,7 +162,7 @@ impl Reactor {
 
     /// Ends a connection, whatever is still unsent.
     pub(crate) fn end(&mut self, id: ConnectionId, reason: Reason) {
-        self.last_command(id, Queue::Flush, |connection| match reason {
+        self.command(id, Queue::Flush, |connection, _| match reason {
             Reason::Panicked { .. } => {
                 connection.end_by_fault(reason);
                 true
@@ -146,7 +172,7 @@ impl Reactor {
     }
 
     pub(crate) fn hold_reading(&mut self, id: ConnectionId, hold: Holds) {
-        self.last_command(id, Queue::Flush, |connection| connection.hold(hold));
+        self.command(id, Queue::Flush, |connection, _| connection.hold(hold));
     }
 
     pub(crate) fn release_reading(&mut self, id: ConnectionId, hold: Holds) {
@@ -159,7 +185,7 @@ impl Reactor {
 
     pub(crate) fn set_protocol(&mut self, id: ConnectionId, next: Box<dyn Protocol>) -> bool {
         let mut pressed = false;
-        let done = self.last_command(id, Queue::Run, |connection| {
+        let done = self.command(id, Queue::Run, |connection, _| {
             pressed = connection.is_pressed();
             connection.hand_over()
         });
@@ -186,7 +212,8 @@ impl Reactor {
     }
 
     pub(crate) fn set_close_timeout(&mut self, id: ConnectionId, limit: Duration) {
-        self.set_timing(id, |connection, common| connection.set_close_timeout(limit, common));
+        let now = self.time.clock.now();
+        self.set_timing(id, |connection, common| connection.set_close_timeout(limit, now, common));
     }
 
     pub(crate) fn set_rate(
@@ -227,5 +254,16 @@ impl Reactor {
             None => drop(self.timers.cancel(timer)),
         }
         timer
+    }
+}
+
+/// The protocol as a `P`, also in a box in a box.
+fn find<P: Protocol>(mut protocol: &mut dyn Protocol) -> Option<&mut P> {
+    loop {
+        let any: &mut dyn Any = protocol;
+        if any.is::<P>() {
+            return any.downcast_mut();
+        }
+        protocol = any.downcast_mut::<Box<dyn Protocol>>()?.as_mut();
     }
 }

@@ -128,7 +128,7 @@ impl Reactor {
             Subject::Datagram(id) => self.datagram_state(id).map(|state| state.local.to_string()),
             #[cfg(unix)]
             Subject::Watch(_) => None,
-            Subject::Reactor => None,
+            Subject::Reactor | Subject::Named(_) => None,
         };
         match address {
             Some(address) => format!("{subject} ({address})"),

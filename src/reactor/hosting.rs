@@ -31,7 +31,8 @@ impl Reactor {
         if self.has_queued() { Some(self.now()) } else { self.timers.next_deadline() }
     }
 
-    /// A handle for other threads.
+    /// A handle for other threads. It does not keep [`run`](Self::run) from returning; see
+    /// [`hold`](Self::hold).
     pub fn handle(&self) -> Handle {
         Handle::new(&self.calls.shared)
     }
@@ -86,6 +87,7 @@ impl Drop for Reactor {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.tear_down();
+            self.drop_states();
         }
         drop(self.calls.shared.close());
         self.let_panic_through();

@@ -4,14 +4,16 @@
 //! `timing` runs timers and calls, `working` runs blocking work in threads, `stopping` ends the reactor,
 //! and `dispatch` is the only place where the user's code is called. `source` has the sources that are
 //! served, `queues` their order, and `state` the rest of a reactor's state. `commands` and `hosting` are
-//! the interface from outside. The folders `listener/`, `connector/`, `datagram/` and `descriptor/`
+//! the interface from outside; `extending` and `lending` are for code that builds upon a reactor. The folders `listener/`, `connector/`, `datagram/` and `descriptor/`
 //! serve the other kinds of source.
 
 pub(crate) mod adopting;
 pub(crate) mod builder;
 mod commands;
 pub(crate) mod dispatch;
+mod extending;
 mod hosting;
+mod lending;
 pub(crate) mod limits;
 pub(crate) mod queues;
 pub(crate) mod source;
@@ -35,7 +37,7 @@ use crate::system::poller::Poller;
 use limits::Limits;
 use queues::{Queue, Queues};
 use source::{Source, Sources};
-use state::{Calls, Ending, Memory, Monitor, Threads, Time, TimerAction};
+use state::{Calls, Ended, Ending, Extension, Memory, Monitor, Threads, Time, TimerAction};
 
 /// The token of the waker; no key has it, since an arena never has 2³² slots.
 const WAKE: Token = Token(usize::MAX);
@@ -72,43 +74,51 @@ pub struct Reactor {
     pub(crate) limits: Limits,
     pub(crate) monitor: Monitor,
     pub(crate) ending: Ending,
+    pub(crate) ended: Option<Ended>,
+    pub(crate) extension: Extension,
 }
 
 impl Reactor {
     pub(crate) fn with_poller(poller: Poller, clock: Clock, limits: Limits) -> io::Result<Self> {
         let waker = poller.registry().map(|registry| Waker::new(registry, WAKE)).transpose()?;
+        let time = Time::new(clock);
+        let memory = Memory::new(&limits, time.now);
         Ok(Self {
             poller,
-            time: Time::new(clock),
+            time,
             sources: Sources::new(),
             queues: Queues::default(),
             timers: Timers::new(),
             calls: Calls::new(Shared::new(waker)),
             threads: Threads::new(limits.threads),
-            memory: Memory::new(&limits),
+            memory,
             limits,
             monitor: Monitor::default(),
             ending: Ending::No,
+            ended: None,
+            extension: Extension::default(),
         })
     }
 
     /// Runs turns until the reactor is [stopped](Self::stop), or nothing is left that could call back:
     /// no listener, connection, attempt to connect, datagram socket, watched descriptor, timer, queued
-    /// call, work in a thread or live [`Handle`](crate::Handle).
+    /// call, work in a thread or [`Hold`](crate::Hold).
     ///
-    /// It may be called again after it returned. It installs no signal handlers; see the feature
-    /// `signals`.
+    /// It may be called again after it returned, and [`ended`](Self::ended) says why it did. It installs no
+    /// signal handlers; see the feature `signals`.
     ///
     /// # Errors
     ///
     /// An error of the poller, and `ResourceBusy` inside a callback: the running loop goes on.
     pub fn run(&mut self) -> io::Result<()> {
         self.check_not_nested()?;
+        self.ended = None;
         while self.has_work() {
             if self.turn(None)?.stopped {
-                break;
+                return Ok(());
             }
         }
+        self.ended = Some(Ended::NothingLeft);
         Ok(())
     }
 
@@ -177,6 +187,7 @@ impl Reactor {
     fn end_turn(&mut self) -> TurnReport {
         self.time.in_turn = false;
         self.time.last_callback = None;
+        self.calls.shared.fall_asleep();
         self.observe(|observer, reactor| observer.turn_end(&reactor.monitor.report));
         self.monitor.report
     }
@@ -192,6 +203,7 @@ impl Reactor {
         };
         self.observe(|observer, _| observer.sleep_begin(timeout));
         let result = self.poller.wait(timeout);
+        self.calls.shared.awake();
         self.time.read(self.limits.slow_callback);
         let now = self.time.now;
         self.monitor.report.slept = began.map_or(Duration::ZERO, |began| now - began);
@@ -294,8 +306,7 @@ impl Reactor {
 
     /// Whether anything is left that could call back.
     fn has_work(&self) -> bool {
-        // Handles first: if the last one is gone here, the later checks see all that was sent through
-        // it.
+        // Holds first: if the last one is gone here, the later checks see all that was sent before.
         let held = self.calls.shared.is_held();
         held || self.sources.keep_running()
             || self.timers.len() > 0

@@ -40,19 +40,19 @@ pub(crate) enum Source {
 }
 
 /// A source, with the user's code that it calls.
-pub(crate) struct Seated<S, G> {
+pub(crate) struct Seated<S, C> {
     state: S,
-    /// `None` while it is called.
-    pub(crate) guest: Option<G>,
+    /// A factory, a protocol, a function. `None` while it is called.
+    pub(crate) callee: Option<C>,
 }
 
-impl<S, G> Seated<S, G> {
-    pub(crate) fn new(state: S, guest: G) -> Self {
-        Self { state, guest: Some(guest) }
+impl<S, C> Seated<S, C> {
+    pub(crate) fn new(state: S, callee: C) -> Self {
+        Self { state, callee: Some(callee) }
     }
 }
 
-impl<S, G> Deref for Seated<S, G> {
+impl<S, C> Deref for Seated<S, C> {
     type Target = S;
 
     fn deref(&self) -> &S {
@@ -60,13 +60,13 @@ impl<S, G> Deref for Seated<S, G> {
     }
 }
 
-impl<S, G> DerefMut for Seated<S, G> {
+impl<S, C> DerefMut for Seated<S, C> {
     fn deref_mut(&mut self) -> &mut S {
         &mut self.state
     }
 }
 
-impl<S: std::fmt::Debug, G> std::fmt::Debug for Seated<S, G> {
+impl<S: std::fmt::Debug, C> std::fmt::Debug for Seated<S, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.state.fmt(f)
     }
@@ -184,15 +184,15 @@ impl Source {
 
     pub(crate) fn factory(&mut self) -> Option<&mut Option<Box<dyn Factory>>> {
         match self {
-            Self::Listener(listener) => Some(&mut listener.guest),
-            Self::Connector(connector) => Some(&mut connector.guest),
+            Self::Listener(listener) => Some(&mut listener.callee),
+            Self::Connector(connector) => Some(&mut connector.callee),
             _ => None,
         }
     }
 
     pub(crate) fn datagram_protocol(&mut self) -> Option<&mut Option<Box<dyn DatagramProtocol>>> {
         match self {
-            Self::Datagram(state) => Some(&mut state.guest),
+            Self::Datagram(state) => Some(&mut state.callee),
             _ => None,
         }
     }
@@ -200,7 +200,7 @@ impl Source {
     #[cfg(unix)]
     pub(crate) fn watched(&mut self) -> Option<&mut Option<Box<dyn Watched>>> {
         match self {
-            Self::Watch(watch) => Some(&mut watch.guest),
+            Self::Watch(watch) => Some(&mut watch.callee),
             _ => None,
         }
     }

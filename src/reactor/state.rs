@@ -19,6 +19,7 @@ use crate::parts::clock::{Clock, later};
 use crate::parts::pool::Pool;
 use crate::parts::surplus::surplus;
 use crate::parts::timers::TimerId;
+use crate::parts::type_map::TypeMap;
 
 /// How many names are looked up at once, each by a thread, which the system's resolver may block for any
 /// time. More wait. These are not the threads of `call_in_thread`: connecting must not wait for the
@@ -40,12 +41,23 @@ pub(crate) struct Time {
     /// Before this, no callback of the turn can have taken too long, since all of them together have
     /// not.
     pub(crate) slow_after: Instant,
+    /// The tick of `call_every` that is being called.
+    pub(crate) ticking: Option<Ticking>,
+}
+
+/// What a tick has changed about its own timer, which is neither pending nor gone meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticking {
+    pub(crate) timer: TimerId,
+    pub(crate) interval: Duration,
+    /// When the next tick is to come, unless as the grid says.
+    pub(crate) next: Option<Instant>,
 }
 
 impl Time {
     pub(crate) fn new(clock: Clock) -> Self {
         let now = clock.now();
-        Self { clock, now, in_turn: false, last_callback: None, slow_after: now }
+        Self { clock, now, in_turn: false, last_callback: None, slow_after: now, ticking: None }
     }
 
     /// The moment so much later than now. Callbacks may have worked since the clock was read for the turn,
@@ -97,7 +109,8 @@ impl Calls {
             if count == 0 {
                 return;
             }
-            self.queue.extend(self.remote.drain(..count).map(|call| call as Call));
+            let calls = self.remote.drain(..count);
+            self.queue.extend(calls.map(|call| Call { name: call.name, function: call.function }));
             give_back(&mut self.remote);
             room -= count;
         }
@@ -151,9 +164,9 @@ pub(crate) struct Memory {
 const SPARE_ATTACHED: usize = 64;
 
 impl Memory {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, now: Instant) -> Self {
         let (scratch, datagram, attached) = (Box::default(), Box::default(), Vec::new());
-        let common = Common::new(limits.closing_times, limits.write_buffer_cap);
+        let common = Common::new(limits.closing_times, limits.write_buffer_cap, now);
         Self { scratch, datagram, common, attached }
     }
 
@@ -203,6 +216,16 @@ pub(crate) struct Monitor {
     pub(crate) panic: Option<Box<dyn Any + Send>>,
 }
 
+/// What code that builds upon the reactor has left here.
+#[derive(Default)]
+pub(crate) struct Extension {
+    pub(crate) states: TypeMap,
+    /// The name of the calls and timers that are made now.
+    pub(crate) name: Option<&'static str>,
+    pub(crate) on_shutdown: Vec<Call>,
+    pub(crate) on_stop: Vec<Call>,
+}
+
 /// Whether the reactor is to stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ending {
@@ -215,8 +238,27 @@ pub(crate) enum Ending {
     TearingDown,
 }
 
+/// Why [`Reactor::run`] returned, or how a reactor that is turned has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Ended {
+    /// By [`Reactor::stop`], or because the grace of a shutdown was over: what was left has been cut off.
+    Stopped,
+    /// By [`Reactor::shutdown`]: everything has ended in order.
+    ShutDown,
+    /// Nothing was left that could call back.
+    NothingLeft,
+}
+
+/// A function waiting to be called.
+pub(crate) type Function = Box<dyn FnOnce(&mut Reactor)>;
+
 /// A function waiting for the calls phase.
-pub(crate) type Call = Box<dyn FnOnce(&mut Reactor)>;
+pub(crate) struct Call {
+    /// The name given by [`Reactor::with_name`].
+    pub(crate) name: Option<&'static str>,
+    pub(crate) function: Function,
+}
 
 /// The action of a timer when it fires.
 pub(crate) enum TimerAction {
@@ -252,6 +294,8 @@ impl TimerAction {
 type TickFunction = Box<dyn FnMut(&mut Reactor, Tick)>;
 
 pub(crate) struct Ticker {
+    /// The name given by [`Reactor::with_name`].
+    pub(crate) name: Option<&'static str>,
     pub(crate) interval: Duration,
     pub(crate) function: TickFunction,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::queues::Queue;
-use super::state::{Ending, TimerAction};
+use super::state::{Ended, Ending, TimerAction};
 use super::{Reactor, Source};
 use crate::connector::state::{ConnectorState, Progress};
 use crate::ids::{ConnectionId, ListenerId};
@@ -32,7 +32,7 @@ impl Reactor {
     /// `lose_connection`, gives up attempts to connect, and [stops](Self::stop) when the last of these
     /// is gone, or after `grace`.
     ///
-    /// It does not wait for watched descriptors and work in threads.
+    /// It waits for each [`Hold`](crate::Hold), and not for watched descriptors and work in threads.
     ///
     /// A second call moves the end of the grace.
     pub fn shutdown(&mut self, grace: Duration) {
@@ -46,6 +46,7 @@ impl Reactor {
             Ending::Stopping | Ending::TearingDown => return,
         }
         self.ending = Ending::Draining(self.timers.insert(end, TimerAction::Shutdown));
+        self.announce_shutdown();
         for key in self.sources.keys() {
             match self.sources.get_mut(key) {
                 Some(Source::Listener(_)) => drop(self.stop_listening(ListenerId(key))),
@@ -66,9 +67,28 @@ impl Reactor {
         self.ending != Ending::No
     }
 
+    /// Why the last [`run`](Self::run) returned; `None` if there was none, or it failed, or goes on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Ended, Reactor};
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.call_soon(|_reactor| println!("and that is all"));
+    /// reactor.run()?;
+    /// assert_eq!(reactor.ended(), Some(Ended::NothingLeft));
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn ended(&self) -> Option<Ended> {
+        self.ended
+    }
+
     /// Whether a shutdown has nothing left to wait for.
     pub(crate) fn is_drained(&self) -> bool {
-        matches!(self.ending, Ending::Draining(_)) && !self.sources.delay_shutdown()
+        matches!(self.ending, Ending::Draining(_))
+            && !self.sources.delay_shutdown()
+            && !self.calls.shared.is_held()
     }
 
     pub(crate) fn shutdown_is_over(&mut self) {
@@ -76,8 +96,13 @@ impl Reactor {
     }
 
     pub(crate) fn stop_if_wanted(&mut self) {
-        if self.ending == Ending::Stopping || self.is_drained() {
+        let ended = match self.ending {
+            Ending::Stopping => Some(Ended::Stopped),
+            _ => self.is_drained().then_some(Ended::ShutDown),
+        };
+        if ended.is_some() {
             self.tear_down();
+            self.ended = ended;
             self.monitor.report.stopped = true;
         }
     }
@@ -88,6 +113,7 @@ impl Reactor {
         self.ending = Ending::TearingDown;
         self.time.now = self.now();
         let in_turn = std::mem::replace(&mut self.time.in_turn, true); // no turn from within a notice
+        self.announce_stop();
         self.drop_timers_and_calls();
         let keys = self.sources.keys();
         self.stop_connections(&keys);

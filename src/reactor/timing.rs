@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::state::{Tick, Ticker, TimerAction};
+use super::state::{Tick, Ticker, Ticking, TimerAction};
 use super::{Reactor, Source};
 use crate::callback::Callback;
 use crate::observe::{Subject, TimerEvent};
@@ -23,7 +23,8 @@ impl Reactor {
         delay: Duration,
         function: impl FnOnce(&mut Self) + 'static,
     ) -> TimerId {
-        self.set(delay, TimerAction::Once(Box::new(function)))
+        let call = self.name_call(function);
+        self.set(delay, TimerAction::Once(call))
     }
 
     /// Calls `function` every `interval`, first after one interval.
@@ -45,7 +46,7 @@ impl Reactor {
     /// reactor.call_every(Duration::from_millis(1), move |reactor, tick| {
     ///     ticks += 1 + tick.missed;
     ///     if ticks >= 3 {
-    ///         reactor.cancel(tick.timer);
+    ///         reactor.cancel_timer(tick.timer);
     ///     }
     /// });
     /// reactor.run()?;
@@ -56,10 +57,8 @@ impl Reactor {
         interval: Duration,
         function: impl FnMut(&mut Self, Tick) + 'static,
     ) -> TimerId {
-        self.set(
-            interval,
-            TimerAction::Every(Box::new(Ticker { interval, function: Box::new(function) })),
-        )
+        let (name, function) = (self.extension.name, Box::new(function));
+        self.set(interval, TimerAction::Every(Box::new(Ticker { name, interval, function })))
     }
 
     /// Calls `function` in the next [calls phase](Self::turn).
@@ -70,13 +69,14 @@ impl Reactor {
     ///
     /// Calls run in the order in which they were made.
     pub fn call_soon(&mut self, function: impl FnOnce(&mut Self) + 'static) {
-        self.calls.queue.push_back(Box::new(function));
+        let call = self.name_call(function);
+        self.calls.queue.push_back(call);
     }
 
     /// Cancels a timer; `false` if it fired or was cancelled already.
     ///
     /// From within its own call this returns `false` too, except for `call_every`, which ends then.
-    pub fn cancel(&mut self, timer: TimerId) -> bool {
+    pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
         let Some(action) = self.timers.cancel(timer) else { return false };
         if let Some(TimerAction::Connection(key) | TimerAction::Datagram(key)) = action {
             self.forget_timer(key);
@@ -88,21 +88,70 @@ impl Reactor {
 
     /// Moves a pending timer: it fires `delay` from this moment, as with [`call_later`](Self::call_later).
     ///
-    /// Returns `false` if it is not pending. Timers with one deadline still fire in the order they were made.
+    /// Returns `false` if it is not pending. In a tick of `call_every` its own timer counts as pending: this
+    /// moves the next tick, and the grid goes on from there. Timers with one deadline still fire in the order
+    /// they were made.
     ///
     /// Moving to later, the usual case, takes no search and no new place in the queue.
-    pub fn reset(&mut self, timer: TimerId, delay: Duration) -> bool {
+    ///
+    /// Twisted's `IDelayedCall.reset`.
+    pub fn reset_timer(&mut self, timer: TimerId, delay: Duration) -> bool {
         let deadline = self.time.after(delay);
-        let moved = self.timers.reset(timer, deadline);
+        let moved = match self.ticking(timer) {
+            Some(ticking) => {
+                ticking.next = Some(deadline);
+                true
+            }
+            None => self.timers.reset(timer, deadline),
+        };
         if moved {
             self.observe(|observer, _| observer.timer(timer, TimerEvent::Set(deadline)));
         }
         moved
     }
 
+    /// Sets the interval of a timer made by [`call_every`](Self::call_every): its next tick comes one interval
+    /// from [now](Self::now), and the others on the grid that begins there.
+    ///
+    /// It may be called in a tick of the timer itself. Returns `false` if there is no such timer.
+    ///
+    /// # Examples
+    ///
+    /// An interval that doubles with each tick:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::testing::Simulation;
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let mut interval = Duration::from_secs(1);
+    /// simulation.reactor().call_every(interval, move |reactor, tick| {
+    ///     interval *= 2;
+    ///     reactor.set_timer_interval(tick.timer, interval);
+    /// });
+    /// simulation.advance(Duration::from_secs(60));
+    /// assert_eq!(simulation.reactor().stats().timers, 5); // at 1, 3, 7, 15 and 31 s
+    /// ```
+    pub fn set_timer_interval(&mut self, timer: TimerId, interval: Duration) -> bool {
+        if let Some(ticking) = self.ticking(timer) {
+            ticking.interval = interval;
+        } else if let Some(TimerAction::Every(ticker)) = self.timers.action_mut(timer) {
+            ticker.interval = interval;
+        } else {
+            return false;
+        }
+        self.reset_timer(timer, interval)
+    }
+
     /// When a timer is to fire; `None` if it is not pending, for example while it fires.
-    pub fn deadline(&self, timer: TimerId) -> Option<Instant> {
+    pub fn timer_deadline(&self, timer: TimerId) -> Option<Instant> {
         self.timers.deadline(timer)
+    }
+
+    /// The tick that is being called, if it is one of `timer`, and it has not cancelled it.
+    fn ticking(&mut self, timer: TimerId) -> Option<&mut Ticking> {
+        let firing = self.timers.is_firing(timer);
+        self.time.ticking.as_mut().filter(|ticking| firing && ticking.timer == timer)
     }
 
     pub(crate) fn set(&mut self, delay: Duration, action: TimerAction) -> TimerId {
@@ -146,9 +195,7 @@ impl Reactor {
             _ => drop(self.timers.cancel(timer)),
         }
         match action {
-            TimerAction::Once(function) => {
-                self.call(Subject::Reactor, Callback::Timer, function);
-            }
+            TimerAction::Once(call) => self.call_by_name(Callback::Timer, call),
             TimerAction::Connection(key) => {
                 self.forget_timer(key);
                 self.call_protocol(key, Callback::TimerFired, |protocol, transport| {
@@ -173,15 +220,19 @@ impl Reactor {
         let late = self.time.now.saturating_duration_since(deadline);
         let missed = late.as_nanos().checked_div(ticker.interval.as_nanos()).unwrap_or(0);
         let missed = u64::try_from(missed).unwrap_or(u64::MAX);
-        let done = self.call(Subject::Reactor, Callback::Timer, |reactor| {
+        self.time.ticking = Some(Ticking { timer, interval: ticker.interval, next: None });
+        let done = self.under_name(ticker.name, Callback::Timer, |reactor| {
             (ticker.function)(reactor, Tick { timer, missed });
         });
         if done.is_none() {
             self.timers.cancel(timer);
         }
-        let next = match ticker.interval {
-            Duration::ZERO => self.time.now, // there is no grid
-            interval => later(deadline, times(interval, missed.saturating_add(1))),
+        let changed = self.time.ticking.take();
+        ticker.interval = changed.map_or(ticker.interval, |changed| changed.interval);
+        let next = match (changed.and_then(|changed| changed.next), ticker.interval) {
+            (Some(next), _) => next,
+            (None, Duration::ZERO) => self.time.now, // there is no grid
+            (None, interval) => later(deadline, times(interval, missed.saturating_add(1))),
         };
         if let Err(action) = self.timers.put_back(timer, next, TimerAction::Every(ticker)) {
             self.let_go(Subject::Reactor, action);
@@ -196,7 +247,7 @@ impl Reactor {
             let Some(call) = self.calls.next() else { return };
             self.monitor.report.calls += 1;
             self.monitor.stats.calls += 1;
-            self.call(Subject::Reactor, Callback::Call, call);
+            self.call_by_name(Callback::Call, call);
         }
     }
 }

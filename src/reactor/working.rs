@@ -66,12 +66,12 @@ impl Reactor {
                 then(reactor, result);
             }
         }));
-        let shared = Arc::clone(&self.calls.shared);
+        let (shared, name) = (Arc::clone(&self.calls.shared), self.extension.name);
         let job: Job = Box::new(move || {
             let (result, _payload) = attempt(work);
             // This fails if the follow-up was dropped, and then the result is not needed.
             drop(sender.send(result));
-            shared.push(Box::new(move |reactor| reactor.work_is_through(key)));
+            shared.push(name, move |reactor| reactor.work_is_through(key));
         });
         if self.network().is_some() {
             return self.call_soon(|_| job());

@@ -19,8 +19,7 @@ use crate::system::poller::Readiness;
 pub(crate) struct MemoryStream {
     network: Rc<RefCell<Network>>,
     link: u32,
-    /// Which end it is, 0 or 1; a `bool` leaves room for the tag of `Stream`, which is in every
-    /// connection.
+    /// Which end it is, 0 or 1.
     side: bool,
 }
 

@@ -289,7 +289,7 @@ impl Simulation {
 
     fn add(&mut self, stream: MemoryStream, protocol: impl Protocol + 'static) -> ConnectionId {
         let peer = Address::Memory(stream.peer_addr().expect("a fresh pair is connected"));
-        self.reactor.add_connection(Stream::Memory(stream), peer, Box::new(protocol))
+        self.reactor.add_connection(Stream::memory(stream), peer, Box::new(protocol))
     }
 }
 

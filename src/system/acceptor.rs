@@ -76,7 +76,7 @@ impl Acceptor {
                     Some(_) => Address::Unix(UnixAddress::unnamed()),
                     None => Address::Memory(addr),
                 };
-                Ok((Stream::Memory(stream), peer))
+                Ok((Stream::memory(stream), peer))
             }
         }
     }

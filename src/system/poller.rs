@@ -136,14 +136,26 @@ pub(crate) struct Poller {
 
 #[derive(Debug)]
 enum World {
-    Kernel { poll: Poll, events: Events },
-    Network { network: Rc<RefCell<Network>>, clock: Clock },
+    Kernel {
+        poll: Poll,
+        events: Events,
+    },
+    Network {
+        network: Rc<RefCell<Network>>,
+        clock: Clock,
+    },
+    /// Of the reactor that stands in for one that is lent.
+    Hollow,
 }
 
 impl Poller {
     pub(crate) fn kernel() -> io::Result<Self> {
         let events = Events::with_capacity(EVENTS_PER_TURN);
         Ok(Self { world: World::Kernel { poll: Poll::new()?, events }, ready: Vec::new() })
+    }
+
+    pub(crate) fn hollow() -> Self {
+        Self { world: World::Hollow, ready: Vec::new() }
     }
 
     pub(crate) fn network(network: Rc<RefCell<Network>>, clock: Clock) -> Self {
@@ -154,13 +166,13 @@ impl Poller {
     pub(crate) fn registry(&self) -> Option<&Registry> {
         match &self.world {
             World::Kernel { poll, .. } => Some(poll.registry()),
-            World::Network { .. } => None,
+            World::Network { .. } | World::Hollow => None,
         }
     }
 
     pub(crate) fn simulated(&self) -> Option<&Rc<RefCell<Network>>> {
         match &self.world {
-            World::Kernel { .. } => None,
+            World::Kernel { .. } | World::Hollow => None,
             World::Network { network, .. } => Some(network),
         }
     }
@@ -201,6 +213,7 @@ impl Poller {
                 clock.wind(wait);
                 self.ready = network.step();
             }
+            World::Hollow => return Err(io::Error::other("a reactor without a poller")),
         }
         Ok(())
     }

@@ -4,6 +4,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use mio::net::TcpStream;
@@ -22,10 +24,15 @@ pub(crate) enum Stream {
     /// With our address, since the kernel's name for a listener differs from the one clients use.
     #[cfg(unix)]
     Unix(mio::net::UnixStream, UnixAddress),
-    Memory(MemoryStream),
+    /// In a box, to keep the others small: every connection has one of these.
+    Memory(Box<MemoryStream>),
 }
 
 impl Stream {
+    pub(crate) fn memory(stream: MemoryStream) -> Self {
+        Self::Memory(Box::new(stream))
+    }
+
     /// Starts to connect a TCP socket; `bind` gives it a local address first.
     ///
     /// # Errors
@@ -163,6 +170,16 @@ impl Stream {
         }
     }
 
+    /// The descriptor of the socket.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Tcp(stream) => Some(stream.as_fd()),
+            Self::Unix(stream, _) => Some(stream.as_fd()),
+            Self::Memory(_) => None,
+        }
+    }
+
     /// The socket, for its options.
     pub(crate) fn socket(&self) -> io::Result<SockRef<'_>> {
         match self {
@@ -292,7 +309,7 @@ fn is_under_way(error: &io::Error) -> bool {
 /// A socket made elsewhere, as the loop needs it: non-blocking, and not inherited by child processes, as it
 /// is when it comes from a parent (sd_listen_fds(3)).
 #[cfg(unix)]
-pub(crate) fn adopted<'a, S: std::os::fd::AsFd>(socket: &'a S) -> io::Result<SockRef<'a>> {
+pub(crate) fn adopted<'a, S: AsFd>(socket: &'a S) -> io::Result<SockRef<'a>> {
     let socket = SockRef::from(socket);
     socket.set_nonblocking(true)?;
     socket.set_cloexec(true)?;

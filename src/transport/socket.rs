@@ -1,6 +1,8 @@
 //! The socket beneath a connection: its address and its options.
 
 use std::io;
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::SockRef;
 
@@ -72,5 +74,43 @@ impl Transport<'_> {
             return Err(io::ErrorKind::NotConnected.into());
         }
         connection.stream.socket()
+    }
+}
+
+#[cfg(unix)]
+impl AsFd for Transport<'_> {
+    /// The descriptor of the connection, for what crocus has no method for: an option, the peer's credentials
+    /// (SO_PEERCRED), TCP_INFO.
+    ///
+    /// Only to ask and to set: bytes that are read or written past the transport are missing in its order. It is
+    /// there in `connection_lost` too.
+    ///
+    /// # Panics
+    ///
+    /// In a simulation, and after a callback has replaced its reactor by another: there is no descriptor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Protocol, Transport};
+    /// use socket2::SockRef;
+    ///
+    /// struct Careful;
+    ///
+    /// impl Protocol for Careful {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         if let Err(error) = SockRef::from(&*transport).set_recv_buffer_size(16 * 1024) {
+    ///             eprintln!("{}: {error}", transport.peer_addr());
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let mut reactor = crocus::Reactor::new()?;
+    /// reactor.listen("127.0.0.1:0", |_peer| Careful)?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        let descriptor = self.connection().and_then(|connection| connection.stream.descriptor());
+        descriptor.expect("a connection in memory, or of another reactor, has no descriptor")
     }
 }

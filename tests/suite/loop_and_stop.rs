@@ -398,16 +398,16 @@ both! {
         assert_eq!(world.reactor().next_deadline(), None, "only an event could bring work");
 
         let late = world.reactor().call_later(HOUR * 2, |_| {});
-        assert_eq!(world.reactor().next_deadline(), world.reactor().deadline(late));
+        assert_eq!(world.reactor().next_deadline(), world.reactor().timer_deadline(late));
         let early = world.reactor().call_later(HOUR, |_| {});
-        assert_eq!(world.reactor().next_deadline(), world.reactor().deadline(early));
-        world.reactor().reset(early, HOUR * 3);
+        assert_eq!(world.reactor().next_deadline(), world.reactor().timer_deadline(early));
+        world.reactor().reset_timer(early, HOUR * 3);
         let next = world.reactor().next_deadline().unwrap();
-        assert!(next <= world.reactor().deadline(late).unwrap(), "early, never late");
+        assert!(next <= world.reactor().timer_deadline(late).unwrap(), "early, never late");
         world.turn();
-        assert_eq!(world.reactor().next_deadline(), world.reactor().deadline(late));
-        world.reactor().cancel(early);
-        world.reactor().cancel(late);
+        assert_eq!(world.reactor().next_deadline(), world.reactor().timer_deadline(late));
+        world.reactor().cancel_timer(early);
+        world.reactor().cancel_timer(late);
         world.turn();
         assert_eq!(world.reactor().next_deadline(), None);
 
@@ -580,7 +580,7 @@ both! {
         let lines = log.clone();
         world.reactor().call_every(Duration::ZERO, move |reactor, tick| {
             nest(&lines, "tick", reactor);
-            reactor.cancel(tick.timer);
+            reactor.cancel_timer(tick.timer);
         });
         far.send(b"x");
         world.run().unwrap();
@@ -628,7 +628,7 @@ both! {
         world.run().unwrap();
         let timer = world.reactor().call_later(HOUR, |_| {});
         let (listener, _) = world.listen(|_| Echo);
-        world.reactor().cancel(timer);
+        world.reactor().cancel_timer(timer);
         world.reactor().stop_listening(listener);
         let begin = world.reactor().now();
         world.run().unwrap();

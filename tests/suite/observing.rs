@@ -159,7 +159,7 @@ fn timers_pressure_refusals_and_wakes_are_seen() {
     reactor.set_observer(Some(Box::new(Steps(log.clone()))));
     let late = reactor.call_later(Duration::from_secs(2), |_| {});
     reactor.call_later(Duration::from_secs(1), move |reactor| {
-        reactor.cancel(late);
+        reactor.cancel_timer(late);
     });
     simulation.set_window(1000);
     let mut peer = simulation.connect(Recorder::new(&Log::new(), "a").on_made(|transport| {
@@ -269,7 +269,7 @@ impl Protocol for SlowThenCancels {
         let timer = transport.reactor().call_later(Duration::from_secs(60), |_| {});
         let end = Instant::now() + Duration::from_millis(30);
         while Instant::now() < end {}
-        transport.reactor().cancel(timer);
+        transport.reactor().cancel_timer(timer);
         transport.lose_connection();
     }
 }
@@ -283,7 +283,7 @@ fn nobody_else_is_blamed_for_a_slow_callback() {
     let idle = world.reactor().call_later(Duration::from_secs(60), |_| {});
     let end = Instant::now() + Duration::from_millis(30);
     while Instant::now() < end {} // what passes outside of callbacks is nobody's fault
-    world.reactor().cancel(idle);
+    world.reactor().cancel_timer(idle);
     let mut far = world.dial(addr);
     assert!(world.read_to_end(&mut far).1.is_ok());
     let lines = logged_up_to(Level::Trace);

@@ -177,7 +177,7 @@ fn run_waits_for_work_that_does_not_block_it() {
     world.reactor().call_every(Duration::from_millis(1), move |reactor, tick| {
         ticked.push("tick");
         if ticked.len() == 20 {
-            reactor.cancel(tick.timer); // nothing but the work is left
+            reactor.cancel_timer(tick.timer); // nothing but the work is left
             tick_log.push("released");
             drop(release.take());
         }

@@ -190,10 +190,10 @@ fn no_delay_is_shorter_for_the_work_before_it_was_asked_for() {
             let fired = Rc::clone(&self.0);
             reactor.call_every(LIMIT, move |reactor, tick| {
                 fired.borrow_mut().push(("every", asked.elapsed()));
-                reactor.cancel(tick.timer);
+                reactor.cancel_timer(tick.timer);
             });
             self.1 = Some(asked);
-            transport.reactor().reset(self.2.unwrap(), LIMIT);
+            transport.reactor().reset_timer(self.2.unwrap(), LIMIT);
             transport.set_timeout(Some(LIMIT));
         }
 
@@ -400,7 +400,6 @@ mod unix {
         let descriptors = [far.as_fd()];
         assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
         sendmsg(&far, &[IoSlice::new(b"with one, ")], &mut control, SendFlags::empty()).unwrap();
-        drop(control);
         far.write_all(b"and behind").unwrap();
         world.until("all of it", |_| log.has("a data with one, and behind"));
         socket2::SockRef::from(&far).send_out_of_band(b"!").unwrap();

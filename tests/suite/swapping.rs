@@ -279,7 +279,7 @@ both! {
         world.quiet();
         assert_eq!(log.take(), ["a made", "a replaced", "b made", "b timer"]);
         for &timer in &*timers.borrow() {
-            assert!(!world.reactor().cancel(timer));
+            assert!(!world.reactor().cancel_timer(timer));
         }
         drop(far);
         world.until("the loss", |_| log.has("b lost PeerClosed"));

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::util::{HOUR, Log, MS, Watchdog, World, logged};
 use crocus::testing::Simulation;
-use crocus::{Handle, Observer, Reactor};
+use crocus::{Handle, Hold, Observer, Reactor};
 
 /// Where posted calls write; a `Log` is not `Send`.
 fn channel<T>() -> (mpsc::Sender<T>, mpsc::Receiver<T>) {
@@ -19,9 +19,10 @@ fn channel<T>() -> (mpsc::Sender<T>, mpsc::Receiver<T>) {
 }
 
 #[test]
-fn a_handle_can_be_sent_shared_and_cloned() {
+fn handles_and_holds_can_be_sent_shared_and_cloned() {
     fn check<T: Send + Sync + Clone + 'static>() {}
     check::<Handle>();
+    check::<Hold>();
 }
 
 /// Twisted's `test_threadsAreRunInScheduledOrder`, `test_callFromThread`.
@@ -29,8 +30,9 @@ fn a_handle_can_be_sent_shared_and_cloned() {
 fn posted_calls_run_in_order_on_the_reactors_thread() {
     let mut world = World::real();
     let (sender, receiver) = channel();
-    let handle = world.reactor().handle();
+    let (handle, hold) = (world.reactor().handle(), world.reactor().hold());
     let thread = thread::spawn(move || {
+        let _hold = hold;
         for number in 0..1_000 {
             let sender = sender.clone();
             let posted = handle.call_from_thread(move |_| {
@@ -42,7 +44,7 @@ fn posted_calls_run_in_order_on_the_reactors_thread() {
             }
         }
     });
-    world.run().unwrap(); // returns once the thread has let go of the handle
+    world.run().unwrap(); // returns once the thread has dropped its hold
     thread.join().unwrap();
     let here = thread::current().id();
     assert!(receiver.try_iter().eq((0..1_000).map(|number| (number, here))));
@@ -58,7 +60,9 @@ fn calls_of_several_threads_run_in_each_threads_order() {
     let threads: Vec<_> = (0..THREADS)
         .map(|name| {
             let (handle, sender) = (world.reactor().handle(), sender.clone());
+            let hold = world.reactor().hold();
             thread::spawn(move || {
+                let _hold = hold;
                 for number in 0..CALLS {
                     let sender = sender.clone();
                     assert!(handle.call_from_thread(move |_| sender.send((name, number)).unwrap()));
@@ -132,8 +136,9 @@ fn many_calls_posted_while_the_loop_turns_run_in_order() {
     const CALLS: usize = 100_000;
     let mut world = World::real();
     let (sender, receiver) = channel();
-    let handle = world.reactor().handle();
+    let (handle, hold) = (world.reactor().handle(), world.reactor().hold());
     let thread = thread::spawn(move || {
+        let _hold = hold;
         for number in 0..CALLS {
             let sender = sender.clone();
             assert!(handle.call_from_thread(move |_| sender.send(number).unwrap()));
@@ -293,8 +298,9 @@ fn a_panic_in_a_posted_call_is_logged_once() {
     let mut world = World::real();
     logged();
     let (sender, receiver) = channel();
-    let handle = world.reactor().handle();
+    let (handle, hold) = (world.reactor().handle(), world.reactor().hold());
     thread::spawn(move || {
+        let _hold = hold;
         let (before, after) = (sender.clone(), sender);
         handle.call_from_thread(move |_| before.send("before").unwrap());
         handle.call_from_thread(|_| panic!("on purpose"));
@@ -316,17 +322,17 @@ impl Observer for Wakes {
     }
 }
 
-/// Dropping the last handle lets `run` return, without a call.
+/// Dropping the last hold lets `run` return, without a call.
 #[test]
-fn run_returns_when_the_last_handle_is_dropped() {
+fn run_returns_when_the_last_hold_is_dropped() {
     let mut world = World::real();
     let (wakes, ended) = (Rc::new(RefCell::new(0)), Arc::new(AtomicUsize::new(0)));
     world.reactor().set_observer(Some(Box::new(Wakes(wakes.clone()))));
-    let handle = world.reactor().handle();
-    let clones: Vec<Handle> = (0..10).map(|_| handle.clone()).collect();
+    let hold = world.reactor().hold();
+    let clones: Vec<Hold> = (0..10).map(|_| hold.clone()).collect();
     let end = ended.clone();
     let thread = thread::spawn(move || {
-        drop(handle);
+        drop(hold);
         for clone in clones {
             // Not to wait for anything: if `run` returned for less than the last, it has the time.
             thread::sleep(MS * 2);
@@ -341,23 +347,23 @@ fn run_returns_when_the_last_handle_is_dropped() {
 
     // The same where nobody can drop it meanwhile: a `run` that would wait returns an error.
     let mut simulation = Simulation::new();
-    let handle = simulation.reactor().handle();
+    let hold = simulation.reactor().hold();
     simulation.reactor().run().unwrap_err();
-    drop(handle);
+    drop(hold);
     simulation.reactor().run().unwrap();
 }
 
-/// A call that a thread posts just before it drops its handle runs, whatever the interleaving.
+/// A call that a thread posts just before it drops its hold runs, whatever the interleaving.
 #[test]
-fn a_call_posted_by_the_last_handle_is_not_missed() {
+fn a_call_posted_just_before_the_last_hold_goes_is_not_missed() {
     const ROUNDS: usize = 5_000;
     let mut world = World::real();
     let _watchdog = Watchdog::new("the rounds");
     let heard = Arc::new(AtomicUsize::new(0));
-    let (handles, given) = channel::<Handle>();
+    let (handles, given) = channel::<(Handle, Hold)>();
     let count = heard.clone();
     let thread = thread::spawn(move || {
-        for (round, handle) in given.iter().enumerate() {
+        for (round, (handle, hold)) in given.iter().enumerate() {
             for _ in 0..round % 400 {
                 hint::spin_loop();
             }
@@ -365,10 +371,11 @@ fn a_call_posted_by_the_last_handle_is_not_missed() {
             handle.call_from_thread(move |_| {
                 count.fetch_add(1, Ordering::SeqCst);
             });
+            drop(hold);
         }
     });
     for round in 1..=ROUNDS {
-        handles.send(world.reactor().handle()).unwrap();
+        handles.send((world.reactor().handle(), world.reactor().hold())).unwrap();
         world.reactor().run().unwrap();
         assert_eq!(heard.load(Ordering::SeqCst), round, "run returned with a call still queued");
     }

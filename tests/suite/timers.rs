@@ -30,7 +30,7 @@ fn turns(reactor: &Reactor) -> u64 {
 /// Says that a timer is due so long after the time of the turn: exactly so in a simulation. On real
 /// sockets it is later, for a delay counts from when it was asked for.
 fn assert_due(reactor: &Reactor, timer: TimerId, delay: Duration, real: bool) {
-    let due = reactor.deadline(timer).unwrap() - reactor.now();
+    let due = reactor.timer_deadline(timer).unwrap() - reactor.now();
     assert!(if real { due >= delay } else { due == delay }, "{due:?} instead of {delay:?}");
 }
 
@@ -120,7 +120,7 @@ both! {
             let (second, seen) = (Later::default(), lines.clone());
             let target = second.clone();
             reactor.call_later(MS, move |reactor| {
-                let cancelled = reactor.cancel(target.get().unwrap());
+                let cancelled = reactor.cancel_timer(target.get().unwrap());
                 seen.push(format!("first {cancelled}"));
             });
             second.set(Some(reactor.call_later(MS, say(&lines, "second"))));
@@ -141,7 +141,7 @@ both! {
             let target = second.clone();
             reactor.call_later(MS, move |reactor| {
                 let target = target.get().unwrap();
-                assert!(reactor.reset(target, MS * 2));
+                assert!(reactor.reset_timer(target, MS * 2));
                 assert_due(reactor, target, MS * 2, real);
                 seen.push(format!("first {}", turns(reactor)));
             });
@@ -168,7 +168,7 @@ both! {
             let (second, seen) = (Later::default(), lines.clone());
             let target = second.clone();
             reactor.call_later(MS, move |reactor| {
-                assert!(reactor.reset(target.get().unwrap(), Duration::ZERO));
+                assert!(reactor.reset_timer(target.get().unwrap(), Duration::ZERO));
                 seen.push(format!("first {}", turns(reactor)));
             });
             second.set(Some(reactor.call_later(HOUR, say_turn(&lines, "second"))));
@@ -236,13 +236,13 @@ both! {
         let log = Log::new();
         let reactor = world.reactor();
         let cancelled = reactor.call_later(MS, say(&log, "cancelled"));
-        assert!(reactor.cancel(cancelled));
-        assert!(!reactor.cancel(cancelled), "it was already");
+        assert!(reactor.cancel_timer(cancelled));
+        assert!(!reactor.cancel_timer(cancelled), "it was already");
 
         let (itself, lines) = (Later::default(), log.clone());
         let target = itself.clone();
         let fired = reactor.call_later(MS, move |reactor| {
-            let known = reactor.cancel(target.get().unwrap());
+            let known = reactor.cancel_timer(target.get().unwrap());
             lines.push(format!("cancel itself: {known}"));
         });
         itself.set(Some(fired));
@@ -251,10 +251,10 @@ both! {
         assert_eq!(log.take(), ["cancel itself: false", "the other"]);
 
         let reactor = world.reactor();
-        assert!(!reactor.cancel(fired), "it fired");
+        assert!(!reactor.cancel_timer(fired), "it fired");
         let next = reactor.call_later(MS, say(&log, "next"));
-        assert!(!reactor.cancel(fired), "a stale name does not reach the next tenant of its slot");
-        assert!(!reactor.cancel(cancelled));
+        assert!(!reactor.cancel_timer(fired), "a stale name does not reach the next tenant of its slot");
+        assert!(!reactor.cancel_timer(cancelled));
         assert_ne!(next, fired);
         world.run().unwrap();
         assert_eq!(log.take(), ["next"]);
@@ -270,19 +270,19 @@ both! {
         let reactor = world.reactor();
         let timer = reactor.call_later(MS, move |reactor| {
             let timer = target.get().unwrap();
-            lines.push(format!("pending: {}", reactor.deadline(timer).is_some()));
-            lines.push(format!("can be moved: {}", reactor.reset(timer, MS)));
+            lines.push(format!("pending: {}", reactor.timer_deadline(timer).is_some()));
+            lines.push(format!("can be moved: {}", reactor.reset_timer(timer, MS)));
         });
         itself.set(Some(timer));
         let cancelled = reactor.call_later(MS, |_| {});
-        assert!(reactor.deadline(timer).is_some());
-        assert!(reactor.deadline(cancelled).is_some());
-        reactor.cancel(cancelled);
-        assert_eq!(reactor.deadline(cancelled), None);
-        assert!(!reactor.reset(cancelled, MS));
+        assert!(reactor.timer_deadline(timer).is_some());
+        assert!(reactor.timer_deadline(cancelled).is_some());
+        reactor.cancel_timer(cancelled);
+        assert_eq!(reactor.timer_deadline(cancelled), None);
+        assert!(!reactor.reset_timer(cancelled, MS));
         world.run().unwrap();
-        assert_eq!(world.reactor().deadline(timer), None);
-        assert!(!world.reactor().reset(timer, MS));
+        assert_eq!(world.reactor().timer_deadline(timer), None);
+        assert!(!world.reactor().reset_timer(timer, MS));
         assert_eq!(log.take(), ["pending: false", "can be moved: false"]);
     }
 }
@@ -295,7 +295,7 @@ fn cancelling_drops_the_function_at_once() {
     let inside = held.clone();
     let timer = reactor.call_later(HOUR, move |_| drop(inside));
     assert_eq!(Rc::strong_count(&held), 2);
-    reactor.cancel(timer);
+    reactor.cancel_timer(timer);
     assert_eq!(Rc::strong_count(&held), 1);
 }
 
@@ -311,9 +311,9 @@ both! {
                 assert!(reactor.now() >= wanted);
                 seen.push("fired");
             });
-            assert!(reactor.reset(timer, HOUR));
-            assert!(reactor.reset(timer, MS));
-            assert!(reactor.reset(timer, MS * 2));
+            assert!(reactor.reset_timer(timer, HOUR));
+            assert!(reactor.reset_timer(timer, MS));
+            assert!(reactor.reset_timer(timer, MS * 2));
             assert_due(reactor, timer, MS * 2, real);
             // Around it, so that its order shows.
             reactor.call_later(MS * 3, say(&lines, "after"));
@@ -339,14 +339,14 @@ both! {
             let target = moved.clone();
             reactor.call_later(MS, move |reactor| {
                 seen.push("a");
-                assert!(reactor.reset(target.get().unwrap(), MS * 3)); // at 4
+                assert!(reactor.reset_timer(target.get().unwrap(), MS * 3)); // at 4
             });
             moved.set(Some(reactor.call_later(MS * 2, say(&lines, "moved"))));
             let outside = reactor.call_later(MS * 2, say(&lines, "d"));
             reactor.call_later(MS * 3, say(&lines, "b"));
             reactor.call_later(MS * 4, say(&lines, "c"));
             reactor.call_later(MS * 5, say(&lines, "e"));
-            assert!(reactor.reset(outside, MS * 4));
+            assert!(reactor.reset_timer(outside, MS * 4));
         });
         world.run().unwrap();
         let lines = log.take();
@@ -368,17 +368,17 @@ both! {
         let reactor = world.reactor();
         let distant = reactor.call_later(Duration::MAX, say(&log, "distant"));
         let moved = reactor.call_later(MS, say(&log, "moved"));
-        assert!(reactor.reset(moved, Duration::MAX));
+        assert!(reactor.reset_timer(moved, Duration::MAX));
         let every = reactor.call_every(Duration::MAX, |_, _| {});
         for timer in [distant, moved, every] {
-            assert!(reactor.deadline(timer).unwrap() > reactor.now() + HOUR * 24 * 365 * 90);
+            assert!(reactor.timer_deadline(timer).unwrap() > reactor.now() + HOUR * 24 * 365 * 90);
         }
         reactor.call_later(MS, say(&log, "near"));
         world.until("the near one", |_| log.has("near"));
         world.quiet();
         let reactor = world.reactor();
         for timer in [distant, moved, every] {
-            assert!(reactor.cancel(timer));
+            assert!(reactor.cancel_timer(timer));
         }
         world.run().unwrap();
         assert_eq!(log.take(), ["near"]);
@@ -481,7 +481,7 @@ fn a_hundred_thousand_timers_made_and_cancelled_leave_nothing() {
         .collect();
     assert_eq!(Rc::strong_count(&held), 100_001);
     for timer in timers {
-        assert!(reactor.cancel(timer));
+        assert!(reactor.cancel_timer(timer));
     }
     assert_eq!(Rc::strong_count(&held), 1);
     reactor.run().unwrap();
@@ -501,15 +501,16 @@ fn late_ticks_are_left_out_counted_and_stay_on_grid() {
     let timer = world.reactor().call_every(INTERVAL, move |reactor, tick| {
         seen.borrow_mut().push((reactor.now(), tick.missed));
         let next = next.clone();
-        reactor.call_soon(move |reactor| next.borrow_mut().extend(reactor.deadline(tick.timer)));
+        reactor
+            .call_soon(move |reactor| next.borrow_mut().extend(reactor.timer_deadline(tick.timer)));
         if seen.borrow().len() == 1 {
             thread::sleep(INTERVAL * 7 / 2); // a lengthy one: three ticks fall into it
         }
         if seen.borrow().len() == 6 {
-            assert!(reactor.cancel(tick.timer));
+            assert!(reactor.cancel_timer(tick.timer));
         }
     });
-    let start = world.reactor().deadline(timer).unwrap() - INTERVAL;
+    let start = world.reactor().timer_deadline(timer).unwrap() - INTERVAL;
     world.run().unwrap();
     let (ticks, deadlines) = (ticks.take(), deadlines.take());
     assert_eq!(ticks.len(), 6);
@@ -540,7 +541,7 @@ fn ten_thousand_ticks_do_not_drift() {
         assert_eq!(reactor.now() - start, INTERVAL * count);
         assert_eq!(tick.missed, 0);
         if count == 10_000 {
-            reactor.cancel(tick.timer);
+            reactor.cancel_timer(tick.timer);
         }
     });
     reactor.run().unwrap();
@@ -563,7 +564,7 @@ both! {
         world.until("the bytes", |_| log.has("a data x"));
         world.quiet();
         assert_eq!(ticks.get(), turns(world.reactor()) - before);
-        assert!(world.reactor().cancel(timer));
+        assert!(world.reactor().cancel_timer(timer));
         let before = ticks.get();
         world.quiet();
         assert_eq!(ticks.get(), before);
@@ -593,7 +594,7 @@ fn with_no_interval_the_lateness_does_not_add_up() {
         seen.borrow_mut().push(reactor.now());
         match seen.borrow().len() {
             1 => thread::sleep(MS * 5),
-            4 => drop(reactor.cancel(tick.timer)),
+            4 => drop(reactor.cancel_timer(tick.timer)),
             _ => {}
         }
     });
@@ -625,9 +626,9 @@ both! {
         let log = Log::new();
         let lines = log.clone();
         world.reactor().call_every(MS, move |reactor, tick| {
-            assert_eq!(reactor.deadline(tick.timer), None, "as while it fires");
-            lines.push(format!("tick {}", reactor.cancel(tick.timer)));
-            lines.push(format!("again {}", reactor.cancel(tick.timer)));
+            assert_eq!(reactor.timer_deadline(tick.timer), None, "as while it fires");
+            lines.push(format!("tick {}", reactor.cancel_timer(tick.timer)));
+            lines.push(format!("again {}", reactor.cancel_timer(tick.timer)));
             // The slot it leaves is taken at once, by another that shall not suffer from it.
             let lines = lines.clone();
             reactor.call_later(MS * 3, move |_| lines.push("the next tenant"));
@@ -646,11 +647,11 @@ both! {
         world.reactor().call_every(MS * 2, move |reactor, tick| {
             assert!(reactor.now() >= begin + MS * 2);
             lines.push("first tick");
-            reactor.cancel(tick.timer);
+            reactor.cancel_timer(tick.timer);
         });
         let lines = log.clone();
         let cancelled = world.reactor().call_every(MS, move |_, _| lines.push("cancelled"));
-        assert!(world.reactor().cancel(cancelled));
+        assert!(world.reactor().cancel_timer(cancelled));
         world.run().unwrap();
         assert_eq!(log.take(), ["first tick"]);
         assert_eq!(world.reactor().stats().panics, 0);
@@ -664,14 +665,14 @@ fn resetting_a_repeating_timer_begins_a_new_grid() {
     let log = Log::new();
     let (lines, start) = (log.clone(), simulation.reactor().now());
     let timer = simulation.reactor().call_every(SECOND * 10, move |reactor, tick| {
-        assert!(!reactor.reset(tick.timer, SECOND), "there is none to move while it fires");
+        assert_eq!(reactor.timer_deadline(tick.timer), None, "it fires");
         lines.push(format!("{} {}", (reactor.now() - start).as_secs(), tick.missed));
     });
     simulation.advance(SECOND * 14);
-    assert!(simulation.reactor().reset(timer, SECOND * 10));
+    assert!(simulation.reactor().reset_timer(timer, SECOND * 10));
     simulation.advance(SECOND * 20);
     assert_eq!(log.take(), ["10 0", "24 0", "34 0"]);
-    assert!(simulation.reactor().reset(timer, SECOND), "to sooner");
+    assert!(simulation.reactor().reset_timer(timer, SECOND), "to sooner");
     simulation.advance(SECOND * 12);
     assert_eq!(log.take(), ["35 0", "45 0"]);
 }
@@ -695,7 +696,7 @@ fn a_panic_in_a_tick_ends_it_and_is_logged() {
     let lines = log.clone();
     world.reactor().call_every(MS, move |reactor, tick| {
         lines.push("another");
-        reactor.cancel(tick.timer);
+        reactor.cancel_timer(tick.timer);
     });
     world.run().unwrap();
     assert_eq!(log.take(), ["another"]);
@@ -755,12 +756,12 @@ fn random_timers_fire_in_order_once_and_on_time() {
                 }
                 2 if !pending.is_empty() => {
                     let index = below(pending.len() as u64) as usize;
-                    assert!(reactor.reset(pending[index].2, delay), "seed {seed}");
+                    assert!(reactor.reset_timer(pending[index].2, delay), "seed {seed}");
                     pending[index].0 = now + delay;
                 }
                 _ if !pending.is_empty() => {
                     let (_, _, timer) = pending.swap_remove(below(pending.len() as u64) as usize);
-                    assert!(reactor.cancel(timer), "seed {seed}");
+                    assert!(reactor.cancel_timer(timer), "seed {seed}");
                 }
                 _ => {}
             }
@@ -789,7 +790,7 @@ fn ten_thousand_years_are_a_deadline_like_any_other() {
     let timer = reactor.call_later(years, |_| {});
     assert!(reactor.next_deadline().is_some());
     reactor.turn(Some(Duration::ZERO)).unwrap();
-    reactor.call_soon(move |reactor| assert!(reactor.cancel(timer)));
+    reactor.call_soon(move |reactor| assert!(reactor.cancel_timer(timer)));
     reactor.run().unwrap();
 
     let mut simulation = Simulation::new();
@@ -815,10 +816,10 @@ fn a_million_timers() {
         timers.push(simulation.reactor().call_later(delay, move |_| fire.set(fire.get() + 1)));
     }
     for timer in timers.iter().step_by(2) {
-        assert!(simulation.reactor().cancel(*timer));
+        assert!(simulation.reactor().cancel_timer(*timer));
     }
     for timer in timers.iter().skip(1).step_by(4) {
-        assert!(simulation.reactor().reset(*timer, Duration::from_secs(2)));
+        assert!(simulation.reactor().reset_timer(*timer, Duration::from_secs(2)));
     }
     simulation.advance(Duration::from_secs(1));
     assert_eq!(fired.get(), COUNT / 4);

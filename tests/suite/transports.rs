@@ -176,8 +176,8 @@ both! {
                 assert_eq!(transport.set_timeout(None), None);
                 let timer = transport.call_later(Duration::ZERO);
                 let id = transport.id();
-                assert_eq!(transport.reactor().deadline(timer), None);
-                assert!(!transport.reactor().cancel(timer));
+                assert_eq!(transport.reactor().timer_deadline(timer), None);
+                assert!(!transport.reactor().cancel_timer(timer));
                 assert!(transport.reactor().transport(id).is_none());
                 assert!(!transport.reactor().connections().contains(&id));
             })
@@ -1163,19 +1163,19 @@ both! {
                 }
                 transport.set_timeout(Some(hour));
                 let moved = set.borrow()[2];
-                assert!(transport.reactor().reset(moved, 2 * hour));
+                assert!(transport.reactor().reset_timer(moved, 2 * hour));
             })
             .on_timer(move |_, timer| told.set(Some(timer)))
         });
         world.until("the timer", |_| log.has("a timer"));
         world.quiet();
         assert_eq!(fired.get(), Some(timers.borrow()[0]));
-        assert!(world.reactor().deadline(timers.borrow()[1]).is_some());
+        assert!(world.reactor().timer_deadline(timers.borrow()[1]).is_some());
         world.only().lose_connection();
         for &timer in timers.borrow().iter() {
-            assert_eq!(world.reactor().deadline(timer), None);
+            assert_eq!(world.reactor().timer_deadline(timer), None);
             assert!(
-                !world.reactor().cancel(timer) && !world.reactor().reset(timer, Duration::ZERO)
+                !world.reactor().cancel_timer(timer) && !world.reactor().reset_timer(timer, Duration::ZERO)
             );
         }
         drop(far);

@@ -767,14 +767,14 @@ mod timers {
             transport.call_later(Duration::from_millis(1));
             let cancelled = transport.call_later(Duration::from_millis(1));
             let never = transport.call_later(Duration::from_secs(3600));
-            assert!(world.reactor().cancel(cancelled));
+            assert!(world.reactor().cancel_timer(cancelled));
             world.until("the first to fire", |_| log.has("a timer"));
-            assert!(world.reactor().reset(never, Duration::from_secs(7200)));
+            assert!(world.reactor().reset_timer(never, Duration::from_secs(7200)));
             world.reactor().datagram(id).unwrap().stop_listening();
-            assert!(!world.reactor().cancel(never), "it went with its socket");
+            assert!(!world.reactor().cancel_timer(never), "it went with its socket");
             let mut transport = world.reactor().datagram(id).unwrap();
             let late = transport.call_later(Duration::ZERO);
-            assert!(!world.reactor().cancel(late), "a closed socket gets none");
+            assert!(!world.reactor().cancel_timer(late), "a closed socket gets none");
             world.run().unwrap();
             assert_eq!(log.take(), ["a start", "a timer", "a stop Closed"]);
         }

@@ -25,7 +25,7 @@ impl<F: FnMut(&mut Transport, &str)> Reacting<F> {
     }
 }
 
-impl<F: FnMut(&mut Transport, &str)> Protocol for Reacting<F> {
+impl<F: FnMut(&mut Transport, &str) + 'static> Protocol for Reacting<F> {
     fn connection_made(&mut self, transport: &mut Transport) {
         self.told(transport, "made");
     }

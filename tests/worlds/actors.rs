@@ -351,7 +351,7 @@ impl Scene {
             }
             drop(ledger);
             if last {
-                reactor.cancel(tick.timer);
+                reactor.cancel_timer(tick.timer);
             }
             scene.act(reactor, None);
         });
@@ -386,7 +386,7 @@ impl Scene {
             return; // a ticker ends by itself
         }
         self.ledger.borrow_mut().timers[number].alive = false;
-        let cancelled = reactor.cancel(id);
+        let cancelled = reactor.cancel_timer(id);
         self.ledger.borrow_mut().demand(cancelled == pending, || {
             format!("timer {number} was cancelled: {cancelled}, pending: {pending}")
         });
@@ -399,7 +399,7 @@ impl Scene {
             return;
         }
         let delay = self.chance.millis(0, 40);
-        let moved = reactor.reset(id, delay);
+        let moved = reactor.reset_timer(id, delay);
         let (now, turn) = (reactor.now(), reactor.stats().turns);
         let mut ledger = self.ledger.borrow_mut();
         ledger.demand(moved == pending, || {

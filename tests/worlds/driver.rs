@@ -507,7 +507,7 @@ impl World {
         for number in 0..ledger.timers.len() {
             let timer = &ledger.timers[number];
             let wanted = timer.alive.then_some(timer.deadline);
-            let known = self.sim.reactor().deadline(timer.id);
+            let known = self.sim.reactor().timer_deadline(timer.id);
             let right = known == wanted && wanted.is_none_or(|deadline| deadline > now);
             ledger.demand(right, || format!("timer {number}: {known:?}, not {wanted:?}"));
         }

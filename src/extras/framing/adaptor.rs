@@ -121,6 +121,12 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
         Self { framing, handler, buffer: Buffer::default(), told_to_pause: false }
     }
 
+    /// The handler, for code that has reached this protocol by
+    /// [`with_protocol`](crate::Reactor::with_protocol).
+    pub fn handler_mut(&mut self) -> &mut H {
+        &mut self.handler
+    }
+
     /// Delivers the kept bytes and `chunk`, as long as delivery is allowed.
     fn deliver(&mut self, transport: &mut Transport<'_>, chunk: &[u8]) {
         let Self { framing, handler, buffer, told_to_pause } = self;
@@ -186,7 +192,7 @@ impl Delivery {
 }
 
 /// Every notice but `data_received` goes on to the handler as it is.
-impl<F: Framing, H: FrameHandler<F>> Protocol for Framed<F, H> {
+impl<F: Framing + 'static, H: FrameHandler<F>> Protocol for Framed<F, H> {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
         self.handler.connection_made(transport);
     }

@@ -116,11 +116,11 @@ impl Timers for Reactor {
     }
 
     fn reset(&mut self, timer: &mut TimerId, delay: Duration) -> io::Result<()> {
-        pending(Self::reset(self, *timer, delay))
+        pending(Self::reset_timer(self, *timer, delay))
     }
 
     fn cancel(&mut self, timer: TimerId) -> io::Result<()> {
-        pending(Self::cancel(self, timer))
+        pending(Self::cancel_timer(self, timer))
     }
 }
 
@@ -151,8 +151,9 @@ fn timers(count: u64) -> io::Result<()> {
 
 fn calls(count: u64) -> io::Result<()> {
     let mut reactor = Reactor::new()?;
-    let handle = reactor.handle();
+    let (handle, hold) = (reactor.handle(), reactor.hold());
     start_calling(count, move |call| {
+        let _ = &hold; // dropped with this function, after the last call
         handle.call_from_thread(move |_| call.serve());
     })?;
     reactor.run()

@@ -1,0 +1,96 @@
+//! Reaching the reactor from deep inside a call, where no argument leads to it.
+
+use std::cell::RefCell;
+use std::mem;
+use std::rc::Rc;
+
+use super::Reactor;
+use super::limits::Limits;
+use crate::parts::clock::Clock;
+use crate::system::poller::Poller;
+
+/// A place for a lent reactor. While nothing is lent a hollow one is in it.
+type Place = Rc<RefCell<Reactor>>;
+
+thread_local! {
+    /// The places in which reactors are lent, the latest last.
+    static LENT: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) };
+    /// Places for later use, as many as were in use at once.
+    static SPARE: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lending.
+impl Reactor {
+    /// Calls `code`, in which [`with_lent`](Self::with_lent) reaches this reactor.
+    ///
+    /// This is for code that is called by other code which passes no argument on: a `Future` that is polled,
+    /// a `Drop`, a callback of a library. Any `&mut Reactor` can be lent, in a callback and outside of a turn.
+    ///
+    /// For the call the reactor moves to a place of the thread, and a hollow one stands in for it. Safe code
+    /// cannot meet the hollow one: it is behind the `&mut` that this call holds. A panic in `code` brings the
+    /// reactor back before it goes on.
+    ///
+    /// Costs two moves of little more than a kilobyte, and no allocation but at the first call of a thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Reactor;
+    ///
+    /// struct Parting;
+    ///
+    /// impl Drop for Parting {
+    ///     fn drop(&mut self) {
+    ///         Reactor::with_lent(|reactor| reactor.call_soon(|_| println!("the last word")));
+    ///     }
+    /// }
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// let parting = Parting;
+    /// reactor.lend(|| drop(parting));
+    /// reactor.run()?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn lend<R>(&mut self, code: impl FnOnce() -> R) -> R {
+        /// Brings the reactor back, after a panic too.
+        struct Loan<'a> {
+            reactor: &'a mut Reactor,
+            place: Place,
+        }
+
+        impl Drop for Loan<'_> {
+            fn drop(&mut self) {
+                LENT.with_borrow_mut(Vec::pop);
+                // Nothing holds a borrow: each ended with its call to `with_lent`, inside of this one.
+                mem::swap(self.reactor, &mut self.place.borrow_mut());
+                SPARE.with_borrow_mut(|spare| spare.push(Rc::clone(&self.place)));
+            }
+        }
+
+        let place = SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(Self::hollow);
+        mem::swap(self, &mut place.borrow_mut());
+        LENT.with_borrow_mut(|lent| lent.push(Rc::clone(&place)));
+        let _loan = Loan { reactor: self, place };
+        code()
+    }
+
+    /// Calls `code` with the reactor that this thread has [lent](Self::lend).
+    ///
+    /// Returns `None`, and drops `code`, if none is lent, or the lent one is in use already: by a `with_lent`
+    /// further up the stack, whose code has the reactor as its argument. If several are lent, one inside
+    /// the other's call, this is the last of them. Inside of `with_lent` the reactor can be lent again.
+    ///
+    /// In a callback the lent reactor is in a turn, so it cannot be turned.
+    pub fn with_lent<R>(code: impl FnOnce(&mut Self) -> R) -> Option<R> {
+        // An error: the thread ends, and its places are gone.
+        let place = LENT.try_with(|lent| lent.borrow().last().cloned()).ok()??;
+        let mut reactor = place.try_borrow_mut().ok()?;
+        Some(code(&mut reactor))
+    }
+
+    /// A reactor without a poller, to stand in for one that is lent.
+    fn hollow() -> Place {
+        let hollow = Self::with_poller(Poller::hollow(), Clock::Monotonic, Limits::default());
+        Rc::new(RefCell::new(hollow.expect("only the waker could fail, and it has none")))
+    }
+}
