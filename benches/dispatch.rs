@@ -8,10 +8,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crocus::testing::{Peer, Simulation};
-use crocus::{Factory, Protocol, Reactor, Transport};
+use crocus::{Factory, Notice, Observer, Protocol, Reactor, Transport};
 use divan::Bencher;
 
 /// How many calls one turn gets when they are measured together.
@@ -32,6 +32,15 @@ impl Protocol for Echo {
 struct Discard;
 
 impl Protocol for Discard {}
+
+/// Watches, and does nothing with it.
+struct Nothing;
+
+impl Observer for Nothing {
+    fn notice(&mut self, _: Instant, notice: &Notice) {
+        divan::black_box(notice);
+    }
+}
 
 fn main() {
     divan::main();
@@ -178,6 +187,21 @@ mod message {
     #[divan::bench]
     fn echoed_simulated(bencher: Bencher) {
         let mut simulation = Simulation::new();
+        let mut peer = simulation.connect(Echo);
+        simulation.settle();
+        bencher.bench_local(|| {
+            peer.send(&MESSAGE);
+            simulation.turn();
+            simulation.turn();
+            assert_eq!(peer.receive(MESSAGE.len()).len(), MESSAGE.len());
+        });
+    }
+
+    /// The same with an observer that does nothing: what the notices cost.
+    #[divan::bench]
+    fn echoed_observed_simulated(bencher: Bencher) {
+        let mut simulation = Simulation::new();
+        simulation.reactor().set_observer(Some(Box::new(Nothing)));
         let mut peer = simulation.connect(Echo);
         simulation.settle();
         bencher.bench_local(|| {

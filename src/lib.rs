@@ -151,7 +151,10 @@ pub use handle::{Handle, Hold};
 pub use ids::WatchId;
 pub use ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
 pub use listener::Listen;
-pub use observe::{LogObserver, Observer, Stats, Subject, TimerEvent, TurnReport};
+pub use observe::{
+    Command, LogObserver, Notice, Observer, Origin, Outcome, Phase, Queue, Stage, Stats, Subject,
+    TimerEvent, TimerOwner, TurnReport,
+};
 pub use parts::pool::ThreadError;
 pub use parts::timers::TimerId;
 pub use parts::token_bucket::Rate;

@@ -52,7 +52,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         }"#,
         r#"        if self.input == Input::Ended {
             self.input = Input::Told;
-            return Next::Tell(Notice::Eof);
+            return Next::Tell(Tell::Eof);
         }
         if self.input != Input::Open {
             return self.finish(); // closing sends FIN
@@ -158,7 +158,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         "timers of a closed connection stay",
         "src/reactor/visit.rs",
         r#"            for timer in attached.timers.drain() {
-                timers.cancel(timer);
+                timers.call_off(timer, monitor);
             }"#,
         r#"            let _ = attached;"#,
     ),
@@ -364,11 +364,11 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "forget to accept again after EMFILE",
         "src/listener/accepting.rs",
-        r#"            self.timers.cancel(timer);
+        r#"            self.timers.call_off(timer, &mut self.monitor);
             self.queue(key);
         }
         self.queues.without_descriptor"#,
-        r#"            self.timers.cancel(timer);
+        r#"            self.timers.call_off(timer, &mut self.monitor);
         }
         self.queues.without_descriptor"#,
     ),
@@ -405,9 +405,12 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "attempts that lost the race are kept",
-        "src/connector/attempts.rs",
-        r#"if Some(attempt) != except && self.sources.remove(attempt).is_some() {"#,
-        r#"if Some(attempt) != except && except.is_none() && self.sources.remove(attempt).is_some() {"#,
+        "src/connector/ending.rs",
+        r#"if Some(attempt) != except
+                && let"#,
+        r#"if Some(attempt) != except
+                && except.is_none()
+                && let"#,
     ),
     (
         "calls in reverse order",

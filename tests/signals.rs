@@ -25,7 +25,8 @@ fn signals() {
     two_reactors_both_hear();
     the_first_signal_drains_and_the_second_stops();
     a_signal_that_cannot_be_caught_is_an_error();
-    a_simulated_reactor_refuses();
+    a_simulated_reactor_gets_the_signals_of_the_test();
+    signals_shut_a_simulated_reactor_down();
 }
 
 fn a_signal_wakes_the_loop_and_calls_its_action() {
@@ -133,7 +134,40 @@ fn a_signal_that_cannot_be_caught_is_an_error() {
     reactor.run().unwrap();
 }
 
-fn a_simulated_reactor_refuses() {
-    let error = Simulation::new().reactor().on_signal(SIGUSR1, |_| {}).unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+fn a_simulated_reactor_gets_the_signals_of_the_test() {
+    let mut simulation = Simulation::new();
+    assert!(!simulation.signal(SIGUSR1), "it has no action");
+    let log = Log::new();
+    for (signal, name) in [(SIGTERM, "term"), (SIGUSR1, "one")] {
+        let log = log.clone();
+        simulation.reactor().on_signal(signal, move |_| log.push(name)).unwrap();
+    }
+    assert!(!simulation.signal(SIGINT), "only others have one");
+    for signal in [SIGTERM, SIGUSR1, SIGTERM] {
+        assert!(simulation.signal(signal));
+    }
+    assert_eq!(log.len(), 0, "nothing is called outside of a turn");
+    simulation.turn();
+    assert_eq!(log.take(), ["one", "term"], "two of a kind count as one");
+    simulation.settle();
+    assert_eq!(log.len(), 0);
+    assert!(simulation.signal(SIGTERM));
+    simulation.settle();
+    assert_eq!(log.take(), ["term"]);
+    simulation.reactor().run().unwrap(); // signals do not keep it running
+}
+
+fn signals_shut_a_simulated_reactor_down() {
+    let mut simulation = Simulation::new();
+    let log = Log::new();
+    let mut peer = simulation.connect(Recorder::new(&log, "a"));
+    simulation.reactor().shutdown_on_signals(Duration::from_secs(10)).unwrap();
+    simulation.settle();
+    assert!(simulation.signal(SIGINT));
+    simulation.settle();
+    assert!(simulation.reactor().is_stopping());
+    assert_eq!(peer.received(), b"");
+    assert!(simulation.signal(SIGINT), "the second one");
+    assert!(simulation.turn().stopped);
+    assert!(log.has("a lost Stopped"), "{:?}", log.lines());
 }

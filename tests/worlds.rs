@@ -4,7 +4,8 @@
 //! A program of its own: `tests/defects.rs` builds and runs it alone.
 //!
 //! Part `chance` says what may happen. `actors` act inside the reactor, and `driver` is the world
-//! around them. `ledger` records and objects.
+//! around them. `ledger` records and objects. `watcher`
+//! checks what an observer is told.
 //!
 //! ```console
 //! CROCUS_WORLDS=100000 cargo test --release --test worlds       # as many worlds as one likes
@@ -21,6 +22,8 @@ mod chance;
 mod driver;
 #[path = "worlds/ledger.rs"]
 mod ledger;
+#[path = "worlds/watcher.rs"]
+mod watcher;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;

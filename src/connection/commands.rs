@@ -3,7 +3,7 @@
 //! The steps of `next` are in the other files.
 
 use super::output::{Output, Pressure};
-use super::{Common, Connection, Holds, Life, Traffic};
+use super::{Common, Connection, Holds, Input, Life, Reached, Traffic};
 use crate::reason::Reason;
 use crate::system::stream::ByteStream;
 
@@ -104,6 +104,16 @@ impl<S> Connection<S> {
     /// Whether `Made` was told, so that the end must be told too.
     pub(crate) fn was_announced(&self) -> bool {
         self.announced
+    }
+
+    /// The stages it has reached.
+    pub(crate) fn reached(&self) -> Reached {
+        Reached {
+            fin_received: self.input != Input::Open,
+            fin_sent: matches!(self.output, Output::FinSent),
+            closing: matches!(self.life, Life::Closing(_) | Life::Lingering(_)),
+            lingering: matches!(self.life, Life::Lingering(_)),
+        }
     }
 
     /// Why it is gone.

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::timing::Direction;
-use super::{Common, Connection, Holds, Io, Life, Next, Notice, Output, Side};
+use super::{Common, Connection, Holds, Io, Life, Next, Output, Side, Tell};
 use crate::system::poller::Readiness;
 use crate::system::stream::ByteStream;
 
@@ -92,7 +92,7 @@ impl<S: ByteStream> Connection<S> {
         match self.receive(&mut scratch[..room]) {
             Received::Bytes(count) => {
                 self.note_read(count, io, common);
-                Next::Tell(Notice::Data(count))
+                Next::Tell(Tell::Data(count))
             }
             Received::End => Next::Again,
             // Writing failed, and all that came before was delivered.
@@ -110,7 +110,7 @@ impl<S: ByteStream> Connection<S> {
         scratch[..count].copy_from_slice(&kept[..count]);
         extras.kept.advance(count, &mut common.spares);
         io.read -= count;
-        Next::Tell(Notice::Data(count))
+        Next::Tell(Tell::Data(count))
     }
 
     #[inline(never)]
@@ -119,7 +119,7 @@ impl<S: ByteStream> Connection<S> {
             return self.finish();
         }
         self.input = Input::Told;
-        Next::Tell(Notice::Eof)
+        Next::Tell(Tell::Eof)
     }
 
     /// Counts bytes that were read and are to be delivered.

@@ -25,7 +25,7 @@
 //!
 //! # The legal sequence of notices
 //!
-//! A [`Notice`] is one call to the protocol. `Made` comes first, once. Then come `Data`, `TimedOut`, and
+//! A [`Tell`] is one call to the protocol. `Made` comes first, once. Then come `Data`, `TimedOut`, and
 //! `Pause` and `Resume` in turns; among them `Eof` at most once, after which no `Data` comes. `Handover`
 //! begins a new sequence for another protocol, as if it were `Made`. After `close` or `end` no notice
 //! comes, and [`Next::Gone`] is the last result.
@@ -89,7 +89,7 @@ mod timing;
 mod values;
 
 pub(crate) use timing::Direction;
-pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Notice, Traffic};
+pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Reached, Tell, Traffic};
 
 use std::io;
 use std::sync::Arc;
@@ -198,7 +198,7 @@ impl<S: ByteStream> Connection<S> {
         self.traffic.active = common.since_began(io.now);
         self.announced = true;
         self.life = Life::Open;
-        Next::Tell(Notice::Made)
+        Next::Tell(Tell::Made)
     }
 
     #[inline(always)]
@@ -214,7 +214,7 @@ impl<S: ByteStream> Connection<S> {
             if self.is_to_pause() {
                 if budget > 0 {
                     self.pressure = Pressure::High;
-                    return Next::Tell(Notice::Pause);
+                    return Next::Tell(Tell::Pause);
                 }
                 more = true; // `Pause` comes before a write, and this visit has had its write
             }
@@ -225,7 +225,7 @@ impl<S: ByteStream> Connection<S> {
             if self.is_to_resume() {
                 self.pressure = Pressure::Low;
                 io.write = Some(0); // no more writes in this visit, or this could go on for ever
-                return Next::Tell(Notice::Resume);
+                return Next::Tell(Tell::Resume);
             }
         }
         if self.both_halves_are_shut() {
@@ -243,7 +243,7 @@ impl<S: ByteStream> Connection<S> {
             self.life = Life::Open;
             self.input.begin_again();
             self.held.remove(Holds::UNREAD);
-            return Next::Tell(Notice::Handover);
+            return Next::Tell(Tell::Handover);
         }
         if io.write.is_some()
             && let Err(error) = self.flush(io, common)

@@ -6,7 +6,7 @@ use std::mem;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::{ClosingTimes, Common, Connection, Direction, Holds, Io, Marks, Next, Notice};
+use super::{ClosingTimes, Common, Connection, Direction, Holds, Io, Marks, Next, Tell};
 use crate::parts::token_bucket::Rate;
 use crate::reason::Reason;
 use crate::system::poller::Readiness;
@@ -260,7 +260,7 @@ pub(super) struct Driver {
     pub(super) common: Common,
     visited: bool,
     steps: usize,
-    notices: Vec<Notice>,
+    notices: Vec<Tell>,
     bytes: Vec<u8>,
 }
 
@@ -353,15 +353,15 @@ impl Driver {
         wire.event = wire.state();
     }
 
-    fn note(&mut self, notice: Notice) {
+    fn note(&mut self, notice: Tell) {
         self.notices.push(notice);
-        if let Notice::Data(count) = notice {
+        if let Tell::Data(count) = notice {
             self.bytes.extend_from_slice(&self.scratch[..count]);
         }
     }
 
     /// Visits with a protocol.
-    pub(super) fn visit(&mut self, kind: Kind, mut tell: impl FnMut(&mut Self, Notice)) -> Next {
+    pub(super) fn visit(&mut self, kind: Kind, mut tell: impl FnMut(&mut Self, Tell)) -> Next {
         self.begin(kind);
         loop {
             match self.ask() {
@@ -401,7 +401,7 @@ impl Driver {
         let mut bytes = mem::take(&mut self.bytes);
         let notices = mem::take(&mut self.notices);
         let words = notices.into_iter().map(|notice| match notice {
-            Notice::Data(count) => {
+            Tell::Data(count) => {
                 let rest = bytes.split_off(count);
                 let text = mem::replace(&mut bytes, rest);
                 format!("[{}]", String::from_utf8_lossy(&text))

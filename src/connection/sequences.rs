@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::script::{Driver, Kind};
-use super::{Direction, Holds, Life, Next, Notice, Output};
+use super::{Direction, Holds, Life, Next, Output, Tell};
 use crate::parts::random::Random;
 use crate::parts::token_bucket::Rate;
 use crate::reason::Reason;
@@ -527,26 +527,26 @@ impl Sequence<'_> {
         }
     }
 
-    fn hear(&mut self, kind: Kind, notice: Notice) {
+    fn hear(&mut self, kind: Kind, notice: Tell) {
         self.log(format_args!("  told {notice:?}"));
         self.note_moves();
         self.check_notice(kind, notice);
-        let first = notice == Notice::Made || notice == Notice::Handover;
+        let first = notice == Tell::Made || notice == Tell::Handover;
         let stage = match self.model.stage {
-            Stage::New => notice == Notice::Made,
-            Stage::HandedOver => notice == Notice::Handover,
+            Stage::New => notice == Tell::Made,
+            Stage::HandedOver => notice == Tell::Handover,
             Stage::Up => !first,
             Stage::Closing | Stage::Ended => false,
         };
         assert!(stage, "{notice:?} comes out of turn");
         let number = match notice {
-            Notice::Made => 0,
-            Notice::Data(_) => 1,
-            Notice::Eof => 2,
-            Notice::Pause => 3,
-            Notice::Resume => 4,
-            Notice::TimedOut => 5,
-            Notice::Handover => 6,
+            Tell::Made => 0,
+            Tell::Data(_) => 1,
+            Tell::Eof => 2,
+            Tell::Pause => 3,
+            Tell::Resume => 4,
+            Tell::TimedOut => 5,
+            Tell::Handover => 6,
         };
         self.reached.notices[number] += 1;
         if first {
@@ -556,23 +556,23 @@ impl Sequence<'_> {
         self.react(notice);
     }
 
-    fn react(&mut self, notice: Notice) {
+    fn react(&mut self, notice: Tell) {
         if self.model.quiet {
             return;
         }
         match notice {
-            Notice::Pause if !self.chance(3) => {
+            Tell::Pause if !self.chance(3) => {
                 self.model.pressed = true;
                 self.driver.hold(Holds::PRESSURE);
                 self.note_end();
             }
-            Notice::Resume => {
+            Tell::Resume => {
                 self.model.pressed = false;
                 self.driver.release(Holds::PRESSURE);
             }
-            Notice::Eof | Notice::TimedOut if self.chance(3) => self.close(),
-            Notice::Data(_) if self.chance(5) => self.unread(),
-            Notice::Made if self.chance(12) => self.close(),
+            Tell::Eof | Tell::TimedOut if self.chance(3) => self.close(),
+            Tell::Data(_) if self.chance(5) => self.unread(),
+            Tell::Made if self.chance(12) => self.close(),
             _ => {}
         }
         if self.chance(4) {
@@ -598,10 +598,10 @@ impl Sequence<'_> {
         self.model.held || (self.model.pressed && !self.broken())
     }
 
-    fn check_notice(&mut self, kind: Kind, notice: Notice) {
+    fn check_notice(&mut self, kind: Kind, notice: Tell) {
         match notice {
-            Notice::Made | Notice::Handover => self.model.last = 0,
-            Notice::Data(count) => {
+            Tell::Made | Tell::Handover => self.model.last = 0,
+            Tell::Data(count) => {
                 assert!(count > 0 && kind != Kind::Flush, "a visit that does not read");
                 let again = self.model.put_back && self.model.visits > 1; // registering asks once more
                 assert!(!self.model.eof && !self.is_held() && !again, "nothing may come now");
@@ -612,20 +612,20 @@ impl Sequence<'_> {
                 self.model.last = count;
                 assert!(self.model.told <= self.driver.script.wire().taken);
             }
-            Notice::Eof => {
+            Tell::Eof => {
                 let wire = self.driver.script.wire();
                 assert!(wire.fin && self.model.told == wire.incoming.len(), "too early");
                 assert!(!self.model.eof && !self.is_held() && kind != Kind::Flush);
                 self.model.eof = true;
             }
-            Notice::Pause | Notice::Resume => {
-                assert_eq!(self.model.paused, notice == Notice::Resume, "in pairs");
+            Tell::Pause | Tell::Resume => {
+                assert_eq!(self.model.paused, notice == Tell::Resume, "in pairs");
                 self.model.paused = !self.model.paused;
                 let (marks, waits) =
                     (self.driver.connection.marks(), self.driver.connection.buffered());
                 assert!(if self.model.paused { waits > marks.0 } else { waits <= marks.1 });
             }
-            Notice::TimedOut => {
+            Tell::TimedOut => {
                 let limit = self.model.timeout.take().expect("none was set");
                 assert!(self.now() - self.model.active >= limit, "too early");
                 assert!(!self.peer_has_spoken(), "there is something to read");

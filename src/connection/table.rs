@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::script::{Driver, Kind};
-use super::{Direction, Holds, Next, Notice};
+use super::{Direction, Holds, Next, Tell};
 use crate::parts::token_bucket::Rate;
 use crate::reason::{Activity, Reason};
 use crate::system::poller::Readiness;
@@ -189,7 +189,7 @@ fn row_09_pause_is_told_before_anything_is_sent() {
     driver.write(&[b'x'; 101], CAP);
     let mut waiting = 0;
     driver.visit(Kind::Flush, |driver, notice| {
-        if notice == Notice::Pause {
+        if notice == Tell::Pause {
             assert!(driver.connection.is_pressed());
             waiting = driver.connection.buffered();
         }
@@ -218,7 +218,7 @@ fn row_11_a_write_leaves_in_the_visit_by_one_call() {
     driver.budgets.1 = 5;
     driver.scratch.truncate(1);
     let next = driver.visit(Kind::Serve, |driver, notice| {
-        if let Notice::Data(_) = notice {
+        if let Tell::Data(_) = notice {
             assert!(driver.write(b"four", CAP));
             assert_eq!(driver.script.wire().writes, 0, "no byte leaves inside of a command");
         }
@@ -238,7 +238,7 @@ fn row_11_a_second_write_waits_for_another_visit() {
     let mut driver = Driver::open();
     driver.write(&[b'x'; 101], CAP);
     let next = driver.visit(Kind::Flush, |driver, notice| {
-        if notice == Notice::Resume {
+        if notice == Tell::Resume {
             driver.write(b"more", CAP);
         }
     });
@@ -533,7 +533,7 @@ fn row_22_the_next_hears_what_was_kept_and_eof_again() {
 fn row_22_what_was_put_back_follows_in_the_same_visit() {
     let mut driver = driver_that_was_sent(b"abc");
     let next = driver.visit(Kind::Serve, |driver, notice| {
-        if notice == Notice::Data(3) {
+        if notice == Tell::Data(3) {
             driver.unread(b"bc");
             driver.hand_over();
         }
@@ -549,7 +549,7 @@ fn row_22_the_next_hears_eof_before_both_halves_end_it() {
     driver.hand_over();
     driver.shut_write();
     driver.visit(Kind::Serve, |driver, notice| {
-        if notice == Notice::Handover {
+        if notice == Tell::Handover {
             driver.hold(Holds::PROTOCOL);
         }
     });
@@ -661,7 +661,7 @@ fn row_28_a_fresh_connection_that_sent_all_does_not_linger() {
         driver.script.wire_mut().forgives = forgives;
         driver.script.peer_sends(&[b'?'; 1][..sent]);
         driver.visit(Kind::Serve, |driver, notice| {
-            assert_eq!(notice, Notice::Made);
+            assert_eq!(notice, Tell::Made);
             driver.write(&vec![b'!'; length], 20_000);
             driver.close();
         });
@@ -679,8 +679,8 @@ fn row_28_all_that_the_visit_sent_counts() {
     let mut driver = Driver::new();
     driver.budgets.1 = 20_000;
     driver.visit(Kind::Serve, |driver, notice| match notice {
-        Notice::Made => assert!(driver.write(&[b'!'; 537], 20_000)),
-        Notice::Resume => assert!(driver.close()),
+        Tell::Made => assert!(driver.write(&[b'!'; 537], 20_000)),
+        Tell::Resume => assert!(driver.close()),
         _ => {}
     });
     assert_eq!((driver.heard().as_str(), driver.written().len()), ("Made Pause Resume", 537));
@@ -861,7 +861,7 @@ fn kept_bytes_come_before_the_end() {
     driver.script.peer_ends();
     driver.take_events();
     driver.visit(Kind::Serve, |driver, notice| {
-        if notice == Notice::Data(3) {
+        if notice == Tell::Data(3) {
             driver.unread(b"c");
         }
     });
@@ -1063,7 +1063,7 @@ fn activity_does_not_take_a_later_timeout_back() {
     let mut driver = driver_that_was_sent(b"ask");
     let later = driver.now + 9 * SECOND;
     driver.visit(Kind::Serve, |driver, notice| {
-        if let Notice::Data(_) = notice {
+        if let Tell::Data(_) = notice {
             driver.connection.set_timeout(Some(SECOND), later, &mut driver.common);
             driver.write(b"answer", CAP);
         }
@@ -1087,13 +1087,13 @@ fn what_a_protocol_repeats_for_ever_ends_the_visit() {
     let mut pressed = with_a_full_kernel();
     pressed.write(&[7; 900], CAP);
     pressed.visit(Kind::Flush, |driver, notice| match notice {
-        Notice::Pause => driver.set_marks(2000, 2000),
+        Tell::Pause => driver.set_marks(2000, 2000),
         _ => driver.set_marks(10, 10),
     });
     assert_eq!(pressed.heard(), "Pause Resume");
     for _ in 0..3 {
         pressed.visit(Kind::Flush, |driver, notice| match notice {
-            Notice::Pause => driver.set_marks(2000, 2000),
+            Tell::Pause => driver.set_marks(2000, 2000),
             _ => driver.set_marks(10, 10),
         });
         assert!(
@@ -1110,7 +1110,7 @@ fn what_a_protocol_repeats_for_ever_ends_the_visit() {
     }
     picky.pass(SECOND);
     picky.visit(Kind::Serve, |driver, notice| match notice {
-        Notice::TimedOut => {}
+        Tell::TimedOut => {}
         _ => {
             driver.unread(b"all");
         }

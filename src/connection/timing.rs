@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Common, Connection, Holds, Io, Life, Next, Notice};
+use super::{Common, Connection, Holds, Io, Life, Next, Tell};
 use crate::parts::clock::later;
 use crate::parts::token_bucket::{Bucket, Rate};
 use crate::parts::write_buffer::{self, WriteBuffer};
@@ -299,7 +299,7 @@ impl<S: ByteStream> Connection<S> {
                 io.timed_out = true;
                 extras.timeout = Timeout::Off;
                 extras.telling_timeout = true;
-                Some(Next::Tell(Notice::TimedOut))
+                Some(Next::Tell(Tell::TimedOut))
             }
             Life::Closing(_) => {
                 self.end(Reason::CloseTimedOut { unsent });

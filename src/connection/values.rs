@@ -10,7 +10,7 @@ use crate::parts::write_buffer::Spares;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Next {
     /// Tell the protocol, and call `next` again.
-    Tell(Notice),
+    Tell(Tell),
     /// Call `next` again.
     Again,
     /// There is more to do, and an allowance is spent: call `next` again in another visit.
@@ -23,7 +23,7 @@ pub(crate) enum Next {
 
 /// A call to a protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Notice {
+pub(crate) enum Tell {
     Made,
     /// This many bytes came. They are at the beginning of the scratch buffer.
     Data(usize),
@@ -33,6 +33,15 @@ pub(crate) enum Notice {
     TimedOut,
     /// Another protocol takes over, and this is its `Made`.
     Handover,
+}
+
+/// The stages that a connection has reached, for observers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reached {
+    pub(crate) fin_received: bool,
+    pub(crate) fin_sent: bool,
+    pub(crate) closing: bool,
+    pub(crate) lingering: bool,
 }
 
 /// One visit: its allowances, its results, and the outside facts that decisions need.

@@ -4,6 +4,7 @@ use crate::address::Endpoint;
 use crate::connector::Connect;
 use crate::connector::state::{ConnectorState, Progress};
 use crate::ids::{ConnectionId, ConnectorId};
+use crate::observe::{Command, Subject};
 use crate::protocol::Factory;
 use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, Source};
@@ -51,12 +52,15 @@ impl Reactor {
         to: impl Into<Connect>,
         factory: impl Factory + 'static,
     ) -> ConnectorId {
-        let mut connector = ConnectorState::new(to.into());
+        let place = to.into();
+        let to = place.to.clone();
+        let mut connector = ConnectorState::new(place);
         if self.is_stopping() {
             connector.progress = Progress::Failed(Reason::Stopped);
         }
         let connector = Seated::new(connector, Box::new(factory) as Box<dyn Factory>);
         let key = self.sources.insert(Source::Connector(Box::new(connector)), Owner::None);
+        self.monitor.command(Subject::Connector(ConnectorId(key)), || Command::Connect(to));
         self.queue(key);
         ConnectorId(key)
     }
@@ -70,6 +74,7 @@ impl Reactor {
             connector.is_trying() && !matches!(connector.progress, Progress::Failed(_))
         });
         if trying {
+            self.monitor.command(Subject::Connector(id), || Command::CancelConnect);
             self.give_up(id.0, Reason::Cancelled);
         }
         trying
@@ -85,7 +90,12 @@ impl Reactor {
     pub fn disconnect(&mut self, id: ConnectorId) -> bool {
         let Some(connector) = self.connector_mut(id.0) else { return false };
         connector.unwanted = true;
-        if let Progress::Connected(key) = connector.progress {
+        let connected = match connector.progress {
+            Progress::Connected(key) => Some(key),
+            _ => None,
+        };
+        self.monitor.command(Subject::Connector(id), || Command::Disconnect);
+        if let Some(key) = connected {
             self.lose_connection(ConnectionId(key), None);
         } else {
             self.cancel_connect(id);

@@ -11,8 +11,8 @@ use crate::callback::Callback;
 use crate::connection::Connection;
 use crate::connector::Connector;
 use crate::connector::state::{Attempt, BUSY_DELAY, ConnectorState, Progress, interleave};
-use crate::ids::ConnectorId;
-use crate::observe::Subject;
+use crate::ids::{ConnectionId, ConnectorId};
+use crate::observe::{Command, Notice, Origin, Outcome, Subject};
 use crate::parts::arena::Key;
 use crate::protocol::Factory;
 use crate::reactor::Reactor;
@@ -31,7 +31,10 @@ impl Reactor {
         if self.is_stopping() || !self.connector_mut(id.0).is_some_and(may) {
             return false;
         }
-        let timer = self.timers.insert(self.time.after(delay), TimerAction::Reconnect(id.0));
+        if let Some(to) = self.endpoint(id).cloned() {
+            self.monitor.command(Subject::Connector(id), || Command::Connect(to));
+        }
+        let timer = self.set(delay, TimerAction::Reconnect(id.0));
         if let Some(connector) = self.connector_mut(id.0) {
             connector.progress = Progress::Waiting(timer);
         }
@@ -59,6 +62,10 @@ impl Reactor {
         if let Progress::Failed(reason) = &connector.progress {
             let reason = reason.clone();
             self.monitor.stats.failed += 1;
+            self.monitor.note(|| {
+                let reason = reason.clone();
+                Notice::ConnectFailed { connector: ConnectorId(key), reason }
+            });
             self.notify(key, Callback::ConnectionFailed, |factory, connector| {
                 factory.connection_failed(connector, &reason);
             });
@@ -73,7 +80,7 @@ impl Reactor {
         connector.progress = Progress::Resolving;
         let (endpoint, round) = (connector.connect.to.clone(), connector.round);
         let timeout = connector.connect.timeout;
-        let timer = self.timers.insert(self.time.after(timeout), TimerAction::ConnectTimeout(key));
+        let timer = self.set(timeout, TimerAction::ConnectTimeout(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.timeout = Some(timer);
         }
@@ -131,7 +138,7 @@ impl Reactor {
         loop {
             let Some(connector) = self.connector_mut(key) else { return };
             if let Some(timer) = connector.head_start.take() {
-                self.timers.cancel(timer);
+                self.timers.call_off(timer, &mut self.monitor);
             }
             let Some(connector) = self.connector_mut(key) else { return };
             let Some(addr) = connector.candidates.pop_front() else {
@@ -146,7 +153,11 @@ impl Reactor {
                 }
                 return;
             };
-            match self.start(key, &addr) {
+            let started = self.start(key, &addr);
+            if let Err(reason) = &started {
+                self.tell_attempt_end(key, &addr, || Outcome::Failed(reason.clone()));
+            }
+            match started {
                 Ok(()) => return self.give_head_start(key),
                 Err(reason) if is_too_busy(&addr, &reason) => return self.ask_later(key, addr),
                 Err(reason) => {
@@ -159,10 +170,14 @@ impl Reactor {
     }
 
     fn start(&mut self, key: Key, addr: &Address) -> Result<(), Reason> {
+        self.monitor.note(|| {
+            let (connector, to) = (ConnectorId(key), addr.clone());
+            Notice::AttemptBegin { connector, to }
+        });
         let Some(Source::Connector(connector)) = self.sources.get(key) else { return Ok(()) };
         let stream = self.open(addr, &connector.connect)?;
-        let latched = Readiness::default();
-        let attempt = Attempt { connector: key, stream, latched };
+        let (latched, to) = (Readiness::default(), addr.clone());
+        let attempt = Attempt { connector: key, to, stream, latched };
         let owner = Owner::Connector(key);
         let attempt = self.sources.insert(Source::Attempt(Box::new(attempt)), owner);
         let Self { sources, poller, queues, .. } = self;
@@ -210,11 +225,14 @@ impl Reactor {
                 Err(error) => error,
             },
         };
+        let to = attempt.to.clone();
         self.sources.remove(key);
+        let reason = Reason::failed(Activity::Connecting, error);
+        self.tell_attempt_end(connector, &to, || Outcome::Failed(reason.clone()));
         self.descriptor_freed();
         if let Some(connector) = self.connector_mut(connector) {
             connector.attempts.retain(|&tried| tried != key);
-            connector.failure = Some(Reason::failed(Activity::Connecting, error));
+            connector.failure = Some(reason);
         }
         self.try_next(connector);
     }
@@ -222,6 +240,11 @@ impl Reactor {
     /// The first address that answers wins. The attempt becomes the connection, in the same slot
     /// and under the same token, so that nothing is registered twice.
     fn connected(&mut self, connector: Key, winner: Key, peer: &Address, scratch: &mut [u8]) {
+        if let Some(Source::Attempt(attempt)) = self.sources.get(winner) {
+            let to = attempt.to.clone();
+            let won = || Outcome::Connected(ConnectionId(winner));
+            self.tell_attempt_end(connector, &to, won);
+        }
         self.drop_attempts(connector, Some(winner));
         let built = self.call_factory(connector, Callback::BuildProtocol, |factory, _| {
             factory.build_protocol(peer.clone())
@@ -258,6 +281,8 @@ impl Reactor {
             }
             other => other,
         });
+        let origin = Origin::Connected(ConnectorId(connector));
+        self.tell_opened(ConnectionId(winner), origin);
         self.visit(winner, Queue::Run, scratch);
     }
 
@@ -290,38 +315,6 @@ impl Reactor {
             && let Some(slot) = self.sources.remove(key)
         {
             self.let_go(Subject::Connector(ConnectorId(key)), slot.source);
-        }
-    }
-
-    /// Ends an attempt; the loop tells the outcome.
-    pub(crate) fn give_up(&mut self, key: Key, reason: Reason) {
-        self.drop_attempts(key, None);
-        self.drop_timers(key);
-        if let Some(connector) = self.connector_mut(key) {
-            connector.progress = Progress::Failed(reason);
-            connector.candidates.clear();
-            self.queue(key);
-        }
-    }
-
-    fn drop_attempts(&mut self, key: Key, except: Option<Key>) {
-        let Some(connector) = self.connector_mut(key) else { return };
-        for attempt in std::mem::take(&mut connector.attempts) {
-            if Some(attempt) != except && self.sources.remove(attempt).is_some() {
-                self.descriptor_freed();
-            }
-        }
-    }
-
-    fn drop_timers(&mut self, key: Key) {
-        let Some(connector) = self.connector_mut(key) else { return };
-        let waiting = match connector.progress {
-            Progress::Waiting(timer) => Some(timer),
-            _ => None,
-        };
-        let timers = [connector.timeout.take(), connector.head_start.take(), waiting];
-        for timer in timers.into_iter().flatten() {
-            self.timers.cancel(timer);
         }
     }
 

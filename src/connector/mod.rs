@@ -3,6 +3,7 @@
 mod asking;
 mod attempts;
 mod connect;
+mod ending;
 mod opening;
 pub(crate) mod state;
 mod timing;

@@ -100,6 +100,7 @@ impl fmt::Debug for ConnectorState {
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) connector: Key,
+    pub(crate) to: Address,
     pub(crate) stream: Stream,
     /// The readiness so far, for the connection this may become.
     pub(crate) latched: Readiness,

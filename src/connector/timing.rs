@@ -15,7 +15,7 @@ impl Reactor {
         connector.candidates.push_front(addr);
         let delay = connector.busy_delay;
         connector.busy_delay = (delay * 2).min(MAX_BUSY_DELAY);
-        let timer = self.timers.insert(self.time.after(delay), TimerAction::HeadStart(key));
+        let timer = self.set(delay, TimerAction::HeadStart(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.head_start = Some(timer);
         }
@@ -27,7 +27,7 @@ impl Reactor {
             return;
         }
         let delay = connector.connect.head_start;
-        let timer = self.timers.insert(self.time.after(delay), TimerAction::HeadStart(key));
+        let timer = self.set(delay, TimerAction::HeadStart(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.head_start = Some(timer);
         }
@@ -49,7 +49,8 @@ impl Reactor {
             return self.give_up(key, Reason::ConnectTimedOut);
         }
         // It may still break before it is served.
-        let timer = self.timers.insert(self.time.now, TimerAction::ConnectTimeout(key));
+        let timer =
+            self.timers.set(self.time.now, TimerAction::ConnectTimeout(key), &mut self.monitor);
         if let Some(connector) = self.connector_mut(key) {
             connector.timeout = Some(timer);
         }

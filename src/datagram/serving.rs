@@ -5,6 +5,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::callback::Callback;
 use crate::datagram::datagrams::At;
 use crate::datagram::{
@@ -12,7 +13,7 @@ use crate::datagram::{
     is_unreachable,
 };
 use crate::ids::DatagramId;
-use crate::observe::Subject;
+use crate::observe::{Command, Notice, Subject};
 use crate::parts::arena::Key;
 use crate::parts::timers::TimerId;
 use crate::reactor::Reactor;
@@ -71,6 +72,7 @@ impl Reactor {
         protocol: Box<dyn DatagramProtocol>,
     ) -> io::Result<DatagramId> {
         let state = Seated::new(DatagramState::new(socket)?, protocol);
+        let local = state.local;
         let key = self.sources.insert(Source::Datagram(Box::new(state)), Owner::None);
         let Self { sources, poller, .. } = self;
         if let Some(Source::Datagram(state)) = sources.get_mut(key)
@@ -80,8 +82,11 @@ impl Reactor {
             sources.remove(key);
             return Err(error);
         }
+        let local = Address::Tcp(local);
+        let id = DatagramId(key);
+        self.monitor.command(Subject::Datagram(id), || Command::Listen(local));
         self.queue(key);
-        Ok(DatagramId(key))
+        Ok(id)
     }
 
     pub(crate) fn datagram_state(&self, id: DatagramId) -> Option<&DatagramState> {
@@ -125,7 +130,7 @@ impl Reactor {
                 self.monitor.stats.bytes_written += count as u64;
                 self.monitor.stats.datagrams_sent += 1;
                 if let Some(to) = to_whom {
-                    self.observe(|observer, _| observer.datagram_sent(id, to, count));
+                    self.monitor.note(|| Notice::DatagramSent { socket: id, to, bytes: count });
                 }
                 Ok(())
             }
@@ -153,7 +158,7 @@ impl Reactor {
         match self.datagram_mut(key).filter(|state| state.socket.is_some()) {
             Some(state) => state.timers.add(timer),
             // A closed socket gets no timer. The stale name is harmless.
-            None => drop(self.timers.cancel(timer)),
+            None => drop(self.timers.call_off(timer, &mut self.monitor)),
         }
         timer
     }
@@ -164,10 +169,12 @@ impl Reactor {
         let Some(mut socket) = state.socket.take() else { return false };
         state.ending = Some(reason);
         let mut timers = mem::take(&mut state.timers);
+        let subject = Subject::Datagram(DatagramId(key));
+        self.monitor.command(subject, || Command::StopListening);
         socket.deregister(self.poller.registry());
         drop(socket);
         for timer in timers.drain() {
-            self.timers.cancel(timer);
+            self.timers.call_off(timer, &mut self.monitor);
         }
         self.descriptor_freed();
         self.queue(key);
@@ -277,13 +284,14 @@ impl Reactor {
             }
         }
         // No event will report again the datagrams that are there already.
-        self.queue(key);
+        self.queue_again(key);
     }
 
     fn deliver_datagram(&mut self, key: Key, data: &[u8], from: SocketAddr) {
         self.monitor.stats.bytes_read += data.len() as u64;
         self.monitor.stats.datagrams_received += 1;
-        self.observe(|observer, _| observer.datagram_received(DatagramId(key), from, data.len()));
+        let (socket, bytes) = (DatagramId(key), data.len());
+        self.monitor.note(|| Notice::DatagramReceived { socket, from, bytes });
         self.call_datagram(key, Callback::DatagramReceived, |protocol, transport| {
             protocol.datagram_received(transport, data, from);
         });

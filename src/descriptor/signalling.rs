@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use mio::Token;
 use signal_hook::consts::{FORBIDDEN, SIGINT, SIGTERM};
 
 use crate::callback::Callback;
@@ -20,21 +21,13 @@ type Actions = BTreeMap<i32, Option<SignalAction>>;
 
 impl Reactor {
     /// The source of signals, made when it is first asked for.
-    pub(crate) fn signals(&mut self, signal: i32) -> io::Result<Key> {
-        let known = |source: &Source| matches!(source, Source::Signals(_));
-        if let Some((key, _)) = self.sources.iter().find(|(_, source)| known(source)) {
+    pub(crate) fn signals(&mut self) -> io::Result<Key> {
+        if let Some(key) = self.known_signals() {
             return Ok(key);
         }
-        let Some(registry) = self.poller.registry() else {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "a simulated reactor gets no signals",
-            ));
-        };
-        let key = self.sources.insert(
-            Source::Signals(Box::new(Seated::new(Signals::new(signal)?, BTreeMap::new()))),
-            Owner::None,
-        );
+        let registry = self.poller.registry();
+        let signals = Seated::new(Signals::new(registry)?, BTreeMap::new());
+        let key = self.sources.insert(Source::Signals(Box::new(signals)), Owner::None);
         if let Some(Source::Signals(signals)) = self.sources.get_mut(key)
             && let Err(error) = signals.register(registry, key.token())
         {
@@ -42,6 +35,20 @@ impl Reactor {
             return Err(error);
         }
         Ok(key)
+    }
+
+    fn known_signals(&self) -> Option<Key> {
+        let known = |source: &Source| matches!(source, Source::Signals(_));
+        self.sources.iter().find(|(_, source)| known(source)).map(|(key, _)| key)
+    }
+
+    /// Lets a simulated signal come. Returns the token to report, if the signal has an action.
+    pub(crate) fn raise(&mut self, signal: i32) -> Option<Token> {
+        let key = self.known_signals()?;
+        let signals = self.signals_mut(key)?;
+        signals.callee.as_ref()?.get(&signal)?;
+        signals.raise(signal);
+        Some(key.token())
     }
 
     pub(crate) fn call_signal_action(&mut self, key: Key, signal: i32) {
@@ -76,11 +83,14 @@ impl Reactor {
     /// An action for a signal does not keep [`run`](Self::run) from returning. Several signals of one
     /// kind that come while the loop is busy may count as one.
     ///
+    /// In a simulation the test gives the signals, by
+    /// [`Simulation::signal`](crate::testing::Simulation::signal).
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for a signal that cannot be caught like this (`SIGKILL`, `SIGSTOP`, `SIGILL`,
-    /// `SIGFPE`, `SIGSEGV`) and for a number that is not a signal; `Unsupported` in a simulation; and
-    /// the system's error if it has no descriptor left.
+    /// `SIGFPE`, `SIGSEGV`) and for a number that is not a signal; and the system's error if it has no
+    /// descriptor left.
     pub fn on_signal(
         &mut self,
         signal: i32,
@@ -90,9 +100,9 @@ impl Reactor {
             let message = format!("signal {signal} cannot be caught");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let key = self.signals(signal)?;
+        let key = self.signals()?;
         if let Some(signals) = self.signals_mut(key) {
-            signals.source.add_signal(signal)?;
+            signals.add(signal)?;
             if let Some(actions) = &mut signals.callee {
                 actions.insert(signal, Some(Box::new(action)));
             }
@@ -121,8 +131,7 @@ impl Reactor {
 
     pub(crate) fn serve_signals(&mut self, key: Key) {
         let Some(signals) = self.signals_mut(key) else { return };
-        let pending: Vec<i32> = signals.source.pending().collect();
-        for signal in pending {
+        for signal in signals.pending() {
             self.call_signal_action(key, signal);
         }
     }

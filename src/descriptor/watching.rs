@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::callback::Callback;
 use crate::descriptor::{Ready, Watch, disarm};
 use crate::ids::WatchId;
-use crate::observe::Subject;
+use crate::observe::{Command, Subject};
 use crate::parts::arena::Key;
 use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, Source, Watched};
@@ -87,7 +87,9 @@ impl Reactor {
             self.let_go(Subject::Reactor, removed.map(|slot| slot.source));
             return Err(explained(error));
         }
-        Ok(WatchId(key))
+        let id = WatchId(key);
+        self.monitor.command(Subject::Watch(id), || Command::Watch);
+        Ok(id)
     }
 
     /// Changes the interest of a watch, from the next turn on; an empty one (`Readiness::default()`)
@@ -111,6 +113,7 @@ impl Reactor {
         let Some(watch) = self.watch_mut(id.0) else { return false };
         let watched = watch.callee.take();
         self.sources.remove(id.0);
+        self.monitor.command(Subject::Watch(id), || Command::Unwatch);
         if let Some(watched) = watched {
             self.release_watched(watched);
         }

@@ -1,6 +1,7 @@
 //! Listeners: their interface after they have begun, and how they are served.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
@@ -8,7 +9,7 @@ use crate::callback::Callback;
 use crate::connection::{Connection, Direction};
 use crate::ids::{ConnectionId, ListenerId};
 use crate::listener::{AcceptError, Listener};
-use crate::observe::Subject;
+use crate::observe::{Command, Notice, Origin, Subject};
 use crate::parts::arena::Key;
 use crate::protocol::Factory;
 use crate::reactor::Reactor;
@@ -57,8 +58,10 @@ impl Reactor {
         let retry = listener.retry.take();
         acceptor.deregister(self.poller.registry());
         drop(acceptor);
+        let subject = Subject::Listener(id);
+        self.monitor.command(subject, || Command::StopListening);
         if let Some(timer) = retry {
-            self.timers.cancel(timer);
+            self.timers.call_off(timer, &mut self.monitor);
         }
         self.descriptor_freed();
         self.queue(id.0);
@@ -70,8 +73,13 @@ impl Reactor {
     ///
     /// Returns `false` if there is no such listener.
     pub fn pause_accepting(&mut self, id: ListenerId) -> bool {
-        let listener = self.listener_mut(id.0).filter(|found| found.acceptor.is_some());
-        listener.map(|listener| listener.paused = true).is_some()
+        let Some(listener) = self.listener_mut(id.0).filter(|found| found.acceptor.is_some())
+        else {
+            return false;
+        };
+        listener.paused = true;
+        self.monitor.command(Subject::Listener(id), || Command::PauseAccepting);
+        true
     }
 
     /// Accepts again.
@@ -83,6 +91,7 @@ impl Reactor {
             return false;
         };
         listener.paused = false;
+        self.monitor.command(Subject::Listener(id), || Command::ResumeAccepting);
         self.queue(id.0);
         true
     }
@@ -109,8 +118,8 @@ impl Reactor {
                         listener.shortage_logged = false;
                         return;
                     }
-                    AcceptError::Skip => self.refused(key, Some(&error)),
-                    judged => return self.rest(key, &error, judged),
+                    AcceptError::Skip => self.could_not_accept(key, &Arc::new(error)),
+                    judged => return self.rest(key, &Arc::new(error), judged),
                 },
             }
         }
@@ -118,7 +127,7 @@ impl Reactor {
             .listener_mut(key)
             .is_some_and(|listener| listener.acceptor.is_none() || listener.can_accept())
         {
-            self.queue(key);
+            self.queue_again(key);
         }
     }
 
@@ -126,12 +135,12 @@ impl Reactor {
     fn admit(&mut self, listener: Key, stream: Stream, peer: Address, scratch: &mut [u8]) {
         self.monitor.stats.accepted += 1;
         if self.listener_mut(listener).is_none_or(|listener| listener.has_enough(&peer)) {
-            return self.turn_away(listener, stream);
+            return self.turn_away(listener, stream, peer);
         }
         let built = self.call_factory(listener, Callback::BuildProtocol, |factory, _| {
             factory.build_protocol(peer.clone())
         });
-        let Some(Some(protocol)) = built else { return self.turn_away(listener, stream) };
+        let Some(Some(protocol)) = built else { return self.turn_away(listener, stream, peer) };
         let (mut read_rate, mut write_rate) = (None, None);
         if let Some(listener) = self.listener_mut(listener) {
             listener.came(&peer);
@@ -140,6 +149,7 @@ impl Reactor {
         let connection = Connection::new(stream, self.limits.marks);
         let session = Source::Connection(Session::new(connection, peer, protocol));
         let key = self.sources.insert(session, Owner::Listener(listener));
+        self.tell_opened(ConnectionId(key), Origin::Accepted(ListenerId(listener)));
         if read_rate.is_some() || write_rate.is_some() {
             self.set_rate(ConnectionId(key), Direction::Reading, read_rate);
             self.set_rate(ConnectionId(key), Direction::Writing, write_rate);
@@ -147,22 +157,24 @@ impl Reactor {
         self.visit(key, Queue::Run, scratch);
     }
 
-    fn turn_away(&mut self, listener: Key, stream: Stream) {
+    fn turn_away(&mut self, listener: Key, stream: Stream, peer: Address) {
         drop(stream);
-        self.refused(listener, None);
+        self.monitor.stats.refused += 1;
+        self.monitor.note(|| Notice::TurnedAway { listener: ListenerId(listener), peer });
         self.descriptor_freed();
     }
 
-    fn refused(&mut self, listener: Key, error: Option<&io::Error>) {
+    fn could_not_accept(&mut self, key: Key, error: &Arc<io::Error>) {
         self.monitor.stats.refused += 1;
-        self.observe(|observer, _| observer.refused(ListenerId(listener), error));
+        let listener = ListenerId(key);
+        self.monitor.note(|| Notice::CannotAccept { listener, error: Arc::clone(error) });
     }
 
     /// Pauses after a failed accept: tries again when the reactor closes a descriptor, or after
     /// [`RETRY`]. No event will come for the connections that wait already.
-    fn rest(&mut self, key: Key, error: &io::Error, judged: AcceptError) {
-        self.refused(key, Some(error));
-        let timer = self.timers.insert(self.time.after(RETRY), TimerAction::Accept(key));
+    fn rest(&mut self, key: Key, error: &Arc<io::Error>, judged: AcceptError) {
+        self.could_not_accept(key, error);
+        let timer = self.set(RETRY, TimerAction::Accept(key));
         self.queues.without_descriptor.push(key);
         let Some(listener) = self.listener_mut(key) else { return };
         listener.retry = Some(timer);
@@ -191,7 +203,7 @@ impl Reactor {
 
     pub(crate) fn accept_again(&mut self, key: Key) {
         if let Some(timer) = self.listener_mut(key).and_then(|listener| listener.retry.take()) {
-            self.timers.cancel(timer);
+            self.timers.call_off(timer, &mut self.monitor);
             self.queue(key);
         }
         self.queues.without_descriptor.retain(|waiting| *waiting != key);

@@ -7,6 +7,7 @@ use super::Listener;
 use super::listen::{Admission, At, Listen};
 use crate::address::{Place, UnixAddress};
 use crate::ids::ListenerId;
+use crate::observe::{Command, Subject};
 use crate::protocol::Factory;
 use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, Source};
@@ -142,6 +143,7 @@ impl Reactor {
         factory: Box<dyn Factory>,
     ) -> io::Result<ListenerId> {
         let local = acceptor.local_addr()?;
+        let at = local.clone();
         let listener = Seated::new(Listener::new(acceptor, local, admission), factory);
         let key = self.sources.insert(Source::Listener(Box::new(listener)), Owner::None);
         let Self { sources, poller, .. } = self;
@@ -152,7 +154,9 @@ impl Reactor {
             sources.remove(key);
             return Err(error);
         }
+        let id = ListenerId(key);
+        self.monitor.command(Subject::Listener(id), || Command::Listen(at));
         self.queue(key);
-        Ok(ListenerId(key))
+        Ok(id)
     }
 }

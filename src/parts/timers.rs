@@ -246,12 +246,18 @@ impl<T> Timers<T> {
         Ok(())
     }
 
+    /// The action of a timer; `None` while it fires.
+    pub(crate) fn action(&self, id: TimerId) -> Option<&T> {
+        self.timers.get(id.0)?.action.as_ref()
+    }
+
     /// Removes all timers and returns their actions.
-    pub(crate) fn drain(&mut self) -> Vec<T> {
+    pub(crate) fn drain(&mut self) -> Vec<(TimerId, T)> {
         self.heap.clear();
         self.due.clear();
         let keys: Vec<Key> = self.timers.iter().map(|(key, _)| key).collect();
-        keys.into_iter().filter_map(|key| self.timers.remove(key)?.action).collect()
+        let action = |key| Some((TimerId(key), self.timers.remove(key)?.action?));
+        keys.into_iter().filter_map(action).collect()
     }
 
     fn earliest_entry(&self) -> Option<Instant> {

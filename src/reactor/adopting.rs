@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::address::UnixAddress;
 use crate::connection::Connection;
 use crate::ids::ConnectionId;
+use crate::observe::Origin;
 use crate::protocol::Protocol;
 use crate::system::binding::plain;
 use crate::system::stream::{Stream, adopted, no_sockets};
@@ -120,6 +121,7 @@ impl Reactor {
     ) -> ConnectionId {
         let session = Session::new(Connection::new(stream, self.limits.marks), peer, protocol);
         let key = self.sources.insert(Source::Connection(session), Owner::None);
+        self.tell_opened(ConnectionId(key), Origin::Adopted);
         self.queue(key);
         ConnectionId(key)
     }

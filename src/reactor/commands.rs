@@ -13,7 +13,7 @@ use super::source::{Session, Source};
 use super::state::TimerAction;
 use crate::connection::{Common, Connection, Direction, Holds, Marks};
 use crate::ids::ConnectionId;
-use crate::observe::Subject;
+use crate::observe::{Command, Subject};
 use crate::parts::timers::TimerId;
 use crate::parts::token_bucket::Rate;
 use crate::protocol::Protocol;
@@ -110,24 +110,33 @@ impl Reactor {
     /// Gives a connection a command, and queues it for a visit if the command returns `true`. Returns
     /// the result.
     ///
-    /// If the notices to its protocol have ended, by this command or before, its timers are cancelled.
+    /// If the notices to its protocol have ended, by this command or before, its timers are cancelled. Observers
+    /// see no command without a `name`: the reactor itself gives it.
     #[inline(always)]
     fn command(
         &mut self,
         id: ConnectionId,
         queue: Queue,
+        name: impl Into<Option<Command>>,
         command: impl FnOnce(&mut Connection, &mut Common) -> bool,
     ) -> bool {
-        let Self { sources, queues, timers, memory, .. } = self;
+        let Self { sources, queues, timers, memory, monitor, .. } = self;
         let Some(slot) = sources.slot(id.0) else { return false };
         let Source::Connection(session) = &mut slot.source else { return false };
+        if let Some(name) = name.into() {
+            monitor.command(Subject::Connection(id), || name);
+        }
+        let before = monitor.is_watched().then(|| session.connection.reached());
         let visit = command(&mut session.connection, &mut memory.common);
+        if let Some(before) = before {
+            monitor.reached(id, before, session.connection.reached());
+        }
         if visit {
             if !session.connection.hears() {
-                session.cancel_timers(timers);
+                session.cancel_timers(timers, monitor);
             }
-            if queues.visited != Some(id.0) {
-                queues.add(queue, id.0, &mut slot.waits);
+            if queues.visited != Some(id.0) && queues.add(queue, id.0, &mut slot.waits) {
+                monitor.queued(Subject::Connection(id), queue, false);
             }
         }
         visit
@@ -136,7 +145,8 @@ impl Reactor {
     #[inline]
     pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> bool {
         let mut taken = false;
-        self.command(id, Queue::Flush, |connection, common| {
+        let name = Command::Write { bytes: data.len() };
+        self.command(id, Queue::Flush, name, |connection, common| {
             taken = connection.write(data, common);
             if taken { !data.is_empty() } else { connection.is_gone() }
         });
@@ -145,24 +155,32 @@ impl Reactor {
 
     pub(crate) fn unread(&mut self, id: ConnectionId, ahead: usize, data: &[u8]) -> bool {
         let mut taken = false;
-        self.command(id, Queue::Run, |connection, common| {
-            taken = connection.unread(ahead, data, common);
-            taken && !data.is_empty()
-        });
+        self.command(
+            id,
+            Queue::Run,
+            Command::Unread { bytes: data.len() },
+            |connection, common| {
+                taken = connection.unread(ahead, data, common);
+                taken && !data.is_empty()
+            },
+        );
         taken
     }
 
     pub(crate) fn lose_connection(&mut self, id: ConnectionId, because: Option<Reason>) {
-        self.command(id, Queue::Flush, |connection, _| connection.close(because));
+        let name = Command::LoseConnection;
+        self.command(id, Queue::Flush, name, |connection, _| connection.close(because));
     }
 
     pub(crate) fn lose_write_connection(&mut self, id: ConnectionId) {
-        self.command(id, Queue::Flush, |connection, _| connection.shut_write());
+        let name = Command::LoseWriteConnection;
+        self.command(id, Queue::Flush, name, |connection, _| connection.shut_write());
     }
 
     /// Ends a connection, whatever is still unsent.
     pub(crate) fn end(&mut self, id: ConnectionId, reason: Reason) {
-        self.command(id, Queue::Flush, |connection, _| match reason {
+        let name = matches!(reason, Reason::Aborted).then_some(Command::AbortConnection);
+        self.command(id, Queue::Flush, name, |connection, _| match reason {
             Reason::Panicked { .. } => {
                 connection.end_by_fault(reason);
                 true
@@ -172,20 +190,23 @@ impl Reactor {
     }
 
     pub(crate) fn hold_reading(&mut self, id: ConnectionId, hold: Holds) {
-        self.command(id, Queue::Flush, |connection, _| connection.hold(hold));
+        let name = Command::PauseReading;
+        self.command(id, Queue::Flush, name, |connection, _| connection.hold(hold));
     }
 
     pub(crate) fn release_reading(&mut self, id: ConnectionId, hold: Holds) {
-        self.command(id, Queue::Run, |connection, _| connection.release(hold));
+        let name = Command::ResumeReading;
+        self.command(id, Queue::Run, name, |connection, _| connection.release(hold));
     }
 
     pub(crate) fn set_marks(&mut self, id: ConnectionId, marks: Marks) {
-        self.command(id, Queue::Flush, |connection, _| connection.set_marks(marks));
+        let name = Command::SetWriteBufferLimits { high: marks.high(), low: marks.low() };
+        self.command(id, Queue::Flush, name, |connection, _| connection.set_marks(marks));
     }
 
     pub(crate) fn set_protocol(&mut self, id: ConnectionId, next: Box<dyn Protocol>) -> bool {
         let mut pressed = false;
-        let done = self.command(id, Queue::Run, |connection, _| {
+        let done = self.command(id, Queue::Run, Command::SetProtocol, |connection, _| {
             pressed = connection.is_pressed();
             connection.hand_over()
         });
@@ -194,7 +215,7 @@ impl Reactor {
             return false;
         }
         if pressed {
-            self.observe_pressure(id, false);
+            self.tell_pressure(id, false);
         }
         if let Some(session) = self.sources.session(id.0) {
             session.attached(&mut self.memory.attached).successor = Some(next);
@@ -208,12 +229,15 @@ impl Reactor {
         limit: Option<Duration>,
     ) -> Option<Duration> {
         let now = self.time.clock.now(); // as late as possible: it counts from here
-        self.set_timing(id, |connection, common| connection.set_timeout(limit, now, common))?
+        let name = Command::SetTimeout(limit);
+        self.set_timing(id, name, |connection, common| connection.set_timeout(limit, now, common))?
     }
 
     pub(crate) fn set_close_timeout(&mut self, id: ConnectionId, limit: Duration) {
-        let now = self.time.clock.now();
-        self.set_timing(id, |connection, common| connection.set_close_timeout(limit, now, common));
+        let (name, now) = (Command::SetCloseTimeout(limit), self.time.clock.now());
+        self.set_timing(id, name, |connection, common| {
+            connection.set_close_timeout(limit, now, common)
+        });
     }
 
     pub(crate) fn set_rate(
@@ -223,23 +247,38 @@ impl Reactor {
         rate: Option<Rate>,
     ) -> Option<Rate> {
         let now = self.now();
-        self.command(id, Queue::Run, |connection, _| connection.forget_rate_hold(direction));
-        self.set_timing(id, |connection, common| connection.set_rate(direction, rate, now, common))?
+        let name = match direction {
+            Direction::Reading => Command::SetReadRate,
+            Direction::Writing => Command::SetWriteRate,
+        };
+        self.command(id, Queue::Run, name, |connection, _| connection.forget_rate_hold(direction));
+        self.retime(id, |connection, common| connection.set_rate(direction, rate, now, common))?
     }
 
     /// Changes a setting that may move the deadline of a connection.
     fn set_timing<R>(
         &mut self,
         id: ConnectionId,
+        name: Command,
         set: impl FnOnce(&mut Connection, &mut Common) -> R,
     ) -> Option<R> {
-        let Self { sources, timers, memory, .. } = self;
+        self.sources.session(id.0)?;
+        self.monitor.command(Subject::Connection(id), || name);
+        self.retime(id, set)
+    }
+
+    fn retime<R>(
+        &mut self,
+        id: ConnectionId,
+        set: impl FnOnce(&mut Connection, &mut Common) -> R,
+    ) -> Option<R> {
+        let Self { sources, timers, memory, monitor, .. } = self;
         let session = sources.session(id.0)?;
         let before = set(&mut session.connection, &mut memory.common);
         if let Some(timer) = session.timer.take() {
-            timers.cancel(timer);
+            timers.call_off(timer, monitor);
         }
-        session.arm(id.0, timers);
+        session.arm(id.0, timers, monitor);
         Some(before)
     }
 
@@ -251,7 +290,7 @@ impl Reactor {
             }
             // A connection that ends, or a protocol that has handed over, gets no timer. The stale name
             // is harmless.
-            None => drop(self.timers.cancel(timer)),
+            None => drop(self.timers.call_off(timer, &mut self.monitor)),
         }
         timer
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{Reactor, Source};
 use crate::callback::Callback;
-use crate::observe::Subject;
+use crate::observe::{Notice, Subject};
 use crate::parts::arena::Key;
 
 impl Reactor {
@@ -28,15 +28,17 @@ impl Reactor {
         code: impl FnOnce(&mut Self) -> R,
     ) -> Option<R> {
         self.monitor.stats.callbacks += 1;
-        self.observe(|observer, _| observer.callback_begin(subject, callback));
-        let observed = self.monitor.observer.is_some();
+        let running = self.monitor.begin_callback(subject, callback);
         let last = self.time.last_callback.take();
-        let began = if observed { Some(self.time.clock.now()) } else { last };
+        let began = running.as_ref().map_or(last, |running| Some(running.began));
         let result = catch_unwind(AssertUnwindSafe(|| code(self)));
         if let Some(began) = began {
             let ended = self.time.clock.now();
-            if ended > self.time.slow_after || self.monitor.observer.is_some() {
-                self.tell_time(subject, callback, ended.saturating_duration_since(began));
+            if let Some(running) = running {
+                self.monitor.end_callback(subject, callback, &running, ended);
+            }
+            if ended > self.time.slow_after {
+                self.judge_time(subject, callback, ended.saturating_duration_since(began));
             }
             self.time.last_callback = last.and(Some(ended));
         }
@@ -102,14 +104,14 @@ impl Reactor {
         let described = self.describe(subject);
         let message = on_one_line(message(payload.as_ref()));
         log::error!("{callback} of {described} panicked: {message}");
+        self.monitor.note(|| Notice::Panicked { subject, callback, message: message.into() });
         if self.limits.propagate_panics {
             self.monitor.panic.get_or_insert(payload);
         }
     }
 
     #[cold]
-    fn tell_time(&mut self, subject: Subject, callback: Callback, took: Duration) {
-        self.observe(|observer, _| observer.callback_end(subject, callback, took));
+    fn judge_time(&mut self, subject: Subject, callback: Callback, took: Duration) {
         if self.limits.slow_callback.is_some_and(|limit| took > limit) {
             self.monitor.stats.slow_callbacks += 1;
             let described = self.describe(subject);
@@ -120,7 +122,7 @@ impl Reactor {
     }
 
     /// A subject with its peer or address, for the log.
-    fn describe(&self, subject: Subject) -> String {
+    pub(crate) fn describe(&self, subject: Subject) -> String {
         let address = match subject {
             Subject::Connection(id) => self.session(id).map(|session| session.peer.to_string()),
             Subject::Listener(id) => self.local_addr(id).map(|addr| addr.to_string()),

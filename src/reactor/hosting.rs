@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::Reactor;
 use crate::handle::Handle;
+use crate::observe::watcher::Watcher;
 use crate::observe::{Observer, Stats};
 use crate::simulation::network::Network;
 
@@ -43,27 +44,17 @@ impl Reactor {
     }
 
     /// Sets or removes the observer of the turns; returns the former one.
+    ///
+    /// It is told of what happens from here on, beginning with the next turn: of what is done before that,
+    /// or in the rest of the present turn, it hears then. The former one is told nothing more.
     pub fn set_observer(
         &mut self,
         observer: Option<Box<dyn Observer>>,
     ) -> Option<Box<dyn Observer>> {
-        std::mem::replace(&mut self.monitor.observer, observer)
-    }
-
-    /// Tells the observer, if there is one.
-    #[inline]
-    pub(crate) fn observe(&mut self, tell: impl FnOnce(&mut dyn Observer, &Self)) {
-        if self.monitor.observer.is_some() {
-            self.tell_observer(tell);
-        }
-    }
-
-    #[cold]
-    fn tell_observer(&mut self, tell: impl FnOnce(&mut dyn Observer, &Self)) {
-        if let Some(mut observer) = self.monitor.observer.take() {
-            tell(observer.as_mut(), self);
-            self.monitor.observer = Some(observer);
-        }
+        let clock = &self.time.clock;
+        let next = observer.map(|observer| Box::new(Watcher::new(observer, clock.clone())));
+        let former = std::mem::replace(&mut self.monitor.watcher, next);
+        former.map(|watcher| watcher.observer)
     }
 
     pub(crate) fn network(&self) -> Option<&Rc<RefCell<Network>>> {
@@ -86,8 +77,10 @@ impl std::os::fd::AsFd for Reactor {
 impl Drop for Reactor {
     fn drop(&mut self) {
         if !std::thread::panicking() {
+            self.monitor.begin_turn();
             self.tear_down();
             self.drop_states();
+            self.monitor.end_turn();
         }
         drop(self.calls.shared.close());
         self.let_panic_through();

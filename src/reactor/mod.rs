@@ -15,6 +15,7 @@ mod extending;
 mod hosting;
 mod lending;
 pub(crate) mod limits;
+pub(crate) mod monitor;
 pub(crate) mod queues;
 pub(crate) mod source;
 pub(crate) mod state;
@@ -29,15 +30,16 @@ use std::time::{Duration, Instant};
 use mio::{Token, Waker};
 
 use crate::handle::Shared;
-use crate::observe::TurnReport;
+use crate::observe::{Notice, Phase, TurnReport};
 use crate::parts::arena::Key;
 use crate::parts::clock::Clock;
 use crate::parts::timers::Timers;
 use crate::system::poller::Poller;
 use limits::Limits;
+use monitor::Monitor;
 use queues::{Queue, Queues};
 use source::{Source, Sources};
-use state::{Calls, Ended, Ending, Extension, Memory, Monitor, Threads, Time, TimerAction};
+use state::{Calls, Ended, Ending, Extension, Memory, Threads, Time, TimerAction};
 
 /// The token of the waker; no key has it, since an arena never has 2³² slots.
 const WAKE: Token = Token(usize::MAX);
@@ -181,15 +183,19 @@ impl Reactor {
         let Monitor { stats, report, .. } = &mut self.monitor;
         stats.turns += 1;
         *report = TurnReport { turn: stats.turns, ..TurnReport::default() };
-        self.observe(|observer, reactor| observer.turn_begin(reactor.monitor.stats.turns));
+        self.monitor.begin_turn();
+        let turn = self.monitor.report.turn;
+        self.monitor.note(|| Notice::TurnBegin { turn });
     }
 
     fn end_turn(&mut self) -> TurnReport {
         self.time.in_turn = false;
         self.time.last_callback = None;
         self.calls.shared.fall_asleep();
-        self.observe(|observer, reactor| observer.turn_end(&reactor.monitor.report));
-        self.monitor.report
+        let report = self.monitor.report;
+        self.monitor.note(|| Notice::TurnEnd(report));
+        self.monitor.end_turn();
+        report
     }
 
     /// Phase 1. The only place where the reactor waits.
@@ -201,15 +207,15 @@ impl Reactor {
             let began = self.time.clock.now();
             (self.time_to_sleep(max_wait, began), Some(began))
         };
-        self.observe(|observer, _| observer.sleep_begin(timeout));
+        self.begin_phase(Phase::Sleep { timeout });
         let result = self.poller.wait(timeout);
         self.calls.shared.awake();
         self.time.read(self.limits.slow_callback);
         let now = self.time.now;
         self.monitor.report.slept = began.map_or(Duration::ZERO, |began| now - began);
-        self.observe(|observer, reactor| {
-            observer.sleep_end(reactor.monitor.report.slept, reactor.poller.ready.len());
-        });
+        let Self { monitor, poller, .. } = self;
+        let slept = monitor.report.slept;
+        monitor.note(|| Notice::Woke { slept, events: poller.ready.len() });
         result
     }
 
@@ -221,6 +227,7 @@ impl Reactor {
     /// Phase 2. Handles the whole batch before any callback, so that a token in it cannot reach a slot
     /// that was freed and used again meanwhile.
     fn latch(&mut self) {
+        self.begin_phase(Phase::Latch);
         let Self { poller, sources, queues, monitor, .. } = self;
         let mut woken = false;
         for &(token, readiness) in &poller.ready {
@@ -228,27 +235,32 @@ impl Reactor {
                 woken = true;
                 continue;
             }
-            let found = sources.resolve(token);
-            if let Some(observer) = &mut monitor.observer {
-                let subject = found.as_ref().map(|(key, slot)| slot.source.subject(*key));
-                observer.event(subject, readiness);
-            }
-            if let Some((key, slot)) = found
-                && slot.source.latch(readiness)
-            {
-                queues.add(Queue::Run, key, &mut slot.waits);
+            let Some((key, slot)) = sources.resolve(token) else {
+                monitor.note(|| Notice::Event { subject: None, readiness });
+                continue;
+            };
+            monitor.note(|| {
+                let subject = Some(slot.source.subject(key));
+                Notice::Event { subject, readiness }
+            });
+            if slot.source.latch(readiness) && queues.add(Queue::Run, key, &mut slot.waits) {
+                monitor.note(|| {
+                    let subject = slot.source.subject(key);
+                    Notice::Queued { subject, queue: Queue::Run, spent: false }
+                });
             }
         }
         monitor.report.events = poller.ready.len();
         monitor.stats.events += poller.ready.len() as u64;
         if woken {
             self.monitor.stats.wakes += 1;
-            self.observe(|observer, _| observer.woken());
+            self.monitor.note(|| Notice::Woken);
         }
     }
 
     /// Phase 4. Serves the sources that were in the queue when the phase began, each once.
     fn serve(&mut self) {
+        self.begin_phase(Phase::Serve);
         let queue = self.queues.take(Queue::Run);
         let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);
         for &key in &queue {
@@ -278,6 +290,7 @@ impl Reactor {
 
     /// Phase 6. Flushes the connections that were in the queue when the phase began, each once.
     fn flush(&mut self) {
+        self.begin_phase(Phase::Flush);
         let queue = self.queues.take(Queue::Flush);
         let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);
         for &key in &queue {
@@ -290,10 +303,28 @@ impl Reactor {
 
     /// Puts a source at the back of the run queue, unless it is in it already.
     pub(crate) fn queue(&mut self, key: Key) {
-        let Self { sources, queues, .. } = self;
-        if let Some(slot) = sources.slot(key) {
-            queues.add(Queue::Run, key, &mut slot.waits);
+        self.queue_for(key, false);
+    }
+
+    /// The same for a source that has just been served and has spent its budget.
+    pub(crate) fn queue_again(&mut self, key: Key) {
+        self.queue_for(key, true);
+    }
+
+    fn queue_for(&mut self, key: Key, spent: bool) {
+        let Self { sources, queues, monitor, .. } = self;
+        if let Some(slot) = sources.slot(key)
+            && queues.add(Queue::Run, key, &mut slot.waits)
+        {
+            monitor.note(|| {
+                let subject = slot.source.subject(key);
+                Notice::Queued { subject, queue: Queue::Run, spent }
+            });
         }
+    }
+
+    pub(crate) fn begin_phase(&mut self, phase: Phase) {
+        self.monitor.note(|| Notice::PhaseBegin(phase));
     }
 
     /// Whether something can be done without waiting.

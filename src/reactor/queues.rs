@@ -2,18 +2,9 @@
 
 use std::mem;
 
+pub(crate) use crate::observe::Queue;
 use crate::parts::arena::Key;
 use crate::parts::surplus::surplus;
-
-/// The queue in which a source waits, and from which it is visited.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Queue {
-    /// To be served: to read, and to write what its own callbacks have written. If other callbacks have
-    /// written too, everything waits for the flush phase, to leave together.
-    Run,
-    /// To be flushed: other callbacks have written to it, or given it a command. It is not read.
-    Flush,
-}
 
 /// The queues in which a source waits, and what it has sent in a turn. Kept small: every source has it.
 #[derive(Clone, Copy, Default, Debug)]
@@ -95,12 +86,15 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    /// Adds a source to a queue: for this turn, if the phase that empties the queue has not begun.
+    /// Adds a source to a queue: for this turn, if the phase that empties the queue has not begun. Returns
+    /// whether it was not in it yet.
     #[inline]
-    pub(crate) fn add(&mut self, queue: Queue, key: Key, waits: &mut Waits) {
-        if waits.enter(queue) {
+    pub(crate) fn add(&mut self, queue: Queue, key: Key, waits: &mut Waits) -> bool {
+        let new = waits.enter(queue);
+        if new {
             self.of(queue).push(key);
         }
+        new
     }
 
     /// Takes all sources out of a queue. A source that is added from here on waits for the next turn.

@@ -2,7 +2,6 @@
 //!
 //! The larger ones have files of their own.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
@@ -13,7 +12,8 @@ use super::limits::Limits;
 use super::source::Attached;
 use crate::connection::Common;
 use crate::handle::{RemoteCall, Shared};
-use crate::observe::{Observer, Stats, TurnReport};
+use crate::ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
+use crate::observe::TimerOwner;
 use crate::parts::arena::{Arena, Key};
 use crate::parts::clock::{Clock, later};
 use crate::parts::pool::Pool;
@@ -206,16 +206,6 @@ fn lend(buffer: &mut Box<[u8]>, size: usize) -> Box<[u8]> {
     if lent.is_empty() { vec![0; size].into_boxed_slice() } else { lent }
 }
 
-/// The observer and the counters of the loop.
-#[derive(Default)]
-pub(crate) struct Monitor {
-    pub(crate) observer: Option<Box<dyn Observer>>,
-    pub(crate) stats: Stats,
-    pub(crate) report: TurnReport,
-    /// In a simulation, the first panic of this turn.
-    pub(crate) panic: Option<Box<dyn Any + Send>>,
-}
-
 /// What code that builds upon the reactor has left here.
 #[derive(Default)]
 pub(crate) struct Extension {
@@ -285,9 +275,21 @@ pub(crate) enum TimerAction {
 }
 
 impl TimerAction {
-    /// Whether a user set it, so that observers see it.
-    pub(crate) fn is_of_the_user(&self) -> bool {
-        matches!(self, Self::Once(_) | Self::Every(_) | Self::Connection(_) | Self::Datagram(_))
+    /// What observers are told that it is for.
+    pub(crate) fn owner(&self) -> TimerOwner {
+        let of_the_user = |name: Option<_>| name.map_or(TimerOwner::Reactor, TimerOwner::Named);
+        match *self {
+            Self::Once(ref call) => of_the_user(call.name),
+            Self::Every(ref ticker) => of_the_user(ticker.name),
+            Self::Connection(key) => TimerOwner::Connection(ConnectionId(key)),
+            Self::Datagram(key) => TimerOwner::Datagram(DatagramId(key)),
+            Self::Deadline(key) => TimerOwner::Deadline(ConnectionId(key)),
+            Self::Accept(key) => TimerOwner::Accept(ListenerId(key)),
+            Self::ConnectTimeout(key) => TimerOwner::ConnectTimeout(ConnectorId(key)),
+            Self::HeadStart(key) => TimerOwner::HeadStart(ConnectorId(key)),
+            Self::Reconnect(key) => TimerOwner::Reconnect(ConnectorId(key)),
+            Self::Shutdown => TimerOwner::Shutdown,
+        }
     }
 }
 

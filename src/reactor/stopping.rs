@@ -7,7 +7,7 @@ use super::state::{Ended, Ending, TimerAction};
 use super::{Reactor, Source};
 use crate::connector::state::{ConnectorState, Progress};
 use crate::ids::{ConnectionId, ListenerId};
-use crate::observe::Subject;
+use crate::observe::{Command, Phase, Subject};
 use crate::parts::arena::Key;
 use crate::reason::Reason;
 
@@ -22,6 +22,7 @@ impl Reactor {
     ///
     /// It may be called repeatedly. See [`shutdown`](Self::shutdown) for an orderly end.
     pub fn stop(&mut self) {
+        self.monitor.command(Subject::Reactor, || Command::Stop);
         // During the last notices it is stopping already, and the next run must not be stopped.
         if self.ending != Ending::TearingDown {
             self.ending = Ending::Stopping;
@@ -36,16 +37,18 @@ impl Reactor {
     ///
     /// A second call moves the end of the grace.
     pub fn shutdown(&mut self, grace: Duration) {
+        self.monitor.command(Subject::Reactor, || Command::Shutdown { grace });
         let end = self.time.after(grace);
         match self.ending {
             Ending::No => {}
             Ending::Draining(timer) => {
-                self.timers.reset(timer, end);
+                self.timers.shift(timer, end, &mut self.monitor);
                 return;
             }
             Ending::Stopping | Ending::TearingDown => return,
         }
-        self.ending = Ending::Draining(self.timers.insert(end, TimerAction::Shutdown));
+        let timer = self.timers.set(end, TimerAction::Shutdown, &mut self.monitor);
+        self.ending = Ending::Draining(timer);
         self.announce_shutdown();
         for key in self.sources.keys() {
             match self.sources.get_mut(key) {
@@ -110,6 +113,7 @@ impl Reactor {
     /// Gives each source that is there at the beginning its last notice, once. Sources that the notices
     /// set up stay for the next run, so this function ends.
     pub(crate) fn tear_down(&mut self) {
+        self.begin_phase(Phase::Stop);
         self.ending = Ending::TearingDown;
         self.time.now = self.now();
         let in_turn = std::mem::replace(&mut self.time.in_turn, true); // no turn from within a notice
@@ -166,7 +170,7 @@ impl Reactor {
     }
 
     fn drop_timers_and_calls(&mut self) {
-        let actions = self.timers.drain();
+        let actions = self.timers.call_all_off(&mut self.monitor);
         self.let_go(Subject::Reactor, actions);
         self.calls.take_remote(usize::MAX);
         let calls = std::mem::take(&mut self.calls.queue);

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use super::monitor::Monitor;
 use super::state::{Tick, Ticker, Ticking, TimerAction};
 use super::{Reactor, Source};
 use crate::callback::Callback;
-use crate::observe::{Subject, TimerEvent};
+use crate::observe::{Phase, Subject, TimerEvent};
 use crate::parts::arena::Key;
 use crate::parts::clock::later;
-use crate::parts::timers::TimerId;
+use crate::parts::timers::{TimerId, Timers};
 
 impl Reactor {
     /// Calls `function` once, `delay` from this moment; with no delay, in the next turn.
@@ -77,12 +78,11 @@ impl Reactor {
     ///
     /// From within its own call this returns `false` too, except for `call_every`, which ends then.
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
-        let Some(action) = self.timers.cancel(timer) else { return false };
+        let Some(action) = self.timers.call_off(timer, &mut self.monitor) else { return false };
         if let Some(TimerAction::Connection(key) | TimerAction::Datagram(key)) = action {
             self.forget_timer(key);
         }
         self.let_go(Subject::Reactor, action);
-        self.observe(|observer, _| observer.timer(timer, TimerEvent::Cancelled));
         true
     }
 
@@ -97,17 +97,13 @@ impl Reactor {
     /// Twisted's `IDelayedCall.reset`.
     pub fn reset_timer(&mut self, timer: TimerId, delay: Duration) -> bool {
         let deadline = self.time.after(delay);
-        let moved = match self.ticking(timer) {
+        match self.ticking(timer) {
             Some(ticking) => {
                 ticking.next = Some(deadline);
                 true
             }
-            None => self.timers.reset(timer, deadline),
-        };
-        if moved {
-            self.observe(|observer, _| observer.timer(timer, TimerEvent::Set(deadline)));
+            None => self.timers.shift(timer, deadline, &mut self.monitor),
         }
-        moved
     }
 
     /// Sets the interval of a timer made by [`call_every`](Self::call_every): its next tick comes one interval
@@ -156,9 +152,7 @@ impl Reactor {
 
     pub(crate) fn set(&mut self, delay: Duration, action: TimerAction) -> TimerId {
         let deadline = self.time.after(delay);
-        let timer = self.timers.insert(deadline, action);
-        self.observe(|observer, _| observer.timer(timer, TimerEvent::Set(deadline)));
-        timer
+        self.timers.set(deadline, action, &mut self.monitor)
     }
 
     fn forget_timer(&mut self, key: Key) {
@@ -177,6 +171,7 @@ impl Reactor {
 
     /// Phase 3.
     pub(crate) fn fire_timers(&mut self) {
+        self.begin_phase(Phase::Timers);
         self.timers.gather(self.time.now);
         while let Some((timer, deadline, action)) = self.timers.next_due() {
             self.monitor.report.timers += 1;
@@ -186,10 +181,8 @@ impl Reactor {
     }
 
     fn fire(&mut self, timer: TimerId, deadline: Instant, action: TimerAction) {
-        if action.is_of_the_user() {
-            let late = self.time.now.saturating_duration_since(deadline);
-            self.observe(|observer, _| observer.timer(timer, TimerEvent::Fired(late)));
-        }
+        let late = self.time.now.saturating_duration_since(deadline);
+        self.monitor.timer(timer, action.owner(), TimerEvent::Fired(late));
         match action {
             TimerAction::Every(ticker) => return self.tick(timer, deadline, ticker),
             _ => drop(self.timers.cancel(timer)),
@@ -234,13 +227,17 @@ impl Reactor {
             (None, Duration::ZERO) => self.time.now, // there is no grid
             (None, interval) => later(deadline, times(interval, missed.saturating_add(1))),
         };
-        if let Err(action) = self.timers.put_back(timer, next, TimerAction::Every(ticker)) {
-            self.let_go(Subject::Reactor, action);
+        let action = TimerAction::Every(ticker);
+        let owner = action.owner();
+        match self.timers.put_back(timer, next, action) {
+            Ok(()) => self.monitor.timer(timer, owner, TimerEvent::Set(next)),
+            Err(action) => self.let_go(Subject::Reactor, action),
         }
     }
 
     /// Phase 5. Calls made by calls wait for the next turn, and so do those above the budget.
     pub(crate) fn run_calls(&mut self) {
+        self.begin_phase(Phase::Calls);
         let budget = self.limits.call_budget;
         self.calls.take_remote(budget);
         for _ in 0..self.calls.queue.len().min(budget) {
@@ -249,6 +246,58 @@ impl Reactor {
             self.monitor.stats.calls += 1;
             self.call_by_name(Callback::Call, call);
         }
+    }
+}
+
+/// The only place where timers are set, moved and cancelled, so that each [`TimerEvent::Set`] gets its end.
+impl Timers<TimerAction> {
+    pub(crate) fn set(
+        &mut self,
+        deadline: Instant,
+        action: TimerAction,
+        monitor: &mut Monitor,
+    ) -> TimerId {
+        let owner = action.owner();
+        let timer = self.insert(deadline, action);
+        monitor.timer(timer, owner, TimerEvent::Set(deadline));
+        timer
+    }
+
+    /// Cancels a timer. One that fires has had its end already.
+    pub(crate) fn call_off(
+        &mut self,
+        timer: TimerId,
+        monitor: &mut Monitor,
+    ) -> Option<Option<TimerAction>> {
+        let action = self.cancel(timer)?;
+        if let Some(action) = &action {
+            monitor.timer(timer, action.owner(), TimerEvent::Cancelled);
+        }
+        Some(action)
+    }
+
+    /// Moves a pending timer.
+    pub(crate) fn shift(
+        &mut self,
+        timer: TimerId,
+        deadline: Instant,
+        monitor: &mut Monitor,
+    ) -> bool {
+        let moved = self.reset(timer, deadline);
+        if let Some(action) = self.action(timer).filter(|_| moved) {
+            monitor.timer(timer, action.owner(), TimerEvent::Moved(deadline));
+        }
+        moved
+    }
+
+    /// Cancels all timers, and returns their actions.
+    pub(crate) fn call_all_off(&mut self, monitor: &mut Monitor) -> Vec<TimerAction> {
+        let mut actions = Vec::new();
+        for (timer, action) in self.drain() {
+            monitor.timer(timer, action.owner(), TimerEvent::Cancelled);
+            actions.push(action);
+        }
+        actions
     }
 }
 

@@ -9,20 +9,41 @@ use std::time::Instant;
 
 use super::Reactor;
 use super::limits::Limits;
+use super::monitor::Monitor;
 use super::queues::{Queue, Waits};
 use super::source::{Owner, Registered, Session, Source};
 use super::state::{Time, TimerAction};
 use crate::address::{Address, UnixAddress};
 use crate::callback::Callback;
-use crate::connection::{Io, Next, Notice};
+use crate::connection::{Connection, Io, Next, Reached, Tell};
 use crate::ids::ConnectionId;
-use crate::observe::{Observer, Subject};
+use crate::observe::{Notice, Origin, Stage, Subject};
 use crate::parts::arena::Key;
 use crate::parts::timers::Timers;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
 use crate::system::poller::Poller;
 use crate::transport::Transport;
+
+/// What was counted and told of a visit.
+#[derive(Default)]
+struct Seen {
+    /// How many of its sent bytes.
+    sent: usize,
+    /// How far the connection had come before the step; for an observer only.
+    reached: Option<Reached>,
+    /// Whether it was put back into the run queue.
+    queued: bool,
+}
+
+impl Seen {
+    #[inline(always)]
+    fn begin_step(&mut self, connection: &Connection, monitor: &Monitor) {
+        if monitor.is_watched() {
+            self.reached = Some(connection.reached());
+        }
+    }
+}
 
 impl Queue {
     /// The allowances of a visit from this queue.
@@ -70,11 +91,11 @@ impl Reactor {
     /// follows.
     fn visit_connection(&mut self, key: Key, from: Queue, scratch: &mut [u8]) -> bool {
         let (id, turn) = (ConnectionId(key), self.monitor.stats.turns);
-        let (mut io, mut sent_before) = (from.io(self.time.now, &self.limits), 0);
+        let (mut io, mut seen) = (from.io(self.time.now, &self.limits), Seen::default());
         // The protocol, out of its session while it is called.
         let mut seated: Option<Box<dyn Protocol>> = None;
         loop {
-            let Self { sources, queues, timers, poller, memory, time, limits, .. } = self;
+            let Self { sources, queues, timers, poller, memory, monitor, time, limits, .. } = self;
             let Some(slot) = sources.slot(key) else {
                 self.let_go_of_lost(id, seated);
                 return true;
@@ -88,12 +109,13 @@ impl Reactor {
                 None => from.begin(&mut slot.waits, slot.registered, turn, &mut io),
             }
             session.tell_the_time(&mut io, time);
+            seen.begin_step(&session.connection, monitor);
             let notice = loop {
                 match session.connection.next(&mut io, &mut memory.common, scratch) {
                     Next::Tell(notice) => break notice,
                     Next::Again => {}
                     Next::Gone => {
-                        self.count_bytes(id, &mut io, &mut sent_before);
+                        self.count(id, &mut io, &mut seen);
                         self.conclude(key);
                         return true;
                     }
@@ -101,18 +123,17 @@ impl Reactor {
                         if !session.register(key, poller, &mut slot.registered) {
                             continue; // it has failed
                         }
-                        session.arm(key, timers);
+                        session.arm(key, timers, monitor);
                         slot.waits.note_sent(io.sent, limits.write_budget, turn);
-                        if next == Next::Yield {
-                            queues.add(Queue::Run, key, &mut slot.waits);
-                        }
-                        self.count_bytes(id, &mut io, &mut sent_before);
+                        seen.queued =
+                            next == Next::Yield && queues.add(Queue::Run, key, &mut slot.waits);
+                        self.count(id, &mut io, &mut seen);
                         return true;
                     }
                 }
             };
             seated = session.protocol.take();
-            self.count_bytes(id, &mut io, &mut sent_before);
+            self.count(id, &mut io, &mut seen);
             if let Some(protocol) = &mut seated {
                 self.tell(key, notice, protocol, scratch);
             }
@@ -135,42 +156,65 @@ impl Reactor {
         self.let_go(Subject::Connection(id), protocol);
     }
 
-    /// Counts the bytes that have moved since the last step, and tells the observer.
+    /// Counts the bytes that have moved since the last step, and tells the observer what has changed.
     #[inline]
-    fn count_bytes(&mut self, id: ConnectionId, io: &mut Io, sent_before: &mut usize) {
+    fn count(&mut self, id: ConnectionId, io: &mut Io, seen: &mut Seen) {
         let received = mem::take(&mut io.received);
-        let sent = io.sent - mem::replace(sent_before, io.sent);
+        let sent = io.sent - mem::replace(&mut seen.sent, io.sent);
+        self.monitor.stats.bytes_read += received as u64;
+        self.monitor.stats.bytes_written += sent as u64;
+        if self.monitor.is_watched() {
+            self.tell_step(id, received, sent, seen);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_step(&mut self, id: ConnectionId, received: usize, sent: usize, seen: &mut Seen) {
+        let Some(before) = seen.reached.take() else { return };
+        let Self { sources, monitor, .. } = self;
+        let Some(session) = sources.session(id.0) else { return };
+        let (reached, waiting) = (session.connection.reached(), session.connection.buffered());
         if received > 0 {
-            self.monitor.stats.bytes_read += received as u64;
-            self.observe(|observer, _| observer.received(id, received));
+            monitor.note(|| Notice::Received { connection: id, bytes: received });
         }
         if sent > 0 {
-            self.monitor.stats.bytes_written += sent as u64;
-            self.observe(|observer, _| observer.sent(id, sent));
+            monitor.note(|| Notice::Sent { connection: id, bytes: sent, waiting });
+        }
+        monitor.reached(id, before, reached);
+        if seen.queued {
+            monitor.queued(Subject::Connection(id), Queue::Run, true);
+        }
+    }
+
+    pub(crate) fn tell_opened(&mut self, id: ConnectionId, origin: Origin) {
+        let Self { sources, monitor, .. } = self;
+        if let Some(session) = sources.session(id.0) {
+            let peer = &session.peer;
+            monitor.note(|| Notice::Opened { connection: id, peer: peer.clone(), origin });
         }
     }
 
     /// Calls a protocol with a notice of its connection.
     #[inline]
-    fn tell(&mut self, key: Key, notice: Notice, protocol: &mut Box<dyn Protocol>, scratch: &[u8]) {
+    fn tell(&mut self, key: Key, tell: Tell, protocol: &mut Box<dyn Protocol>, scratch: &[u8]) {
         let id = ConnectionId(key);
-        match notice {
-            Notice::Made => self.observe_with_peer(id, |observer, peer| observer.opened(id, peer)),
-            Notice::Pause => self.observe_pressure(id, true),
-            Notice::Resume => self.observe_pressure(id, false),
-            Notice::Handover => self.swap(key, protocol),
-            Notice::Data(_) | Notice::Eof | Notice::TimedOut => {}
+        match tell {
+            Tell::Pause => self.tell_pressure(id, true),
+            Tell::Resume => self.tell_pressure(id, false),
+            Tell::Handover => self.swap(key, protocol),
+            Tell::Made | Tell::Data(_) | Tell::Eof | Tell::TimedOut => {}
         }
-        let callback = callback_of(notice);
+        let callback = callback_of(tell);
         let done = self.call(Subject::Connection(id), callback, |reactor| {
             let transport = &mut Transport::new(reactor, id);
-            match notice {
-                Notice::Made | Notice::Handover => protocol.connection_made(transport),
-                Notice::Data(count) => protocol.data_received(transport, &scratch[..count]),
-                Notice::Eof => protocol.eof_received(transport),
-                Notice::Pause => protocol.pause_writing(transport),
-                Notice::Resume => protocol.resume_writing(transport),
-                Notice::TimedOut => protocol.timed_out(transport),
+            match tell {
+                Tell::Made | Tell::Handover => protocol.connection_made(transport),
+                Tell::Data(count) => protocol.data_received(transport, &scratch[..count]),
+                Tell::Eof => protocol.eof_received(transport),
+                Tell::Pause => protocol.pause_writing(transport),
+                Tell::Resume => protocol.resume_writing(transport),
+                Tell::TimedOut => protocol.timed_out(transport),
             }
         });
         if done.is_none() {
@@ -190,35 +234,27 @@ impl Reactor {
     fn swap(&mut self, key: Key, protocol: &mut Box<dyn Protocol>) {
         let successor = self.sources.session(key).and_then(Session::take_successor);
         let former = successor.map(|successor| mem::replace(protocol, successor));
-        self.let_go(Subject::Connection(ConnectionId(key)), former);
+        let id = ConnectionId(key);
+        self.let_go(Subject::Connection(id), former);
+        let stage = Stage::HandedOver;
+        self.monitor.note(|| Notice::Stage { connection: id, stage });
     }
 
-    fn observe_with_peer(
-        &mut self,
-        id: ConnectionId,
-        tell: impl FnOnce(&mut dyn Observer, &Address),
-    ) {
-        self.observe(|observer, reactor| {
-            if let Some(session) = reactor.session(id) {
-                tell(observer, &session.peer);
-            }
-        });
-    }
-
-    pub(crate) fn observe_pressure(&mut self, id: ConnectionId, high: bool) {
-        self.observe(|observer, reactor| {
-            let buffered = reactor.session(id).map_or(0, |session| session.connection.buffered());
-            observer.pressure(id, high, buffered);
-        });
+    pub(crate) fn tell_pressure(&mut self, id: ConnectionId, high: bool) {
+        let Self { sources, monitor, .. } = self;
+        if let Some(session) = sources.session(id.0) {
+            let waiting = session.connection.buffered();
+            monitor.note(|| Notice::Pressure { connection: id, high, waiting });
+        }
     }
 
     /// Gives the last notice, and frees everything. First the protocol is told, then the descriptor is
     /// closed, then the owner is told and may already reconnect.
     #[inline(never)]
     fn conclude(&mut self, key: Key) {
-        let Self { sources, timers, .. } = self;
+        let Self { sources, timers, monitor, .. } = self;
         let Some(session) = sources.session(key) else { return };
-        session.cancel_timers(timers);
+        session.cancel_timers(timers, monitor);
         let reason = session.connection.reason();
         let announced = session.connection.was_announced();
         let mut protocol = session.protocol.take();
@@ -232,9 +268,10 @@ impl Reactor {
         self.let_go(subject, protocol);
         let Some((owner, peer)) = self.free(key) else { return };
         self.monitor.stats.closed += 1;
-        if announced {
-            self.observe(|observer, _| observer.closed(id, &peer, &reason));
-        }
+        self.monitor.note(|| {
+            let (peer, reason) = (peer.clone(), reason.clone());
+            Notice::Gone { connection: id, peer, reason }
+        });
         self.descriptor_freed();
         match owner {
             Owner::None => {}
@@ -287,14 +324,18 @@ impl Session {
     /// Cancels the timers of a protocol that gets no more notices, and that of the deadline: the next
     /// visit sets it anew.
     #[inline]
-    pub(crate) fn cancel_timers(&mut self, timers: &mut Timers<TimerAction>) {
+    pub(crate) fn cancel_timers(
+        &mut self,
+        timers: &mut Timers<TimerAction>,
+        monitor: &mut Monitor,
+    ) {
         if let Some(attached) = &mut self.attached {
             for timer in attached.timers.drain() {
-                timers.cancel(timer);
+                timers.call_off(timer, monitor);
             }
         }
         if let Some(timer) = self.timer.take() {
-            timers.cancel(timer);
+            timers.call_off(timer, monitor);
         }
     }
 
@@ -338,38 +379,43 @@ impl Session {
     /// Sets a timer for the deadline of the connection, or leaves one that fires before it: that is moved
     /// when it fires, so that activity costs nothing.
     #[inline]
-    pub(crate) fn arm(&mut self, key: Key, timers: &mut Timers<TimerAction>) {
+    pub(crate) fn arm(
+        &mut self,
+        key: Key,
+        timers: &mut Timers<TimerAction>,
+        monitor: &mut Monitor,
+    ) {
         if self.connection.is_timed() || self.timer.is_some() {
-            self.move_timer(key, timers);
+            self.move_timer(key, timers, monitor);
         }
     }
 
-    fn move_timer(&mut self, key: Key, timers: &mut Timers<TimerAction>) {
+    fn move_timer(&mut self, key: Key, timers: &mut Timers<TimerAction>, monitor: &mut Monitor) {
         match (self.connection.deadline(), self.timer) {
             (None, None) => {}
             (None, Some(timer)) => {
-                timers.cancel(timer);
+                timers.call_off(timer, monitor);
                 self.timer = None;
             }
             (Some(deadline), None) => {
-                self.timer = Some(timers.insert(deadline, TimerAction::Deadline(key)));
+                self.timer = Some(timers.set(deadline, TimerAction::Deadline(key), monitor));
             }
             (Some(deadline), Some(timer)) => {
                 if timers.deadline(timer).is_some_and(|set| deadline < set) {
-                    timers.reset(timer, deadline);
+                    timers.shift(timer, deadline, monitor);
                 }
             }
         }
     }
 }
 
-fn callback_of(notice: Notice) -> Callback {
-    match notice {
-        Notice::Made | Notice::Handover => Callback::ConnectionMade,
-        Notice::Data(_) => Callback::DataReceived,
-        Notice::Eof => Callback::EofReceived,
-        Notice::Pause => Callback::PauseWriting,
-        Notice::Resume => Callback::ResumeWriting,
-        Notice::TimedOut => Callback::TimedOut,
+fn callback_of(tell: Tell) -> Callback {
+    match tell {
+        Tell::Made | Tell::Handover => Callback::ConnectionMade,
+        Tell::Data(_) => Callback::DataReceived,
+        Tell::Eof => Callback::EofReceived,
+        Tell::Pause => Callback::PauseWriting,
+        Tell::Resume => Callback::ResumeWriting,
+        Tell::TimedOut => Callback::TimedOut,
     }
 }

@@ -60,9 +60,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+pub use super::clock::SimulatedClock;
 pub use super::peers::{DatagramPeer, End, Peer, PeerListener};
 pub use crate::simulation::network::Cut;
 
+use super::culprit::culprits;
 use crate::address::{Address, Endpoint, Place};
 use crate::ids::ConnectionId;
 use crate::observe::TurnReport;
@@ -75,6 +77,8 @@ use crate::simulation::listener::MemoryListener;
 use crate::simulation::network::Network;
 use crate::simulation::stream::MemoryStream;
 use crate::system::poller::Poller;
+#[cfg(feature = "signals")]
+use crate::system::poller::Readiness;
 use crate::system::stream::Stream;
 
 /// After more turns than this without time passing, the loop counts as endless.
@@ -88,7 +92,7 @@ const FAR_AWAY: [u8; 4] = [192, 0, 2, 1];
 /// Time passes in [`advance`](Self::advance), and in `Reactor::run` and `Reactor::turn`, where a
 /// sleep takes no time but moves the clock to its end.
 ///
-/// *Not* simulated: multicast, signals, other threads (a [`Handle`](crate::Handle) works, but wakes
+/// *Not* simulated: multicast, other threads (a [`Handle`](crate::Handle) works, but wakes
 /// no reactor; work given to [`call_in_thread`](Reactor::call_in_thread) runs as a call),
 /// descriptors of the user's, socket options, and the descriptor of [`AsFd`](std::os::fd::AsFd).
 pub struct Simulation {
@@ -134,6 +138,44 @@ impl Simulation {
     /// How much time has passed.
     pub fn elapsed(&self) -> Duration {
         self.clock.now() - self.start
+    }
+
+    /// The clock, for a protocol that takes time in a callback.
+    pub fn clock(&self) -> SimulatedClock {
+        SimulatedClock::new(&self.clock)
+    }
+
+    /// Has the reactor get a signal (`SIGINT` is 2, `SIGTERM` 15), which calls its
+    /// [action](Reactor::on_signal) in the next turn.
+    ///
+    /// Returns whether it has one; without, the signal would do to a process what it does by default, and
+    /// does nothing here. Several of one kind before a turn count as one.
+    ///
+    /// Needs the feature `signals`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::Protocol;
+    /// use crocus::testing::Simulation;
+    ///
+    /// struct Discard;
+    ///
+    /// impl Protocol for Discard {}
+    ///
+    /// let mut simulation = Simulation::new();
+    /// simulation.reactor().shutdown_on_signals(Duration::from_secs(10))?;
+    /// simulation.reactor().listen("10.0.0.1:80", |_peer| Discard)?;
+    /// assert!(simulation.signal(15));
+    /// simulation.reactor().run()?; // returns, since nothing is left to wait for
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[cfg(feature = "signals")]
+    pub fn signal(&mut self, signal: i32) -> bool {
+        let Some(token) = self.reactor.raise(signal) else { return false };
+        self.network.borrow_mut().announce(token, Readiness::READABLE);
+        true
     }
 
     /// Sets how streams are cut from now on; [`Cut::Whole`] at first.
@@ -253,15 +295,20 @@ impl Simulation {
     /// # Panics
     ///
     /// If something still happens after a million turns, as with a `call_every` without an
-    /// interval.
+    /// interval. The message names the sources that kept it busy.
     pub fn settle(&mut self) {
-        for _ in 0..LIVELOCK {
+        self.settle_within(LIVELOCK);
+    }
+
+    pub(super) fn settle_within(&mut self, turns: usize) {
+        for _ in 0..turns {
             self.turn();
             if self.next_event().is_none_or(|at| at > self.clock.now()) {
                 return;
             }
         }
-        panic!("the simulation with seed {} does not come to rest", self.seed);
+        let culprits = culprits(&mut self.reactor);
+        panic!("the simulation with seed {} does not come to rest: {culprits}", self.seed);
     }
 
     /// Lets time pass, with each event at its own moment.
@@ -278,6 +325,10 @@ impl Simulation {
     fn next_event(&self) -> Option<Instant> {
         let network = self.network.borrow().next_event();
         network.into_iter().chain(self.reactor.next_deadline()).min()
+    }
+
+    pub(super) fn time_to_next_event(&self) -> Option<Duration> {
+        self.next_event().map(|at| at.saturating_duration_since(self.clock.now()))
     }
 
     fn link(&self) -> (MemoryStream, MemoryStream) {

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::util::{HOUR, Watchdog};
-use crocus::{Core, Cores, CoresHandle, Observer, Protocol, Reactor, Reason, Transport};
+use crocus::{Core, Cores, CoresHandle, Notice, Observer, Protocol, Reactor, Reason, Transport};
 
 /// Says which core it lives on, and closes.
 struct Name(usize);
@@ -159,8 +159,8 @@ fn a_panic_in_the_setup_fails_the_start() {
 struct PanickingObserver;
 
 impl Observer for PanickingObserver {
-    fn opened(&mut self, _: crocus::ConnectionId, _: &crocus::Address) {
-        panic!("blown on purpose");
+    fn notice(&mut self, _: Instant, notice: &Notice) {
+        assert!(!matches!(notice, Notice::Opened { .. }), "blown on purpose");
     }
 }
 

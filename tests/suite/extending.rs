@@ -7,13 +7,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::util::{Echo, HOUR, Log, MS, Recorder, SECOND, Watchdog, World, logged};
 use crocus::framing::{FrameHandler, Framed, Lines};
 use crocus::testing::Simulation;
 use crocus::{
-    Callback, ConnectionId, Ended, Hold, Observer, Protocol, Reactor, Subject, Transport,
+    Callback, ConnectionId, Ended, Hold, Notice, Observer, Protocol, Reactor, Subject, Transport,
 };
 
 struct Names(Vec<&'static str>);
@@ -194,8 +194,10 @@ both! {
 struct Subjects(Rc<RefCell<Vec<(Subject, Callback)>>>);
 
 impl Observer for Subjects {
-    fn callback_begin(&mut self, subject: Subject, callback: Callback) {
-        self.0.borrow_mut().push((subject, callback));
+    fn notice(&mut self, _: Instant, notice: &Notice) {
+        if let Notice::CallbackBegin { subject, callback } = notice {
+            self.0.borrow_mut().push((*subject, *callback));
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crocus::testing::{Peer, Simulation};
 use crocus::{
-    Address, Connect, Factory, Listen, ListenerId, Observer, Protocol, Rate, Reactor,
+    Address, Connect, Factory, Listen, ListenerId, Notice, Observer, Protocol, Rate, Reactor,
     SocketOptions, Transport,
 };
 
@@ -30,9 +30,11 @@ fn listen(
 struct Refusals(Rc<Cell<usize>>);
 
 impl Observer for Refusals {
-    fn refused(&mut self, _: ListenerId, error: Option<&std::io::Error>) {
-        assert!(error.is_none());
-        self.0.set(self.0.get() + 1);
+    fn notice(&mut self, _: Instant, notice: &Notice) {
+        assert!(!matches!(notice, Notice::CannotAccept { .. }), "{notice}");
+        if matches!(notice, Notice::TurnedAway { .. }) {
+            self.0.set(self.0.get() + 1);
+        }
     }
 }
 

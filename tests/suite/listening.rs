@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::util::{Far, Log, Recorder, World, logged};
 use crocus::testing::{End, Simulation};
 use crocus::{
-    Address, Factory, Listen, ListenerId, Observer, Protocol, Reactor, ReactorBuilder,
+    Address, Factory, Listen, ListenerId, Notice, Observer, Protocol, Reactor, ReactorBuilder,
     SocketOptions, Transport,
 };
 
@@ -121,8 +121,12 @@ fn is_refused(world: &mut World, addr: SocketAddr) -> bool {
 struct Refusals(Rc<RefCell<Vec<i32>>>);
 
 impl Observer for Refusals {
-    fn refused(&mut self, _: ListenerId, error: Option<&io::Error>) {
-        self.0.borrow_mut().push(error.and_then(io::Error::raw_os_error).unwrap_or(0));
+    fn notice(&mut self, _: Instant, notice: &Notice) {
+        self.0.borrow_mut().push(match notice {
+            Notice::TurnedAway { .. } => 0,
+            Notice::CannotAccept { error, .. } => error.raw_os_error().unwrap(),
+            _ => return,
+        });
     }
 }
 

@@ -14,8 +14,8 @@ use crate::util::{
 };
 use crocus::testing::Simulation;
 use crocus::{
-    Address, Callback, ConnectionId, Factory, ListenerId, Observer, Protocol, Reactor, Readiness,
-    Subject, TimerEvent, TimerId, TurnReport,
+    Address, ConnectionId, Factory, ListenerId, Notice, Observer, Phase, Protocol, Reactor,
+    Readiness, Subject, TimerEvent, TurnReport,
 };
 
 /// More than the kernel's buffers of a connection on the loopback hold, less than crocus's cap.
@@ -54,11 +54,11 @@ fn connect_named(world: &mut World, log: &Log, name: &'static str) -> (Connectio
 struct Arrivals(Rc<RefCell<Vec<ConnectionId>>>);
 
 impl Observer for Arrivals {
-    fn event(&mut self, subject: Option<Subject>, readiness: Readiness) {
-        if let Some(Subject::Connection(id)) = subject
+    fn notice(&mut self, _: Instant, notice: &Notice) {
+        if let Notice::Event { subject: Some(Subject::Connection(id)), readiness } = notice
             && readiness.contains(Readiness::READABLE)
         {
-            self.0.borrow_mut().push(id);
+            self.0.borrow_mut().push(*id);
         }
     }
 }
@@ -108,46 +108,22 @@ impl Factory for Notes {
 struct Steps(Log);
 
 impl Observer for Steps {
-    fn turn_begin(&mut self, _: u64) {
-        self.0.push("turn begins");
-    }
-
-    fn sleep_begin(&mut self, timeout: Option<Duration>) {
-        self.0.push(if timeout == Some(Duration::ZERO) { "look" } else { "sleep" });
-    }
-
-    fn sleep_end(&mut self, _: Duration, _: usize) {
-        self.0.push("awake");
-    }
-
-    fn event(&mut self, _: Option<Subject>, _: Readiness) {
-        self.0.push("event");
-    }
-
-    fn callback_begin(&mut self, _: Subject, callback: Callback) {
-        self.0.push(format!("begin {callback:?}"));
-    }
-
-    fn callback_end(&mut self, _: Subject, callback: Callback, _: Duration) {
-        self.0.push(format!("end {callback:?}"));
-    }
-
-    fn received(&mut self, _: ConnectionId, bytes: usize) {
-        self.0.push(format!("{bytes} received"));
-    }
-
-    fn sent(&mut self, _: ConnectionId, bytes: usize) {
-        self.0.push(format!("{bytes} sent"));
-    }
-
-    fn timer(&mut self, _: TimerId, event: TimerEvent) {
-        if matches!(event, TimerEvent::Fired(_)) {
-            self.0.push("timer fires");
-        }
-    }
-
-    fn turn_end(&mut self, _: &TurnReport) {
-        self.0.push("turn ends");
+    fn notice(&mut self, _: Instant, notice: &Notice) {
+        self.0.push(match notice {
+            Notice::TurnBegin { .. } => "turn begins".to_owned(),
+            Notice::PhaseBegin(Phase::Sleep { timeout: Some(Duration::ZERO) }) => "look".to_owned(),
+            Notice::PhaseBegin(Phase::Sleep { .. }) => "sleep".to_owned(),
+            Notice::PhaseBegin(phase) => phase.to_string(),
+            Notice::Woke { .. } => "awake".to_owned(),
+            Notice::Event { .. } => "event".to_owned(),
+            Notice::CallbackBegin { callback, .. } => format!("begin {callback:?}"),
+            Notice::CallbackEnd { callback, .. } => format!("end {callback:?}"),
+            Notice::Received { bytes, .. } => format!("{bytes} received"),
+            Notice::Sent { bytes, .. } => format!("{bytes} sent"),
+            Notice::Timer { event: TimerEvent::Fired(_), .. } => "timer fires".to_owned(),
+            Notice::TurnEnd(_) => "turn ends".to_owned(),
+            _ => return,
+        });
     }
 }
 
@@ -187,15 +163,19 @@ both! {
                 "turn begins",
                 "look",
                 "awake",
+                "latch",
+                "timers",
                 "timer fires",
                 "begin Timer",
                 "timer",
                 "end Timer",
+                "serve",
                 "5 received",
                 "begin DataReceived",
                 "written",
                 "end DataReceived",
                 "14 sent",
+                "calls",
                 "begin Call",
                 "call",
                 "end Call",
@@ -205,6 +185,7 @@ both! {
                 "begin Call",
                 "call by the connection",
                 "end Call",
+                "flush",
                 "turn ends",
             ]
         );

@@ -23,6 +23,7 @@ mod pool;
 mod reconnecting;
 mod scenarios;
 mod silence;
+mod simulating;
 mod swapping;
 mod threads;
 mod timers;

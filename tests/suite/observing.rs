@@ -1,194 +1,630 @@
 //! Observers, counters, and what is logged.
 
+use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use log::Level;
 
-use crate::util::{Log, Recorder, World, logged_up_to, tag};
+use crate::util::{Log, Recorder, World, logged_up_to};
 use crocus::testing::Simulation;
 use crocus::{
-    Address, Callback, ConnectionId, ListenerId, LogObserver, Observer, Protocol, Reactor,
-    Readiness, Reason, Subject, TimerEvent, TimerId, Transport, TurnReport,
+    Callback, Command, ListenerId, LogObserver, Notice, Observer, Origin, Outcome, Phase, Protocol,
+    Reactor, Stage, Subject, TimerEvent, TimerOwner, Transport,
 };
 
-/// Records each step of a turn.
-struct Steps(Log);
+const SECOND: Duration = Duration::from_secs(1);
 
-impl Observer for Steps {
-    fn turn_begin(&mut self, turn: u64) {
-        self.0.push(format!("turn {turn}"));
-    }
+/// Keeps all notices.
+#[derive(Default)]
+struct Notices(Vec<(Instant, Notice)>);
 
-    fn sleep_begin(&mut self, timeout: Option<Duration>) {
-        self.0.push(format!("sleep {timeout:?}"));
-    }
-
-    fn sleep_end(&mut self, slept: Duration, events: usize) {
-        self.0.push(format!("slept {slept:?}, {events} events"));
-    }
-
-    fn event(&mut self, subject: Option<Subject>, readiness: Readiness) {
-        let readable = readiness.contains(Readiness::READABLE);
-        self.0.push(format!("event for {}, readable {readable}", kind(subject)));
-    }
-
-    fn callback_begin(&mut self, subject: Subject, callback: Callback) {
-        self.0.push(format!("begin {callback} of {}", kind(Some(subject))));
-    }
-
-    fn callback_end(&mut self, subject: Subject, callback: Callback, _took: Duration) {
-        self.0.push(format!("end {callback} of {}", kind(Some(subject))));
-    }
-
-    fn opened(&mut self, _: ConnectionId, _: &Address) {
-        self.0.push("opened");
-    }
-
-    fn closed(&mut self, _: ConnectionId, _: &Address, reason: &Reason) {
-        self.0.push(format!("closed {}", tag(reason)));
-    }
-
-    fn received(&mut self, _: ConnectionId, bytes: usize) {
-        self.0.push(format!("received {bytes}"));
-    }
-
-    fn sent(&mut self, _: ConnectionId, bytes: usize) {
-        self.0.push(format!("sent {bytes}"));
-    }
-
-    fn timer(&mut self, _: TimerId, event: TimerEvent) {
-        self.0.push(match event {
-            TimerEvent::Set(_) => "timer set".to_owned(),
-            TimerEvent::Fired(late) => format!("timer fired {late:?} late"),
-            TimerEvent::Cancelled => "timer cancelled".to_owned(),
-            _ => "something else of a timer".to_owned(),
-        });
-    }
-
-    fn woken(&mut self) {
-        self.0.push("woken");
-    }
-
-    fn pressure(&mut self, _: ConnectionId, high: bool, buffered: usize) {
-        self.0.push(format!("pressure {high} at {buffered}"));
-    }
-
-    fn refused(&mut self, _: ListenerId, error: Option<&io::Error>) {
-        self.0.push(format!("refused {:?}", error.map(io::Error::kind)));
-    }
-
-    fn turn_end(&mut self, report: &TurnReport) {
-        self.0.push(format!("turn {} over", report.turn));
+impl Observer for Notices {
+    fn notice(&mut self, at: Instant, notice: &Notice) {
+        self.0.push((at, notice.clone()));
     }
 }
 
-fn kind(subject: Option<Subject>) -> &'static str {
-    match subject {
-        None => "nobody",
-        Some(Subject::Reactor) => "reactor",
-        Some(Subject::Listener(_)) => "listener",
-        Some(Subject::Connection(_)) => "connection",
-        Some(_) => "connector",
+/// Notices that the test shares.
+#[derive(Clone, Default)]
+struct Shared(Rc<RefCell<Notices>>);
+
+impl Shared {
+    fn watch(reactor: &mut Reactor) -> Self {
+        let shared = Self::default();
+        reactor.set_observer(Some(Box::new(Rc::clone(&shared.0))));
+        shared
+    }
+
+    fn take(&self) -> Vec<Notice> {
+        std::mem::take(&mut self.0.borrow_mut().0).into_iter().map(|(_, notice)| notice).collect()
+    }
+
+    /// All that was told, without the kinds of readiness.
+    fn lines(&self) -> Vec<String> {
+        let line = |notice: &Notice| match notice {
+            Notice::Event { subject: Some(subject), .. } => format!("{subject}: an event"),
+            notice => notice.to_string(),
+        };
+        self.take().iter().map(line).collect()
+    }
+
+    fn count(&self, wanted: impl Fn(&Notice) -> bool) -> usize {
+        self.0.borrow().0.iter().filter(|(_, notice)| wanted(notice)).count()
+    }
+
+    /// The stages of the only connection, in order.
+    fn stages(&self) -> Vec<Stage> {
+        let stage = |(_, notice): &(Instant, Notice)| match notice {
+            Notice::Stage { stage, .. } => Some(*stage),
+            _ => None,
+        };
+        self.0.borrow().0.iter().filter_map(stage).collect()
+    }
+
+    /// How often timers of this kind were set, moved, fired and cancelled.
+    fn timers(&self, kind: impl Fn(TimerOwner) -> bool) -> [usize; 4] {
+        let mut counts = [0; 4];
+        for (_, notice) in &self.0.borrow().0 {
+            let Notice::Timer { owner, event, .. } = notice else { continue };
+            if kind(*owner) {
+                counts[match event {
+                    TimerEvent::Set(_) => 0,
+                    TimerEvent::Moved(_) => 1,
+                    TimerEvent::Fired(_) => 2,
+                    TimerEvent::Cancelled => 3,
+                    other => panic!("{other:?}"),
+                }] += 1;
+            }
+        }
+        counts
     }
 }
+
+fn quiet() -> Recorder {
+    Recorder::new(&Log::new(), "a")
+}
+
+const ADDR: &str = "10.0.0.1:80";
 
 #[test]
 fn an_observer_sees_a_connection_in_order_of_the_phases() {
-    let log = Log::new();
     let mut simulation = Simulation::new();
-    let addr = "10.0.0.1:80";
-    simulation
-        .reactor()
-        .listen(addr, |_| {
-            Recorder::new(&Log::new(), "a").on_data(|transport, data| {
-                transport.write(data);
-                transport.lose_connection();
-            })
-        })
-        .unwrap();
+    let reactor = simulation.reactor();
+    let seen = Shared::watch(reactor);
+    reactor.listen(ADDR, |_| quiet().echoing()).unwrap();
     simulation.settle();
-    simulation.reactor().set_observer(Some(Box::new(Steps(log.clone()))));
-    let first = simulation.reactor().stats().turns + 1;
-    let mut peer = simulation.dial(addr);
-    simulation.turn();
     assert_eq!(
-        log.take(),
+        seen.lines()[..2],
         [
-            format!("turn {first}").as_str(),
-            "sleep Some(0ns)",
-            "slept 0ns, 1 events",
-            "event for listener, readable true",
-            "begin build_protocol of listener",
-            "end build_protocol of listener",
-            "opened",
-            "begin connection_made of connection",
-            "end connection_made of connection",
-            &format!("turn {first} over"),
+            "listener #0.1: listen at memory:10.0.0.1:80".to_owned(),
+            "listener #0.1: into the run queue".to_owned()
         ]
     );
+
+    let mut peer = simulation.dial(ADDR);
+    simulation.turn();
+    let lines = seen.lines();
+    let wanted = [
+        "look without sleeping",
+        "woke after 0ns with 1 events",
+        "latch",
+        "listener #0.1: an event",
+        "listener #0.1: into the run queue",
+        "timers",
+        "serve",
+        "listener #0.1: build_protocol begins",
+        "listener #0.1: build_protocol took 0ns",
+        "connection #1.2 with memory:192.0.2.1:49152 opened, accepted by listener #0.1",
+        "connection #1.2: connection_made begins",
+        "connection #1.2: connection_made took 0ns",
+        "calls",
+        "flush",
+    ];
+    assert_eq!(lines[1..lines.len() - 1], wanted);
+    assert!(lines[lines.len() - 1].ends_with("1 events, 1 served"), "{lines:#?}");
+
     peer.send(b"hello");
     simulation.turn();
-    assert_eq!(
-        log.take(),
-        [
-            format!("turn {}", first + 1).as_str(),
-            "sleep Some(0ns)",
-            "slept 0ns, 1 events",
-            "event for connection, readable true",
-            "received 5",
-            "begin data_received of connection",
-            "end data_received of connection",
-            "sent 5",
-            &format!("turn {} over", first + 1),
-        ]
-    );
+    let lines = seen.lines();
+    let wanted = [
+        "latch",
+        "connection #1.2: an event",
+        "connection #1.2: into the run queue",
+        "timers",
+        "serve",
+        "connection #1.2: 5 bytes in",
+        "connection #1.2: data_received begins",
+        "connection #1.2: write 5 bytes",
+        "connection #1.2: data_received took 0ns",
+        "connection #1.2: 5 bytes out, 0 waiting",
+        "calls",
+        "flush",
+    ];
+    assert_eq!(lines[3..lines.len() - 1], wanted);
+
     peer.close_write();
     simulation.settle();
     assert_eq!(peer.received(), b"hello");
-    let lines = log.take();
-    assert!(lines.contains(&"begin connection_lost of connection".to_owned()), "{lines:#?}");
-    assert!(lines.contains(&"closed Closed".to_owned()), "{lines:#?}");
+    let lines = seen.lines();
+    let wanted = [
+        "connection #1.2: FIN received",
+        "connection #1.2: eof_received begins",
+        "connection #1.2: close",
+        "connection #1.2: closing",
+        "connection #1.2: eof_received took 0ns",
+        "connection #1.2: connection_lost begins",
+        "connection #1.2: connection_lost took 0ns",
+        "connection #1.2: a drop begins",
+        "connection #1.2: a drop took 0ns",
+        "connection #1.2 with memory:192.0.2.1:49152 ended: closed by the peer",
+    ];
+    let at = lines.iter().position(|line| line == wanted[0]).unwrap();
+    assert_eq!(lines[at..at + wanted.len()], wanted);
+}
+
+both! {
+    /// Twisted has no such observer.
+    fn commands_are_told_inside_their_callback_with_their_giver(world) {
+        let (_, mut far) = world.dialled("a", |a| {
+            a.on_data(|transport, data| {
+                transport.pause_reading();
+                transport.write(data);
+                let id = transport.id();
+                transport.reactor().call_soon(move |reactor| {
+                    let mut transport = reactor.transport(id).unwrap();
+                    transport.resume_reading();
+                    transport.write(b"!");
+                    transport.lose_connection();
+                });
+            })
+        });
+        let seen = Shared::watch(world.reactor());
+        world.send(&mut far, b"hello");
+        assert_eq!(world.read_to_end(&mut far).0, b"hello!");
+        far.close_write();
+        world.until("the end", |_| seen.count(|n| matches!(n, Notice::Gone { .. })) == 1);
+        let mut inside = None;
+        let mut given = Vec::new();
+        for notice in seen.take() {
+            match notice {
+                Notice::CallbackBegin { subject, callback } => inside = Some((subject, callback)),
+                Notice::CallbackEnd { .. } => inside = None,
+                Notice::Command { by, to: Subject::Connection(_), command } => {
+                    let (subject, callback) = inside.unwrap();
+                    assert_eq!(by, Some(subject));
+                    given.push((callback, command));
+                }
+                _ => {}
+            }
+        }
+        let by_data = |command| (Callback::DataReceived, command);
+        let by_call = |command| (Callback::Call, command);
+        assert_eq!(
+            given,
+            [
+                by_data(Command::PauseReading),
+                by_data(Command::Write { bytes: 5 }),
+                by_call(Command::ResumeReading),
+                by_call(Command::Write { bytes: 1 }),
+                by_call(Command::LoseConnection),
+            ]
+        );
+    }
+}
+
+both! {
+    /// Neither from within a callback nor from a command outside of a turn, so nobody's borrow is met.
+    fn no_observer_is_called_inside_of_callbacks_or_commands(world) {
+        let seen = Shared::watch(world.reactor());
+        let inner = seen.clone();
+        let (_, addr) = world.listen(move |_| {
+            let inner = inner.clone();
+            quiet().on_data(move |transport, data| {
+                let mut notices = inner.0.borrow_mut(); // to the end of the callback
+                notices.0.clear();
+                transport.write(data);
+                transport.call_later(SECOND);
+                let cancelled = transport.reactor().call_later(SECOND, |_| {});
+                transport.reactor().cancel_timer(cancelled); // which drops its closure: a callback
+                transport.set_protocol(quiet());
+                transport.lose_connection();
+                assert!(notices.0.is_empty());
+            })
+        });
+        let borrowed = seen.0.borrow_mut();
+        let timer = world.reactor().call_later(SECOND, |_| {});
+        world.reactor().cancel_timer(timer);
+        drop(borrowed);
+        let mut far = world.dial(addr);
+        world.send(&mut far, b"hello");
+        assert_eq!(world.read_to_end(&mut far).0, b"hello");
+        let notices = seen.take();
+        let end = |notice: &Notice| {
+            matches!(notice, Notice::CallbackEnd { callback: Callback::DataReceived, .. })
+        };
+        let at = notices.iter().position(end).unwrap();
+        let before = notices[..at].iter().filter(|notice| matches!(notice, Notice::Command { .. }));
+        assert_eq!(before.count(), 3, "write, set_protocol, lose_connection: {notices:#?}");
+        let drops = |notice: &&Notice| {
+            matches!(notice, Notice::CallbackBegin { callback: Callback::Drop, .. })
+        };
+        assert!(notices[..at].iter().filter(drops).count() >= 1);
+    }
+}
+
+/// Hears nothing of the connections of one listener, as a recorder of a server does with those of its page.
+struct Without {
+    listener: ListenerId,
+    theirs: Vec<Subject>,
+    kept: Vec<Notice>,
+}
+
+impl Observer for Without {
+    fn notice(&mut self, _: Instant, notice: &Notice) {
+        if let Notice::Opened { origin: Origin::Accepted(listener), connection, .. } = notice
+            && *listener == self.listener
+        {
+            self.theirs.push(Subject::Connection(*connection));
+        }
+        if !notice.subject().is_some_and(|subject| self.theirs.contains(&subject)) {
+            self.kept.push(notice.clone());
+        }
+    }
+}
+
+both! {
+    fn an_observer_can_leave_out_the_connections_of_a_listener(world) {
+        let (listener, page) = world.listen(|_| quiet().echoing());
+        let (_, addr) = world.listen(|_| quiet().on_data(|transport, _| transport.abort_connection()));
+        let theirs = vec![Subject::Listener(listener)];
+        let without = Rc::new(RefCell::new(Without { listener, theirs, kept: Vec::new() }));
+        world.reactor().set_observer(Some(Box::new(Rc::clone(&without))));
+        let mut far = world.dial(page);
+        world.send(&mut far, b"hello");
+        assert_eq!(world.read(&mut far, 5), b"hello");
+        let mut other = world.dial(addr);
+        world.send(&mut other, b"x");
+        world.until("the abort", |world| world.reactor().stats().closed == 1);
+        far.close_write();
+        world.until("the end", |world| world.reactor().stats().closed == 2);
+        let kept = &without.borrow().kept;
+        let about = |notice: &&Notice| matches!(notice.subject(), Some(Subject::Connection(_)));
+        assert!(kept.iter().filter(about).count() > 5, "{kept:#?}");
+        let of = |notice: &Notice| matches!(notice, Notice::Opened { .. });
+        assert_eq!(kept.iter().filter(|notice| of(notice)).count(), 1);
+        assert!(!kept.iter().any(|notice| matches!(notice, Notice::Sent { .. })), "{kept:#?}");
+    }
+}
+
+both! {
+    fn the_stages_of_a_connection_are_told_in_order(world) {
+        let seen = Shared::watch(world.reactor());
+        let (_, mut far) = world.dialled("a", |a| {
+            let log = a.log();
+            a.on_data(move |transport, _| {
+                let next = Recorder::new(&log, "b").on_data(|transport, data| {
+                    transport.write(data);
+                    transport.lose_connection();
+                });
+                assert!(log.hand_over(transport, next, b""));
+            })
+        });
+        world.send(&mut far, b"one");
+        world.until("the exchange", |_| seen.stages() == [Stage::HandedOver]);
+        world.send(&mut far, b"two");
+        assert_eq!(world.read_to_end(&mut far).0, b"two");
+        let lingering = [Stage::HandedOver, Stage::Closing, Stage::FinSent, Stage::Lingering];
+        world.until("lingering", |_| seen.stages() == lingering);
+        far.close_write();
+        world.until("the end", |world| world.reactor().stats().closed == 1);
+        assert_eq!(seen.stages()[4..], [Stage::FinReceived]);
+    }
+}
+
+both! {
+    fn a_half_close_of_each_side_is_told(world) {
+        let seen = Shared::watch(world.reactor());
+        let (log, mut far) = world.dialled("a", |a| {
+            a.on_made(|transport| transport.lose_write_connection()).on_eof(|_| {})
+        });
+        world.until("our FIN", |_| seen.stages() == [Stage::FinSent]);
+        far.close_write();
+        world.until("the loss", |_| log.has("a lost Closed"));
+        assert_eq!(seen.stages(), [Stage::FinSent, Stage::FinReceived]);
+    }
+}
+
+// Timers.
+
+#[test]
+fn a_timer_that_dies_with_its_owner_is_told_to_be_cancelled() {
+    let mut simulation = Simulation::new();
+    let seen = Shared::watch(simulation.reactor());
+    let of_connection = |owner| matches!(owner, TimerOwner::Connection(_));
+    let deadline = |owner| matches!(owner, TimerOwner::Deadline(_));
+
+    // With the end of its connection, with a handover, and with a close.
+    let ended = simulation.connect(quiet().on_made(|transport| {
+        transport.call_later(SECOND);
+    }));
+    let log = Log::new();
+    let lines = log.clone();
+    let _handed = simulation.connect(Recorder::new(&log, "b").on_made(move |transport| {
+        transport.call_later(SECOND);
+        assert!(lines.hand_over(transport, Recorder::new(&lines, "c"), b""));
+    }));
+    let mut closed = simulation.connect(quiet().on_data(|transport, _| {
+        transport.set_timeout(Some(SECOND));
+        transport.call_later(SECOND);
+        transport.lose_connection();
+        transport.call_later(SECOND); // has no effect
+    }));
+    closed.send(b"x");
+    simulation.settle();
+    assert_eq!(seen.timers(of_connection), [4, 0, 0, 3]);
+    ended.reset();
+    simulation.settle();
+    assert_eq!(seen.timers(of_connection), [4, 0, 0, 4]);
+    let [set, _, fired, cancelled] = seen.timers(deadline);
+    assert_eq!((set - fired - cancelled), 1, "that of the connection that lingers");
+
+    // With a stop, and with the reactor.
+    simulation.reactor().call_later(SECOND, |_| {});
+    simulation.reactor().stop();
+    simulation.turn();
+    assert_eq!(seen.timers(|owner| owner == TimerOwner::Reactor), [1, 0, 0, 1]);
+    let [set, _, fired, cancelled] = seen.timers(|_| true);
+    assert_eq!(set, fired + cancelled);
+    simulation.reactor().call_later(SECOND, |_| {});
+    drop(simulation);
+    assert_eq!(seen.timers(|owner| owner == TimerOwner::Reactor), [2, 0, 0, 2]);
+    let last = seen.take().pop();
+    assert!(matches!(last, Some(Notice::CallbackEnd { callback: Callback::Drop, .. })), "{last:?}");
 }
 
 #[test]
-fn timers_pressure_refusals_and_wakes_are_seen() {
-    let log = Log::new();
+fn a_tick_fires_and_is_set_again() {
     let mut simulation = Simulation::new();
-    let reactor = simulation.reactor();
-    reactor.set_observer(Some(Box::new(Steps(log.clone()))));
-    let late = reactor.call_later(Duration::from_secs(2), |_| {});
-    reactor.call_later(Duration::from_secs(1), move |reactor| {
-        reactor.cancel_timer(late);
+    let seen = Shared::watch(simulation.reactor());
+    let mut left = 3;
+    simulation.reactor().call_every(SECOND, move |reactor, tick| {
+        left -= 1;
+        if left == 0 {
+            reactor.cancel_timer(tick.timer);
+        }
     });
+    simulation.advance(SECOND * 2);
+    assert_eq!(seen.timers(|owner| owner == TimerOwner::Reactor), [3, 0, 2, 0]);
+    simulation.advance(SECOND * 5);
+    assert_eq!(seen.timers(|_| true), [3, 0, 3, 0], "the last one has fired, and is not set again");
+
+    let timer = simulation.reactor().call_later(SECOND, |_| {});
+    simulation.reactor().reset_timer(timer, SECOND * 3);
+    simulation.reactor().cancel_timer(timer);
+    assert!(!simulation.reactor().cancel_timer(timer));
+    simulation.turn();
+    assert_eq!(seen.timers(|_| true), [4, 1, 3, 1]);
+}
+
+#[test]
+fn the_timers_of_the_reactor_itself_have_owners() {
+    let mut simulation = Simulation::new();
+    let seen = Shared::watch(simulation.reactor());
+    let addr: SocketAddr = ADDR.parse().unwrap();
+    simulation.reactor().listen(addr, |_| quiet()).unwrap();
+    simulation.settle();
+    simulation.fail_accept(addr, io::Error::from_raw_os_error(libc::EMFILE));
+    let silent = SocketAddr::from(([10, 0, 0, 9], 80));
+    simulation.set_blackhole(silent);
+    simulation.set_host("several.example", &[silent.ip(), addr.ip()]);
+    simulation.reactor().connect("several.example:80", |_| quiet());
+    simulation.advance(SECOND);
+    assert_eq!(seen.timers(|owner| matches!(owner, TimerOwner::Accept(_))), [1, 0, 1, 0]);
+    assert_eq!(seen.timers(|owner| matches!(owner, TimerOwner::HeadStart(_))), [1, 0, 1, 0]);
+    assert_eq!(seen.timers(|owner| matches!(owner, TimerOwner::ConnectTimeout(_))), [1, 0, 0, 1]);
+    simulation.reactor().shutdown(SECOND);
+    simulation.reactor().shutdown(SECOND * 2);
+    simulation.settle();
+    assert_eq!(seen.timers(|owner| owner == TimerOwner::Shutdown)[..2], [1, 1]);
+    let last = simulation.reactor().run();
+    last.unwrap();
+    let [set, _, fired, cancelled] = seen.timers(|_| true);
+    assert_eq!(set, fired + cancelled);
+}
+
+// Attempts.
+
+#[test]
+fn attempts_are_told_with_their_address_and_outcome() {
+    let mut simulation = Simulation::new();
+    let seen = Shared::watch(simulation.reactor());
+    let (refusing, silent, there) = (
+        SocketAddr::from(([10, 0, 0, 7], 80)),
+        SocketAddr::from(([10, 0, 0, 8], 80)),
+        SocketAddr::from(([10, 0, 0, 9], 80)),
+    );
+    simulation.set_blackhole(silent);
+    let mut far = simulation.listen(there).unwrap();
+    simulation.set_host("several.example", &[refusing.ip(), silent.ip(), there.ip()]);
+    simulation.reactor().connect("several.example:80", |_| quiet());
+    simulation.advance(SECOND);
+    let _peer = far.accept().unwrap();
+    let told = seen.take();
+    let attempts = told.iter().filter_map(|notice| match notice {
+        Notice::AttemptBegin { to, .. } => Some((to.socket_addr(), "begins")),
+        Notice::AttemptEnd { to, outcome, .. } => Some((
+            to.socket_addr(),
+            match outcome {
+                Outcome::Connected(_) => "connected",
+                Outcome::Failed(_) => "failed",
+                Outcome::GivenUp => "given up",
+                _ => "something else",
+            },
+        )),
+        _ => None,
+    });
+    assert_eq!(
+        attempts.collect::<Vec<_>>(),
+        [
+            (Some(refusing), "begins"),
+            (Some(refusing), "failed"),
+            (Some(silent), "begins"),
+            (Some(there), "begins"),
+            (Some(there), "connected"),
+            (Some(silent), "given up"),
+        ]
+    );
+    let origin = told.iter().find_map(|notice| match notice {
+        Notice::Opened { origin, connection, .. } => Some((*origin, *connection)),
+        _ => None,
+    });
+    let won = told.iter().find_map(|notice| match notice {
+        Notice::AttemptEnd { outcome: Outcome::Connected(connection), connector, .. } => {
+            Some((Origin::Connected(*connector), *connection))
+        }
+        _ => None,
+    });
+    assert!(origin.is_some() && origin == won, "{origin:?}, {won:?}");
+
+    simulation.reactor().connect(refusing, |_| quiet());
+    simulation.settle();
+    assert_eq!(seen.count(|notice| matches!(notice, Notice::ConnectFailed { .. })), 1);
+}
+
+// The rest.
+
+#[test]
+fn pressure_budgets_and_bytes_that_wait_are_told() {
+    let limits = Reactor::builder().read_buffer(100).read_budget(300);
+    let mut simulation = Simulation::with_limits(limits, 0);
+    let seen = Shared::watch(simulation.reactor());
     simulation.set_window(1000);
-    let mut peer = simulation.connect(Recorder::new(&Log::new(), "a").on_made(|transport| {
+    let mut peer = simulation.connect(quiet().on_made(|transport| {
         transport.set_write_buffer_limits(500, 100);
         transport.write(&[7; 1600]);
     }));
-    simulation.advance(Duration::from_secs(3));
-    let lines = log.take();
-    for wanted in ["timer set", "timer fired 0ns late", "timer cancelled", "pressure true at 1600"]
-    {
-        assert!(lines.iter().any(|line| line == wanted), "{wanted}: {lines:#?}");
-    }
+    simulation.settle();
+    let sent = |wanted: (usize, usize)| move |notice: &Notice| matches!(notice, Notice::Sent { bytes, waiting, .. } if (*bytes, *waiting) == wanted);
+    let pressure = |wanted: (bool, usize)| move |notice: &Notice| matches!(notice, Notice::Pressure { high, waiting, .. } if (*high, *waiting) == wanted);
+    assert_eq!(seen.count(pressure((true, 1600))), 1);
+    assert_eq!(seen.count(sent((1000, 600))), 1);
     assert_eq!(peer.received().len(), 1000);
     simulation.settle();
-    assert!(log.has("pressure false at 0"), "{:#?}", log.lines());
+    assert_eq!(seen.count(sent((600, 0))), 1);
+    assert_eq!(seen.count(pressure((false, 0))), 1);
+    let spent = |notice: &Notice| matches!(notice, Notice::Queued { spent: true, .. });
+    assert_eq!(seen.count(spent), 0);
+    peer.send(&[1; 1000]);
+    simulation.settle();
+    assert_eq!(seen.count(spent), 3, "after 300, 600 and 900 bytes");
+}
 
-    let addr = "10.0.0.1:80".parse().unwrap();
-    simulation.reactor().listen(addr, |_| Recorder::new(&Log::new(), "b")).unwrap();
+#[test]
+fn refusals_and_panics_are_told() {
+    let mut simulation = Simulation::new();
+    let seen = Shared::watch(simulation.reactor());
+    let addr: SocketAddr = ADDR.parse().unwrap();
+    simulation.reactor().listen(addr, |_| quiet()).unwrap();
     simulation.fail_accept(addr, io::ErrorKind::ConnectionAborted.into());
     simulation.settle();
-    assert!(log.has("refused Some(ConnectionAborted)"));
+    let failed = |notice: &Notice| {
+        matches!(notice, Notice::CannotAccept { error, .. }
+            if error.kind() == io::ErrorKind::ConnectionAborted)
+    };
+    assert_eq!(seen.count(failed), 1);
 
+    let mut world = World::real();
+    let seen = Shared::watch(world.reactor());
+    let (log, mut far) = world.dialled("a", |a| a.on_data(|_, _| panic!("a bug,\non purpose")));
+    world.send(&mut far, b"x");
+    world.until("the loss", |_| log.has("a lost Panicked(data_received)"));
+    let panicked = seen.take().into_iter().find_map(|notice| match notice {
+        Notice::Panicked { callback, message, .. } => Some((callback, message)),
+        _ => None,
+    });
+    let (callback, message) = panicked.unwrap();
+    assert_eq!((callback, &*message), (Callback::DataReceived, "a bug,\\non purpose"));
+}
+
+#[test]
+fn wakes_by_other_threads_are_told() {
     let mut reactor = Reactor::new().unwrap();
-    let log = Log::new();
-    reactor.set_observer(Some(Box::new(Steps(log.clone()))));
+    let seen = Shared::watch(&mut reactor);
     reactor.handle().call_from_thread(|_| {});
     reactor.run().unwrap();
-    assert!(log.has("woken"));
+    assert!(seen.count(|notice| matches!(notice, Notice::Woken)) >= 1);
     assert!(reactor.stats().wakes >= 1);
+}
+
+#[test]
+fn pairs_options_and_boxes_are_observers() {
+    let mut simulation = Simulation::new();
+    let (one, other) = (Shared::default(), Shared::default());
+    let boxed: Box<dyn Observer> = Box::new(Rc::clone(&other.0));
+    let pair = (Rc::clone(&one.0), (Some(boxed), None::<Notices>));
+    simulation.reactor().set_observer(Some(Box::new(pair)));
+    simulation.turn();
+    let lines = one.lines();
+    assert_eq!(lines.len(), 9, "a turn, its six phases, the waking, the end: {lines:#?}");
+    assert_eq!(lines, other.lines());
+}
+
+#[test]
+fn an_observer_set_inside_a_turn_hears_from_the_next_one() {
+    let mut simulation = Simulation::new();
+    let seen = Shared::default();
+    let late = Rc::clone(&seen.0);
+    simulation.reactor().call_soon(move |reactor| {
+        reactor.set_observer(Some(Box::new(late)));
+        reactor.call_later(SECOND, |_| {});
+    });
+    simulation.turn();
+    assert_eq!(seen.lines().len(), 0);
+    simulation.turn();
+    let notices = seen.take();
+    assert!(matches!(notices[0], Notice::Timer { event: TimerEvent::Set(_), .. }), "{notices:#?}");
+    assert!(matches!(notices[1], Notice::TurnBegin { .. }), "no end without a beginning");
+    let former = simulation.reactor().set_observer(None);
+    assert!(former.is_some());
+    simulation.turn();
+    assert_eq!(seen.lines().len(), 0);
+}
+
+#[test]
+fn a_simulated_callback_can_take_time() {
+    let mut simulation = Simulation::new();
+    let seen = Shared::watch(simulation.reactor());
+    let clock = simulation.clock();
+    let begin = clock.now();
+    let mut peer = simulation.connect(quiet().on_data(move |transport, data| {
+        let before = transport.reactor().now();
+        clock.advance(SECOND * 2);
+        assert_eq!(transport.reactor().now(), before, "a turn keeps its time");
+        transport.write(data);
+    }));
+    simulation.reactor().call_later(SECOND, |_| {});
+    peer.send(b"hello");
+    simulation.settle();
+    assert_eq!(simulation.elapsed(), SECOND * 2);
+    let notices = std::mem::take(&mut seen.0.borrow_mut().0);
+    let took = notices.iter().find_map(|(at, notice)| match notice {
+        Notice::CallbackEnd { callback: Callback::DataReceived, took, .. } => Some((*at, *took)),
+        _ => None,
+    });
+    assert_eq!(took, Some((begin + SECOND * 2, SECOND * 2)));
+    let late = notices.iter().find_map(|(_, notice)| match notice {
+        Notice::Timer { event: TimerEvent::Fired(late), .. } => Some(*late),
+        _ => None,
+    });
+    assert_eq!(late, Some(SECOND), "the next turn sees it");
+    assert_eq!(simulation.reactor().stats().slow_callbacks, 1);
+    let sleep = |(_, notice): &(Instant, Notice)| {
+        matches!(notice, Notice::PhaseBegin(Phase::Sleep { timeout: Some(Duration::ZERO) }))
+    };
+    assert!(notices.iter().any(sleep));
 }
 
 #[test]
@@ -312,14 +748,19 @@ fn a_panic_is_logged_with_its_callback_and_peer() {
 }
 
 #[test]
-fn the_logging_observer_tells_of_connections() {
+fn the_logging_observer_prints_each_notice_as_a_line() {
     logged_up_to(Level::Trace);
     let mut world = World::real();
-    world.reactor().set_observer(Some(Box::new(LogObserver::new())));
+    let seen = Shared::default();
+    let pair = (LogObserver::new(), Rc::clone(&seen.0));
+    world.reactor().set_observer(Some(Box::new(pair)));
     let (_log, mut far) =
         world.dialled("a", |a| a.on_made(|transport| transport.lose_connection()));
     assert!(world.read_to_end(&mut far).1.is_ok());
     let lines = logged_up_to(Level::Trace);
+    let logged: Vec<&String> = lines.iter().map(|(_, line)| line).collect();
+    let told: Vec<String> = seen.take().iter().map(Notice::to_string).collect();
+    assert_eq!(logged, told.iter().collect::<Vec<_>>());
     let peer = far.addr().to_string();
     let about = |what: &str| {
         let found = |(level, line): &(Level, String)| {
@@ -327,6 +768,6 @@ fn the_logging_observer_tells_of_connections() {
         };
         lines.iter().any(found)
     };
-    assert!(about("opened") && about("ended: closed"), "{lines:#?}");
+    assert!(about("opened, accepted by listener") && about("ended: closed"), "{lines:#?}");
     assert!(lines.iter().any(|(level, line)| *level == Level::Trace && line.contains("sleep")));
 }

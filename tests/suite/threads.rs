@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::util::{HOUR, Log, MS, Watchdog, World, logged};
 use crocus::testing::Simulation;
-use crocus::{Handle, Hold, Observer, Reactor};
+use crocus::{Handle, Hold, Notice, Observer, Reactor};
 
 /// Where posted calls write; a `Log` is not `Send`.
 fn channel<T>() -> (mpsc::Sender<T>, mpsc::Receiver<T>) {
@@ -317,8 +317,10 @@ fn a_panic_in_a_posted_call_is_logged_once() {
 struct Wakes(Rc<RefCell<usize>>);
 
 impl Observer for Wakes {
-    fn woken(&mut self) {
-        *self.0.borrow_mut() += 1;
+    fn notice(&mut self, _: Instant, notice: &Notice) {
+        if matches!(notice, Notice::Woken) {
+            *self.0.borrow_mut() += 1;
+        }
     }
 }
 

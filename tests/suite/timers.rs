@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::util::{HOUR, Log, MS, Recorder, SECOND, World, logged, say};
 use crocus::testing::Simulation;
-use crocus::{Observer, Reactor, TimerEvent, TimerId};
+use crocus::{Notice, Observer, Reactor, TimerEvent, TimerId};
 
 /// Does something inside of a turn. In a simulation the clock stands still meanwhile, so that what is set
 /// with one delay has one deadline.
@@ -576,9 +576,9 @@ both! {
 struct Lateness(Rc<RefCell<Vec<Duration>>>);
 
 impl Observer for Lateness {
-    fn timer(&mut self, _: TimerId, event: TimerEvent) {
-        if let TimerEvent::Fired(late) = event {
-            self.0.borrow_mut().push(late);
+    fn notice(&mut self, _: Instant, notice: &Notice) {
+        if let Notice::Timer { event: TimerEvent::Fired(late), .. } = notice {
+            self.0.borrow_mut().push(*late);
         }
     }
 }

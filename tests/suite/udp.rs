@@ -6,13 +6,13 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::util::{Log, World, logged, message, pattern, say, tag};
 use crocus::testing::{DatagramPeer, Simulation};
 use crocus::{
-    Callback, DatagramId, DatagramProtocol, DatagramTransport, Datagrams, Observer, Reactor,
-    Reason, SocketOptions, Subject, TimerId,
+    DatagramId, DatagramProtocol, DatagramTransport, Datagrams, Notice, Observer, Reactor, Reason,
+    SocketOptions, Subject, TimerId,
 };
 
 type Then = Box<dyn FnMut(&mut DatagramTransport)>;
@@ -788,21 +788,18 @@ mod watching {
     struct Steps(Log);
 
     impl Observer for Steps {
-        fn event(&mut self, subject: Option<Subject>, _: crocus::Readiness) {
-            assert!(matches!(subject, Some(Subject::Datagram(_))));
-        }
-
-        fn callback_begin(&mut self, subject: Subject, callback: Callback) {
-            assert!(matches!(subject, Subject::Datagram(_)));
-            self.0.push(callback.to_string());
-        }
-
-        fn datagram_received(&mut self, _: DatagramId, from: SocketAddr, bytes: usize) {
-            self.0.push(format!("{bytes} bytes from {from}"));
-        }
-
-        fn datagram_sent(&mut self, _: DatagramId, to: SocketAddr, bytes: usize) {
-            self.0.push(format!("{bytes} bytes to {to}"));
+        fn notice(&mut self, _: Instant, notice: &Notice) {
+            if let Some(subject) = notice.subject() {
+                assert!(matches!(subject, Subject::Datagram(_)), "{notice}");
+            }
+            self.0.push(match notice {
+                Notice::CallbackBegin { callback, .. } => callback.to_string(),
+                Notice::DatagramReceived { from, bytes, .. } => {
+                    format!("{bytes} bytes from {from}")
+                }
+                Notice::DatagramSent { to, bytes, .. } => format!("{bytes} bytes to {to}"),
+                _ => return,
+            });
         }
     }
 

@@ -7,11 +7,11 @@ use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::util::{HOUR, Log, MS, Recorder, World, logged};
 use crocus::testing::Simulation;
-use crocus::{Observer, Reactor, Readiness, Ready, Subject, WatchId};
+use crocus::{Notice, Observer, Reactor, Readiness, Ready, Subject, WatchId};
 
 /// Reads at most `most` bytes per call into `log`, and ends the watch at the end.
 fn reading<S: Read>(log: &Log, most: usize) -> impl FnMut(&mut Reactor, &mut S, Ready) + use<S> {
@@ -375,8 +375,8 @@ fn dropping_the_reactor_drops_the_sources() {
 struct Events(Rc<Cell<usize>>);
 
 impl Observer for Events {
-    fn event(&mut self, subject: Option<Subject>, _: Readiness) {
-        if matches!(subject, Some(Subject::Watch(_))) {
+    fn notice(&mut self, _: Instant, notice: &Notice) {
+        if matches!(notice, Notice::Event { subject: Some(Subject::Watch(_)), .. }) {
             self.0.set(self.0.get() + 1);
         }
     }

@@ -7,9 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crocus::{
-    Address, Backoff, Callback, Connect, ConnectionId, Connector, Factory, Listen, ListenerId,
-    Observer, Protocol, Rate, Reactor, Reason, Reconnecting, Subject, TimerId, Transport,
-    TurnReport,
+    Address, Backoff, Connect, Connector, Factory, Listen, ListenerId, Protocol, Rate, Reactor,
+    Reason, Reconnecting, TimerId, Transport,
 };
 
 use crate::chance::{Action, Chance, Profile};
@@ -964,55 +963,5 @@ impl Factory for OutgoingFactory {
 impl Drop for OutgoingFactory {
     fn drop(&mut self) {
         self.scene.ledger.borrow_mut().clients[self.client].dropped = true;
-    }
-}
-
-/// Watches from outside what the others are told.
-pub struct Watcher {
-    scene: Rc<Scene>,
-    open: Vec<ConnectionId>,
-    inside: bool,
-}
-
-impl Watcher {
-    pub fn new(scene: &Rc<Scene>) -> Self {
-        Self { scene: Rc::clone(scene), open: Vec::new(), inside: false }
-    }
-
-    fn demand(&self, holds: bool, what: &str) {
-        self.scene.ledger.borrow_mut().demand(holds, || format!("the observer saw {what}"));
-    }
-}
-
-impl Observer for Watcher {
-    fn turn_begin(&mut self, turn: u64) {
-        self.scene.ledger.borrow_mut().turn = turn;
-        self.scene.note(|| format!("turn {turn}"));
-    }
-
-    fn callback_begin(&mut self, _: Subject, callback: Callback) {
-        if callback != Callback::Drop {
-            self.demand(!self.inside, "a callback inside of a callback");
-            self.inside = true;
-        }
-    }
-
-    fn callback_end(&mut self, _: Subject, callback: Callback, _: Duration) {
-        if callback != Callback::Drop {
-            self.inside = false;
-        }
-    }
-
-    fn opened(&mut self, connection: ConnectionId, _: &Address) {
-        self.demand(!self.open.contains(&connection), "a connection opened twice");
-        self.open.push(connection);
-    }
-
-    fn closed(&mut self, connection: ConnectionId, _: &Address, _: &Reason) {
-        self.open.retain(|open| *open != connection);
-    }
-
-    fn turn_end(&mut self, report: &TurnReport) {
-        self.scene.ledger.borrow_mut().turn_ends(report.stopped);
     }
 }

@@ -1,5 +1,6 @@
 //! One world: the simulation, the peers outside, what happens to them, and the state at rest.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -9,9 +10,10 @@ use std::{io, iter};
 use crocus::Reactor;
 use crocus::testing::{Cut, End, Peer, PeerListener, Simulation};
 
-use crate::actors::{OnPurpose, Scene, Watcher};
+use crate::actors::{OnPurpose, Scene};
 use crate::chance::{Chance, Profile, Step};
 use crate::ledger::{Limits, Progress, Seen, expected_bytes};
+use crate::watcher::Watcher;
 
 const MAX_LATENCY: usize = 20;
 
@@ -48,6 +50,7 @@ struct Far {
 pub struct World {
     sim: Simulation,
     scene: Rc<Scene>,
+    watcher: Rc<RefCell<Watcher>>,
     fars: Vec<Far>,
     outside: Vec<PeerListener>,
     latency: Duration,
@@ -88,12 +91,14 @@ impl World {
             .linger(limits.linger);
         let mut sim = Simulation::with_limits(builder, seed);
         let scene = Scene::new(chance, profile, limits, trace);
-        sim.reactor().set_observer(Some(Box::new(Watcher::new(&scene))));
+        let watcher = Watcher::new(&scene);
+        sim.reactor().set_observer(Some(Box::new(Rc::clone(&watcher))));
         sim.set_blackhole(BLACKHOLE);
         let several = [BLACKHOLE.ip(), IpAddr::from([10, 0, 0, 2]), IpAddr::from([127, 0, 0, 1])];
         sim.set_host("several.example", &several);
         let (fars, latency) = (Vec::new(), Duration::ZERO);
-        let mut world = Self { sim, scene, fars, outside: Vec::new(), latency, accept_errors: 0 };
+        let (outside, accept_errors) = (Vec::new(), 0);
+        let mut world = Self { sim, scene, watcher, fars, outside, latency, accept_errors };
         world.set_up();
         world
     }
@@ -571,6 +576,7 @@ impl World {
     /// Ends the world in one of several ways, and closes the books.
     fn end(mut self) -> Result<(), String> {
         self.rest();
+        self.watcher.borrow().compare(self.sim.reactor().stats());
         self.outcome()?;
         match self.scene.chance.below(4) {
             0 => self.stop_twice(),
@@ -642,11 +648,12 @@ impl World {
 
     /// Drops the reactor, with whatever there is in it.
     fn drop_reactor(self, drained: bool) -> Result<(), String> {
-        let Self { sim, scene, fars, outside, .. } = self;
+        let Self { sim, scene, watcher, fars, outside, .. } = self;
         scene.quiet.set(true);
         scene.ledger.borrow_mut().stop_asked = true;
         drop(sim);
         drop((fars, outside));
+        watcher.borrow().balance();
         let mut ledger = scene.ledger.borrow_mut();
         ledger.balance(drained);
         if ledger.objections.is_empty() { Ok(()) } else { Err(ledger.objections.join("\n")) }

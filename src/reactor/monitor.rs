@@ -1,0 +1,132 @@
+//! The observer and the counters of the loop.
+//!
+//! Each seam of the loop is a call of [`Monitor::note`] or [`Monitor::command`]. With nobody watching it costs
+//! a branch: the notice is made out of line, and only for an observer.
+
+use std::any::Any;
+use std::time::Instant;
+
+use crate::callback::Callback;
+use crate::connection::Reached;
+use crate::ids::ConnectionId;
+use crate::observe::watcher::{Running, Watcher};
+use crate::observe::{
+    Command, Notice, Queue, Stage, Stats, Subject, TimerEvent, TimerOwner, TurnReport,
+};
+use crate::parts::timers::TimerId;
+
+#[derive(Default)]
+pub(crate) struct Monitor {
+    pub(crate) watcher: Option<Box<Watcher>>,
+    pub(crate) stats: Stats,
+    pub(crate) report: TurnReport,
+    /// In a simulation, the first panic of this turn.
+    pub(crate) panic: Option<Box<dyn Any + Send>>,
+}
+
+impl Monitor {
+    #[inline(always)]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watcher.is_some()
+    }
+
+    /// Tells the observer, if there is one.
+    #[inline(always)]
+    pub(crate) fn note(&mut self, make: impl FnOnce() -> Notice) {
+        if let Some(watcher) = &mut self.watcher {
+            tell(watcher, make);
+        }
+    }
+
+    /// Tells the observer of a command.
+    #[inline(always)]
+    pub(crate) fn command(&mut self, to: Subject, make: impl FnOnce() -> Command) {
+        if let Some(watcher) = &mut self.watcher {
+            tell_command(watcher, to, make);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn queued(&mut self, subject: Subject, queue: Queue, spent: bool) {
+        self.note(|| Notice::Queued { subject, queue, spent });
+    }
+
+    /// Tells which stages a connection has reached.
+    #[inline(always)]
+    pub(crate) fn reached(&mut self, id: ConnectionId, before: Reached, now: Reached) {
+        if before != now && self.is_watched() {
+            self.tell_stages(id, before, now);
+        }
+    }
+
+    #[cold]
+    fn tell_stages(&mut self, connection: ConnectionId, before: Reached, now: Reached) {
+        let stages = [
+            (Stage::FinReceived, before.fin_received, now.fin_received),
+            (Stage::Closing, before.closing, now.closing),
+            (Stage::FinSent, before.fin_sent, now.fin_sent),
+            (Stage::Lingering, before.lingering, now.lingering),
+        ];
+        for (stage, _, _) in stages.into_iter().filter(|&(_, before, now)| now && !before) {
+            self.note(|| Notice::Stage { connection, stage });
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn timer(&mut self, timer: TimerId, owner: TimerOwner, event: TimerEvent) {
+        self.note(|| Notice::Timer { timer, owner, event });
+    }
+
+    #[inline(always)]
+    pub(crate) fn begin_callback(
+        &mut self,
+        subject: Subject,
+        callback: Callback,
+    ) -> Option<Running> {
+        let watcher = self.watcher.as_mut()?;
+        Some(begin_callback(watcher, subject, callback))
+    }
+
+    #[cold]
+    pub(crate) fn end_callback(
+        &mut self,
+        subject: Subject,
+        callback: Callback,
+        running: &Running,
+        ended: Instant,
+    ) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher.end_callback(subject, callback, running, ended);
+        }
+    }
+
+    pub(crate) fn begin_turn(&mut self) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher.begin_turn();
+        }
+    }
+
+    pub(crate) fn end_turn(&mut self) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher.end_turn();
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn begin_callback(watcher: &mut Watcher, subject: Subject, callback: Callback) -> Running {
+    watcher.begin_callback(subject, callback)
+}
+
+#[cold]
+#[inline(never)]
+fn tell(watcher: &mut Watcher, make: impl FnOnce() -> Notice) {
+    watcher.take(make());
+}
+
+#[cold]
+#[inline(never)]
+fn tell_command(watcher: &mut Watcher, to: Subject, make: impl FnOnce() -> Command) {
+    watcher.take_command(to, make());
+}
