@@ -236,7 +236,7 @@ impl Reactor {
     pub(crate) fn set_close_timeout(&mut self, id: ConnectionId, limit: Duration) {
         let (name, now) = (Command::SetCloseTimeout(limit), self.time.clock.now());
         self.set_timing(id, name, |connection, common| {
-            connection.set_close_timeout(limit, now, common)
+            connection.set_close_timeout(limit, now, common);
         });
     }
 
