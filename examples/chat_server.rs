@@ -153,7 +153,7 @@ impl FrameHandler<Lines> for Guest {
 
     fn frame_failed(&mut self, transport: &mut Transport<'_>, error: FrameError) {
         transport.write(b"! that line is too long; good-bye\n");
-        transport.lose_connection_over(error);
+        transport.lose_connection_because(Reason::protocol(error));
     }
 }
 

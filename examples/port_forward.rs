@@ -8,6 +8,10 @@
 //! A connection has two sides. The bytes of one are written to the other, and three events are
 //! passed on too: one side does not read (then the other is not read either, so memory is bounded),
 //! one side has sent all it has to send, or one side is lost by an error.
+//!
+//! At a shutdown nobody here knows whether a server is in the middle of an answer. So a session goes on
+//! until nothing has moved for some time, and is then closed in order; one that is busy to the end of the
+//! grace is reset.
 
 mod shared;
 
@@ -47,6 +51,10 @@ Environment: RUST_LOG  what to log on standard error: error, warn (default), inf
 /// How long a side may be silent before the kernel sends a keep-alive probe. Sessions may be silent
 /// for days; one whose peer has vanished must not be kept for ever.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// How long nothing must move before a shutdown closes a session: the answer of a server that thinks longer
+/// is lost.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// One side of a forwarded connection.
 struct Side {
@@ -116,6 +124,20 @@ impl Protocol for Side {
 
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
         self.with_other(transport, |other| other.resume_reading());
+    }
+
+    fn shutting_down(&mut self, transport: &mut Transport<'_>) {
+        transport.set_timeout(Some(QUIET));
+    }
+
+    fn timed_out(&mut self, transport: &mut Transport<'_>) {
+        let other = self.other.transport(transport.reactor()).map_or(0, |other| other.buffered());
+        if transport.buffered() + other > 0 {
+            transport.set_timeout(Some(QUIET)); // somebody reads slowly, and more may follow
+            return;
+        }
+        self.with_other(transport, |other| other.lose_connection());
+        transport.lose_connection();
     }
 
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {

@@ -84,7 +84,7 @@
 //!
 //! # Features
 //!
-//! * `signals` (off): `Reactor::on_signal` and `Reactor::shutdown_on_signals`.
+//! * `signals` (off): `Reactor::on_signal` and `Reactor::drain_on_signals`.
 //!
 //! # Layout
 //!

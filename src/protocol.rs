@@ -20,7 +20,8 @@ use crate::transport::Transport;
 /// 2. [`data_received`](Self::data_received), [`timer_fired`](Self::timer_fired),
 ///    [`timed_out`](Self::timed_out), and [`pause_writing`](Self::pause_writing) and
 ///    [`resume_writing`](Self::resume_writing) in turns, any number of times; among them at most
-///    once [`eof_received`](Self::eof_received), after which no data comes;
+///    once [`shutting_down`](Self::shutting_down), and at most once
+///    [`eof_received`](Self::eof_received), after which no data comes;
 /// 3. [`connection_lost`](Self::connection_lost), exactly once and last.
 ///
 /// After `lose_connection` or `abort_connection` only step 3 follows. After
@@ -92,8 +93,55 @@ pub trait Protocol: Any {
     /// Nothing was read or written for as long as [`Transport::set_timeout`] allows.
     ///
     /// By default the connection is closed, with [`Reason::TimedOut`]. The timeout is off
-    /// afterwards; an override may set it again.
+    /// afterwards; an override may set it again, or close later
+    /// [because](Transport::lose_connection_because) of it.
     fn timed_out(&mut self, transport: &mut Transport<'_>) {
+        transport.lose_connection();
+    }
+
+    /// The reactor [shuts down](Reactor::shutdown): finish, and close the connection.
+    ///
+    /// It comes once, whether reading is paused or not, after the bytes that had arrived (as many as one turn
+    /// delivers), and also to a connection that comes up meanwhile. A connection that is closing already is
+    /// not told. [`Reactor::is_stopping`] says so before, for instance to a protocol that announces its last
+    /// answer.
+    ///
+    /// By default the connection is closed in order. A protocol in the middle of an answer overrides this:
+    /// it finishes the answer and then closes. The reactor waits for it until the grace is over, and then
+    /// resets the connection, so that the peer cannot take a part for the whole.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Protocol, TimerId, Transport};
+    ///
+    /// /// Sends one line at a time, and closes only behind the last.
+    /// struct Report {
+    ///     lines: Vec<&'static str>,
+    ///     last: bool,
+    /// }
+    ///
+    /// impl Protocol for Report {
+    ///     fn timer_fired(&mut self, transport: &mut Transport, _: TimerId) {
+    ///         match self.lines.pop() {
+    ///             Some(line) => {
+    ///                 writeln!(transport, "{line}");
+    ///                 transport.call_later(std::time::Duration::from_millis(10));
+    ///             }
+    ///             None if self.last => transport.lose_connection(),
+    ///             None => {}
+    ///         }
+    ///     }
+    ///
+    ///     fn shutting_down(&mut self, transport: &mut Transport) {
+    ///         self.last = true;
+    ///         if self.lines.is_empty() {
+    ///             transport.lose_connection();
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    fn shutting_down(&mut self, transport: &mut Transport<'_>) {
         transport.lose_connection();
     }
 
@@ -130,6 +178,10 @@ impl<P: Protocol + ?Sized> Protocol for Box<P> {
 
     fn timed_out(&mut self, transport: &mut Transport<'_>) {
         (**self).timed_out(transport);
+    }
+
+    fn shutting_down(&mut self, transport: &mut Transport<'_>) {
+        (**self).shutting_down(transport);
     }
 
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
@@ -199,7 +251,8 @@ pub trait Factory {
 
     /// The listener is closed.
     ///
-    /// The loop calls this once, if it has called `started`; open connections stay open.
+    /// The loop calls this once, if it has called `started`; open connections stay open, and
+    /// [`connection_count`](Reactor::connection_count) counts them until the last is gone.
     fn stopped(&mut self, reactor: &mut Reactor, listener: ListenerId) {}
 
     /// The attempt to connect failed, and no protocol was made.

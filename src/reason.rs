@@ -1,18 +1,20 @@
 //! Why a connection ended, or an attempt to make one failed.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use crate::callback::Callback;
-use crate::frame_error::FrameError;
+use crate::parts::one_line::OneLine;
 
 /// Why a connection ended, or why an attempt to connect failed.
 ///
 /// It says who ended it and in which activity, and keeps the [`io::Error`] where there was one (errno
 /// included). Twisted throws the errno away; asyncio reports three different ends as `None`.
 ///
-/// A `Clone` shares the error.
+/// A `Clone` shares the error. [`Display`](fmt::Display) is one line: control characters in the text of a
+/// protocol's own error are escaped, since it may quote the peer.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reason {
@@ -35,11 +37,11 @@ pub enum Reason {
         /// How many bytes were waiting.
         unsent: usize,
     },
-    /// The peer sent data that the protocol does not accept, and this side closed; see
-    /// [`Transport::lose_connection_over`](crate::Transport::lose_connection_over).
-    BadFrame {
-        /// The error in the data.
-        error: Arc<FrameError>,
+    /// The protocol closed for a reason of its own, mostly since the peer sent what it must not; see
+    /// [`Transport::lose_connection_because`](crate::Transport::lose_connection_because).
+    Protocol {
+        /// The error that the protocol gave; boxed, so that a reason stays small.
+        error: Arc<Box<dyn Error + Send + Sync>>,
     },
     /// A callback of this connection panicked.
     Panicked {
@@ -82,7 +84,7 @@ pub enum Activity {
     Receiving,
 }
 
-/// The party that ended a connection.
+/// The party that ended a connection. There are no others, so a `match` need not expect more.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Who {
     /// This program, on purpose.
@@ -100,6 +102,33 @@ impl Reason {
         Self::Failed { activity, error: Arc::new(error) }
     }
 
+    /// A reason of the protocol's own, from a text or any error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Reason;
+    ///
+    /// let reason = Reason::protocol("the quota is used up");
+    /// assert_eq!(reason.to_string(), "closed: the quota is used up");
+    ///
+    /// let parsed: Result<u16, _> = "many".parse();
+    /// let reason = Reason::protocol(parsed.unwrap_err());
+    /// assert!(reason.protocol_error::<std::num::ParseIntError>().is_some());
+    /// ```
+    pub fn protocol(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Protocol { error: Arc::new(error.into()) }
+    }
+
+    /// The error of the protocol's own, if it is an `E`: a [`FrameError`](crate::framing::FrameError) if the
+    /// bytes were not a frame.
+    pub fn protocol_error<E: Error + 'static>(&self) -> Option<&E> {
+        match self {
+            Self::Protocol { error } => error.downcast_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether the kernel took everything that was written, and the close was orderly.
     pub fn is_clean(&self) -> bool {
         matches!(self, Self::Closed | Self::PeerClosed)
@@ -111,7 +140,7 @@ impl Reason {
         match self {
             Self::Closed
             | Self::Aborted
-            | Self::BadFrame { .. }
+            | Self::Protocol { .. }
             | Self::Cancelled
             | Self::Refused
             | Self::Stopped => Who::Us,
@@ -128,10 +157,11 @@ impl Reason {
         }
     }
 
-    /// The system's error, where there was one.
+    /// The system's error, where there was one; also if the protocol closed because of it.
     pub fn io_error(&self) -> Option<&io::Error> {
         match self {
             Self::Failed { error, .. } => Some(error),
+            Self::Protocol { error } => error.downcast_ref(),
             _ => None,
         }
     }
@@ -150,7 +180,7 @@ impl fmt::Display for Reason {
             Self::Overflow { unsent } => {
                 write!(f, "the peer does not read: {unsent} bytes were waiting for it")
             }
-            Self::BadFrame { error } => write!(f, "the peer sent what it must not: {error}"),
+            Self::Protocol { error } => write!(f, "closed: {}", OneLine(error)),
             Self::Panicked { callback } => write!(f, "{callback} panicked"),
             Self::Stopped => f.write_str("the reactor stopped"),
             Self::Failed { activity, error } => write!(f, "{activity}: {error}"),
@@ -182,18 +212,20 @@ impl fmt::Display for Activity {
 impl From<&Reason> for io::Error {
     fn from(reason: &Reason) -> Self {
         use io::ErrorKind as Kind;
-        if let Some(errno) = reason.io_error().and_then(Self::raw_os_error) {
+        let again = |error: &&Self| matches!(error.kind(), Kind::Interrupted | Kind::WouldBlock);
+        let system = reason.io_error().filter(|error| !again(error));
+        if let Some(errno) = system.and_then(Self::raw_os_error) {
             return Self::from_raw_os_error(errno);
         }
         let kind = match reason {
+            _ if system.is_some() => system.map_or(Kind::Other, Self::kind),
             Reason::PeerClosed => Kind::UnexpectedEof,
             Reason::TimedOut | Reason::CloseTimedOut { .. } | Reason::ConnectTimedOut => {
                 Kind::TimedOut
             }
-            Reason::BadFrame { .. } => Kind::InvalidData,
+            Reason::Protocol { .. } => Kind::InvalidData,
             Reason::Closed => Kind::NotConnected,
-            Reason::Failed { error, .. } => error.kind(),
-            Reason::Panicked { .. } => Kind::Other,
+            Reason::Failed { .. } | Reason::Panicked { .. } => Kind::Other,
             Reason::Aborted
             | Reason::Overflow { .. }
             | Reason::Stopped
@@ -204,11 +236,11 @@ impl From<&Reason> for io::Error {
     }
 }
 
-impl std::error::Error for Reason {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl Error for Reason {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Failed { error, .. } => Some(error.as_ref()),
-            Self::BadFrame { error } => Some(error.as_ref()),
+            Self::Protocol { error } => Some(&***error),
             _ => None,
         }
     }
@@ -233,5 +265,35 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
         assert!(matches!(inner, Some(Reason::CloseTimedOut { unsent: 7 })));
+    }
+
+    #[test]
+    fn a_reason_of_its_own_keeps_its_error_and_stays_on_one_line() {
+        let frame = crate::frame_error::FrameError::TooLong { limit: 5 };
+        let reason = Reason::protocol(frame.clone());
+        assert_eq!(reason.protocol_error(), Some(&frame));
+        assert!(reason.protocol_error::<io::Error>().is_none() && reason.io_error().is_none());
+        assert_eq!(reason.who(), Who::Us);
+        assert!(!reason.is_clean());
+        let source = reason.source().map(ToString::to_string);
+        assert_eq!(source.as_deref(), Some("a frame of more than 5 bytes"));
+        assert_eq!(io::Error::from(&reason).kind(), io::ErrorKind::InvalidData);
+
+        let text = Reason::protocol("unknown user \"a\nWARN b\"").to_string();
+        assert_eq!(text, r#"closed: unknown user "a\nWARN b""#);
+    }
+
+    #[test]
+    fn a_system_error_of_the_protocols_own_keeps_its_errno() {
+        let full = Reason::protocol(io::Error::from_raw_os_error(libc::ENOSPC));
+        assert_eq!(io::Error::from(&full).raw_os_error(), Some(libc::ENOSPC));
+        assert_eq!(full.io_error().and_then(io::Error::raw_os_error), Some(libc::ENOSPC));
+
+        let again = Reason::protocol(io::Error::from_raw_os_error(libc::EAGAIN));
+        assert_eq!(
+            io::Error::from(&again).kind(),
+            io::ErrorKind::InvalidData,
+            "nobody tries again"
+        );
     }
 }

@@ -152,7 +152,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         "both halves shut and it goes on",
         "src/connection/mod.rs",
         r#"self.input == Input::Told && self.output == Output::FinSent"#,
-        r#"self.input == Input::Told && self.output == Output::FinSent && self.announced && false"#,
+        r#"self.input == Input::Told && self.output == Output::FinSent && self.was_announced() && false"#,
     ),
     (
         "timers of a closed connection stay",
@@ -285,25 +285,25 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         r#""#,
     ),
     (
-        "row 35: a timeout is told without a look at the stream",
+        "row 40: a timeout is told without a look at the stream",
         "src/connection/timing.rs",
         r#"        if !io.asked {"#,
         r#"        if !io.asked && io.write.is_none() {"#,
     ),
     (
-        "row 36: the close timeout counts from its beginning",
+        "row 41: the close timeout counts from its beginning",
         "src/connection/timing.rs",
         r#"        if self.close_by.is_some() {"#,
         r#"        if self.close_by.is_some() && self.discarded > 1 << 30 {"#,
     ),
     (
-        "row 37: input that is not read is silence",
+        "row 42: input that is not read is silence",
         "src/connection/timing.rs",
         r#"            extras.stirred = true;"#,
         r#"            extras.stirred = false;"#,
     ),
     (
-        "row 38: a peer that never stops is read for ever",
+        "row 43: a peer that never stops is read for ever",
         "src/connection/timing.rs",
         r#"extras.discarded >= MOST_DISCARDED)"#,
         r#"extras.discarded == usize::MAX)"#,
@@ -358,8 +358,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "forget the accept re-queue after the budget",
         "src/listener/accepting.rs",
-        r#"listener.acceptor.is_none() || listener.can_accept())"#,
-        r#"listener.acceptor.is_none())"#,
+        r#"listener.is_finished() || listener.can_accept())"#,
+        r#"listener.is_finished())"#,
     ),
     (
         "forget to accept again after EMFILE",
@@ -374,13 +374,13 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "forget to accept when below max_connections",
-        "src/listener/accepting.rs",
+        "src/listener/stopping.rs",
         r#"        if was_full && listener.can_accept() {
             self.queue(key);
         }
-    }"#,
+"#,
         r#"        let _ = was_full && listener.can_accept();
-    }"#,
+"#,
     ),
     (
         "drop the sender's last byte",
@@ -458,6 +458,80 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         "src/connection/input.rs",
         r#"                    self.linger_on(io, common);"#,
         r#"                    let _ = &common;"#,
+    ),
+    (
+        "shutting_down told twice",
+        "src/connection/commands.rs",
+        r#"            Life::New | Life::Open | Life::HandingOver => {
+                self.ready |= Readiness::READABLE;"#,
+        r#"            Life::New | Life::Open | Life::HandingOver => {
+                self.told = Told::Made;
+                self.ready |= Readiness::READABLE;"#,
+    ),
+    (
+        "a held connection is not told of the shutdown",
+        "src/connection/mod.rs",
+        r#"        if common.shutting_down && self.told != Told::OfShutdown {"#,
+        r#"        let held = self.held.intersects(Holds::PROTOCOL);
+        if common.shutting_down && self.told != Told::OfShutdown && !held {"#,
+    ),
+    (
+        "a connection that comes up in a shutdown is not told",
+        "src/connection/mod.rs",
+        r#"            self.ready |= Readiness::READABLE; // as in `shut_down`"#,
+        r#"            self.told = Told::OfShutdown;"#,
+    ),
+    (
+        "a protocol that takes over is not told of the shutdown",
+        "src/connection/mod.rs",
+        r#"            self.told = Told::Made;
+            self.held"#,
+        r#"            self.held"#,
+    ),
+    (
+        "row 35: the shutdown is told before what has come",
+        "src/connection/commands.rs",
+        r#"                self.ready |= Readiness::READABLE;
+                true"#,
+        r#"                true"#,
+    ),
+    (
+        "row 36: one that was read in its first visit does not linger",
+        "src/connection/input.rs",
+        r#"        io.fresh = false;
+"#,
+        "",
+    ),
+    (
+        "row 39: a shutdown does not shorten the wait",
+        "src/connection/commands.rs",
+        r#"                self.shorten_linger(now, common);
+"#,
+        "",
+    ),
+    (
+        "those left after the grace are closed in order",
+        "src/connection/commands.rs",
+        r#"        if ends && resets && !matches!(self.output, Output::FinSent) {"#,
+        r#"        if ends && resets && matches!(self.output, Output::Reset) {"#,
+    ),
+    (
+        "lose_connection_because forgets the reason",
+        "src/connection/commands.rs",
+        r#"        let reason = because.or_else(timed_out)"#,
+        r#"        let reason = because.and(None).or_else(timed_out)"#,
+    ),
+    (
+        "a stopped listener forgets its connections",
+        "src/listener/stopping.rs",
+        r#"listener.over && listener.connections == 0;"#,
+        r#"listener.over;"#,
+    ),
+    (
+        "a shutdown listens on",
+        "src/reactor/stopping.rs",
+        r#"        if self.memory.common.shutting_down || self.ending == Ending::TearingDown {"#,
+        r#"        if self.ending == Ending::TearingDown {"#,
     ),
 ];
 

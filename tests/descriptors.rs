@@ -85,7 +85,7 @@ fn closed(reactor: &Reactor) -> usize {
 }
 
 fn turned_away(reactor: &Reactor) -> usize {
-    usize::try_from(reactor.stats().refused).unwrap()
+    usize::try_from(reactor.stats().turned_away).unwrap()
 }
 
 fn failed(reactor: &Reactor) -> usize {

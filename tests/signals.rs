@@ -107,17 +107,20 @@ fn the_first_signal_drains_and_the_second_stops() {
     for second in [SIGINT, SIGTERM] {
         let log = Log::new();
         let mut world = World::real();
-        world.reactor().shutdown_on_signals(Duration::from_secs(3600)).unwrap();
+        world.reactor().drain_on_signals(Duration::from_secs(3600)).unwrap();
         let seen = log.clone();
-        let (listener, addr) = world.listen(move |_| Recorder::new(&seen, "a"));
+        let (listener, addr) = world.listen(move |_| {
+            Recorder::new(&seen, "a")
+                .on_shutting_down(|transport| transport.lose_write_connection())
+        });
         let mut far = world.dial(addr);
         world.until("the connection", |_| log.has("a made"));
         raise(SIGTERM).unwrap();
         world.until("the drain", |world| world.reactor().is_stopping());
-        world.until("the listener to go", |world| world.reactor().local_addr(listener).is_none());
+        assert!(!world.reactor().stop_listening(listener), "it is closed already");
         // The peer gets our end, and keeps its own half open.
-        world.until("the end", |_| matches!(far.receive(1), Ok(none) if none.is_empty()));
-        assert_eq!(log.take(), ["a made"], "it waits for the peer");
+        assert_eq!(world.read_to_end(&mut far), (vec![], Ok(())));
+        assert_eq!(log.take(), ["a made", "a shutting down"], "it waits for the peer");
         raise(second).unwrap();
         world.reactor().run().unwrap();
         assert_eq!(log.take(), ["a lost Stopped"]);
@@ -161,7 +164,7 @@ fn signals_shut_a_simulated_reactor_down() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let mut peer = simulation.connect(Recorder::new(&log, "a"));
-    simulation.reactor().shutdown_on_signals(Duration::from_secs(10)).unwrap();
+    simulation.reactor().drain_on_signals(Duration::from_secs(10)).unwrap();
     simulation.settle();
     assert!(simulation.signal(SIGINT));
     simulation.settle();

@@ -19,13 +19,12 @@ use std::mem;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crocus::{ListenerId, Protocol, Reactor, Reason, TimerId, Transport};
+use crocus::{Protocol, Reason, TimerId, Transport};
 
 use crate::answer::{Answer, Content, Date};
 use crate::body::Body;
 use crate::files::{self, Root};
 use crate::head::{self, Length, Request, Scan};
-use crate::shared::cli::GRACE;
 use crate::status::Status;
 
 /// While more than `HIGH` bytes wait to be sent, no more are added; at `LOW` it goes on. This is
@@ -49,9 +48,6 @@ pub(crate) struct Site {
     out: Vec<u8>,
     /// The buffer for a chunk of a file.
     chunk: Box<[u8]>,
-    /// How many connections there are.
-    open: usize,
-    stopping: bool,
 }
 
 impl Site {
@@ -64,8 +60,6 @@ impl Site {
             date: Date::default(),
             out: Vec::new(),
             chunk: vec![0; CHUNK].into_boxed_slice(),
-            open: 0,
-            stopping: false,
         }
     }
 }
@@ -80,7 +74,6 @@ pub(crate) struct Http {
     input: Vec<u8>,
     /// When the last step was.
     since: Instant,
-    deadline: Option<TimerId>,
 }
 
 /// The next task of the connection.
@@ -129,7 +122,6 @@ impl Http {
             scan: Scan::default(),
             input: Vec::new(),
             since: Instant::now(),
-            deadline: None,
         }
     }
 
@@ -202,7 +194,8 @@ impl Http {
     /// Sends an answer. Further steps send its file, if it has one.
     fn send(&mut self, transport: &mut Transport<'_>, answer: Answer, persistence: Persistence) {
         let site = &mut *self.site.borrow_mut();
-        let persistence = if site.stopping { Persistence::Close } else { persistence };
+        let last = transport.reactor().is_stopping();
+        let persistence = if last { Persistence::Close } else { persistence };
         site.out.clear();
         answer.write(&mut site.out, site.date.now(), persistence.option());
         transport.write(&site.out);
@@ -227,7 +220,7 @@ impl Http {
             }
         };
         if file.len() == 0 {
-            if site.stopping || *persistence == Persistence::Close {
+            if *persistence == Persistence::Close || transport.reactor().is_stopping() {
                 transport.lose_connection();
             }
             self.state = State::Head;
@@ -257,11 +250,9 @@ impl Http {
 
 impl Protocol for Http {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
-        let site = &mut *self.site.borrow_mut();
-        site.open += 1;
         transport.set_write_buffer_limits(HIGH, LOW);
         self.since = transport.reactor().now();
-        self.deadline = Some(transport.call_later(site.timeout));
+        transport.call_later(self.site.borrow().timeout);
     }
 
     fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
@@ -298,18 +289,11 @@ impl Protocol for Http {
         }
     }
 
-    fn timer_fired(&mut self, transport: &mut Transport<'_>, timer: TimerId) {
-        if self.deadline != Some(timer) {
-            // The timer of `drain`.
-            if self.is_idle() {
-                transport.lose_connection();
-            }
-            return;
-        }
+    fn timer_fired(&mut self, transport: &mut Transport<'_>, _timer: TimerId) {
         let waited = transport.reactor().now().saturating_duration_since(self.since);
         let left = self.site.borrow().timeout.saturating_sub(waited);
         if !left.is_zero() {
-            self.deadline = Some(transport.call_later(left));
+            transport.call_later(left);
         } else if transport.buffered() > 0 {
             log::info!("{}: does not read", transport.peer_addr());
             transport.abort_connection();
@@ -320,32 +304,14 @@ impl Protocol for Http {
         }
     }
 
+    /// A request that has begun is answered; the answer closes.
+    fn shutting_down(&mut self, transport: &mut Transport<'_>) {
+        if self.is_idle() {
+            transport.lose_connection();
+        }
+    }
+
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
         log::debug!("{}: {reason}", transport.peer_addr());
-        let site = &mut *self.site.borrow_mut();
-        site.open -= 1;
-        if site.stopping && site.open == 0 {
-            transport.reactor().stop();
-        }
-    }
-}
-
-/// Stops in order: closes the connections that wait for a request, lets the others finish their
-/// answer, and stops when the last is gone, or after a grace.
-///
-/// [`Reactor::shutdown`] would close them all, and of a file only the bytes in the buffer would be
-/// sent.
-pub(crate) fn drain(reactor: &mut Reactor, site: &RefCell<Site>, listener: ListenerId) {
-    reactor.stop_listening(listener);
-    let site = &mut *site.borrow_mut();
-    site.stopping = true;
-    if site.open == 0 {
-        return reactor.stop();
-    }
-    reactor.call_later(GRACE, Reactor::stop);
-    for id in reactor.connections() {
-        if let Some(mut transport) = reactor.transport(id) {
-            transport.call_later(Duration::ZERO);
-        }
     }
 }

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use connection::{Http, Site, drain};
+use connection::{Http, Site};
 use files::Root;
 use lexopt::ValueExt;
 use shared::cli::{self, Exit, ServerOptions};
@@ -80,14 +80,10 @@ fn serve() -> Result<(), Exit> {
     let root = dir.map(root_at).transpose()?;
     let site = Rc::new(RefCell::new(Site::new(root, timeout)));
     let mut reactor = cli::reactor()?;
-    let factory = {
-        let site = Rc::clone(&site);
-        move |_peer| Http::new(&site)
-    };
     let listener = reactor
-        .listen(options.place(), factory)
+        .listen(options.place(), move |_peer| Http::new(&site))
         .map_err(|error| cli::cannot_listen(options.listen, &error))?;
-    cli::stop_on_signals(&mut reactor, move |reactor| drain(reactor, &site, listener))?;
+    cli::drain_on_signals(&mut reactor)?;
     if let Some(addr) = reactor.local_addr(listener) {
         cli::announce(addr)?;
     }

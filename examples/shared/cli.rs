@@ -3,13 +3,11 @@
 //!
 //! Exit status: 0 it did what was asked; 1 something failed; 2 bad usage; 130 a second Ctrl-C.
 
-use std::cell::Cell;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{self, ExitCode};
-use std::rc::Rc;
 use std::time::Duration;
 
 use crocus::{Core, Listen, LogObserver, Reactor};
@@ -236,23 +234,13 @@ pub(crate) fn observe(reactor: &mut Reactor) {
 
 /// On SIGINT or SIGTERM the reactor stops in order. On a second one the program ends at once.
 pub(crate) fn drain_on_signals(reactor: &mut Reactor) -> Result<(), Exit> {
-    stop_on_signals(reactor, |reactor| reactor.shutdown(GRACE))
-}
-
-/// The same, for a server that has its own way to stop in order.
-pub(crate) fn stop_on_signals(
-    reactor: &mut Reactor,
-    stop: impl Fn(&mut Reactor) + Clone + 'static,
-) -> Result<(), Exit> {
-    let stopping = Rc::new(Cell::new(false));
     for signal in [SIGINT, SIGTERM] {
-        let (stop, stopping) = (stop.clone(), Rc::clone(&stopping));
         reactor.on_signal(signal, move |reactor| {
-            if stopping.replace(true) {
+            if reactor.is_stopping() {
                 process::exit(INTERRUPTED);
             }
             let open = reactor.connections().len();
-            stop(reactor); // first, so that the port is free once the line is there
+            reactor.shutdown(GRACE); // first, so that the port is free once the line is there
             match open {
                 0 => say("stopping"),
                 open => say(&format!("stopping, {open} open; Ctrl-C again to drop them")),

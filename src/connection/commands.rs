@@ -2,9 +2,12 @@
 //!
 //! The steps of `next` are in the other files.
 
+use std::time::Instant;
+
 use super::output::{Output, Pressure};
-use super::{Common, Connection, Holds, Input, Life, Reached, Traffic};
+use super::{Common, Connection, Holds, Input, Life, Reached, Told, Traffic};
 use crate::reason::Reason;
+use crate::system::poller::Readiness;
 use crate::system::stream::ByteStream;
 
 /// Commands. A returned `bool` says whether a visit is needed, unless documented otherwise.
@@ -33,13 +36,45 @@ impl<S: ByteStream> Connection<S> {
         if self.is_gone() {
             return false;
         }
+        if matches!(reason, Reason::Aborted | Reason::Overflow { .. }) {
+            self.output = Output::Reset;
+        }
         self.life = Life::Gone(reason);
         true
     }
 
     /// Ends it because of a fault on this side, which overrides any other reason.
     pub(crate) fn end_by_fault(&mut self, reason: Reason) {
+        self.output = Output::Reset;
         self.life = Life::Gone(reason);
+    }
+
+    /// Ends it with the reactor. After a shutdown it `resets`: its protocol was told, and has not finished.
+    /// Not after FIN: then nothing is missing, and the peer gets no error.
+    pub(crate) fn stop(&mut self, resets: bool) -> bool {
+        let ends = self.end(Reason::Stopped);
+        if ends && resets && !matches!(self.output, Output::FinSent) {
+            self.output = Output::Reset;
+        }
+        ends
+    }
+
+    /// Begins the part of a connection in a shutdown of the reactor: an open one has its protocol told, a
+    /// lingering one waits for less time.
+    ///
+    /// A read finds what has come and was not reported yet, so that it is delivered before.
+    pub(crate) fn shut_down(&mut self, now: Instant, common: &Common) -> bool {
+        match self.life {
+            Life::New | Life::Open | Life::HandingOver => {
+                self.ready |= Readiness::READABLE;
+                true
+            }
+            Life::Lingering(_) => {
+                self.shorten_linger(now, common);
+                true
+            }
+            Life::Closing(_) | Life::Gone(_) => false,
+        }
     }
 
     /// Ends the notices to its protocol; `next` tells the one that takes over. Returns whether it will.
@@ -85,7 +120,7 @@ impl<S> Connection<S> {
 
     /// Whether it was announced and has not ended, so that other code may reach it.
     pub(crate) fn is_up(&self) -> bool {
-        self.announced && !self.is_gone()
+        self.was_announced() && !self.is_gone()
     }
 
     pub(crate) fn is_gone(&self) -> bool {
@@ -103,7 +138,7 @@ impl<S> Connection<S> {
 
     /// Whether `Made` was told, so that the end must be told too.
     pub(crate) fn was_announced(&self) -> bool {
-        self.announced
+        self.told != Told::Nothing
     }
 
     /// The stages it has reached.
@@ -144,14 +179,7 @@ impl Connection {
     }
 
     fn ends_abruptly(&self) -> bool {
-        let by_fault = match &self.life {
-            Life::Gone(reason) => matches!(
-                reason,
-                Reason::Aborted | Reason::Panicked { .. } | Reason::Overflow { .. }
-            ),
-            _ => false,
-        };
-        by_fault || !self.outgoing.is_empty()
+        matches!(self.output, Output::Reset) || !self.outgoing.is_empty()
     }
 }
 

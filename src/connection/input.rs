@@ -127,6 +127,7 @@ impl<S: ByteStream> Connection<S> {
     fn note_read(&mut self, count: usize, io: &mut Io, common: &Common) {
         io.read -= count;
         self.count_received(count, io, common);
+        io.fresh = false;
         if let Some(extras) = &mut self.extras {
             extras.note_activity(io.latest);
             extras.pay(Direction::Reading, count);

@@ -26,7 +26,8 @@
 //! # The legal sequence of notices
 //!
 //! A [`Tell`] is one call to the protocol. `Made` comes first, once. Then come `Data`, `TimedOut`, and
-//! `Pause` and `Resume` in turns; among them `Eof` at most once, after which no `Data` comes. `Handover`
+//! `Pause` and `Resume` in turns; among them `ShuttingDown` at most once, and `Eof` at most once, after
+//! which no `Data` comes. `Handover`
 //! begins a new sequence for another protocol, as if it were `Made`. After `close` or `end` no notice
 //! comes, and [`Next::Gone`] is the last result.
 //!
@@ -71,10 +72,15 @@
 //! | 32 | Lingering | its time is up | Gone | nothing |
 //! | 33 | Gone | anything | Gone | nothing |
 //! | 34 | Open, Closing, Lingering | `end`, an error | Gone | nothing |
-//! | 35 | Open | silence for the timeout, but bytes wait that no event told | Open | `Data` |
-//! | 36 | Open, Closing | the same, but the stream takes some | the same, the time counts anew | nothing |
-//! | 37 | Open, held | bytes | Open, the timeout counts anew | nothing until `release` |
-//! | 38 | Closing, Lingering | more bytes than are discarded | the same | nothing: they stay in the kernel |
+//! | 35 | Open, held or not | a shutdown | Open | what has come and is not held, then `ShuttingDown`, once |
+//! | 36 | New, during a shutdown | `next` | Open | `Made`, then as in 35 |
+//! | 37 | HandingOver, during a shutdown | `next` | Open | `Handover`, then as in 35 for the new protocol |
+//! | 38 | Closing | a shutdown | Closing | nothing |
+//! | 39 | Lingering | a shutdown | Lingering, for less time | nothing |
+//! | 40 | Open | silence for the timeout, but bytes wait that no event told | Open | `Data` |
+//! | 41 | Open, Closing | the same, but the stream takes some | the same, the time counts anew | nothing |
+//! | 42 | Open, held | bytes | Open, the timeout counts anew | nothing until `release` |
+//! | 43 | Closing, Lingering | more bytes than are discarded | the same | nothing: they stay in the kernel |
 
 mod commands;
 mod input;
@@ -121,9 +127,7 @@ pub(crate) struct Connection<S = Stream> {
     above_cap: bool,
     /// The side that ended its output first.
     ended_first: Option<Side>,
-    /// Whether `Made` was told, so that the end must be told too. `life` does not show it: a connection
-    /// may be gone before it was announced.
-    announced: bool,
+    told: Told,
 }
 
 /// The states of a connection. The last three have the reason of the end.
@@ -139,6 +143,15 @@ enum Life {
     /// Everything is sent, FIN too; waiting for the peer's FIN.
     Lingering(Reason),
     Gone(Reason),
+}
+
+/// Which of the notices that come once the present protocol has had. `life` does not show it: a connection
+/// may be gone before it was announced, and if it was, the end must be told too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Told {
+    Nothing,
+    Made,
+    OfShutdown,
 }
 
 /// One side of a connection.
@@ -164,7 +177,7 @@ impl<S: ByteStream> Connection<S> {
             pressure: Pressure::Low,
             above_cap: false,
             ended_first: None,
-            announced: false,
+            told: Told::Nothing,
         }
     }
 
@@ -196,8 +209,11 @@ impl<S: ByteStream> Connection<S> {
     #[inline(never)]
     fn announce(&mut self, io: &Io, common: &Common) -> Next {
         self.traffic.active = common.since_began(io.now);
-        self.announced = true;
+        self.told = Told::Made;
         self.life = Life::Open;
+        if common.shutting_down {
+            self.ready |= Readiness::READABLE; // as in `shut_down`
+        }
         Next::Tell(Tell::Made)
     }
 
@@ -231,6 +247,13 @@ impl<S: ByteStream> Connection<S> {
         if self.both_halves_are_shut() {
             return self.finish();
         }
+        if common.shutting_down && self.told != Told::OfShutdown {
+            if io.serves {
+                self.told = Told::OfShutdown;
+                return Next::Tell(Tell::ShuttingDown);
+            }
+            more = true; // but not before this connection was served
+        }
         self.settle(io, more)
     }
 
@@ -242,6 +265,7 @@ impl<S: ByteStream> Connection<S> {
             io.read = io.read.saturating_sub(scratch.len());
             self.life = Life::Open;
             self.input.begin_again();
+            self.told = Told::Made;
             self.held.remove(Holds::UNREAD);
             return Next::Tell(Tell::Handover);
         }

@@ -28,6 +28,8 @@ pub(super) enum Output {
     /// Sending failed, with the error that the extras hold. Bytes that the peer sent before are still being
     /// delivered.
     Broken,
+    /// The connection has ended, and the peer must not take what it got for all: it gets a reset.
+    Reset,
 }
 
 /// The last notice to the protocol about the outgoing buffer.

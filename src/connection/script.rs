@@ -269,7 +269,11 @@ impl Driver {
         let script = Script::new();
         let now = Instant::now();
         let second = Duration::from_secs(1);
-        let closing_times = ClosingTimes { close_timeout: 30 * second, linger: 5 * second };
+        let closing_times = ClosingTimes {
+            close_timeout: 30 * second,
+            linger: 5 * second,
+            shutdown_linger: second / 2,
+        };
         Self {
             connection: Connection::new(script.clone(), Marks::new(100, 25)),
             script,
@@ -284,6 +288,7 @@ impl Driver {
                 latest: now,
                 read: 0,
                 write: None,
+                serves: false,
                 fresh: true,
                 timed_out: false,
                 asked: false,
@@ -318,6 +323,7 @@ impl Driver {
             latest: self.now,
             read: if kind == Kind::Flush { 0 } else { read },
             write: (!self.flushing).then_some(write),
+            serves: kind != Kind::Flush,
             fresh: !self.registered,
             timed_out: false,
             asked: false,
@@ -455,6 +461,18 @@ impl Driver {
         let taken = self.connection.write(data, &mut self.common);
         self.flush_later(if taken { !data.is_empty() } else { self.connection.is_gone() });
         taken
+    }
+
+    /// The reactor shuts down.
+    pub(super) fn shut_down(&mut self) {
+        self.common.shutting_down = true;
+        let visit = self.connection.shut_down(self.now, &self.common);
+        self.run(visit);
+    }
+
+    /// Whether this visit may read no more.
+    pub(super) fn has_read_enough(&self) -> bool {
+        self.io.read == 0
     }
 
     pub(super) fn unread(&mut self, data: &[u8]) -> bool {

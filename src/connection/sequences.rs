@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::script::{Driver, Kind};
-use super::{Direction, Holds, Life, Next, Output, Tell};
+use super::{ClosingTimes, Direction, Holds, Life, Next, Output, Tell};
 use crate::parts::random::Random;
 use crate::parts::token_bucket::Rate;
 use crate::reason::Reason;
@@ -63,8 +63,8 @@ impl Limit {
 struct Reached {
     /// New, Open, HandingOver, Closing, Lingering, Gone.
     lives: [usize; 6],
-    /// Made, Data, Eof, Pause, Resume, TimedOut, Handover.
-    notices: [usize; 7],
+    /// Made, Data, Eof, Pause, Resume, TimedOut, Handover, ShuttingDown.
+    notices: [usize; 8],
     /// Closed, PeerClosed, Aborted, TimedOut, CloseTimedOut, Overflow, Failed open, Failed closing,
     /// none at all.
     ends: [usize; 9],
@@ -135,12 +135,16 @@ struct Model {
     over_timeout: bool,
     overflow: Option<usize>,
     limits: [Option<Limit>; 2],
+    /// When the reactor began to shut down, and whether the present protocol was told.
+    shutting_down: Option<Duration>,
+    told_of_shutdown: bool,
 }
 
 impl<'a> Sequence<'a> {
     fn new(seed: u64, prints: bool, reached: &'a mut Reached) -> Self {
         let mut driver = Driver::new();
         driver.common.closing_times.linger = 40 * MS;
+        driver.common.closing_times.shutdown_linger = 10 * MS;
         driver.common.closing_times.close_timeout = 100 * MS;
         let mut random = Random::new(seed);
         driver.common.cap = if random.below(5) == 0 { 30 } else { 1000 };
@@ -220,6 +224,7 @@ impl Sequence<'_> {
             }
             12 => self.spurious(),
             13 if self.chance(3) => self.pass_to_deadline(),
+            15 if self.model.shutting_down.is_none() && self.chance(3) => self.shut_down(),
             14 if self.chance(12) => {
                 self.driver.script.wire_mut().refuses = Some(ErrorKind::TimedOut);
                 self.log(format_args!("writes fail, and no event says so"));
@@ -228,6 +233,15 @@ impl Sequence<'_> {
                 let time = self.some(15) as u32 * MS;
                 self.pass(time);
             }
+        }
+    }
+
+    fn shut_down(&mut self) {
+        self.log(format_args!("the reactor shuts down"));
+        self.driver.shut_down();
+        self.model.shutting_down = Some(self.now());
+        if self.is_open() {
+            self.model.seen = self.driver.script.wire().incoming.len(); // it looks
         }
     }
 
@@ -547,11 +561,13 @@ impl Sequence<'_> {
             Tell::Resume => 4,
             Tell::TimedOut => 5,
             Tell::Handover => 6,
+            Tell::ShuttingDown => 7,
         };
         self.reached.notices[number] += 1;
         if first {
             self.model.stage = Stage::Up;
             (self.model.eof, self.model.paused, self.model.put_back) = (false, false, false);
+            self.model.told_of_shutdown = false;
         }
         self.react(notice);
     }
@@ -571,6 +587,7 @@ impl Sequence<'_> {
                 self.driver.release(Holds::PRESSURE);
             }
             Tell::Eof | Tell::TimedOut if self.chance(3) => self.close(),
+            Tell::ShuttingDown if self.chance(2) => self.close(),
             Tell::Data(_) if self.chance(5) => self.unread(),
             Tell::Made if self.chance(12) => self.close(),
             _ => {}
@@ -630,6 +647,14 @@ impl Sequence<'_> {
                 assert!(self.now() - self.model.active >= limit, "too early");
                 assert!(!self.peer_has_spoken(), "there is something to read");
                 self.model.telling_timeout = true;
+            }
+            Tell::ShuttingDown => {
+                assert!(self.model.shutting_down.is_some() && kind != Kind::Flush);
+                assert!(!std::mem::replace(&mut self.model.told_of_shutdown, true), "twice");
+                let waits =
+                    self.driver.connection.held.intersects(Holds::UNREAD | Holds::READ_RATE);
+                let may_read = !self.driver.has_read_enough() && !waits;
+                assert!(!(may_read && self.peer_has_spoken()), "what came before comes first");
             }
         }
     }
@@ -702,6 +727,8 @@ impl Sequence<'_> {
             assert!(wire.taken >= model.seen, "what comes is not thrown away");
         }
         assert!(!(self.is_open() && self.input_waits()), "input is owed");
+        let owed = model.shutting_down.is_some() && !model.told_of_shutdown;
+        assert!(!(owed && model.stage == Stage::Up), "the shutdown is not told");
         let wants = self.is_open() && self.driver.connection.may_deliver();
         assert!(!wants || wire.reset, "it rests over what it wants to read");
         assert!(!self.broken() || self.held_by_rate(), "nobody waits for anything");
@@ -735,10 +762,18 @@ impl Sequence<'_> {
         }
         if model.stage == Stage::Closing && wire.fins > 0 {
             assert!(!wire.end_read, "the peer has closed");
-            assert!(
-                model.heard_at + self.driver.common.closing_times.linger > self.now(),
-                "it lingers for too long"
-            );
+            assert!(self.lingers_until() > self.now(), "it lingers for too long");
+        }
+    }
+
+    /// When it stops waiting for the peer, if nothing comes.
+    fn lingers_until(&self) -> Duration {
+        let ClosingTimes { linger, shutdown_linger, .. } = self.driver.common.closing_times;
+        let heard_at = self.model.heard_at;
+        match self.model.shutting_down {
+            None => heard_at + linger,
+            Some(at) if heard_at < at => (heard_at + linger).min(at + shutdown_linger),
+            Some(_) => heard_at + shutdown_linger,
         }
     }
 
@@ -805,10 +840,9 @@ impl Sequence<'_> {
         assert!(wire.fins > 0, "neither FIN was sent nor the end read");
         let now = self.now();
         let until = model.closing_since.map(|at| at + model.close_timeout);
-        let over = until.is_some_and(|at| {
-            at.min(model.heard_at + self.driver.common.closing_times.linger) <= now
-        });
-        let at_once = model.visits == 1 && wire.forgives && wire.taken == wire.incoming.len();
+        let over = until.is_some_and(|at| at.min(self.lingers_until()) <= now);
+        let all_read = wire.taken == wire.incoming.len() && model.heard == 0;
+        let at_once = model.visits == 1 && wire.forgives && all_read;
         assert!(over || at_once, "it did not wait for the peer");
         self.reached.rare[0] += usize::from(!over);
     }

@@ -978,7 +978,151 @@ fn row_34_an_end_or_an_error_ends_it_in_each_state() {
 }
 
 #[test]
-fn row_35_what_waits_without_an_event_is_no_silence() {
+fn row_35_a_shutdown_is_told_once_after_what_has_come() {
+    let mut driver = Driver::open();
+    driver.script.peer_sends(b"news"); // and no event yet
+    driver.shut_down();
+    assert_eq!((driver.serve(), driver.heard().as_str()), (Next::Rest, "[news] ShuttingDown"));
+    driver.shut_down();
+    driver.settle();
+    assert_eq!(driver.heard(), "");
+    driver.script.peer_sends(b"more");
+    driver.settle();
+    assert_eq!(driver.heard(), "[more]", "a protocol may go on");
+}
+
+#[test]
+fn row_35_a_shutdown_is_told_though_it_is_held() {
+    let mut driver = driver_that_was_sent(b"later");
+    driver.hold(Holds::PROTOCOL | Holds::PRESSURE);
+    driver.shut_down();
+    driver.settle();
+    assert_eq!(driver.heard(), "ShuttingDown");
+    driver.release(Holds::PROTOCOL | Holds::PRESSURE);
+    driver.settle();
+    assert_eq!(driver.heard(), "[later]");
+}
+
+#[test]
+fn row_35_a_peer_that_floods_does_not_delay_the_notice() {
+    let mut driver = driver_that_was_sent(&[b'x'; 100]);
+    driver.budgets.0 = 8;
+    driver.shut_down();
+    assert_eq!((driver.serve(), driver.heard().as_str()), (Next::Yield, "[xxxxxxxx] ShuttingDown"));
+}
+
+#[test]
+fn row_35_a_flush_leaves_the_notice_to_a_visit_that_reads() {
+    let mut driver = driver_that_was_sent(b"news");
+    driver.shut_down();
+    assert_eq!((driver.flush(), driver.heard().as_str()), (Next::Yield, ""));
+    driver.settle();
+    assert_eq!(driver.heard(), "[news] ShuttingDown");
+}
+
+#[test]
+fn row_35_an_end_that_has_come_is_told_first() {
+    let mut driver = Driver::open();
+    driver.script.peer_ends();
+    driver.shut_down();
+    driver.visit(Kind::Serve, |driver, _| {
+        driver.close();
+    });
+    assert_eq!(driver.heard(), "Eof", "and it is closing then");
+}
+
+#[test]
+fn row_36_one_that_comes_up_in_a_shutdown_is_told_after_made() {
+    let mut driver = Driver::new();
+    driver.script.peer_sends(b"news");
+    driver.shut_down();
+    assert_eq!((driver.serve(), driver.heard().as_str()), (Next::Rest, "Made [news] ShuttingDown"));
+}
+
+#[test]
+fn row_36_one_that_was_read_in_its_first_visit_waits_for_its_peer() {
+    let mut driver = Driver::new();
+    driver.script.peer_sends(b"ask");
+    driver.shut_down();
+    driver.visit(Kind::Serve, |driver, notice| match notice {
+        Tell::Data(_) => {
+            driver.write(b"answer", CAP);
+        }
+        Tell::ShuttingDown => {
+            driver.close();
+        }
+        _ => {}
+    });
+    driver.settle();
+    assert_eq!((driver.written().as_str(), driver.script.wire().fins), ("answer", 1));
+    assert_eq!(due_in(&driver), Some(SECOND / 2), "it may still send");
+}
+
+#[test]
+fn row_37_a_protocol_that_takes_over_is_told_too() {
+    let mut driver = driver_that_was_sent(b"abc");
+    driver.shut_down();
+    let mut former = true;
+    driver.visit(Kind::Serve, |driver, notice| {
+        if notice == Tell::ShuttingDown && std::mem::replace(&mut former, false) {
+            driver.hand_over();
+            driver.unread(b"c");
+        }
+    });
+    driver.settle();
+    assert_eq!(driver.heard(), "[abc] ShuttingDown Handover [c] ShuttingDown");
+}
+
+#[test]
+fn row_37_a_former_protocol_is_not_told() {
+    let mut driver = Driver::open();
+    driver.hand_over();
+    driver.shut_down();
+    driver.settle();
+    assert_eq!(driver.heard(), "Handover ShuttingDown");
+}
+
+#[test]
+fn row_38_one_that_closes_is_not_told_of_a_shutdown() {
+    let mut driver = with_a_full_kernel();
+    driver.write(b"rest", CAP);
+    driver.close();
+    driver.settle();
+    let due = due_in(&driver);
+    driver.shut_down();
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), due_in(&driver)), ("", due), "and keeps its time");
+    driver.script.opens(4);
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(SECOND / 2));
+}
+
+#[test]
+fn row_39_a_shutdown_shortens_the_wait_for_a_silent_peer() {
+    let mut driver = lingering();
+    driver.shut_down();
+    driver.settle();
+    assert_eq!((driver.heard().as_str(), due_in(&driver)), ("", Some(SECOND / 2)));
+    driver.pass(SECOND / 4);
+    driver.script.peer_sends(b"late");
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(SECOND / 2), "a peer that sends is waited for");
+    driver.pass(SECOND / 2);
+    driver.settle();
+    assert_gone(&mut driver, "Closed");
+}
+
+#[test]
+fn row_39_a_shutdown_never_lengthens_the_wait() {
+    let mut driver = lingering();
+    driver.pass(SECOND * 5 - MS);
+    driver.shut_down();
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(MS));
+}
+
+#[test]
+fn row_40_what_waits_without_an_event_is_no_silence() {
     let mut driver = Driver::open();
     driver.set_timeout(Some(SECOND));
     driver.script.wire_mut().incoming.extend_from_slice(b"untold");
@@ -991,7 +1135,7 @@ fn row_35_what_waits_without_an_event_is_no_silence() {
 }
 
 #[test]
-fn row_36_what_the_stream_takes_without_an_event_is_progress() {
+fn row_41_what_the_stream_takes_without_an_event_is_progress() {
     for close in [false, true] {
         let mut driver = with_a_full_kernel();
         driver.connection.set_close_timeout(SECOND, driver.now, &mut driver.common);
@@ -1019,7 +1163,7 @@ fn row_36_what_the_stream_takes_without_an_event_is_progress() {
 }
 
 #[test]
-fn row_37_what_comes_and_is_not_read_is_no_silence() {
+fn row_42_what_comes_and_is_not_read_is_no_silence() {
     for hold in [Holds::PROTOCOL, Holds::PRESSURE] {
         let mut driver = Driver::open();
         driver.take_events();
@@ -1036,7 +1180,7 @@ fn row_37_what_comes_and_is_not_read_is_no_silence() {
 }
 
 #[test]
-fn row_38_no_more_is_discarded_than_the_bound() {
+fn row_43_no_more_is_discarded_than_the_bound() {
     let mut full = with_a_full_kernel();
     full.write(b"rest", CAP);
     full.close();

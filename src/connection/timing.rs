@@ -336,8 +336,17 @@ impl<S: ByteStream> Connection<S> {
     /// Sets the end of lingering anew, within the close timeout: input came, or FIN was sent.
     pub(super) fn linger_on(&mut self, io: &Io, common: &mut Common) {
         self.close_limit(io, common);
-        let until = later(io.latest, common.closing_times.linger);
+        let until = later(io.latest, common.linger());
         self.extras_mut(common).linger_until = Some(until);
+    }
+
+    /// Sets the end of lingering to the time of a shutdown, unless it comes before.
+    pub(super) fn shorten_linger(&mut self, now: Instant, common: &Common) {
+        if let Some(extras) = &mut self.extras
+            && let Some(until) = &mut extras.linger_until
+        {
+            *until = later(now, common.linger()).min(*until);
+        }
     }
 
     /// Counts bytes that were read only to be discarded.

@@ -31,6 +31,8 @@ pub(crate) enum Tell {
     Pause,
     Resume,
     TimedOut,
+    /// The reactor shuts down: finish, and close.
+    ShuttingDown,
     /// Another protocol takes over, and this is its `Made`.
     Handover,
 }
@@ -56,7 +58,9 @@ pub(crate) struct Io {
     /// How many bytes may still be written, in one system call: none after it. `None`: the output waits
     /// for another visit.
     pub(crate) write: Option<usize>,
-    /// Whether this is the first visit, so that the poller has reported nothing yet.
+    /// Whether this visit reads: it comes from the run queue.
+    pub(crate) serves: bool,
+    /// Whether this is the first visit, so that the poller has reported nothing yet, and nothing was read.
     pub(crate) fresh: bool,
     /// Whether `TimedOut` was told in this visit. A new timeout, however short, fires in another.
     pub(crate) timed_out: bool,
@@ -77,6 +81,8 @@ pub(crate) struct ClosingTimes {
     pub(crate) close_timeout: Duration,
     /// For waiting for the peer's FIN, from the end of sending or the last input.
     pub(crate) linger: Duration,
+    /// The same while the reactor shuts down, if it is less.
+    pub(crate) shutdown_linger: Duration,
 }
 
 /// Reasons not to read, and one not to write.
@@ -179,6 +185,8 @@ pub(crate) struct Common {
     pub(super) cap: usize,
     /// When the reactor was made.
     began: Instant,
+    /// Whether the reactor shuts down, so that each protocol is to be told.
+    pub(crate) shutting_down: bool,
     pub(super) spares: Spares,
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     extras: Vec<Box<Extras>>,
@@ -186,13 +194,20 @@ pub(crate) struct Common {
 
 impl Common {
     pub(crate) fn new(closing_times: ClosingTimes, cap: usize, began: Instant) -> Self {
-        Self { closing_times, cap, began, spares: Spares::default(), extras: Vec::new() }
+        let (spares, extras) = (Spares::default(), Vec::new());
+        Self { closing_times, cap, began, shutting_down: false, spares, extras }
     }
 
     /// A moment as nanoseconds, which take half the room of an `Instant` and last for centuries.
     #[inline]
     pub(super) fn since_began(&self, moment: Instant) -> u64 {
         moment.saturating_duration_since(self.began).as_nanos() as u64
+    }
+
+    /// How long to wait for the peer's FIN.
+    pub(super) fn linger(&self) -> Duration {
+        let ClosingTimes { linger, shutdown_linger, .. } = self.closing_times;
+        if self.shutting_down { linger.min(shutdown_linger) } else { linger }
     }
 
     pub(super) fn lend(&mut self) -> Box<Extras> {

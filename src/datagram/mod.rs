@@ -101,6 +101,15 @@ pub trait DatagramProtocol {
     /// A timer set by [`DatagramTransport::call_later`] fires.
     fn timer_fired(&mut self, transport: &mut DatagramTransport<'_>, timer: TimerId) {}
 
+    /// The reactor [shuts down](Reactor::shutdown): finish, and close the socket.
+    ///
+    /// It comes once, after the datagrams that had arrived (as many as one turn delivers). By default the
+    /// socket is closed. An override that does not close it keeps the shutdown waiting until its grace is
+    /// over.
+    fn shutting_down(&mut self, transport: &mut DatagramTransport<'_>) {
+        transport.stop_listening();
+    }
+
     /// The socket is closed, and its port is free.
     ///
     /// `reason` is `Closed` by [`stop_listening`](DatagramTransport::stop_listening), `Stopped` by the

@@ -39,7 +39,8 @@ impl Reactor {
     /// At once, the errors of bind(2) and the calls around it (`AddrInUse`, `PermissionDenied`, …), with
     /// the address in the message and the system's error as the source of
     /// [`get_ref`](io::Error::get_ref); `InvalidInput` for a text that is no address, and for an option that
-    /// the socket does not have. `Unsupported` for a real socket in a simulation.
+    /// the socket does not have; `ConnectionAborted` during a [shutdown](Self::shutdown) and in the last
+    /// notices of a [stop](Self::stop). `Unsupported` for a real socket in a simulation.
     pub fn listen_udp(
         &mut self,
         at: impl Into<Datagrams>,
@@ -71,6 +72,7 @@ impl Reactor {
         socket: DatagramSocket,
         protocol: Box<dyn DatagramProtocol>,
     ) -> io::Result<DatagramId> {
+        self.check_takes_new()?;
         let state = Seated::new(DatagramState::new(socket)?, protocol);
         let local = state.local;
         let key = self.sources.insert(Source::Datagram(Box::new(state)), Owner::None);
@@ -181,6 +183,15 @@ impl Reactor {
         true
     }
 
+    /// Begins the part of a socket in a shutdown. A receive finds what has come and was not reported yet, so
+    /// that it is delivered before.
+    pub(crate) fn shut_down_datagrams(&mut self, key: Key) {
+        if let Some(state) = self.datagram_mut(key) {
+            state.readable = true;
+            self.queue(key);
+        }
+    }
+
     fn await_room(&mut self, key: Key, wait: bool) -> io::Result<()> {
         let Self { sources, poller, .. } = self;
         if let Some(Source::Datagram(state)) = sources.get_mut(key)
@@ -204,12 +215,23 @@ impl Reactor {
         }
         self.start_datagrams(key);
         self.tell_of_sends(key);
-        if self.open_datagram(key).is_none_or(|state| !state.readable) {
-            return;
+        if self.open_datagram(key).is_some_and(|state| state.readable) {
+            let mut buf = self.memory.lend_datagram();
+            self.receive_datagrams(key, &mut buf);
+            self.memory.give_back_datagram(buf);
         }
-        let mut buf = self.memory.lend_datagram();
-        self.receive_datagrams(key, &mut buf);
-        self.memory.give_back_datagram(buf);
+        if self.memory.common.shutting_down {
+            self.tell_of_shutdown(key);
+        }
+    }
+
+    fn tell_of_shutdown(&mut self, key: Key) {
+        let Some(state) = self.open_datagram(key) else { return };
+        if !mem::replace(&mut state.told_of_shutdown, true) {
+            self.call_datagram(key, Callback::ShuttingDown, |protocol, transport| {
+                protocol.shutting_down(transport);
+            });
+        }
     }
 
     /// Gives the first notice of a socket, which comes before any other, once.

@@ -27,6 +27,8 @@ pub(crate) struct DatagramState {
     pub(crate) ending: Option<Reason>,
     /// Whether `start_protocol` was called.
     pub(crate) started: bool,
+    /// Whether `shutting_down` was called.
+    pub(crate) told_of_shutdown: bool,
     /// Latched: there may be something to receive. Cleared only by a read that finds nothing.
     pub(crate) readable: bool,
     /// A send found no room, and the protocol was not told yet that there is room again.
@@ -65,6 +67,7 @@ impl DatagramState {
             timers: OwnedTimers::default(),
             ending: None,
             started: false,
+            told_of_shutdown: false,
             readable: false,
             blocked: false,
             room: false,

@@ -110,13 +110,13 @@ impl Reactor {
         Ok(())
     }
 
-    /// On `SIGINT` or `SIGTERM` the reactor [shuts down](Self::shutdown) with this `grace`; on a
+    /// On `SIGINT` or `SIGTERM` the reactor [drains](Self::shutdown): it shuts down with this `grace`. On a
     /// second one it [stops](Self::stop) at once.
     ///
     /// # Errors
     ///
     /// As [`on_signal`](Self::on_signal).
-    pub fn shutdown_on_signals(&mut self, grace: Duration) -> io::Result<()> {
+    pub fn drain_on_signals(&mut self, grace: Duration) -> io::Result<()> {
         for signal in [SIGINT, SIGTERM] {
             self.on_signal(signal, move |reactor| {
                 if reactor.is_stopping() {

@@ -23,7 +23,7 @@ use crate::system::stream::Stream;
 const RETRY: Duration = Duration::from_millis(100);
 
 impl Reactor {
-    /// The address a listener is bound to; also after it was stopped, until its factory is told.
+    /// The address a listener is bound to; also after it was stopped, while it has connections.
     pub fn local_addr(&self, id: ListenerId) -> Option<Address> {
         match self.sources.get(id.0)? {
             Source::Listener(listener) => Some(listener.local.clone()),
@@ -31,7 +31,24 @@ impl Reactor {
         }
     }
 
-    /// How many of a listener's connections are open; `None` if there is no such listener.
+    /// How many of a listener's connections are there, closing ones included.
+    ///
+    /// Also after it was [stopped](Self::stop_listening), until the last is gone. `None`: there is no such
+    /// listener, or none of its connections is left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{ListenerId, Protocol, Reactor};
+    ///
+    /// # struct Echo;
+    /// # impl Protocol for Echo {}
+    /// fn replace(reactor: &mut Reactor, old: ListenerId) {
+    ///     reactor.stop_listening(old);
+    ///     let left = reactor.connection_count(old).unwrap_or(0);
+    ///     println!("{left} connections are still served");
+    /// }
+    /// ```
     pub fn connection_count(&self, id: ListenerId) -> Option<usize> {
         match self.sources.get(id.0)? {
             Source::Listener(listener) => Some(listener.connections),
@@ -45,27 +62,6 @@ impl Reactor {
             Owner::Listener(key) => self.sources.get(key).map(|_| ListenerId(key)),
             Owner::None | Owner::Connector(_) => None,
         }
-    }
-
-    /// Stops listening at once: when this returns the port is free, and no connection is accepted any
-    /// more.
-    ///
-    /// The loop calls the factory's `stopped`. Open connections stay open, and the kernel resets those
-    /// in its queue. Returns `false` if the listener was stopped already.
-    pub fn stop_listening(&mut self, id: ListenerId) -> bool {
-        let Some(listener) = self.listener_mut(id.0) else { return false };
-        let Some(mut acceptor) = listener.acceptor.take() else { return false };
-        let retry = listener.retry.take();
-        acceptor.deregister(self.poller.registry());
-        drop(acceptor);
-        let subject = Subject::Listener(id);
-        self.monitor.command(subject, || Command::StopListening);
-        if let Some(timer) = retry {
-            self.timers.call_off(timer, &mut self.monitor);
-        }
-        self.descriptor_freed();
-        self.queue(id.0);
-        true
     }
 
     /// Accepts no connection until [`resume_accepting`](Self::resume_accepting); they wait in the
@@ -98,19 +94,23 @@ impl Reactor {
 
     /// Accepts up to the budget; gives the notices of starting and stopping.
     pub(crate) fn serve_listener(&mut self, key: Key, scratch: &mut [u8]) {
-        let Some(listener) = self.listener_mut(key) else { return };
-        if listener.acceptor.is_some() && !std::mem::replace(&mut listener.started, true) {
+        let Some(listener) = self.listener_mut(key).filter(|listener| !listener.over) else {
+            return;
+        };
+        if !listener.is_finished() && !std::mem::replace(&mut listener.started, true) {
             self.call_factory(key, Callback::Started, |factory, reactor| {
                 factory.started(reactor, ListenerId(key));
             });
         }
         for _ in 0..self.limits.accept_budget {
             let Some(listener) = self.listener_mut(key) else { return };
-            let Some(acceptor) = &listener.acceptor else { return self.listener_stopped(key) };
+            if listener.is_finished() {
+                return self.listener_stopped(key);
+            }
             if !listener.can_accept() {
                 return;
             }
-            match acceptor.accept() {
+            match listener.accept() {
                 Ok((stream, peer)) => self.admit(key, stream, peer, scratch),
                 Err(error) => match AcceptError::of(&error) {
                     AcceptError::Empty => {
@@ -118,14 +118,14 @@ impl Reactor {
                         listener.shortage_logged = false;
                         return;
                     }
-                    AcceptError::Skip => self.could_not_accept(key, &Arc::new(error)),
+                    AcceptError::Skip => self.accept_failed(key, &Arc::new(error)),
                     judged => return self.rest(key, &Arc::new(error), judged),
                 },
             }
         }
         if self
             .listener_mut(key)
-            .is_some_and(|listener| listener.acceptor.is_none() || listener.can_accept())
+            .is_some_and(|listener| listener.is_finished() || listener.can_accept())
         {
             self.queue_again(key);
         }
@@ -159,21 +159,21 @@ impl Reactor {
 
     fn turn_away(&mut self, listener: Key, stream: Stream, peer: Address) {
         drop(stream);
-        self.monitor.stats.refused += 1;
+        self.monitor.stats.turned_away += 1;
         self.monitor.note(|| Notice::TurnedAway { listener: ListenerId(listener), peer });
         self.descriptor_freed();
     }
 
-    fn could_not_accept(&mut self, key: Key, error: &Arc<io::Error>) {
-        self.monitor.stats.refused += 1;
-        let listener = ListenerId(key);
+    pub(super) fn accept_failed(&mut self, listener: Key, error: &Arc<io::Error>) {
+        self.monitor.stats.accept_errors += 1;
+        let listener = ListenerId(listener);
         self.monitor.note(|| Notice::CannotAccept { listener, error: Arc::clone(error) });
     }
 
     /// Pauses after a failed accept: tries again when the reactor closes a descriptor, or after
     /// [`RETRY`]. No event will come for the connections that wait already.
     fn rest(&mut self, key: Key, error: &Arc<io::Error>, judged: AcceptError) {
-        self.could_not_accept(key, error);
+        self.accept_failed(key, error);
         let timer = self.set(RETRY, TimerAction::Accept(key));
         self.queues.without_descriptor.push(key);
         let Some(listener) = self.listener_mut(key) else { return };
@@ -209,27 +209,6 @@ impl Reactor {
         self.queues.without_descriptor.retain(|waiting| *waiting != key);
     }
 
-    pub(crate) fn accepted_connection_gone(&mut self, key: Key, peer: &Address) {
-        let Some(listener) = self.listener_mut(key) else { return };
-        let was_full = listener.is_full();
-        listener.went(peer);
-        if was_full && listener.can_accept() {
-            self.queue(key);
-        }
-    }
-
-    /// Gives the last notice to a stopped listener's factory, and drops it.
-    pub(crate) fn listener_stopped(&mut self, key: Key) {
-        if self.listener_mut(key).is_some_and(|listener| listener.started) {
-            self.call_factory(key, Callback::Stopped, |factory, reactor| {
-                factory.stopped(reactor, ListenerId(key));
-            });
-        }
-        if let Some(slot) = self.sources.remove(key) {
-            self.let_go(Subject::Listener(ListenerId(key)), slot.source);
-        }
-    }
-
     /// Calls the factory of a listener or connector.
     pub(crate) fn call_factory<R>(
         &mut self,
@@ -242,7 +221,7 @@ impl Reactor {
         })
     }
 
-    fn listener_mut(&mut self, key: Key) -> Option<&mut Listener> {
+    pub(super) fn listener_mut(&mut self, key: Key) -> Option<&mut Listener> {
         match self.sources.get_mut(key)? {
             Source::Listener(listener) => Some(listener),
             _ => None,

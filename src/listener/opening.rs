@@ -36,7 +36,9 @@ impl Reactor {
     /// the address in the message and the system's error, errno included, as the source of
     /// [`get_ref`](io::Error::get_ref); `InvalidInput` for a text that is no address, and for an option that
     /// the socket does not have. For a path, `AddrInUse` if a server is alive there or it is not a
-    /// socket, and `InvalidInput` if it is too long. `Unsupported` for a real socket in a simulation.
+    /// socket, and `InvalidInput` if it is too long. `ConnectionAborted` during a
+    /// [shutdown](Self::shutdown) and in the last notices of a [stop](Self::stop). `Unsupported` for a real
+    /// socket in a simulation.
     ///
     /// # Examples
     ///
@@ -143,6 +145,8 @@ impl Reactor {
         factory: Box<dyn Factory>,
     ) -> io::Result<ListenerId> {
         let local = acceptor.local_addr()?;
+        let takes = self.check_takes_new();
+        takes.map_err(|error| at_address("listening at", &local, error))?;
         let at = local.clone();
         let listener = Seated::new(Listener::new(acceptor, local, admission), factory);
         let key = self.sources.insert(Source::Listener(Box::new(listener)), Owner::None);

@@ -77,8 +77,10 @@ pub struct Stats {
     pub failed: u64,
     /// Connections that ended.
     pub closed: u64,
-    /// Connections turned away by a listener's limits or its factory, and accepts that failed.
-    pub refused: u64,
+    /// Connections that were accepted and turned away, by a listener's limits or its factory.
+    pub turned_away: u64,
+    /// Errors of accept: there was no descriptor, or the connection was gone.
+    pub accept_errors: u64,
     /// Bytes read.
     pub bytes_read: u64,
     /// Bytes handed to the kernel.

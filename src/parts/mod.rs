@@ -2,6 +2,7 @@
 
 pub(crate) mod arena;
 pub(crate) mod clock;
+pub(crate) mod one_line;
 pub(crate) mod owned_timers;
 pub(crate) mod pool;
 pub(crate) mod random;

@@ -73,7 +73,9 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// If the socket is not connected, or cannot be made non-blocking; `Unsupported` in a simulation.
+    /// If the socket is not connected, or cannot be made non-blocking; `ConnectionAborted` during a
+    /// [shutdown](Self::shutdown) and in the last notices of a [stop](Self::stop); `Unsupported` in a
+    /// simulation.
     ///
     /// # Examples
     ///
@@ -108,6 +110,7 @@ impl Reactor {
         if self.network().is_some() {
             return Err(no_sockets());
         }
+        self.check_takes_new()?;
         let (stream, peer) = stream.into().prepare()?;
         Ok(self.add_connection(stream, peer, Box::new(protocol)))
     }

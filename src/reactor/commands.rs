@@ -189,6 +189,17 @@ impl Reactor {
         });
     }
 
+    /// Ends a connection with the reactor.
+    pub(crate) fn stop_connection(&mut self, id: ConnectionId) {
+        let resets = self.memory.common.shutting_down;
+        self.command(id, Queue::Flush, None, |connection, _| connection.stop(resets));
+    }
+
+    pub(crate) fn shut_down_connection(&mut self, id: ConnectionId) {
+        let now = self.now();
+        self.command(id, Queue::Run, None, |connection, common| connection.shut_down(now, common));
+    }
+
     pub(crate) fn hold_reading(&mut self, id: ConnectionId, hold: Holds) {
         let name = Command::PauseReading;
         self.command(id, Queue::Flush, name, |connection, _| connection.hold(hold));

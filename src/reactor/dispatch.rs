@@ -12,6 +12,7 @@ use super::{Reactor, Source};
 use crate::callback::Callback;
 use crate::observe::{Notice, Subject};
 use crate::parts::arena::Key;
+use crate::parts::one_line::OneLine;
 
 impl Reactor {
     /// Calls `code`, which is the user's: observed, timed, and with panics caught. `None`: it panicked.
@@ -102,7 +103,7 @@ impl Reactor {
     fn note_panic(&mut self, subject: Subject, callback: Callback, payload: Box<dyn Any + Send>) {
         self.monitor.stats.panics += 1;
         let described = self.describe(subject);
-        let message = on_one_line(message(payload.as_ref()));
+        let message = OneLine(message(payload.as_ref())).to_string();
         log::error!("{callback} of {described} panicked: {message}");
         self.monitor.note(|| Notice::Panicked { subject, callback, message: message.into() });
         if self.limits.propagate_panics {
@@ -137,16 +138,6 @@ impl Reactor {
             None => subject.to_string(),
         }
     }
-}
-
-/// The text with its control characters escaped. It may quote what a peer has sent, and a line break in it
-/// would let the peer forge a line of the log.
-fn on_one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
-    }
-    line
 }
 
 /// The message of a panic; almost all have one.

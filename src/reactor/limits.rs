@@ -44,6 +44,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// `lingering_timeout`.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// The same during a shutdown, which a silent peer must not hold up. What a peer sent before it saw the FIN
+/// arrives within a round trip, and that is less on almost every path.
+const SHUTDOWN_LINGER: Duration = Duration::from_millis(500);
+
 /// A callback that takes longer is logged: asyncio's `slow_callback_duration`.
 const SLOW_CALLBACK: Duration = Duration::from_millis(100);
 
@@ -80,7 +84,11 @@ impl Default for Limits {
             call_budget: CALL_BUDGET,
             marks: Marks::new(HIGH_WATER, LOW_WATER),
             write_buffer_cap: WRITE_BUFFER_CAP,
-            closing_times: ClosingTimes { close_timeout: CLOSE_TIMEOUT, linger: LINGER },
+            closing_times: ClosingTimes {
+                close_timeout: CLOSE_TIMEOUT,
+                linger: LINGER,
+                shutdown_linger: SHUTDOWN_LINGER,
+            },
             slow_callback: Some(SLOW_CALLBACK),
             threads: THREADS,
             propagate_panics: false,

@@ -1,5 +1,6 @@
 //! Stopping: at once, or in order.
 
+use std::io;
 use std::time::Duration;
 
 use super::queues::Queue;
@@ -11,16 +12,24 @@ use crate::observe::{Command, Phase, Subject};
 use crate::parts::arena::Key;
 use crate::reason::Reason;
 
+/// How often the notices of attempts that begin while the reactor stops may begin further ones: no program
+/// needs more than two, and one that always begins another must not stop for ever.
+const LATE_ROUNDS: usize = 16;
+
 impl Reactor {
     /// Stops the reactor at the end of this turn, or of the next if none is running.
     ///
-    /// The turn is finished first. Then every connection ends with [`Reason::Stopped`], and its unsent
-    /// bytes are dropped. Every attempt to connect fails with the same reason; listeners and datagram sockets
+    /// The turn is finished first. Then every connection ends with [`Reason::Stopped`]; one with unsent bytes
+    /// is reset. Every attempt to connect fails with the same reason; listeners and datagram sockets
     /// are closed; timers, queued calls, watched descriptors and the functions to call after work in threads
     /// are dropped. [`run`](Self::run) returns. It may be called again, with nothing left of the former run
-    /// but what these last notices set up.
+    /// but the timers and calls that these last notices set up. In them nothing can be opened: to listen or
+    /// to adopt is an error, and to connect fails with the same reason.
     ///
-    /// It may be called repeatedly. See [`shutdown`](Self::shutdown) for an orderly end.
+    /// It may be called repeatedly. See [`shutdown`](Self::shutdown) for an orderly end. After a `stop` that
+    /// cuts a shutdown short, connections are reset as when its grace is over.
+    ///
+    /// *Not* promised: that a peer gets what was sent. If it still sends, a reset may overtake the last bytes.
     pub fn stop(&mut self) {
         self.monitor.command(Subject::Reactor, || Command::Stop);
         // During the last notices it is stopping already, and the next run must not be stopped.
@@ -29,13 +38,49 @@ impl Reactor {
         }
     }
 
-    /// Stops in order: closes the listeners and datagram sockets, closes every connection as by
-    /// `lose_connection`, gives up attempts to connect, and [stops](Self::stop) when the last of these
-    /// is gone, or after `grace`.
+    /// Ends in order: has every protocol told [`shutting_down`](crate::Protocol::shutting_down), and
+    /// [stops](Self::stop) when the last connection and datagram socket is gone, or after `grace`.
+    ///
+    /// - *Listeners* close at once. Connections that wait in their queues are taken before (as far as there
+    ///   are descriptors, and not while accepting is paused), and are served and told like the others.
+    /// - *Connections* are told by the loop, after what they had received. By default they close; a protocol
+    ///   may finish its answer first. Those that are left after `grace` are reset, with
+    ///   [`Reason::Stopped`]: a peer never takes a part for the whole.
+    /// - *Idle peers* do not hold it up. A connection that has sent everything, and FIN, waits only half a
+    ///   second of silence for the peer's FIN instead of the [linger time](crate::ReactorBuilder::linger).
+    /// - *Datagram sockets* are told too, and closed by default.
+    /// - *Attempts to connect* fail with [`Reason::Stopped`].
+    /// - *Nothing new* begins: to listen or to adopt is an error, to connect fails.
     ///
     /// It waits for each [`Hold`](crate::Hold), and not for watched descriptors and work in threads.
     ///
     /// A second call moves the end of the grace.
+    ///
+    /// *Not* promised: that the peer of a connection that lingers when the grace is over gets its last
+    /// bytes, if it still sends. And the kernel resets connections whose handshake was not complete.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::{Protocol, Reactor, Transport};
+    ///
+    /// struct Greeter;
+    ///
+    /// impl Protocol for Greeter {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         transport.write(b"hello");
+    ///     }
+    /// }
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.listen("127.0.0.1:0", |_peer| Greeter)?;
+    /// reactor.call_later(Duration::from_millis(5), |reactor| {
+    ///     reactor.shutdown(Duration::from_secs(5));
+    /// });
+    /// reactor.run()?; // returns at once when nobody is connected
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn shutdown(&mut self, grace: Duration) {
         self.monitor.command(Subject::Reactor, || Command::Shutdown { grace });
         let end = self.time.after(grace);
@@ -49,14 +94,13 @@ impl Reactor {
         }
         let timer = self.timers.set(end, TimerAction::Shutdown, &mut self.monitor);
         self.ending = Ending::Draining(timer);
+        self.memory.common.shutting_down = true;
         self.announce_shutdown();
         for key in self.sources.keys() {
             match self.sources.get_mut(key) {
-                Some(Source::Listener(_)) => drop(self.stop_listening(ListenerId(key))),
-                Some(Source::Datagram(_)) => drop(self.stop_datagram(key, Reason::Closed)),
-                Some(Source::Connection(_)) => {
-                    self.lose_connection(ConnectionId(key), None);
-                }
+                Some(Source::Listener(_)) => self.drain_listener(key),
+                Some(Source::Datagram(_)) => self.shut_down_datagrams(key),
+                Some(Source::Connection(_)) => self.shut_down_connection(ConnectionId(key)),
                 Some(Source::Connector(connector)) if connector.is_trying() => {
                     self.stop_trying(key);
                 }
@@ -87,6 +131,17 @@ impl Reactor {
         self.ended
     }
 
+    /// # Errors
+    ///
+    /// During a shutdown, and in the last notices of a stop: nothing new is begun.
+    pub(crate) fn check_takes_new(&self) -> io::Result<()> {
+        if self.memory.common.shutting_down || self.ending == Ending::TearingDown {
+            let message = "the reactor is stopping, and takes nothing new";
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, message));
+        }
+        Ok(())
+    }
+
     /// Whether a shutdown has nothing left to wait for.
     pub(crate) fn is_drained(&self) -> bool {
         matches!(self.ending, Ending::Draining(_))
@@ -110,8 +165,7 @@ impl Reactor {
         }
     }
 
-    /// Gives each source that is there at the beginning its last notice, once. Sources that the notices
-    /// set up stay for the next run, so this function ends.
+    /// Gives each source its last notice, once.
     pub(crate) fn tear_down(&mut self) {
         self.begin_phase(Phase::Stop);
         self.ending = Ending::TearingDown;
@@ -143,9 +197,11 @@ impl Reactor {
         for &key in &keys {
             self.unwatch(crate::WatchId(key));
         }
+        self.fail_late_attempts();
         let Self { queues, sources, .. } = self;
         queues.retain(|key| sources.get(key).is_some());
         self.ending = Ending::No;
+        self.memory.common.shutting_down = false;
         self.time.in_turn = in_turn;
     }
 
@@ -153,11 +209,25 @@ impl Reactor {
         let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);
         for &key in keys {
             if let Some(Source::Connection(_)) = self.sources.get(key) {
-                self.end(ConnectionId(key), Reason::Stopped);
+                self.stop_connection(ConnectionId(key));
                 self.visit(key, Queue::Run, &mut scratch);
             }
         }
         self.memory.give_back_scratch(scratch);
+    }
+
+    /// Tells the outcome of attempts that the last notices have begun, and of those that this begins.
+    fn fail_late_attempts(&mut self) {
+        for _ in 0..LATE_ROUNDS {
+            let keys = self.sources.keys();
+            let late = |key: &Key| self.connector_mut(*key).is_some();
+            let late: Vec<Key> = keys.into_iter().filter(late).collect();
+            if late.is_empty() {
+                return;
+            }
+            late.into_iter().for_each(|key| self.serve_connector(key));
+        }
+        log::error!("attempts to connect go on while the reactor stops; the last are not told");
     }
 
     /// Gives an attempt up, unless it failed already and only its outcome is still to be told.

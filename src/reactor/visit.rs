@@ -53,6 +53,7 @@ impl Queue {
             latest: now,
             read: if self == Self::Run { limits.read_budget } else { 0 },
             write: Some(limits.write_budget),
+            serves: self == Self::Run,
             fresh: false,
             timed_out: false,
             asked: false,
@@ -203,7 +204,7 @@ impl Reactor {
             Tell::Pause => self.tell_pressure(id, true),
             Tell::Resume => self.tell_pressure(id, false),
             Tell::Handover => self.swap(key, protocol),
-            Tell::Made | Tell::Data(_) | Tell::Eof | Tell::TimedOut => {}
+            Tell::Made | Tell::Data(_) | Tell::Eof | Tell::TimedOut | Tell::ShuttingDown => {}
         }
         let callback = callback_of(tell);
         let done = self.call(Subject::Connection(id), callback, |reactor| {
@@ -215,6 +216,7 @@ impl Reactor {
                 Tell::Pause => protocol.pause_writing(transport),
                 Tell::Resume => protocol.resume_writing(transport),
                 Tell::TimedOut => protocol.timed_out(transport),
+                Tell::ShuttingDown => protocol.shutting_down(transport),
             }
         });
         if done.is_none() {
@@ -417,5 +419,6 @@ fn callback_of(tell: Tell) -> Callback {
         Tell::Pause => Callback::PauseWriting,
         Tell::Resume => Callback::ResumeWriting,
         Tell::TimedOut => Callback::TimedOut,
+        Tell::ShuttingDown => Callback::ShuttingDown,
     }
 }

@@ -5,12 +5,10 @@ mod settings;
 mod socket;
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::address::{Address, UnixAddress};
 use crate::connection::Connection;
-use crate::frame_error::FrameError;
 use crate::ids::ConnectionId;
 use crate::reactor::Reactor;
 use crate::reason::Reason;
@@ -94,13 +92,27 @@ impl<'a> Transport<'a> {
         self.reactor.lose_connection(self.id, None);
     }
 
-    /// [Closes in order](Self::lose_connection) because the peer sent invalid data: the reason is
-    /// [`Reason::BadFrame`](crate::Reason::BadFrame).
+    /// [Closes in order](Self::lose_connection), and `connection_lost` is told this reason: mostly one of
+    /// the protocol's own, made by [`Reason::protocol`] from a text or any error.
     ///
-    /// `frame_failed` of a [`FrameHandler`](crate::framing::FrameHandler) does this by default. It suits
-    /// frames with wrong contents as well.
-    pub fn lose_connection_over(&mut self, error: FrameError) {
-        let reason = Reason::BadFrame { error: Arc::new(error) };
+    /// If the connection fails before it is closed, the failure is told instead. No effect on a connection
+    /// that is closing already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::{Protocol, Reason, Transport};
+    /// struct Numbers;
+    ///
+    /// impl Protocol for Numbers {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         if !data.iter().all(u8::is_ascii_digit) {
+    ///             transport.lose_connection_because(Reason::protocol("not a number"));
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn lose_connection_because(&mut self, reason: Reason) {
         self.reactor.lose_connection(self.id, Some(reason));
     }
 

@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::child::{Running, Server, TIME_LIMIT, dial, example, patient, run, tool};
@@ -398,6 +398,38 @@ fn a_session_is_ended_in_order_by_a_signal() {
     assert_eq!((read_all(&client), read_all(&far)), (Vec::new(), Vec::new()));
     drop((client, far));
     assert_eq!(server.program.finish().code, Some(0));
+}
+
+/// More than all buffers on the way hold.
+const DOWNLOAD: usize = 20 * 1024 * 1024;
+
+/// A session in which the server sends a download, and the client has got the beginning of it.
+fn downloading() -> (Server, TcpStream, JoinHandle<bool>) {
+    let (server, mut client, mut far) = session();
+    let sends = thread::spawn(move || far.write_all(&vec![7; DOWNLOAD]).is_ok());
+    client.read_exact(&mut [0; 1000]).unwrap();
+    (server, client, sends)
+}
+
+#[test]
+fn a_download_is_finished_after_a_signal() {
+    let (server, client, sends) = downloading();
+    server.program.signal("TERM");
+    assert_eq!(server.program.error_line(), "stopping, 2 open; Ctrl-C again to drop them");
+    assert_eq!(read_all(&client).len() + 1000, DOWNLOAD);
+    assert!(sends.join().unwrap());
+    drop(client);
+    assert_eq!(server.program.finish().code, Some(0));
+}
+
+#[test]
+fn a_download_left_after_the_grace_ends_with_a_reset() {
+    let (server, mut client, sends) = downloading();
+    server.program.signal("TERM");
+    assert_eq!(server.program.finish().code, Some(0));
+    let end = client.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset, "a part is not the whole");
+    assert!(!sends.join().unwrap());
 }
 
 #[test]

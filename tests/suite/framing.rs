@@ -116,7 +116,7 @@ impl<F: Bytes> FrameHandler<F> for Told {
         self.log.push(format!("failed {error}"));
         match &mut self.failed {
             Some(then) => then(transport),
-            None => transport.lose_connection_over(error),
+            None => transport.lose_connection_because(Reason::protocol(error)),
         }
     }
 
@@ -362,7 +362,7 @@ both! {
             far.close_write();
             world.until("the loss", |_| log.count("lost") > 0);
             let failed = "failed a frame of more than 5 bytes";
-            let lost = "lost BadFrame { error: TooLong { limit: 5 } }";
+            let lost = "lost Protocol { error: TooLong { limit: 5 } }";
             assert_eq!(log.take(), ["frame one", "frame two", failed, lost], "chunks of {size}");
         }
     }
@@ -777,10 +777,10 @@ both! {
         let cases: [(&[u8], &[&str]); 5] = [
             (b"", &["lost PeerClosed"]),
             (b"\x10", &["lost PeerClosed"]),
-            (b"\xf0", &[r#"lost BadFrame { error: Malformed("kind 15") }"#]),
-            (b"\x10\x80\x80\x01", &[r#"lost BadFrame { error: Malformed("a long length") }"#]),
+            (b"\xf0", &[r#"lost Protocol { error: Malformed("kind 15") }"#]),
+            (b"\x10\x80\x80\x01", &[r#"lost Protocol { error: Malformed("a long length") }"#]),
             (b"\x10\x01\xff", &[
-                "lost BadFrame { error: \
+                "lost Protocol { error: \
                  Malformed(\"invalid utf-8 sequence of 1 bytes from index 0\") }",
             ]),
         ];

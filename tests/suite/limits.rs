@@ -57,7 +57,7 @@ both! {
         let mut refused = world.dial(addr);
         world.until("the refusal", |_| refusals.get() == 1);
         assert!(world.read_to_end(&mut refused).0.is_empty());
-        assert_eq!((log.len(), world.reactor().stats().refused), (0, 1));
+        assert_eq!((log.len(), world.reactor().stats().turned_away), (0, 1));
         open.set(true);
         let welcome = world.dial(addr);
         world.until("it to be made", |_| log.has("a made"));

@@ -470,7 +470,8 @@ both! {
         assert_eq!(world.reactor().connection_count(id), Some(1));
         world.reactor().stop_listening(id);
         world.until("the notice", |_| log.has("stopped"));
-        assert_eq!(world.reactor().listener_of(connection), None);
+        assert_eq!(world.reactor().listener_of(connection), Some(id), "it is still counted");
+        assert_eq!(world.reactor().connection_count(id), Some(1));
         for _ in 0..3 {
             world.send(&mut far, b"echo");
             assert_eq!(world.read(&mut far, 4), b"echo");
@@ -478,6 +479,7 @@ both! {
         far.close_write();
         assert_eq!(world.read_to_end(&mut far), (vec![], Ok(())));
         world.run().unwrap(); // with the last connection the last work is gone
+        assert_eq!(world.reactor().connection_count(id), None);
         assert_eq!(log.take(), ["started", "1 made", "stopped", "1 eof", "1 lost PeerClosed"]);
     }
 }
@@ -502,7 +504,7 @@ both! {
         assert_eq!(log.take(), ["started", "3 made"]);
         assert_eq!(*heard.borrow(), [0, 0]);
         let stats = world.reactor().stats();
-        assert_eq!((stats.accepted, stats.refused), (3, 2));
+        assert_eq!((stats.accepted, stats.turned_away, stats.accept_errors), (3, 2, 0));
         assert_eq!(world.reactor().connection_count(id), Some(1));
     }
 }
@@ -525,7 +527,7 @@ fn a_panic_of_the_factory_costs_one_client_only() {
     assert_eq!(world.read(&mut fars[2], 2), b"hi");
     assert_eq!(log.take(), ["started", "1 made", "3 made"]);
     let stats = world.reactor().stats();
-    assert_eq!((stats.panics, stats.refused), (1, 1));
+    assert_eq!((stats.panics, stats.turned_away, stats.accept_errors), (1, 1, 0));
     assert_eq!(world.reactor().connection_count(id), Some(2));
 }
 
@@ -731,7 +733,8 @@ fn each_shortage_is_logged_once() {
         assert_eq!(made(&log), shortage - 1, "it lasts");
         let after = simulation.reactor().stats();
         assert!(after.turns - before.turns <= 200, "{} turns", after.turns - before.turns);
-        assert_eq!(after.refused - before.refused, 50);
+        assert_eq!(after.accept_errors - before.accept_errors, 50);
+        assert_eq!(after.turned_away, 0);
         simulation.advance(RETRY);
         assert_eq!(made(&log), shortage);
         let lines = logged();

@@ -22,6 +22,7 @@ mod places;
 mod pool;
 mod reconnecting;
 mod scenarios;
+mod shutdown;
 mod silence;
 mod simulating;
 mod swapping;

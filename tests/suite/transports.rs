@@ -1219,12 +1219,14 @@ both! {
     /// The rule "lost if and only if made", for a connection that is given up before.
     fn a_connection_closed_before_it_was_made_is_told_nothing(world) {
         let log = Log::new();
-        let mut far = hand_over(world, Recorder::new(&log, "a"));
-        world.reactor().shutdown(Duration::from_secs(1));
-        world.quiet();
-        assert_eq!(world.read_to_end(&mut far), (vec![], Ok(())));
+        let mut inner = world.with_limits(Reactor::builder());
+        let far = hand_over(&mut inner, Recorder::new(&log, "a"));
+        drop(inner);
+        if let Far::Real(_) = &far {
+            let mut far = far;
+            assert_eq!(world.read_to_end(&mut far), (vec![], Ok(())));
+        }
         assert_eq!(log.take(), [""; 0]);
-        assert_eq!(world.reactor().connections(), []);
     }
 }
 

@@ -20,7 +20,8 @@ type ThenData = Box<dyn FnMut(&mut DatagramTransport, &[u8], SocketAddr)>;
 
 /// Writes down what it is told, and does what it was set up to do.
 ///
-/// Lines: `a start`, `a got …`, `a refused`, `a error …`, `a room`, `a timer`, `a stop Closed`.
+/// Lines: `a start`, `a got …`, `a refused`, `a error …`, `a room`, `a timer`, `a shutting down`,
+/// `a stop Closed`.
 struct Recorder {
     log: Log,
     name: &'static str,
@@ -28,6 +29,7 @@ struct Recorder {
     data: Option<ThenData>,
     refused: Option<Then>,
     room: Option<Then>,
+    shutting_down: Option<Then>,
     stop: Option<Then>,
 }
 
@@ -40,6 +42,7 @@ impl Recorder {
             data: None,
             refused: None,
             room: None,
+            shutting_down: None,
             stop: None,
         }
     }
@@ -64,6 +67,12 @@ impl Recorder {
 
     fn on_room(mut self, then: impl FnMut(&mut DatagramTransport) + 'static) -> Self {
         self.room = Some(Box::new(then));
+        self
+    }
+
+    /// In place of the default, which closes. It is written down then.
+    fn on_shutting_down(mut self, then: impl FnMut(&mut DatagramTransport) + 'static) -> Self {
+        self.shutting_down = Some(Box::new(then));
         self
     }
 
@@ -112,6 +121,16 @@ impl DatagramProtocol for Recorder {
 
     fn timer_fired(&mut self, _: &mut DatagramTransport, _: TimerId) {
         self.line("timer");
+    }
+
+    fn shutting_down(&mut self, transport: &mut DatagramTransport) {
+        match &mut self.shutting_down {
+            Some(then) => {
+                self.log.push(format!("{} shutting down", self.name));
+                then(transport);
+            }
+            None => drop(transport.stop_listening()),
+        }
     }
 
     fn stop_protocol(&mut self, transport: &mut DatagramTransport, reason: &Reason) {
@@ -453,6 +472,42 @@ mod starting_and_stopping {
             world.reactor().shutdown(Duration::from_secs(3600));
             world.run().unwrap();
             assert_eq!(log.take(), ["b start", "b stop Closed"]);
+        }
+    }
+
+    both! {
+        /// It may finish: here, until a timer of its own.
+        fn a_shutdown_is_told_once_and_waits_for_the_socket(world) {
+            let log = Log::new();
+            let (id, addr) = bind(world, Recorder::new(&log, "a").on_shutting_down(|transport| {
+                transport.call_later(Duration::from_millis(5));
+                transport.reactor().shutdown(Duration::from_secs(3600)); // moves the end, tells nobody
+            }));
+            let (sender, _) = bind(world, Recorder::new(&log, "b"));
+            world.turn();
+            log.take();
+            world.reactor().datagram(sender).unwrap().send_to(b"early", addr).unwrap();
+            world.reactor().shutdown(Duration::from_secs(3600));
+            let late = world.reactor().listen_udp("127.0.0.1:0", Recorder::new(&log, "c"));
+            assert_eq!(late.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+            world.until("the timer", |_| log.has("a timer"));
+            world.reactor().datagram(id).unwrap().stop_listening();
+            world.run().unwrap();
+            let (own, others): (Vec<_>, Vec<_>) =
+                log.take().into_iter().partition(|line| line.starts_with('a'));
+            assert_eq!(own[0], "a got early", "what had come comes first");
+            assert_eq!(own[1..], ["a shutting down", "a timer", "a stop Closed"]);
+            assert_eq!(others, ["b stop Closed"]);
+        }
+    }
+
+    both! {
+        fn a_socket_left_after_the_grace_is_stopped(world) {
+            let log = Log::new();
+            bind(world, Recorder::new(&log, "a").on_shutting_down(|_| {}));
+            world.reactor().shutdown(Duration::from_millis(5));
+            world.run().unwrap();
+            assert_eq!(log.take(), ["a start", "a shutting down", "a stop Stopped"]);
         }
     }
 

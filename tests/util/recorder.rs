@@ -15,7 +15,7 @@ type ThenData = Box<dyn FnMut(&mut Transport, &[u8])>;
 /// the order the contract allows.
 ///
 /// Lines: `a made`, `a data …`, `a eof`, `a pause`, `a resume`, `a timer`, `a timed out`,
-/// `a lost Closed`, with the name given in place of `a`. `data` is written only if asked for by
+/// `a shutting down`, `a lost Closed`, with the name given in place of `a`. `data` is written only if asked for by
 /// [`Recorder::with_data`].
 ///
 /// A panic in one of its functions is a violation too, since the reactor would catch it. The exception
@@ -31,6 +31,7 @@ pub struct Recorder {
     resume: Option<Then>,
     timer: Option<Box<dyn FnMut(&mut Transport, TimerId)>>,
     timed_out: Option<Then>,
+    shutting_down: Option<Then>,
     lost: Option<Box<dyn FnMut(&mut Transport, &Reason)>>,
     state: Rc<Cell<State>>,
 }
@@ -40,6 +41,7 @@ struct State {
     made: bool,
     eof: bool,
     paused: bool,
+    shutting_down: bool,
     /// A command was given after which only the loss may follow.
     closing: bool,
     /// Another protocol takes over, unless the loss comes first.
@@ -62,6 +64,7 @@ impl Recorder {
             resume: None,
             timer: None,
             timed_out: None,
+            shutting_down: None,
             lost: None,
             state: Rc::default(),
         }
@@ -123,6 +126,12 @@ impl Recorder {
         self
     }
 
+    /// In place of the default, which closes. It is written down then.
+    pub fn on_shutting_down(mut self, then: impl FnMut(&mut Transport) + 'static) -> Self {
+        self.shutting_down = Some(Box::new(then));
+        self
+    }
+
     pub fn on_lost(mut self, then: impl FnMut(&mut Transport, &Reason) + 'static) -> Self {
         self.lost = Some(Box::new(then));
         self
@@ -148,6 +157,7 @@ impl Recorder {
             "pause" => state.made && !state.paused && !state.closing,
             "resume" => state.made && state.paused && !state.closing,
             "data" | "eof" => state.made && !state.eof && !state.closing,
+            "shutting down" => state.made && !state.shutting_down && !state.closing,
             _ => state.made && !state.closing,
         };
         if !legal || state.lost || state.inside {
@@ -158,6 +168,7 @@ impl Recorder {
             "pause" => state.paused = true,
             "resume" => state.paused = false,
             "eof" => state.eof = true,
+            "shutting down" => state.shutting_down = true,
             "lost" => state.lost = true,
             _ => {}
         }
@@ -253,6 +264,16 @@ impl Protocol for Recorder {
                 Some(then) => then(transport),
                 None => transport.lose_connection(),
             }
+        });
+    }
+
+    fn shutting_down(&mut self, transport: &mut Transport) {
+        self.told("shutting down", transport, |me, transport| match &mut me.shutting_down {
+            Some(then) => {
+                me.log.push(format!("{} shutting down", me.name));
+                then(transport);
+            }
+            None => transport.lose_connection(),
         });
     }
 

@@ -118,7 +118,10 @@ impl Scene {
                 }
             }
             Action::Stop => self.stop(reactor),
-            Action::Shutdown => self.shutdown(reactor),
+            Action::Shutdown => {
+                let grace = self.chance.millis(0, 100);
+                self.shutdown(reactor, grace);
+            }
             _ => self.with_connection(reactor, me, action),
         }
     }
@@ -234,8 +237,15 @@ impl Scene {
     }
 
     fn lose(&self, transport: &mut Transport, who: usize) {
-        self.ledger.borrow_mut().parties[who].asked_to_close = true;
-        transport.lose_connection();
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.parties[who].asked_to_close = true;
+        if !self.chance.one_in(4) {
+            drop(ledger);
+            return transport.lose_connection();
+        }
+        ledger.parties[who].closed_because |= !transport.is_closing();
+        drop(ledger);
+        transport.lose_connection_because(Reason::protocol("enough"));
     }
 
     fn set_timeout(&self, transport: &mut Transport, who: usize) {
@@ -517,8 +527,10 @@ impl Scene {
         let mut ledger = self.ledger.borrow_mut();
         let open = |other: &Server| other.addr == addr && other.id.is_some() && !other.closed;
         let taken = ledger.servers.iter().any(open);
+        let ends = ledger.shutdown_in.is_some();
         match listened {
             Ok(id) => {
+                ledger.demand(!ends, || format!("it listens at {addr} in a shutdown"));
                 ledger.demand(!taken, || format!("two listeners at {addr}"));
                 ledger.servers[server].id = Some(id);
                 self.places.borrow_mut().push(addr.to_string());
@@ -559,9 +571,15 @@ impl Scene {
         reactor.stop();
     }
 
-    pub fn shutdown(&self, reactor: &mut Reactor) {
-        self.ledger.borrow_mut().stop_asked = true;
-        reactor.shutdown(self.chance.millis(0, 100));
+    pub fn shutdown(&self, reactor: &mut Reactor, grace: Duration) {
+        self.note_listeners(reactor);
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.stop_asked = true;
+        if !reactor.is_stopping() {
+            ledger.begin_shutdown();
+        }
+        drop(ledger);
+        reactor.shutdown(grace);
         self.note_shutdown(reactor);
     }
 
@@ -802,6 +820,16 @@ impl Protocol for Actor {
             if Self::usually(scene) {
                 scene.ledger.borrow_mut().parties[who].asked_to_close = true;
                 Plain.timed_out(transport);
+            }
+        });
+    }
+
+    fn shutting_down(&mut self, transport: &mut Transport) {
+        let who = self.who;
+        self.told(Call::ShuttingDown, transport, |scene, transport| {
+            if Self::usually(scene) {
+                scene.ledger.borrow_mut().parties[who].asked_to_close = true;
+                Plain.shutting_down(transport);
             }
         });
     }

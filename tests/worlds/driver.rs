@@ -543,11 +543,12 @@ impl World {
         for number in 0..count {
             let ledger = self.scene.ledger.borrow();
             let server = &ledger.servers[number];
-            let Some(id) = server.id.filter(|_| !server.closed) else { continue };
+            let Some(id) = server.id else { continue };
+            let closed = server.closed;
             let there =
                 |party: &&crate::ledger::Party| party.listener == Some(number) && !party.dropped;
             let open = ledger.parties.iter().filter(there).count();
-            let accepts = !server.paused && open < server.max;
+            let accepts = !closed && !server.paused && open < server.max;
             let waits = |far: &&Far| {
                 far.peer.is_some()
                     && far.dialled == Some(server.addr)
@@ -557,7 +558,7 @@ impl World {
             let waiting: Vec<usize> = self.fars.iter().filter(waits).map(|far| far.who).collect();
             drop(ledger);
             let counted = self.sim.reactor().connection_count(id);
-            if counted != Some(open) {
+            if counted != (!closed || open > 0).then_some(open) {
                 self.object(format!("listener {number} counts {counted:?}, not {open}"));
             }
             let stranded = waiting.iter().filter(|who| !self.was_refused(**who)).count();
@@ -606,11 +607,9 @@ impl World {
 
     fn shut_down(&mut self) {
         self.scene.quiet.set(true);
-        self.scene.ledger.borrow_mut().stop_asked = true;
         let begun = self.sim.elapsed();
         let grace = self.scene.chance.millis(0, 300);
-        self.sim.reactor().shutdown(grace);
-        self.scene.note_shutdown(self.sim.reactor());
+        self.scene.shutdown(self.sim.reactor(), grace);
         match self.catch_expected_panics(|sim| sim.reactor().run()) {
             Some(Ok(())) => {}
             other => self.object(format!("run while shutting down: {other:?}")),

@@ -73,6 +73,11 @@ pub struct Party {
     /// What it wrote in this turn and the last.
     pub fresh: Fresh,
     pub asked_to_close: bool,
+    /// It closed for a reason of its own.
+    pub closed_because: bool,
+    /// It was told of the shutdown that goes on; since which turn it is owed that, if it came up in it.
+    pub told_of_shutdown: bool,
+    pub up_since: u64,
     pub aborted: bool,
     pub panicked: bool,
     pub overflowed: bool,
@@ -91,7 +96,10 @@ pub struct Party {
 
 pub struct Loss {
     pub reason: String,
-    pub clean: bool,
+    /// All was to be sent before.
+    pub orderly: bool,
+    /// The end of a shutdown found it open, and its output too.
+    pub left_over: bool,
     pub at: Instant,
 }
 
@@ -118,6 +126,7 @@ pub enum Call {
     Resume,
     Timer,
     TimedOut,
+    ShuttingDown,
     Lost,
 }
 
@@ -200,6 +209,8 @@ pub struct Server {
     pub closed: bool,
     pub told_stopped: bool,
     pub paused: bool,
+    /// A shutdown has taken what waited in its queue.
+    pub drained: bool,
     pub dropped: bool,
     portion: (u64, usize),
 }
@@ -214,6 +225,7 @@ impl Server {
             closed: false,
             told_stopped: false,
             paused: false,
+            drained: false,
             dropped: false,
             portion: (0, 0),
         }
@@ -265,6 +277,8 @@ pub struct Ledger {
     pub stop_asked: bool,
     /// Whether this turn must end with a stop.
     pub stop_due: bool,
+    /// The turn in which a shutdown began that goes on.
+    pub shutdown_in: Option<u64>,
     pub turn: u64,
     inside: Option<&'static str>,
 }
@@ -288,6 +302,7 @@ impl Ledger {
             functions: 0,
             stop_asked: false,
             stop_due: false,
+            shutdown_in: None,
             turn: 0,
             inside: None,
         }
@@ -356,6 +371,7 @@ impl Ledger {
         let party = &mut self.parties[who];
         party.current = party.successor.take().unwrap_or(party.current);
         (party.eof, party.writing_paused, party.withheld) = (false, false, false);
+        (party.told_of_shutdown, party.up_since) = (false, self.turn);
         party.turns_unserved = 0;
         self.forget_timers(who);
         self.demand(awaits_successor, || format!("{who} has two protocols"));
@@ -437,6 +453,7 @@ impl Ledger {
         self.demand(known, || format!("protocol {protocol} of {who} was told {call:?}"));
         let party = &self.parties[who];
         let up = party.made && party.closing.is_none();
+        let shutting_down = self.shutdown_in.is_some();
         let legal = match call {
             Call::Made => !party.made,
             Call::Data | Call::Eof => up && !party.eof && party.reads(),
@@ -446,13 +463,15 @@ impl Ledger {
             Call::TimedOut => {
                 up && party.timeout.is_some_and(|(limit, since)| since + limit <= now)
             }
+            Call::ShuttingDown => up && shutting_down && !party.told_of_shutdown,
             Call::Lost => party.made,
         };
         let late = party.lost.is_some() || party.dropped;
         self.demand(legal && !late, || format!("{who} was told {call:?} out of order"));
         let party = &mut self.parties[who];
         match call {
-            Call::Made => party.made = true,
+            Call::Made => (party.made, party.up_since) = (true, self.turn),
+            Call::ShuttingDown => party.told_of_shutdown = true,
             Call::Pause => party.writing_paused = true,
             Call::Resume => party.writing_paused = false,
             Call::TimedOut => party.timeout = None,
@@ -504,6 +523,7 @@ impl Ledger {
             Reason::PeerClosed => party.ever_eof && buffered == 0,
             Reason::Aborted => party.aborted,
             Reason::TimedOut => party.timed_out,
+            Reason::Protocol { .. } => party.closed_because && buffered == 0,
             Reason::CloseTimedOut { unsent } => over(party.close_timeout) && *unsent == buffered,
             Reason::Overflow { .. } => party.overflowed,
             Reason::Panicked { .. } => party.panicked,
@@ -511,12 +531,17 @@ impl Ledger {
             Reason::Failed { error, .. } => error.kind() != io::ErrorKind::NotConnected,
             _ => false,
         };
-        let deserved = deserved && !(party.broken && reason.is_clean());
+        let own = matches!(reason, Reason::Protocol { .. });
+        let orderly = reason.is_clean() || own;
+        let deserved = deserved && !(party.broken && orderly);
+        let another = reason.is_clean() || matches!(reason, Reason::TimedOut);
+        let deserved = deserved && !(party.closed_because && another);
         let deserved = deserved && (!party.panicked || matches!(reason, Reason::Panicked { .. }));
         self.demand(deserved, || format!("{who} was lost for no such reason: {text}"));
-        let clean = reason.is_clean();
+        let ended = self.shutdown_in.is_some() && matches!(reason, Reason::Stopped);
         let party = &mut self.parties[who];
-        party.lost = Some(Loss { reason: text, clean, at: now });
+        let left_over = ended && party.closing.is_none() && !party.write_closed;
+        party.lost = Some(Loss { reason: text, orderly, left_over, at: now });
         party.closing.get_or_insert(now);
         self.forget_timers(who);
     }
@@ -563,7 +588,8 @@ impl Ledger {
         let record = &mut self.servers[server];
         let portion = &mut record.portion;
         *portion = (turn, if portion.0 == turn { portion.1 + 1 } else { 1 });
-        let legal = record.started && !record.closed && !record.told_stopped && !record.paused;
+        let listens = !record.closed && !record.paused;
+        let legal = record.started && !record.told_stopped && (listens || record.drained);
         let within = portion.1 <= budget && open < record.max;
         self.demand(legal, || format!("listener {server} accepted while it should not"));
         self.demand(within, || format!("listener {server} accepted too many"));
@@ -675,8 +701,17 @@ impl Ledger {
         let vanished = std::mem::take(&mut self.vanished);
         self.demand(stopped || vanished == 0, || format!("{vanished} timers or calls vanished"));
         self.stop_due = false;
+        if !stopped {
+            self.check_told_of_shutdown();
+        }
         if stopped {
-            self.stop_asked = false;
+            (self.stop_asked, self.shutdown_in) = (false, None);
+            for server in &mut self.servers {
+                server.drained = false;
+            }
+            for party in &mut self.parties {
+                party.told_of_shutdown = false;
+            }
             for who in 0..self.parties.len() {
                 let forgotten = self.parties[who].is_live();
                 self.demand(!forgotten, || format!("{who} was not told of the stop"));
@@ -687,6 +722,27 @@ impl Ledger {
                 let silent = self.parties[who].lost.is_some();
                 self.demand(!silent, || format!("the owner of {who} was not told the loss"));
             }
+        }
+    }
+
+    /// A shutdown that goes on begins.
+    pub fn begin_shutdown(&mut self) {
+        if self.shutdown_in.is_none() {
+            self.shutdown_in = Some(self.turn);
+            for server in &mut self.servers {
+                server.drained = !server.closed && !server.paused;
+            }
+        }
+    }
+
+    /// Each open connection is told by the end of the next turn, however it came up.
+    fn check_told_of_shutdown(&mut self) {
+        let Some(begun) = self.shutdown_in else { return };
+        for who in 0..self.parties.len() {
+            let party = &self.parties[who];
+            let heard = !party.is_open() || party.told_of_shutdown || party.successor.is_some();
+            let late = self.turn > begun.max(party.up_since);
+            self.demand(heard || !late, || format!("{who} was not told of the shutdown"));
         }
     }
 
@@ -723,6 +779,7 @@ impl Ledger {
         let Some(other_side) = party.other_side else { return };
         let (Some(loss), Some(begun)) = (&party.lost, party.closing) else { return };
         let reader = &self.parties[other_side];
+        let deceived = loss.left_over && reader.ever_eof;
         let linger = self.limits.linger.min(party.close_timeout);
         let in_time = party.ever_eof || loss.at < begun + linger;
         // A protocol that closed, was ended for its own reasons, or did not read when the reset came,
@@ -734,11 +791,14 @@ impl Ledger {
             }
             None => !reader.is_protocol && !reader.gone && drained,
         };
-        if loss.clean && in_time && takes_all {
+        if loss.orderly && in_time && takes_all {
             let (got, sent) = (reader.got, party.sent);
             self.demand(got == sent, || {
                 format!("{who} closed in order, but {other_side} got {got} of {sent} bytes")
             });
         }
+        self.demand(!deceived, || {
+            format!("{who} had not finished, and {other_side} took a part for the whole")
+        });
     }
 }

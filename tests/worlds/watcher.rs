@@ -207,9 +207,9 @@ impl Observer for Watcher {
             Notice::ConnectFailed { .. } => self.sums.failed += 1,
             Notice::TurnedAway { .. } => {
                 self.sums.accepted += 1;
-                self.sums.refused += 1;
+                self.sums.turned_away += 1;
             }
-            Notice::CannotAccept { .. } => self.sums.refused += 1,
+            Notice::CannotAccept { .. } => self.sums.accept_errors += 1,
             Notice::TurnEnd(report) => {
                 self.in_turn = false;
                 self.demand(report.turn == self.sums.turns, || format!("the end of {report:?}"));

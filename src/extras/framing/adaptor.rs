@@ -88,12 +88,12 @@ pub trait FrameHandler<F: Framing>: Protocol {
     ///
     /// Called once. Later bytes are dropped, since no frame boundary can be found in them.
     ///
-    /// By default the connection is [closed](Transport::lose_connection_over) in order: the answers
+    /// By default the connection is [closed](Transport::lose_connection_because) in order: the answers
     /// to earlier frames are not lost, and an error message may be written first. (Twisted does the
     /// same. An abort would drop those answers, and a hostile peer cannot stay longer than the
     /// close timeout.)
     fn frame_failed(&mut self, transport: &mut Transport<'_>, error: FrameError) {
-        transport.lose_connection_over(error);
+        transport.lose_connection_because(Reason::protocol(error));
     }
 
     /// The peer sends nothing more, and has sent a part of a frame last.
@@ -229,6 +229,11 @@ impl<F: Framing + 'static, H: FrameHandler<F>> Protocol for Framed<F, H> {
 
     fn timed_out(&mut self, transport: &mut Transport<'_>) {
         self.handler.timed_out(transport);
+        self.give_back(transport);
+    }
+
+    fn shutting_down(&mut self, transport: &mut Transport<'_>) {
+        self.handler.shutting_down(transport);
         self.give_back(transport);
     }
 

@@ -1,0 +1,108 @@
+//! The end of a listener.
+
+use std::io;
+use std::sync::Arc;
+
+use super::{AcceptError, Listener};
+use crate::address::Address;
+use crate::callback::Callback;
+use crate::ids::ListenerId;
+use crate::observe::{Command, Subject};
+use crate::parts::arena::Key;
+use crate::reactor::Reactor;
+use crate::reactor::source::Source;
+
+/// How many connections a shutdown takes out of one queue: as many as Linux lets wait
+/// (`net.core.somaxconn`). There is an end to it also while more come.
+const MOST_TAKEN: usize = 4096;
+
+impl Reactor {
+    /// Stops listening at once: when this returns the port is free, and no connection is accepted any
+    /// more.
+    ///
+    /// The loop calls the factory's `stopped`. Open connections stay open, and are still
+    /// [counted](Self::connection_count); the kernel resets those in its queue. (A
+    /// [shutdown](Self::shutdown) takes these first.) Returns `false` if the listener was stopped already.
+    pub fn stop_listening(&mut self, id: ListenerId) -> bool {
+        let Some(listener) = self.listener_mut(id.0) else { return false };
+        let Some(mut acceptor) = listener.acceptor.take() else { return false };
+        let retry = listener.retry.take();
+        acceptor.deregister(self.poller.registry());
+        drop(acceptor);
+        self.monitor.command(Subject::Listener(id), || Command::StopListening);
+        if let Some(timer) = retry {
+            self.timers.call_off(timer, &mut self.monitor);
+        }
+        self.descriptor_freed();
+        self.queue(id.0);
+        true
+    }
+
+    /// Closes a listener for a shutdown. The connections in its queue are taken now, so that its port is free
+    /// at once, and admitted by the loop.
+    pub(crate) fn drain_listener(&mut self, key: Key) {
+        while let Some(listener) = self.listener_mut(key)
+            && !listener.paused
+            && listener.taken.len() < MOST_TAKEN
+            && let Some(acceptor) = &listener.acceptor
+        {
+            match acceptor.accept() {
+                Ok(accepted) => listener.taken.push_back(accepted),
+                Err(error) => match AcceptError::of(&error) {
+                    AcceptError::Empty => break,
+                    AcceptError::Skip => self.accept_failed(key, &Arc::new(error)),
+                    AcceptError::Shortage | AcceptError::Unknown => {
+                        self.give_up_queue(key, &Arc::new(error));
+                        break;
+                    }
+                },
+            }
+        }
+        self.stop_listening(ListenerId(key));
+    }
+
+    fn give_up_queue(&mut self, key: Key, error: &Arc<io::Error>) {
+        self.accept_failed(key, error);
+        if let Some(listener) = self.listener_mut(key) {
+            let local = &listener.local;
+            log::warn!("listener at {local} is closed, and cannot accept the rest: {error}");
+        }
+    }
+
+    /// Gives the last notice to a stopped listener's factory, and drops it. The listener stays as long as it
+    /// has connections.
+    pub(crate) fn listener_stopped(&mut self, key: Key) {
+        let Some(listener) = self.listener_mut(key) else { return };
+        let untold = !std::mem::replace(&mut listener.over, true);
+        let told = listener.started;
+        for (stream, _) in listener.taken.drain(..) {
+            stream.reset_on_close(); // a close in order would look like an answer
+        }
+        if untold && told {
+            self.call_factory(key, Callback::Stopped, |factory, reactor| {
+                factory.stopped(reactor, ListenerId(key));
+            });
+        }
+        let factory = self.sources.get_mut(key).and_then(Source::factory).and_then(Option::take);
+        self.let_go(Subject::Listener(ListenerId(key)), factory);
+        self.remove_without_connections(key);
+    }
+
+    pub(crate) fn accepted_connection_gone(&mut self, key: Key, peer: &Address) {
+        let Some(listener) = self.listener_mut(key) else { return };
+        let was_full = listener.is_full();
+        listener.went(peer);
+        if was_full && listener.can_accept() {
+            self.queue(key);
+        }
+        self.remove_without_connections(key);
+    }
+
+    /// Removes a listener that is over and has no connections.
+    fn remove_without_connections(&mut self, key: Key) {
+        let done = |listener: &mut Listener| listener.over && listener.connections == 0;
+        if self.listener_mut(key).is_some_and(done) {
+            self.sources.remove(key);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! A text on one line.
+
+use std::fmt::{self, Write as _};
+
+/// Displays a value with its control characters escaped. The text may quote what a peer has sent, and a line
+/// break in it would let the peer forge a line of the log.
+pub(crate) struct OneLine<D>(pub(crate) D);
+
+impl<D: fmt::Display> fmt::Display for OneLine<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| match c.is_control() {
+            true => c.escape_default().try_for_each(|c| self.0.write_char(c)),
+            false => self.0.write_char(c),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped_and_nothing_else() {
+        let line = OneLine("naïve \"text\"\r\nWARN forged\u{1b}[0m");
+        assert_eq!(line.to_string(), "naïve \"text\"\\r\\nWARN forged\\u{1b}[0m");
+    }
+}
