@@ -150,13 +150,13 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "both halves shut and it goes on",
-        "src/connection/mod.rs",
+        "src/connection/output.rs",
         r#"self.input == Input::Told && self.output == Output::FinSent"#,
         r#"self.input == Input::Told && self.output == Output::FinSent && self.was_announced() && false"#,
     ),
     (
         "timers of a closed connection stay",
-        "src/reactor/visit.rs",
+        "src/reactor/session.rs",
         r#"            for timer in attached.timers.drain() {
                 timers.call_off(timer, monitor);
             }"#,

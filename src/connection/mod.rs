@@ -184,9 +184,7 @@ impl<S: ByteStream> Connection<S> {
     /// Records the readiness of an event. It is a hint: `next` tries and finds out.
     pub(crate) fn latch(&mut self, readiness: Readiness) {
         self.ready |= readiness;
-        if readiness.contains(Readiness::READABLE) && self.held.are_against_reading() {
-            self.note_event(); // it is not read, and has come all the same
-        }
+        self.note_event(readiness);
     }
 
     /// Reads or writes once, within the allowance of the visit, and returns what to do now.
@@ -360,10 +358,6 @@ impl<S: ByteStream> Connection<S> {
             self.held.remove(Holds::UNREAD); // only a connection with extras can have put bytes back
         }
         if again || more { Next::Yield } else { Next::Rest }
-    }
-
-    fn both_halves_are_shut(&self) -> bool {
-        self.input == Input::Told && self.output == Output::FinSent
     }
 
     /// Ends it in order: for its reason to close, or because both sides have finished.

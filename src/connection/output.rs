@@ -225,6 +225,10 @@ impl<S: ByteStream> Connection<S> {
         self.input == Input::Told && self.hears()
     }
 
+    pub(super) fn both_halves_are_shut(&self) -> bool {
+        self.input == Input::Told && self.output == Output::FinSent
+    }
+
     /// Whether all that was sent is surely on its way to the peer.
     pub(super) fn is_on_its_way(&self, io: &Io) -> bool {
         io.sent <= SMALLEST_FLIGHT && self.stream.forgives_late_bytes()

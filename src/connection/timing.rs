@@ -360,10 +360,13 @@ impl<S: ByteStream> Connection<S> {
         self.extras.as_ref().is_some_and(|extras| extras.discarded >= MOST_DISCARDED)
     }
 
-    /// Records that input came, for the next visit.
+    /// Records, for the next visit, that input came which is not read.
     #[inline]
-    pub(super) fn note_event(&mut self) {
-        if let Some(extras) = &mut self.extras {
+    pub(super) fn note_event(&mut self, readiness: Readiness) {
+        if let Some(extras) = &mut self.extras
+            && readiness.contains(Readiness::READABLE)
+            && self.held.are_against_reading()
+        {
             extras.stirred = true;
         }
     }

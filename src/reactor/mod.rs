@@ -17,6 +17,7 @@ mod lending;
 pub(crate) mod limits;
 pub(crate) mod monitor;
 pub(crate) mod queues;
+mod session;
 pub(crate) mod source;
 pub(crate) mod state;
 mod stopping;
