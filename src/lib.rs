@@ -1,14 +1,41 @@
 //! A small reactor on [`mio`](https://docs.rs/mio): one thread, one poller, many connections.
 //!
 //! Its design is Twisted's. A [`Protocol`] is the state of one connection, a [`Factory`] makes
-//! protocols, and the [`Reactor`] calls them and lends each its connection as a [`Transport`]. The crate
-//! has two purposes: to show how an event loop works, and to be the base of small servers.
+//! protocols, and the [`Reactor`] calls them and lends each its connection as a [`Transport`].
 //!
 //! This server answers every connection with sixteen random bytes, and closes:
 //!
 //! ```no_run
 #![doc = include_str!("../examples/minimal.rs")]
 //! ```
+//!
+//! # What it is for
+//!
+//! * To **learn or teach** how an event loop works: [`Reactor::turn`] is the loop, and the source is made
+//!   to be read (see [Layout](#layout)).
+//! * To **embed** in a small server: a plain value without globals, bounded buffers, few dependencies, and
+//!   [tests without sockets](testing).
+//! * To run and change its example programs: the repository has a dozen, from an echo to HTTP.
+//!
+//! # How do I…?
+//!
+//! Each page has code that is tested:
+//! [share state](how::share_state) ·
+//! [talk to another connection](how::talk_to_another) ·
+//! [join two connections](how::join_two) ·
+//! [time out](how::time_out) ·
+//! [drain](how::drain) ·
+//! [embed in another loop](how::embed) ·
+//! [call in from a thread, and get an answer](how::call_in) ·
+//! [take over sockets from systemd](how::take_over) ·
+//! [log](how::log) ·
+//! [test](how::test) ·
+//! [watch](how::watch) ·
+//! [measure](how::measure).
+//!
+//! Where to begin: [`Protocol`] and [`Transport`] for a server; [`Reactor::connect`] and [`Reconnecting`]
+//! for a client; [`framing`] for messages; [`DatagramProtocol`] for UDP. If you know another library, the
+//! page [terms] has its words beside those of crocus, and a glossary.
 //!
 //! # What crocus promises
 //!
@@ -86,6 +113,11 @@
 //!
 //! * `signals` (off): `Reactor::on_signal` and `Reactor::drain_on_signals`.
 //!
+//! ```toml
+//! [dependencies]
+//! crocus = { version = "0.1", features = ["signals"] }
+//! ```
+//!
 //! # Layout
 //!
 //! For readers of the source, in reading order. The first three rows are the core of crocus, the fourth
@@ -94,10 +126,10 @@
 //!
 //! | file or folder | what it is |
 //! |---|---|
-//! | `reactor/mod.rs` | **the loop**: sleep, latch, timers, serve, calls, flush |
-//! | `connection/` | **the state machine** of one connection, which decides what happens to it next |
-//! | `reactor/visit.rs` | asks a connection what to do until it rests, and calls its protocol |
-//! | `protocol.rs` | the traits that a user implements: [`Protocol`], [`Factory`] |
+//! | [`reactor/mod.rs`](../src/crocus/reactor/mod.rs.html) | **the loop**: sleep, latch, timers, serve, calls, flush |
+//! | [`connection/mod.rs`](../src/crocus/connection/mod.rs.html) | **the state machine** of one connection, which decides what happens to it next |
+//! | [`reactor/visit.rs`](../src/crocus/reactor/visit.rs.html) | asks a connection what to do until it rests, and calls its protocol |
+//! | [`protocol.rs`](../src/crocus/protocol.rs.html) | the traits that a user implements: [`Protocol`], [`Factory`] |
 //! | `reactor/` | the rest of the loop: what is served and in which order, commands, timers, stopping |
 //! | `listener/`, `connector/`, `datagram/`, `descriptor/` | the other kinds of source, each with its options, state and serving |
 //! | `transport/`, `handle.rs`, `answer.rs`, `observe/` | a connection, lent to a callback; other threads; watching the loop |
@@ -105,7 +137,7 @@
 //! | `system/` | the kernel: poller, streams, listening sockets |
 //! | `simulation/` | the simulated network in memory, and [`testing`] |
 //! | `parts/` | plain values: arena, timers, buffers, token bucket, clock |
-//! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Cores`] |
+//! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], `Tunnel`, [`Cores`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
@@ -121,6 +153,8 @@ mod frame_error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod handle;
+#[cfg(doc)]
+pub mod how;
 mod ids;
 mod listener;
 mod observe;
@@ -133,6 +167,9 @@ mod reactor;
 mod reason;
 mod simulation;
 mod system;
+#[cfg(doc)]
+#[doc = include_str!("../docs/terms.md")]
+pub mod terms {}
 mod transport;
 
 pub use address::{Address, Endpoint, UnixAddress};

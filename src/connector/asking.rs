@@ -10,6 +10,7 @@ use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, Source};
 use crate::reason::Reason;
 
+/// # Connecting
 impl Reactor {
     /// Connects to an address, a host or a Unix socket; see [`Connect`].
     ///

@@ -61,6 +61,11 @@ use crate::reason::Reason;
 /// # std::io::Result::Ok(())
 /// ```
 #[expect(unused_variables, reason = "the names in the defaults document the arguments")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a datagram protocol",
+    label = "not a datagram protocol",
+    note = "a UDP socket is one value with `impl DatagramProtocol`; there is no factory, for there are no connections"
+)]
 pub trait DatagramProtocol {
     /// The socket is bound: in the turn after `listen_udp`.
     fn start_protocol(&mut self, transport: &mut DatagramTransport<'_>) {}

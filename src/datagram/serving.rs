@@ -26,6 +26,7 @@ use crate::system::error::at_address;
 use crate::system::options::{Kind, Origin};
 use crate::system::stream::no_sockets;
 
+/// # Datagrams
 impl Reactor {
     /// Binds a UDP socket, or takes one over; see [`Datagrams`].
     ///

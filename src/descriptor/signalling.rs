@@ -71,6 +71,7 @@ impl Reactor {
     }
 }
 
+/// # Signals (feature `signals`)
 impl Reactor {
     /// Calls `action` whenever the process gets `signal` (`SIGHUP` is 1, `SIGINT` 2, `SIGTERM` 15;
     /// crates like `signal-hook` name them all).

@@ -12,6 +12,7 @@ use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, Source, Watched};
 use crate::system::poller::Readiness;
 
+/// # Descriptors of your own
 impl Reactor {
     /// Calls `function` whenever a descriptor is ready: standard input, a pipe, a terminal, inotify,
     /// another loop.

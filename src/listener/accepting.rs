@@ -22,6 +22,7 @@ use crate::system::stream::Stream;
 /// enough to cost nothing, short enough not to matter beside the shortage itself.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// # Listeners and their connections
 impl Reactor {
     /// The address a listener is bound to; also after it was stopped, while it has connections.
     pub fn local_addr(&self, id: ListenerId) -> Option<Address> {

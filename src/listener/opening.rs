@@ -20,6 +20,7 @@ use crate::system::stream::no_sockets;
 #[cfg(unix)]
 use crate::system::unix::UnixAcceptor;
 
+/// # Listening
 impl Reactor {
     /// Listens: at an address, a port of all interfaces, a Unix socket, or on a socket that is bound
     /// already; see [`Listen`].

@@ -61,6 +61,7 @@ impl Connected {
     }
 }
 
+/// # Taking over a connected socket
 impl Reactor {
     /// Takes over a connected socket of std, TCP or Unix: `connection_made` comes in the next turn.
     ///

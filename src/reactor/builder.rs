@@ -9,6 +9,7 @@ use crate::connection::Marks;
 use crate::parts::clock::Clock;
 use crate::system::poller::Poller;
 
+/// # Making a reactor
 impl Reactor {
     /// A reactor with the default limits.
     ///

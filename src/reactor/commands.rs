@@ -20,6 +20,7 @@ use crate::protocol::Protocol;
 use crate::reason::Reason;
 use crate::transport::Transport;
 
+/// # Connections by their id
 impl Reactor {
     /// Lends any connection; `None` if it is gone, or its `connection_made` has not come yet.
     ///

@@ -12,6 +12,7 @@ use crate::observe::watcher::Watcher;
 use crate::observe::{Observer, Stats};
 use crate::simulation::network::Network;
 
+/// # Time, counters, observers, and a host loop
 impl Reactor {
     /// The time: this turn's inside of a turn, else the clock's.
     ///

@@ -20,6 +20,7 @@ thread_local! {
 }
 
 /// Lending.
+/// # Reaching the reactor from deep inside a call
 impl Reactor {
     /// Calls `code`, in which [`with_lent`](Self::with_lent) reaches this reactor.
     ///

@@ -81,6 +81,7 @@ pub struct Reactor {
     pub(crate) extension: Extension,
 }
 
+/// # Running it
 impl Reactor {
     pub(crate) fn with_poller(poller: Poller, clock: Clock, limits: Limits) -> io::Result<Self> {
         let waker = poller.registry().map(|registry| Waker::new(registry, WAKE)).transpose()?;

@@ -16,6 +16,7 @@ use crate::reason::Reason;
 /// needs more than two, and one that always begins another must not stop for ever.
 const LATE_ROUNDS: usize = 16;
 
+/// # Stopping
 impl Reactor {
     /// Stops the reactor at the end of this turn, or of the next if none is running.
     ///

@@ -11,6 +11,7 @@ use crate::parts::arena::Key;
 use crate::parts::clock::later;
 use crate::parts::timers::{TimerId, Timers};
 
+/// # Timers and calls
 impl Reactor {
     /// Calls `function` once, `delay` from this moment; with no delay, in the next turn.
     ///

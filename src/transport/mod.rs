@@ -29,6 +29,7 @@ pub struct Transport<'a> {
 /// The peer of a connection that was lost because a callback has replaced its reactor by another.
 static NOBODY: Address = Address::Unix(UnixAddress::unnamed());
 
+/// # Writing and closing
 impl<'a> Transport<'a> {
     pub(crate) fn new(reactor: &'a mut Reactor, id: ConnectionId) -> Self {
         Self { reactor, id }

@@ -7,6 +7,7 @@ use crate::connection::{Direction, Marks};
 use crate::parts::timers::TimerId;
 use crate::parts::token_bucket::Rate;
 
+/// # Time limits, timers, water marks
 impl Transport<'_> {
     /// Calls the protocol's `timed_out` once the peer has sent nothing and taken nothing for `limit`; `None`
     /// turns it off.

@@ -10,6 +10,7 @@ use crate::connection::Connection;
 use crate::system::keep_alive::KeepAlive;
 use crate::system::stream::Stream;
 
+/// # The socket
 impl Transport<'_> {
     /// The local address, as the kernel reports it.
     ///
