@@ -9,15 +9,14 @@ use crate::address::{Address, Endpoint, Place};
 use crate::callback::Callback;
 use crate::connection::Connection;
 use crate::connector::Connector;
-use crate::connector::state::{Attempt, BUSY_DELAY, ConnectorState, MAX_BUSY_DELAY, Progress};
+use crate::connector::state::{Attempt, BUSY_DELAY, ConnectorState, Progress};
 use crate::ids::{ConnectionId, ConnectorId};
 use crate::observe::{Command, Notice, Origin, Outcome, Subject};
 use crate::parts::arena::Key;
-use crate::parts::clock::later;
 use crate::protocol::Factory;
 use crate::reactor::Reactor;
 use crate::reactor::queues::Queue;
-use crate::reactor::source::{Owner, Session, Source};
+use crate::reactor::source::{Owner, Registered, Session, Source};
 use crate::reactor::state::TimerAction;
 use crate::reason::{Activity, Reason};
 use crate::system::poller::Readiness;
@@ -74,15 +73,14 @@ impl Reactor {
     }
 
     fn begin_attempt(&mut self, key: Key) {
-        let now = self.time.now;
         let Some(connector) = self.connector_mut(key) else { return };
         connector.round += 1;
         connector.failure = None;
         connector.busy_delay = BUSY_DELAY;
         connector.progress = Progress::Resolving;
         let (endpoint, round) = (connector.connect.to.clone(), connector.round);
-        let end = later(now, connector.connect.timeout);
-        let timer = self.timers.set(end, TimerAction::ConnectTimeout(key), &mut self.monitor);
+        let timeout = connector.connect.timeout;
+        let timer = self.set(timeout, TimerAction::ConnectTimeout(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.timeout = Some(timer);
         }
@@ -109,7 +107,7 @@ impl Reactor {
     }
 
     /// Tries the next address that can be tried; gives up if there is none and none is being tried.
-    fn try_next(&mut self, key: Key) {
+    pub(crate) fn try_next(&mut self, key: Key) {
         loop {
             let Some(connector) = self.connector_mut(key) else { return };
             if let Some(timer) = connector.head_start.take() {
@@ -155,7 +153,7 @@ impl Reactor {
         let attempt = Attempt { connector: key, to, stream, latched };
         let owner = Owner::Connector(key);
         let attempt = self.sources.insert(Source::Attempt(Box::new(attempt)), owner);
-        let Self { sources, poller, .. } = self;
+        let Self { sources, poller, queues, .. } = self;
         if let Some(slot) = sources.slot(attempt)
             && let Source::Attempt(started) = &mut slot.source
         {
@@ -163,49 +161,19 @@ impl Reactor {
                 sources.remove(attempt);
                 return Err(Reason::failed(Activity::Connecting, error));
             }
-            slot.registered = true;
+            slot.registered = match started.stream.awaits_room() {
+                true => Registered::ToRead,
+                false => Registered::Fully,
+            };
+            // A Unix socket is connected at once, and no event tells it.
+            if slot.registered == Registered::ToRead {
+                queues.add(Queue::Run, attempt, &mut slot.waits);
+            }
         }
         if let Some(connector) = self.connector_mut(key) {
             connector.attempts.push(attempt);
         }
         Ok(())
-    }
-
-    /// Has a busy server tried again, after a longer time with each try, until the timeout.
-    fn ask_later(&mut self, key: Key, addr: Address) {
-        let now = self.time.now;
-        let Some(connector) = self.connector_mut(key) else { return };
-        connector.candidates.push_front(addr);
-        let end = later(now, connector.busy_delay);
-        connector.busy_delay = (connector.busy_delay * 2).min(MAX_BUSY_DELAY);
-        let timer = self.timers.set(end, TimerAction::HeadStart(key), &mut self.monitor);
-        if let Some(connector) = self.connector_mut(key) {
-            connector.head_start = Some(timer);
-        }
-    }
-
-    fn give_head_start(&mut self, key: Key) {
-        let now = self.time.now;
-        let Some(connector) = self.connector_mut(key) else { return };
-        if connector.candidates.is_empty() {
-            return;
-        }
-        let end = later(now, connector.connect.head_start);
-        let timer = self.timers.set(end, TimerAction::HeadStart(key), &mut self.monitor);
-        if let Some(connector) = self.connector_mut(key) {
-            connector.head_start = Some(timer);
-        }
-    }
-
-    pub(crate) fn head_start_is_over(&mut self, key: Key) {
-        if let Some(connector) = self.connector_mut(key) {
-            connector.head_start = None;
-            self.try_next(key);
-        }
-    }
-
-    pub(crate) fn connect_timed_out(&mut self, key: Key) {
-        self.give_up(key, Reason::ConnectTimedOut);
     }
 
     /// Handles an event of an attempt: it is connected, has failed, or the event was spurious.
@@ -303,7 +271,7 @@ impl Reactor {
     }
 
     /// Gives a notice in which the factory may ask for another attempt; else the connector is removed.
-    fn notify(
+    pub(crate) fn notify(
         &mut self,
         key: Key,
         callback: Callback,

@@ -8,6 +8,7 @@ pub(crate) mod names;
 mod opening;
 mod resolving;
 pub(crate) mod state;
+mod timing;
 
 pub use connect::Connect;
 

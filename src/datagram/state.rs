@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::socket::DatagramSocket;
-use crate::parts::timers::TimerId;
+use crate::parts::owned_timers::OwnedTimers;
 use crate::reason::Reason;
 use crate::system::poller::Readiness;
 
@@ -22,7 +22,7 @@ pub(crate) struct DatagramState {
     /// The peer it is connected to.
     pub(crate) peer: Option<SocketAddr>,
     /// Set by `DatagramTransport::call_later`.
-    pub(crate) timers: Vec<TimerId>,
+    pub(crate) timers: OwnedTimers,
     /// Why it was stopped.
     pub(crate) ending: Option<Reason>,
     /// Whether `start_protocol` was called.
@@ -64,7 +64,7 @@ impl DatagramState {
             socket: Some(socket),
             local,
             peer,
-            timers: Vec::new(),
+            timers: OwnedTimers::default(),
             ending: None,
             started: false,
             told_of_shutdown: false,

@@ -87,6 +87,15 @@ impl ReactorBuilder {
         self
     }
 
+    /// Calls run per turn: those of [`call_soon`](Reactor::call_soon), of
+    /// [`call_from_thread`](crate::Handle::call_from_thread), and what follows work in threads. More wait for
+    /// the next turn, in order, while other sources are served. 1,024 by default, at least 1.
+    #[must_use]
+    pub fn call_budget(mut self, calls: usize) -> Self {
+        self.limits.call_budget = calls.max(1);
+        self
+    }
+
     /// The water marks of new connections, in bytes: 64 KiB and 16 KiB by default.
     ///
     /// See [`Transport::set_write_buffer_limits`](crate::Transport::set_write_buffer_limits).
@@ -98,16 +107,17 @@ impl ReactorBuilder {
 
     /// The hard cap of a connection's outgoing buffer, in bytes: 32 MiB by default.
     ///
-    /// A write that finds more than this waiting ends the connection with
-    /// [`Reason::Overflow`](crate::Reason::Overflow); so a buffer holds at most the cap and one write
-    /// more.
+    /// If the last attempt to send has left more than this, the next write ends the connection with
+    /// [`Reason::Overflow`](crate::Reason::Overflow). What was written since that attempt does not count,
+    /// in one piece or in many: the peer had no time to take it. So a buffer holds at most the cap, and what
+    /// is written within one turn.
     #[must_use]
     pub fn write_buffer_cap(mut self, bytes: usize) -> Self {
         self.limits.write_buffer_cap = bytes;
         self
     }
 
-    /// How long an orderly close may take: 30 s by default.
+    /// How long an orderly close waits for a peer that takes nothing: 30 s by default.
     ///
     /// See [`Transport::set_close_timeout`](crate::Transport::set_close_timeout).
     #[must_use]

@@ -33,6 +33,9 @@ impl Reactor {
     }
 
     /// The time: this turn's inside of a turn, else the clock's.
+    ///
+    /// The clock is read once per turn, after the sleep, so all callbacks of a turn agree on what is due. A
+    /// callback that has worked since is later than this; delays count from then.
     pub fn now(&self) -> Instant {
         if self.time.in_turn { self.time.now } else { self.time.clock.now() }
     }

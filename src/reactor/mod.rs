@@ -17,6 +17,7 @@ mod lending;
 pub(crate) mod limits;
 pub(crate) mod monitor;
 pub(crate) mod queues;
+mod session;
 pub(crate) mod source;
 pub(crate) mod state;
 mod stopping;
@@ -92,7 +93,7 @@ impl Reactor {
     ) -> io::Result<Self> {
         let waker = poller.registry().map(|registry| Waker::new(registry, WAKE)).transpose()?;
         let time = Time::new(clock);
-        let memory = Memory::new(limits.closing_times, time.now);
+        let memory = Memory::new(&limits, time.now);
         Ok(Self {
             poller,
             time,
@@ -150,7 +151,8 @@ impl Reactor {
     ///    callbacks have written to is flushed as soon as it has been served, or accepted: while its
     ///    bytes are still in the processor's cache, and before the next one takes a descriptor;
     /// 5. **calls** — run the calls of `call_soon` and `call_from_thread` that were queued when the
-    ///    phase began, among them those that `data_received` has just made;
+    ///    phase began, among them those that `data_received` has just made; at most
+    ///    [1,024](crate::ReactorBuilder::call_budget), so that others are served between them;
     /// 6. **flush** — one write for each other connection that was written to. With a write, here and in
     ///    the serve phase, come `pause_writing`, `resume_writing` and `connection_lost`.
     ///
@@ -338,10 +340,9 @@ impl Reactor {
     /// Whether something can be done without waiting.
     fn has_queued(&self) -> bool {
         !self.queues.are_empty()
-            || !self.calls.queue.is_empty()
+            || !self.calls.are_empty()
             || self.ending == Ending::Stopping
             || self.is_drained()
-            || self.calls.shared.is_filled()
     }
 
     /// Whether anything is left that could call back.

@@ -20,6 +20,7 @@ use crate::ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
 use crate::listener::Listener;
 use crate::observe::Subject;
 use crate::parts::arena::{Arena, Key};
+use crate::parts::owned_timers::OwnedTimers;
 use crate::parts::timers::TimerId;
 use crate::protocol::{Factory, Protocol};
 use crate::system::poller::Readiness;
@@ -91,9 +92,19 @@ pub(crate) struct Slot {
     pub(crate) source: Source,
     pub(crate) owner: Owner,
     pub(crate) waits: Waits,
-    /// Whether it is registered with the poller. A connection that is answered and closed in
-    /// `connection_made` never is.
-    pub(crate) registered: bool,
+    /// A connection that is answered and closed in `connection_made` never is.
+    pub(crate) registered: Registered,
+}
+
+/// What the poller tells of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Registered {
+    No,
+    /// What there is to read; of room only when it is [wanted](Self::ToWriteToo).
+    ToRead,
+    ToWriteToo,
+    /// Everything, for good.
+    Fully,
 }
 
 /// The source to tell when a connection is gone, beside its protocol.
@@ -120,7 +131,7 @@ pub(crate) struct Session {
 #[derive(Default)]
 pub(crate) struct Attached {
     /// Set by `Transport::call_later`.
-    pub(crate) timers: Vec<TimerId>,
+    pub(crate) timers: OwnedTimers,
     /// The protocol that takes over at the next handover.
     pub(crate) successor: Option<Box<dyn Protocol>>,
 }
@@ -273,8 +284,12 @@ impl Sources {
         self.delay_shutdown += usize::from(source.delays_shutdown());
         #[cfg(unix)]
         let number = source.watched_number();
-        let key =
-            self.slots.insert(Slot { source, owner, waits: Waits::default(), registered: false });
+        let key = self.slots.insert(Slot {
+            source,
+            owner,
+            waits: Waits::default(),
+            registered: Registered::No,
+        });
         #[cfg(unix)]
         if let Some(number) = number {
             self.watches.insert(number, key);

@@ -10,7 +10,6 @@ use crate::connector::state::{ConnectorState, Progress};
 use crate::ids::{ConnectionId, ListenerId};
 use crate::observe::{Command, Phase, Subject};
 use crate::parts::arena::Key;
-use crate::parts::clock::later;
 use crate::reason::Reason;
 
 /// How often the notices of attempts that begin while the reactor stops may begin further ones: no program
@@ -85,7 +84,7 @@ impl Reactor {
     /// ```
     pub fn shutdown(&mut self, grace: Duration) {
         self.monitor.command(Subject::Reactor, || Command::Shutdown { grace });
-        let end = later(self.now(), grace);
+        let end = self.time.after(grace);
         match self.ending {
             Ending::No => {}
             Ending::Draining(timer) => {
@@ -244,7 +243,7 @@ impl Reactor {
     fn drop_timers_and_calls(&mut self) {
         let actions = self.timers.call_all_off(&mut self.monitor);
         self.let_go_of_each(Subject::Reactor, actions);
-        self.calls.take_remote();
+        self.calls.take_remote(usize::MAX);
         let calls = std::mem::take(&mut self.calls.queue);
         self.let_go_of_each(Subject::Reactor, calls);
         self.take_answers(); // the call that was to do it may be gone

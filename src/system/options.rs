@@ -49,6 +49,15 @@ pub struct SocketOptions {
     hook: Option<Arc<Hook>>,
 }
 
+/// How many bytes that it has not sent yet the kernel holds for one TCP connection, unless set otherwise.
+///
+/// Without a bound Linux takes some 4 MB for a peer that reads slowly, and then tells of room only when a
+/// third of it is free: at 150 kB/s nothing shows for ten seconds and more that the peer takes anything.
+/// With this it takes a second. A fast stream loses nothing: what was sent and waits for an
+/// acknowledgement does not count.
+const UNSENT_IN_KERNEL: Option<u32> =
+    if cfg!(any(target_os = "linux", target_os = "android")) { Some(128 * 1024) } else { None };
+
 #[cfg(unix)]
 type Hook = dyn Fn(BorrowedFd<'_>) -> io::Result<()> + Send + Sync;
 
@@ -71,7 +80,8 @@ pub(crate) enum Origin {
 }
 
 impl SocketOptions {
-    /// The defaults: no-delay on for TCP, the rest as the system has it.
+    /// The defaults: for TCP no-delay on and a bound for what the kernel holds unsent, the rest as the system
+    /// has it.
     pub fn new() -> Self {
         Self::default()
     }
@@ -97,7 +107,9 @@ impl SocketOptions {
     /// (TCP_NOTSENT_LOWAT). For TCP, on Linux; elsewhere `Unsupported`.
     ///
     /// The rest stays in the connection's own buffer, where the water marks and
-    /// [`Transport::buffered`](crate::Transport::buffered) see it.
+    /// [`Transport::buffered`](crate::Transport::buffered) see it. 128 KiB by default on Linux: so a
+    /// [timeout](crate::Transport::set_timeout) sees that a slow peer takes bytes. `u32::MAX` is the
+    /// system's own default, no bound.
     #[must_use]
     pub fn unsent_low_water(mut self, bytes: u32) -> Self {
         self.unsent_low_water = Some(bytes);
@@ -294,7 +306,7 @@ impl SocketOptions {
         if let Some(how) = self.keep_alive {
             socket.set_tcp_keepalive(&how.for_system()?)?;
         }
-        if let Some(bytes) = self.unsent_low_water {
+        if let Some(bytes) = self.unsent_low_water.or(UNSENT_IN_KERNEL) {
             unsent_low_water(socket, bytes)?;
         }
         Ok(())

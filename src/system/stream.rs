@@ -145,22 +145,50 @@ impl Stream {
         }
     }
 
-    /// Registers both directions under `token`, for good: the interest never changes again.
+    /// Registers under `token`: TCP for both directions and urgent data, for good. A Unix stream only for
+    /// reading; see [`await_room`](Self::await_room).
     pub(crate) fn register(&mut self, registry: Option<&Registry>, token: Token) -> io::Result<()> {
         match (self, registry) {
             (Self::Tcp(stream), Some(registry)) => {
-                registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
+                registry.register(stream, token, to_read() | Interest::WRITABLE)
             }
             #[cfg(unix)]
-            (Self::Unix(stream, _), Some(registry)) => {
-                registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
-            }
+            (Self::Unix(stream, _), Some(registry)) => registry.register(stream, token, to_read()),
             (Self::Memory(stream), _) => {
                 stream.register(token);
                 Ok(())
             }
             (_, None) => Err(no_sockets()),
         }
+    }
+
+    /// Has the poller tell when there is room to write, or no longer.
+    ///
+    /// Linux tells of room in a TCP socket only after a write found none. For a Unix stream it does so each
+    /// time the peer reads, which would cost a turn per message. So there the interest comes and goes.
+    pub(crate) fn await_room(
+        &mut self,
+        registry: Option<&Registry>,
+        token: Token,
+        wait: bool,
+    ) -> io::Result<()> {
+        match (self, registry) {
+            #[cfg(unix)]
+            (Self::Unix(stream, _), Some(registry)) => {
+                let interest = if wait { to_read() | Interest::WRITABLE } else { to_read() };
+                registry.reregister(stream, token, interest)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is told of room only while it [awaits](Self::await_room) it.
+    #[inline]
+    pub(crate) fn awaits_room(&self) -> bool {
+        #[cfg(unix)]
+        return matches!(self, Self::Unix(..));
+        #[cfg(not(unix))]
+        false
     }
 
     /// Removes the stream from the poller; closing does that too, unless there is a duplicate.
@@ -245,6 +273,11 @@ pub(crate) trait ByteStream {
     /// Takes and clears the pending error of the socket.
     fn take_error(&self) -> io::Result<Option<io::Error>>;
 
+    /// Whether a read that gets less than it asked for has got all there is, unless urgent data came.
+    ///
+    /// On a Unix socket a read stops behind bytes that came with a descriptor, whatever is behind them.
+    fn reads_to_the_end(&self) -> bool;
+
     /// Whether the peer's first write after our close succeeds.
     ///
     /// On a Unix socket it fails at once, and kills a program that does not expect this before it
@@ -308,6 +341,22 @@ impl ByteStream for Stream {
             Self::Memory(stream) => !stream.is_unix(),
         }
     }
+
+    #[inline(always)]
+    fn reads_to_the_end(&self) -> bool {
+        #[cfg(unix)]
+        return !matches!(self, Self::Unix(..));
+        #[cfg(not(unix))]
+        return true;
+    }
+}
+
+/// Bytes, and urgent data where the poller can tell of it.
+fn to_read() -> Interest {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return Interest::READABLE | Interest::PRIORITY;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    return Interest::READABLE;
 }
 
 /// Writes to a Unix socket; a peer that has gone is an error, and no SIGPIPE.

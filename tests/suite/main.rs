@@ -24,6 +24,7 @@ mod pool;
 mod reconnecting;
 mod scenarios;
 mod shutdown;
+mod silence;
 mod simulating;
 mod swapping;
 mod threads;

@@ -12,7 +12,7 @@ use crocus::testing::{Cut, End, Peer, PeerListener, Simulation};
 
 use crate::actors::{OnPurpose, Scene};
 use crate::chance::{Chance, Profile, Step};
-use crate::ledger::{Limits, Progress, expected_bytes};
+use crate::ledger::{Limits, Progress, Seen, expected_bytes};
 use crate::watcher::Watcher;
 
 const MAX_LATENCY: usize = 20;
@@ -430,22 +430,36 @@ impl World {
     fn check_connection(&mut self, who: usize) {
         let now = self.sim.reactor().now();
         let mut ledger = self.scene.ledger.borrow_mut();
-        let party = &ledger.parties[who];
-        let Some(id) = party.id else { return };
+        let Some(id) = ledger.parties[who].id else { return };
         let Some(transport) = self.sim.reactor().transport(id) else {
             return ledger.object(format!("{who} is gone and was not told"));
         };
-        let (reading, buffered) = (party.reads(), transport.buffered());
+        let buffered = transport.buffered();
+        let other_side = ledger.parties[who].other_side;
+        let offered = other_side.map_or(0, |other_side| ledger.parties[other_side].sent);
+        let party = &mut ledger.parties[who];
+        let before = Seen::look(&mut party.owed, buffered, now);
+        if buffered < before.number {
+            party.took_after = Some(before.at); // it took something since then
+        }
+        let owed_since = party.owed.map_or(now, |seen| seen.since);
+        Seen::look(&mut party.offered, offered, now);
+        let offered_since = party.offered.map_or(now, |seen| seen.since);
+        let reading = party.reads();
         let closing = party.closing.is_some();
         let same =
             transport.is_closing() == closing && transport.is_reading() == (reading && !closing);
-        let overdue = party.closing.is_some_and(|since| since + party.close_timeout <= now);
+        let overdue =
+            party.closing.is_some_and(|since| owed_since.max(since) + party.close_timeout <= now);
         let half_shut = party.write_closed && buffered == 0;
         let over = !closing && half_shut && party.eof;
         let pressed =
             if party.writing_paused { buffered > party.marks.1 } else { buffered <= party.marks.0 };
         let timeout_missed = !closing
-            && party.timeout.is_some_and(|(limit, since)| since + limit <= now)
+            && party.timeout.is_some_and(|(limit, since)| {
+                let since = if reading { since } else { since.max(offered_since) };
+                since + limit <= now // what comes counts, even if it is not read
+            })
             && party.sent == 0;
         ledger.demand(same, || format!("{who} is closing or reading, and does not know"));
         ledger.demand(!overdue, || format!("{who} was to be closed in time"));
