@@ -17,9 +17,25 @@ pub enum FrameError {
     /// The bytes break the rules of the framing, or the receiver could not tell where the frame
     /// ends.
     Malformed(
-        /// A description of the fault, of any kind of text: `"…".into()` or `format!(…).into()`.
+        /// A description of the fault.
         Cow<'static, str>,
     ),
+}
+
+impl FrameError {
+    /// The bytes break the rules of the framing; `fault` says how.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::framing::FrameError;
+    ///
+    /// let error = FrameError::malformed(format!("packet type {}", 15));
+    /// assert_eq!(error.to_string(), "packet type 15");
+    /// ```
+    pub fn malformed(fault: impl Into<Cow<'static, str>>) -> Self {
+        Self::Malformed(fault.into())
+    }
 }
 
 impl fmt::Display for FrameError {

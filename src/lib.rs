@@ -63,7 +63,7 @@
 //!    that connection, with [`Reason::Panicked`], unless the program is built with `panic = "abort"`. At
 //!    a datagram socket, which has many peers, a panic costs that datagram only.
 //! 7. **Work is shared fairly.** In one turn at most 256 KiB are read from a connection, and at most as
-//!    much is written to it. A listener accepts at most 64 connections, a datagram socket delivers at most
+//!    much is written to it, or half of what waits for it, if that is more. A listener accepts at most 64 connections, a datagram socket delivers at most
 //!    64 datagrams, and [1,024](ReactorBuilder::call_budget) calls run. Calls made by calls, and timers set
 //!    by timers, wait for the next turn. Without a free descriptor a listener pauses, costs
 //!    nothing, and accepts the waiting connections as soon as the reactor closes a descriptor, or after

@@ -178,7 +178,7 @@ impl fmt::Display for Reason {
                 write!(f, "the peer did not take the last {unsent} bytes in time")
             }
             Self::Overflow { unsent } => {
-                write!(f, "the peer does not read: {unsent} bytes were waiting for it")
+                write!(f, "the peer does not keep up: {unsent} bytes were waiting for it")
             }
             Self::Protocol { error } => write!(f, "closed: {}", OneLine(error)),
             Self::Panicked { callback } => write!(f, "{callback} panicked"),

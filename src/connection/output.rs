@@ -51,7 +51,7 @@ impl<S: ByteStream> Connection<S> {
             return false;
         }
         if self.above_cap {
-            self.end(Reason::Overflow { unsent: self.outgoing.len() });
+            self.abort(Reason::Overflow { unsent: self.outgoing.len() });
             return false;
         }
         if !data.is_empty() {

@@ -108,8 +108,8 @@ pub trait DatagramProtocol {
 
     /// The reactor [shuts down](Reactor::shutdown): finish, and close the socket.
     ///
-    /// It comes once, after the datagrams that had arrived (as many as one turn delivers). By default the
-    /// socket is closed. An override that does not close it keeps the shutdown waiting until its grace is
+    /// It comes once, after the datagrams that wait in the socket: when none is left, or in the sixteenth turn
+    /// if more keep coming. By default the socket is closed. An override that does not close it keeps the shutdown waiting until its grace is
     /// over.
     fn shutting_down(&mut self, transport: &mut DatagramTransport<'_>) {
         transport.stop_listening();
@@ -150,6 +150,10 @@ impl<P: DatagramProtocol + ?Sized> DatagramProtocol for Box<P> {
 
     fn timer_fired(&mut self, transport: &mut DatagramTransport<'_>, timer: TimerId) {
         (**self).timer_fired(transport, timer);
+    }
+
+    fn shutting_down(&mut self, transport: &mut DatagramTransport<'_>) {
+        (**self).shutting_down(transport);
     }
 
     fn stop_protocol(&mut self, transport: &mut DatagramTransport<'_>, reason: &Reason) {

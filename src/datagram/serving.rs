@@ -233,7 +233,11 @@ impl Reactor {
 
     fn tell_of_shutdown(&mut self, key: Key) {
         let Some(state) = self.open_datagram(key) else { return };
-        if !mem::replace(&mut state.told_of_shutdown, true) {
+        if let Some(turns @ 1..) = state.turns_before_told
+            && state.readable
+        {
+            state.turns_before_told = Some(turns - 1);
+        } else if state.turns_before_told.take().is_some() {
             self.call_datagram(key, Callback::ShuttingDown, |protocol, transport| {
                 protocol.shutting_down(transport);
             });

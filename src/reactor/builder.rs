@@ -66,7 +66,8 @@ impl ReactorBuilder {
         self
     }
 
-    /// Bytes written to one connection per turn. 256 KiB by default, at least 1.
+    /// Bytes written to one connection per turn, or half of what waits for it, if that is more: a connection
+    /// that many others write to keeps up with them. 256 KiB by default, at least 1.
     #[must_use]
     pub fn write_budget(mut self, bytes: usize) -> Self {
         self.limits.write_budget = bytes.max(1);

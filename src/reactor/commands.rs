@@ -178,15 +178,17 @@ impl Reactor {
         self.command(id, Queue::Flush, name, |connection, _| connection.shut_write());
     }
 
-    /// Ends a connection, whatever is still unsent.
-    pub(crate) fn end(&mut self, id: ConnectionId, reason: Reason) {
-        let name = matches!(reason, Reason::Aborted).then_some(Command::AbortConnection);
-        self.command(id, Queue::Flush, name, |connection, _| match reason {
-            Reason::Panicked { .. } => {
-                connection.end_by_fault(reason);
-                true
-            }
-            reason => connection.end(reason),
+    /// Resets a connection, whatever is still unsent.
+    pub(crate) fn abort(&mut self, id: ConnectionId, reason: Reason) {
+        let name = Command::AbortConnection;
+        self.command(id, Queue::Flush, name, |connection, _| connection.abort(reason));
+    }
+
+    /// Ends a connection because of a fault on this side.
+    pub(crate) fn end_by_fault(&mut self, id: ConnectionId, reason: Reason) {
+        self.command(id, Queue::Flush, None, |connection, _| {
+            connection.end_by_fault(reason);
+            true
         });
     }
 

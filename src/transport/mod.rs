@@ -131,7 +131,15 @@ impl<'a> Transport<'a> {
     /// From here on only `connection_lost` is delivered: right after the calling callback, if it is the
     /// connection's own and in the serve phase, else in the next flush phase, mostly that of this turn.
     pub fn abort_connection(&mut self) {
-        self.reactor.end(self.id, Reason::Aborted);
+        self.reactor.abort(self.id, Reason::Aborted);
+    }
+
+    /// [Ends it now](Self::abort_connection), and `connection_lost` is told this reason.
+    ///
+    /// For a peer that is not worth an orderly close, such as one that was silent for too long:
+    /// `transport.abort_connection_because(Reason::TimedOut)`.
+    pub fn abort_connection_because(&mut self, reason: Reason) {
+        self.reactor.abort(self.id, reason);
     }
 
     /// How many written bytes are still waiting to be handed to the kernel.

@@ -28,7 +28,7 @@ impl FixedSize {
         match frame.len() {
             len if len == self.size => Ok(Encoded::new(&[], frame, &[])),
             len if len > self.size => Err(FrameError::TooLong { limit: self.size }),
-            _ => Err(FrameError::Malformed("a frame shorter than the fixed size".into())),
+            _ => Err(FrameError::malformed("a frame shorter than the fixed size")),
         }
     }
 }

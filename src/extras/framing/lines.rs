@@ -78,7 +78,7 @@ impl Lines {
             frame.ends_with(head) && delimiter.starts_with(tail)
         });
         if inside || begins {
-            return Err(FrameError::Malformed("a line with its delimiter inside".into()));
+            return Err(FrameError::malformed("a line with its delimiter inside"));
         }
         Ok(Encoded::new(&[], frame, delimiter))
     }
