@@ -22,6 +22,7 @@
 //! Each page has code that is tested:
 //! [share state](how::share_state) ·
 //! [talk to another connection](how::talk_to_another) ·
+//! [answer later](how::answer_later) ·
 //! [join two connections](how::join_two) ·
 //! [time out](how::time_out) ·
 //! [drain](how::drain) ·

@@ -153,6 +153,9 @@ pub trait Protocol: Any {
 
     /// The connection has ended.
     ///
+    /// After an orderly close this may come some seconds later: when the peer has closed too, or after the
+    /// [linger time](crate::ReactorBuilder::linger).
+    ///
     /// Commands to `transport` have no effect; its addresses and the reactor can be used.
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {}
 }

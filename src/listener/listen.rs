@@ -118,7 +118,8 @@ impl Listen {
     /// How many connections of this listener may be open at once.
     ///
     /// At the limit the listener stops accepting, and goes on when a connection ends; further ones wait
-    /// in the kernel.
+    /// in the kernel. To answer them that the server is full, have the factory count instead, and build a
+    /// protocol that says so.
     ///
     /// Twisted's `LimitTotalConnectionsFactory` closes them instead.
     #[must_use]

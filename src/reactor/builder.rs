@@ -137,7 +137,8 @@ impl ReactorBuilder {
 
     /// Callbacks that take longer are logged as warnings, with the peer: 100 ms by default.
     ///
-    /// `None` logs none, and saves a reading of the clock per callback.
+    /// It is the time on the clock, so on a busy machine other programs may have taken it. `None` logs none, and
+    /// saves a reading of the clock per callback.
     #[must_use]
     pub fn slow_callback(mut self, limit: Option<Duration>) -> Self {
         self.limits.slow_callback = limit;

@@ -24,6 +24,8 @@ use crate::transport::Transport;
 impl Reactor {
     /// Lends any connection; `None` if it is gone, or its `connection_made` has not come yet.
     ///
+    /// It works for any connection, also for the one whose callback is running.
+    ///
     /// # Examples
     ///
     /// ```

@@ -87,6 +87,9 @@ impl<'a> Transport<'a> {
     /// takes nothing of the rest for the [close timeout](Self::set_close_timeout), the connection is cut,
     /// with [`Reason::CloseTimedOut`](crate::Reason::CloseTimedOut).
     ///
+    /// `connection_lost` comes when all this is over: up to the linger time after the last byte was taken, if the
+    /// peer keeps its side open. Take back here, and not only there, what others can see of this connection.
+    ///
     /// In Twisted and asyncio this has no timeout: a peer that does not read keeps the connection for
     /// ever.
     pub fn lose_connection(&mut self) {

@@ -188,8 +188,9 @@ impl Transport<'_> {
         self.reactor.release_reading(self.id, Holds::PRESSURE);
     }
 
-    /// Whether what the peer sends is being delivered to this protocol: not while reading is paused, nor
-    /// once the connection is closing or [handed over](Self::set_protocol).
+    /// Whether what the peer sends is being delivered to this protocol: not while reading is paused, by this
+    /// protocol or by the default `pause_writing`, nor once the connection is closing or
+    /// [handed over](Self::set_protocol).
     pub fn is_reading(&self) -> bool {
         self.connection().is_some_and(Connection::is_reading)
     }

@@ -234,8 +234,9 @@ pub trait Framing {
     ///
     /// # Errors
     ///
-    /// If no further bytes can make a frame of these. Report it as soon as it is certain, not when
-    /// the frame would be complete; otherwise the result depends on the chunks.
+    /// If no further bytes can make a frame of these. Report it as soon as it is certain: that a frame is too
+    /// long when its length is known, a fault inside of a complete frame with that frame. To wait longer makes
+    /// the result depend on the chunks.
     fn find<'a>(
         &mut self,
         bytes: &'a [u8],
