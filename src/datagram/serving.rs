@@ -53,7 +53,7 @@ impl Reactor {
             (At::Endpoint(at), Some(network)) => {
                 bind_at(&at, "binding", &options, |addr, options| {
                     options.check(Kind::Udp, Origin::Simulated)?;
-                    MemoryDatagrams::bind(network, addr).map(DatagramSocket::Memory)
+                    MemoryDatagrams::bind(network, addr, options).map(DatagramSocket::Memory)
                 })
             }
             (At::Socket(socket), None) => DatagramSocket::adopt(socket, &options),

@@ -169,7 +169,7 @@ mod tests {
     /// A socket that has got this many datagrams of four bytes.
     fn state_with(datagrams: usize) -> DatagramState {
         let network = Network::new(Clock::manual(), 0);
-        let bind = || MemoryDatagrams::bind(&network, ([127, 0, 0, 1], 0).into()).unwrap();
+        let bind = || MemoryDatagrams::bind_outside(&network, ([127, 0, 0, 1], 0).into()).unwrap();
         let (ours, far) = (bind(), bind());
         for _ in 0..datagrams {
             far.send(b"four", Some(ours.local_addr())).unwrap();

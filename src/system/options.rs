@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use socket2::{Domain, Socket};
 
 use super::error::invalid;
 use super::keep_alive::KeepAlive;
+use crate::simulation::ports::{Bound, Remembered};
 
 /// The options of a socket, for [`Listen`](crate::Listen), [`Connect`](crate::Connect) and
 /// [`Datagrams`](crate::Datagrams).
@@ -38,7 +40,7 @@ pub struct SocketOptions {
     reuse_address: Option<bool>,
     reuse_port: bool,
     v6_only: Option<bool>,
-    broadcast: bool,
+    pub(crate) broadcast: bool,
     receive_buffer: Option<usize>,
     pub(crate) send_buffer: Option<usize>,
     #[cfg(unix)]
@@ -196,6 +198,18 @@ impl SocketOptions {
     pub(crate) fn for_listening(&self) -> Self {
         let on = self.reuse_address.or(if cfg!(windows) { None } else { Some(true) });
         Self { reuse_address: on, ..self.clone() }
+    }
+
+    /// What the simulated network has to know of a socket with these options.
+    pub(crate) fn bound(&self, addr: SocketAddr) -> Bound {
+        let reuse = self.reuse_address == Some(true);
+        Bound { addr, v6_only: self.v6_only == Some(true), reuse, share: self.reuse_port }
+    }
+
+    /// Which of its options a simulated connection remembers.
+    pub(crate) fn remembered(&self) -> Remembered {
+        let keep_alive = self.keep_alive.is_some();
+        Remembered { no_delay: self.no_delay != Some(false), keep_alive }
     }
 
     /// Refuses options that a socket cannot have.

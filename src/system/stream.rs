@@ -2,10 +2,12 @@
 //!
 //! An enum, not a trait object: there are few kinds, all known here, and a match costs nothing.
 
+use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
@@ -13,8 +15,10 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::binding::plain;
+use super::keep_alive::KeepAlive;
 use super::options::{Kind, Origin, SocketOptions};
 use crate::address::{Address, UnixAddress};
+use crate::simulation::network::Network;
 use crate::simulation::stream::MemoryStream;
 
 /// One end of a connection.
@@ -33,16 +37,23 @@ impl Stream {
         Self::Memory(Box::new(stream))
     }
 
-    /// Starts to connect a TCP socket; `bind` gives it a local address first.
+    /// Starts to connect a TCP socket, or one of a simulated network; `bind` gives it a local address
+    /// first.
     ///
     /// # Errors
     ///
     /// The outer error is that of socket, setsockopt or connect; the inner error is that of bind.
     pub(crate) fn connect(
+        network: Option<&Rc<RefCell<Network>>>,
         to: SocketAddr,
         bind: Option<SocketAddr>,
         options: &SocketOptions,
     ) -> io::Result<io::Result<Self>> {
+        if let Some(network) = network {
+            options.check(Kind::Tcp, Origin::Simulated)?;
+            let bound = MemoryStream::connect(network, bind, to, options)?;
+            return Ok(bound.map(Self::memory));
+        }
         let domain = Domain::for_address(to);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
@@ -87,7 +98,7 @@ impl Stream {
             Self::Tcp(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
             #[cfg(unix)]
             Self::Unix(..) => {}
-            Self::Memory(stream) => stream.reset(),
+            Self::Memory(stream) => stream.reset_on_close(),
         }
     }
 
@@ -99,7 +110,7 @@ impl Stream {
             Self::Unix(stream, _) => {
                 stream.peer_addr().map(|addr| Address::Unix(UnixAddress::from_system(&addr)))
             }
-            Self::Memory(stream) => stream.peer_addr().map(Address::Memory),
+            Self::Memory(stream) => stream.peer_addr(),
         }
     }
 
@@ -108,7 +119,7 @@ impl Stream {
             Self::Tcp(stream) => stream.local_addr().map(|addr| Address::Tcp(plain(addr))),
             #[cfg(unix)]
             Self::Unix(_, local) => Ok(Address::Unix(local.clone())),
-            Self::Memory(stream) => Ok(Address::Memory(stream.local_addr())),
+            Self::Memory(stream) => Ok(stream.local_addr()),
         }
     }
 
@@ -152,16 +163,44 @@ impl Stream {
         }
     }
 
-    /// The socket, for its options.
-    pub(crate) fn socket(&self) -> io::Result<SockRef<'_>> {
+    pub(crate) fn no_delay(&self) -> io::Result<bool> {
         match self {
-            Self::Tcp(stream) => Ok(SockRef::from(stream)),
+            Self::Tcp(stream) => stream.nodelay(),
             #[cfg(unix)]
-            Self::Unix(stream, _) => Ok(SockRef::from(stream)),
-            Self::Memory(_) => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "a simulated connection has no socket",
-            )),
+            Self::Unix(stream, _) => SockRef::from(stream).tcp_nodelay(),
+            Self::Memory(stream) => stream.no_delay(),
+        }
+    }
+
+    pub(crate) fn set_no_delay(&self, on: bool) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_nodelay(on),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => SockRef::from(stream).set_tcp_nodelay(on),
+            Self::Memory(stream) => stream.set_no_delay(on),
+        }
+    }
+
+    pub(crate) fn keep_alive(&self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(stream) => SockRef::from(stream).keepalive(),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => SockRef::from(stream).keepalive(),
+            Self::Memory(stream) => Ok(stream.keep_alive()),
+        }
+    }
+
+    pub(crate) fn set_keep_alive(&self, how: Option<KeepAlive>) -> io::Result<()> {
+        let how = how.map(KeepAlive::for_system).transpose()?;
+        let socket = match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => SockRef::from(stream),
+            Self::Memory(stream) => return stream.set_keep_alive(how.is_some()),
+        };
+        match how {
+            Some(how) => socket.set_tcp_keepalive(&how),
+            None => socket.set_keepalive(false),
         }
     }
 }
@@ -216,6 +255,7 @@ impl ByteStream for Stream {
             Self::Tcp(stream) => {
                 SockRef::from(&*stream).send_with_flags(data, libc::MSG_MORE | libc::MSG_NOSIGNAL)
             }
+            Self::Memory(stream) => stream.write_last(data),
             _ => self.write(data),
         }
     }
@@ -239,10 +279,12 @@ impl ByteStream for Stream {
     }
 
     fn forgives_late_bytes(&self) -> bool {
-        #[cfg(unix)]
-        return !matches!(self, Self::Unix(..));
-        #[cfg(not(unix))]
-        return true;
+        match self {
+            Self::Tcp(_) => true,
+            #[cfg(unix)]
+            Self::Unix(..) => false,
+            Self::Memory(stream) => !stream.is_unix(),
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use mio::net::UnixListener;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::UnixAddress;
+use crate::system::error::server_is_alive;
 use crate::system::options::{Kind, Origin, SocketOptions};
 use crate::system::stream::{Stream, adopted};
 
@@ -171,7 +172,7 @@ impl Staging {
         self.take_lock(path)?;
         match occupant(path)? {
             Occupant::None | Occupant::Dead => {}
-            Occupant::Alive => return Err(in_use("a server is listening there")),
+            Occupant::Alive => return Err(server_is_alive()),
             Occupant::NoSocket => return Err(in_use("what is there is no socket, and is kept")),
         }
         fs::rename(self.socket(), path)?;

@@ -7,7 +7,7 @@ use crate::util::{Log, Recorder, RecordingClient, SECOND};
 use crocus::testing::{PeerListener, Simulation};
 use crocus::{Address, Backoff, ConnectorId, Protocol, Reconnecting};
 
-const SERVER: &str = "10.0.0.1:80";
+const SERVER: &str = "127.0.0.1:80";
 
 fn exact() -> Backoff {
     Backoff::new().jitter(false)

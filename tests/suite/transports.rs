@@ -921,49 +921,43 @@ both! {
     }
 }
 
-/// Twisted's `test_tcpNoDelay` and `test_tcpKeepAlive`.
-#[test]
-fn socket_options_are_errors_once_the_connection_ends() {
-    fn objections(transport: &mut Transport) -> Vec<io::ErrorKind> {
-        [
-            transport.no_delay().unwrap_err().kind(),
-            transport.set_no_delay(true).unwrap_err().kind(),
-            transport.keep_alive().unwrap_err().kind(),
-            transport.set_keep_alive(None).unwrap_err().kind(),
-        ]
-        .to_vec()
+both! {
+    /// Twisted's `test_tcpNoDelay` and `test_tcpKeepAlive`.
+    fn socket_options_are_errors_once_the_connection_ends(world) {
+        fn objections(transport: &mut Transport) -> Vec<io::ErrorKind> {
+            [
+                transport.no_delay().unwrap_err().kind(),
+                transport.set_no_delay(true).unwrap_err().kind(),
+                transport.keep_alive().unwrap_err().kind(),
+                transport.set_keep_alive(None).unwrap_err().kind(),
+            ]
+            .to_vec()
+        }
+        let (log, mut far) = world.served("a", |a| {
+            a.on_made(|transport| {
+                assert!(transport.no_delay().unwrap(), "it is on unless the listener says otherwise");
+                assert!(!transport.keep_alive().unwrap());
+                for on in [true, false] {
+                    transport.set_no_delay(on).unwrap();
+                    assert_eq!(transport.no_delay().unwrap(), on);
+                    transport.set_keep_alive(on.then_some(Duration::from_secs(60).into())).unwrap();
+                    assert_eq!(transport.keep_alive().unwrap(), on);
+                }
+            })
+            .on_data(|transport, _| {
+                transport.lose_connection();
+                assert_eq!(objections(transport), [io::ErrorKind::NotConnected; 4]);
+            })
+            .on_lost(|transport, _| {
+                assert_eq!(objections(transport), [io::ErrorKind::NotConnected; 4]);
+            })
+        });
+        far.send(b"x");
+        world.quiet();
+        drop(far);
+        world.until("the loss", |_| log.count("a lost") > 0);
+        assert_eq!(log.take(), ["a made", "a lost Closed"]);
     }
-    let mut world = World::real();
-    let (log, mut far) = world.served("a", |a| {
-        a.on_made(|transport| {
-            for on in [true, false] {
-                transport.set_no_delay(on).unwrap();
-                assert_eq!(transport.no_delay().unwrap(), on);
-                transport.set_keep_alive(on.then_some(Duration::from_secs(60).into())).unwrap();
-                assert_eq!(transport.keep_alive().unwrap(), on);
-            }
-        })
-        .on_data(|transport, _| {
-            transport.lose_connection();
-            assert_eq!(objections(transport), [io::ErrorKind::NotConnected; 4]);
-        })
-        .on_lost(|transport, _| {
-            assert_eq!(objections(transport), [io::ErrorKind::NotConnected; 4]);
-        })
-    });
-    far.send(b"x");
-    world.quiet();
-    drop(far);
-    world.until("the loss", |_| log.count("a lost") > 0);
-    assert_eq!(log.take(), ["a made", "a lost Closed"]);
-
-    let mut simulation = Simulation::new();
-    let made = |transport: &mut Transport| {
-        assert_eq!(objections(transport), [io::ErrorKind::Unsupported; 4]);
-    };
-    let _peer = simulation.connect(Recorder::new(&log, "a").on_made(made));
-    simulation.settle();
-    assert!(log.has("a made"));
 }
 
 both! {

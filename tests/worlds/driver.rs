@@ -310,10 +310,15 @@ impl World {
 
     fn let_go(&mut self, far: usize, reset: bool) {
         let far = &mut self.fars[far];
-        let Some(peer) = far.peer.take() else { return };
+        let Some(mut peer) = far.peer.take() else { return };
         let mut ledger = self.scene.ledger.borrow_mut();
         ledger.parties[far.who].gone = true;
-        ledger.parties[far.who].was_reset = reset;
+        if reset {
+            // With both ends sent and received there is no connection left that could be reset.
+            peer.received();
+            let over = ledger.parties[far.who].write_closed && peer.end() == Some(End::Closed);
+            ledger.parties[far.who].was_reset = !over;
+        }
         drop(ledger);
         if reset { peer.reset() } else { drop(peer) }
     }
