@@ -172,7 +172,7 @@ impl Simulation {
     /// impl Protocol for Discard {}
     ///
     /// let mut simulation = Simulation::new();
-    /// simulation.reactor().shutdown_on_signals(Duration::from_secs(10))?;
+    /// simulation.reactor().drain_on_signals(Duration::from_secs(10))?;
     /// simulation.reactor().listen("127.0.0.1:80", |_peer| Discard)?;
     /// assert!(simulation.signal(15));
     /// simulation.reactor().run()?; // returns, since nothing is left to wait for

@@ -20,6 +20,28 @@ use crate::reason::Reason;
 /// commands have no effect, and those that return a `bool` return `false`.
 ///
 /// Twisted's `ITransport`; the marks and the idea of `pause_reading` are asyncio's.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::testing::{End, Simulation};
+/// use crocus::{Protocol, Transport};
+///
+/// struct Greeter;
+///
+/// impl Protocol for Greeter {
+///     fn connection_made(&mut self, transport: &mut Transport) {
+///         transport.write(b"hello");
+///         transport.lose_connection(); // behind what was written
+///     }
+/// }
+///
+/// let mut simulation = Simulation::new();
+/// let mut peer = simulation.connect(Greeter);
+/// simulation.settle();
+/// assert_eq!(peer.received(), b"hello");
+/// assert_eq!(peer.end(), Some(End::Closed));
+/// ```
 #[derive(Debug)]
 pub struct Transport<'a> {
     reactor: &'a mut Reactor,
@@ -48,6 +70,27 @@ impl<'a> Transport<'a> {
     /// [`Reason::Overflow`](crate::Reason::Overflow).
     ///
     /// *Not* promised: that the peer gets it. Only an answer from the peer shows this.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::testing::Simulation;
+    /// use crocus::{Protocol, Transport};
+    ///
+    /// struct Echo;
+    ///
+    /// impl Protocol for Echo {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         transport.write(data);
+    ///     }
+    /// }
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Echo);
+    /// peer.send(b"hello");
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"hello");
+    /// ```
     pub fn write(&mut self, data: &[u8]) -> bool {
         self.reactor.write(self.id, data)
     }
@@ -89,6 +132,29 @@ impl<'a> Transport<'a> {
     ///
     /// In Twisted and asyncio this has no timeout: a peer that does not read keeps the connection for
     /// ever.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::{End, Simulation};
+    /// # use crocus::{Protocol, Transport};
+    /// struct Once;
+    ///
+    /// impl Protocol for Once {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         transport.write(data);
+    ///         transport.lose_connection();
+    ///         assert!(!transport.write(b"more"), "too late");
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Once);
+    /// peer.send(b"hello");
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"hello");
+    /// assert_eq!(peer.end(), Some(End::Closed));
+    /// ```
     pub fn lose_connection(&mut self) {
         self.reactor.lose_connection(self.id, None);
     }
@@ -122,6 +188,35 @@ impl<'a> Transport<'a> {
     /// Writes are dropped from here on.
     ///
     /// Once the peer has closed its half too the connection ends by itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// /// Sends its question and its end, and waits for the answer.
+    /// struct Client;
+    ///
+    /// impl Protocol for Client {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         transport.write(b"question");
+    ///         transport.lose_write_connection();
+    ///     }
+    ///
+    ///     fn data_received(&mut self, _: &mut Transport, data: &[u8]) {
+    ///         assert_eq!(data, b"answer");
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Client);
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"question");
+    /// peer.send(b"answer");
+    /// peer.close_write();
+    /// simulation.settle();
+    /// assert!(simulation.reactor().connections().is_empty());
+    /// ```
     pub fn lose_write_connection(&mut self) {
         self.reactor.lose_write_connection(self.id);
     }
@@ -130,16 +225,89 @@ impl<'a> Transport<'a> {
     ///
     /// From here on only `connection_lost` is delivered: right after the calling callback, if it is the
     /// connection's own and in the serve phase, else in the next flush phase, mostly that of this turn.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::io::ErrorKind;
+    /// # use crocus::testing::{End, Simulation};
+    /// # use crocus::{Protocol, Transport};
+    /// struct Strict;
+    ///
+    /// impl Protocol for Strict {
+    ///     fn data_received(&mut self, transport: &mut Transport, _: &[u8]) {
+    ///         transport.abort_connection();
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Strict);
+    /// peer.send(b"hello");
+    /// simulation.settle();
+    /// assert_eq!(peer.end(), Some(End::Failed(ErrorKind::ConnectionReset)));
+    /// ```
     pub fn abort_connection(&mut self) {
         self.reactor.end(self.id, Reason::Aborted);
     }
 
     /// How many written bytes are still waiting to be handed to the kernel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// struct Careful;
+    ///
+    /// impl Protocol for Careful {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         transport.write(b"hello");
+    ///         assert_eq!(transport.buffered(), 5); // it leaves after this callback
+    ///     }
+    ///
+    ///     fn data_received(&mut self, transport: &mut Transport, _: &[u8]) {
+    ///         assert_eq!(transport.buffered(), 0);
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Careful);
+    /// simulation.settle();
+    /// peer.send(b"and you?");
+    /// simulation.settle();
+    /// # assert_eq!(simulation.reactor().stats().bytes_read, 8);
+    /// ```
     pub fn buffered(&self) -> usize {
         self.connection().map_or(0, Connection::buffered)
     }
 
     /// How many bytes were read from this connection, those that are discarded while it closes among them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// /// Takes no more than a kilobyte from anybody.
+    /// struct Limited;
+    ///
+    /// impl Protocol for Limited {
+    ///     fn data_received(&mut self, transport: &mut Transport, _: &[u8]) {
+    ///         if transport.bytes_read() > 1000 {
+    ///             transport.lose_connection();
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Limited);
+    /// peer.send(&[0; 1000]);
+    /// simulation.settle();
+    /// assert_eq!(simulation.reactor().connections().len(), 1);
+    /// peer.send(b"!");
+    /// simulation.settle();
+    /// assert!(peer.end().is_some());
+    /// ```
     pub fn bytes_read(&self) -> u64 {
         self.connection().map_or(0, |connection| connection.traffic().read)
     }
@@ -169,6 +337,25 @@ impl<'a> Transport<'a> {
     /// Since when no byte was read or taken by the kernel; at first, the time of `connection_made`.
     ///
     /// It is known with and without a [timeout](Self::set_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::Protocol;
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # let mut simulation = Simulation::new();
+    /// # let peer = simulation.connect(Idle);
+    /// # simulation.settle();
+    /// let id = simulation.reactor().connections()[0];
+    /// simulation.advance(Duration::from_secs(3));
+    ///
+    /// let now = simulation.reactor().now();
+    /// let transport = simulation.reactor().transport(id).unwrap();
+    /// assert_eq!(now - transport.idle_since(), Duration::from_secs(3));
+    /// ```
     pub fn idle_since(&self) -> Instant {
         let common = &self.reactor.memory.common;
         let since = |connection: &Connection| connection.traffic().idle_since(common);
@@ -176,16 +363,85 @@ impl<'a> Transport<'a> {
     }
 
     /// Whether the connection is closing or gone, so that nothing more will be delivered or taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// struct Polite;
+    ///
+    /// impl Protocol for Polite {
+    ///     fn eof_received(&mut self, transport: &mut Transport) {
+    ///         assert!(!transport.is_closing()); // this side may still write
+    ///         transport.write(b"bye");
+    ///         transport.lose_connection();
+    ///         assert!(transport.is_closing());
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Polite);
+    /// peer.close_write();
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"bye");
+    /// ```
     pub fn is_closing(&self) -> bool {
         !self.connection().is_some_and(Connection::is_open)
     }
 
     /// The peer's address.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// struct Mirror;
+    ///
+    /// impl Protocol for Mirror {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         if let Some(ip) = transport.peer_addr().ip() {
+    ///             write!(transport, "you are {ip}");
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Mirror);
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), format!("you are {}", peer.addr().ip()).as_bytes());
+    /// ```
     pub fn peer_addr(&self) -> &Address {
         self.reactor.session(self.id).map_or(&NOBODY, |session| &session.peer)
     }
 
     /// This connection's name, by which other code can reach it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// struct Later;
+    ///
+    /// impl Protocol for Later {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         let id = transport.id(); // the transport cannot be kept; its name can
+    ///         transport.reactor().call_later(Duration::from_secs(1), move |reactor| {
+    ///             if let Some(mut transport) = reactor.transport(id) {
+    ///                 transport.write(b"still there?");
+    ///             }
+    ///         });
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Later);
+    /// simulation.advance(Duration::from_secs(1));
+    /// assert_eq!(peer.received(), b"still there?");
+    /// ```
     pub fn id(&self) -> ConnectionId {
         self.id
     }
@@ -193,6 +449,28 @@ impl<'a> Transport<'a> {
     /// The reactor, through which a callback can use everything, other connections included.
     ///
     /// A callback must not replace the reactor by another, which would lose this protocol.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// struct Census;
+    ///
+    /// impl Protocol for Census {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         let here = transport.reactor().connections().len();
+    ///         write!(transport, "{here} here");
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let first = simulation.connect(Census);
+    /// simulation.settle();
+    /// let mut second = simulation.connect(Census);
+    /// simulation.settle();
+    /// assert_eq!(second.received(), b"2 here");
+    /// ```
     pub fn reactor(&mut self) -> &mut Reactor {
         self.reactor
     }
