@@ -283,6 +283,19 @@ pub trait Factory {
 }
 
 /// The answer of a closure that is a [`Factory`]: a protocol, or an `Option` of one.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{IntoProtocol, Protocol};
+///
+/// struct Echo;
+///
+/// impl Protocol for Echo {}
+///
+/// assert!(Echo.into_protocol().is_some());
+/// assert!(None::<Echo>.into_protocol().is_none(), "the peer is refused");
+/// ```
 pub trait IntoProtocol {
     /// The protocol; `None` refuses the peer.
     fn into_protocol(self) -> Option<Box<dyn Protocol>>;

@@ -18,6 +18,24 @@ use crate::system::binding::plain;
 use crate::system::stream::{Stream, adopted, no_sockets};
 
 /// A connected socket of std, for [`Reactor::adopt`].
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(unix)]
+/// # {
+/// # use std::os::unix::net::UnixStream;
+/// use crocus::{Connected, Protocol, Reactor};
+///
+/// # struct Idle;
+/// # impl Protocol for Idle {}
+/// let (ours, _theirs) = UnixStream::pair()?;
+/// let mut reactor = Reactor::new()?;
+/// let stream = Connected::from(ours); // `adopt` takes the stream itself too
+/// reactor.adopt(stream, Idle)?;
+/// # }
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Connected {

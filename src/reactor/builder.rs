@@ -16,11 +16,31 @@ impl Reactor {
     /// # Errors
     ///
     /// If the system has no descriptor for the poller or the waker (two are needed on Linux).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Ended, Reactor};
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.run()?; // returns at once: there is nothing to wait for
+    /// assert_eq!(reactor.ended(), Some(Ended::NothingLeft));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn new() -> io::Result<Self> {
         Self::builder().build()
     }
 
     /// Sets limits before making the reactor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Reactor;
+    ///
+    /// let reactor = Reactor::builder().read_budget(16 * 1024).build()?;
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn builder() -> ReactorBuilder {
         ReactorBuilder::default()
     }

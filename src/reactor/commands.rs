@@ -93,6 +93,24 @@ impl Reactor {
     }
 
     /// All connections, closing ones included, in no particular order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::Protocol;
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # let mut simulation = Simulation::new();
+    /// let first = simulation.connect(Idle);
+    /// let second = simulation.connect(Idle);
+    /// simulation.settle();
+    /// assert_eq!(simulation.reactor().connections().len(), 2);
+    ///
+    /// drop(first);
+    /// simulation.settle();
+    /// assert_eq!(simulation.reactor().connections().len(), 1);
+    /// ```
     pub fn connections(&self) -> Vec<ConnectionId> {
         let connections = self.sources.iter().filter_map(|(key, source)| match source {
             Source::Connection(session) if session.connection.is_up() => Some(ConnectionId(key)),
