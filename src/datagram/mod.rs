@@ -161,6 +161,39 @@ impl<P: DatagramProtocol + ?Sized> DatagramProtocol for Box<P> {
 ///
 /// A datagram is handed to the kernel at once: it is small, and there is no peer to wait for. Commands
 /// never call back. On a closed socket they fail with `NotConnected`.
+///
+/// # Examples
+///
+/// ```
+/// # use std::net::SocketAddr;
+/// # use crocus::testing::Simulation;
+/// # use crocus::{DatagramProtocol, DatagramTransport};
+/// /// Asks a server, and closes after its answer.
+/// struct Question;
+///
+/// impl DatagramProtocol for Question {
+///     fn start_protocol(&mut self, transport: &mut DatagramTransport) {
+///         let _ = transport.connect("127.0.0.1:53").and_then(|()| transport.send(b"question"));
+///     }
+///
+///     fn datagram_received(&mut self, transport: &mut DatagramTransport, data: &[u8], from: SocketAddr) {
+///         assert_eq!(transport.peer_addr(), Some(from)); // no other is heard
+///         assert_eq!(data, b"answer");
+///         transport.stop_listening();
+///     }
+/// }
+///
+/// # let mut simulation = Simulation::new();
+/// let mut server = simulation.bind_udp("127.0.0.1:53")?;
+/// let id = simulation.reactor().listen_udp("127.0.0.1:0", Question)?;
+/// simulation.settle();
+/// let (question, from) = server.receive().unwrap();
+/// assert_eq!(question, b"question");
+/// server.send_to(b"answer", from)?;
+/// simulation.settle();
+/// assert!(simulation.reactor().datagram(id).is_none(), "it is closed");
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct DatagramTransport<'a> {
     reactor: &'a mut Reactor,
@@ -229,6 +262,34 @@ impl<'a> DatagramTransport<'a> {
     /// Calls the protocol's `timer_fired` after `delay`, unless the socket is closed before.
     ///
     /// The timer is [cancelled](Reactor::cancel_timer) and [reset](Reactor::reset_timer) like any other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{DatagramProtocol, DatagramTransport, TimerId};
+    /// /// Says every second that it is there.
+    /// struct Beacon;
+    ///
+    /// impl DatagramProtocol for Beacon {
+    ///     fn start_protocol(&mut self, transport: &mut DatagramTransport) {
+    ///         transport.call_later(Duration::from_secs(1));
+    ///     }
+    ///
+    ///     fn timer_fired(&mut self, transport: &mut DatagramTransport, _: TimerId) {
+    ///         let _ = transport.send_to(b"here", "127.0.0.1:9".parse().unwrap());
+    ///         transport.call_later(Duration::from_secs(1));
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// # let mut listener = simulation.bind_udp("127.0.0.1:9")?;
+    /// # simulation.reactor().listen_udp("127.0.0.1:0", Beacon)?;
+    /// simulation.advance(Duration::from_secs(3));
+    /// assert_eq!(simulation.reactor().stats().datagrams_sent, 3);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn call_later(&mut self, delay: Duration) -> TimerId {
         self.reactor.datagram_timer(self.id.0, delay)
     }
@@ -240,6 +301,30 @@ impl<'a> DatagramTransport<'a> {
     /// # Errors
     ///
     /// The system's error, and `Unsupported` in a simulation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::Ipv4Addr;
+    /// use crocus::{DatagramProtocol, DatagramTransport, Reactor};
+    ///
+    /// const MDNS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+    ///
+    /// struct Group;
+    ///
+    /// impl DatagramProtocol for Group {
+    ///     fn start_protocol(&mut self, transport: &mut DatagramTransport) {
+    ///         if let Err(error) = transport.join_multicast_v4(MDNS, Ipv4Addr::UNSPECIFIED) {
+    ///             println!("cannot join the group: {error}"); // mostly: there is no network
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.listen_udp("0.0.0.0:0", Group)?;
+    /// reactor.turn(None)?;
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn join_multicast_v4(&mut self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
         self.socket()?.real()?.join_multicast_v4(&group, &interface)
     }
@@ -272,6 +357,20 @@ impl<'a> DatagramTransport<'a> {
     }
 
     /// The local address, also after the socket was closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::DatagramProtocol;
+    /// # struct Idle;
+    /// # impl DatagramProtocol for Idle {}
+    /// # let mut simulation = Simulation::new();
+    /// let id = simulation.reactor().listen_udp("127.0.0.1:0", Idle)?;
+    /// let socket = simulation.reactor().datagram(id).unwrap();
+    /// assert_ne!(socket.local_addr().port(), 0, "the system has chosen one");
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }

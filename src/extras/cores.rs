@@ -82,6 +82,16 @@ impl Cores {
     /// # Errors
     ///
     /// As [`start`](Self::start).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Cores, Reactor};
+    ///
+    /// let limits = Reactor::builder().read_budget(16 * 1024);
+    /// Cores::start_with(&limits, 2, |_core| Ok(()))?.join()?; // nothing to do: it returns at once
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn start_with(
         limits: &ReactorBuilder,
         count: usize,
@@ -205,6 +215,27 @@ impl Drop for StopGuard {
 }
 
 /// One of several reactors, lent to the function that sets it up.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{Cores, Protocol};
+///
+/// # struct Idle;
+/// # impl Protocol for Idle {}
+/// let cores = Cores::start(2, |core| {
+///     core.listen("127.0.0.1:0", |_peer| Idle)?;
+///     if core.index() == 0 {
+///         core.reactor().call_soon(|_reactor| println!("said once"));
+///     }
+///     let all = core.handle();
+///     core.reactor().call_soon(move |_reactor| all.stop());
+///     Ok(())
+/// })?;
+/// assert_eq!(cores.addresses().len(), 1, "one address, shared by both");
+/// cores.join()?;
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct Core<'a> {
     reactor: &'a mut Reactor,
@@ -281,6 +312,23 @@ impl Core<'_> {
 /// Reaches all reactors of [`Cores`], from any thread and from their own callbacks.
 ///
 /// Like a [`Handle`] it does not keep [`run`](Reactor::run) from returning. All clones are equal.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::{Cores, Protocol};
+///
+/// # struct Idle;
+/// # impl Protocol for Idle {}
+/// let cores = Cores::start(2, |core| core.listen("127.0.0.1:0", |_peer| Idle).map(drop))?;
+/// let all = cores.handle();
+/// let reached = all.call_on_each(|reactor| println!("{:?}", reactor.stats()));
+/// assert_eq!(reached, 2);
+/// all.shutdown(Duration::from_secs(10)); // or `stop()`
+/// cores.join()?;
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone)]
 pub struct CoresHandle {
     members: Arc<Mutex<Members>>,

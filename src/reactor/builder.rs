@@ -55,8 +55,17 @@ impl Reactor {
 /// use crocus::Reactor;
 ///
 /// let reactor = Reactor::builder()
+///     .read_buffer(16 * 1024) // one for all connections
+///     .read_budget(64 * 1024) // of each connection and turn, like the next three
+///     .write_budget(64 * 1024)
+///     .accept_budget(16)
+///     .datagram_budget(16)
+///     .write_buffer_limits(32 * 1024, 8 * 1024) // of each connection
 ///     .write_buffer_cap(1024 * 1024)
 ///     .close_timeout(Duration::from_secs(5))
+///     .linger(Duration::from_secs(1))
+///     .slow_callback(Some(Duration::from_millis(20)))
+///     .threads(2)
 ///     .build()?;
 /// # std::io::Result::Ok(())
 /// ```

@@ -106,6 +106,33 @@ pub trait FrameHandler<F: Framing>: Protocol {
 }
 
 /// A protocol that cuts its input into frames, and calls a [`FrameHandler`] for each.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::framing::{FrameHandler, Framed, Netstrings};
+/// use crocus::testing::Simulation;
+/// use crocus::{Protocol, Transport};
+///
+/// struct Count(usize);
+///
+/// impl Protocol for Count {}
+///
+/// impl FrameHandler<Netstrings> for Count {
+///     fn frame_received(&mut self, _: &mut Transport, _frame: &[u8]) {
+///         self.0 += 1;
+///     }
+/// }
+///
+/// let mut simulation = Simulation::new();
+/// let mut peer = simulation.connect(Framed::new(Netstrings::new(), Count(0)));
+/// peer.send(b"5:hello,2:yo,3:no");
+/// simulation.settle();
+///
+/// let id = simulation.reactor().connections()[0];
+/// let count = |framed: &mut Framed<Netstrings, Count>, _: &mut Transport| framed.handler_mut().0;
+/// assert_eq!(simulation.reactor().with_protocol(id, count), Some(2));
+/// ```
 #[derive(Debug)]
 pub struct Framed<F, H> {
     framing: F,
