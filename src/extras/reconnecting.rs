@@ -97,6 +97,34 @@ impl Backoff {
     /// How many attempts in a row may fail, including the first; no limit by default.
     ///
     /// A connection that did not last counts as a failed attempt.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Address, Backoff, Connector, Ended, Factory, Protocol, Reason, Reconnecting};
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// struct Client;
+    ///
+    /// impl Factory for Client {
+    ///     fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
+    ///         Some(Box::new(Idle))
+    ///     }
+    ///
+    ///     fn gave_up(&mut self, connector: &mut Connector, _: &Reason) {
+    ///         connector.reactor().stop();
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let three_times = Reconnecting::new(Client, Backoff::new().max_attempts(3));
+    /// simulation.reactor().connect("192.0.2.1:80", three_times);
+    /// simulation.reactor().run()?; // nobody listens there
+    /// assert_eq!(simulation.reactor().stats().failed, 3);
+    /// assert_eq!(simulation.reactor().ended(), Some(Ended::Stopped));
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);

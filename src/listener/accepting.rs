@@ -54,15 +54,40 @@ impl Reactor {
     /// # Examples
     ///
     /// ```
-    /// use crocus::{ListenerId, Protocol, Reactor};
+    /// # use crocus::testing::Simulation;
+    /// use crocus::{Address, Factory, ListenerId, Protocol, Reactor};
     ///
-    /// # struct Echo;
-    /// # impl Protocol for Echo {}
-    /// fn replace(reactor: &mut Reactor, old: ListenerId) {
-    ///     reactor.stop_listening(old);
-    ///     let left = reactor.connection_count(old).unwrap_or(0);
-    ///     println!("{left} connections are still served");
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// struct Service;
+    ///
+    /// impl Factory for Service {
+    ///     fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
+    ///         Some(Box::new(Idle))
+    ///     }
+    ///
+    ///     fn started(&mut self, reactor: &mut Reactor, listener: ListenerId) {
+    ///         println!("listening on {}", reactor.local_addr(listener).unwrap());
+    ///     }
+    ///
+    ///     fn stopped(&mut self, reactor: &mut Reactor, listener: ListenerId) {
+    ///         let left = reactor.connection_count(listener).unwrap_or(0);
+    ///         println!("{left} connections are still served");
+    ///     }
     /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let listener = simulation.reactor().listen("127.0.0.1:80", Service)?;
+    /// let client = simulation.dial("127.0.0.1:80");
+    /// simulation.settle();
+    /// simulation.reactor().stop_listening(listener);
+    /// simulation.settle();
+    /// assert_eq!(simulation.reactor().connection_count(listener), Some(1));
+    ///
+    /// drop(client);
+    /// simulation.settle();
+    /// assert_eq!(simulation.reactor().connection_count(listener), None);
+    /// # std::io::Result::Ok(())
     /// ```
     pub fn connection_count(&self, id: ListenerId) -> Option<usize> {
         match self.sources.get(id.0)? {

@@ -56,7 +56,7 @@ pub enum Notice {
         /// How many events the poller has reported.
         events: usize,
     },
-    /// Another thread woke the reactor, or the last [`Handle`](crate::Handle) was dropped.
+    /// Another thread woke the reactor, or the last [`Hold`](crate::Hold) was dropped.
     Woken,
     /// An event was latched.
     Event {

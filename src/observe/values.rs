@@ -154,7 +154,7 @@ pub enum Command {
         /// The low mark, in bytes.
         low: usize,
     },
-    /// `Reactor::listen` and its relatives
+    /// `Reactor::listen`, or `Reactor::listen_udp`
     Listen(Address),
     /// `Reactor::stop_listening`, or the same of a datagram socket
     StopListening,
@@ -162,7 +162,7 @@ pub enum Command {
     PauseAccepting,
     /// `Reactor::resume_accepting`
     ResumeAccepting,
-    /// `Reactor::connect` and its relatives, or `Connector::connect_after`
+    /// `Reactor::connect`, or `Connector::connect_after`
     Connect(Endpoint),
     /// `Reactor::cancel_connect`
     CancelConnect,

@@ -9,7 +9,6 @@ use crate::callback::Callback;
 use crate::handle::Hold;
 use crate::observe::Subject;
 
-/// State.
 /// # State from outside
 impl Reactor {
     /// Keeps a value in the reactor, for [`state`](Self::state) to find by its type; returns the former value
@@ -95,7 +94,6 @@ impl Reactor {
     }
 }
 
-/// The end.
 /// # Holding it, and hearing of its end
 impl Reactor {
     /// Keeps [`run`](Self::run) from returning for lack of work, and a [shutdown](Self::shutdown) waiting,
@@ -198,7 +196,6 @@ impl Reactor {
     }
 }
 
-/// Names.
 /// # Naming calls and timers
 impl Reactor {
     /// Gives a name to the calls and timers that `set` makes, and to those that they make in turn.

@@ -102,6 +102,36 @@ const FAR_AWAY: [u8; 4] = [192, 0, 2, 1];
 /// socket); sockets whose addresses overlap exclude each other; a queue of waiting connections holds one more
 /// than its backlog. This host has the addresses of the loopback, `198.51.100.1` and `2001:db8::1`. Peers
 /// outside may have any.
+///
+/// # Examples
+///
+/// ```
+/// # use std::time::Duration;
+/// # use crocus::testing::{Cut, Simulation};
+/// # use crocus::{Protocol, Transport};
+/// # struct Echo;
+/// # impl Protocol for Echo {
+/// #     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+/// #         transport.write(data);
+/// #     }
+/// # }
+/// let mut simulation = Simulation::with_seed(17); // print `seed()` when a test fails
+/// simulation.set_latency(Duration::from_millis(50));
+/// simulation.set_cut(Cut::Random(3));
+/// simulation.set_window(4096);
+/// simulation.set_host("example.org", &["192.0.2.8".parse().unwrap(), "192.0.2.9".parse().unwrap()]);
+/// simulation.set_blackhole("192.0.2.8:80".parse().unwrap());
+///
+/// let mut server = simulation.listen("192.0.2.9:80")?;
+/// simulation.reactor().connect("example.org:80", |_peer| Echo);
+/// simulation.advance(Duration::from_secs(1)); // the second address has answered
+/// let mut peer = server.accept().unwrap();
+/// peer.send(b"hello");
+/// simulation.advance(Duration::from_secs(1));
+/// assert_eq!(peer.received(), b"hello");
+/// assert_eq!(simulation.elapsed(), Duration::from_secs(2));
+/// # std::io::Result::Ok(())
+/// ```
 pub struct Simulation {
     reactor: Reactor,
     network: Rc<RefCell<Network>>,
@@ -147,7 +177,7 @@ impl Simulation {
         self.clock.now() - self.start
     }
 
-    /// The clock, for a protocol that takes time in a callback.
+    /// The clock, for a protocol that takes time in a callback; see [`SimulatedClock`].
     pub fn clock(&self) -> SimulatedClock {
         SimulatedClock::new(&self.clock)
     }
@@ -219,7 +249,7 @@ impl Simulation {
         self.network.borrow_mut().inject_accept_error(at, error);
     }
 
-    /// Sets how many of a hundred datagrams sent from now on are lost; none at first.
+    /// Sets how many of a hundred datagrams sent from now on are lost; none at first. See [`DatagramPeer`].
     pub fn set_datagram_loss(&mut self, percent: u8) {
         self.network.borrow_mut().post.loss = percent;
     }
@@ -234,7 +264,7 @@ impl Simulation {
         self.network.borrow_mut().post.reordering = percent;
     }
 
-    /// Binds a datagram socket outside of the reactor.
+    /// Binds a datagram socket outside of the reactor; see [`DatagramPeer`].
     ///
     /// # Errors
     ///
@@ -244,7 +274,7 @@ impl Simulation {
         Ok(DatagramPeer { socket: MemoryDatagrams::bind_outside(&self.network, addr)? })
     }
 
-    /// Connects a protocol to a peer whose bytes the test holds.
+    /// Connects a protocol to a [`Peer`], whose bytes the test holds.
     ///
     /// `connection_made` is called in the next turn.
     pub fn connect(&mut self, protocol: impl Protocol + 'static) -> Peer {
@@ -253,7 +283,7 @@ impl Simulation {
         Peer::new(stream)
     }
 
-    /// Connects two protocols, as client and as server.
+    /// Connects two protocols, as client and as server; see the example of [`Cut`].
     pub fn pair(
         &mut self,
         client: impl Protocol + 'static,
@@ -263,7 +293,7 @@ impl Simulation {
         (self.add(client_stream, client), self.add(server_stream, server))
     }
 
-    /// Connects from outside to an address the reactor listens at.
+    /// Connects from outside to an address the reactor listens at; see [`End`].
     ///
     /// It is connected at once, as over a real loopback, unless there is [latency](Self::set_latency) or no room
     /// in the listener's queue. What it does before, it does when it is connected. It may also be refused, or
@@ -289,7 +319,7 @@ impl Simulation {
         Ok(PeerListener { listener: MemoryListener::bind_outside(&self.network, addr)? })
     }
 
-    /// Runs one turn of the reactor, without waiting.
+    /// Runs one turn of the reactor, without waiting; see [`TurnReport`].
     ///
     /// # Panics
     ///

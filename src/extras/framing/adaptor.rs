@@ -92,6 +92,34 @@ pub trait FrameHandler<F: Framing>: Protocol {
     /// to earlier frames are not lost, and an error message may be written first. (Twisted does the
     /// same. An abort would drop those answers, and a hostile peer cannot stay longer than the
     /// close timeout.)
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::framing::{FrameError, FrameHandler, Framed, Lines};
+    /// # use crocus::testing::{End, Simulation};
+    /// # use crocus::{Protocol, Reason, Transport};
+    /// struct Chat;
+    ///
+    /// impl Protocol for Chat {}
+    ///
+    /// impl FrameHandler<Lines> for Chat {
+    ///     fn frame_received(&mut self, transport: &mut Transport, line: &[u8]) {
+    ///         writeln!(transport, "{} bytes", line.len());
+    ///     }
+    ///
+    ///     fn frame_failed(&mut self, transport: &mut Transport, error: FrameError) {
+    ///         write!(transport, "{error}"); // tell the peer what is wrong
+    ///         transport.lose_connection_because(Reason::protocol(error));
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Framed::new(Lines::new().max_length(5), Chat));
+    /// peer.send(b"one\nmillions\n");
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"3 bytes\na frame of more than 5 bytes");
+    /// ```
     fn frame_failed(&mut self, transport: &mut Transport<'_>, error: FrameError) {
         transport.lose_connection_because(Reason::protocol(error));
     }

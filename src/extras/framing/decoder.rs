@@ -63,7 +63,7 @@ impl<F: Framing> Decoder<F> {
 /// let mut fed = decoder.feed(b"4\r\n\x01\x02\n\nbye\r\nand");
 /// assert_eq!(fed.next_frame(), Some(Ok(&b"4"[..])));
 /// assert_eq!(fed.take_raw(4), b"\x01\x02\n\n"); // a body behind its length
-/// fed.framing_mut().clone_from(&Lines::new().max_length(80)); // other rules from here on
+/// *fed.framing_mut() = Lines::new().max_length(80); // other rules from here on
 /// assert_eq!(fed.next_frame(), Some(Ok(&b"bye"[..])));
 /// assert_eq!(fed.next_frame(), None);
 /// assert_eq!(fed.rest(), b"and");
