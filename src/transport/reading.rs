@@ -193,7 +193,7 @@ impl Transport<'_> {
         self.reactor.hold_reading(self.id, Holds::PROTOCOL);
     }
 
-    /// Goes on delivering; one call is enough, however often reading was paused.
+    /// Goes on delivering; one call is enough, however often reading was [paused](Self::pause_reading).
     ///
     /// The default `resume_writing`, and not this, ends the pause of the default `pause_writing`: the
     /// two do not interfere.
@@ -222,16 +222,20 @@ impl Transport<'_> {
     ///         self.pauses += 1;
     ///         transport.default_pause_writing();
     ///     }
+    ///
+    ///     fn resume_writing(&mut self, transport: &mut Transport) {
+    ///         println!("the peer has caught up");
+    ///         transport.default_resume_writing();
+    ///     }
     /// }
     /// ```
-    ///
-    /// `resume_writing` is not overridden here, so it ends the pause.
     pub fn default_pause_writing(&mut self) {
         self.reactor.hold_reading(self.id, Holds::PRESSURE);
     }
 
     /// Does what the default [`resume_writing`](Protocol::resume_writing) does, for an override of it: reading
-    /// goes on, unless it was [paused](Self::pause_reading) by the protocol itself.
+    /// goes on, unless it was [paused](Self::pause_reading) by the protocol itself. See the example of
+    /// [`default_pause_writing`](Self::default_pause_writing).
     pub fn default_resume_writing(&mut self) {
         self.reactor.release_reading(self.id, Holds::PRESSURE);
     }

@@ -124,8 +124,8 @@ impl Transport<'_> {
         self.reactor.set_marks(self.id, Marks::new(high, low));
     }
 
-    /// The water marks, high and low, in bytes: asyncio's `get_write_buffer_limits`, in the opposite
-    /// order.
+    /// The water marks that were [set](Self::set_write_buffer_limits), high and low, in bytes: asyncio's
+    /// `get_write_buffer_limits`, in the opposite order.
     pub fn write_buffer_limits(&self) -> (usize, usize) {
         self.connection().map_or((0, 0), |connection| connection.marks())
     }

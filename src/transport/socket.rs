@@ -39,7 +39,7 @@ impl Transport<'_> {
         self.live()?.stream.local_addr()
     }
 
-    /// Whether small writes leave at once (TCP_NODELAY).
+    /// Whether small writes leave at once (TCP_NODELAY). See [`set_no_delay`](Self::set_no_delay).
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl Transport<'_> {
         self.socket()?.set_no_delay(on)
     }
 
-    /// Whether the kernel probes a silent peer (SO_KEEPALIVE).
+    /// Whether the kernel probes a silent peer (SO_KEEPALIVE). See [`set_keep_alive`](Self::set_keep_alive).
     ///
     /// # Errors
     ///
