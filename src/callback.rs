@@ -53,7 +53,7 @@ pub enum Callback {
     Timer,
     /// A function given to `call_soon` or `call_from_thread`, or the second one of `call_in_thread`.
     Call,
-    /// A function given to `on_signal`.
+    /// A function given to `on_signal` (feature `signals`).
     Signal,
     /// A function given to `watch`.
     Watch,

@@ -325,12 +325,9 @@ pub trait Factory {
 /// # Examples
 ///
 /// ```
-/// use crocus::{IntoProtocol, Protocol};
-///
-/// struct Echo;
-///
-/// impl Protocol for Echo {}
-///
+/// # use crocus::{IntoProtocol, Protocol};
+/// # struct Echo;
+/// # impl Protocol for Echo {}
 /// assert!(Echo.into_protocol().is_some());
 /// assert!(None::<Echo>.into_protocol().is_none(), "the peer is refused");
 /// ```

@@ -35,7 +35,7 @@ use crate::reactor::Reactor;
 ///     }
 ///
 ///     fn connection_failed(&mut self, connector: &mut Connector, reason: &Reason) {
-///         println!("{}: {reason}", connector.endpoint());
+///         println!("{} to {}: {reason}", connector.id(), connector.endpoint());
 ///         connector.connect_after(Duration::from_secs(1));
 ///     }
 /// }

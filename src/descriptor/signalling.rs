@@ -87,6 +87,8 @@ impl Reactor {
     /// In a simulation the test gives the signals, by
     /// [`Simulation::signal`](crate::testing::Simulation::signal).
     ///
+    /// Needs the feature `signals`.
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for a signal that cannot be caught like this (`SIGKILL`, `SIGSTOP`, `SIGILL`,
@@ -109,6 +111,7 @@ impl Reactor {
     /// assert_eq!(simulation.reactor().stats().calls, 1);
     /// # std::io::Result::Ok(())
     /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
     pub fn on_signal(
         &mut self,
         signal: i32,
@@ -131,6 +134,8 @@ impl Reactor {
     /// On `SIGINT` or `SIGTERM` the reactor [drains](Self::shutdown): it shuts down with this `grace`. On a
     /// second one it [stops](Self::stop) at once.
     ///
+    /// Needs the feature `signals`.
+    ///
     /// # Errors
     ///
     /// As [`on_signal`](Self::on_signal).
@@ -152,6 +157,7 @@ impl Reactor {
     /// assert_eq!(simulation.reactor().ended(), Some(Ended::ShutDown));
     /// # std::io::Result::Ok(())
     /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
     pub fn drain_on_signals(&mut self, grace: Duration) -> io::Result<()> {
         for signal in [SIGINT, SIGTERM] {
             self.on_signal(signal, move |reactor| {

@@ -156,7 +156,7 @@ impl Reactor {
         true
     }
 
-    /// Accepts again.
+    /// Accepts again after [`pause_accepting`](Self::pause_accepting).
     ///
     /// Returns `false` if there is no such listener.
     pub fn resume_accepting(&mut self, id: ListenerId) -> bool {

@@ -174,7 +174,8 @@ impl Listen {
     ///
     /// let place = Listen::at("127.0.0.1:5000");
     /// assert_eq!(place.endpoint().unwrap().to_string(), "127.0.0.1:5000");
-    /// let beside = place.with_port(5001);
+    /// let options = place.socket_options().clone().reuse_port(true);
+    /// let beside = place.with_port(5001).socket(options);
     /// assert_eq!(beside.endpoint().unwrap().to_string(), "127.0.0.1:5001");
     /// ```
     pub fn endpoint(&self) -> Option<&Endpoint> {
@@ -184,12 +185,13 @@ impl Listen {
         }
     }
 
-    /// The options of the socket.
+    /// The options of the socket. See the example of [`endpoint`](Self::endpoint).
     pub fn socket_options(&self) -> &SocketOptions {
         &self.socket
     }
 
-    /// Listens at another port of the same place; without effect where there is none.
+    /// Listens at another port of the same place; without effect where there is none. See the example of
+    /// [`endpoint`](Self::endpoint).
     #[must_use]
     pub fn with_port(mut self, port: u16) -> Self {
         if let At::Endpoint(endpoint) = self.at {

@@ -101,6 +101,7 @@ impl Reactor {
     /// ```
     /// # #[cfg(unix)]
     /// # {
+    /// use std::net::Shutdown;
     /// use std::os::unix::net::UnixStream;
     /// use crocus::{Protocol, Reactor, Transport};
     ///
@@ -116,6 +117,7 @@ impl Reactor {
     /// let (ours, theirs) = UnixStream::pair()?;
     /// let mut reactor = Reactor::new()?;
     /// reactor.adopt(ours, Hello)?;
+    /// theirs.shutdown(Shutdown::Write)?; // else the close waits some seconds for it
     /// reactor.run()?;
     /// assert_eq!(std::io::read_to_string(theirs)?, "hello\n");
     /// # }

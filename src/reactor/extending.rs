@@ -81,7 +81,7 @@ impl Reactor {
         self.extension.states.get_mut()
     }
 
-    /// Takes the value of this type out of the reactor.
+    /// Takes the value of this type out of the reactor. See the example of [`state`](Self::state).
     pub fn take_state<T: Any>(&mut self) -> Option<T> {
         self.extension.states.remove()
     }

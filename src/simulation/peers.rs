@@ -25,6 +25,11 @@ use super::stream::MemoryStream;
 /// simulation.settle();
 /// assert_eq!(served.end(), None);
 /// assert_eq!(mistaken.end(), Some(End::Failed(ErrorKind::ConnectionRefused)));
+///
+/// simulation.fail_accept("127.0.0.1:80".parse().unwrap(), ErrorKind::ConnectionAborted.into());
+/// let late = simulation.dial("127.0.0.1:80");
+/// simulation.settle();
+/// assert_eq!(simulation.reactor().stats().accept_errors, 1);
 /// # std::io::Result::Ok(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -172,12 +177,14 @@ impl Peer {
 /// # Examples
 ///
 /// ```
+/// use std::time::Duration;
 /// use crocus::testing::Simulation;
-/// use crocus::Protocol;
+/// use crocus::{Protocol, Reactor};
 ///
 /// # struct Idle;
 /// # impl Protocol for Idle {}
-/// let mut simulation = Simulation::new();
+/// let limits = Reactor::builder().close_timeout(Duration::from_secs(5));
+/// let mut simulation = Simulation::with_limits(limits, 0);
 /// let mut server = simulation.listen("192.0.2.1:80")?;
 /// assert!(server.accept().is_none());
 /// simulation.reactor().connect(server.addr(), |_peer| Idle);
@@ -219,13 +226,21 @@ impl PeerListener {
 /// #     }
 /// # }
 /// let mut simulation = Simulation::new();
-/// let mut peer = simulation.bind_udp("127.0.0.1:5000")?;
+/// let mut peer = simulation.bind_udp("127.0.0.1:0")?;
+/// assert_ne!(peer.addr().port(), 0);
 /// let echo = simulation.reactor().listen_udp("127.0.0.1:7", Echo)?;
 /// peer.send_to(b"hello", "127.0.0.1:7".parse().unwrap())?;
 /// simulation.settle();
 /// assert_eq!(peer.receive(), Some((b"hello".to_vec(), "127.0.0.1:7".parse().unwrap())));
 ///
-/// simulation.set_datagram_loss(100); // percent
+/// simulation.set_datagram_reordering(20); // percent
+/// simulation.set_datagram_duplication(100);
+/// peer.send_to(b"twice", "127.0.0.1:7".parse().unwrap())?;
+/// simulation.settle();
+/// assert!(peer.receive().is_some() && peer.receive().is_some());
+/// # while peer.receive().is_some() {}
+///
+/// simulation.set_datagram_loss(100);
 /// peer.send_to(b"anybody?", "127.0.0.1:7".parse().unwrap())?;
 /// simulation.settle();
 /// assert_eq!(peer.receive(), None);

@@ -141,7 +141,7 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// A simulation with the default limits and seed 0.
+    /// A simulation with the default limits and seed 0. See the example of [`Peer`].
     pub fn new() -> Self {
         Self::with_seed(0)
     }
@@ -151,7 +151,7 @@ impl Simulation {
         Self::with_limits(Reactor::builder(), seed)
     }
 
-    /// A simulation of a reactor with these limits.
+    /// A simulation of a reactor with these limits. See the example of [`PeerListener`].
     pub fn with_limits(limits: ReactorBuilder, seed: u64) -> Self {
         let clock = Clock::manual();
         let network = Network::new(clock.clone(), seed);
@@ -193,22 +193,17 @@ impl Simulation {
     /// # Examples
     ///
     /// ```
-    /// use std::time::Duration;
-    /// use crocus::Protocol;
     /// use crocus::testing::Simulation;
     ///
-    /// struct Discard;
-    ///
-    /// impl Protocol for Discard {}
-    ///
     /// let mut simulation = Simulation::new();
-    /// simulation.reactor().drain_on_signals(Duration::from_secs(10))?;
-    /// simulation.reactor().listen("127.0.0.1:80", |_peer| Discard)?;
+    /// simulation.reactor().on_signal(15, |reactor| reactor.stop())?;
+    /// assert!(!simulation.signal(2), "it has no action");
     /// assert!(simulation.signal(15));
-    /// simulation.reactor().run()?; // returns, since nothing is left to wait for
+    /// assert!(simulation.turn().stopped);
     /// # std::io::Result::Ok(())
     /// ```
     #[cfg(feature = "signals")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
     pub fn signal(&mut self, signal: i32) -> bool {
         let Some(token) = self.reactor.raise(signal) else { return false };
         self.network.borrow_mut().announce(token, Readiness::READABLE);
@@ -244,7 +239,7 @@ impl Simulation {
         self.network.borrow_mut().blackholes.push(addr);
     }
 
-    /// Makes the next accept at a listening address fail with `error`.
+    /// Makes the next accept at a listening address fail with `error`. See the example of [`End`].
     pub fn fail_accept(&mut self, at: SocketAddr, error: io::Error) {
         self.network.borrow_mut().inject_accept_error(at, error);
     }
@@ -254,12 +249,12 @@ impl Simulation {
         self.network.borrow_mut().post.loss = percent;
     }
 
-    /// Sets how many of a hundred datagrams sent from now on arrive twice; none at first.
+    /// Sets how many of a hundred datagrams sent from now on arrive twice; none at first. See [`DatagramPeer`].
     pub fn set_datagram_duplication(&mut self, percent: u8) {
         self.network.borrow_mut().post.duplication = percent;
     }
 
-    /// Sets how many of a hundred datagrams sent from now on overtake others; none at first.
+    /// Sets how many of a hundred datagrams sent from now on overtake others; none at first. See [`DatagramPeer`].
     pub fn set_datagram_reordering(&mut self, percent: u8) {
         self.network.borrow_mut().post.reordering = percent;
     }
@@ -328,7 +323,7 @@ impl Simulation {
         self.reactor.turn(Some(Duration::ZERO)).expect("a simulated poll does not fail")
     }
 
-    /// Runs turns until nothing more happens unless time passes.
+    /// Runs turns until nothing more happens unless time passes. See the example of [`Peer`].
     ///
     /// # Panics
     ///

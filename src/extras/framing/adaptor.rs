@@ -112,6 +112,11 @@ pub trait FrameHandler<F: Framing>: Protocol {
     ///         write!(transport, "{error}"); // tell the peer what is wrong
     ///         transport.lose_connection_because(Reason::protocol(error));
     ///     }
+    ///
+    ///     fn eof_in_frame(&mut self, transport: &mut Transport, part: &[u8]) {
+    ///         write!(transport, "{} bytes without an end", part.len());
+    ///         self.eof_received(transport); // which closes
+    ///     }
     /// }
     ///
     /// # let mut simulation = Simulation::new();
@@ -119,12 +124,19 @@ pub trait FrameHandler<F: Framing>: Protocol {
     /// peer.send(b"one\nmillions\n");
     /// simulation.settle();
     /// assert_eq!(peer.received(), b"3 bytes\na frame of more than 5 bytes");
+    ///
+    /// let mut peer = simulation.connect(Framed::new(Lines::new(), Chat));
+    /// peer.send(b"half a li");
+    /// peer.close_write();
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"9 bytes without an end");
     /// ```
     fn frame_failed(&mut self, transport: &mut Transport<'_>, error: FrameError) {
         transport.lose_connection_because(Reason::protocol(error));
     }
 
-    /// The peer sends nothing more, and has sent a part of a frame last.
+    /// The peer sends nothing more, and has sent a part of a frame last. See the example of
+    /// [`frame_failed`](Self::frame_failed).
     ///
     /// Called in place of [`eof_received`](Protocol::eof_received), which the default calls. `part` has
     /// at least one byte. Twisted drops it.

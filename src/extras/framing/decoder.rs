@@ -20,6 +20,7 @@ use super::{FrameError, Framing};
 /// assert_eq!(frames.next_frame(), Some(Ok(&b"two"[..])));
 /// assert_eq!(frames.next_frame(), None);
 /// drop(frames);
+/// assert_eq!(decoder.rest(), b"thr");
 ///
 /// let mut frames = decoder.feed(b"ee\nmillions\n");
 /// assert_eq!(frames.next_frame(), Some(Ok(&b"three"[..])));
