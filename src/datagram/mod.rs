@@ -295,7 +295,8 @@ impl<'a> DatagramTransport<'a> {
     /// # Errors
     ///
     /// The error of connect(2), with the address in the message; `InvalidInput` if `to` is not an
-    /// address, or the socket is connected already.
+    /// address or has the port 0, or the socket is connected already. After an error the socket is what it
+    /// was before.
     pub fn connect(&mut self, to: impl Into<Endpoint>) -> io::Result<()> {
         self.local = self.reactor.connect_datagram(self.id, to.into().socket_addr()?)?;
         Ok(())

@@ -189,14 +189,20 @@ impl Reactor {
                 return;
             }
             match listener.accept() {
-                Ok((stream, peer)) => self.admit(key, stream, peer, scratch),
+                Ok((stream, peer)) => {
+                    listener.skipped = 0;
+                    self.admit(key, stream, peer, scratch);
+                }
                 Err(error) => match AcceptError::of(&error) {
                     AcceptError::Empty => {
                         listener.ready = false;
                         listener.shortage_logged = false;
+                        listener.skipped = 0;
                         return;
                     }
-                    AcceptError::Skip => self.accept_failed(key, &Arc::new(error)),
+                    AcceptError::Skip if !listener.skip() => {
+                        self.accept_failed(key, &Arc::new(error));
+                    }
                     judged => return self.rest(key, &Arc::new(error), judged),
                 },
             }
@@ -256,6 +262,7 @@ impl Reactor {
         self.queues.without_descriptor.push(key);
         let Some(listener) = self.listener_mut(key) else { return };
         listener.retry = Some(timer);
+        listener.skipped = 0;
         if std::mem::replace(&mut listener.shortage_logged, true) {
             return;
         }

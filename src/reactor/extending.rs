@@ -192,7 +192,7 @@ impl Reactor {
             self.call_by_name(Callback::Call, call);
         }
         let untold = mem::take(&mut self.extension.on_shutdown);
-        self.let_go(Subject::Reactor, untold);
+        self.let_go_of_each(Subject::Reactor, untold);
     }
 }
 

@@ -82,7 +82,7 @@ impl MemoryListener {
         backlog: usize,
         options: &SocketOptions,
     ) -> io::Result<Self> {
-        let bound = options.for_listening().bound(addr);
+        let bound = options.for_fixed_address().bound(addr);
         Self::listen(network, bound, false, backlog, options.remembered())
     }
 

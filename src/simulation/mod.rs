@@ -8,6 +8,7 @@ pub(crate) mod datagrams;
 mod fault;
 mod link;
 pub(crate) mod listener;
+mod lookups;
 pub(crate) mod network;
 mod peers;
 pub(crate) mod ports;

@@ -25,6 +25,7 @@ use super::datagrams::Mail;
 use super::fault::Fault;
 use super::link::{Kind, Link, LinkEnd, Payload, Stage};
 use super::listener::{Listening, Place};
+use super::lookups::SlowNames;
 use super::ports::{Bound, canonical};
 use crate::address::Address;
 use crate::parts::clock::{Clock, later};
@@ -95,6 +96,7 @@ pub(crate) struct Network {
     pub(crate) window: usize,
     /// The addresses of host names.
     pub(crate) hosts: BTreeMap<String, Vec<IpAddr>>,
+    pub(crate) slow_names: SlowNames,
     /// Addresses to which packets go and never arrive.
     pub(crate) blackholes: Vec<SocketAddr>,
     pub(super) listening: BTreeMap<Place, Listening>,
@@ -116,6 +118,7 @@ impl Network {
             latency: Duration::ZERO,
             window: WINDOW,
             hosts: BTreeMap::from([("localhost".to_owned(), localhost)]),
+            slow_names: SlowNames::default(),
             blackholes: Vec::new(),
             listening: BTreeMap::new(),
             links: Slab::new(),
@@ -138,6 +141,7 @@ impl Network {
             }
         }
         self.carry_datagrams();
+        self.slow_names.step(now);
         std::mem::take(&mut self.ready)
     }
 
@@ -148,7 +152,7 @@ impl Network {
         }
         let links = self.links.iter().map(|(_, link)| link);
         let links = links.filter_map(|link| self.next_event_of(link));
-        links.chain(self.post.next_event()).min()
+        links.chain(self.post.next_event()).chain(self.slow_names.next_event()).min()
     }
 
     fn next_event_of(&self, link: &Link) -> Option<Instant> {

@@ -69,6 +69,7 @@ use crate::address::{Endpoint, Place};
 use crate::ids::ConnectionId;
 use crate::observe::TurnReport;
 use crate::parts::clock::{Clock, later};
+use crate::parts::random::Random;
 use crate::protocol::Protocol;
 use crate::reactor::Reactor;
 use crate::reactor::builder::ReactorBuilder;
@@ -146,7 +147,7 @@ impl Simulation {
         Self::with_seed(0)
     }
 
-    /// A simulation whose random cuts are drawn from `seed`.
+    /// A simulation whose random cuts, and the numbers of [`Reactor::random`], are drawn from `seed`.
     pub fn with_seed(seed: u64) -> Self {
         Self::with_limits(Reactor::builder(), seed)
     }
@@ -156,7 +157,8 @@ impl Simulation {
         let clock = Clock::manual();
         let network = Network::new(clock.clone(), seed);
         let poller = Poller::network(Rc::clone(&network), clock.clone());
-        let reactor = limits.build_simulated(poller, clock.clone());
+        // Not the network's numbers: what a protocol draws shall not change how its bytes are cut.
+        let reactor = limits.build_simulated(poller, clock.clone(), Random::new(!seed));
         let reactor = reactor.expect("only the waker could fail, and a simulated reactor has none");
         let start = clock.now();
         Self { reactor, network, clock, start, seed }
@@ -232,6 +234,34 @@ impl Simulation {
     /// At first `localhost` is 127.0.0.1, and other names are unknown.
     pub fn set_host(&mut self, name: &str, addresses: &[IpAddr]) {
         self.network.borrow_mut().hosts.insert(name.to_owned(), addresses.to_vec());
+    }
+
+    /// Sets how long the lookup of a name takes from now on, also of one that is not known; no time at
+    /// first. `Duration::MAX` stands for a resolver that never answers.
+    ///
+    /// # Examples
+    ///
+    /// A connect timeout includes the lookup:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::testing::Simulation;
+    /// use crocus::{Connect, Protocol};
+    ///
+    /// struct Silent;
+    /// impl Protocol for Silent {}
+    ///
+    /// let mut simulation = Simulation::new();
+    /// simulation.set_lookup_time("example.org", Duration::MAX);
+    /// let to = Connect::to("example.org:80").timeout(Duration::from_secs(3));
+    /// let id = simulation.reactor().connect(to, |_peer| Silent);
+    /// simulation.advance(Duration::from_secs(2));
+    /// assert!(simulation.reactor().endpoint(id).is_some());
+    /// simulation.advance(Duration::from_secs(1));
+    /// assert!(simulation.reactor().endpoint(id).is_none(), "it has failed");
+    /// ```
+    pub fn set_lookup_time(&mut self, name: &str, takes: Duration) {
+        self.network.borrow_mut().slow_names.set(name, takes);
     }
 
     /// Makes an address never answer; the kernel gives up after 131 s (`TimedOut`).

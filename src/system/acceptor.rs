@@ -7,9 +7,10 @@ use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::adopted::adopted;
 use super::binding::plain;
 use super::options::{Kind, Origin, SocketOptions};
-use super::stream::{Stream, adopted, no_sockets};
+use super::stream::{Stream, no_sockets};
 #[cfg(unix)]
 use super::unix::UnixAcceptor;
 use crate::address::Address;
@@ -33,7 +34,7 @@ impl Acceptor {
     ) -> io::Result<Self> {
         let domain = Domain::for_address(addr);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        options.for_listening().apply(&socket, Kind::Tcp, Origin::New(domain))?;
+        options.for_fixed_address().apply(&socket, Kind::Tcp, Origin::New(domain))?;
         socket.bind(&addr.into())?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         socket.set_nonblocking(true)?;

@@ -122,8 +122,8 @@ impl<'a> Transport<'a> {
     /// Closes in order: sends the outgoing buffer, then FIN, and waits some seconds for the peer to
     /// close too, so that nothing is lost.
     ///
-    /// From here on nothing is delivered but `connection_lost`, and writes are dropped. If the peer does
-    /// not take the rest within the [close timeout](Self::set_close_timeout), the connection is cut,
+    /// From here on nothing is delivered but `connection_lost`, and writes are dropped. If the peer
+    /// takes nothing of the rest for the [close timeout](Self::set_close_timeout), the connection is cut,
     /// with [`Reason::CloseTimedOut`](crate::Reason::CloseTimedOut).
     ///
     /// In Twisted and asyncio this has no timeout: a peer that does not read keeps the connection for

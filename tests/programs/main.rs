@@ -12,6 +12,7 @@ mod http;
 mod no_descriptors;
 mod random_numbers;
 mod resp;
+mod scarce;
 mod small_servers;
 mod udp_echo;
 mod unix_sockets;
