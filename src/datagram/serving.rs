@@ -90,24 +90,7 @@ impl Reactor {
         self.add_datagram(socket?, Box::new(protocol))
     }
 
-    /// Lends any datagram socket; `None` if it is gone.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use crocus::testing::Simulation;
-    /// # use crocus::DatagramProtocol;
-    /// # struct Idle;
-    /// # impl DatagramProtocol for Idle {}
-    /// # let mut simulation = Simulation::new();
-    /// # let mut peer = simulation.bind_udp("127.0.0.1:5000")?;
-    /// let id = simulation.reactor().listen_udp("127.0.0.1:0", Idle)?;
-    /// let mut socket = simulation.reactor().datagram(id).unwrap();
-    /// socket.send_to(b"hello", peer.addr())?;
-    /// simulation.settle();
-    /// assert_eq!(peer.receive().unwrap().0, b"hello");
-    /// # std::io::Result::Ok(())
-    /// ```
+    /// Lends any datagram socket; `None` if it is gone. See the example of [`DatagramTransport::local_addr`].
     pub fn datagram(&mut self, id: DatagramId) -> Option<DatagramTransport<'_>> {
         let local = self.datagram_state(id)?.local;
         Some(DatagramTransport::new(self, id, local))

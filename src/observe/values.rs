@@ -279,7 +279,7 @@ pub enum TimerEvent {
     Cancelled,
 }
 
-/// What a timer is for.
+/// The use of a timer.
 ///
 /// # Examples
 ///

@@ -61,10 +61,11 @@ impl Reactor {
 ///
 /// let reactor = Reactor::builder()
 ///     .read_buffer(16 * 1024) // one for all connections
-///     .read_budget(64 * 1024) // of each connection and turn, like the next three
+///     .read_budget(64 * 1024) // of each connection, in one turn
 ///     .write_budget(64 * 1024)
 ///     .accept_budget(16)
 ///     .datagram_budget(16)
+///     .call_budget(100) // of each turn
 ///     .write_buffer_limits(32 * 1024, 8 * 1024) // of each connection
 ///     .write_buffer_cap(1024 * 1024)
 ///     .close_timeout(Duration::from_secs(5))

@@ -48,8 +48,8 @@ impl Reactor {
     /// callback this is called in. A protocol in a `Box<dyn Protocol>` is found by its own type. One that is
     /// part of another, as the handler in a [`Framed`](crate::framing::Framed), is reached by way of that.
     ///
-    /// What `code` has a transport do is done as for any other caller: nothing is called back inside of it. A
-    /// panic in it is one of the calling code, and the connection goes on.
+    /// Commands that `code` gives to a transport work as for any other caller: nothing is called back inside
+    /// of it. A panic in it is one of the calling code, and the connection goes on.
     ///
     /// # Examples
     ///
