@@ -78,21 +78,11 @@ impl Cores {
         Self::start_with(&Reactor::builder(), count, setup)
     }
 
-    /// Starts `count` reactors with these limits; see [`start`](Self::start).
+    /// Starts `count` reactors with these limits; see [`start`](Self::start) and [`CoresHandle`].
     ///
     /// # Errors
     ///
     /// As [`start`](Self::start).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use crocus::{Cores, Reactor};
-    ///
-    /// let limits = Reactor::builder().read_budget(16 * 1024);
-    /// Cores::start_with(&limits, 2, |_core| Ok(()))?.join()?; // nothing to do: it returns at once
-    /// # std::io::Result::Ok(())
-    /// ```
     pub fn start_with(
         limits: &ReactorBuilder,
         count: usize,
@@ -225,16 +215,12 @@ impl Drop for StopGuard {
 ///
 /// ```
 /// use crocus::{Cores, Protocol};
-///
 /// # struct Idle;
 /// # impl Protocol for Idle {}
 /// let cores = Cores::start(2, |core| {
 ///     core.listen("127.0.0.1:0", |_peer| Idle)?;
-///     if core.index() == 0 {
-///         core.reactor().call_soon(|_reactor| println!("said once"));
-///     }
-///     let all = core.handle();
-///     core.reactor().call_soon(move |_reactor| all.stop());
+///     let (index, all) = (core.index(), core.handle());
+///     core.reactor().call_soon(move |_reactor| if index == 1 { all.stop() }); // both are set up
 ///     Ok(())
 /// })?;
 /// assert_eq!(cores.addresses().len(), 1, "one address, shared by both");
@@ -334,11 +320,11 @@ impl Core<'_> {
 ///
 /// ```
 /// use std::time::Duration;
-/// use crocus::{Cores, Protocol};
-///
+/// use crocus::{Cores, Protocol, Reactor};
 /// # struct Idle;
 /// # impl Protocol for Idle {}
-/// let cores = Cores::start(2, |core| core.listen("127.0.0.1:0", |_peer| Idle).map(drop))?;
+/// let limits = Reactor::builder().read_budget(16 * 1024);
+/// let cores = Cores::start_with(&limits, 2, |core| core.listen("127.0.0.1:0", |_peer| Idle).map(drop))?;
 /// let all = cores.handle();
 /// let reached = all.call_on_each(|reactor| println!("{:?}", reactor.stats()));
 /// assert_eq!(reached, 2);

@@ -52,7 +52,6 @@ const WINDOW: usize = 64 * 1024;
 /// }
 ///
 /// struct Server(Vec<usize>);
-///
 /// impl Protocol for Server {
 ///     fn data_received(&mut self, _: &mut Transport, data: &[u8]) {
 ///         self.0.push(data.len());
