@@ -6,6 +6,17 @@ use std::fmt;
 /// The reason why bytes are not a frame, or cannot be sent as one.
 ///
 /// Depends only on the stream, never on how the network cut it.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::framing::{Decoder, FrameError, Lines};
+///
+/// let mut decoder = Decoder::new(Lines::new().max_length(5));
+/// let error = decoder.feed(b"millions\n").next_frame().unwrap().unwrap_err();
+/// assert_eq!(error, FrameError::TooLong { limit: 5 });
+/// assert_eq!(error.to_string(), "a frame of more than 5 bytes");
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum FrameError {

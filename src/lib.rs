@@ -112,7 +112,8 @@
 //!
 //! # Features
 //!
-//! * `signals` (off): `Reactor::on_signal` and `Reactor::drain_on_signals`.
+//! * `signals` (off): `Reactor::on_signal` and `Reactor::drain_on_signals`, and `Simulation::signal` to test
+//!   what they do.
 //!
 //! ```toml
 //! [dependencies]

@@ -13,6 +13,19 @@ use std::str::FromStr;
 /// The address of one end of a connection.
 ///
 /// Small and `Clone`; printed as a person would type it.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use crocus::Address;
+///
+/// let address = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 5000)));
+/// assert_eq!(address.to_string(), "127.0.0.1:5000");
+/// assert_eq!(address.port(), Some(5000));
+/// assert!(address.ip().unwrap().is_loopback());
+/// assert_eq!(Address::Unix("/run/chat.sock".into()).socket_addr(), None);
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Address {

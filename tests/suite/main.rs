@@ -8,6 +8,7 @@ mod util;
 
 mod connecting;
 mod cores;
+mod examples;
 mod extending;
 mod flow_control;
 mod framing;

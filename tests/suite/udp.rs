@@ -526,6 +526,22 @@ mod starting_and_stopping {
     }
 
     both! {
+        fn a_boxed_protocol_decides_what_a_shutdown_does(world) {
+            let log = Log::new();
+            let waits = Recorder::new(&log, "a").on_shutting_down(|transport| {
+                transport.call_later(Duration::from_millis(1));
+            });
+            let boxed: Box<dyn DatagramProtocol> = Box::new(waits);
+            let (id, _) = bind(world, boxed);
+            world.reactor().shutdown(Duration::from_secs(3600));
+            world.until("the timer to fire", |_| log.has("a timer"));
+            world.reactor().datagram(id).unwrap().stop_listening();
+            world.run().unwrap();
+            assert_eq!(log.take(), ["a start", "a shutting down", "a timer", "a stop Closed"]);
+        }
+    }
+
+    both! {
         fn a_socket_left_after_the_grace_is_stopped(world) {
             let log = Log::new();
             bind(world, Recorder::new(&log, "a").on_shutting_down(|_| {}));

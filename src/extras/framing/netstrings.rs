@@ -12,6 +12,21 @@ use super::{Encoded, FrameError, Framing, MAX_LENGTH};
 ///
 /// Specified by D. J. Bernstein, <https://cr.yp.to/proto/netstrings.txt>; Twisted's
 /// `NetstringReceiver`.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::framing::{Decoder, FrameError, Netstrings};
+///
+/// let short = Netstrings::new().max_length(5);
+/// assert_eq!(short.encode(b"hello")?.parts().concat(), b"5:hello,");
+///
+/// let mut decoder = Decoder::new(short);
+/// let mut frames = decoder.feed(b"5:hello,12:");
+/// assert_eq!(frames.next_frame(), Some(Ok(&b"hello"[..])));
+/// assert_eq!(frames.next_frame(), Some(Err(FrameError::TooLong { limit: 5 })));
+/// # Ok::<(), FrameError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Netstrings {
     max: usize,
