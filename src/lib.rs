@@ -166,3 +166,7 @@ pub use transport::Transport;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/how/join_two.md")]
+struct JoinTwo;

@@ -552,6 +552,87 @@ both! {
     }
 }
 
+/// One outer end of a random tunnel, and what it has done.
+struct Outer {
+    far: Option<Far>,
+    sent: Vec<u8>,
+    got: Vec<u8>,
+    finished: bool,
+    end: Option<Result<(), ErrorKind>>,
+}
+
+impl Outer {
+    fn new(far: Far) -> Self {
+        Self { far: Some(far), sent: Vec::new(), got: Vec::new(), finished: false, end: None }
+    }
+
+    fn act(&mut self, chance: u64) {
+        let Some(far) = &mut self.far else { return };
+        match chance % 64 {
+            0 => {
+                far.close_write();
+                self.finished = true;
+            }
+            1 if chance % 256 == 1 => self.far.take().unwrap().reset(),
+            2..20 if !self.finished => {
+                let piece = pattern(self.sent.len() + 9_000).split_off(self.sent.len());
+                let count = far.send(&piece);
+                self.sent.extend(&piece[..count]);
+            }
+            20..50 => {
+                self.got.extend(far.receive(7_000).unwrap());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Random sequences of sending, reading slowly, closing a half and resetting.
+#[test]
+fn a_part_never_looks_like_the_whole() {
+    let (mut clean, mut broken) = (0, 0);
+    for seed in 0..400 {
+        let mut world = World::Simulated(Simulation::with_seed(seed));
+        let (log, near, far) = tunnel(&mut world, plain);
+        let mut outer = [Outer::new(near), Outer::new(far)];
+        let mut random = seed;
+        for _ in 0..600 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            outer[(random >> 63) as usize].act(random >> 33);
+            world.turn();
+        }
+        for side in &mut outer {
+            if let Some(far) = &mut side.far {
+                far.close_write();
+                side.finished = true;
+            }
+        }
+        for side in &mut outer {
+            if let Some(far) = &mut side.far {
+                let (rest, end) = world.read_to_end(far);
+                side.got.extend(rest);
+                side.end = Some(end);
+            }
+        }
+        drop(outer.iter_mut().filter_map(|side| side.far.take()).collect::<Vec<_>>());
+        world.until("nothing to be left", |world| world.reactor().connections().is_empty());
+        assert_eq!(log.count("ended"), 1, "seed {seed}: {:?}", log.lines());
+        for (side, other) in [(&outer[0], &outer[1]), (&outer[1], &outer[0])] {
+            assert!(other.sent.starts_with(&side.got), "seed {seed}");
+            if side.end == Some(Ok(())) {
+                let all = other.finished && side.got == other.sent;
+                assert!(all, "seed {seed}: {} of {} bytes", side.got.len(), other.sent.len());
+                clean += 1;
+            } else {
+                broken += 1;
+            }
+        }
+    }
+    assert!(clean > 100 && broken > 100, "{clean} ends in order, {broken} others");
+}
+
 #[test]
 #[cfg(unix)]
 fn two_adopted_sockets_are_joined() -> io::Result<()> {
