@@ -8,6 +8,15 @@
 #[allow(unused, reason = "only a part of it is measured, and its tests are not run here")]
 mod arena;
 
+#[path = "../src/parts/surplus.rs"]
+#[allow(unused, reason = "its test is not run here")]
+mod surplus;
+
+/// The path by which `arena.rs` finds the other.
+mod parts {
+    pub(crate) use crate::surplus;
+}
+
 use std::hint::black_box;
 
 use divan::Bencher;

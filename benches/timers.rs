@@ -15,13 +15,17 @@
 #[path = "../src/parts/arena.rs"]
 #[allow(unused, reason = "only a part of it is measured, and its tests are not run here")]
 mod arena;
+#[path = "../src/parts/surplus.rs"]
+#[allow(unused, reason = "its test is not run here")]
+mod surplus;
 #[path = "../src/parts/timers.rs"]
 #[allow(unused, unreachable_pub, reason = "as above; and one of its names is public in crocus")]
 mod timers;
 
-/// The path by which `timers.rs` finds the arena.
+/// The path by which these find the arena and each other.
 mod parts {
     pub(crate) use crate::arena;
+    pub(crate) use crate::surplus;
 }
 
 use std::time::Duration;

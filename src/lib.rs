@@ -1,14 +1,41 @@
 //! A small reactor on [`mio`](https://docs.rs/mio): one thread, one poller, many connections.
 //!
 //! Its design is Twisted's. A [`Protocol`] is the state of one connection, a [`Factory`] makes
-//! protocols, and the [`Reactor`] calls them and lends each its connection as a [`Transport`]. The crate
-//! has two purposes: to show how an event loop works, and to be the base of small servers.
+//! protocols, and the [`Reactor`] calls them and lends each its connection as a [`Transport`].
 //!
 //! This server answers every connection with sixteen random bytes, and closes:
 //!
 //! ```no_run
 #![doc = include_str!("../examples/minimal.rs")]
 //! ```
+//!
+//! # What it is for
+//!
+//! * To **learn or teach** how an event loop works: [`Reactor::turn`] is the loop, and the source is made
+//!   to be read (see [Layout](#layout)).
+//! * To **embed** in a small server: a plain value without globals, bounded buffers, few dependencies, and
+//!   [tests without sockets](testing).
+//! * To run and change its example programs: the repository has a dozen, from an echo to HTTP.
+//!
+//! # How do I…?
+//!
+//! Each page has code that is tested:
+//! [share state](how::share_state) ·
+//! [talk to another connection](how::talk_to_another) ·
+//! [join two connections](how::join_two) ·
+//! [time out](how::time_out) ·
+//! [drain](how::drain) ·
+//! [embed in another loop](how::embed) ·
+//! [call in from a thread, and get an answer](how::call_in) ·
+//! [take over sockets from systemd](how::take_over) ·
+//! [log](how::log) ·
+//! [test](how::test) ·
+//! [watch](how::watch) ·
+//! [measure](how::measure).
+//!
+//! Where to begin: [`Protocol`] and [`Transport`] for a server; [`Reactor::connect`] and [`Reconnecting`]
+//! for a client; [`framing`] for messages; [`DatagramProtocol`] for UDP. If you know another library, the
+//! page [terms] has its words beside those of crocus, and a glossary.
 //!
 //! # What crocus promises
 //!
@@ -20,22 +47,25 @@
 //!    another. After `lose_connection` or `abort_connection` nothing else is delivered.
 //! 3. **An orderly close loses nothing.** The reactor flushes the buffer, sends FIN, and keeps the
 //!    socket until the peer has closed too or [some seconds](ReactorBuilder::linger) have passed, so
-//!    that no reset overtakes the last bytes. If the peer does not take the rest, the connection is cut
-//!    after [30 s](ReactorBuilder::close_timeout), and the reason says so.
+//!    that no reset overtakes the last bytes. A peer that takes the rest steadily, however slowly, gets all
+//!    of it; one that takes nothing for [30 s](ReactorBuilder::close_timeout) is cut off, and the reason says
+//!    so. What a peer sends after the close is read and discarded, up to 16 MiB and less eagerly than what
+//!    is served; more stays in the kernel, which slows the peer down.
 //! 4. **End of file means: flush, then close.** A client that sends its request and closes its half gets
 //!    its answer. A protocol that goes on writing overrides one method.
 //! 5. **Buffers are bounded.** If a peer does not read, the reactor does not read from it either, unless
 //!    the protocol decides otherwise: an echo buffers at most the high mark and one turn's reading, 64 +
-//!    256 KiB. If a protocol writes on regardless, the connection ends at a
-//!    [cap](ReactorBuilder::write_buffer_cap) of 32 MiB. An idle connection costs some 200 bytes beside
+//!    256 KiB. If a protocol writes on although more than a [cap](ReactorBuilder::write_buffer_cap) of
+//!    32 MiB could not be sent, the connection ends. After a peak of connections, timers or calls their
+//!    memory is given back. An idle connection costs some 200 bytes beside
 //!    its protocol.
 //! 6. **A bug stays in its connection.** A panic in a callback is logged with the peer and ends only
 //!    that connection, with [`Reason::Panicked`], unless the program is built with `panic = "abort"`. At
 //!    a datagram socket, which has many peers, a panic costs that datagram only.
-//! 7. **Work is shared fairly.** In one turn at most 256 KiB are read from a connection, and as much is
-//!    written when it is served, and once more if other callbacks write to it. A listener accepts at
-//!    most 64 connections, and a datagram socket delivers at most 64 datagrams. Calls made by calls, and
-//!    timers set by timers, wait for the next turn. Without a free descriptor a listener pauses, costs
+//! 7. **Work is shared fairly.** In one turn at most 256 KiB are read from a connection, and at most as
+//!    much is written to it. A listener accepts at most 64 connections, a datagram socket delivers at most
+//!    64 datagrams, and [1,024](ReactorBuilder::call_budget) calls run. Calls made by calls, and timers set
+//!    by timers, wait for the next turn. Without a free descriptor a listener pauses, costs
 //!    nothing, and accepts the waiting connections as soon as the reactor closes a descriptor, or after
 //!    100 ms.
 //! 8. **Bind fails at once, connect fails later.** Each attempt has one outcome. Errors keep their
@@ -45,7 +75,13 @@
 //! 10. **A reactor is a plain value.** No globals, no signal handlers unless asked for; `run` may be
 //!    called again, a host loop may call [`turn`](Reactor::turn) instead.
 //! 11. **One order of everything.** The phases of a [turn](Reactor::turn) are fixed. Time is monotonic,
-//!     and all of a turn uses one reading; timers with one deadline fire in the order they were made.
+//!     and a turn judges by one reading what is due; timers with one deadline fire in the order they were
+//!     made. A delay counts from the moment it was asked for, so no timer is early, however long a
+//!     callback has worked before.
+//! 12. **Silence is judged by what has come, not by what was read.** Before a timeout is told, of a silent
+//!     connection or of an attempt to connect, the reactor asks the socket once more. What waits in it
+//!     counts, and so does what the peer has taken, as far as the kernel shows it:
+//!     [`set_timeout`](Transport::set_timeout) says how far.
 //!
 //! # What it does not do
 //!
@@ -77,6 +113,11 @@
 //!
 //! * `signals` (off): `Reactor::on_signal` and `Reactor::drain_on_signals`.
 //!
+//! ```toml
+//! [dependencies]
+//! crocus = { version = "0.1", features = ["signals"] }
+//! ```
+//!
 //! # Layout
 //!
 //! For readers of the source, in reading order. The first three rows are the core of crocus, the fourth
@@ -85,10 +126,10 @@
 //!
 //! | file or folder | what it is |
 //! |---|---|
-//! | `reactor/mod.rs` | **the loop**: sleep, latch, timers, serve, calls, flush |
-//! | `connection/` | **the state machine** of one connection, which decides what happens to it next |
-//! | `reactor/visit.rs` | asks a connection what to do until it rests, and calls its protocol |
-//! | `protocol.rs` | the traits that a user implements: [`Protocol`], [`Factory`] |
+//! | [`reactor/mod.rs`](../src/crocus/reactor/mod.rs.html) | **the loop**: sleep, latch, timers, serve, calls, flush |
+//! | [`connection/mod.rs`](../src/crocus/connection/mod.rs.html) | **the state machine** of one connection, which decides what happens to it next |
+//! | [`reactor/visit.rs`](../src/crocus/reactor/visit.rs.html) | asks a connection what to do until it rests, and calls its protocol |
+//! | [`protocol.rs`](../src/crocus/protocol.rs.html) | the traits that a user implements: [`Protocol`], [`Factory`] |
 //! | `reactor/` | the rest of the loop: what is served and in which order, commands, timers, stopping |
 //! | `listener/`, `connector/`, `datagram/`, `descriptor/` | the other kinds of source, each with its options, state and serving |
 //! | `transport/`, `handle.rs`, `answer.rs`, `observe/` | a connection, lent to a callback; other threads; watching the loop |
@@ -112,6 +153,8 @@ mod frame_error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod handle;
+#[cfg(doc)]
+pub mod how;
 mod ids;
 mod listener;
 mod observe;
@@ -124,6 +167,9 @@ mod reactor;
 mod reason;
 mod simulation;
 mod system;
+#[cfg(doc)]
+#[doc = include_str!("../docs/terms.md")]
+pub mod terms {}
 mod transport;
 
 pub use address::{Address, Endpoint, UnixAddress};
@@ -166,7 +212,3 @@ pub use transport::Transport;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-#[cfg(doctest)]
-#[doc = include_str!("../docs/how/join_two.md")]
-struct JoinTwo;

@@ -54,6 +54,12 @@ use crate::transport::Transport;
 /// }
 /// ```
 #[expect(unused_variables, reason = "the names in the defaults document the arguments")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a protocol",
+    label = "not a protocol",
+    note = "every method of a protocol has a default: begin with `impl Protocol for … {{}}`",
+    note = "a handler of frames is a protocol too, and `Framed::new(framing, handler)` serves it"
+)]
 pub trait Protocol: Any {
     /// The connection is established.
     fn connection_made(&mut self, transport: &mut Transport<'_>) {}

@@ -168,6 +168,80 @@ fn main() {
     a_connection_that_is_answered_and_closed_allocates_nothing();
     a_length_that_lies_allocates_nothing_ahead();
     an_echo_allocates_nothing("an_echo_by_a_lent_reactor", |_| Borrower);
+    a_peak_of_timers_and_calls_is_given_back();
+    the_buffer_of_a_hand_over_is_given_back();
+}
+
+/// What is kept for later: far less than a byte for each of them.
+const KEPT: usize = 128 * 1024;
+
+/// A million timers that are cancelled and a million calls; then it is quiet.
+fn a_peak_of_timers_and_calls_is_given_back() {
+    const PEAK: usize = 1_000_000;
+    let mut reactor = Reactor::new().unwrap();
+    let handle = reactor.handle();
+    reactor.turn(Some(Duration::ZERO)).unwrap();
+    let region = Region::new(ALLOCATOR);
+    let timers: Vec<TimerId> = (0..PEAK).map(|_| reactor.call_later(MINUTE, |_| ())).collect();
+    for timer in timers {
+        reactor.cancel_timer(timer);
+    }
+    for _ in 0..PEAK {
+        reactor.call_soon(|_| ());
+        handle.call_from_thread(|_| ());
+    }
+    while reactor.next_deadline().is_some() {
+        reactor.turn(Some(Duration::ZERO)).unwrap();
+    }
+    let kept = in_use(&region.change());
+    assert!(kept <= KEPT, "{kept} bytes after a peak of {PEAK}");
+    println!("test a_peak_of_timers_and_calls_is_given_back ... ok");
+}
+
+/// Sixty thousand bytes go to the protocol that takes over; then the connections are idle.
+fn the_buffer_of_a_hand_over_is_given_back() {
+    const BYTES: usize = 60_000;
+    struct First(Rc<RefCell<usize>>);
+    struct Second(Rc<RefCell<usize>>);
+    impl Protocol for First {
+        fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+            transport.set_protocol(Second(Rc::clone(&self.0)));
+            transport.unread(data);
+        }
+    }
+    impl Protocol for Second {
+        fn data_received(&mut self, _: &mut Transport, data: &[u8]) {
+            *self.0.borrow_mut() += data.len();
+        }
+    }
+    const CLIENTS: usize = 50;
+    let mut reactor = Reactor::new().unwrap();
+    let got = Rc::<RefCell<usize>>::default();
+    let heard = Rc::clone(&got);
+    let factory = move |_: crocus::Address| First(Rc::clone(&heard));
+    let listener = reactor.listen("127.0.0.1:0", factory).unwrap();
+    let addr = reactor.local_addr(listener).unwrap().socket_addr().unwrap();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(addr).unwrap()).collect();
+    while reactor.connections().len() < CLIENTS {
+        reactor.turn(None).unwrap();
+    }
+    let piece = vec![7; BYTES];
+    let region = Region::new(ALLOCATOR);
+    for (served, client) in clients.iter_mut().enumerate() {
+        client.write_all(&piece).unwrap(); // the kernel has room for it
+        while *got.borrow() < (served + 1) * BYTES {
+            reactor.turn(None).unwrap();
+        }
+    }
+    let kept = in_use(&region.change());
+    // The scratch buffer, and one vector that is lent to the next who needs one.
+    assert!(kept <= 4 * 64 * 1024, "{kept} bytes for {CLIENTS} idle connections");
+    println!("test the_buffer_of_a_hand_over_is_given_back ... ok");
+}
+
+/// Bytes that were allocated and not freed.
+fn in_use(change: &Stats) -> usize {
+    change.bytes_allocated.saturating_sub(change.bytes_deallocated)
 }
 
 /// Reaches its connection by way of the reactor that it lends.

@@ -122,14 +122,14 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "no cap on the outgoing buffer",
         "src/connection/output.rs",
-        r#"if unsent > cap {"#,
-        r#"if unsent > 10 * cap {"#,
+        r#"self.outgoing.len() > common.cap;"#,
+        r#"self.outgoing.len() > 10 * common.cap;"#,
     ),
     (
         "no close timeout",
         "src/connection/timing.rs",
-        r#"close_by.get_or_insert_with(|| later(io.now, timeout))"#,
-        r#"close_by.get_or_insert_with(|| later(io.now, timeout + Duration::from_secs(9999)))"#,
+        r#"close_by.get_or_insert_with(|| later(io.latest, timeout))"#,
+        r#"close_by.get_or_insert_with(|| later(io.latest, timeout + Duration::from_secs(9999)))"#,
     ),
     (
         "close at once, without lingering",
@@ -150,14 +150,14 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "both halves shut and it goes on",
-        "src/connection/mod.rs",
+        "src/connection/output.rs",
         r#"self.input == Input::Told && self.output == Output::FinSent"#,
         r#"self.input == Input::Told && self.output == Output::FinSent && self.was_announced() && false"#,
     ),
     (
         "timers of a closed connection stay",
-        "src/reactor/visit.rs",
-        r#"            for timer in attached.timers.drain(..) {
+        "src/reactor/session.rs",
+        r#"            for timer in attached.timers.drain() {
                 timers.call_off(timer, monitor);
             }"#,
         r#"            let _ = attached;"#,
@@ -165,8 +165,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "idle timeout ignores activity",
         "src/connection/timing.rs",
-        r#"            *active = now;"#,
-        r#"            let _ = (active, now);"#,
+        r#"            *active = at.max(*active);"#,
+        r#"            let _ = (active, at);"#,
     ),
     (
         "reads beyond the budget",
@@ -260,11 +260,13 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "row 25: nothing is read once it closes",
         "src/connection/input.rs",
-        r#"        self.input == Input::Open && self.ready.contains(Readiness::READABLE)
+        r#"            && self.ready.contains(Readiness::READABLE)
+            && !self.has_discarded_enough()
     }
 
     /// Reads once and discards"#,
-        r#"        self.input == Input::Open && self.ready.contains(Readiness::READ_CLOSED)
+        r#"            && self.ready.contains(Readiness::READ_CLOSED)
+            && !self.has_discarded_enough()
     }
 
     /// Reads once and discards"#,
@@ -278,9 +280,39 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "row 32: lingering has no end",
         "src/connection/timing.rs",
-        r#"            Life::Lingering(_) if due(extras.linger_end()) => Some(self.finish()),
+        r#"            Life::Lingering(_) => due(extras.linger_end()),
 "#,
         r#""#,
+    ),
+    (
+        "row 40: a timeout is told without a look at the stream",
+        "src/connection/timing.rs",
+        r#"        if !io.asked {"#,
+        r#"        if !io.asked && io.write.is_none() {"#,
+    ),
+    (
+        "row 41: the close timeout counts from its beginning",
+        "src/connection/timing.rs",
+        r#"        if self.close_by.is_some() {"#,
+        r#"        if self.close_by.is_some() && self.discarded > 1 << 30 {"#,
+    ),
+    (
+        "row 42: input that is not read is silence",
+        "src/connection/timing.rs",
+        r#"            extras.stirred = true;"#,
+        r#"            extras.stirred = false;"#,
+    ),
+    (
+        "row 43: a peer that never stops is read for ever",
+        "src/connection/timing.rs",
+        r#"extras.discarded >= MOST_DISCARDED)"#,
+        r#"extras.discarded == usize::MAX)"#,
+    ),
+    (
+        "row 12: what was written since the last attempt counts",
+        "src/connection/output.rs",
+        r#"        if self.above_cap {"#,
+        r#"        if self.outgoing.len() > common.cap {"#,
     ),
     (
         "skip the generation check (get)",
@@ -358,16 +390,18 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "two outcomes of a timed-out attempt",
-        "src/connector/attempts.rs",
-        r#"        self.give_up(key, Reason::ConnectTimedOut);"#,
-        r#"        self.notify(key, Callback::ConnectionFailed, |factory, connector| factory.connection_failed(connector, &Reason::ConnectTimedOut));
-        self.give_up(key, Reason::ConnectTimedOut);"#,
+        "src/connector/timing.rs",
+        r#"            return self.give_up(key, Reason::ConnectTimedOut);"#,
+        r#"            self.queue(key);
+            let reason = Reason::ConnectTimedOut;
+            self.notify(key, crate::callback::Callback::ConnectionFailed, |factory, connector| factory.connection_failed(connector, &reason));
+            return self.give_up(key, Reason::ConnectTimedOut);"#,
     ),
     (
         "a timed-out attempt goes on",
-        "src/connector/attempts.rs",
-        r#"        self.give_up(key, Reason::ConnectTimedOut);"#,
-        r#"        let _ = key;"#,
+        "src/connector/timing.rs",
+        r#"            return self.give_up(key, Reason::ConnectTimedOut);"#,
+        r#"            return;"#,
     ),
     (
         "attempts that lost the race are kept",
@@ -416,7 +450,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "row 28: closed at once whatever the length",
         "src/connection/output.rs",
-        r#"io.sent <= FIRST_FLIGHT && self"#,
+        r#"io.sent <= SMALLEST_FLIGHT && self"#,
         r#"self"#,
     ),
     (

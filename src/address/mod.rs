@@ -19,15 +19,13 @@ pub enum Address {
     Tcp(SocketAddr),
     /// The address of a Unix socket; most clients have none.
     Unix(UnixAddress),
-    /// An address in the network of a [simulation](crate::testing).
-    Memory(SocketAddr),
 }
 
 impl Address {
     /// The IP address and port, where the address has them.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(addr) | Self::Memory(addr) => Some(*addr),
+            Self::Tcp(addr) => Some(*addr),
             Self::Unix(_) => None,
         }
     }
@@ -48,7 +46,6 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(addr) => addr.fmt(f),
             Self::Unix(addr) => addr.fmt(f),
-            Self::Memory(addr) => write!(f, "memory:{addr}"),
         }
     }
 }
@@ -192,7 +189,7 @@ from_each! {
 impl From<&Address> for Endpoint {
     fn from(address: &Address) -> Self {
         match address {
-            Address::Tcp(addr) | Address::Memory(addr) => Self::from(*addr),
+            Address::Tcp(addr) => Self::from(*addr),
             Address::Unix(addr) => Self::from(addr.clone()),
         }
     }

@@ -129,7 +129,7 @@ impl<S: ByteStream> Connection<S> {
         self.count_received(count, io, common);
         io.fresh = false;
         if let Some(extras) = &mut self.extras {
-            extras.note_activity(io.now);
+            extras.note_activity(io.latest);
             extras.pay(Direction::Reading, count);
         }
     }
@@ -138,23 +138,28 @@ impl<S: ByteStream> Connection<S> {
     fn count_received(&mut self, count: usize, io: &mut Io, common: &Common) {
         io.received += count;
         self.traffic.read += count as u64;
-        self.traffic.active = common.since_began(io.now);
+        self.traffic.active = common.since_began(io.latest);
     }
 
-    /// Whether the peer may have sent bytes that are to be discarded.
+    /// Whether the peer may have sent bytes that are to be discarded. Above the bound they stay in the
+    /// kernel, which then slows the peer down.
     pub(super) fn may_discard(&self) -> bool {
-        self.input == Input::Open && self.ready.contains(Readiness::READABLE)
+        self.input == Input::Open
+            && self.ready.contains(Readiness::READABLE)
+            && !self.has_discarded_enough()
     }
 
-    /// Reads once and discards the bytes.
+    /// Reads once and discards the bytes. Once per visit: connections that are served come first.
     #[inline(never)]
     pub(super) fn discard(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
         let room = scratch.len().min(io.read);
         match self.receive(&mut scratch[..room]) {
             Received::Bytes(count) => {
-                io.read -= count;
+                io.read = 0;
                 self.count_received(count, io, common);
+                self.note_discarded(count, common);
                 if matches!(self.life, Life::Lingering(_)) {
+                    io.asked = true; // the close timeout holds, whatever else it sends
                     self.linger_on(io, common);
                 }
                 Next::Again
@@ -199,10 +204,8 @@ impl<S: ByteStream> Connection<S> {
     }
 
     /// Reads once. A short read means that the socket is drained, which saves a read that would return
-    /// `WouldBlock`. Not if the peer's FIN is known to follow, since no event will repeat it.
-    ///
-    /// Urgent data makes a read short early, which delays the bytes behind it until the segment after
-    /// them.
+    /// `WouldBlock`. Not if the peer's FIN is known to follow, or if the peer has sent urgent data, which
+    /// cuts a read short: no event would repeat what is behind. And not for every kind of stream.
     #[inline(always)]
     fn receive(&mut self, buf: &mut [u8]) -> Received {
         loop {
@@ -214,9 +217,13 @@ impl<S: ByteStream> Connection<S> {
                     return Received::End;
                 }
                 Ok(count) => {
-                    let more = Readiness::READ_CLOSED | Readiness::HANGUP;
+                    let more = Readiness::READ_CLOSED | Readiness::HANGUP | Readiness::URGENT;
                     // Outside Unix only WouldBlock arms the next event.
-                    if cfg!(unix) && count < buf.len() && !self.ready.intersects(more) {
+                    if cfg!(unix)
+                        && count < buf.len()
+                        && !self.ready.intersects(more)
+                        && self.stream.reads_to_the_end()
+                    {
                         self.ready.remove(Readiness::READABLE);
                     }
                     return Received::Bytes(count);

@@ -49,9 +49,9 @@
 //! | 9 | Open | above the high mark | Open, pressure high | `Pause`, before anything is sent |
 //! | 10 | Open, pressure high | down to the low mark | Open, pressure low | `Resume` |
 //! | 11 | Open | a write | Open | nothing; it leaves in `next`, once per visit |
-//! | 12 | Open | a write while more than the cap waits | Gone | nothing |
+//! | 12 | Open | a write when more than the cap was left unsent | Gone | nothing |
 //! | 13 | Open | `shut_write` | Open, FIN behind the last byte | nothing; writes are dropped |
-//! | 14 | Open | silence for the timeout | Open, timeout off | `TimedOut` |
+//! | 14 | Open | silence for the timeout, and the stream has nothing | Open, timeout off | `TimedOut` |
 //! | 15 | Open | sending fails | Open, output broken | what came before it, `Resume` if paused; then Gone |
 //! | 16 | Open, held by the protocol, or input told | sending fails | Gone | nothing |
 //! | 17 | Open, output broken | `hold` by the protocol, `close` | Gone | nothing |
@@ -66,7 +66,7 @@
 //! | 26 | Closing | all sent, the peer still sends | Lingering, FIN sent | nothing |
 //! | 27 | Closing | all sent, the peer has closed | Gone | nothing |
 //! | 28 | Closing, fresh | all sent at once, nothing came | Gone, FIN sent | nothing |
-//! | 29 | Closing | the close timeout | Gone | nothing |
+//! | 29 | Closing | the close timeout, counted from the last progress | Gone | nothing |
 //! | 30 | Lingering | bytes | Lingering, a while longer within the close timeout | nothing |
 //! | 31 | Lingering | FIN | Gone | nothing |
 //! | 32 | Lingering | its time is up | Gone | nothing |
@@ -77,6 +77,10 @@
 //! | 37 | HandingOver, during a shutdown | `next` | Open | `Handover`, then as in 35 for the new protocol |
 //! | 38 | Closing | a shutdown | Closing | nothing |
 //! | 39 | Lingering | a shutdown | Lingering, for less time | nothing |
+//! | 40 | Open | silence for the timeout, but bytes wait that no event told | Open | `Data` |
+//! | 41 | Open, Closing | the same, but the stream takes some | the same, the time counts anew | nothing |
+//! | 42 | Open, held | bytes | Open, the timeout counts anew | nothing until `release` |
+//! | 43 | Closing, Lingering | more bytes than are discarded | the same | nothing: they stay in the kernel |
 
 mod commands;
 mod input;
@@ -119,6 +123,8 @@ pub(crate) struct Connection<S = Stream> {
     ready: Readiness,
     held: Holds,
     pressure: Pressure,
+    /// Whether the last visit that could send has left more than the cap.
+    above_cap: bool,
     /// The side that ended its output first.
     ended_first: Option<Side>,
     told: Told,
@@ -169,6 +175,7 @@ impl<S: ByteStream> Connection<S> {
             ready: Readiness::WRITABLE,
             held: Holds::default(),
             pressure: Pressure::Low,
+            above_cap: false,
             ended_first: None,
             told: Told::Nothing,
         }
@@ -177,6 +184,7 @@ impl<S: ByteStream> Connection<S> {
     /// Records the readiness of an event. It is a hint: `next` tries and finds out.
     pub(crate) fn latch(&mut self, readiness: Readiness) {
         self.ready |= readiness;
+        self.note_event(readiness);
     }
 
     /// Reads or writes once, within the allowance of the visit, and returns what to do now.
@@ -185,7 +193,7 @@ impl<S: ByteStream> Connection<S> {
     /// So a timeout is told only to a connection that has nothing left to read.
     #[inline(always)]
     pub(crate) fn next(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
-        self.begin_step(io.now);
+        self.begin_step(io);
         match self.life {
             Life::New => self.announce(io, common),
             Life::Open => self.while_open(io, common, scratch),
@@ -309,7 +317,7 @@ impl<S: ByteStream> Connection<S> {
         if self.input != Input::Open {
             return self.finish(); // closing sends FIN
         }
-        let at_once = io.fresh && self.fits_into_first_flight(io);
+        let at_once = io.fresh && self.is_on_its_way(io);
         // Before `peer_has_sent`, so that the answer is on its way.
         if let Err(error) = self.send_fin() {
             return self.fail(error);
@@ -350,10 +358,6 @@ impl<S: ByteStream> Connection<S> {
             self.held.remove(Holds::UNREAD); // only a connection with extras can have put bytes back
         }
         if again || more { Next::Yield } else { Next::Rest }
-    }
-
-    fn both_halves_are_shut(&self) -> bool {
-        self.input == Input::Told && self.output == Output::FinSent
     }
 
     /// Ends it in order: for its reason to close, or because both sides have finished.

@@ -10,10 +10,13 @@ use crate::system::poller::Readiness;
 use crate::system::stream::ByteStream;
 
 /// A connection whose whole answer has at most this many bytes may be closed without lingering if the
-/// peer has sent nothing: the bytes leave before a reset can answer a later segment of the peer's. 10
-/// segments may leave without waiting for an acknowledgement (RFC 6928), of 1,460 bytes on an Ethernet
-/// (1,220 is the least an IPv6 path may force).
-const FIRST_FLIGHT: usize = 10 * 1220;
+/// peer has sent nothing: the bytes leave at once, before a reset can answer a later segment of the
+/// peer's.
+///
+/// One segment of the size that every host must take (RFC 9293, section 3.7.1). More would be on its way
+/// only if the peer's window has room, and no portable call tells how large that is: Linux lets a program
+/// make it as small as 1,152 bytes.
+const SMALLEST_FLIGHT: usize = 536;
 
 /// The state of the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,16 +42,16 @@ pub(super) enum Pressure {
 
 /// Commands and questions.
 impl<S: ByteStream> Connection<S> {
-    /// Takes bytes to be sent; returns whether they were taken. If more than `cap` is waiting already,
-    /// the connection ends.
+    /// Takes bytes to be sent; returns whether they were taken. If the last attempt to send has left more
+    /// than the cap, the connection ends. What was written since then does not count: no peer can have
+    /// taken it, in one piece or in many.
     #[inline]
-    pub(crate) fn write(&mut self, data: &[u8], cap: usize, common: &mut Common) -> bool {
+    pub(crate) fn write(&mut self, data: &[u8], common: &mut Common) -> bool {
         if !self.is_open() || self.output != Output::Open {
             return false;
         }
-        let unsent = self.outgoing.len();
-        if unsent > cap {
-            self.end(Reason::Overflow { unsent });
+        if self.above_cap {
+            self.end(Reason::Overflow { unsent: self.outgoing.len() });
             return false;
         }
         if !data.is_empty() {
@@ -81,6 +84,11 @@ impl<S: ByteStream> Connection<S> {
         self.outgoing.len()
     }
 
+    /// Whether it waits for the kernel to have room.
+    pub(crate) fn is_blocked(&self) -> bool {
+        !self.outgoing.is_empty() && !self.ready.contains(Readiness::WRITABLE)
+    }
+
     /// Whether `Pause` was told, and `Resume` not yet.
     pub(crate) fn is_pressed(&self) -> bool {
         self.pressure == Pressure::High
@@ -111,6 +119,7 @@ impl<S: ByteStream> Connection<S> {
     #[inline(always)]
     pub(super) fn flush(&mut self, io: &mut Io, common: &mut Common) -> io::Result<bool> {
         let more = self.send(io, common)?;
+        self.above_cap = self.outgoing.len() > common.cap;
         if self.output == Output::FinWanted && self.outgoing.is_empty() {
             self.send_fin()?;
         }
@@ -163,12 +172,11 @@ impl<S: ByteStream> Connection<S> {
         self.outgoing.advance(count, &mut common.spares);
         io.sent += count;
         self.traffic.written += count as u64;
-        self.traffic.active = common.since_began(io.now);
+        self.traffic.active = common.since_began(io.latest);
         if let Some(extras) = &mut self.extras
             && count > 0
         {
-            extras.note_activity(io.now);
-            extras.pay(Direction::Writing, count);
+            extras.note_sent(count, io, common);
         }
         Ok(())
     }
@@ -217,7 +225,12 @@ impl<S: ByteStream> Connection<S> {
         self.input == Input::Told && self.hears()
     }
 
-    pub(super) fn fits_into_first_flight(&self, io: &Io) -> bool {
-        io.sent <= FIRST_FLIGHT && self.stream.forgives_late_bytes()
+    pub(super) fn both_halves_are_shut(&self) -> bool {
+        self.input == Input::Told && self.output == Output::FinSent
+    }
+
+    /// Whether all that was sent is surely on its way to the peer.
+    pub(super) fn is_on_its_way(&self, io: &Io) -> bool {
+        io.sent <= SMALLEST_FLIGHT && self.stream.forgives_late_bytes()
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Wire {
     /// How many errors a read, a write or a question brought.
     pub(super) failures: usize,
     pub(super) forgives: bool,
+    /// Whether a read may be short though more waits.
+    pub(super) cuts: bool,
     /// The poller would tell this.
     event: Readiness,
 }
@@ -225,6 +227,10 @@ impl ByteStream for Script {
     fn forgives_late_bytes(&self) -> bool {
         self.wire().forgives
     }
+
+    fn reads_to_the_end(&self) -> bool {
+        !self.wire().cuts
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -279,15 +285,17 @@ impl Driver {
             registered: false,
             io: Io {
                 now,
+                latest: now,
                 read: 0,
                 write: None,
                 serves: false,
                 fresh: true,
                 timed_out: false,
+                asked: false,
                 received: 0,
                 sent: 0,
             },
-            common: Common::new(closing_times, now),
+            common: Common::new(closing_times, usize::MAX, now),
             visited: false,
             steps: 0,
             notices: Vec::new(),
@@ -312,11 +320,13 @@ impl Driver {
         }
         self.io = Io {
             now: self.now,
+            latest: self.now,
             read: if kind == Kind::Flush { 0 } else { read },
             write: (!self.flushing).then_some(write),
             serves: kind != Kind::Flush,
             fresh: !self.registered,
             timed_out: false,
+            asked: false,
             received: 0,
             sent: 0,
         };
@@ -447,7 +457,8 @@ impl Driver {
 /// Commands.
 impl Driver {
     pub(super) fn write(&mut self, data: &[u8], cap: usize) -> bool {
-        let taken = self.connection.write(data, cap, &mut self.common);
+        self.common.cap = cap;
+        let taken = self.connection.write(data, &mut self.common);
         self.flush_later(if taken { !data.is_empty() } else { self.connection.is_gone() });
         taken
     }

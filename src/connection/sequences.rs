@@ -125,6 +125,8 @@ struct Model {
     timeout: Option<Duration>,
     telling_timeout: bool,
     active: Duration,
+    /// Input came that is not read. It is activity, too.
+    stirred: bool,
     moved: (usize, usize),
     close_timeout: Duration,
     /// When the first visit with writing saw that it closes; when the peer was heard since.
@@ -145,12 +147,13 @@ impl<'a> Sequence<'a> {
         driver.common.closing_times.shutdown_linger = 10 * MS;
         driver.common.closing_times.close_timeout = 100 * MS;
         let mut random = Random::new(seed);
+        driver.common.cap = if random.below(5) == 0 { 30 } else { 1000 };
         let mut wire = driver.script.wire_mut();
         wire.window = random.below(80);
         wire.forgives = random.below(4) > 0;
         drop(wire);
-        let model =
-            Model { close_timeout: driver.common.closing_times.close_timeout, ..Model::default() };
+        let close_timeout = driver.common.closing_times.close_timeout;
+        let model = Model { close_timeout, ..Model::default() };
         Self { prints, random, begin: driver.now, driver, reached, model }
     }
 
@@ -263,6 +266,10 @@ impl Sequence<'_> {
 
     /// From here on the connection knows what is there.
     fn see(&mut self, event: Readiness) {
+        let connection = &self.driver.connection;
+        self.model.stirred |= event.contains(Readiness::READABLE)
+            && connection.held.are_against_reading()
+            && connection.is_timed();
         let mut wire = self.driver.script.wire_mut();
         if event.contains(Readiness::READABLE) {
             self.model.seen = wire.incoming.len();
@@ -317,14 +324,15 @@ impl Sequence<'_> {
 
     fn write(&mut self) {
         let count = self.random.below(80);
-        let cap = if self.chance(20) { 30 } else { 1000 };
+        let cap = self.driver.common.cap;
+        let left_too_much = self.driver.connection.above_cap;
         let unsent = self.driver.connection.buffered();
         let broken = self.driver.connection.output == Output::Broken;
         let wanted = self.is_open() && !self.model.wants_fin && !broken;
         let data = &BYTES[self.model.accepted..self.model.accepted + count];
         let taken = self.driver.write(data, cap);
         self.log(format_args!("write {count}: {taken}"));
-        assert_eq!(taken, wanted && unsent <= cap);
+        assert_eq!(taken, wanted && !left_too_much);
         if taken {
             self.model.accepted += count;
         } else if wanted {
@@ -486,6 +494,9 @@ impl Sequence<'_> {
         let excused = std::mem::take(&mut self.model.put_back) || kind == Kind::Flush;
         self.count_states();
         self.driver.begin(kind);
+        if std::mem::take(&mut self.model.stirred) {
+            self.model.active = self.now();
+        }
         self.model.visits += 1;
         let (mut heard, told) = (0, self.model.heard);
         let next = loop {
@@ -685,7 +696,9 @@ impl Sequence<'_> {
         self.model.checked = checked;
         if kind != Kind::ServeWithoutWriting && self.model.stage == Stage::Closing {
             let begins = self.model.closing_since.is_none();
-            self.model.closing_since.get_or_insert(now);
+            if begins || sent > 0 {
+                self.model.closing_since = Some(now); // or since the peer took something
+            }
             if begins || before[3] != after[3] {
                 self.model.heard_at = now; // the wait for the peer begins at the earliest
             }
@@ -733,6 +746,8 @@ impl Sequence<'_> {
         let waits = model.accepted - wire.written.len();
         if !self.broken() {
             assert_eq!(connection.buffered(), waits);
+            let too_much = connection.buffered() > self.driver.common.cap;
+            assert!(!self.is_open() || connection.above_cap == too_much, "the cap is measured");
             let held = connection.held.intersects(Holds::WRITE_RATE) && model.limits[1].is_some();
             let waking = connection.deadline().is_some();
             assert!(waits == 0 || wire.blocked || (held && waking), "output is owed");

@@ -250,9 +250,13 @@ fn row_11_a_second_write_waits_for_another_visit() {
 #[test]
 fn row_12_a_write_above_the_cap_ends_it() {
     let mut driver = with_a_full_kernel();
-    assert!(driver.write(b"12345", 4), "looked at before");
-    assert!(driver.write(b"", 5), "not above");
-    assert!(!driver.write(b"6", 4));
+    assert!(driver.write(b"123", 4), "in one piece or in many");
+    assert!(driver.write(b"45", 4) && driver.write(b"6", 4) && driver.write(b"", 4));
+    driver.script.opens(2);
+    driver.settle();
+    assert!(driver.write(b"7", 4), "not above what was left");
+    driver.flush();
+    assert!(!driver.write(b"8", 4));
     assert!(driver.flushing, "somebody must see to the end");
     driver.settle();
     assert_gone(&mut driver, "Overflow { unsent: 5 }");
@@ -650,7 +654,7 @@ fn row_27_all_sent_and_the_peer_closed_it_is_gone() {
 fn row_28_a_fresh_connection_that_sent_all_does_not_linger() {
     // The peer said something; its stream takes no late bytes; the answer is too long.
     for (sent, forgives, length) in
-        [(0, true, 9), (1, true, 9), (0, false, 9), (0, true, 12_200), (0, true, 12_201)]
+        [(0, true, 9), (1, true, 9), (0, false, 9), (0, true, 536), (0, true, 537)]
     {
         let mut driver = Driver::new();
         driver.budgets.1 = 20_000;
@@ -662,7 +666,7 @@ fn row_28_a_fresh_connection_that_sent_all_does_not_linger() {
             driver.close();
         });
         assert_eq!((driver.written().len(), driver.script.wire().fins), (length, 1));
-        let at_once = sent == 0 && forgives && length <= 12_200;
+        let at_once = sent == 0 && forgives && length <= 536;
         assert_eq!(driver.connection.is_gone(), at_once);
         if at_once {
             assert_gone(&mut driver, "Closed");
@@ -675,12 +679,12 @@ fn row_28_all_that_the_visit_sent_counts() {
     let mut driver = Driver::new();
     driver.budgets.1 = 20_000;
     driver.visit(Kind::Serve, |driver, notice| match notice {
-        Tell::Made => assert!(driver.write(&[b'!'; 12_201], 20_000)),
+        Tell::Made => assert!(driver.write(&[b'!'; 537], 20_000)),
         Tell::Resume => assert!(driver.close()),
         _ => {}
     });
-    assert_eq!((driver.heard().as_str(), driver.written().len()), ("Made Pause Resume", 12_201));
-    assert!(!driver.connection.is_gone(), "it was more than the first flight");
+    assert_eq!((driver.heard().as_str(), driver.written().len()), ("Made Pause Resume", 537));
+    assert!(!driver.connection.is_gone(), "it was more than one segment");
 }
 
 #[test]
@@ -695,7 +699,11 @@ fn row_29_a_peer_that_takes_nothing_is_cut_off() {
     driver.script.opens(1);
     driver.script.peer_sends(b"x");
     driver.settle();
-    assert_eq!(due_in(&driver), Some(4 * SECOND), "set once");
+    assert_eq!(due_in(&driver), Some(9 * SECOND), "from when it took something");
+    driver.pass(5 * SECOND);
+    driver.script.peer_sends(b"y");
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(4 * SECOND), "what it sends is no progress");
     driver.pass(4 * SECOND);
     driver.settle();
     assert_gone(&mut driver, "CloseTimedOut { unsent: 3 }");
@@ -894,8 +902,12 @@ fn a_flush_reads_nothing_and_judges_no_silence_over_bytes() {
     driver.settle();
     assert_eq!(driver.heard(), "[news]");
     driver.pass(SECOND);
-    assert_eq!(driver.flush(), Next::Rest);
-    assert_eq!(driver.heard(), "TimedOut");
+    let reads = driver.script.wire().reads;
+    assert_eq!((driver.flush(), driver.heard().as_str()), (Next::Yield, ""));
+    assert_eq!(driver.script.wire().reads, reads);
+    driver.serve();
+    assert_eq!(driver.heard(), "TimedOut", "after a look at the stream");
+    assert_eq!(driver.script.wire().reads, reads + 1);
 }
 
 #[test]
@@ -1107,6 +1119,101 @@ fn row_39_a_shutdown_never_lengthens_the_wait() {
     driver.shut_down();
     driver.settle();
     assert_eq!(due_in(&driver), Some(MS));
+}
+
+#[test]
+fn row_40_what_waits_without_an_event_is_no_silence() {
+    let mut driver = Driver::open();
+    driver.set_timeout(Some(SECOND));
+    driver.script.wire_mut().incoming.extend_from_slice(b"untold");
+    driver.pass(SECOND);
+    driver.serve();
+    assert_eq!((driver.heard().as_str(), due_in(&driver)), ("[untold]", Some(SECOND)));
+    driver.pass(SECOND);
+    driver.serve();
+    assert_eq!(driver.heard(), "TimedOut");
+}
+
+#[test]
+fn row_41_what_the_stream_takes_without_an_event_is_progress() {
+    for close in [false, true] {
+        let mut driver = with_a_full_kernel();
+        driver.connection.set_close_timeout(SECOND, driver.now, &mut driver.common);
+        driver.set_timeout(Some(SECOND));
+        driver.write(b"rest", CAP);
+        if close {
+            driver.close();
+        }
+        driver.settle();
+        for left in [3, 2, 1] {
+            driver.script.wire_mut().window = 1;
+            driver.pass(SECOND);
+            driver.serve();
+            assert_eq!((driver.heard().as_str(), driver.connection.buffered()), ("", left));
+            assert_eq!(due_in(&driver), Some(SECOND));
+        }
+        driver.pass(SECOND);
+        driver.serve();
+        if close {
+            assert_gone(&mut driver, "CloseTimedOut { unsent: 1 }");
+        } else {
+            assert_eq!(driver.heard(), "TimedOut");
+        }
+    }
+}
+
+#[test]
+fn row_42_what_comes_and_is_not_read_is_no_silence() {
+    for hold in [Holds::PROTOCOL, Holds::PRESSURE] {
+        let mut driver = Driver::open();
+        driver.take_events();
+        driver.set_timeout(Some(SECOND));
+        driver.hold(hold);
+        driver.pass(SECOND - MS);
+        driver.script.peer_sends(b"x");
+        driver.settle();
+        assert_eq!((driver.heard().as_str(), due_in(&driver)), ("", Some(SECOND)));
+        driver.pass(SECOND);
+        driver.serve();
+        assert_eq!(driver.heard(), "TimedOut", "what waits for long is silence again");
+    }
+}
+
+#[test]
+fn row_43_no_more_is_discarded_than_the_bound() {
+    let mut full = with_a_full_kernel();
+    full.write(b"rest", CAP);
+    full.close();
+    for mut driver in [full, lingering()] {
+        let piece = vec![b'x'; 1 << 20];
+        driver.scratch = piece.clone();
+        driver.budgets.0 = 2 * piece.len();
+        for _ in 0..20 {
+            driver.script.peer_sends(&piece);
+            driver.settle();
+        }
+        let most = super::timing::MOST_DISCARDED;
+        assert_eq!(driver.script.wire().taken, most, "then the kernel slows the peer down");
+        assert_eq!(driver.serve(), Next::Rest, "it costs nothing more");
+        driver.pass(30 * SECOND);
+        driver.settle();
+        assert!(driver.connection.is_gone());
+    }
+}
+
+/// The turn's time is that before the work of a callback.
+#[test]
+fn activity_does_not_take_a_later_timeout_back() {
+    let mut driver = driver_that_was_sent(b"ask");
+    let later = driver.now + 9 * SECOND;
+    driver.visit(Kind::Serve, |driver, notice| {
+        if let Tell::Data(_) = notice {
+            driver.connection.set_timeout(Some(SECOND), later, &mut driver.common);
+            driver.write(b"answer", CAP);
+        }
+    });
+    assert_eq!(driver.written(), "answer");
+    assert_eq!(due_in(&driver), Some(10 * SECOND));
 }
 
 /// Each of these once went on for ever in one visit.

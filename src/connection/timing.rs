@@ -12,7 +12,16 @@ use crate::parts::clock::later;
 use crate::parts::token_bucket::{Bucket, Rate};
 use crate::parts::write_buffer::{self, WriteBuffer};
 use crate::reason::Reason;
+use crate::system::poller::Readiness;
 use crate::system::stream::ByteStream;
+
+/// How many bytes of a peer are read and discarded after `close`. A peer that sends and does not stop
+/// would else cost the loop as much as one that is served.
+///
+/// What was on its way when the peer learns of the close must have room, or a reset may take the last
+/// bytes from it: Linux's largest buffers together, 4 MiB at the sender and 6 MiB here
+/// (`net.ipv4.tcp_wmem`, `tcp_rmem`), and half as much again.
+pub(super) const MOST_DISCARDED: usize = 16 * 1024 * 1024;
 
 /// The parts that few connections need.
 #[derive(Debug, Default)]
@@ -22,9 +31,13 @@ pub(crate) struct Extras {
     telling_timeout: bool,
     /// Set for this connection.
     close_timeout: Option<Duration>,
-    /// When sending the rest must be over; lingering may end before.
+    /// When the peer must have taken some of the rest; when it has all, when lingering ends at the latest.
     close_by: Option<Instant>,
     linger_until: Option<Instant>,
+    /// Bytes that were discarded since `close`.
+    discarded: usize,
+    /// Input came that is not read, and was not noted as activity yet.
+    stirred: bool,
     /// The error with which the output broke.
     pub(super) sending_failed: Option<Arc<io::Error>>,
     reading: Option<Throttle>,
@@ -76,10 +89,24 @@ impl Extras {
         *self = Self::default();
     }
 
-    pub(super) fn note_activity(&mut self, now: Instant) {
+    /// Records activity. What a timeout was set for meanwhile is not taken back.
+    pub(super) fn note_activity(&mut self, at: Instant) {
         if let Timeout::After { active, .. } = &mut self.timeout {
-            *active = now;
+            *active = at.max(*active);
         }
+    }
+
+    /// Records that the peer took bytes: a close timeout that runs counts from here.
+    pub(super) fn note_sent(&mut self, count: usize, io: &Io, common: &Common) {
+        self.note_activity(io.latest);
+        self.pay(Direction::Writing, count);
+        if self.close_by.is_some() {
+            self.close_by = Some(later(io.latest, self.close_timeout(common)));
+        }
+    }
+
+    fn close_timeout(&self, common: &Common) -> Duration {
+        self.close_timeout.unwrap_or(common.closing_times.close_timeout)
     }
 
     pub(super) fn pay(&mut self, direction: Direction, count: usize) {
@@ -166,6 +193,12 @@ impl<S: ByteStream> Connection<S> {
         self.extras.is_some()
     }
 
+    /// Whether the next step may set a deadline, which counts from [`Io::latest`].
+    #[inline]
+    pub(crate) fn needs_the_time(&self) -> bool {
+        self.extras.is_some() || matches!(self.life, Life::Closing(_))
+    }
+
     /// When it must be visited, with or without an event. `next` checks the deadlines itself, after it
     /// has read.
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -189,21 +222,25 @@ impl<S: ByteStream> Connection<S> {
 
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
-    /// Ends states that are over: the telling of a timeout, and holds by a rate.
+    /// Ends states that are over: the telling of a timeout, and holds by a rate. Notes input that came while
+    /// it is not read.
     #[inline]
-    pub(super) fn begin_step(&mut self, now: Instant) {
+    pub(super) fn begin_step(&mut self, io: &Io) {
         if self.extras.is_some() {
-            self.end_what_is_over(now);
+            self.end_what_is_over(io);
         }
     }
 
     #[inline(never)]
-    fn end_what_is_over(&mut self, now: Instant) {
+    fn end_what_is_over(&mut self, io: &Io) {
         let Some(extras) = &mut self.extras else { return };
         extras.telling_timeout = false;
+        if std::mem::take(&mut extras.stirred) {
+            extras.note_activity(io.now);
+        }
         for direction in [Direction::Reading, Direction::Writing] {
             if let Some(throttle) = extras.throttle(direction)
-                && throttle.refilled.take_if(|at| *at <= now).is_some()
+                && throttle.refilled.take_if(|at| *at <= io.now).is_some()
             {
                 self.held.remove(direction.hold());
             }
@@ -233,32 +270,61 @@ impl<S: ByteStream> Connection<S> {
     }
 
     /// Handles a deadline that is due, when nothing is left to be read.
+    ///
+    /// First it asks the stream, once: what the peer has sent or taken may not have been told by an event
+    /// yet. Linux tells of room only when a third of its buffer is free.
     #[inline(never)]
     pub(super) fn judge_deadlines(&mut self, io: &mut Io) -> Option<Next> {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= io.now);
         let unsent = self.outgoing.len();
+        let extras = self.extras.as_ref()?;
+        let is_due = match self.life {
+            Life::Open => due(extras.idle_deadline()) && !io.timed_out,
+            Life::Closing(_) => due(extras.close_by),
+            Life::Lingering(_) => due(extras.linger_end()),
+            _ => false,
+        };
+        if !is_due {
+            return None;
+        }
+        if !io.asked {
+            // A flush reads nothing, and in some visits the flush is still to come.
+            let may_ask =
+                io.write.is_some() && (io.read > 0 || matches!(self.life, Life::Closing(_)));
+            return Some(if may_ask { self.ask_the_stream(io) } else { Next::Yield });
+        }
         let extras = self.extras.as_mut()?;
         match self.life {
-            Life::Open if due(extras.idle_deadline()) && !io.timed_out => {
+            Life::Open => {
                 io.timed_out = true;
                 extras.timeout = Timeout::Off;
                 extras.telling_timeout = true;
                 Some(Next::Tell(Tell::TimedOut))
             }
-            Life::Closing(_) if due(extras.close_by) => {
+            Life::Closing(_) => {
                 self.end(Reason::CloseTimedOut { unsent });
                 Some(Next::Gone)
             }
-            Life::Lingering(_) if due(extras.linger_end()) => Some(self.finish()),
-            _ => None,
+            _ => Some(self.finish()),
         }
     }
 
-    /// The end of closing, set at the first call. A connection that is closed at once never has one.
+    /// Tries to read, if that is allowed, and to write what is left, though no event invites to it.
+    fn ask_the_stream(&mut self, io: &mut Io) -> Next {
+        io.asked = true;
+        self.ready |= Readiness::WRITABLE;
+        if !self.held.are_against_reading() {
+            self.ready |= Readiness::READABLE;
+        }
+        Next::Again
+    }
+
+    /// The end of closing, set at the first call, and moved when the peer takes bytes. A connection that
+    /// is closed at once never has one.
     pub(super) fn close_limit(&mut self, io: &Io, common: &mut Common) {
         let extras = self.extras_mut(common);
-        let timeout = extras.close_timeout.unwrap_or(common.closing_times.close_timeout);
-        extras.close_by.get_or_insert_with(|| later(io.now, timeout));
+        let timeout = extras.close_timeout(common);
+        extras.close_by.get_or_insert_with(|| later(io.latest, timeout));
     }
 
     /// Waits for the peer's FIN, and discards further input.
@@ -270,7 +336,7 @@ impl<S: ByteStream> Connection<S> {
     /// Sets the end of lingering anew, within the close timeout: input came, or FIN was sent.
     pub(super) fn linger_on(&mut self, io: &Io, common: &mut Common) {
         self.close_limit(io, common);
-        let until = later(io.now, common.linger());
+        let until = later(io.latest, common.linger());
         self.extras_mut(common).linger_until = Some(until);
     }
 
@@ -280,6 +346,28 @@ impl<S: ByteStream> Connection<S> {
             && let Some(until) = &mut extras.linger_until
         {
             *until = later(now, common.linger()).min(*until);
+        }
+    }
+
+    /// Counts bytes that were read only to be discarded.
+    pub(super) fn note_discarded(&mut self, count: usize, common: &mut Common) {
+        let discarded = &mut self.extras_mut(common).discarded;
+        *discarded = discarded.saturating_add(count);
+    }
+
+    /// Whether the peer has sent so much after `close` that nothing more is read.
+    pub(super) fn has_discarded_enough(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.discarded >= MOST_DISCARDED)
+    }
+
+    /// Records, for the next visit, that input came which is not read.
+    #[inline]
+    pub(super) fn note_event(&mut self, readiness: Readiness) {
+        if let Some(extras) = &mut self.extras
+            && readiness.contains(Readiness::READABLE)
+            && self.held.are_against_reading()
+        {
+            extras.stirred = true;
         }
     }
 

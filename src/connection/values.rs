@@ -49,8 +49,10 @@ pub(crate) struct Reached {
 /// One visit: its allowances, its results, and the outside facts that decisions need.
 #[derive(Debug)]
 pub(crate) struct Io {
-    /// The time of the turn.
+    /// The time of the turn, which the poll does not come after: deadlines are judged by it.
     pub(crate) now: Instant,
+    /// The time after the last callback: what happens now is as late as this. Deadlines count from it.
+    pub(crate) latest: Instant,
     /// How many bytes may still be read or delivered.
     pub(crate) read: usize,
     /// How many bytes may still be written, in one system call: none after it. `None`: the output waits
@@ -62,6 +64,8 @@ pub(crate) struct Io {
     pub(crate) fresh: bool,
     /// Whether `TimedOut` was told in this visit. A new timeout, however short, fires in another.
     pub(crate) timed_out: bool,
+    /// Whether the stream was asked in this visit what it has and takes, because a deadline is due.
+    pub(crate) asked: bool,
     /// How many bytes were read, since this was last taken.
     pub(crate) received: usize,
     /// How many bytes were sent in this visit.
@@ -71,8 +75,9 @@ pub(crate) struct Io {
 /// How long closing may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClosingTimes {
-    /// For all of closing, from the first time after `close` that not everything could be sent. A
-    /// connection may have its own.
+    /// For sending the rest, from the first time after `close` that not everything could be sent, and
+    /// again from each time that the peer took some of it. From the end of sending, for waiting for the
+    /// peer's FIN. A connection may have its own.
     pub(crate) close_timeout: Duration,
     /// For waiting for the peer's FIN, from the end of sending or the last input.
     pub(crate) linger: Duration,
@@ -171,11 +176,13 @@ impl Marks {
 /// How many used boxes are kept: as many connections may come and go in one turn.
 const SPARE_EXTRAS: usize = 64;
 
-/// Shared by all connections of a reactor: the time limits, and memory for reuse, so that a connection
+/// Shared by all connections of a reactor: limits, and memory for reuse, so that a connection
 /// that comes, lingers and goes costs no allocation.
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(super) closing_times: ClosingTimes,
+    /// The hard cap of an outgoing buffer.
+    pub(super) cap: usize,
     /// When the reactor was made.
     began: Instant,
     /// Whether the reactor shuts down, so that each protocol is to be told.
@@ -186,9 +193,9 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(closing_times: ClosingTimes, began: Instant) -> Self {
+    pub(crate) fn new(closing_times: ClosingTimes, cap: usize, began: Instant) -> Self {
         let (spares, extras) = (Spares::default(), Vec::new());
-        Self { closing_times, began, shutting_down: false, spares, extras }
+        Self { closing_times, cap, began, shutting_down: false, spares, extras }
     }
 
     /// A moment as nanoseconds, which take half the room of an `Instant` and last for centuries.

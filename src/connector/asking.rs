@@ -10,13 +10,18 @@ use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, Source};
 use crate::reason::Reason;
 
+/// # Connecting
 impl Reactor {
     /// Connects to an address, a host or a Unix socket; see [`Connect`].
     ///
     /// This call never fails: each attempt has exactly one outcome, and it comes from the loop. It is
     /// the protocol's `connection_made`, or the factory's `connection_failed`, also for a text that is
-    /// not an address. A thread looks a host name up (eight at a time); all its addresses are tried,
-    /// each with a head start over the next (RFC 8305).
+    /// not an address. A thread looks a host name up; all its addresses are tried, each with a head start
+    /// over the next (RFC 8305).
+    ///
+    /// Eight names are looked up at once, each once for all attempts that wait for it, and up to 1,024
+    /// more wait in a queue: an attempt at yet another fails with `ResourceBusy`. An attempt that is
+    /// cancelled or times out leaves the queue.
     ///
     /// The path of a Unix socket that does not exist is `NotFound`, one whose server is gone is
     /// `ConnectionRefused`. If the server's backlog is full, the reactor tries again until the timeout: the

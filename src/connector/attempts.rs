@@ -2,25 +2,21 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::address::{Address, Endpoint, Place};
 use crate::callback::Callback;
 use crate::connection::Connection;
 use crate::connector::Connector;
-use crate::connector::state::{
-    Attempt, BUSY_DELAY, ConnectorState, MAX_BUSY_DELAY, Progress, interleave,
-};
+use crate::connector::state::{Attempt, BUSY_DELAY, ConnectorState, Progress};
 use crate::ids::{ConnectionId, ConnectorId};
 use crate::observe::{Command, Notice, Origin, Outcome, Subject};
 use crate::parts::arena::Key;
-use crate::parts::clock::later;
 use crate::protocol::Factory;
 use crate::reactor::Reactor;
 use crate::reactor::queues::Queue;
-use crate::reactor::source::{Owner, Session, Source};
+use crate::reactor::source::{Owner, Registered, Session, Source};
 use crate::reactor::state::TimerAction;
 use crate::reason::{Activity, Reason};
 use crate::system::poller::Readiness;
@@ -64,6 +60,7 @@ impl Reactor {
         let Some(connector) = self.connector_mut(key) else { return };
         if let Progress::Failed(reason) = &connector.progress {
             let reason = reason.clone();
+            self.begin_lookups(); // it may have waited for one
             self.monitor.stats.failed += 1;
             self.monitor.note(|| {
                 let reason = reason.clone();
@@ -76,15 +73,14 @@ impl Reactor {
     }
 
     fn begin_attempt(&mut self, key: Key) {
-        let now = self.time.now;
         let Some(connector) = self.connector_mut(key) else { return };
         connector.round += 1;
         connector.failure = None;
         connector.busy_delay = BUSY_DELAY;
         connector.progress = Progress::Resolving;
         let (endpoint, round) = (connector.connect.to.clone(), connector.round);
-        let end = later(now, connector.connect.timeout);
-        let timer = self.timers.set(end, TimerAction::ConnectTimeout(key), &mut self.monitor);
+        let timeout = connector.connect.timeout;
+        let timer = self.set(timeout, TimerAction::ConnectTimeout(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.timeout = Some(timer);
         }
@@ -94,43 +90,16 @@ impl Reactor {
                 let local = [IpAddr::from(Ipv6Addr::LOCALHOST), Ipv4Addr::LOCALHOST.into()];
                 self.candidates(key, local.map(|ip| Address::Tcp((ip, *port).into())).into());
             }
-            Place::Name(host, port) => self.resolve(key, round, host.clone(), *port),
-            _ => self.resolved(key, round, endpoint.socket_addr().map(|addr| vec![addr])),
-        }
-    }
-
-    /// Looks a name up in a thread, so that it does not block the loop.
-    fn resolve(&mut self, key: Key, round: u64, host: String, port: u16) {
-        if let Some(network) = self.network() {
-            let found = network.borrow().resolve(&host, port);
-            return self.resolved(key, round, found);
-        }
-        let shared = Arc::clone(&self.calls.shared);
-        let lookup = move || {
-            let found = (host, port).to_socket_addrs().map(Iterator::collect);
-            shared.push(None, move |reactor| reactor.resolved(key, round, found));
-        };
-        if let Err((error, _)) = self.threads.lookups.submit(Box::new(lookup)) {
-            self.give_up(key, Reason::failed(Activity::Resolving, error));
-        }
-    }
-
-    /// Takes the result of a lookup. May run inside a call, so it only records the result.
-    fn resolved(&mut self, key: Key, round: u64, found: io::Result<Vec<SocketAddr>>) {
-        let Some(connector) = self.connector_mut(key) else { return };
-        if connector.round != round || !matches!(connector.progress, Progress::Resolving) {
-            return; // cancelled, or timed out
-        }
-        match found {
-            Ok(addresses) => {
-                let addresses = interleave(addresses).into_iter().map(Address::Tcp);
-                self.candidates(key, addresses.collect());
+            Place::Name(host, port) => self.resolve(key, round, host, *port),
+            _ => {
+                let found = endpoint.socket_addr().map(|addr| vec![addr]);
+                let failed = |error| Reason::failed(Activity::Resolving, error);
+                self.resolved(key, round, found.map_err(failed));
             }
-            Err(error) => self.give_up(key, Reason::failed(Activity::Resolving, error)),
         }
     }
 
-    fn candidates(&mut self, key: Key, addresses: VecDeque<Address>) {
+    pub(super) fn candidates(&mut self, key: Key, addresses: VecDeque<Address>) {
         let Some(connector) = self.connector_mut(key) else { return };
         connector.candidates = addresses;
         connector.progress = Progress::Connecting;
@@ -138,7 +107,7 @@ impl Reactor {
     }
 
     /// Tries the next address that can be tried; gives up if there is none and none is being tried.
-    fn try_next(&mut self, key: Key) {
+    pub(crate) fn try_next(&mut self, key: Key) {
         loop {
             let Some(connector) = self.connector_mut(key) else { return };
             if let Some(timer) = connector.head_start.take() {
@@ -184,7 +153,7 @@ impl Reactor {
         let attempt = Attempt { connector: key, to, stream, latched };
         let owner = Owner::Connector(key);
         let attempt = self.sources.insert(Source::Attempt(Box::new(attempt)), owner);
-        let Self { sources, poller, .. } = self;
+        let Self { sources, poller, queues, .. } = self;
         if let Some(slot) = sources.slot(attempt)
             && let Source::Attempt(started) = &mut slot.source
         {
@@ -192,49 +161,19 @@ impl Reactor {
                 sources.remove(attempt);
                 return Err(Reason::failed(Activity::Connecting, error));
             }
-            slot.registered = true;
+            slot.registered = match started.stream.awaits_room() {
+                true => Registered::ToRead,
+                false => Registered::Fully,
+            };
+            // A Unix socket is connected at once, and no event tells it.
+            if slot.registered == Registered::ToRead {
+                queues.add(Queue::Run, attempt, &mut slot.waits);
+            }
         }
         if let Some(connector) = self.connector_mut(key) {
             connector.attempts.push(attempt);
         }
         Ok(())
-    }
-
-    /// Has a busy server tried again, after a longer time with each try, until the timeout.
-    fn ask_later(&mut self, key: Key, addr: Address) {
-        let now = self.time.now;
-        let Some(connector) = self.connector_mut(key) else { return };
-        connector.candidates.push_front(addr);
-        let end = later(now, connector.busy_delay);
-        connector.busy_delay = (connector.busy_delay * 2).min(MAX_BUSY_DELAY);
-        let timer = self.timers.set(end, TimerAction::HeadStart(key), &mut self.monitor);
-        if let Some(connector) = self.connector_mut(key) {
-            connector.head_start = Some(timer);
-        }
-    }
-
-    fn give_head_start(&mut self, key: Key) {
-        let now = self.time.now;
-        let Some(connector) = self.connector_mut(key) else { return };
-        if connector.candidates.is_empty() {
-            return;
-        }
-        let end = later(now, connector.connect.head_start);
-        let timer = self.timers.set(end, TimerAction::HeadStart(key), &mut self.monitor);
-        if let Some(connector) = self.connector_mut(key) {
-            connector.head_start = Some(timer);
-        }
-    }
-
-    pub(crate) fn head_start_is_over(&mut self, key: Key) {
-        if let Some(connector) = self.connector_mut(key) {
-            connector.head_start = None;
-            self.try_next(key);
-        }
-    }
-
-    pub(crate) fn connect_timed_out(&mut self, key: Key) {
-        self.give_up(key, Reason::ConnectTimedOut);
     }
 
     /// Handles an event of an attempt: it is connected, has failed, or the event was spurious.
@@ -245,6 +184,10 @@ impl Reactor {
         let error = match stream.take_error() {
             Ok(Some(error)) | Err(error) => error,
             Ok(None) => match stream.peer_addr() {
+                Ok(_) if stream.is_its_own_peer() => {
+                    stream.reset_on_close(); // or the port would be taken for a minute (TIME_WAIT)
+                    refused()
+                }
                 Ok(peer) => {
                     // The kernel reports the path that a Unix server bound before it moved its socket.
                     let asked = self.endpoint(ConnectorId(connector)).map(Endpoint::place);
@@ -328,7 +271,7 @@ impl Reactor {
     }
 
     /// Gives a notice in which the factory may ask for another attempt; else the connector is removed.
-    fn notify(
+    pub(crate) fn notify(
         &mut self,
         key: Key,
         callback: Callback,
@@ -348,7 +291,7 @@ impl Reactor {
         if self.connector_mut(key).is_some_and(resting)
             && let Some(slot) = self.sources.remove(key)
         {
-            self.let_go(Subject::Connector(ConnectorId(key)), slot.source);
+            self.let_go_of_source(Subject::Connector(ConnectorId(key)), slot.source);
         }
     }
 
@@ -358,6 +301,14 @@ impl Reactor {
             _ => None,
         }
     }
+}
+
+/// The error of a port at which nobody listens.
+fn refused() -> io::Error {
+    #[cfg(unix)]
+    return io::Error::from_raw_os_error(libc::ECONNREFUSED);
+    #[cfg(not(unix))]
+    return io::ErrorKind::ConnectionRefused.into();
 }
 
 /// Whether the backlog of a Unix socket is full, whose end no event would report.

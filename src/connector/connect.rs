@@ -65,6 +65,12 @@ impl Connect {
     /// The address to connect from.
     ///
     /// An attempt at an address of another family fails, and one at a Unix socket.
+    ///
+    /// With port 0 the system chooses a port, and each connection takes one of its own: a program that needs
+    /// more than some 28,000 connects from several local addresses. On Linux a
+    /// [hook](crate::SocketOptions::hook) can set IP_BIND_ADDRESS_NO_PORT, by a crate that has it (nix does).
+    /// Then the port is chosen when the peer is known, and one port serves connections to several servers. A
+    /// fixed port may be in use by connections to other servers, also by ended ones (SO_REUSEADDR).
     #[must_use]
     pub fn local_addr(mut self, addr: SocketAddr) -> Self {
         self.local_addr = Some(addr);

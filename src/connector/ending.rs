@@ -14,6 +14,7 @@ impl Reactor {
     pub(crate) fn give_up(&mut self, key: Key, reason: Reason) {
         self.drop_attempts(key, None);
         self.drop_timers(key);
+        self.forget_lookup(key);
         if let Some(connector) = self.connector_mut(key) {
             connector.progress = Progress::Failed(reason);
             connector.candidates.clear();

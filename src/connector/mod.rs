@@ -4,8 +4,11 @@ mod asking;
 mod attempts;
 mod connect;
 mod ending;
+pub(crate) mod names;
 mod opening;
+mod resolving;
 pub(crate) mod state;
+mod timing;
 
 pub use connect::Connect;
 

@@ -17,18 +17,14 @@ use crate::system::stream::Stream;
 impl Reactor {
     pub(super) fn open(&self, to: &Address, connect: &Connect) -> Result<Stream, Reason> {
         match to {
-            Address::Tcp(addr) | Address::Memory(addr) => self.open_tcp(*addr, connect),
+            Address::Tcp(addr) => self.open_tcp(*addr, connect),
             Address::Unix(addr) => self.open_unix(addr, connect),
         }
     }
 
     fn open_tcp(&self, to: SocketAddr, connect: &Connect) -> Result<Stream, Reason> {
         let failed = |error| Reason::failed(Activity::Connecting, error);
-        if let Some(network) = self.network() {
-            connect.socket.check(Kind::Tcp, Origin::Simulated).map_err(failed)?;
-            return Ok(Stream::memory(MemoryStream::connect(network, connect.local_addr, to)));
-        }
-        Stream::connect(to, connect.local_addr, &connect.socket)
+        Stream::connect(self.network(), to, connect.local_addr, &connect.socket)
             .map_err(failed)?
             .map_err(|error| Reason::failed(Activity::Binding, error))
     }

@@ -61,6 +61,11 @@ use crate::reason::Reason;
 /// # std::io::Result::Ok(())
 /// ```
 #[expect(unused_variables, reason = "the names in the defaults document the arguments")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a datagram protocol",
+    label = "not a datagram protocol",
+    note = "a UDP socket is one value with `impl DatagramProtocol`; there is no factory, for there are no connections"
+)]
 pub trait DatagramProtocol {
     /// The socket is bound: in the turn after `listen_udp`.
     fn start_protocol(&mut self, transport: &mut DatagramTransport<'_>) {}
@@ -205,7 +210,8 @@ impl<'a> DatagramTransport<'a> {
     /// # Errors
     ///
     /// The error of connect(2), with the address in the message; `InvalidInput` if `to` is not an
-    /// address, or the socket is connected already.
+    /// address or has the port 0, or the socket is connected already. After an error the socket is what it
+    /// was before.
     pub fn connect(&mut self, to: impl Into<Endpoint>) -> io::Result<()> {
         self.local = self.reactor.connect_datagram(self.id, to.into().socket_addr()?)?;
         Ok(())

@@ -26,11 +26,17 @@ use crate::system::error::at_address;
 use crate::system::options::{Kind, Origin};
 use crate::system::stream::no_sockets;
 
+/// # Datagrams
 impl Reactor {
     /// Binds a UDP socket, or takes one over; see [`Datagrams`].
     ///
     /// `start_protocol` comes in the next turn. Port 0 lets the system choose one, as is usual for a client;
     /// [`DatagramTransport::local_addr`] returns it.
+    ///
+    /// *Not* promised at a wildcard address (`0.0.0.0`, `[::]`): that an answer leaves from the address that
+    /// was asked. If the machine has several addresses the kernel chooses one by its routes, and a client
+    /// that checks the sender drops the answer. A server that must answer from the address asked listens
+    /// with one socket at each of its addresses.
     ///
     /// Twisted's `listenUDP`.
     ///
@@ -52,7 +58,7 @@ impl Reactor {
             (At::Endpoint(at), Some(network)) => {
                 bind_at(&at, "binding", &options, |addr, options| {
                     options.check(Kind::Udp, Origin::Simulated)?;
-                    MemoryDatagrams::bind(network, addr).map(DatagramSocket::Memory)
+                    MemoryDatagrams::bind(network, addr, options).map(DatagramSocket::Memory)
                 })
             }
             (At::Socket(socket), None) => DatagramSocket::adopt(socket, &options),
@@ -158,7 +164,7 @@ impl Reactor {
     pub(crate) fn datagram_timer(&mut self, key: Key, delay: Duration) -> TimerId {
         let timer = self.set(delay, TimerAction::Datagram(key));
         match self.datagram_mut(key).filter(|state| state.socket.is_some()) {
-            Some(state) => state.timers.push(timer),
+            Some(state) => state.timers.add(timer),
             // A closed socket gets no timer. The stale name is harmless.
             None => drop(self.timers.call_off(timer, &mut self.monitor)),
         }
@@ -170,12 +176,12 @@ impl Reactor {
         let Some(state) = self.datagram_mut(key) else { return false };
         let Some(mut socket) = state.socket.take() else { return false };
         state.ending = Some(reason);
-        let timers = mem::take(&mut state.timers);
+        let mut timers = mem::take(&mut state.timers);
         let subject = Subject::Datagram(DatagramId(key));
         self.monitor.command(subject, || Command::StopListening);
         socket.deregister(self.poller.registry());
         drop(socket);
-        for timer in timers {
+        for timer in timers.drain() {
             self.timers.call_off(timer, &mut self.monitor);
         }
         self.descriptor_freed();
@@ -213,11 +219,7 @@ impl Reactor {
         if state.socket.is_none() {
             return self.datagrams_stopped(key);
         }
-        if !mem::replace(&mut state.started, true) {
-            self.call_datagram(key, Callback::StartProtocol, |protocol, transport| {
-                protocol.start_protocol(transport);
-            });
-        }
+        self.start_datagrams(key);
         self.tell_of_sends(key);
         if self.open_datagram(key).is_some_and(|state| state.readable) {
             let mut buf = self.memory.lend_datagram();
@@ -234,6 +236,26 @@ impl Reactor {
         if !mem::replace(&mut state.told_of_shutdown, true) {
             self.call_datagram(key, Callback::ShuttingDown, |protocol, transport| {
                 protocol.shutting_down(transport);
+            });
+        }
+    }
+
+    /// Gives the first notice of a socket, which comes before any other, once.
+    fn start_datagrams(&mut self, key: Key) {
+        let Some(state) = self.open_datagram(key) else { return };
+        if !mem::replace(&mut state.started, true) {
+            self.call_datagram(key, Callback::StartProtocol, |protocol, transport| {
+                protocol.start_protocol(transport);
+            });
+        }
+    }
+
+    /// A timer fires, perhaps before the socket was ever served.
+    pub(crate) fn datagram_timer_fired(&mut self, key: Key, timer: TimerId) {
+        self.start_datagrams(key);
+        if self.open_datagram(key).is_some() {
+            self.call_datagram(key, Callback::TimerFired, |protocol, transport| {
+                protocol.timer_fired(transport, timer);
             });
         }
     }
@@ -313,7 +335,7 @@ impl Reactor {
             });
         }
         if let Some(slot) = self.sources.remove(key) {
-            self.let_go(Subject::Datagram(DatagramId(key)), slot.source);
+            self.let_go_of_source(Subject::Datagram(DatagramId(key)), slot.source);
         }
     }
 

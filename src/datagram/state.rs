@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::socket::DatagramSocket;
-use crate::parts::timers::TimerId;
+use crate::parts::owned_timers::OwnedTimers;
 use crate::reason::Reason;
 use crate::system::poller::Readiness;
 
@@ -22,7 +22,7 @@ pub(crate) struct DatagramState {
     /// The peer it is connected to.
     pub(crate) peer: Option<SocketAddr>,
     /// Set by `DatagramTransport::call_later`.
-    pub(crate) timers: Vec<TimerId>,
+    pub(crate) timers: OwnedTimers,
     /// Why it was stopped.
     pub(crate) ending: Option<Reason>,
     /// Whether `start_protocol` was called.
@@ -64,7 +64,7 @@ impl DatagramState {
             socket: Some(socket),
             local,
             peer,
-            timers: Vec::new(),
+            timers: OwnedTimers::default(),
             ending: None,
             started: false,
             told_of_shutdown: false,
@@ -121,9 +121,14 @@ impl DatagramState {
                 format!("the socket is connected to {peer} already"),
             ));
         }
+        if to.port() == 0 {
+            // The kernel would take it, and then neither send nor receive.
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no peer has the port 0"));
+        }
         socket.connect(to)?;
-        self.peer = Some(socket.peer_addr()?);
-        self.local = socket.local_addr()?;
+        // From here on the socket is connected, so nothing may fail any more.
+        self.peer = Some(socket.peer_addr().unwrap_or(to));
+        self.local = socket.local_addr().unwrap_or(self.local);
         Ok(self.local)
     }
 
@@ -169,7 +174,7 @@ mod tests {
     /// A socket that has got this many datagrams of four bytes.
     fn state_with(datagrams: usize) -> DatagramState {
         let network = Network::new(Clock::manual(), 0);
-        let bind = || MemoryDatagrams::bind(&network, ([127, 0, 0, 1], 0).into()).unwrap();
+        let bind = || MemoryDatagrams::bind_outside(&network, ([127, 0, 0, 1], 0).into()).unwrap();
         let (ours, far) = (bind(), bind());
         for _ in 0..datagrams {
             far.send(b"four", Some(ours.local_addr())).unwrap();

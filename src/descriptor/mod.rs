@@ -8,7 +8,7 @@ mod watching;
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use mio::unix::SourceFd;
 use mio::{Registry, Token};
@@ -29,6 +29,8 @@ pub struct Ready {
 
 /// One watched descriptor.
 pub(crate) struct Watch {
+    /// The number of the descriptor, which is open as long as the watch.
+    pub(crate) number: RawFd,
     pub(crate) interest: Readiness,
     pub(crate) latched: Readiness,
     /// Whether it is registered with the poller.
@@ -36,9 +38,9 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(interest: Readiness) -> Self {
+    pub(crate) fn new(fd: BorrowedFd<'_>, interest: Readiness) -> Self {
         let latched = Readiness::default();
-        Self { interest, latched, registered: false }
+        Self { number: fd.as_raw_fd(), interest, latched, registered: false }
     }
 
     /// Has the poller report the interest once: at once if the descriptor is ready already.
@@ -54,28 +56,32 @@ impl Watch {
         let fd = fd.as_raw_fd();
         let mut fd = SourceFd(&fd);
         let interest = self.interest.interest();
-        match interest {
-            Some(interest) if self.registered => registry.reregister(&mut fd, token, interest)?,
-            Some(interest) => registry.register(&mut fd, token, interest)?,
-            None if self.registered => registry.deregister(&mut fd)?,
-            None => {}
+        let armed = match interest {
+            Some(interest) if self.registered => registry.reregister(&mut fd, token, interest),
+            Some(interest) => registry.register(&mut fd, token, interest),
+            None if self.registered => registry.deregister(&mut fd),
+            None => Ok(()),
+        };
+        self.registered = armed.is_ok() && interest.is_some();
+        armed
+    }
+
+    /// Takes it out of the poller. Closing does that too, unless there is a duplicate.
+    ///
+    /// What this watch has not registered belongs to somebody else.
+    pub(crate) fn disarm(&mut self, registry: Option<&Registry>) {
+        if std::mem::take(&mut self.registered)
+            && let Some(registry) = registry
+        {
+            // An error means that the descriptor was closed meanwhile, and there is nothing to undo.
+            drop(registry.deregister(&mut SourceFd(&self.number)));
         }
-        self.registered = interest.is_some();
-        Ok(())
     }
 
     /// Takes the latched readiness that its function is to be told.
     pub(crate) fn take_readiness(&mut self) -> Option<Readiness> {
         let latched = std::mem::take(&mut self.latched);
         latched.for_interest(self.interest)
-    }
-}
-
-/// Takes a descriptor out of the poller. Closing does that too, unless there is a duplicate.
-pub(crate) fn disarm(fd: BorrowedFd<'_>, registry: Option<&Registry>) {
-    if let Some(registry) = registry {
-        // If it was not registered there is nothing to undo.
-        drop(registry.deregister(&mut SourceFd(&fd.as_raw_fd())));
     }
 }
 

@@ -9,6 +9,7 @@ use signal_hook::consts::{FORBIDDEN, SIGINT, SIGTERM};
 
 use crate::callback::Callback;
 use crate::descriptor::signals::Signals;
+use crate::observe::Subject;
 use crate::parts::arena::Key;
 use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, SignalAction, Source};
@@ -71,6 +72,7 @@ impl Reactor {
     }
 }
 
+/// # Signals (feature `signals`)
 impl Reactor {
     /// Calls `action` whenever the process gets `signal` (`SIGHUP` is 1, `SIGINT` 2, `SIGTERM` 15;
     /// crates like `signal-hook` name them all).
@@ -104,7 +106,8 @@ impl Reactor {
         if let Some(signals) = self.signals_mut(key) {
             signals.add(signal)?;
             if let Some(actions) = &mut signals.callee {
-                actions.insert(signal, Some(Box::new(action)));
+                let former = actions.insert(signal, Some(Box::new(action)));
+                self.let_go(Subject::Reactor, former);
             }
         }
         Ok(())

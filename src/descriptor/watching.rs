@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::callback::Callback;
-use crate::descriptor::{Ready, Watch, disarm};
+use crate::descriptor::{Ready, Watch};
 use crate::ids::WatchId;
 use crate::observe::{Command, Subject};
 use crate::parts::arena::Key;
@@ -12,6 +12,7 @@ use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, Source, Watched};
 use crate::system::poller::Readiness;
 
+/// # Descriptors of your own
 impl Reactor {
     /// Calls `function` whenever a descriptor is ready: standard input, a pipe, a terminal, inotify,
     /// another loop.
@@ -77,14 +78,18 @@ impl Reactor {
             let message = "a simulated reactor watches no descriptors";
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         }
+        // The poller would refuse it only if both watches have an interest.
+        if self.sources.is_watched(source.as_fd()) {
+            return Err(explained(io::Error::from_raw_os_error(libc::EEXIST)));
+        }
+        let watch = Watch::new(source.as_fd(), interest);
         let watched: Box<dyn Watched> = Box::new(Pair { source, function });
-        let key = self.sources.insert(
-            Source::Watch(Box::new(Seated::new(Watch::new(interest), watched))),
-            Owner::None,
-        );
+        let watch = Source::Watch(Box::new(Seated::new(watch, watched)));
+        let key = self.sources.insert(watch, Owner::None);
         if let Err(error) = self.arm_watch(key) {
-            let removed = self.sources.remove(key);
-            self.let_go(Subject::Reactor, removed.map(|slot| slot.source));
+            if let Some(slot) = self.sources.remove(key) {
+                self.let_go_of_source(Subject::Reactor, slot.source);
+            }
             return Err(explained(error));
         }
         let id = WatchId(key);
@@ -112,7 +117,11 @@ impl Reactor {
     pub fn unwatch(&mut self, id: WatchId) -> bool {
         let Some(watch) = self.watch_mut(id.0) else { return false };
         let watched = watch.callee.take();
-        self.sources.remove(id.0);
+        let Self { sources, poller, .. } = self;
+        if let Some(Source::Watch(watch)) = sources.get_mut(id.0) {
+            watch.disarm(poller.registry());
+        }
+        sources.remove(id.0);
         self.monitor.command(Subject::Watch(id), || Command::Unwatch);
         if let Some(watched) = watched {
             self.release_watched(watched);
@@ -155,8 +164,7 @@ impl Reactor {
 
     /// Drops a descriptor and its function.
     fn release_watched(&mut self, watched: Box<dyn Watched>) {
-        disarm(watched.fd(), self.poller.registry());
-        self.let_go(Subject::Reactor, watched);
+        watched.let_go(self);
         self.descriptor_freed();
     }
 
@@ -199,5 +207,11 @@ impl<S: AsFd, F: FnMut(&mut Reactor, &mut S, Ready)> Watched for Pair<S, F> {
 
     fn call(&mut self, reactor: &mut Reactor, ready: Ready) {
         (self.function)(reactor, &mut self.source, ready);
+    }
+
+    fn let_go(self: Box<Self>, reactor: &mut Reactor) {
+        let Self { source, function } = *self;
+        reactor.let_go(Subject::Reactor, function);
+        reactor.let_go(Subject::Reactor, source);
     }
 }

@@ -56,6 +56,7 @@ use crate::{
 #[must_use = "when it is dropped all are stopped"]
 pub struct Cores {
     handle: CoresHandle,
+    places: Vec<Place>,
     addresses: Vec<SocketAddr>,
     threads: Vec<JoinHandle<io::Result<()>>>,
 }
@@ -92,7 +93,8 @@ impl Cores {
             count => count,
         };
         let handle = CoresHandle { members: Arc::default() };
-        let mut cores = Self { handle, addresses: Vec::new(), threads: Vec::new() };
+        let mut cores =
+            Self { handle, places: Vec::new(), addresses: Vec::new(), threads: Vec::new() };
         let setup = Arc::new(setup);
         for index in 0..count {
             cores.start_one(index, limits.clone(), Arc::clone(&setup))?;
@@ -129,27 +131,29 @@ impl Cores {
         setup: Arc<impl Fn(&mut Core<'_>) -> io::Result<()> + Send + Sync + 'static>,
     ) -> io::Result<()> {
         let (tell, told) = mpsc::channel();
-        let (addresses, handle) = (self.addresses.clone(), self.handle.clone());
+        let (places, handle) = (self.places.clone(), self.handle.clone());
         let thread = thread::Builder::new().name(format!("crocus-core-{index}"));
         let thread = thread.spawn(move || {
             let mut reactor = limits.build()?;
-            let mut core = Core { reactor: &mut reactor, index, addresses, listened: 0, handle };
+            let listened = Vec::new();
+            let mut core = Core { reactor: &mut reactor, index, places, listened, handle };
             setup(&mut core)?;
-            let Core { addresses, handle, .. } = core;
+            let Core { places, handle, .. } = core;
             handle.admit(reactor.handle());
-            drop(tell.send(addresses)); // `start_one` waits for it
+            drop(tell.send(places)); // `start_one` waits for it
             let mut guard = StopGuard { handle, ended_well: false };
             reactor.run()?;
             guard.ended_well = true;
             Ok(())
         })?;
         match told.recv() {
-            Ok(addresses) => {
-                self.addresses = addresses;
+            Ok(places) => {
+                self.addresses = places.iter().map(|place| place.local).collect();
+                self.places = places;
                 self.threads.push(thread);
                 Ok(())
             }
-            // The thread ended before it sent its addresses.
+            // The thread ended before it sent its places.
             Err(mpsc::RecvError) => end_of(thread),
         }
     }
@@ -185,8 +189,9 @@ fn end_of(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
     thread.join().unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        let text = text.unwrap_or("(no message)");
-        Err(io::Error::other(format!("{name} panicked: {text}")))
+        let error = format!("{name} panicked: {}", text.unwrap_or("(no message)"));
+        std::mem::forget(payload); // its `Drop` might panic
+        Err(io::Error::other(error))
     })
 }
 
@@ -209,10 +214,19 @@ impl Drop for StopGuard {
 pub struct Core<'a> {
     reactor: &'a mut Reactor,
     index: usize,
-    /// The addresses at which the reactors before this one listen.
-    addresses: Vec<SocketAddr>,
-    listened: usize,
+    /// Where the reactors before this one listen.
+    places: Vec<Place>,
+    /// What this one has asked for, and got.
+    listened: Vec<Endpoint>,
     handle: CoresHandle,
+}
+
+/// A place at which reactors listen together.
+#[derive(Clone, Debug)]
+struct Place {
+    /// As it was asked for, perhaps with port 0.
+    asked: Endpoint,
+    local: SocketAddr,
 }
 
 impl Core<'_> {
@@ -236,8 +250,9 @@ impl Core<'_> {
     /// Listens at a TCP address together with the other reactors, or at a place of this reactor alone: a
     /// socket that is bound already.
     ///
-    /// Each setup asks for the same addresses in the same order. With port 0 the system chooses a
-    /// port for the first reactor, and the others take the same.
+    /// Reactors that ask for the same address share it. With port 0 the system chooses a port for the first
+    /// reactor that asks, and the others take the same; the second time that one reactor asks for the same
+    /// address with port 0 is for another port, which is shared likewise.
     ///
     /// The first also checks that no other program listens there. Otherwise a second instance of a
     /// server would silently take half of the connections. (The check misses a program of the same
@@ -252,21 +267,23 @@ impl Core<'_> {
         factory: impl Factory + 'static,
     ) -> io::Result<ListenerId> {
         let at = at.into();
-        let Some(place) = at.endpoint().cloned() else { return self.reactor.listen(at, factory) };
+        let Some(asked) = at.endpoint().cloned() else { return self.reactor.listen(at, factory) };
+        let before = self.listened.iter().filter(|&place| *place == asked).count();
+        let shared = self.places.iter().filter(|place| place.asked == asked).nth(before);
+        let shared = shared.map(|place| place.local);
         let options = at.socket_options().clone();
-        let first = self.addresses.get(self.listened).copied();
         // Without the option, the error of listening says why the address is not available.
-        let shared = first.is_some() || self.is_free(place, options.clone());
-        let at = match first {
-            Some(first) => at.with_port(first.port()),
+        let reuse = shared.is_some() || self.is_free(asked.clone(), options.clone());
+        let at = match shared {
+            Some(local) => at.with_port(local.port()),
             None => at,
         };
-        let listener = self.reactor.listen(at.socket(options.reuse_port(shared)), factory)?;
-        if first.is_none() {
+        let listener = self.reactor.listen(at.socket(options.reuse_port(reuse)), factory)?;
+        if shared.is_none() {
             let local = self.reactor.local_addr(listener).and_then(|local| local.socket_addr());
-            self.addresses.extend(local);
+            self.places.extend(local.map(|local| Place { asked: asked.clone(), local }));
         }
-        self.listened += 1;
+        self.listened.push(asked);
         Ok(listener)
     }
 

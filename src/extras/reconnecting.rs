@@ -5,7 +5,8 @@
 //! random between zero and the present limit ("full jitter"). So clients that lost their server at
 //! the same moment do not come back at the same moment.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::io;
 use std::time::Duration;
 
 use crate::{Address, Connector, Factory, ListenerId, Protocol, Reactor, Reason};
@@ -69,6 +70,8 @@ impl Backoff {
     }
 
     /// The limit of the first wait: 1 s by default.
+    ///
+    /// Zero stays zero: each further attempt begins in the next turn.
     #[must_use]
     pub fn initial(mut self, limit: Duration) -> Self {
         self.initial = limit;
@@ -105,7 +108,8 @@ impl Backoff {
         self
     }
 
-    /// Draws the waits from a seed, so that they repeat.
+    /// Draws the waits from a seed of their own, so that they repeat; else they are the reactor's
+    /// [random](crate::Reactor::random) numbers.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -114,18 +118,25 @@ impl Backoff {
 
     /// The limit of a wait; the first wait is number one.
     fn limit(&self, wait: u32) -> Duration {
-        let growth = FACTOR.checked_pow(wait.saturating_sub(1));
-        growth
-            .and_then(|growth| self.initial.checked_mul(growth))
-            .map_or(self.max, |limit| limit.min(self.max))
+        let mut limit = self.initial.min(self.max);
+        for _ in 1..wait {
+            if limit.is_zero() || limit == self.max {
+                break; // it grows no more
+            }
+            limit = limit.saturating_mul(FACTOR).min(self.max);
+        }
+        limit
     }
 }
 
 /// A factory that connects again whenever an attempt fails or a connection is lost.
 ///
 /// The inner factory is told of everything first, and makes the protocols. Reconnecting ends with
-/// [`Reactor::disconnect`](crate::Reactor::disconnect), when the reactor stops, or after
-/// [`Backoff::max_attempts`], when the inner factory is told [`gave_up`](Factory::gave_up).
+/// [`Reactor::disconnect`](crate::Reactor::disconnect), when the reactor stops, or when the inner factory is
+/// told [`gave_up`](Factory::gave_up): after [`Backoff::max_attempts`], or at once if the endpoint can
+/// never be connected to (`InvalidInput`: it is no address, or a path too long).
+///
+/// The waits are drawn from [`Reactor::random`](crate::Reactor::random), so they repeat in a simulation.
 ///
 /// Twisted's `ReconnectingClientFactory` and `ClientService`, without a call to `resetDelay` after
 /// a success.
@@ -148,28 +159,25 @@ impl Backoff {
 pub struct Reconnecting<F> {
     factory: F,
     backoff: Backoff,
-    seed: u64,
     /// Failed attempts and short connections since the last connection that lasted.
     failures: u32,
     /// Waits since then.
     waits: u32,
-    /// Random numbers drawn so far.
+    /// Random numbers drawn so far from the seed.
     drawn: u64,
 }
 
 impl<F: Factory> Reconnecting<F> {
     /// A factory that connects again and again, with the protocols that `factory` makes.
     pub fn new(factory: F, backoff: Backoff) -> Self {
-        let seed = backoff.seed.unwrap_or_else(|| RandomState::new().hash_one("crocus"));
-        Self { factory, backoff, seed, drawn: 0, failures: 0, waits: 0 }
+        Self { factory, backoff, drawn: 0, failures: 0, waits: 0 }
     }
 
-    /// A random duration between zero and `limit`, both included.
-    fn up_to(&mut self, limit: Duration) -> Duration {
+    /// A random number, of the own seed if there is one, else of the reactor.
+    fn draw(&mut self, connector: &mut Connector<'_>) -> u64 {
+        let Some(seed) = self.backoff.seed else { return connector.reactor().random() };
         self.drawn += 1;
-        let hasher = BuildHasherDefault::<DefaultHasher>::new();
-        let random = hasher.hash_one((self.seed, self.drawn));
-        limit.mul_f64(random as f64 / u64::MAX as f64).min(limit)
+        BuildHasherDefault::<DefaultHasher>::new().hash_one((seed, self.drawn))
     }
 
     fn try_again(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
@@ -178,7 +186,10 @@ impl<F: Factory> Reconnecting<F> {
         }
         self.waits = self.waits.saturating_add(1);
         let limit = self.backoff.limit(self.waits);
-        let wait = if self.backoff.jitter { self.up_to(limit) } else { limit };
+        let wait = match self.backoff.jitter {
+            true => up_to(limit, self.draw(connector)),
+            false => limit,
+        };
         if connector.connect_after(wait) {
             log::debug!("connecting to {} again in {wait:?}", connector.endpoint());
         }
@@ -200,7 +211,9 @@ impl<F: Factory> Factory for Reconnecting<F> {
 
     fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
         self.factory.connection_failed(connector, reason);
-        if !matches!(reason, Reason::Cancelled | Reason::Stopped) {
+        if is_hopeless(reason) {
+            self.factory.gave_up(connector, reason);
+        } else if !matches!(reason, Reason::Cancelled | Reason::Stopped) {
             self.failures = self.failures.saturating_add(1);
             self.try_again(connector, reason);
         }
@@ -221,25 +234,34 @@ impl<F: Factory> Factory for Reconnecting<F> {
     }
 }
 
+/// A duration between zero and `limit`, both included, for a random number.
+fn up_to(limit: Duration, random: u64) -> Duration {
+    limit.mul_f64(random as f64 / u64::MAX as f64).min(limit)
+}
+
+/// Whether each further attempt would fail in the same way: what was asked for is no address, or none
+/// that the system knows how to connect to.
+fn is_hopeless(reason: &Reason) -> bool {
+    reason.io_error().is_some_and(|error| error.kind() == io::ErrorKind::InvalidInput)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Silent;
-
-    impl Protocol for Silent {}
+    use crate::parts::random::Random;
 
     #[test]
     fn random_waits_fill_the_range_and_stay_in_it() {
-        let mut waits = Reconnecting::new(|_: Address| Silent, Backoff::new().seed(1));
         let limit = Duration::from_secs(10);
-        let drawn: Vec<Duration> = (0..1000).map(|_| waits.up_to(limit)).collect();
+        let mut random = Random::new(1);
+        let drawn: Vec<Duration> = (0..1000).map(|_| up_to(limit, random.next())).collect();
         assert!(drawn.iter().all(|wait| *wait <= limit));
         let below = |part: u32| drawn.iter().filter(|wait| **wait < limit * part / 4).count();
         for part in 1..4 {
             assert!(below(part).abs_diff(250 * part as usize) < 60, "{part}: {}", below(part));
         }
-        assert_eq!(waits.up_to(Duration::ZERO), Duration::ZERO);
+        assert_eq!(up_to(Duration::ZERO, u64::MAX), Duration::ZERO);
+        assert_eq!((up_to(limit, 0), up_to(limit, u64::MAX)), (Duration::ZERO, limit));
     }
 
     #[test]
@@ -250,5 +272,11 @@ mod tests {
         assert_eq!(backoff.limit(10_000), MAX);
         assert_eq!(backoff.limit(u32::MAX), MAX);
         assert_eq!(Backoff::new().initial(Duration::MAX).limit(2), MAX);
+        let nanosecond = Backoff::new().initial(Duration::from_nanos(1));
+        assert_eq!(nanosecond.limit(33), Duration::from_nanos(1 << 32), "no leap to the cap");
+        for wait in [1, 2, 33, u32::MAX] {
+            assert_eq!(Backoff::new().initial(Duration::ZERO).limit(wait), Duration::ZERO);
+            assert_eq!(Backoff::new().max(Duration::ZERO).limit(wait), Duration::ZERO);
+        }
     }
 }

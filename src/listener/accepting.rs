@@ -22,6 +22,7 @@ use crate::system::stream::Stream;
 /// enough to cost nothing, short enough not to matter beside the shortage itself.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// # Listeners and their connections
 impl Reactor {
     /// The address a listener is bound to; also after it was stopped, while it has connections.
     pub fn local_addr(&self, id: ListenerId) -> Option<Address> {
@@ -111,14 +112,20 @@ impl Reactor {
                 return;
             }
             match listener.accept() {
-                Ok((stream, peer)) => self.admit(key, stream, peer, scratch),
+                Ok((stream, peer)) => {
+                    listener.skipped = 0;
+                    self.admit(key, stream, peer, scratch);
+                }
                 Err(error) => match AcceptError::of(&error) {
                     AcceptError::Empty => {
                         listener.ready = false;
                         listener.shortage_logged = false;
+                        listener.skipped = 0;
                         return;
                     }
-                    AcceptError::Skip => self.accept_failed(key, &Arc::new(error)),
+                    AcceptError::Skip if !listener.skip() => {
+                        self.accept_failed(key, &Arc::new(error));
+                    }
                     judged => return self.rest(key, &Arc::new(error), judged),
                 },
             }
@@ -178,6 +185,7 @@ impl Reactor {
         self.queues.without_descriptor.push(key);
         let Some(listener) = self.listener_mut(key) else { return };
         listener.retry = Some(timer);
+        listener.skipped = 0;
         if std::mem::replace(&mut listener.shortage_logged, true) {
             return;
         }

@@ -38,8 +38,8 @@ const BACKLOG: u32 = 4096;
 ///   closes the connection at once. A file that is not a socket is left alone, symbolic links too.
 /// * The socket appears at its path ready, with its [mode](Self::mode), and already
 ///   listening: it is made in a private folder beside the path, and moved. Tools such as `ss` show
-///   the name it was made under, `.NAME.5f3a/s`, and the path can have no more than 99 bytes on
-///   Linux, 95 elsewhere.
+///   the name it was made under, `.NAME.5f3a/s`. The path can have as many bytes as the system takes,
+///   107, on Linux, where `/proc` must be mounted for more than 99; elsewhere it can have 95.
 /// * The file is removed when the listener is stopped or the reactor dropped, if it is still the
 ///   same file.
 ///
@@ -133,7 +133,9 @@ impl Listen {
     /// them, and they count as refused.
     ///
     /// A peer is an IP address, for all its ports; IPv4 mapped to IPv6 counts as IPv4. A peer without
-    /// one (a Unix socket) is not counted. *Not* promised: protection against a host with many
+    /// one (a Unix socket) is not counted. Each listener counts its own connections: with
+    /// [`Cores`](crate::Cores), or with several listeners, a peer may have so many at each of them. *Not*
+    /// promised: protection against a host with many
     /// addresses, as every host with IPv6 has; refuse whole networks in the
     /// factory.
     ///

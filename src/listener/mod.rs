@@ -11,12 +11,18 @@ pub use listen::Listen;
 pub(crate) use state::Listener;
 
 use std::io;
+/// How many connections in a row may be skipped without a pause. A firewall forbids connections one by one
+/// (EPERM) with an error that is also that of a process that may not accept at all. The queue of waiting
+/// connections is rarely as long, and a failed accept costs a microsecond.
+pub(crate) const MAX_SKIPPED: u32 = 64;
+
 /// The meaning of an error of accept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AcceptError {
     /// No connection waits.
     Empty,
-    /// The connection that waited is gone or forbidden; the next may be accepted.
+    /// The connection that waited is gone or forbidden; the next may be accepted. After [`MAX_SKIPPED`]
+    /// of these in a row it is the listener that is forbidden to accept: try later.
     Skip,
     /// There is no descriptor or no memory for another connection. It stays in the queue, and with
     /// edge-triggered readiness no event will report it again: try later.
@@ -31,7 +37,7 @@ impl AcceptError {
         use io::ErrorKind as Kind;
         match error.kind() {
             Kind::WouldBlock => return Self::Empty,
-            // PermissionDenied is EPERM: a firewall rule forbids the connection.
+            // PermissionDenied is EPERM or EACCES: a firewall or another rule forbids the connection.
             Kind::ConnectionAborted | Kind::PermissionDenied => {
                 return Self::Skip;
             }

@@ -20,6 +20,7 @@ use crate::system::stream::no_sockets;
 #[cfg(unix)]
 use crate::system::unix::UnixAcceptor;
 
+/// # Listening
 impl Reactor {
     /// Listens: at an address, a port of all interfaces, a Unix socket, or on a socket that is bound
     /// already; see [`Listen`].
@@ -106,8 +107,8 @@ impl Reactor {
             return Acceptor::bind(addr, backlog, options);
         };
         options.check(Kind::Tcp, Origin::Simulated)?;
-        let listener = MemoryListener::bind(network, addr, backlog as usize)?;
-        Ok(Acceptor::Memory(listener, None))
+        let listener = MemoryListener::bind(network, addr, backlog as usize, options)?;
+        Ok(Acceptor::Memory(listener))
     }
 
     #[cfg(unix)]
@@ -123,8 +124,8 @@ impl Reactor {
             return Ok(Acceptor::Unix(Box::new(acceptor)));
         };
         options.check(Kind::Unix, Origin::Simulated)?;
-        let listener = MemoryListener::bind_unix(network, name.clone(), backlog as usize)?;
-        Ok(Acceptor::Memory(listener, Some(name)))
+        let listener = MemoryListener::bind_unix(network, name, backlog as usize)?;
+        Ok(Acceptor::Memory(listener))
     }
 
     #[cfg(not(unix))]

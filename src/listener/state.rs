@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 
+use super::MAX_SKIPPED;
 use super::listen::Admission;
 use crate::address::Address;
 use crate::parts::timers::TimerId;
@@ -36,6 +37,8 @@ pub(crate) struct Listener {
     pub(crate) retry: Option<TimerId>,
     /// Whether this shortage was logged. It is over when no connection waits any more.
     pub(crate) shortage_logged: bool,
+    /// How many connections in a row were skipped.
+    pub(crate) skipped: u32,
 }
 
 impl Listener {
@@ -53,7 +56,14 @@ impl Listener {
             paused: false,
             retry: None,
             shortage_logged: false,
+            skipped: 0,
         }
+    }
+
+    /// Counts a connection that was skipped; returns whether it was one too many.
+    pub(crate) fn skip(&mut self) -> bool {
+        self.skipped += 1;
+        self.skipped >= MAX_SKIPPED
     }
 
     /// Whether a peer has as many connections as allowed.

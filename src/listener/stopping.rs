@@ -16,6 +16,7 @@ use crate::reactor::source::Source;
 /// (`net.core.somaxconn`). There is an end to it also while more come.
 const MOST_TAKEN: usize = 4096;
 
+/// # Listening no more
 impl Reactor {
     /// Stops listening at once: when this returns the port is free, and no connection is accepted any
     /// more.

@@ -13,6 +13,8 @@ use std::num::NonZeroU32;
 use mio::Token;
 use slab::Slab;
 
+use crate::parts::surplus::surplus;
+
 /// Names one tenant of an [`Arena`], and never another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
@@ -74,6 +76,9 @@ pub(crate) struct Arena<T> {
     slots: Slab<Tenant<T>>,
     /// The generation given out last.
     newest: u32,
+    /// When to try to give memory back: so many tenants are left, or so many were removed.
+    look_at: usize,
+    removed: usize,
 }
 
 #[derive(Debug)]
@@ -84,7 +89,7 @@ struct Tenant<T> {
 
 impl<T> Arena<T> {
     pub(crate) fn new() -> Self {
-        Self { slots: Slab::new(), newest: 0 }
+        Self { slots: Slab::new(), newest: 0, look_at: usize::MAX, removed: 0 }
     }
 
     /// Inserts `value` and returns its key.
@@ -95,6 +100,9 @@ impl<T> Arena<T> {
     pub(crate) fn insert(&mut self, value: T) -> Key {
         self.newest = self.newest.checked_add(1).unwrap_or(1);
         let generation = NonZeroU32::new(self.newest).unwrap_or(NonZeroU32::MIN);
+        if self.slots.len() == self.slots.capacity() {
+            self.look_at = usize::MAX; // it grows
+        }
         let index = self.slots.insert(Tenant { generation, value });
         let index = u32::try_from(index).expect("fewer than 2^32 tenants");
         Key { index, generation }
@@ -112,7 +120,26 @@ impl<T> Arena<T> {
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
-        self.slots.try_remove(key.index as usize).map(|tenant| tenant.value)
+        let tenant = self.slots.try_remove(key.index as usize)?;
+        self.removed += 1;
+        if surplus(self.slots.len(), self.slots.capacity()).is_some() {
+            self.give_memory_back();
+        }
+        Some(tenant.value)
+    }
+
+    /// Frees the slots behind the last tenant, which cannot move: its key names the slot. So a tenant that
+    /// stays for long in a late slot delays this. The lowest free slots are used first from here on.
+    ///
+    /// That takes a step for each slot, and is not tried at each removal: only when half of the tenants are
+    /// gone again, or as many as a sixteenth of the slots.
+    #[cold]
+    fn give_memory_back(&mut self) {
+        if self.slots.len() <= self.look_at || self.removed >= self.slots.capacity() / 16 {
+            self.look_at = self.slots.len() / 2;
+            self.removed = 0;
+            self.slots.shrink_to_fit();
+        }
     }
 
     /// Replaces a tenant with one made from it, under the same key.
@@ -187,6 +214,31 @@ mod tests {
         assert_eq!(arena.get(keys[1]), Some(&20));
         arena.convert(keys[0], |_| unreachable!("it is gone"));
         assert_eq!((arena.get(keys[2]), arena.len()), (Some(&3), 2));
+    }
+
+    #[test]
+    fn memory_is_given_back_after_a_peak_in_whatever_order_tenants_leave() {
+        const MANY: usize = 10_000;
+        for step in [1, MANY - 1, 7] {
+            let mut arena = Arena::new();
+            let keys: Vec<Key> = (0..MANY).map(|tenant| arena.insert(tenant)).collect();
+            for i in 0..MANY - 100 {
+                arena.remove(keys[i * step % MANY]);
+            }
+            let left: Vec<Key> = arena.iter().map(|(key, _)| key).collect();
+            for &key in &left[1..] {
+                arena.remove(key);
+            }
+            let slots = arena.slots.capacity();
+            let last = left[0].index as usize;
+            assert!(slots <= 2 * last.max(1024), "{slots} slots, step {step}, one at {last}");
+            arena.remove(left[0]);
+            assert!(
+                arena.slots.capacity() <= 1024,
+                "{} slots, step {step}",
+                arena.slots.capacity()
+            );
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A small random number generator, for cutting simulated streams.
+//! A small random number generator, for waits with jitter and for cutting simulated streams.
 //!
 //! xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled").
 //! One seed gives one sequence. Not for secrets.
@@ -12,7 +12,7 @@ impl Random {
         Self((seed ^ 0x9E37_79B9_7F4A_7C15).wrapping_mul(0xD134_2543_DE82_EF95) | 1)
     }
 
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;

@@ -18,6 +18,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Instant;
 
 use crate::parts::arena::{Arena, Key, id_type};
+use crate::parts::surplus::surplus;
 
 id_type! {
     /// Names a timer made by `call_later` or `call_every`.
@@ -166,7 +167,7 @@ impl<T> Timers<T> {
     pub(crate) fn gather(&mut self, now: Instant) {
         let most = SWEEP_FROM.max(self.heap.len() / CROWD);
         for taken in 0.. {
-            let Some(&Reverse(entry)) = self.heap.peek() else { return };
+            let Some(&Reverse(entry)) = self.heap.peek() else { break };
             if entry.deadline > now {
                 break;
             }
@@ -184,6 +185,7 @@ impl<T> Timers<T> {
             self.due.push_back(entry.key);
         }
         self.clear_top();
+        self.give_memory_back();
     }
 
     /// Makes the rest of a large batch: takes all of it out of the heap at once, and sorts it.
@@ -304,6 +306,16 @@ impl<T> Timers<T> {
             let mut heap = std::mem::take(&mut self.heap);
             heap.retain(|Reverse(entry)| self.is_current(*entry));
             self.heap = heap;
+            self.give_memory_back();
+        }
+    }
+
+    fn give_memory_back(&mut self) {
+        if let Some(room) = surplus(self.heap.len(), self.heap.capacity()) {
+            self.heap.shrink_to(room);
+        }
+        if let Some(room) = surplus(self.due.len(), self.due.capacity()) {
+            self.due.shrink_to(room);
         }
     }
 }

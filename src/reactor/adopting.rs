@@ -14,8 +14,9 @@ use crate::connection::Connection;
 use crate::ids::ConnectionId;
 use crate::observe::Origin;
 use crate::protocol::Protocol;
+use crate::system::adopted::adopted;
 use crate::system::binding::plain;
-use crate::system::stream::{Stream, adopted, no_sockets};
+use crate::system::stream::{Stream, no_sockets};
 
 /// A connected socket of std, for [`Reactor::adopt`].
 #[derive(Debug)]
@@ -61,6 +62,7 @@ impl Connected {
     }
 }
 
+/// # Taking over a connected socket
 impl Reactor {
     /// Takes over a connected socket of std, TCP or Unix: `connection_made` comes in the next turn.
     ///

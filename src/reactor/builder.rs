@@ -1,14 +1,20 @@
 //! Making a reactor.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Reactor;
 use super::limits::Limits;
 use crate::connection::Marks;
 use crate::parts::clock::Clock;
+use crate::parts::random::Random;
 use crate::system::poller::Poller;
+use crate::system::resolver::Resolver;
 
+/// # Making a reactor
 impl Reactor {
     /// A reactor with the default limits.
     ///
@@ -81,6 +87,15 @@ impl ReactorBuilder {
         self
     }
 
+    /// Calls run per turn: those of [`call_soon`](Reactor::call_soon), of
+    /// [`call_from_thread`](crate::Handle::call_from_thread), and what follows work in threads. More wait for
+    /// the next turn, in order, while other sources are served. 1,024 by default, at least 1.
+    #[must_use]
+    pub fn call_budget(mut self, calls: usize) -> Self {
+        self.limits.call_budget = calls.max(1);
+        self
+    }
+
     /// The water marks of new connections, in bytes: 64 KiB and 16 KiB by default.
     ///
     /// See [`Transport::set_write_buffer_limits`](crate::Transport::set_write_buffer_limits).
@@ -92,16 +107,17 @@ impl ReactorBuilder {
 
     /// The hard cap of a connection's outgoing buffer, in bytes: 32 MiB by default.
     ///
-    /// A write that finds more than this waiting ends the connection with
-    /// [`Reason::Overflow`](crate::Reason::Overflow); so a buffer holds at most the cap and one write
-    /// more.
+    /// If the last attempt to send has left more than this, the next write ends the connection with
+    /// [`Reason::Overflow`](crate::Reason::Overflow). What was written since that attempt does not count,
+    /// in one piece or in many: the peer had no time to take it. So a buffer holds at most the cap, and what
+    /// is written within one turn.
     #[must_use]
     pub fn write_buffer_cap(mut self, bytes: usize) -> Self {
         self.limits.write_buffer_cap = bytes;
         self
     }
 
-    /// How long an orderly close may take: 30 s by default.
+    /// How long an orderly close waits for a peer that takes nothing: 30 s by default.
     ///
     /// See [`Transport::set_close_timeout`](crate::Transport::set_close_timeout).
     #[must_use]
@@ -135,22 +151,62 @@ impl ReactorBuilder {
         self
     }
 
+    /// Has names looked up by `look_up` instead of the system's resolver.
+    ///
+    /// It is called by threads of the reactor's, and may block. It gets the name as it was given to
+    /// `connect`, and returns the addresses in the order in which they are to be tried. An error or a panic
+    /// of it is the failure of the attempts that wait for the name; no address at all is one too.
+    ///
+    /// A [`Simulation`](crate::testing::Simulation) does not call it: it knows the names given to
+    /// [`set_host`](crate::testing::Simulation::set_host).
+    ///
+    /// Twisted's `installResolver`.
+    ///
+    /// # Examples
+    ///
+    /// Names of one's own, and the system's resolver for all others:
+    ///
+    /// ```
+    /// use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+    /// use crocus::Reactor;
+    ///
+    /// let reactor = Reactor::builder()
+    ///     .resolver(|name| match name {
+    ///         "database" => Ok(vec![IpAddr::from(Ipv4Addr::LOCALHOST)]),
+    ///         other => Ok((other, 0).to_socket_addrs()?.map(|addr| addr.ip()).collect()),
+    ///     })
+    ///     .build()?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn resolver(
+        mut self,
+        look_up: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        self.limits.resolver = Resolver::Custom(Arc::new(look_up));
+        self
+    }
+
     /// Makes the reactor.
     ///
     /// # Errors
     ///
     /// As [`Reactor::new`].
     pub fn build(self) -> io::Result<Reactor> {
-        self.build_on(Poller::kernel()?, Clock::Monotonic)
+        let seed = RandomState::new().hash_one("crocus"); // the standard library's way to the system's chance
+        let random = Random::new(seed);
+        Reactor::with_poller(Poller::kernel()?, Clock::Monotonic, random, self.limits)
     }
 
-    /// Makes a reactor over any poller; the simulated one lets panics through.
-    pub(crate) fn build_simulated(mut self, poller: Poller, clock: Clock) -> io::Result<Reactor> {
+    /// Makes a reactor over a simulated poller. It lets panics through, and its random numbers come from a
+    /// seed.
+    pub(crate) fn build_simulated(
+        mut self,
+        poller: Poller,
+        clock: Clock,
+        random: Random,
+    ) -> io::Result<Reactor> {
         self.limits.propagate_panics = true;
-        self.build_on(poller, clock)
-    }
-
-    fn build_on(self, poller: Poller, clock: Clock) -> io::Result<Reactor> {
-        Reactor::with_poller(poller, clock, self.limits)
+        Reactor::with_poller(poller, clock, random, self.limits)
     }
 }

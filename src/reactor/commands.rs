@@ -20,6 +20,7 @@ use crate::protocol::Protocol;
 use crate::reason::Reason;
 use crate::transport::Transport;
 
+/// # Connections by their id
 impl Reactor {
     /// Lends any connection; `None` if it is gone, or its `connection_made` has not come yet.
     ///
@@ -144,11 +145,10 @@ impl Reactor {
 
     #[inline]
     pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> bool {
-        let cap = self.limits.write_buffer_cap;
         let mut taken = false;
         let name = Command::Write { bytes: data.len() };
         self.command(id, Queue::Flush, name, |connection, common| {
-            taken = connection.write(data, cap, common);
+            taken = connection.write(data, common);
             if taken { !data.is_empty() } else { connection.is_gone() }
         });
         taken
@@ -240,13 +240,13 @@ impl Reactor {
         id: ConnectionId,
         limit: Option<Duration>,
     ) -> Option<Duration> {
-        let now = self.now();
+        let now = self.time.clock.now(); // as late as possible: it counts from here
         let name = Command::SetTimeout(limit);
         self.set_timing(id, name, |connection, common| connection.set_timeout(limit, now, common))?
     }
 
     pub(crate) fn set_close_timeout(&mut self, id: ConnectionId, limit: Duration) {
-        let (name, now) = (Command::SetCloseTimeout(limit), self.now());
+        let (name, now) = (Command::SetCloseTimeout(limit), self.time.clock.now());
         self.set_timing(id, name, |connection, common| {
             connection.set_close_timeout(limit, now, common);
         });
@@ -297,7 +297,9 @@ impl Reactor {
     pub(crate) fn connection_timer(&mut self, id: ConnectionId, delay: Duration) -> TimerId {
         let timer = self.set(delay, TimerAction::Connection(id.0));
         match self.sources.session(id.0).filter(|session| session.connection.hears()) {
-            Some(session) => session.attached(&mut self.memory.attached).timers.push(timer),
+            Some(session) => {
+                session.attached(&mut self.memory.attached).timers.add(timer);
+            }
             // A connection that ends, or a protocol that has handed over, gets no timer. The stale name
             // is harmless.
             None => drop(self.timers.call_off(timer, &mut self.monitor)),

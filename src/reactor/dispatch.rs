@@ -85,17 +85,68 @@ impl Reactor {
 
     /// In a simulation, resumes the first panic of this turn, now that the state is consistent.
     pub(crate) fn let_panic_through(&mut self) {
-        if let Some(payload) = self.monitor.panic.take()
-            && !std::thread::panicking()
-        {
-            resume_unwind(payload);
+        let Some(payload) = self.monitor.panic.take() else { return };
+        if std::thread::panicking() {
+            return discard(payload); // one panic is enough to fail the test
         }
+        resume_unwind(payload);
     }
 
     /// Drops a value of the user's, whose `Drop` may panic like any other user code.
+    ///
+    /// One value only: a second `Drop` that panics while the first unwinds would end the process.
     pub(crate) fn let_go<T>(&mut self, subject: Subject, value: T) {
         if std::mem::needs_drop::<T>() {
             self.call(subject, Callback::Drop, |_| drop(value));
+        }
+    }
+
+    /// Drops values of the user's one by one.
+    pub(crate) fn let_go_of_each<T>(
+        &mut self,
+        subject: Subject,
+        values: impl IntoIterator<Item = T>,
+    ) {
+        for value in values {
+            self.let_go(subject, value);
+        }
+    }
+
+    /// Drops a source that has ended: what it calls first, and then the rest, which may have user code too.
+    pub(crate) fn let_go_of_source(&mut self, subject: Subject, mut source: Source) {
+        match &mut source {
+            Source::Connection(session) => {
+                let protocols = [session.protocol.take(), session.take_successor()];
+                self.let_go_of_each(subject, protocols.into_iter().flatten());
+            }
+            Source::Listener(listener) => {
+                let factory = listener.callee.take();
+                self.let_go_of_each(subject, factory);
+            }
+            Source::Connector(connector) => {
+                let factory = connector.callee.take();
+                self.let_go_of_each(subject, factory);
+            }
+            Source::Datagram(state) => {
+                let protocol = state.callee.take();
+                self.let_go_of_each(subject, protocol);
+            }
+            Source::Attempt(_) => {}
+            #[cfg(feature = "signals")]
+            Source::Signals(signals) => {
+                let actions = signals.callee.take().unwrap_or_default();
+                self.let_go_of_each(subject, actions.into_values());
+            }
+            #[cfg(unix)]
+            Source::Watch(watch) => {
+                if let Some(watched) = watch.callee.take() {
+                    watched.let_go(self);
+                }
+            }
+        }
+        // What is left is hardly ever the user's, so it is no callback for an observer.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(source))) {
+            self.note_panic(subject, Callback::Drop, payload);
         }
     }
 
@@ -106,8 +157,10 @@ impl Reactor {
         let message = OneLine(message(payload.as_ref())).to_string();
         log::error!("{callback} of {described} panicked: {message}");
         self.monitor.note(|| Notice::Panicked { subject, callback, message: message.into() });
-        if self.limits.propagate_panics {
-            self.monitor.panic.get_or_insert(payload);
+        if self.limits.propagate_panics && self.monitor.panic.is_none() {
+            self.monitor.panic = Some(payload);
+        } else {
+            discard(payload);
         }
     }
 
@@ -137,6 +190,15 @@ impl Reactor {
             Some(address) => format!("{subject} ({address})"),
             None => subject.to_string(),
         }
+    }
+}
+
+/// Drops the payload of a panic. It may be any value of the user's, so its `Drop` may panic too, with
+/// another payload: that one is never dropped.
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        log::error!("drop of a panic's payload panicked: {}", OneLine(message(second.as_ref())));
+        std::mem::forget(second);
     }
 }
 

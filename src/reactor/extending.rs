@@ -10,6 +10,7 @@ use crate::handle::Hold;
 use crate::observe::Subject;
 
 /// State.
+/// # State from outside
 impl Reactor {
     /// Keeps a value in the reactor, for [`state`](Self::state) to find by its type; returns the former value
     /// of this type.
@@ -72,6 +73,7 @@ impl Reactor {
 }
 
 /// The end.
+/// # Holding it, and hearing of its end
 impl Reactor {
     /// Keeps [`run`](Self::run) from returning for lack of work, and a [shutdown](Self::shutdown) waiting,
     /// until the hold and its clones are dropped.
@@ -132,11 +134,12 @@ impl Reactor {
             self.call_by_name(Callback::Call, call);
         }
         let untold = mem::take(&mut self.extension.on_shutdown);
-        self.let_go(Subject::Reactor, untold);
+        self.let_go_of_each(Subject::Reactor, untold);
     }
 }
 
 /// Names.
+/// # Naming calls and timers
 impl Reactor {
     /// Gives a name to the calls and timers that `set` makes, and to those that they make in turn.
     ///

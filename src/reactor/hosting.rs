@@ -12,8 +12,30 @@ use crate::observe::watcher::Watcher;
 use crate::observe::{Observer, Stats};
 use crate::simulation::network::Network;
 
+/// # Time, counters, observers, and a host loop
 impl Reactor {
+    /// A random number, for a wait with jitter or a choice among servers. Not for secrets.
+    ///
+    /// In a [`Simulation`](crate::testing::Simulation) it is drawn from the seed of that. A program that
+    /// takes its random numbers from here does the same in each run of a test.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::testing::Simulation;
+    ///
+    /// let draw = |seed| Simulation::with_seed(seed).reactor().random();
+    /// assert_eq!(draw(7), draw(7));
+    /// assert_ne!(draw(7), draw(8));
+    /// ```
+    pub fn random(&mut self) -> u64 {
+        self.random.next()
+    }
+
     /// The time: this turn's inside of a turn, else the clock's.
+    ///
+    /// The clock is read once per turn, after the sleep, so all callbacks of a turn agree on what is due. A
+    /// callback that has worked since is later than this; delays count from then.
     pub fn now(&self) -> Instant {
         if self.time.in_turn { self.time.now } else { self.time.clock.now() }
     }
@@ -73,13 +95,16 @@ impl std::os::fd::AsFd for Reactor {
 
 impl Drop for Reactor {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if std::thread::panicking() {
+            self.let_go_of_observer(); // it hears nothing of what follows
+            self.let_go_of_all();
+        } else {
             self.monitor.begin_turn();
             self.tear_down();
-            self.drop_states();
+            self.let_go_of_all();
             self.monitor.end_turn();
+            self.let_go_of_observer();
         }
-        drop(self.calls.shared.close());
         self.let_panic_through();
     }
 }

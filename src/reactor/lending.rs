@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::Reactor;
 use super::limits::Limits;
 use crate::parts::clock::Clock;
+use crate::parts::random::Random;
 use crate::system::poller::Poller;
 
 /// A place for a lent reactor. While nothing is lent a hollow one is in it.
@@ -20,6 +21,7 @@ thread_local! {
 }
 
 /// Lending.
+/// # Reaching the reactor from deep inside a call
 impl Reactor {
     /// Calls `code`, in which [`with_lent`](Self::with_lent) reaches this reactor.
     ///
@@ -90,7 +92,12 @@ impl Reactor {
 
     /// A reactor without a poller, to stand in for one that is lent.
     fn hollow() -> Place {
-        let hollow = Self::with_poller(Poller::hollow(), Clock::Monotonic, Limits::default());
+        let hollow = Self::with_poller(
+            Poller::hollow(),
+            Clock::Monotonic,
+            Random::new(0),
+            Limits::default(),
+        );
         Rc::new(RefCell::new(hollow.expect("only the waker could fail, and it has none")))
     }
 }

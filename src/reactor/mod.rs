@@ -17,6 +17,7 @@ mod lending;
 pub(crate) mod limits;
 pub(crate) mod monitor;
 pub(crate) mod queues;
+mod session;
 pub(crate) mod source;
 pub(crate) mod state;
 mod stopping;
@@ -33,6 +34,7 @@ use crate::handle::Shared;
 use crate::observe::{Notice, Phase, TurnReport};
 use crate::parts::arena::Key;
 use crate::parts::clock::Clock;
+use crate::parts::random::Random;
 use crate::parts::timers::Timers;
 use crate::system::poller::Poller;
 use limits::Limits;
@@ -76,15 +78,22 @@ pub struct Reactor {
     pub(crate) limits: Limits,
     pub(crate) monitor: Monitor,
     pub(crate) ending: Ending,
+    pub(crate) random: Random,
     pub(crate) ended: Option<Ended>,
     pub(crate) extension: Extension,
 }
 
+/// # Running it
 impl Reactor {
-    pub(crate) fn with_poller(poller: Poller, clock: Clock, limits: Limits) -> io::Result<Self> {
+    pub(crate) fn with_poller(
+        poller: Poller,
+        clock: Clock,
+        random: Random,
+        limits: Limits,
+    ) -> io::Result<Self> {
         let waker = poller.registry().map(|registry| Waker::new(registry, WAKE)).transpose()?;
         let time = Time::new(clock);
-        let memory = Memory::new(limits.closing_times, time.now);
+        let memory = Memory::new(&limits, time.now);
         Ok(Self {
             poller,
             time,
@@ -92,11 +101,12 @@ impl Reactor {
             queues: Queues::default(),
             timers: Timers::new(),
             calls: Calls::new(Shared::new(waker)),
-            threads: Threads::new(limits.threads),
+            threads: Threads::new(limits.threads, limits.resolver.clone()),
             memory,
             limits,
             monitor: Monitor::default(),
             ending: Ending::No,
+            random,
             ended: None,
             extension: Extension::default(),
         })
@@ -141,7 +151,8 @@ impl Reactor {
     ///    callbacks have written to is flushed as soon as it has been served, or accepted: while its
     ///    bytes are still in the processor's cache, and before the next one takes a descriptor;
     /// 5. **calls** — run the calls of `call_soon` and `call_from_thread` that were queued when the
-    ///    phase began, among them those that `data_received` has just made;
+    ///    phase began, among them those that `data_received` has just made; at most
+    ///    [1,024](crate::ReactorBuilder::call_budget), so that others are served between them;
     /// 6. **flush** — one write for each other connection that was written to. With a write, here and in
     ///    the serve phase, come `pause_writing`, `resume_writing` and `connection_lost`.
     ///
@@ -329,10 +340,9 @@ impl Reactor {
     /// Whether something can be done without waiting.
     fn has_queued(&self) -> bool {
         !self.queues.are_empty()
-            || !self.calls.queue.is_empty()
+            || !self.calls.are_empty()
             || self.ending == Ending::Stopping
             || self.is_drained()
-            || self.calls.shared.is_filled()
     }
 
     /// Whether anything is left that could call back.

@@ -4,26 +4,69 @@ use std::mem;
 
 pub(crate) use crate::observe::Queue;
 use crate::parts::arena::Key;
+use crate::parts::surplus::surplus;
 
-/// The queues in which a source waits.
+/// The queues in which a source waits, and what it has sent in a turn. Kept small: every source has it.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Waits {
-    to_run: bool,
-    pub(crate) to_flush: bool,
+    /// A bit for each [`Queue`].
+    queues: u8,
+    /// The last turn in which it was served and sent something. If 256 turns later this is taken for the
+    /// same, the next flush sends less, and the rest comes a turn later.
+    turn: u8,
+    /// How much that was, in [parts](part) of the budget.
+    sent: u8,
+}
+
+/// A budget is told in 255 parts.
+fn part(budget: usize) -> usize {
+    budget.div_ceil(usize::from(u8::MAX))
 }
 
 impl Waits {
+    /// Records that it waits in a queue; `false` if it does already.
     #[inline]
-    fn of(&mut self, queue: Queue) -> &mut bool {
-        match queue {
-            Queue::Run => &mut self.to_run,
-            Queue::Flush => &mut self.to_flush,
-        }
+    fn enter(&mut self, queue: Queue) -> bool {
+        let enters = self.queues & queue.bit() == 0;
+        self.queues |= queue.bit();
+        enters
     }
 
     #[inline]
     pub(crate) fn leave(&mut self, queue: Queue) {
-        *self.of(queue) = false;
+        self.queues &= !queue.bit();
+    }
+
+    #[inline]
+    pub(crate) fn is_to_flush(self) -> bool {
+        self.queues & Queue::Flush.bit() != 0
+    }
+
+    /// Records how much of its budget it has sent in a turn.
+    #[inline]
+    pub(crate) fn note_sent(&mut self, count: usize, budget: usize, turn: u64) {
+        if count > 0 {
+            self.turn = turn as u8;
+            self.sent = u8::try_from(count.div_ceil(part(budget))).unwrap_or(u8::MAX);
+        }
+    }
+
+    /// How much of its budget is left in a turn; rounded down, by a part of 255.
+    #[inline]
+    pub(crate) fn budget_left(self, budget: usize, turn: u64) -> usize {
+        if self.turn != turn as u8 {
+            return budget;
+        }
+        budget.saturating_sub(usize::from(self.sent) * part(budget))
+    }
+}
+
+impl Queue {
+    fn bit(self) -> u8 {
+        match self {
+            Self::Run => 1,
+            Self::Flush => 2,
+        }
     }
 }
 
@@ -47,7 +90,7 @@ impl Queues {
     /// whether it was not in it yet.
     #[inline]
     pub(crate) fn add(&mut self, queue: Queue, key: Key, waits: &mut Waits) -> bool {
-        let new = !mem::replace(waits.of(queue), true);
+        let new = waits.enter(queue);
         if new {
             self.of(queue).push(key);
         }
@@ -60,9 +103,13 @@ impl Queues {
         mem::replace(self.of(queue), empty)
     }
 
-    /// Returns the memory of what a phase [took](Self::take).
+    /// Returns the memory of what a phase [took](Self::take), or most of it after a peak.
     pub(crate) fn give_back(&mut self, mut taken: Vec<Key>) {
+        let room = surplus(taken.len(), taken.capacity());
         taken.clear();
+        if let Some(room) = room {
+            taken.shrink_to(room);
+        }
         self.spare = taken;
     }
 
@@ -82,6 +129,25 @@ impl Queues {
         match queue {
             Queue::Run => &mut self.run,
             Queue::Flush => &mut self.flush,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_in_a_turn_is_taken_off_its_budget() {
+        for budget in [1, 2, 100, 255, 256, 1000, 256 * 1024, 100 << 20] {
+            for sent in [1, budget / 3, budget - 1, budget] {
+                let mut waits = Waits::default();
+                waits.note_sent(sent, budget, 7);
+                let left = waits.budget_left(budget, 7);
+                assert!(left + sent <= budget, "{left} after {sent} of {budget}");
+                assert!(left + sent + part(budget) > budget, "{left} after {sent} of {budget}");
+                assert_eq!(waits.budget_left(budget, 8), budget);
+            }
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Everything the loop serves: the sources, each in a slot of its own.
 
-#[cfg(feature = "signals")]
+#[cfg(unix)]
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 #[cfg(unix)]
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use super::Reactor;
 use super::queues::Waits;
@@ -20,6 +20,7 @@ use crate::ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
 use crate::listener::Listener;
 use crate::observe::Subject;
 use crate::parts::arena::{Arena, Key};
+use crate::parts::owned_timers::OwnedTimers;
 use crate::parts::timers::TimerId;
 use crate::protocol::{Factory, Protocol};
 use crate::system::poller::Readiness;
@@ -81,6 +82,8 @@ pub(crate) type SignalAction = Box<dyn FnMut(&mut Reactor)>;
 pub(crate) trait Watched {
     fn fd(&self) -> BorrowedFd<'_>;
     fn call(&mut self, reactor: &mut Reactor, ready: Ready);
+    /// Drops the function and then the descriptor, as user code.
+    fn let_go(self: Box<Self>, reactor: &mut Reactor);
 }
 
 /// A source, with the loop's data about it.
@@ -89,9 +92,19 @@ pub(crate) struct Slot {
     pub(crate) source: Source,
     pub(crate) owner: Owner,
     pub(crate) waits: Waits,
-    /// Whether it is registered with the poller. A connection that is answered and closed in
-    /// `connection_made` never is.
-    pub(crate) registered: bool,
+    /// A connection that is answered and closed in `connection_made` never is.
+    pub(crate) registered: Registered,
+}
+
+/// What the poller tells of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Registered {
+    No,
+    /// What there is to read; of room only when it is [wanted](Self::ToWriteToo).
+    ToRead,
+    ToWriteToo,
+    /// Everything, for good.
+    Fully,
 }
 
 /// The source to tell when a connection is gone, beside its protocol.
@@ -118,7 +131,7 @@ pub(crate) struct Session {
 #[derive(Default)]
 pub(crate) struct Attached {
     /// Set by `Transport::call_later`.
-    pub(crate) timers: Vec<TimerId>,
+    pub(crate) timers: OwnedTimers,
     /// The protocol that takes over at the next handover.
     pub(crate) successor: Option<Box<dyn Protocol>>,
 }
@@ -194,6 +207,14 @@ impl Source {
         }
     }
 
+    #[cfg(unix)]
+    fn watched_number(&self) -> Option<RawFd> {
+        match self {
+            Self::Watch(watch) => Some(watch.number),
+            _ => None,
+        }
+    }
+
     /// Records an event; returns whether to serve this source.
     #[inline]
     pub(crate) fn latch(&mut self, readiness: Readiness) -> bool {
@@ -242,23 +263,48 @@ pub(crate) struct Sources {
     /// How many keep `run` from returning, and how many a shutdown waits for.
     keep_running: usize,
     delay_shutdown: usize,
+    /// The watched descriptors, by number.
+    #[cfg(unix)]
+    watches: BTreeMap<RawFd, Key>,
 }
 
 impl Sources {
     pub(crate) fn new() -> Self {
-        Self { slots: Arena::new(), keep_running: 0, delay_shutdown: 0 }
+        Self {
+            slots: Arena::new(),
+            keep_running: 0,
+            delay_shutdown: 0,
+            #[cfg(unix)]
+            watches: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn insert(&mut self, source: Source, owner: Owner) -> Key {
         self.keep_running += usize::from(source.keeps_running());
         self.delay_shutdown += usize::from(source.delays_shutdown());
-        self.slots.insert(Slot { source, owner, waits: Waits::default(), registered: false })
+        #[cfg(unix)]
+        let number = source.watched_number();
+        let key = self.slots.insert(Slot {
+            source,
+            owner,
+            waits: Waits::default(),
+            registered: Registered::No,
+        });
+        #[cfg(unix)]
+        if let Some(number) = number {
+            self.watches.insert(number, key);
+        }
+        key
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<Slot> {
         let slot = self.slots.remove(key)?;
         self.keep_running -= usize::from(slot.source.keeps_running());
         self.delay_shutdown -= usize::from(slot.source.delays_shutdown());
+        #[cfg(unix)]
+        if let Some(number) = slot.source.watched_number() {
+            self.watches.remove(&number);
+        }
         Some(slot)
     }
 
@@ -308,6 +354,12 @@ impl Sources {
 
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Whether there is a watch of a descriptor, with an interest or without.
+    #[cfg(unix)]
+    pub(crate) fn is_watched(&self, fd: BorrowedFd<'_>) -> bool {
+        self.watches.contains_key(&fd.as_raw_fd())
     }
 
     pub(crate) fn keep_running(&self) -> bool {

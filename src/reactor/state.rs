@@ -8,21 +8,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Reactor;
+use super::limits::Limits;
 use super::source::Attached;
-use crate::connection::{ClosingTimes, Common};
+use crate::connection::Common;
+use crate::connector::names::Lookups;
 use crate::handle::{RemoteCall, Shared};
 use crate::ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
 use crate::observe::TimerOwner;
 use crate::parts::arena::{Arena, Key};
 use crate::parts::clock::{Clock, later};
 use crate::parts::pool::Pool;
+use crate::parts::surplus::surplus;
 use crate::parts::timers::TimerId;
 use crate::parts::type_map::TypeMap;
-
-/// How many names are looked up at once, each by a thread, which the system's resolver may block for any
-/// time. More wait. These are not the threads of `call_in_thread`: connecting must not wait for the
-/// user's long work.
-const LOOKUPS_AT_ONCE: usize = 8;
+use crate::system::resolver::Resolver;
 
 /// The size of a buffer that every datagram fits into with a byte to spare: a length has 16 bits.
 const LONGEST_DATAGRAM: usize = 1 << 16;
@@ -58,6 +57,20 @@ impl Time {
         Self { clock, now, in_turn: false, last_callback: None, slow_after: now, ticking: None }
     }
 
+    /// The moment so much later than now. Callbacks may have worked since the clock was read for the turn,
+    /// so it is read again: a delay counts from when it is asked for.
+    #[inline]
+    pub(crate) fn after(&self, delay: Duration) -> Instant {
+        later(self.clock.now(), delay)
+    }
+
+    /// The time, at the latest after the last callback. Costs a reading of the clock only if callbacks are
+    /// not timed.
+    #[inline]
+    pub(crate) fn latest(&self) -> Instant {
+        self.last_callback.unwrap_or_else(|| self.clock.now())
+    }
+
     /// Reads the clock for a turn.
     pub(crate) fn read(&mut self, slow_callback: Option<Duration>) {
         self.now = self.clock.now();
@@ -71,7 +84,7 @@ impl Time {
 /// The calls that wait for the calls phase.
 pub(crate) struct Calls {
     pub(crate) queue: VecDeque<Call>,
-    /// Memory for taking the calls of other threads; else empty.
+    /// Calls of other threads that were taken and are not in the queue yet.
     remote: VecDeque<RemoteCall>,
     pub(crate) shared: Arc<Shared>,
 }
@@ -81,27 +94,50 @@ impl Calls {
         Self { queue: VecDeque::new(), remote: VecDeque::new(), shared }
     }
 
-    /// Puts the calls of other threads behind the reactor's own.
-    pub(crate) fn take_remote(&mut self) {
-        self.shared.take(&mut self.remote);
-        let calls = self.remote.drain(..);
-        self.queue.extend(calls.map(|call| Call { name: call.name, function: call.function }));
+    /// Puts at most so many calls of other threads behind the reactor's own. To move a million takes time,
+    /// too.
+    pub(crate) fn take_remote(&mut self, most: usize) {
+        let mut room = most;
+        while room > 0 {
+            if self.remote.is_empty() {
+                self.shared.take(&mut self.remote);
+            }
+            let count = room.min(self.remote.len());
+            if count == 0 {
+                return;
+            }
+            let calls = self.remote.drain(..count);
+            self.queue.extend(calls.map(|call| Call { name: call.name, function: call.function }));
+            give_back(&mut self.remote);
+            room -= count;
+        }
+    }
+
+    /// Takes the next call.
+    pub(crate) fn next(&mut self) -> Option<Call> {
+        let call = self.queue.pop_front();
+        give_back(&mut self.queue);
+        call
+    }
+
+    /// Whether there is none, of any thread.
+    pub(crate) fn are_empty(&self) -> bool {
+        self.queue.is_empty() && self.remote.is_empty() && !self.shared.is_filled()
     }
 }
 
 /// Threads, and the functions to call after their work.
 pub(crate) struct Threads {
-    /// Look names up.
-    pub(crate) lookups: Pool,
+    pub(crate) lookups: Lookups,
     /// Do the user's work.
     pub(crate) workers: Pool,
     pub(crate) follow_ups: Arena<FollowUp>,
 }
 
 impl Threads {
-    pub(crate) fn new(workers: usize) -> Self {
+    pub(crate) fn new(workers: usize, resolver: Resolver) -> Self {
         Self {
-            lookups: Pool::new("crocus-lookup", LOOKUPS_AT_ONCE),
+            lookups: Lookups::new(resolver),
             workers: Pool::new("crocus-worker", workers),
             follow_ups: Arena::new(),
         }
@@ -124,9 +160,10 @@ pub(crate) struct Memory {
 const SPARE_ATTACHED: usize = 64;
 
 impl Memory {
-    pub(crate) fn new(closing_times: ClosingTimes, now: Instant) -> Self {
+    pub(crate) fn new(limits: &Limits, now: Instant) -> Self {
         let (scratch, datagram, attached) = (Box::default(), Box::default(), Vec::new());
-        Self { scratch, datagram, common: Common::new(closing_times, now), attached }
+        let common = Common::new(limits.closing_times, limits.write_buffer_cap, now);
+        Self { scratch, datagram, common, attached }
     }
 
     /// Lends the buffer for a phase. It is made when it is first needed.
@@ -151,6 +188,12 @@ impl Memory {
 
     pub(crate) fn give_back_datagram(&mut self, datagram: Box<[u8]>) {
         self.datagram = datagram;
+    }
+}
+
+fn give_back<T>(queue: &mut VecDeque<T>) {
+    if let Some(room) = surplus(queue.len(), queue.capacity()) {
+        queue.shrink_to(room);
     }
 }
 

@@ -10,13 +10,13 @@ use crate::connector::state::{ConnectorState, Progress};
 use crate::ids::{ConnectionId, ListenerId};
 use crate::observe::{Command, Phase, Subject};
 use crate::parts::arena::Key;
-use crate::parts::clock::later;
 use crate::reason::Reason;
 
 /// How often the notices of attempts that begin while the reactor stops may begin further ones: no program
 /// needs more than two, and one that always begins another must not stop for ever.
 const LATE_ROUNDS: usize = 16;
 
+/// # Stopping
 impl Reactor {
     /// Stops the reactor at the end of this turn, or of the next if none is running.
     ///
@@ -84,7 +84,7 @@ impl Reactor {
     /// ```
     pub fn shutdown(&mut self, grace: Duration) {
         self.monitor.command(Subject::Reactor, || Command::Shutdown { grace });
-        let end = later(self.now(), grace);
+        let end = self.time.after(grace);
         match self.ending {
             Ending::No => {}
             Ending::Draining(timer) => {
@@ -242,12 +242,38 @@ impl Reactor {
 
     fn drop_timers_and_calls(&mut self) {
         let actions = self.timers.call_all_off(&mut self.monitor);
-        self.let_go(Subject::Reactor, actions);
-        self.calls.take_remote();
+        self.let_go_of_each(Subject::Reactor, actions);
+        self.calls.take_remote(usize::MAX);
         let calls = std::mem::take(&mut self.calls.queue);
-        self.let_go(Subject::Reactor, calls);
+        self.let_go_of_each(Subject::Reactor, calls);
+        self.take_answers(); // the call that was to do it may be gone
         let (work, follow_ups) = self.drop_work();
-        self.let_go(Subject::Reactor, work);
-        self.let_go(Subject::Reactor, follow_ups);
+        self.let_go_of_each(Subject::Reactor, work);
+        self.let_go_of_each(Subject::Reactor, follow_ups);
+    }
+
+    /// Drops all values of the user's, one by one and without a notice, before the reactor goes.
+    pub(crate) fn let_go_of_all(&mut self) {
+        self.drop_states();
+        self.drop_timers_and_calls();
+        for key in self.sources.keys() {
+            if let Some(slot) = self.sources.remove(key) {
+                self.let_go_of_source(slot.source.subject(key), slot.source);
+            }
+        }
+        let ends = std::mem::take(&mut self.extension.on_shutdown);
+        self.let_go_of_each(Subject::Reactor, ends);
+        let ends = std::mem::take(&mut self.extension.on_stop);
+        self.let_go_of_each(Subject::Reactor, ends);
+        drop(self.threads.lookups.take_resolver()); // shared with the next
+        let resolver = std::mem::take(&mut self.limits.resolver);
+        self.let_go(Subject::Reactor, resolver);
+        let calls = self.calls.shared.close();
+        self.let_go_of_each(Subject::Reactor, calls);
+    }
+
+    pub(crate) fn let_go_of_observer(&mut self) {
+        let watcher = self.monitor.watcher.take();
+        self.let_go_of_each(Subject::Reactor, watcher);
     }
 }

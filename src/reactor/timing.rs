@@ -11,10 +11,12 @@ use crate::parts::arena::Key;
 use crate::parts::clock::later;
 use crate::parts::timers::{TimerId, Timers};
 
+/// # Timers and calls
 impl Reactor {
-    /// Calls `function` once, `delay` from [now](Self::now); with no delay, in the next turn.
+    /// Calls `function` once, `delay` from this moment; with no delay, in the next turn.
     ///
-    /// It is never early. It is late by up to a millisecond on Linux, which rounds the sleep up, and by
+    /// The delay counts from this call, not from [`now`](Self::now), which is the time of the turn: a
+    /// callback that works for a second and then asks for a delay gets all of it. It is never early. It is late by up to a millisecond on Linux, which rounds the sleep up, and by
     /// the time of the callbacks before it.
     ///
     /// Twisted's `callLater`.
@@ -79,13 +81,13 @@ impl Reactor {
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
         let Some(action) = self.timers.call_off(timer, &mut self.monitor) else { return false };
         if let Some(TimerAction::Connection(key) | TimerAction::Datagram(key)) = action {
-            self.forget_timer(key, timer);
+            self.forget_timer(key);
         }
         self.let_go(Subject::Reactor, action);
         true
     }
 
-    /// Moves a pending timer: it fires `delay` from [now](Self::now).
+    /// Moves a pending timer: it fires `delay` from this moment, as with [`call_later`](Self::call_later).
     ///
     /// Returns `false` if it is not pending. In a tick of `call_every` its own timer counts as pending: this
     /// moves the next tick, and the grid goes on from there. Timers with one deadline still fire in the order
@@ -95,7 +97,7 @@ impl Reactor {
     ///
     /// Twisted's `IDelayedCall.reset`.
     pub fn reset_timer(&mut self, timer: TimerId, delay: Duration) -> bool {
-        let deadline = later(self.now(), delay);
+        let deadline = self.time.after(delay);
         match self.ticking(timer) {
             Some(ticking) => {
                 ticking.next = Some(deadline);
@@ -150,20 +152,21 @@ impl Reactor {
     }
 
     pub(crate) fn set(&mut self, delay: Duration, action: TimerAction) -> TimerId {
-        let deadline = later(self.now(), delay);
+        let deadline = self.time.after(delay);
         self.timers.set(deadline, action, &mut self.monitor)
     }
 
-    fn forget_timer(&mut self, key: Key, timer: TimerId) {
-        let timers = match self.sources.get_mut(key) {
+    fn forget_timer(&mut self, key: Key) {
+        let Self { sources, timers, .. } = self;
+        let owned = match sources.get_mut(key) {
             Some(Source::Connection(session)) => {
                 session.attached.as_mut().map(|attached| &mut attached.timers)
             }
             Some(Source::Datagram(state)) => Some(&mut state.timers),
             _ => None,
         };
-        if let Some(timers) = timers {
-            timers.retain(|&set| set != timer);
+        if let Some(owned) = owned {
+            owned.one_is_over(|timer| timers.deadline(timer).is_some());
         }
     }
 
@@ -188,16 +191,14 @@ impl Reactor {
         match action {
             TimerAction::Once(call) => self.call_by_name(Callback::Timer, call),
             TimerAction::Connection(key) => {
-                self.forget_timer(key, timer);
+                self.forget_timer(key);
                 self.call_protocol(key, Callback::TimerFired, |protocol, transport| {
                     protocol.timer_fired(transport, timer);
                 });
             }
             TimerAction::Datagram(key) => {
-                self.forget_timer(key, timer);
-                self.call_datagram(key, Callback::TimerFired, |protocol, transport| {
-                    protocol.timer_fired(transport, timer);
-                });
+                self.forget_timer(key);
+                self.datagram_timer_fired(key, timer);
             }
             TimerAction::Deadline(key) => self.visit_at_deadline(key),
             TimerAction::Accept(key) => self.accept_again(key),
@@ -235,12 +236,13 @@ impl Reactor {
         }
     }
 
-    /// Phase 5. Calls made by calls wait for the next turn.
+    /// Phase 5. Calls made by calls wait for the next turn, and so do those above the budget.
     pub(crate) fn run_calls(&mut self) {
         self.begin_phase(Phase::Calls);
-        self.calls.take_remote();
-        for _ in 0..self.calls.queue.len() {
-            let Some(call) = self.calls.queue.pop_front() else { return };
+        let budget = self.limits.call_budget;
+        self.calls.take_remote(budget);
+        for _ in 0..self.calls.queue.len().min(budget) {
+            let Some(call) = self.calls.next() else { return };
             self.monitor.report.calls += 1;
             self.monitor.stats.calls += 1;
             self.call_by_name(Callback::Call, call);

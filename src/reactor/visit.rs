@@ -11,18 +11,15 @@ use super::Reactor;
 use super::limits::Limits;
 use super::monitor::Monitor;
 use super::queues::{Queue, Waits};
-use super::source::{Owner, Session, Source};
-use super::state::TimerAction;
+use super::source::{Owner, Registered, Session, Source};
 use crate::address::{Address, UnixAddress};
 use crate::callback::Callback;
 use crate::connection::{Connection, Io, Next, Reached, Tell};
 use crate::ids::ConnectionId;
 use crate::observe::{Notice, Origin, Stage, Subject};
 use crate::parts::arena::Key;
-use crate::parts::timers::Timers;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
-use crate::system::poller::Poller;
 use crate::transport::Transport;
 
 /// What was counted and told of a visit.
@@ -50,23 +47,28 @@ impl Queue {
     fn io(self, now: Instant, limits: &Limits) -> Io {
         Io {
             now,
+            latest: now,
             read: if self == Self::Run { limits.read_budget } else { 0 },
             write: Some(limits.write_budget),
             serves: self == Self::Run,
             fresh: false,
             timed_out: false,
+            asked: false,
             received: 0,
             sent: 0,
         }
     }
 
-    /// Begins a visit: the source leaves the queue.
+    /// Begins a visit: the source leaves the queue. What it has sent in this turn already, when it was
+    /// served, counts against its allowance.
     #[inline(always)]
-    fn begin(self, waits: &mut Waits, registered: bool, io: &mut Io) {
+    fn begin(self, waits: &mut Waits, registered: Registered, turn: u64, io: &mut Io) {
         waits.leave(self);
-        io.fresh = !registered;
-        if waits.to_flush {
+        io.fresh = registered == Registered::No;
+        if waits.is_to_flush() {
             io.write = None; // other callbacks wrote too: all leaves together, in the flush phase
+        } else if self == Self::Flush {
+            io.write = io.write.map(|budget| waits.budget_left(budget, turn));
         }
     }
 }
@@ -86,12 +88,12 @@ impl Reactor {
     /// it puts the protocol back, asks the connection until it has a notice or rests, and does what
     /// follows.
     fn visit_connection(&mut self, key: Key, from: Queue, scratch: &mut [u8]) -> bool {
-        let id = ConnectionId(key);
+        let (id, turn) = (ConnectionId(key), self.monitor.stats.turns);
         let (mut io, mut seen) = (from.io(self.time.now, &self.limits), Seen::default());
         // The protocol, out of its session while it is called.
         let mut seated: Option<Box<dyn Protocol>> = None;
         loop {
-            let Self { sources, queues, timers, poller, memory, monitor, .. } = self;
+            let Self { sources, queues, timers, poller, memory, monitor, time, limits, .. } = self;
             let Some(slot) = sources.slot(key) else {
                 self.let_go_of_lost(id, seated);
                 return true;
@@ -102,8 +104,9 @@ impl Reactor {
             };
             match seated {
                 Some(protocol) => session.protocol = Some(protocol),
-                None => from.begin(&mut slot.waits, slot.registered, &mut io),
+                None => from.begin(&mut slot.waits, slot.registered, turn, &mut io),
             }
+            session.tell_the_time(&mut io, time);
             seen.begin_step(&session.connection, monitor);
             let notice = loop {
                 match session.connection.next(&mut io, &mut memory.common, scratch) {
@@ -115,13 +118,11 @@ impl Reactor {
                         return true;
                     }
                     next @ (Next::Rest | Next::Yield) => {
-                        if !slot.registered {
-                            if !session.register(key, poller) {
-                                continue; // it has failed
-                            }
-                            slot.registered = true;
+                        if !session.register(key, poller, &mut slot.registered) {
+                            continue; // it has failed
                         }
                         session.arm(key, timers, monitor);
+                        slot.waits.note_sent(io.sent, limits.write_budget, turn);
                         seen.queued =
                             next == Next::Yield && queues.add(Queue::Run, key, &mut slot.waits);
                         self.count(id, &mut io, &mut seen);
@@ -314,66 +315,6 @@ impl Reactor {
         });
         if done.is_none() {
             self.end_by_panic(id, callback);
-        }
-    }
-}
-
-impl Session {
-    /// Cancels the timers of a protocol that gets no more notices, and that of the deadline: the next
-    /// visit sets it anew.
-    #[inline]
-    pub(crate) fn cancel_timers(
-        &mut self,
-        timers: &mut Timers<TimerAction>,
-        monitor: &mut Monitor,
-    ) {
-        if let Some(attached) = &mut self.attached {
-            for timer in attached.timers.drain(..) {
-                timers.call_off(timer, monitor);
-            }
-        }
-        if let Some(timer) = self.timer.take() {
-            timers.call_off(timer, monitor);
-        }
-    }
-
-    /// Registers with the poller, once and for both directions. The poller reports at once what is ready
-    /// already. If this fails the connection has failed.
-    #[inline(always)]
-    fn register(&mut self, key: Key, poller: &Poller) -> bool {
-        let registered = self.connection.stream.register(poller.registry(), key.token());
-        registered.map_err(|error| self.connection.fail(error)).is_ok()
-    }
-
-    /// Sets a timer for the deadline of the connection, or leaves one that fires before it: that is moved
-    /// when it fires, so that activity costs nothing.
-    #[inline]
-    pub(crate) fn arm(
-        &mut self,
-        key: Key,
-        timers: &mut Timers<TimerAction>,
-        monitor: &mut Monitor,
-    ) {
-        if self.connection.is_timed() || self.timer.is_some() {
-            self.move_timer(key, timers, monitor);
-        }
-    }
-
-    fn move_timer(&mut self, key: Key, timers: &mut Timers<TimerAction>, monitor: &mut Monitor) {
-        match (self.connection.deadline(), self.timer) {
-            (None, None) => {}
-            (None, Some(timer)) => {
-                timers.call_off(timer, monitor);
-                self.timer = None;
-            }
-            (Some(deadline), None) => {
-                self.timer = Some(timers.set(deadline, TimerAction::Deadline(key), monitor));
-            }
-            (Some(deadline), Some(timer)) => {
-                if timers.deadline(timer).is_some_and(|set| deadline < set) {
-                    timers.shift(timer, deadline, monitor);
-                }
-            }
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::observe::Subject;
 use crate::parts::arena::Key;
 use crate::parts::pool::{Job, ThreadError};
 
+/// # Work that blocks
 impl Reactor {
     /// Runs `work`, which may block, in a thread, and then `then` with its result on the loop.
     ///

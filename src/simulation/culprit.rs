@@ -94,6 +94,6 @@ mod tests {
         peer.send(b"again and again");
         let text = unrest(simulation);
         assert!(text.contains("had data_received called 100 times"), "{text}");
-        assert!(text.contains("connection #0.1 (memory:192.0.2.1:"), "{text}");
+        assert!(text.contains("connection #0.1 (192.0.2.1:"), "{text}");
     }
 }

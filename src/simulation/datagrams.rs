@@ -3,14 +3,19 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
 use mio::Token;
 
+use super::fault::Fault;
 use super::network::Network;
+use super::ports::{
+    Bound, canonical, is_broadcast, is_group, may_be_bound, source, target, unspecified,
+};
 use crate::parts::clock::later;
+use crate::system::options::SocketOptions;
 use crate::system::poller::Readiness;
 
 /// The space that a datagram takes in a buffer besides its bytes: an IP and a UDP header.
@@ -33,7 +38,8 @@ pub(crate) struct Mail {
 
 #[derive(Debug)]
 struct Mailbox {
-    addr: SocketAddr,
+    bound: Bound,
+    broadcast: bool,
     peer: Option<SocketAddr>,
     token: Option<Token>,
     arrived: VecDeque<(Vec<u8>, SocketAddr)>,
@@ -43,6 +49,59 @@ struct Mailbox {
     /// Whether a send found no room.
     waits: bool,
     unreachable: bool,
+}
+
+impl Mailbox {
+    fn new(bound: Bound, broadcast: bool) -> Self {
+        Self {
+            bound,
+            broadcast,
+            peer: None,
+            token: None,
+            arrived: VecDeque::new(),
+            unread: 0,
+            under_way: 0,
+            waits: false,
+            unreachable: false,
+        }
+    }
+
+    /// How well it fits a datagram, as the kernel scores it; `None` if it does not get it.
+    fn score(&self, from: SocketAddr, to: SocketAddr) -> Option<u8> {
+        if !self.bound.takes(to) || self.peer.is_some_and(|peer| canonical(peer) != canonical(from))
+        {
+            return None;
+        }
+        let same_family = self.bound.addr.is_ipv4() == canonical(to).is_ipv4();
+        Some(
+            u8::from(same_family)
+                + 2 * u8::from(!self.bound.is_wildcard())
+                + 4 * u8::from(self.peer.is_some()),
+        )
+    }
+
+    /// The address from which a datagram leaves, and the one to which it goes.
+    ///
+    /// A socket of IPv6 sends to addresses of IPv4 as well.
+    fn route(&self, to: SocketAddr) -> Result<(SocketAddr, SocketAddr), Fault> {
+        let (to, own) = (target(to), self.bound.addr);
+        if own.is_ipv4() && to.is_ipv6() {
+            return Err(Fault::WrongFamily);
+        }
+        let to = canonical(to);
+        if own.is_ipv6() && to.is_ipv4() && self.bound.v6_only {
+            return Err(Fault::NoNetwork);
+        }
+        if is_broadcast(to.ip()) && !self.broadcast {
+            return Err(Fault::Forbidden);
+        }
+        let from = match own.ip() {
+            ip if is_group(to.ip()) => ip,
+            ip if ip.is_unspecified() => source(unspecified(to.ip()), to.ip())?,
+            ip => source(ip, to.ip())?,
+        };
+        Ok((SocketAddr::new(from, own.port()), to))
+    }
 }
 
 #[derive(Debug)]
@@ -67,23 +126,21 @@ impl Mail {
     }
 
     pub(super) fn has_port(&self, port: u16) -> bool {
-        self.boxes.values().any(|mailbox| mailbox.addr.port() == port)
+        self.boxes.values().any(|mailbox| mailbox.bound.addr.port() == port)
     }
 
-    /// The mailbox for an address: bound to it, or to all addresses of its family.
-    fn find(&mut self, to: SocketAddr) -> Option<&mut Mailbox> {
-        let boxes = &mut self.boxes;
-        let exact = boxes.iter().find(|(_, mailbox)| mailbox.addr == to);
-        let found = exact.or_else(|| {
-            boxes.iter().find(|(_, mailbox)| {
-                let addr = mailbox.addr;
-                addr.ip().is_unspecified()
-                    && addr.port() == to.port()
-                    && addr.is_ipv4() == to.is_ipv4()
-            })
-        });
-        let number = *found?.0;
-        boxes.get_mut(&number)
+    /// The mailbox that gets a datagram: the one that fits best, and of these the newest. Of those that
+    /// share a port the sender's address chooses one.
+    fn find(&mut self, from: SocketAddr, to: SocketAddr) -> Option<&mut Mailbox> {
+        let score = |mailbox: &Mailbox| mailbox.score(from, to);
+        let best = self.boxes.values().filter_map(score).max()?;
+        let best = self.boxes.iter().filter(|(_, mailbox)| score(mailbox) == Some(best));
+        let best: Vec<(u64, bool)> =
+            best.map(|(&number, mailbox)| (number, mailbox.bound.share)).collect();
+        let shared = usize::from(from.port()) % best.len();
+        let newest = best.len() - 1;
+        let (number, _) = best[if best[newest].1 { shared } else { newest }];
+        self.boxes.get_mut(&number)
     }
 }
 
@@ -108,10 +165,7 @@ impl Network {
             return;
         }
         let window = self.window;
-        let found = self.post.find(letter.to);
-        let Some(mailbox) =
-            found.filter(|mailbox| mailbox.peer.is_none_or(|peer| peer == letter.from))
-        else {
+        let Some(mailbox) = self.post.find(letter.from, letter.to) else {
             return self.refuse(letter.sender);
         };
         if mailbox.arrived.is_empty() || mailbox.unread + letter.weight() <= window {
@@ -184,27 +238,37 @@ pub(crate) struct MemoryDatagrams {
 }
 
 impl MemoryDatagrams {
-    pub(crate) fn bind(network: &Rc<RefCell<Network>>, mut addr: SocketAddr) -> io::Result<Self> {
-        let mut net = network.borrow_mut();
-        if addr.port() == 0 {
-            addr.set_port(net.fresh_port());
+    /// Binds to an address of this host.
+    pub(crate) fn bind(
+        network: &Rc<RefCell<Network>>,
+        addr: SocketAddr,
+        options: &SocketOptions,
+    ) -> io::Result<Self> {
+        if !may_be_bound(addr.ip()) {
+            return Err(Fault::NotAvailable.into());
         }
-        if net.post.boxes.values().any(|mailbox| mailbox.addr == addr) {
-            return Err(io::ErrorKind::AddrInUse.into());
+        Self::open(network, options.bound(addr), options.broadcast)
+    }
+
+    /// Binds outside of the reactor, to an address of any host.
+    pub(crate) fn bind_outside(
+        network: &Rc<RefCell<Network>>,
+        addr: SocketAddr,
+    ) -> io::Result<Self> {
+        Self::open(network, Bound::plain(addr), false)
+    }
+
+    fn open(network: &Rc<RefCell<Network>>, mut bound: Bound, broadcast: bool) -> io::Result<Self> {
+        let mut net = network.borrow_mut();
+        if bound.addr.port() == 0 {
+            bound.addr.set_port(net.fresh_port()?);
+        }
+        if net.post.boxes.values().any(|mailbox| mailbox.bound.excludes(&bound)) {
+            return Err(Fault::InUse.into());
         }
         net.post.newest += 1;
         let number = net.post.newest;
-        let mailbox = Mailbox {
-            addr,
-            peer: None,
-            token: None,
-            arrived: VecDeque::new(),
-            unread: 0,
-            under_way: 0,
-            waits: false,
-            unreachable: false,
-        };
-        net.post.boxes.insert(number, mailbox);
+        net.post.boxes.insert(number, Mailbox::new(bound, broadcast));
         Ok(Self { network: Rc::clone(network), number })
     }
 
@@ -216,9 +280,9 @@ impl MemoryDatagrams {
     pub(crate) fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.with(|mailbox| {
             if std::mem::take(&mut mailbox.unreachable) {
-                return Err(io::ErrorKind::ConnectionRefused.into());
+                return Err(Fault::Refused.into());
             }
-            let (data, from) = mailbox.arrived.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+            let (data, from) = mailbox.arrived.pop_front().ok_or(Fault::WouldBlock)?;
             mailbox.unread -= data.len() + HEADERS;
             let count = data.len().min(buf.len());
             buf[..count].copy_from_slice(&data[..count]);
@@ -230,20 +294,21 @@ impl MemoryDatagrams {
         let window = self.network.borrow().window;
         let (from, to) = self.with(|mailbox| {
             if std::mem::take(&mut mailbox.unreachable) {
-                return Err(io::ErrorKind::ConnectionRefused.into());
+                return Err(Fault::Refused);
             }
-            let to = to.or(mailbox.peer).ok_or_else(|| refusal("no destination is given"))?;
-            if to.is_ipv4() != mailbox.addr.is_ipv4() {
-                return Err(refusal("the address is of the other family"));
+            let to = to.or(mailbox.peer).ok_or(Fault::NoDestination)?;
+            if to.port() == 0 {
+                return Err(Fault::Invalid);
             }
-            if data.len() > if to.is_ipv4() { LONGEST_V4 } else { LONGEST_V6 } {
-                return Err(too_long());
+            let route = mailbox.route(to)?;
+            if data.len() > if route.1.is_ipv4() { LONGEST_V4 } else { LONGEST_V6 } {
+                return Err(Fault::TooLong);
             }
             if mailbox.under_way > 0 && mailbox.under_way + data.len() + HEADERS > window {
                 mailbox.waits = true;
-                return Err(io::ErrorKind::WouldBlock.into());
+                return Err(Fault::WouldBlock);
             }
-            Ok((source(mailbox.addr), to))
+            Ok(route)
         })?;
         let mut net = self.network.borrow_mut();
         let arrives = later(net.clock.now(), net.latency);
@@ -253,21 +318,19 @@ impl MemoryDatagrams {
 
     pub(crate) fn connect(&self, to: SocketAddr) -> io::Result<()> {
         self.with(|mailbox| {
-            if to.is_ipv4() != mailbox.addr.is_ipv4() {
-                return Err(refusal("the address is of the other family"));
-            }
-            mailbox.addr = source(mailbox.addr);
+            let (from, to) = mailbox.route(to)?;
+            mailbox.bound.addr = from;
             mailbox.peer = Some(to);
             Ok(())
         })
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.with(|mailbox| mailbox.addr)
+        self.with(|mailbox| mailbox.bound.addr)
     }
 
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.with(|mailbox| mailbox.peer).ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.with(|mailbox| mailbox.peer).ok_or_else(|| Fault::NotConnected.into())
     }
 
     /// Registers `token`, and reports the present readiness under it.
@@ -287,26 +350,4 @@ impl Drop for MemoryDatagrams {
             net.ready.retain(|(ready, _)| *ready != token);
         }
     }
-}
-
-/// The source address of a datagram whose sender is bound to all addresses.
-fn source(mut addr: SocketAddr) -> SocketAddr {
-    if addr.ip().is_unspecified() {
-        addr.set_ip(match addr {
-            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        });
-    }
-    addr
-}
-
-fn refusal(why: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, why)
-}
-
-fn too_long() -> io::Error {
-    #[cfg(unix)]
-    return io::Error::from_raw_os_error(libc::EMSGSIZE);
-    #[cfg(not(unix))]
-    return refusal("the datagram is too long");
 }

@@ -10,15 +10,42 @@ use std::rc::Rc;
 
 use mio::Token;
 
+use super::fault::Fault;
 use super::network::Network;
+use super::ports::{Bound, Remembered};
 use super::stream::MemoryStream;
+use crate::address::{Address, UnixAddress};
 #[cfg(unix)]
-use crate::address::UnixAddress;
+use crate::system::error::server_is_alive;
+use crate::system::options::SocketOptions;
 use crate::system::poller::Readiness;
+
+/// The longest queue of connections that wait to be accepted (net.core.somaxconn).
+const LONGEST_QUEUE: usize = 4096;
+
+/// The name of a listener.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Place {
+    /// With a number, for sockets that share their port.
+    Inet(SocketAddr, usize),
+    Unix(UnixAddress),
+}
+
+impl Place {
+    fn number(&self) -> usize {
+        match self {
+            Self::Inet(_, number) => *number,
+            Self::Unix(_) => 0,
+        }
+    }
+}
 
 /// The state of a listening address.
 #[derive(Debug)]
 pub(super) struct Listening {
+    pub(super) bound: Bound,
+    /// What accepted connections inherit.
+    pub(super) options: Remembered,
     pub(super) token: Option<Token>,
     pub(super) backlog: usize,
     /// Links whose far end (side 1) waits to be accepted.
@@ -28,8 +55,15 @@ pub(super) struct Listening {
 }
 
 impl Listening {
+    fn new(bound: Bound, backlog: usize, options: Remembered) -> Self {
+        let backlog = backlog.min(LONGEST_QUEUE);
+        let (queue, errors) = (VecDeque::new(), VecDeque::new());
+        Self { bound, options, token: None, backlog, queue, errors }
+    }
+
+    /// The kernel's queue holds one more than it was asked for.
     pub(super) fn has_room(&self) -> bool {
-        self.queue.len() < self.backlog
+        self.queue.len() <= self.backlog
     }
 }
 
@@ -37,26 +71,47 @@ impl Listening {
 #[derive(Debug)]
 pub(crate) struct MemoryListener {
     network: Rc<RefCell<Network>>,
-    addr: SocketAddr,
+    place: Place,
 }
 
 impl MemoryListener {
+    /// Listens at an address of this host.
     pub(crate) fn bind(
         network: &Rc<RefCell<Network>>,
-        mut addr: SocketAddr,
+        addr: SocketAddr,
         backlog: usize,
+        options: &SocketOptions,
+    ) -> io::Result<Self> {
+        let bound = options.for_fixed_address().bound(addr);
+        Self::listen(network, bound, false, backlog, options.remembered())
+    }
+
+    /// Listens outside of the reactor, at an address of any host.
+    pub(crate) fn bind_outside(
+        network: &Rc<RefCell<Network>>,
+        addr: SocketAddr,
+    ) -> io::Result<Self> {
+        let bound = Bound { reuse: true, ..Bound::plain(addr) };
+        Self::listen(network, bound, true, usize::MAX, Remembered::default())
+    }
+
+    fn listen(
+        network: &Rc<RefCell<Network>>,
+        bound: Bound,
+        foreign: bool,
+        backlog: usize,
+        options: Remembered,
     ) -> io::Result<Self> {
         let mut net = network.borrow_mut();
-        if addr.port() == 0 {
-            addr.set_port(net.fresh_port());
-        }
-        if net.listening.contains_key(&addr) {
-            return Err(io::ErrorKind::AddrInUse.into());
-        }
-        let backlog = backlog.max(1);
-        let (queue, errors) = (VecDeque::new(), VecDeque::new());
-        net.listening.insert(addr, Listening { token: None, backlog, queue, errors });
-        Ok(Self { network: Rc::clone(network), addr })
+        let addr = net.claim(bound, foreign)?;
+        let sharing = net.listening.keys();
+        let sharing =
+            sharing.filter(|place| matches!(place, Place::Inet(known, _) if *known == addr));
+        let next = sharing.map(|place| place.number() + 1).max();
+        let place = Place::Inet(addr, next.unwrap_or(0));
+        let listening = Listening::new(Bound { addr, ..bound }, backlog, options);
+        net.listening.insert(place.clone(), listening);
+        Ok(Self { network: Rc::clone(network), place })
     }
 
     /// Listens at the path of a Unix socket.
@@ -66,32 +121,42 @@ impl MemoryListener {
         path: UnixAddress,
         backlog: usize,
     ) -> io::Result<Self> {
-        if network.borrow().unix_server(&path).is_ok() {
-            return Err(io::ErrorKind::AddrInUse.into());
+        let mut net = network.borrow_mut();
+        let place = Place::Unix(path.clone());
+        if net.listening.contains_key(&place) {
+            if path.as_pathname().is_none() {
+                return Err(Fault::InUse.into());
+            }
+            net.look_for_server(&path);
+            return Err(server_is_alive());
         }
-        let listener = Self::bind(network, (Ipv4Addr::LOCALHOST, 0).into(), backlog)?;
-        network.borrow_mut().paths.insert(path, listener.addr);
-        Ok(listener)
+        let nowhere = Bound::plain((Ipv4Addr::UNSPECIFIED, 0).into());
+        let listening = Listening::new(nowhere, backlog, Remembered::default());
+        net.listening.insert(place.clone(), listening);
+        Ok(Self { network: Rc::clone(network), place })
     }
 
-    pub(crate) fn accept(&self) -> io::Result<(MemoryStream, SocketAddr)> {
+    pub(crate) fn accept(&self) -> io::Result<(MemoryStream, Address)> {
         let mut net = self.network.borrow_mut();
-        let listening = net.listening.get_mut(&self.addr).ok_or(io::ErrorKind::InvalidInput)?;
+        let listening = net.listening.get_mut(&self.place).ok_or(Fault::Invalid)?;
         if let Some(error) = listening.errors.pop_front() {
             return Err(error);
         }
-        let link = listening.queue.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        let peer = net.links[link].ends[0].addr;
+        let link = listening.queue.pop_front().ok_or(Fault::WouldBlock)?;
+        let peer = net.links[link].ends[1].peer.clone();
         Ok((MemoryStream::end(&self.network, link, 1), peer))
     }
 
-    pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.addr
+    pub(crate) fn local_addr(&self) -> Address {
+        match &self.place {
+            Place::Inet(addr, _) => Address::Tcp(*addr),
+            Place::Unix(path) => Address::Unix(path.clone()),
+        }
     }
 
     pub(crate) fn register(&self, token: Token) {
         let mut net = self.network.borrow_mut();
-        let Some(listening) = net.listening.get_mut(&self.addr) else { return };
+        let Some(listening) = net.listening.get_mut(&self.place) else { return };
         listening.token = Some(token);
         if !listening.queue.is_empty() {
             net.announce(token, Readiness::READABLE);
@@ -102,13 +167,12 @@ impl MemoryListener {
 impl Drop for MemoryListener {
     fn drop(&mut self) {
         let mut net = self.network.borrow_mut();
-        let Some(listening) = net.listening.remove(&self.addr) else { return };
+        let Some(listening) = net.listening.remove(&self.place) else { return };
         if let Some(token) = listening.token {
             net.ready.retain(|(ready, _)| *ready != token);
         }
         for link in listening.queue {
-            net.send_reset(link, 1);
-            net.close(link, 1);
+            net.turn_away(link);
         }
     }
 }

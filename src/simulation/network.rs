@@ -1,10 +1,11 @@
 //! A network in memory that behaves like the kernel's, with conditions that the test sets.
 //!
 //! The simulated reactor runs on this instead of on sockets. Where a reactor can tell the
-//! difference, it behaves as Linux TCP does: readiness is reported on edges, a short read means
+//! difference, it behaves as the sockets of Linux do: readiness is reported on edges, a short read means
 //! drained, closing with unread bytes resets, a write into a closed connection is answered by a
-//! reset, a full window blocks the writer. In addition the test sets how streams are cut into
-//! segments, how long a segment travels and how much fits into the window.
+//! reset, a full window blocks the writer, errors have their errno and are given once. What takes no time
+//! happens at once, as on a loopback. In addition the test sets how streams are cut into segments, how long
+//! a segment travels and how much fits into the window. `tests/manners.rs` compares it with real sockets.
 //!
 //! The time comes from the manual clock, random numbers from a generator with the test's seed.
 //! Nothing here depends on anything else, so one seed gives one history.
@@ -19,10 +20,14 @@ use std::time::{Duration, Instant};
 use mio::Token;
 use slab::Slab;
 
+use super::claims::{FIRST_EPHEMERAL_PORT, Resting};
 use super::datagrams::Mail;
-use super::link::{Link, LinkEnd, Payload};
-use super::listener::Listening;
-use crate::address::UnixAddress;
+use super::fault::Fault;
+use super::link::{Kind, Link, LinkEnd, Payload, Stage};
+use super::listener::{Listening, Place};
+use super::lookups::SlowNames;
+use super::ports::{Bound, canonical};
+use crate::address::Address;
 use crate::parts::clock::{Clock, later};
 use crate::parts::random::Random;
 use crate::system::poller::Readiness;
@@ -30,19 +35,25 @@ use crate::system::poller::Readiness;
 /// How many bytes may be under way or unread in one direction, unless set otherwise.
 const WINDOW: usize = 64 * 1024;
 
-/// Roughly where the kernel's range of ephemeral ports begins.
-const FIRST_EPHEMERAL_PORT: u16 = 49152;
-
 /// How the bytes of a stream are cut on their way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Cut {
-    /// Each write arrives whole.
+    /// Each write is taken whole as far as there is room, and arrives at once unless there is latency. So writes
+    /// that nobody has read run together, as they do in TCP.
     Whole,
     /// Each write is taken, and arrives, in pieces of so many bytes (at least one).
     Every(usize),
     /// Pieces of a random size, from one to so many bytes.
     Random(usize),
+}
+
+/// The answer to a request to connect.
+enum Answer {
+    /// A place in the queue of this listener.
+    Connection(Place),
+    Refusal,
+    None,
 }
 
 /// Everything outside the reactor.
@@ -55,15 +66,16 @@ pub(crate) struct Network {
     pub(crate) window: usize,
     /// The addresses of host names.
     pub(crate) hosts: BTreeMap<String, Vec<IpAddr>>,
-    /// The addresses of Unix socket paths, including paths whose server is gone.
-    pub(super) paths: BTreeMap<UnixAddress, SocketAddr>,
+    pub(crate) slow_names: SlowNames,
     /// Addresses to which packets go and never arrive.
     pub(crate) blackholes: Vec<SocketAddr>,
-    pub(super) listening: BTreeMap<SocketAddr, Listening>,
+    pub(super) listening: BTreeMap<Place, Listening>,
     pub(super) links: Slab<Link>,
     pub(crate) post: Mail,
     pub(super) ready: Vec<(Token, Readiness)>,
     pub(super) next_port: u16,
+    /// Ports whose connections are over, but not for long.
+    pub(super) resting: Vec<Resting>,
 }
 
 impl Network {
@@ -76,13 +88,14 @@ impl Network {
             latency: Duration::ZERO,
             window: WINDOW,
             hosts: BTreeMap::from([("localhost".to_owned(), localhost)]),
-            paths: BTreeMap::new(),
+            slow_names: SlowNames::default(),
             blackholes: Vec::new(),
             listening: BTreeMap::new(),
             links: Slab::new(),
             post: Mail::default(),
             ready: Vec::new(),
             next_port: FIRST_EPHEMERAL_PORT,
+            resting: Vec::new(),
         }))
     }
 
@@ -98,6 +111,7 @@ impl Network {
             }
         }
         self.carry_datagrams();
+        self.slow_names.step(now);
         std::mem::take(&mut self.ready)
     }
 
@@ -108,60 +122,127 @@ impl Network {
         }
         let links = self.links.iter().map(|(_, link)| link);
         let links = links.filter_map(|link| self.next_event_of(link));
-        links.chain(self.post.next_event()).min()
+        links.chain(self.post.next_event()).chain(self.slow_names.next_event()).min()
     }
 
-    pub(super) fn next_event_of(&self, link: &Link) -> Option<Instant> {
-        if link.request.is_some() {
-            return link.request.filter(|_| self.can_be_answered(link));
+    fn next_event_of(&self, link: &Link) -> Option<Instant> {
+        if let Some(request) = link.request {
+            let silent = matches!(self.answer_to(link), Answer::None);
+            return Some(if silent { request.gives_up } else { request.arrives });
         }
         let segments = link.pipes.iter().filter_map(|pipe| Some(pipe.flying.front()?.arrives));
-        let word =
-            link.pipes.iter().any(|pipe| pipe.sender_waits && pipe.in_window() < self.window);
-        segments.chain(word.then(|| self.clock.now())).min()
+        let told =
+            |side: usize| link.pipes[side].sender_waits && link.is_writable(side, self.window);
+        segments.chain((told(0) || told(1)).then(|| self.clock.now())).min()
     }
 
-    pub(super) fn can_be_answered(&self, link: &Link) -> bool {
-        let to = link.ends[1].addr;
-        !self.blackholes.contains(&to)
-            && self.listening.get(&to).is_none_or(|listening| listening.has_room())
-    }
-
+    /// Answers a request to connect, if its time has come.
     pub(super) fn carry_request(&mut self, index: usize, now: Instant) {
-        let link = &self.links[index];
-        if link.request.is_none_or(|arrives| arrives > now) || !self.can_be_answered(link) {
-            return;
+        let Some(link) = self.links.get(index) else { return };
+        let Some(request) = link.request.filter(|request| request.arrives <= now) else { return };
+        match self.answer_to(link) {
+            Answer::Connection(place) => self.establish(index, &place),
+            Answer::Refusal => self.turn_down(index, Fault::Refused),
+            Answer::None if request.gives_up <= now => self.turn_down(index, Fault::TimedOut),
+            Answer::None => {}
         }
-        let to = link.ends[1].addr;
+    }
+
+    /// The answer to a request. None comes from a server whose queue is full: it drops the request, and
+    /// the kernel that asks repeats it. Here the repetition comes when there is room again.
+    fn answer_to(&self, link: &Link) -> Answer {
+        let addresses = (link.ends[0].local.socket_addr(), link.ends[0].peer.socket_addr());
+        let (Some(from), Some(to)) = addresses else { return Answer::None };
+        if self.blackholes.contains(&to) {
+            return Answer::None;
+        }
+        let Some(place) = self.listener_for(from, to) else { return Answer::Refusal };
+        let has_room = self.listening.get(&place).is_some_and(Listening::has_room);
+        if has_room { Answer::Connection(place) } else { Answer::None }
+    }
+
+    /// The listener that gets a connection: one at this very address before one at a wildcard. Of those
+    /// that share a port the client's address chooses one.
+    fn listener_for(&self, from: SocketAddr, to: SocketAddr) -> Option<Place> {
+        let rank = |bound: &Bound| (bound.is_wildcard(), bound.addr.is_ipv6());
+        let inet = |(place, _): &(&Place, &Listening)| matches!(place, Place::Inet(..));
+        let takers = self.listening.iter().filter(inet);
+        let takers = takers.filter(|(_, listening)| listening.bound.takes(to));
+        let best = takers.clone().map(|(_, listening)| rank(&listening.bound)).min()?;
+        let best = takers.filter(|(_, listening)| rank(&listening.bound) == best);
+        let best: Vec<&Place> = best.map(|(place, _)| place).collect();
+        Some(best[usize::from(from.port()) % best.len()].clone())
+    }
+
+    fn turn_down(&mut self, index: usize, fault: Fault) {
         self.links[index].request = None;
-        let Some(listening) = self.listening.get_mut(&to) else {
-            self.links[index].ends[1].open = false;
-            self.fail(index, 0, io::ErrorKind::ConnectionRefused);
-            self.sweep(index);
-            return;
-        };
+        self.links[index].ends[1].open = false;
+        self.fail(index, 0, fault);
+        self.sweep(index);
+    }
+
+    /// Puts a connection into a listener's queue. Both ends are up from now on.
+    pub(super) fn establish(&mut self, index: usize, place: &Place) {
+        let Some(listening) = self.listening.get_mut(place) else { return };
         listening.queue.push_back(index);
-        if let Some(token) = listening.token {
+        let (token, options) = (listening.token, listening.options);
+        let link = &mut self.links[index];
+        link.request = None;
+        link.ends[1].options = options;
+        if let (Place::Inet(..), Address::Tcp(to), Address::Tcp(from)) =
+            (place, &link.ends[0].peer, &link.ends[0].local)
+        {
+            let seen = |addr: &SocketAddr| Address::Tcp(canonical(*addr));
+            (link.ends[1].local, link.ends[1].peer) = (seen(to), seen(from));
+        }
+        for end in &mut link.ends {
+            end.stage = Stage::Up;
+        }
+        if let Some(token) = token {
             self.announce(token, Readiness::READABLE);
         }
-        for end in &mut self.links[index].ends {
-            end.connected = true;
-        }
         self.announce_end(index, 0, Readiness::WRITABLE);
+        self.hasten(index, 0);
     }
 
-    /// Delivers at most one segment, so that each piece of a cut stream is seen by itself.
-    pub(super) fn carry_segment(&mut self, index: usize, from: usize, now: Instant) {
+    /// Sends something to the other end.
+    pub(super) fn send(&mut self, index: usize, side: usize, payload: Payload) {
+        self.put(index, side, payload);
+        self.hasten(index, side);
+    }
+
+    /// Puts something on its way to the other end.
+    pub(super) fn put(&mut self, index: usize, side: usize, payload: Payload) {
+        let link = &mut self.links[index];
+        let latency = if link.kind == Kind::Unix { Duration::ZERO } else { self.latency };
+        let arrives = later(self.clock.now(), latency);
+        link.pipes[side].send(arrives, payload);
+    }
+
+    /// Delivers at once what takes no time on its way, as a loopback does. If streams are cut, the
+    /// pieces come one at a time, so that each is seen by itself.
+    pub(super) fn hasten(&mut self, index: usize, side: usize) {
+        let now = self.clock.now();
+        while self.cut == Cut::Whole && self.carry_segment(index, side, now) {}
+    }
+
+    /// Delivers at most one segment. Returns whether it did.
+    fn carry_segment(&mut self, index: usize, from: usize, now: Instant) -> bool {
         let Some(link) = self.links.get_mut(index).filter(|link| link.request.is_none()) else {
-            return;
+            return false;
         };
-        let to = 1 - from;
-        let pipe = &mut link.pipes[from];
-        let Some(payload) = pipe.next_arrival(now) else { return };
-        if !link.ends[to].open {
-            self.refuse_payload(index, from, &payload);
-            return;
+        let Some(payload) = link.pipes[from].next_arrival(now) else { return false };
+        if link.ends[1 - from].open {
+            self.deliver_payload(index, 1 - from, payload);
+        } else {
+            self.deliver_to_nobody(index, from, &payload);
         }
+        true
+    }
+
+    fn deliver_payload(&mut self, index: usize, to: usize, payload: Payload) {
+        let link = &mut self.links[index];
+        let pipe = &mut link.pipes[1 - to];
         match payload {
             Payload::Bytes(bytes) => {
                 pipe.arrived.extend(bytes);
@@ -169,37 +250,67 @@ impl Network {
             }
             Payload::End => {
                 pipe.end_arrived = true;
-                self.announce_end(index, to, Readiness::READABLE | Readiness::READ_CLOSED);
+                link.settle_ends();
+                self.announce_state(index, to);
             }
-            Payload::Reset(kind) => self.fail(index, to, kind),
+            Payload::Reset if link.ends[to].stage == Stage::Down => {}
+            Payload::Reset => {
+                // EPIPE if the peer's end came before, and ours was not sent.
+                let half = pipe.end_arrived && !link.pipes[to].finished;
+                let fault = if half { Fault::BrokenPipe } else { Fault::Reset };
+                self.fail(index, to, fault);
+            }
+            Payload::Gone { unread } => {
+                pipe.end_arrived = true;
+                link.ends[to].stage = Stage::Down;
+                link.ends[to].error = unread.then_some(Fault::Reset);
+                link.pipes[to].drop_flying();
+                self.announce_state(index, to);
+            }
         }
     }
 
     /// Answers bytes for a closed end with a reset, which comes after all that was sent from there.
-    pub(super) fn refuse_payload(&mut self, index: usize, from: usize, payload: &Payload) {
-        if matches!(payload, Payload::Bytes(_)) && self.links[index].ends[from].open {
-            let arrives = later(self.clock.now(), self.latency);
-            let reset = Payload::Reset(io::ErrorKind::ConnectionReset);
-            self.links[index].pipes[1 - from].send(arrives, reset);
+    fn deliver_to_nobody(&mut self, index: usize, from: usize, payload: &Payload) {
+        let link = &mut self.links[index];
+        match payload {
+            Payload::Bytes(_) if link.kind == Kind::Tcp && link.ends[from].open => {
+                self.send(index, 1 - from, Payload::Reset);
+            }
+            Payload::End => {
+                link.pipes[from].end_arrived = true;
+                link.settle_ends();
+            }
+            _ => {}
         }
         self.sweep(index);
     }
 
-    pub(super) fn tell_waiting_sender(&mut self, index: usize, side: usize) {
+    fn tell_waiting_sender(&mut self, index: usize, side: usize) {
         let window = self.window;
         let Some(link) = self.links.get_mut(index) else { return };
-        let pipe = &mut link.pipes[side];
-        if pipe.sender_waits && pipe.in_window() < window {
-            pipe.sender_waits = false;
+        if link.pipes[side].sender_waits && link.is_writable(side, window) {
+            link.pipes[side].sender_waits = false;
             self.announce_end(index, side, Readiness::WRITABLE);
         }
     }
 
-    pub(super) fn fail(&mut self, index: usize, side: usize, kind: io::ErrorKind) {
+    fn fail(&mut self, index: usize, side: usize, fault: Fault) {
         let link = &mut self.links[index];
-        link.ends[side].error = Some(kind);
+        link.ends[side].error = Some(fault);
+        link.ends[side].stage = Stage::Down;
         link.pipes[side].drop_flying();
-        self.announce_end(index, side, Readiness::FAILED);
+        self.announce_state(index, side);
+    }
+
+    /// Reports the state of an end, except that it may write: only a sender that waits is told that.
+    pub(super) fn announce_state(&mut self, index: usize, side: usize) {
+        let link = &self.links[index];
+        let mut state = link.readiness(side, self.window);
+        if !state.contains(Readiness::HANGUP) {
+            state.remove(Readiness::WRITABLE);
+        }
+        self.announce_end(index, side, state);
     }
 
     pub(super) fn announce_end(&mut self, index: usize, side: usize, readiness: Readiness) {
@@ -215,30 +326,19 @@ impl Network {
         }
     }
 
-    /// Removes a link if neither end is held.
+    /// Removes a link if neither end is held, and nothing is to be told any more.
     pub(super) fn sweep(&mut self, index: usize) {
-        let unheld = |link: &Link| link.ends.iter().all(|end| !end.open);
-        if self.links.get(index).is_some_and(unheld) {
-            self.links.remove(index);
+        let is_over = |link: &Link| link.request.is_none() && link.ends.iter().all(|end| !end.open);
+        if self.links.get(index).is_some_and(is_over) {
+            let link = self.links.remove(index);
+            self.rest_port(&link);
         }
     }
 
-    /// A port that no listener or datagram socket uses.
-    pub(crate) fn fresh_port(&mut self) -> u16 {
-        loop {
-            let port = self.next_port;
-            self.next_port = port.checked_add(1).unwrap_or(FIRST_EPHEMERAL_PORT);
-            let listening = self.listening.keys().any(|addr| addr.port() == port);
-            if !listening && !self.post.has_port(port) {
-                return port;
-            }
-        }
-    }
-
-    pub(super) fn new_link(&mut self, from: SocketAddr, to: SocketAddr) -> usize {
-        let end = |addr| LinkEnd { addr, token: None, open: true, connected: false, error: None };
-        let ends = [end(from), end(to)];
-        self.links.insert(Link { ends, pipes: Default::default(), request: None })
+    pub(super) fn new_link(&mut self, kind: Kind, from: Address, to: Address) -> usize {
+        let ends = [LinkEnd::new(from.clone(), to.clone()), LinkEnd::new(to, from)];
+        let pipes = Default::default();
+        self.links.insert(Link { kind, ends, pipes, request: None, first_to_finish: None })
     }
 
     pub(super) fn piece(&mut self, len: usize) -> usize {
@@ -257,14 +357,12 @@ impl Network {
         }
     }
 
-    /// The address at which the server of a Unix socket listens.
-    pub(crate) fn unix_server(&self, path: &UnixAddress) -> io::Result<SocketAddr> {
-        let found = self.paths.get(path).filter(|addr| self.listening.contains_key(addr));
-        found.copied().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
     pub(crate) fn inject_accept_error(&mut self, at: SocketAddr, error: io::Error) {
-        let Some(listening) = self.listening.get_mut(&at) else { return };
+        let at_address = |(place, _): &(&Place, &mut Listening)| match place {
+            Place::Inet(addr, _) => *addr == at,
+            Place::Unix(_) => false,
+        };
+        let Some((_, listening)) = self.listening.iter_mut().find(at_address) else { return };
         listening.errors.push_back(error);
         if let Some(token) = listening.token {
             self.announce(token, Readiness::READABLE);

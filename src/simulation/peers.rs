@@ -21,10 +21,18 @@ pub enum End {
 /// Dropping it closes the connection: in order, or with a reset if it has unread bytes.
 #[derive(Debug)]
 pub struct Peer {
-    pub(super) stream: MemoryStream,
+    stream: MemoryStream,
+    /// The end that a read has met.
+    end: Option<End>,
+    /// The error that a write has met, so that a read no longer does.
+    failure: Option<io::ErrorKind>,
 }
 
 impl Peer {
+    pub(super) fn new(stream: MemoryStream) -> Self {
+        Self { stream, end: None, failure: None }
+    }
+
     /// Sends `data`; returns how many bytes fitted into the window (or were taken, if streams are
     /// cut).
     pub fn send(&mut self, data: &[u8]) -> usize {
@@ -32,7 +40,13 @@ impl Peer {
         while sent < data.len() {
             match self.stream.write(&data[sent..]) {
                 Ok(count) => sent += count,
-                Err(_) => break,
+                Err(error) => {
+                    let here = [io::ErrorKind::WouldBlock, io::ErrorKind::BrokenPipe];
+                    if !here.contains(&error.kind()) {
+                        self.failure = Some(error.kind());
+                    }
+                    break;
+                }
             }
         }
         sent
@@ -42,16 +56,18 @@ impl Peer {
     pub fn received(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
         let mut piece = [0; 4096];
-        while let Ok(count @ 1..) = self.stream.read(&mut piece) {
-            all.extend_from_slice(&piece[..count]);
+        loop {
+            match self.read(&mut piece) {
+                0 => return all,
+                count => all.extend_from_slice(&piece[..count]),
+            }
         }
-        all
     }
 
     /// Takes at most `max` bytes of what has arrived.
     pub fn receive(&mut self, max: usize) -> Vec<u8> {
         let mut piece = vec![0; max];
-        let count = self.stream.read(&mut piece).unwrap_or(0);
+        let count = self.read(&mut piece);
         piece.truncate(count);
         piece
     }
@@ -62,24 +78,41 @@ impl Peer {
         drop(self.stream.shutdown(Shutdown::Write));
     }
 
-    /// Resets the connection; bytes still under way from here are lost.
+    /// Resets the connection; bytes that have not left this end are lost: those that half of the window has
+    /// no room for.
     pub fn reset(self) {
-        self.stream.reset();
+        self.stream.reset_on_close();
     }
 
     /// How the connection ended; `None` before that, or while there are bytes to take before the
     /// end.
     pub fn end(&mut self) -> Option<End> {
-        match self.stream.read(&mut []) {
-            Ok(_) => self.stream.at_end().then_some(End::Closed),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(error) => Some(End::Failed(error.kind())),
+        if self.end.is_none() && self.stream.is_at_end() {
+            self.read(&mut [0]);
         }
+        self.end
     }
 
     /// The address of this end, as the reactor's side sees it.
+    ///
+    /// # Panics
+    ///
+    /// If it is the end of a Unix socket, which has none.
     pub fn addr(&self) -> SocketAddr {
-        self.stream.local_addr()
+        self.stream.local_addr().socket_addr().expect("the end of a TCP connection")
+    }
+
+    /// Reads once. The end is remembered, since the kernel tells an error only once.
+    fn read(&mut self, buf: &mut [u8]) -> usize {
+        let end = match self.stream.read(buf) {
+            Ok(0) if buf.is_empty() => return 0,
+            Ok(0) => self.failure.map_or(End::Closed, End::Failed),
+            Ok(count) => return count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,
+            Err(error) => End::Failed(error.kind()),
+        };
+        self.end.get_or_insert(end);
+        0
     }
 }
 
@@ -92,12 +125,13 @@ pub struct PeerListener {
 impl PeerListener {
     /// Accepts the next connection, if there is one.
     pub fn accept(&mut self) -> Option<Peer> {
-        self.listener.accept().ok().map(|(stream, _)| Peer { stream })
+        self.listener.accept().ok().map(|(stream, _)| Peer::new(stream))
     }
 
     /// The address at which it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.listener.local_addr()
+        let addr = self.listener.local_addr().socket_addr();
+        addr.expect("only the reactor listens at Unix sockets here")
     }
 }
 

@@ -65,10 +65,11 @@ pub use super::peers::{DatagramPeer, End, Peer, PeerListener};
 pub use crate::simulation::network::Cut;
 
 use super::culprit::culprits;
-use crate::address::{Address, Endpoint, Place};
+use crate::address::{Endpoint, Place};
 use crate::ids::ConnectionId;
 use crate::observe::TurnReport;
 use crate::parts::clock::{Clock, later};
+use crate::parts::random::Random;
 use crate::protocol::Protocol;
 use crate::reactor::Reactor;
 use crate::reactor::builder::ReactorBuilder;
@@ -94,7 +95,14 @@ const FAR_AWAY: [u8; 4] = [192, 0, 2, 1];
 ///
 /// *Not* simulated: multicast, other threads (a [`Handle`](crate::Handle) works, but wakes
 /// no reactor; work given to [`call_in_thread`](Reactor::call_in_thread) runs as a call),
-/// descriptors of the user's, socket options, and the descriptor of [`AsFd`](std::os::fd::AsFd).
+/// descriptors of the user's, and the descriptor of [`AsFd`](std::os::fd::AsFd). Socket options are
+/// remembered, and have no effect but on who may have an address.
+///
+/// The network has the manners of Linux, the unkind ones too: errors come with their errno, and once; a
+/// sender that found no room is told of it when a third of the window is free (three quarters, on a Unix
+/// socket); sockets whose addresses overlap exclude each other; a queue of waiting connections holds one more
+/// than its backlog. This host has the addresses of the loopback, `198.51.100.1` and `2001:db8::1`. Peers
+/// outside may have any.
 pub struct Simulation {
     reactor: Reactor,
     network: Rc<RefCell<Network>>,
@@ -109,7 +117,7 @@ impl Simulation {
         Self::with_seed(0)
     }
 
-    /// A simulation whose random cuts are drawn from `seed`.
+    /// A simulation whose random cuts, and the numbers of [`Reactor::random`], are drawn from `seed`.
     pub fn with_seed(seed: u64) -> Self {
         Self::with_limits(Reactor::builder(), seed)
     }
@@ -119,7 +127,8 @@ impl Simulation {
         let clock = Clock::manual();
         let network = Network::new(clock.clone(), seed);
         let poller = Poller::network(Rc::clone(&network), clock.clone());
-        let reactor = limits.build_simulated(poller, clock.clone());
+        // Not the network's numbers: what a protocol draws shall not change how its bytes are cut.
+        let reactor = limits.build_simulated(poller, clock.clone(), Random::new(!seed));
         let reactor = reactor.expect("only the waker could fail, and a simulated reactor has none");
         let start = clock.now();
         Self { reactor, network, clock, start, seed }
@@ -165,10 +174,10 @@ impl Simulation {
     /// impl Protocol for Discard {}
     ///
     /// let mut simulation = Simulation::new();
-    /// simulation.reactor().shutdown_on_signals(Duration::from_secs(10))?;
-    /// simulation.reactor().listen("10.0.0.1:80", |_peer| Discard)?;
+    /// simulation.reactor().drain_on_signals(Duration::from_secs(10))?;
+    /// simulation.reactor().listen("127.0.0.1:80", |_peer| Discard)?;
     /// assert!(simulation.signal(15));
-    /// simulation.reactor().run()?; // returns, since nothing is left to wait for
+    /// simulation.reactor().run()?; // returns when the shutdown is done
     /// # std::io::Result::Ok(())
     /// ```
     #[cfg(feature = "signals")]
@@ -202,7 +211,35 @@ impl Simulation {
         self.network.borrow_mut().hosts.insert(name.to_owned(), addresses.to_vec());
     }
 
-    /// Makes an address never answer.
+    /// Sets how long the lookup of a name takes from now on, also of one that is not known; no time at
+    /// first. `Duration::MAX` stands for a resolver that never answers.
+    ///
+    /// # Examples
+    ///
+    /// A connect timeout includes the lookup:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::testing::Simulation;
+    /// use crocus::{Connect, Protocol};
+    ///
+    /// struct Silent;
+    /// impl Protocol for Silent {}
+    ///
+    /// let mut simulation = Simulation::new();
+    /// simulation.set_lookup_time("example.org", Duration::MAX);
+    /// let to = Connect::to("example.org:80").timeout(Duration::from_secs(3));
+    /// let id = simulation.reactor().connect(to, |_peer| Silent);
+    /// simulation.advance(Duration::from_secs(2));
+    /// assert!(simulation.reactor().endpoint(id).is_some());
+    /// simulation.advance(Duration::from_secs(1));
+    /// assert!(simulation.reactor().endpoint(id).is_none(), "it has failed");
+    /// ```
+    pub fn set_lookup_time(&mut self, name: &str, takes: Duration) {
+        self.network.borrow_mut().slow_names.set(name, takes);
+    }
+
+    /// Makes an address never answer; the kernel gives up after 131 s (`TimedOut`).
     pub fn set_blackhole(&mut self, addr: SocketAddr) {
         self.network.borrow_mut().blackholes.push(addr);
     }
@@ -234,7 +271,7 @@ impl Simulation {
     /// `AddrInUse`, and `InvalidInput` if `addr` is not an address.
     pub fn bind_udp(&mut self, addr: impl Into<Endpoint>) -> io::Result<DatagramPeer> {
         let addr = addr.into().socket_addr()?;
-        Ok(DatagramPeer { socket: MemoryDatagrams::bind(&self.network, addr)? })
+        Ok(DatagramPeer { socket: MemoryDatagrams::bind_outside(&self.network, addr)? })
     }
 
     /// Connects a protocol to a peer whose bytes the test holds.
@@ -243,7 +280,7 @@ impl Simulation {
     pub fn connect(&mut self, protocol: impl Protocol + 'static) -> Peer {
         let (stream, ours) = self.link();
         self.add(ours, protocol);
-        Peer { stream }
+        Peer::new(stream)
     }
 
     /// Connects two protocols, as client and as server.
@@ -258,16 +295,18 @@ impl Simulation {
 
     /// Connects from outside to an address the reactor listens at.
     ///
-    /// As in a real network the answer takes some turns, or does not come: see [`Peer::end`].
+    /// It is connected at once, as over a real loopback, unless there is [latency](Self::set_latency) or no room
+    /// in the listener's queue. What it does before, it does when it is connected. It may also be refused, or
+    /// get no answer: see [`Peer::end`].
     pub fn dial(&mut self, addr: impl Into<Endpoint>) -> Peer {
         let endpoint = addr.into();
-        let addr = match endpoint.place() {
-            Place::Unix(path) => self.network.borrow().unix_server(path),
-            _ => endpoint.socket_addr(),
+        let stream = match endpoint.place() {
+            #[cfg(unix)]
+            Place::Unix(path) => MemoryStream::connect_unix(&self.network, path),
+            _ => endpoint.socket_addr().and_then(|addr| MemoryStream::dial(&self.network, addr)),
         };
-        let addr = addr.expect("a test gives an address, and of a Unix socket one that is there");
-        let from = SocketAddr::from((FAR_AWAY, 0));
-        Peer { stream: MemoryStream::connect(&self.network, Some(from), addr) }
+        let place = "a test gives an address, and of a Unix socket one that answers";
+        Peer::new(stream.expect(place))
     }
 
     /// Listens outside of the reactor, for connections that the reactor makes.
@@ -277,8 +316,7 @@ impl Simulation {
     /// `AddrInUse`, and `InvalidInput` if `addr` is not an address.
     pub fn listen(&mut self, addr: impl Into<Endpoint>) -> io::Result<PeerListener> {
         let addr = addr.into().socket_addr()?;
-        let listener = MemoryListener::bind(&self.network, addr, usize::MAX)?;
-        Ok(PeerListener { listener })
+        Ok(PeerListener { listener: MemoryListener::bind_outside(&self.network, addr)? })
     }
 
     /// Runs one turn of the reactor, without waiting.
@@ -333,13 +371,14 @@ impl Simulation {
 
     fn link(&self) -> (MemoryStream, MemoryStream) {
         let port = self.network.borrow_mut().fresh_port();
+        let port = port.expect("a test has fewer connections than there are ports");
         let (from, to) =
             (SocketAddr::from((FAR_AWAY, port)), SocketAddr::from(([127, 0, 0, 1], 1)));
         MemoryStream::pair(&self.network, from, to)
     }
 
     fn add(&mut self, stream: MemoryStream, protocol: impl Protocol + 'static) -> ConnectionId {
-        let peer = Address::Memory(stream.peer_addr().expect("a fresh pair is connected"));
+        let peer = stream.peer_addr().expect("a fresh pair is connected");
         self.reactor.add_connection(Stream::memory(stream), peer, Box::new(protocol))
     }
 }

@@ -7,12 +7,13 @@ use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::adopted::adopted;
 use super::binding::plain;
 use super::options::{Kind, Origin, SocketOptions};
-use super::stream::{Stream, adopted, no_sockets};
+use super::stream::{Stream, no_sockets};
 #[cfg(unix)]
 use super::unix::UnixAcceptor;
-use crate::address::{Address, UnixAddress};
+use crate::address::Address;
 use crate::simulation::listener::MemoryListener;
 
 /// A listening socket.
@@ -21,8 +22,7 @@ pub(crate) enum Acceptor {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(Box<UnixAcceptor>),
-    /// With the address of the Unix socket that it simulates, if any.
-    Memory(MemoryListener, Option<UnixAddress>),
+    Memory(MemoryListener),
 }
 
 impl Acceptor {
@@ -34,7 +34,7 @@ impl Acceptor {
     ) -> io::Result<Self> {
         let domain = Domain::for_address(addr);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        options.for_listening().apply(&socket, Kind::Tcp, Origin::New(domain))?;
+        options.for_fixed_address().apply(&socket, Kind::Tcp, Origin::New(domain))?;
         socket.bind(&addr.into())?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         socket.set_nonblocking(true)?;
@@ -70,13 +70,8 @@ impl Acceptor {
             Self::Unix(listener) => {
                 listener.accept().map(|(stream, addr)| (stream, Address::Unix(addr)))
             }
-            Self::Memory(listener, name) => {
-                let (stream, addr) = listener.accept()?;
-                let peer = match name {
-                    Some(_) => Address::Unix(UnixAddress::unnamed()),
-                    None => Address::Memory(addr),
-                };
-                Ok((Stream::memory(stream), peer))
+            Self::Memory(listener) => {
+                listener.accept().map(|(stream, addr)| (Stream::memory(stream), addr))
             }
         }
     }
@@ -86,8 +81,7 @@ impl Acceptor {
             Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
             #[cfg(unix)]
             Self::Unix(listener) => Ok(Address::Unix(listener.name.clone())),
-            Self::Memory(_, Some(name)) => Ok(Address::Unix(name.clone())),
-            Self::Memory(listener, None) => Ok(Address::Memory(listener.local_addr())),
+            Self::Memory(listener) => Ok(listener.local_addr()),
         }
     }
 
@@ -100,7 +94,7 @@ impl Acceptor {
             (Self::Unix(unix), Some(registry)) => {
                 registry.register(&mut unix.listener, token, Interest::READABLE)
             }
-            (Self::Memory(listener, _), _) => {
+            (Self::Memory(listener), _) => {
                 listener.register(token);
                 Ok(())
             }
@@ -119,7 +113,7 @@ impl Acceptor {
             Self::Tcp(listener) => drop(registry.deregister(listener)),
             #[cfg(unix)]
             Self::Unix(unix) => drop(registry.deregister(&mut unix.listener)),
-            Self::Memory(..) => {}
+            Self::Memory(_) => {}
         }
     }
 }

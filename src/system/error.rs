@@ -7,6 +7,12 @@ pub(crate) fn at_address(what: &str, addr: impl std::fmt::Display, error: io::Er
     io::Error::new(error.kind(), Context { what: format!("{what} {addr}"), error })
 }
 
+/// The error of the path of a Unix socket that another server has.
+#[cfg(unix)]
+pub(crate) fn server_is_alive() -> io::Error {
+    io::Error::new(io::ErrorKind::AddrInUse, "a server is listening there")
+}
+
 #[derive(Debug)]
 struct Context {
     what: String,

@@ -3,11 +3,13 @@
 //! In a simulation the network in memory replaces it.
 
 pub(crate) mod acceptor;
+pub(crate) mod adopted;
 pub(crate) mod binding;
 pub(crate) mod error;
 pub(crate) mod keep_alive;
 pub(crate) mod options;
 pub(crate) mod poller;
+pub(crate) mod resolver;
 pub(crate) mod stream;
 #[cfg(unix)]
 pub(crate) mod unix;

@@ -2,14 +2,18 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
+#[cfg(unix)]
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use socket2::{Domain, Socket};
 
 use super::error::invalid;
 use super::keep_alive::KeepAlive;
+use crate::simulation::ports::{Bound, Remembered};
 
 /// The options of a socket, for [`Listen`](crate::Listen), [`Connect`](crate::Connect) and
 /// [`Datagrams`](crate::Datagrams).
@@ -38,12 +42,21 @@ pub struct SocketOptions {
     reuse_address: Option<bool>,
     reuse_port: bool,
     v6_only: Option<bool>,
-    broadcast: bool,
+    pub(crate) broadcast: bool,
     receive_buffer: Option<usize>,
     pub(crate) send_buffer: Option<usize>,
     #[cfg(unix)]
     hook: Option<Arc<Hook>>,
 }
+
+/// How many bytes that it has not sent yet the kernel holds for one TCP connection, unless set otherwise.
+///
+/// Without a bound Linux takes some 4 MB for a peer that reads slowly, and then tells of room only when a
+/// third of it is free: at 150 kB/s nothing shows for ten seconds and more that the peer takes anything.
+/// With this it takes a second. A fast stream loses nothing: what was sent and waits for an
+/// acknowledgement does not count.
+const UNSENT_IN_KERNEL: Option<u32> =
+    if cfg!(any(target_os = "linux", target_os = "android")) { Some(128 * 1024) } else { None };
 
 #[cfg(unix)]
 type Hook = dyn Fn(BorrowedFd<'_>) -> io::Result<()> + Send + Sync;
@@ -67,7 +80,8 @@ pub(crate) enum Origin {
 }
 
 impl SocketOptions {
-    /// The defaults: no-delay on for TCP, the rest as the system has it.
+    /// The defaults: for TCP no-delay on and a bound for what the kernel holds unsent, the rest as the system
+    /// has it.
     pub fn new() -> Self {
         Self::default()
     }
@@ -93,7 +107,9 @@ impl SocketOptions {
     /// (TCP_NOTSENT_LOWAT). For TCP, on Linux; elsewhere `Unsupported`.
     ///
     /// The rest stays in the connection's own buffer, where the water marks and
-    /// [`Transport::buffered`](crate::Transport::buffered) see it.
+    /// [`Transport::buffered`](crate::Transport::buffered) see it. 128 KiB by default on Linux: so a
+    /// [timeout](crate::Transport::set_timeout) sees that a slow peer takes bytes. `u32::MAX` is the
+    /// system's own default, no bound.
     #[must_use]
     pub fn unsent_low_water(mut self, bytes: u32) -> Self {
         self.unsent_low_water = Some(bytes);
@@ -145,7 +161,13 @@ impl SocketOptions {
     /// Size of the kernel's receive buffer in bytes (SO_RCVBUF), which has its own limit
     /// (`net.core.rmem_max` on Linux).
     ///
-    /// By default the kernel adapts that of a connection. A datagram that comes when it is full is lost.
+    /// By default the kernel adapts that of a connection.
+    ///
+    /// A datagram that comes when it is full is lost, and nobody is told. The default of Linux, 208 KiB
+    /// (`net.core.rmem_default`), holds some 250 small datagrams, since the kernel charges each with about
+    /// 800 bytes: of a burst of 1,000 most are lost unless the loop is faster than the senders. A server of
+    /// many clients should ask for some MiB, and raise `net.core.rmem_max` if the kernel gives less.
+    /// `netstat -su` and `ss -uam` show what was lost.
     #[must_use]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = Some(bytes);
@@ -164,7 +186,8 @@ impl SocketOptions {
 
     /// Lends the socket to `hook`, for everything else: after the other options, and before bind or connect.
     ///
-    /// An error of `hook` is that of `listen` or `listen_udp`, or the outcome of the attempt to connect. A
+    /// An error of `hook` is that of `listen` or `listen_udp`, or the outcome of the attempt to connect; so
+    /// is a panic. A
     /// simulation has no sockets, and does not call it. A socket that is adopted is lent as well.
     ///
     /// # Examples
@@ -193,9 +216,21 @@ impl SocketOptions {
 
     /// Has the address be taken even if the kernel still holds connections to it, unless the user has
     /// decided. On Windows the option means something else: taking over a port in use.
-    pub(crate) fn for_listening(&self) -> Self {
+    pub(crate) fn for_fixed_address(&self) -> Self {
         let on = self.reuse_address.or(if cfg!(windows) { None } else { Some(true) });
         Self { reuse_address: on, ..self.clone() }
+    }
+
+    /// What the simulated network has to know of a socket with these options.
+    pub(crate) fn bound(&self, addr: SocketAddr) -> Bound {
+        let reuse = self.reuse_address == Some(true);
+        Bound { addr, v6_only: self.v6_only == Some(true), reuse, share: self.reuse_port }
+    }
+
+    /// Which of its options a simulated connection remembers.
+    pub(crate) fn remembered(&self) -> Remembered {
+        let keep_alive = self.keep_alive.is_some();
+        Remembered { no_delay: self.no_delay != Some(false), keep_alive }
     }
 
     /// Refuses options that a socket cannot have.
@@ -259,7 +294,7 @@ impl SocketOptions {
         }
         #[cfg(unix)]
         if let Some(hook) = &self.hook {
-            hook(std::os::fd::AsFd::as_fd(socket))?;
+            run_hook(hook.as_ref(), std::os::fd::AsFd::as_fd(socket))?;
         }
         Ok(())
     }
@@ -271,11 +306,20 @@ impl SocketOptions {
         if let Some(how) = self.keep_alive {
             socket.set_tcp_keepalive(&how.for_system()?)?;
         }
-        if let Some(bytes) = self.unsent_low_water {
+        if let Some(bytes) = self.unsent_low_water.or(UNSENT_IN_KERNEL) {
             unsent_low_water(socket, bytes)?;
         }
         Ok(())
     }
+}
+
+/// Calls a hook. It may run within an attempt to connect, in the loop, so its panic is an error.
+#[cfg(unix)]
+fn run_hook(hook: &Hook, socket: BorrowedFd<'_>) -> io::Result<()> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| hook(socket))).unwrap_or_else(|payload| {
+        std::mem::forget(payload); // its `Drop` might panic
+        Err(io::Error::other("the hook of the socket options panicked"))
+    })
 }
 
 impl fmt::Debug for SocketOptions {

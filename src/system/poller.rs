@@ -36,6 +36,8 @@ impl Readiness {
     pub const READ_CLOSED: Self = Self(4);
     /// The connection failed, or both directions are closed.
     pub const HANGUP: Self = Self(8);
+    /// Urgent data came. A read stops at it, so a short read does not mean that nothing is left.
+    pub(crate) const URGENT: Self = Self(16);
     /// A hang-up for the latch phase: the next operation reports the error.
     pub(crate) const FAILED: Self = Self(1 | 2 | 8);
 
@@ -79,6 +81,10 @@ impl Readiness {
         if event.is_writable() {
             readiness |= Self::WRITABLE;
         }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if event.is_priority() {
+            readiness |= Self::READABLE | Self::URGENT;
+        }
         if event.is_read_closed() {
             readiness |= Self::READABLE | Self::READ_CLOSED;
         }
@@ -112,6 +118,7 @@ impl fmt::Debug for Readiness {
             (Self::WRITABLE, "WRITABLE"),
             (Self::READ_CLOSED, "READ_CLOSED"),
             (Self::HANGUP, "HANGUP"),
+            (Self::URGENT, "URGENT"),
         ];
         let names = names.into_iter().filter(|(bit, _)| self.contains(*bit)).map(|(_, name)| name);
         let names = names.collect::<Vec<_>>().join(" | ");

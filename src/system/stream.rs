@@ -2,10 +2,12 @@
 //!
 //! An enum, not a trait object: there are few kinds, all known here, and a match costs nothing.
 
+use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
@@ -13,8 +15,10 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::binding::plain;
+use super::keep_alive::KeepAlive;
 use super::options::{Kind, Origin, SocketOptions};
 use crate::address::{Address, UnixAddress};
+use crate::simulation::network::Network;
 use crate::simulation::stream::MemoryStream;
 
 /// One end of a connection.
@@ -33,19 +37,32 @@ impl Stream {
         Self::Memory(Box::new(stream))
     }
 
-    /// Starts to connect a TCP socket; `bind` gives it a local address first.
+    /// Starts to connect a TCP socket, or one of a simulated network; `bind` gives it a local address
+    /// first.
     ///
     /// # Errors
     ///
     /// The outer error is that of socket, setsockopt or connect; the inner error is that of bind.
     pub(crate) fn connect(
+        network: Option<&Rc<RefCell<Network>>>,
         to: SocketAddr,
         bind: Option<SocketAddr>,
         options: &SocketOptions,
     ) -> io::Result<io::Result<Self>> {
+        if let Some(network) = network {
+            options.check(Kind::Tcp, Origin::Simulated)?;
+            let bound = MemoryStream::connect(network, bind, to, options)?;
+            return Ok(bound.map(Self::memory));
+        }
         let domain = Domain::for_address(to);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
+        // The port may be that of another connection, to another server, or of one that has just ended:
+        // the kernel tells them apart by the peer.
+        let options = match bind {
+            Some(local) if local.port() != 0 => &options.for_fixed_address(),
+            _ => options,
+        };
         options.apply(&socket, Kind::Tcp, Origin::New(domain))?;
         if let Some(addr) = bind
             && let Err(error) = socket.bind(&addr.into())
@@ -87,7 +104,7 @@ impl Stream {
             Self::Tcp(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
             #[cfg(unix)]
             Self::Unix(..) => {}
-            Self::Memory(stream) => stream.reset(),
+            Self::Memory(stream) => stream.reset_on_close(),
         }
     }
 
@@ -99,7 +116,7 @@ impl Stream {
             Self::Unix(stream, _) => {
                 stream.peer_addr().map(|addr| Address::Unix(UnixAddress::from_system(&addr)))
             }
-            Self::Memory(stream) => stream.peer_addr().map(Address::Memory),
+            Self::Memory(stream) => stream.peer_addr(),
         }
     }
 
@@ -108,26 +125,70 @@ impl Stream {
             Self::Tcp(stream) => stream.local_addr().map(|addr| Address::Tcp(plain(addr))),
             #[cfg(unix)]
             Self::Unix(_, local) => Ok(Address::Unix(local.clone())),
-            Self::Memory(stream) => Ok(Address::Memory(stream.local_addr())),
+            Self::Memory(stream) => Ok(stream.local_addr()),
         }
     }
 
-    /// Registers both directions under `token`, for good: the interest never changes again.
+    /// Whether a TCP socket has connected to itself.
+    ///
+    /// The kernel chooses the port of an outgoing connection from a range. If it chooses the very port that
+    /// the connection is to go to, and nobody listens there, the socket meets itself: TCP allows both
+    /// ends to connect at once (RFC 9293, section 3.5).
+    pub(crate) fn is_its_own_peer(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => {
+                stream.local_addr().is_ok_and(|local| stream.peer_addr().is_ok_and(|p| p == local))
+            }
+            #[cfg(unix)]
+            Self::Unix(..) => false,
+            Self::Memory(_) => false,
+        }
+    }
+
+    /// Registers under `token`: TCP for both directions and urgent data, for good. A Unix stream only for
+    /// reading; see [`await_room`](Self::await_room).
     pub(crate) fn register(&mut self, registry: Option<&Registry>, token: Token) -> io::Result<()> {
         match (self, registry) {
             (Self::Tcp(stream), Some(registry)) => {
-                registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
+                registry.register(stream, token, to_read() | Interest::WRITABLE)
             }
             #[cfg(unix)]
-            (Self::Unix(stream, _), Some(registry)) => {
-                registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
-            }
+            (Self::Unix(stream, _), Some(registry)) => registry.register(stream, token, to_read()),
             (Self::Memory(stream), _) => {
                 stream.register(token);
                 Ok(())
             }
             (_, None) => Err(no_sockets()),
         }
+    }
+
+    /// Has the poller tell when there is room to write, or no longer.
+    ///
+    /// Linux tells of room in a TCP socket only after a write found none. For a Unix stream it does so each
+    /// time the peer reads, which would cost a turn per message. So there the interest comes and goes.
+    pub(crate) fn await_room(
+        &mut self,
+        registry: Option<&Registry>,
+        token: Token,
+        wait: bool,
+    ) -> io::Result<()> {
+        match (self, registry) {
+            #[cfg(unix)]
+            (Self::Unix(stream, _), Some(registry)) => {
+                let interest = if wait { to_read() | Interest::WRITABLE } else { to_read() };
+                registry.reregister(stream, token, interest)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is told of room only while it [awaits](Self::await_room) it.
+    #[inline]
+    pub(crate) fn awaits_room(&self) -> bool {
+        #[cfg(unix)]
+        return matches!(self, Self::Unix(..));
+        #[cfg(not(unix))]
+        false
     }
 
     /// Removes the stream from the poller; closing does that too, unless there is a duplicate.
@@ -152,16 +213,44 @@ impl Stream {
         }
     }
 
-    /// The socket, for its options.
-    pub(crate) fn socket(&self) -> io::Result<SockRef<'_>> {
+    pub(crate) fn no_delay(&self) -> io::Result<bool> {
         match self {
-            Self::Tcp(stream) => Ok(SockRef::from(stream)),
+            Self::Tcp(stream) => stream.nodelay(),
             #[cfg(unix)]
-            Self::Unix(stream, _) => Ok(SockRef::from(stream)),
-            Self::Memory(_) => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "a simulated connection has no socket",
-            )),
+            Self::Unix(stream, _) => SockRef::from(stream).tcp_nodelay(),
+            Self::Memory(stream) => stream.no_delay(),
+        }
+    }
+
+    pub(crate) fn set_no_delay(&self, on: bool) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_nodelay(on),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => SockRef::from(stream).set_tcp_nodelay(on),
+            Self::Memory(stream) => stream.set_no_delay(on),
+        }
+    }
+
+    pub(crate) fn keep_alive(&self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(stream) => SockRef::from(stream).keepalive(),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => SockRef::from(stream).keepalive(),
+            Self::Memory(stream) => Ok(stream.keep_alive()),
+        }
+    }
+
+    pub(crate) fn set_keep_alive(&self, how: Option<KeepAlive>) -> io::Result<()> {
+        let how = how.map(KeepAlive::for_system).transpose()?;
+        let socket = match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            #[cfg(unix)]
+            Self::Unix(stream, _) => SockRef::from(stream),
+            Self::Memory(stream) => return stream.set_keep_alive(how.is_some()),
+        };
+        match how {
+            Some(how) => socket.set_tcp_keepalive(&how),
+            None => socket.set_keepalive(false),
         }
     }
 }
@@ -184,6 +273,11 @@ pub(crate) trait ByteStream {
     /// Takes and clears the pending error of the socket.
     fn take_error(&self) -> io::Result<Option<io::Error>>;
 
+    /// Whether a read that gets less than it asked for has got all there is, unless urgent data came.
+    ///
+    /// On a Unix socket a read stops behind bytes that came with a descriptor, whatever is behind them.
+    fn reads_to_the_end(&self) -> bool;
+
     /// Whether the peer's first write after our close succeeds.
     ///
     /// On a Unix socket it fails at once, and kills a program that does not expect this before it
@@ -205,7 +299,7 @@ impl ByteStream for Stream {
         match self {
             Self::Tcp(stream) => stream.write(data),
             #[cfg(unix)]
-            Self::Unix(stream, _) => stream.write(data),
+            Self::Unix(stream, _) => write_unix(stream, data),
             Self::Memory(stream) => stream.write(data),
         }
     }
@@ -216,6 +310,7 @@ impl ByteStream for Stream {
             Self::Tcp(stream) => {
                 SockRef::from(&*stream).send_with_flags(data, libc::MSG_MORE | libc::MSG_NOSIGNAL)
             }
+            Self::Memory(stream) => stream.write_last(data),
             _ => self.write(data),
         }
     }
@@ -239,6 +334,16 @@ impl ByteStream for Stream {
     }
 
     fn forgives_late_bytes(&self) -> bool {
+        match self {
+            Self::Tcp(_) => true,
+            #[cfg(unix)]
+            Self::Unix(..) => false,
+            Self::Memory(stream) => !stream.is_unix(),
+        }
+    }
+
+    #[inline(always)]
+    fn reads_to_the_end(&self) -> bool {
         #[cfg(unix)]
         return !matches!(self, Self::Unix(..));
         #[cfg(not(unix))]
@@ -246,35 +351,34 @@ impl ByteStream for Stream {
     }
 }
 
+/// Bytes, and urgent data where the poller can tell of it.
+fn to_read() -> Interest {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return Interest::READABLE | Interest::PRIORITY;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    return Interest::READABLE;
+}
+
+/// Writes to a Unix socket; a peer that has gone is an error, and no SIGPIPE.
+///
+/// A Rust program ignores that signal. A program in another language that embeds us may not, and
+/// `write(2)`, which the standard library used up to Rust 1.88, would end it.
+#[cfg(unix)]
+fn write_unix(stream: &mio::net::UnixStream, data: &[u8]) -> io::Result<usize> {
+    // Apple's systems have no such flag, and socket2 and mio set an option on the socket instead.
+    #[cfg(not(target_vendor = "apple"))]
+    return SockRef::from(stream).send_with_flags(data, libc::MSG_NOSIGNAL);
+    #[cfg(target_vendor = "apple")]
+    (&*stream).write(data)
+}
+
 /// Whether connect(2) only reports that the connection is in progress.
 fn is_under_way(error: &io::Error) -> bool {
-    if error.kind() == io::ErrorKind::WouldBlock {
-        return true;
-    }
+    // EAGAIN is not: it says that the kernel has no port or no route to give, and no event will follow.
     #[cfg(unix)]
     return error.raw_os_error() == Some(libc::EINPROGRESS);
     #[cfg(not(unix))]
-    return false;
-}
-
-/// A socket made elsewhere, as the loop needs it: non-blocking, and not inherited by child processes, as it
-/// is when it comes from a parent (sd_listen_fds(3)).
-#[cfg(unix)]
-pub(crate) fn adopted<'a, S: AsFd>(socket: &'a S) -> io::Result<SockRef<'a>> {
-    let socket = SockRef::from(socket);
-    socket.set_nonblocking(true)?;
-    socket.set_cloexec(true)?;
-    Ok(socket)
-}
-
-/// A socket made elsewhere, as the loop needs it: non-blocking.
-#[cfg(windows)]
-pub(crate) fn adopted<'a, S: std::os::windows::io::AsSocket>(
-    socket: &'a S,
-) -> io::Result<SockRef<'a>> {
-    let socket = SockRef::from(socket);
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+    return error.kind() == io::ErrorKind::WouldBlock;
 }
 
 pub(crate) fn no_sockets() -> io::Error {

@@ -18,6 +18,7 @@
 use std::fs::{self, DirBuilder, Permissions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -25,8 +26,10 @@ use mio::net::UnixListener;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::UnixAddress;
+use crate::system::adopted::adopted;
+use crate::system::error::server_is_alive;
 use crate::system::options::{Kind, Origin, SocketOptions};
-use crate::system::stream::{Stream, adopted};
+use crate::system::stream::Stream;
 
 /// The name of the socket within the private folder: short, since the kernel's limit counts it.
 const SOCKET: &str = "s";
@@ -37,6 +40,13 @@ const STAGING_LENGTH: usize = "..lock/s".len();
 /// The size of `sun_path`, with its final NUL: unix(7), and unix(4) of the BSDs.
 const SUN_PATH: usize =
     if cfg!(any(target_os = "linux", target_os = "android")) { 108 } else { 104 };
+
+/// The longest path at which we listen: on Linux what the kernel takes, see [`at_path`].
+const LONGEST_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) {
+    SUN_PATH - 1
+} else {
+    SUN_PATH - 1 - STAGING_LENGTH
+};
 
 /// How often to try for a free name, or for a lock that changes hands.
 ///
@@ -74,11 +84,12 @@ impl UnixAcceptor {
             socket.bind(at)?;
             socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
         };
+        name.as_pathname().map_or(Ok(()), check_length)?;
         let at = name.to_system()?;
         let file = match name.as_pathname() {
             Some(path) => {
                 let staging = Staging::beside(path)?;
-                listen(&SockAddr::unix(staging.socket()).map_err(|_| too_long(path))?)?;
+                at_path(&staging.socket(), listen)?;
                 Some(staging.publish(path, mode)?)
             }
             None => {
@@ -171,7 +182,7 @@ impl Staging {
         self.take_lock(path)?;
         match occupant(path)? {
             Occupant::None | Occupant::Dead => {}
-            Occupant::Alive => return Err(in_use("a server is listening there")),
+            Occupant::Alive => return Err(server_is_alive()),
             Occupant::NoSocket => return Err(in_use("what is there is no socket, and is kept")),
         }
         fs::rename(self.socket(), path)?;
@@ -253,7 +264,7 @@ fn occupant(path: &Path) -> io::Result<Occupant> {
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    match socket.connect(&SockAddr::unix(path).map_err(|_| too_long(path))?) {
+    match at_path(path, |at| socket.connect(at)) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(Occupant::Dead),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Occupant::None),
         // EAGAIN is a full backlog, EPROTOTYPE a datagram socket. Without permission to connect,
@@ -293,10 +304,33 @@ fn is_occupied(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty)
 }
 
-fn too_long(path: &Path) -> io::Error {
-    let (is, fits) = (path.as_os_str().len(), SUN_PATH - 1 - STAGING_LENGTH);
-    let message = format!("the path is {is} bytes long, and no more than {fits} fit");
-    io::Error::new(ErrorKind::InvalidInput, message)
+/// Calls `operation` with the address of a path, also if that is too long for a system call: the private
+/// folder beside a path of the greatest length makes it so.
+///
+/// Linux then reaches the folder by a descriptor, whose path is short.
+fn at_path<T>(path: &Path, operation: impl Fn(&SockAddr) -> io::Result<T>) -> io::Result<T> {
+    let too_long = match SockAddr::unix(path) {
+        Ok(at) => return operation(&at),
+        Err(error) => error,
+    };
+    if cfg!(any(target_os = "linux", target_os = "android"))
+        && let (Some(folder), Some(name)) = (path.parent(), path.file_name())
+    {
+        let folder = fs::File::open(folder)?;
+        let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+        return operation(&SockAddr::unix(short)?);
+    }
+    Err(too_long)
+}
+
+/// Checks that a path leaves room for the folder beside it, where that matters.
+fn check_length(path: &Path) -> io::Result<()> {
+    let (is, fits) = (path.as_os_str().len(), LONGEST_PATH);
+    if is > fits {
+        let message = format!("the path is {is} bytes long, and no more than {fits} fit");
+        return Err(io::Error::new(ErrorKind::InvalidInput, message));
+    }
+    Ok(())
 }
 
 fn in_use(message: &'static str) -> io::Error {

@@ -29,6 +29,7 @@ pub struct Transport<'a> {
 /// The peer of a connection that was lost because a callback has replaced its reactor by another.
 static NOBODY: Address = Address::Unix(UnixAddress::unnamed());
 
+/// # Writing and closing
 impl<'a> Transport<'a> {
     pub(crate) fn new(reactor: &'a mut Reactor, id: ConnectionId) -> Self {
         Self { reactor, id }
@@ -82,8 +83,8 @@ impl<'a> Transport<'a> {
     /// Closes in order: sends the outgoing buffer, then FIN, and waits some seconds for the peer to
     /// close too, so that nothing is lost.
     ///
-    /// From here on nothing is delivered but `connection_lost`, and writes are dropped. If the peer does
-    /// not take the rest within the [close timeout](Self::set_close_timeout), the connection is cut,
+    /// From here on nothing is delivered but `connection_lost`, and writes are dropped. If the peer
+    /// takes nothing of the rest for the [close timeout](Self::set_close_timeout), the connection is cut,
     /// with [`Reason::CloseTimedOut`](crate::Reason::CloseTimedOut).
     ///
     /// In Twisted and asyncio this has no timeout: a peer that does not read keeps the connection for

@@ -4,6 +4,7 @@ use super::Transport;
 use crate::connection::Direction;
 use crate::parts::token_bucket::Rate;
 
+/// # Bytes per second
 impl Transport<'_> {
     /// Sets how many bytes per second are read at most; `None` sets no limit.
     ///

@@ -4,6 +4,7 @@ use super::Transport;
 use crate::connection::{Connection, Holds};
 use crate::protocol::Protocol;
 
+/// # Reading, and handing over
 impl Transport<'_> {
     /// Puts bytes back: they are delivered again, as `data_received`, before anything newer.
     ///

@@ -7,13 +7,19 @@ use crate::connection::{Direction, Marks};
 use crate::parts::timers::TimerId;
 use crate::parts::token_bucket::Rate;
 
+/// # Time limits, timers, water marks
 impl Transport<'_> {
-    /// Calls the protocol's `timed_out` once nothing was read or written for `limit`; `None` turns it
-    /// off.
+    /// Calls the protocol's `timed_out` once the peer has sent nothing and taken nothing for `limit`; `None`
+    /// turns it off.
     ///
-    /// Returns the former setting.
+    /// Returns the former setting. The time counts from this call, and from the end of each callback that
+    /// had input or wrote output. Before `timed_out` the socket is asked once more: what came while other
+    /// callbacks worked counts, and so does what came while reading is paused.
     ///
-    /// Activity only records the time; the timer is moved when it fires.
+    /// *Not* promised: that every byte a slow peer takes is seen. As long as bytes wait in the outgoing
+    /// buffer, an attempt to send shows whether the kernel got rid of some. Nobody sees the last bytes leave
+    /// the kernel: up to 128 KiB on Linux, and what the peer's window holds. Measured on the loopback
+    /// interface: at 150 kB/s at most 1.6 s without a sign of life, at 20 kB/s 10 s.
     pub fn set_timeout(&mut self, limit: Option<Duration>) -> Option<Duration> {
         self.reactor.set_timeout(self.id, limit)
     }
@@ -66,13 +72,14 @@ impl Transport<'_> {
     /// Returns the former setting. The bucket is full at first.
     ///
     /// Unwritten bytes wait in memory as for a slow peer: `pause_writing` comes above the high mark, and
-    /// the connection ends at the cap. Closing is throttled too, and cut at its
-    /// [deadline](Self::set_close_timeout), which must be long enough for this rate.
+    /// the connection ends at the cap. Closing is throttled too. Its
+    /// [deadline](Self::set_close_timeout) must be longer than the bucket takes for a portion.
     pub fn set_write_rate(&mut self, rate: Option<Rate>) -> Option<Rate> {
         self.reactor.set_rate(self.id, Direction::Writing, rate)
     }
 
-    /// Sets how long an orderly close may take before the connection is cut; 30 s by default.
+    /// Sets how long an orderly close waits while the peer takes nothing, and then for the peer's own close,
+    /// before the connection is cut; 30 s by default. A peer that takes bytes steadily gets all of them.
     ///
     /// If the connection is closing already, the time counts from this call.
     pub fn set_close_timeout(&mut self, limit: Duration) {

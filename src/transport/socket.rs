@@ -4,13 +4,13 @@ use std::io;
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 
-use socket2::SockRef;
-
 use super::Transport;
 use crate::address::Address;
 use crate::connection::Connection;
 use crate::system::keep_alive::KeepAlive;
+use crate::system::stream::Stream;
 
+/// # The socket
 impl Transport<'_> {
     /// The local address, as the kernel reports it.
     ///
@@ -25,10 +25,9 @@ impl Transport<'_> {
     ///
     /// # Errors
     ///
-    /// The kernel's error, `NotConnected` when the connection is gone, and `Unsupported` where there is
-    /// no socket.
+    /// The kernel's error, and `NotConnected` when the connection is gone.
     pub fn no_delay(&self) -> io::Result<bool> {
-        self.socket()?.tcp_nodelay()
+        self.socket()?.no_delay()
     }
 
     /// Sets whether small writes leave at once (TCP_NODELAY).
@@ -39,7 +38,7 @@ impl Transport<'_> {
     ///
     /// As for [`no_delay`](Self::no_delay).
     pub fn set_no_delay(&mut self, on: bool) -> io::Result<()> {
-        self.socket()?.set_tcp_nodelay(on)
+        self.socket()?.set_no_delay(on)
     }
 
     /// Whether the kernel probes a silent peer (SO_KEEPALIVE).
@@ -48,7 +47,7 @@ impl Transport<'_> {
     ///
     /// As for [`no_delay`](Self::no_delay).
     pub fn keep_alive(&self) -> io::Result<bool> {
-        self.socket()?.keepalive()
+        self.socket()?.keep_alive()
     }
 
     /// Makes the kernel probe a silent peer; `None` turns this off.
@@ -57,23 +56,19 @@ impl Transport<'_> {
     ///
     /// As for [`no_delay`](Self::no_delay), and `InvalidInput` for a time that the kernel does not take.
     pub fn set_keep_alive(&mut self, how: Option<KeepAlive>) -> io::Result<()> {
-        let socket = self.socket()?;
-        match how {
-            Some(how) => socket.set_tcp_keepalive(&how.for_system()?),
-            None => socket.set_keepalive(false),
-        }
+        self.socket()?.set_keep_alive(how)
     }
 
     fn live(&self) -> io::Result<&Connection> {
         self.connection().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    fn socket(&self) -> io::Result<SockRef<'_>> {
+    fn socket(&self) -> io::Result<&Stream> {
         let connection = self.live()?;
         if !connection.is_open() {
             return Err(io::ErrorKind::NotConnected.into());
         }
-        connection.stream.socket()
+        Ok(&connection.stream)
     }
 }
 

@@ -13,6 +13,7 @@ mod no_descriptors;
 mod proxying;
 mod random_numbers;
 mod resp;
+mod scarce;
 mod small_servers;
 mod udp_echo;
 mod unix_sockets;

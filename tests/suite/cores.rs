@@ -97,6 +97,34 @@ fn an_address_in_use_fails_the_start_with_its_error() {
     assert!(error.to_string().contains(&taken.local_addr().unwrap().to_string()), "{error}");
 }
 
+/// crocus's own: what the first core does not get, the second must not take for something else.
+#[test]
+fn cores_share_what_they_asked_for_not_the_order_of_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let in_use = taken.local_addr().unwrap().to_string();
+    let cores = Cores::start(3, move |core| {
+        if core.index() == 1 {
+            // Another order, and more of it than the first one asked for.
+            listen(core, "127.0.0.2:0")?;
+            listen(core, "127.0.0.1:0")?;
+            return listen(core, "127.0.0.2:0");
+        }
+        listen(core, &in_use).unwrap_err();
+        listen(core, "127.0.0.1:0")?;
+        listen(core, "127.0.0.2:0")
+    })
+    .unwrap();
+    let places: Vec<_> = cores.addresses().iter().map(|addr| addr.ip().to_string()).collect();
+    assert_eq!(places, ["127.0.0.1", "127.0.0.2", "127.0.0.2"]);
+    for addr in &cores.addresses()[..2] {
+        let answers: HashSet<_> = (0..300).map(|_| ask(*addr)).collect();
+        assert_eq!(answers.len(), 3, "all cores listen at {addr}");
+    }
+    assert_eq!(ask(cores.addresses()[2]), "1");
+    cores.handle().stop();
+    join(cores).unwrap();
+}
+
 /// `reuse_port` alone would let two instances share the connections.
 #[test]
 fn a_second_instance_at_the_same_port_is_refused() {

@@ -793,6 +793,49 @@ fn a_burst_of_clients_who_are_gone_strands_nobody() {
     assert_eq!(log.take(), ["started", "1 made"]);
 }
 
+/// crocus's own: what a firewall says of one client, a sandbox says of all (`accept` forbidden by seccomp).
+#[test]
+fn a_listener_forbidden_to_accept_rests_and_says_so_once() {
+    for errno in [libc::EPERM, libc::EACCES, libc::ECONNABORTED] {
+        drop(logged());
+        let log = Log::new();
+        let mut simulation = Simulation::new();
+        let addr = SocketAddr::from(([127, 0, 0, 1], 5000));
+        simulation.reactor().listen(addr, Hooked::new(&log)).unwrap();
+        simulation.settle();
+        for _ in 0..3 * 64 {
+            simulation.fail_accept(addr, io::Error::from_raw_os_error(errno));
+        }
+        let _peer = simulation.dial(addr);
+        simulation.settle();
+        assert_eq!(simulation.reactor().stats().accept_errors, 64, "errno {errno}");
+        simulation.advance(3 * RETRY);
+        assert_eq!(simulation.reactor().stats().accept_errors, 3 * 64, "errno {errno}");
+        assert_eq!(log.take(), ["started", "1 made"], "it lasted three rests");
+        let lines = logged();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].starts_with("ERROR listener at "), "{lines:?}");
+        assert!(lines[0].contains("127.0.0.1:5000 cannot accept"), "{lines:?}");
+    }
+}
+
+/// crocus's own: clients that are refused one by one among others are no reason to rest.
+#[test]
+fn refused_clients_among_others_do_not_make_a_listener_rest() {
+    let log = Log::new();
+    let mut simulation = Simulation::new();
+    let addr = SocketAddr::from(([127, 0, 0, 1], 5000));
+    simulation.reactor().listen(addr, Hooked::new(&log)).unwrap();
+    let mut peers = Vec::new();
+    for _ in 0..200 {
+        simulation.fail_accept(addr, io::Error::from_raw_os_error(libc::EPERM));
+        peers.push(simulation.dial(addr));
+        simulation.settle();
+    }
+    assert_eq!(made(&log), 200);
+    assert_eq!(simulation.elapsed(), Duration::ZERO);
+}
+
 /// Twisted's `test_unknownSocketErrorRaise`; in crocus the listener lives, since others may pass.
 #[test]
 fn an_unknown_accept_error_is_logged_and_does_not_spin() {

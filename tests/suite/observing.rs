@@ -87,7 +87,7 @@ fn quiet() -> Recorder {
     Recorder::new(&Log::new(), "a")
 }
 
-const ADDR: &str = "10.0.0.1:80";
+const ADDR: &str = "127.0.0.1:80";
 
 #[test]
 fn an_observer_sees_a_connection_in_order_of_the_phases() {
@@ -99,7 +99,7 @@ fn an_observer_sees_a_connection_in_order_of_the_phases() {
     assert_eq!(
         seen.lines()[..2],
         [
-            "listener #0.1: listen at memory:10.0.0.1:80".to_owned(),
+            "listener #0.1: listen at 127.0.0.1:80".to_owned(),
             "listener #0.1: into the run queue".to_owned()
         ]
     );
@@ -117,7 +117,7 @@ fn an_observer_sees_a_connection_in_order_of_the_phases() {
         "serve",
         "listener #0.1: build_protocol begins",
         "listener #0.1: build_protocol took 0ns",
-        "connection #1.2 with memory:192.0.2.1:49152 opened, accepted by listener #0.1",
+        "connection #1.2 with 127.0.0.1:32768 opened, accepted by listener #0.1",
         "connection #1.2: connection_made begins",
         "connection #1.2: connection_made took 0ns",
         "calls",
@@ -159,7 +159,7 @@ fn an_observer_sees_a_connection_in_order_of_the_phases() {
         "connection #1.2: connection_lost took 0ns",
         "connection #1.2: a drop begins",
         "connection #1.2: a drop took 0ns",
-        "connection #1.2 with memory:192.0.2.1:49152 ended: closed by the peer",
+        "connection #1.2 with 127.0.0.1:32768 ended: closed by the peer",
     ];
     let at = lines.iter().position(|line| line == wanted[0]).unwrap();
     assert_eq!(lines[at..at + wanted.len()], wanted);

@@ -1,13 +1,19 @@
 //! Panics: a bug stays in its connection.
 
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+#[cfg(unix)]
+use crocus::Readiness;
 use crocus::testing::Simulation;
-use crocus::{Protocol, Reason, Transport, Who};
+use crocus::{
+    Address, Connect, DatagramProtocol, Factory, Observer, Protocol, Reactor, Reason,
+    SocketOptions, Transport, Who,
+};
 
-use crate::util::{Far, Log, Recorder, RecordingClient, World, message};
+use crate::util::{Far, HOUR, Log, Recorder, RecordingClient, World, message, say};
 
 /// The callbacks that may panic while the connection is open.
 const OPEN: [&str; 7] = [
@@ -357,4 +363,186 @@ fn all_others_in_the_batch_of_a_panic_are_served() {
     assert_eq!(log.count("a lost Panicked(data_received)"), 10);
     drop(clients);
     world.until("all to be lost", |_| log.count("a lost PeerClosed") == 20);
+}
+
+thread_local! {
+    /// How many bombs there are, and how many were dropped.
+    static BOMBS: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Bomb {
+    fn new() -> Self {
+        BOMBS.set((BOMBS.get().0 + 1, BOMBS.get().1));
+        Self
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        BOMBS.set((BOMBS.get().0, BOMBS.get().1 + 1));
+        panic!("a bomb was dropped, on purpose");
+    }
+}
+
+/// A protocol or factory of any kind with a bomb in it.
+struct Armed(#[allow(dead_code, reason = "it is dropped")] Bomb);
+
+impl Protocol for Armed {}
+
+impl DatagramProtocol for Armed {}
+
+impl Factory for Armed {
+    fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
+        Some(Box::new(Self(Bomb::new())))
+    }
+}
+
+impl Observer for Armed {
+    fn notice(&mut self, _: std::time::Instant, _: &crocus::Notice) {}
+}
+
+/// Sets calls and timers with bombs in their functions.
+fn arm_calls(reactor: &mut Reactor) {
+    let (timer, ticker, call, work) = (Bomb::new(), Bomb::new(), Bomb::new(), Bomb::new());
+    reactor.call_later(HOUR, move |_| drop(timer));
+    reactor.call_every(HOUR, move |_, _| _ = &ticker);
+    reactor.call_soon(move |_| drop(call));
+    // Never done, so that the function waits.
+    let (_never, wait) = std::sync::mpsc::channel::<()>();
+    std::mem::forget(_never);
+    reactor.call_in_thread(move || wait.recv().is_ok(), move |_, _| drop(work));
+}
+
+/// Gives a reactor two bombs in each place where it keeps what is the user's.
+fn arm_twice(world: &mut World) {
+    arm(world);
+    arm(world);
+    arm_calls(world.reactor());
+    arm_calls(world.reactor());
+}
+
+fn arm(world: &mut World) {
+    let hook = Bomb::new();
+    let options = SocketOptions::new().hook(move |_| {
+        let _ = &hook;
+        Ok(())
+    });
+    let local = "127.0.0.1:0";
+    let listener = world.reactor().listen(local, Armed(Bomb::new())).unwrap();
+    let addr = world.reactor().local_addr(listener).unwrap();
+    world.reactor().connect(Connect::to(&addr).socket(options), Armed(Bomb::new()));
+    let wanted = world.reactor().connections().len() + 2;
+    world.until("both", |world| world.reactor().connections().len() == wanted);
+    world.reactor().listen_udp(local, Armed(Bomb::new())).unwrap();
+    #[cfg(unix)]
+    if world.is_real() {
+        let (reader, writer) = io::pipe().unwrap();
+        std::mem::forget(writer); // else the watch would be called
+        let (source, function) = (ArmedPipe(reader, Bomb::new()), Bomb::new());
+        let watch = move |_: &mut Reactor, _: &mut ArmedPipe, _| _ = &function;
+        world.reactor().watch(source, Readiness::READABLE, watch).unwrap();
+    }
+}
+
+#[cfg(unix)]
+struct ArmedPipe(io::PipeReader, #[allow(dead_code, reason = "it is dropped")] Bomb);
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for ArmedPipe {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// crocus's own, as the next ones: a second panic while the first unwinds would end the process.
+#[test]
+fn at_a_stop_every_drop_that_panics_is_contained() {
+    let mut world = World::real();
+    let log = Log::new();
+    let (_, addr) = world.listen(one_recorder(&log));
+    let _far = world.dial(addr);
+    world.until("the bystander", |_| log.has("b made"));
+    arm_twice(&mut world);
+    assert_eq!(BOMBS.get().1, 0);
+    world.reactor().stop();
+    world.run().unwrap();
+    assert_eq!(log.take(), ["b made", "b lost Stopped"]);
+    let (made, dropped) = BOMBS.get();
+    assert_eq!((made, dropped), (24, 24));
+    assert_eq!(world.reactor().stats().panics, dropped);
+    world.run().unwrap(); // and it can be run again
+}
+
+fn one_recorder(log: &Log) -> impl FnMut(Address) -> Recorder + 'static {
+    let log = log.clone();
+    move |_| Recorder::new(&log, "b")
+}
+
+#[test]
+fn dropping_a_reactor_contains_every_drop_that_panics() {
+    let armed_observer = Armed(Bomb::new());
+    let resolver = Bomb::new();
+    let builder = Reactor::builder().resolver(move |_| {
+        let _ = &resolver;
+        Ok(Vec::new())
+    });
+    let mut world = World::Real(builder.build().unwrap());
+    // What a last notice sets up is left when the reactor goes.
+    let (_, addr) = world.listen(|_| LeavesBombs);
+    let _far = world.dial(addr);
+    world.until("it to be made", |world| world.reactor().connections().len() == 1);
+    arm_twice(&mut world);
+    world.reactor().set_observer(Some(Box::new(armed_observer)));
+    drop(world);
+    assert_eq!(BOMBS.get(), (2 + 24 + 8, 2 + 24 + 8));
+}
+
+struct LeavesBombs;
+
+impl Protocol for LeavesBombs {
+    fn connection_lost(&mut self, transport: &mut Transport, _: &Reason) {
+        arm_calls(transport.reactor());
+        arm_calls(transport.reactor());
+    }
+}
+
+#[test]
+fn a_panic_whose_payload_panics_when_dropped_is_contained() {
+    let mut world = World::real();
+    let log = Log::new();
+    for _ in 0..2 {
+        world.reactor().call_soon(|_| std::panic::panic_any(Bomb::new()));
+    }
+    world.reactor().call_soon(say(&log, "others go on"));
+    world.until("the last call", |_| log.len() > 0);
+    assert_eq!((BOMBS.get(), world.reactor().stats().panics), ((2, 2), 2));
+}
+
+/// The first of them reaches the test, which has to keep it from being dropped.
+#[test]
+fn in_a_simulation_the_second_payload_is_dropped() {
+    let mut simulation = Simulation::new();
+    for _ in 0..2 {
+        simulation.reactor().call_soon(|_| std::panic::panic_any(Bomb::new()));
+    }
+    let payload = catch_unwind(AssertUnwindSafe(|| simulation.settle())).unwrap_err();
+    assert!(payload.is::<Bomb>());
+    assert_eq!(BOMBS.get(), (2, 1));
+    std::mem::forget(payload);
+}
+
+/// A test that fails drops its simulation while it panics.
+#[test]
+fn a_simulation_dropped_by_a_panic_contains_others() {
+    let caught = catch_unwind(|| {
+        let mut world = World::simulated();
+        arm_twice(&mut world);
+        world.reactor().call_soon(|_| std::panic::panic_any(Bomb::new()));
+        panic!("the test fails");
+    });
+    assert_eq!(message(caught.unwrap_err().as_ref()), "the test fails");
+    assert_eq!(BOMBS.get(), (20, 20));
 }

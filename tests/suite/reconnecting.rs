@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::util::{Log, Recorder, RecordingClient, SECOND};
+use crate::util::{Log, Recorder, RecordingClient, SECOND, World};
 use crocus::testing::{PeerListener, Simulation};
-use crocus::{Address, Backoff, ConnectorId, Protocol, Reconnecting};
+use crocus::{Address, Backoff, ConnectorId, Endpoint, Protocol, Reconnecting};
 
-const SERVER: &str = "10.0.0.1:80";
+const SERVER: &str = "127.0.0.1:80";
 
 fn exact() -> Backoff {
     Backoff::new().jitter(false)
@@ -202,4 +202,57 @@ fn a_reactor_that_stops_is_not_connected_to_again() {
     assert_eq!(log.take(), ["c made", "c lost Stopped", "c owner lost Stopped"]);
     simulation.reactor().run().unwrap();
     assert_eq!(log.take(), [""; 0]);
+}
+
+/// crocus's own.
+#[test]
+fn what_can_never_be_connected_to_is_told_once() {
+    let too_long = "x".repeat(200);
+    for endpoint in [Endpoint::from("nonsense"), Endpoint::from("127.0.0.1:99999")] {
+        for mut world in [World::real(), World::simulated()] {
+            let log = Log::new();
+            world.reactor().connect(endpoint.clone(), Reconnecting::new(inner(&log), exact()));
+            world.run().unwrap(); // returns, since no attempt is to come
+            assert_eq!(log.take(), ["c failed Failed(InvalidInput)"], "{endpoint}");
+        }
+    }
+    #[cfg(unix)]
+    {
+        let (mut world, log) = (World::real(), Log::new());
+        world
+            .reactor()
+            .connect(format!("unix:{too_long}"), Reconnecting::new(inner(&log), exact()));
+        world.run().unwrap();
+        assert_eq!(log.take(), ["c failed Failed(InvalidInput)"]);
+    }
+}
+
+fn inner(log: &Log) -> impl crocus::Factory + use<> {
+    RecordingClient::new(log, "c", |_: Address| -> Option<Box<dyn Protocol>> { None })
+}
+
+/// crocus's own.
+#[test]
+fn without_a_first_wait_all_attempts_come_at_once() {
+    let mut simulation = Simulation::new();
+    let log = Log::new();
+    client(&mut simulation, &log, exact().initial(Duration::ZERO).max_attempts(100));
+    simulation.reactor().run().unwrap();
+    assert_eq!(log.count("c failed"), 100);
+    assert_eq!(simulation.elapsed(), Duration::ZERO);
+}
+
+/// crocus's own: random waits are the simulation's, whose seed decides everything.
+#[test]
+fn the_seed_of_a_simulation_decides_the_waits() {
+    let waits = |seed| {
+        let mut simulation = Simulation::with_seed(seed);
+        let log = Log::new();
+        client(&mut simulation, &log, Backoff::new().max_attempts(8));
+        simulation.reactor().run().unwrap();
+        assert_eq!(log.count("c failed"), 8);
+        simulation.elapsed()
+    };
+    assert_eq!(waits(1), waits(1));
+    assert_ne!(waits(1), waits(2));
 }

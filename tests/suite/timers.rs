@@ -10,8 +10,8 @@ use crate::util::{HOUR, Log, MS, Recorder, SECOND, World, logged, say};
 use crocus::testing::Simulation;
 use crocus::{Notice, Observer, Reactor, TimerEvent, TimerId};
 
-/// Does something inside of a turn, where the clock stands still, so that what is set with one
-/// delay has one deadline on any machine.
+/// Does something inside of a turn. In a simulation the clock stands still meanwhile, so that what is set
+/// with one delay has one deadline.
 fn inside(world: &mut World, then: impl FnOnce(&mut Reactor) + 'static) {
     world.reactor().call_soon(then);
     world.turn();
@@ -27,6 +27,13 @@ fn turns(reactor: &Reactor) -> u64 {
     reactor.stats().turns
 }
 
+/// Says that a timer is due so long after the time of the turn: exactly so in a simulation. On real
+/// sockets it is later, for a delay counts from when it was asked for.
+fn assert_due(reactor: &Reactor, timer: TimerId, delay: Duration, real: bool) {
+    let due = reactor.timer_deadline(timer).unwrap() - reactor.now();
+    assert!(if real { due >= delay } else { due == delay }, "{due:?} instead of {delay:?}");
+}
+
 /// A timer whose name is known to functions that were made before it.
 type Later = Rc<Cell<Option<TimerId>>>;
 
@@ -34,7 +41,7 @@ both! {
     /// Twisted's `test_callLaterOrdering`, `test_callLaterKeepsCallsOrdered`, `test_callLater`.
     fn timers_fire_by_deadline_and_none_before_its_time(world) {
         let log = Log::new();
-        let lines = log.clone();
+        let (lines, real) = (log.clone(), world.is_real());
         inside(world, move |reactor| {
             for delay in [3, 1, 2] {
                 let lines = lines.clone();
@@ -43,7 +50,7 @@ both! {
                     assert!(reactor.now() >= wanted, "by the reactor's clock");
                     lines.push(delay.to_string());
                 });
-                assert_eq!(reactor.timer_deadline(timer), Some(wanted));
+                assert_due(reactor, timer, MS * delay, real);
             }
         });
         let begin = world.reactor().now();
@@ -128,14 +135,14 @@ both! {
     /// An experiment with Twisted, which obeys here.
     fn a_due_timer_reset_by_another_fires_later(world) {
         let log = Log::new();
-        let lines = log.clone();
+        let (lines, real) = (log.clone(), world.is_real());
         inside(world, move |reactor| {
             let (second, seen) = (Later::default(), lines.clone());
             let target = second.clone();
             reactor.call_later(MS, move |reactor| {
                 let target = target.get().unwrap();
                 assert!(reactor.reset_timer(target, MS * 2));
-                assert_eq!(reactor.timer_deadline(target), Some(reactor.now() + MS * 2));
+                assert_due(reactor, target, MS * 2, real);
                 seen.push(format!("first {}", turns(reactor)));
             });
             second.set(Some(reactor.call_later(MS, say_turn(&lines, "second"))));
@@ -144,7 +151,8 @@ both! {
         world.run().unwrap();
         let lines = log.take();
         let turn = lines[0].strip_prefix("first ").unwrap().to_owned();
-        assert_eq!(lines[1], format!("third {turn}"));
+        assert!(lines[1].starts_with("third "), "{lines:?}");
+        assert!(world.is_real() || lines[1] == format!("third {turn}"), "one deadline, one turn");
         assert!(lines[2].starts_with("second "), "{lines:?}");
         assert_ne!(lines[2], format!("second {turn}"));
         assert_eq!(lines.len(), 3, "{lines:?}");
@@ -295,7 +303,7 @@ both! {
     /// Twisted's `testCallLaterResetLater`, `testCallLaterResetSooner`, `test_callLaterReset`.
     fn reset_later_then_sooner_fires_once_at_the_last_deadline(world) {
         let log = Log::new();
-        let lines = log.clone();
+        let (lines, real) = (log.clone(), world.is_real());
         inside(world, move |reactor| {
             let wanted = reactor.now() + MS * 2;
             let seen = lines.clone();
@@ -306,7 +314,7 @@ both! {
             assert!(reactor.reset_timer(timer, HOUR));
             assert!(reactor.reset_timer(timer, MS));
             assert!(reactor.reset_timer(timer, MS * 2));
-            assert_eq!(reactor.timer_deadline(timer), Some(wanted));
+            assert_due(reactor, timer, MS * 2, real);
             // Around it, so that its order shows.
             reactor.call_later(MS * 3, say(&lines, "after"));
             reactor.call_later(MS, say(&lines, "before"));
@@ -345,7 +353,7 @@ both! {
         if world.is_real() {
             // The turn in which `a` fired may have been a late one, and so the new deadline too.
             let others: Vec<&String> = lines.iter().filter(|line| *line != "moved").collect();
-            assert_eq!(others, ["a", "b", "d", "c", "e"]);
+            assert_eq!(others, ["a", "b", "c", "d", "e"], "`d` was moved last, for as long as `c`");
             assert_eq!(lines.len(), 6);
         } else {
             assert_eq!(lines, ["a", "b", "moved", "d", "c", "e"], "equals in the order of making");

@@ -385,9 +385,9 @@ fn closing_to_a_stuck_peer_ends_at_its_deadline() {
     }
 }
 
-/// The deadline is for the whole close. It does not move when the peer takes some bytes.
+/// The deadline counts from the last progress: it is for a peer that takes nothing.
 #[test]
-fn a_slow_reader_does_not_move_the_close_deadline() {
+fn the_close_deadline_counts_from_when_the_peer_took_something() {
     let mut simulation = Simulation::new();
     let log = Log::new();
     let mut far = simulation.connect(Recorder::new(&log, "a").on_made(|transport| {
@@ -395,12 +395,15 @@ fn a_slow_reader_does_not_move_the_close_deadline() {
         transport.lose_connection();
     }));
     let mut got = 0;
-    for _ in 0..29 {
+    for _ in 0..60 {
         simulation.advance(Duration::from_secs(1));
         got += far.receive(1000).len();
     }
-    assert_eq!((got, log.lines()), (29_000, vec!["a made".to_owned()]));
-    simulation.advance(Duration::from_secs(1));
+    assert_eq!((got, log.lines()), (60_000, vec!["a made".to_owned()]));
+    simulation.advance(Duration::from_millis(29_999));
+    assert_eq!(log.lines(), ["a made"]);
+    // What it took last was seen when the time was up, and counts from there.
+    simulation.advance(Duration::from_millis(30_001));
     assert_eq!(log.take(), ["a made", "a lost CloseTimedOut"]);
     assert_eq!(simulation.reactor().next_deadline(), None, "a timer is left over");
 }
@@ -921,49 +924,43 @@ both! {
     }
 }
 
-/// Twisted's `test_tcpNoDelay` and `test_tcpKeepAlive`.
-#[test]
-fn socket_options_are_errors_once_the_connection_ends() {
-    fn objections(transport: &mut Transport) -> Vec<io::ErrorKind> {
-        [
-            transport.no_delay().unwrap_err().kind(),
-            transport.set_no_delay(true).unwrap_err().kind(),
-            transport.keep_alive().unwrap_err().kind(),
-            transport.set_keep_alive(None).unwrap_err().kind(),
-        ]
-        .to_vec()
+both! {
+    /// Twisted's `test_tcpNoDelay` and `test_tcpKeepAlive`.
+    fn socket_options_are_errors_once_the_connection_ends(world) {
+        fn objections(transport: &mut Transport) -> Vec<io::ErrorKind> {
+            [
+                transport.no_delay().unwrap_err().kind(),
+                transport.set_no_delay(true).unwrap_err().kind(),
+                transport.keep_alive().unwrap_err().kind(),
+                transport.set_keep_alive(None).unwrap_err().kind(),
+            ]
+            .to_vec()
+        }
+        let (log, mut far) = world.served("a", |a| {
+            a.on_made(|transport| {
+                assert!(transport.no_delay().unwrap(), "it is on unless the listener says otherwise");
+                assert!(!transport.keep_alive().unwrap());
+                for on in [true, false] {
+                    transport.set_no_delay(on).unwrap();
+                    assert_eq!(transport.no_delay().unwrap(), on);
+                    transport.set_keep_alive(on.then_some(Duration::from_secs(60).into())).unwrap();
+                    assert_eq!(transport.keep_alive().unwrap(), on);
+                }
+            })
+            .on_data(|transport, _| {
+                transport.lose_connection();
+                assert_eq!(objections(transport), [io::ErrorKind::NotConnected; 4]);
+            })
+            .on_lost(|transport, _| {
+                assert_eq!(objections(transport), [io::ErrorKind::NotConnected; 4]);
+            })
+        });
+        far.send(b"x");
+        world.quiet();
+        drop(far);
+        world.until("the loss", |_| log.count("a lost") > 0);
+        assert_eq!(log.take(), ["a made", "a lost Closed"]);
     }
-    let mut world = World::real();
-    let (log, mut far) = world.served("a", |a| {
-        a.on_made(|transport| {
-            for on in [true, false] {
-                transport.set_no_delay(on).unwrap();
-                assert_eq!(transport.no_delay().unwrap(), on);
-                transport.set_keep_alive(on.then_some(Duration::from_secs(60).into())).unwrap();
-                assert_eq!(transport.keep_alive().unwrap(), on);
-            }
-        })
-        .on_data(|transport, _| {
-            transport.lose_connection();
-            assert_eq!(objections(transport), [io::ErrorKind::NotConnected; 4]);
-        })
-        .on_lost(|transport, _| {
-            assert_eq!(objections(transport), [io::ErrorKind::NotConnected; 4]);
-        })
-    });
-    far.send(b"x");
-    world.quiet();
-    drop(far);
-    world.until("the loss", |_| log.count("a lost") > 0);
-    assert_eq!(log.take(), ["a made", "a lost Closed"]);
-
-    let mut simulation = Simulation::new();
-    let made = |transport: &mut Transport| {
-        assert_eq!(objections(transport), [io::ErrorKind::Unsupported; 4]);
-    };
-    let _peer = simulation.connect(Recorder::new(&log, "a").on_made(made));
-    simulation.settle();
-    assert!(log.has("a made"));
 }
 
 both! {
@@ -988,25 +985,34 @@ both! {
     /// A writer that ignores pauses, and a peer that does not read. Twisted has no bound for them.
     fn a_buffer_beyond_the_cap_ends_the_connection(world) {
         let world = &mut world.with_limits(Reactor::builder().write_buffer_cap(1000));
-        let (log, mut far) = world.served("a", |a| {
-            a.on_data(|transport, _| {
-                assert!(transport.write(&[1; 1000]), "up to the cap, not from the cap on");
-                assert!(transport.write(&[2; 500]), "one write may go beyond it");
-                assert!(!transport.is_closing());
-                assert!(!transport.write(&[3; 1]));
-                assert!(transport.is_closing());
-                assert!(!transport.write(&[4; 1]));
+        let much = world.much();
+        let (log, mut far) = world.served_narrow("a", |a| {
+            a.on_pause(|_| {}).on_data(move |transport, asked| match asked {
+                b"all" => {
+                    assert!(much.chunks(900).all(|piece| transport.write(piece)), "what is written");
+                    assert!(transport.write(&much), "before anything can be sent");
+                    assert!(!transport.is_closing());
+                }
+                _ => {
+                    assert!(transport.buffered() > 1000, "the peer did not take it");
+                    assert!(!transport.write(&[3; 1]));
+                    assert!(transport.is_closing());
+                    assert!(!transport.write(&[4; 1]));
+                }
             })
-            .on_lost(|_, reason| {
-                assert!(matches!(reason, Reason::Overflow { unsent: 1500 }), "{reason:?}");
-                assert_eq!(reason.who(), Who::Reactor);
+            .on_lost(|transport, reason| {
+                let Reason::Overflow { unsent } = *reason else { panic!("{reason:?}") };
+                assert_eq!((unsent, reason.who()), (transport.buffered(), Who::Reactor));
             })
         });
-        far.send(b"go");
-        assert_eq!(world.read_to_end(&mut far), (vec![], Err(io::ErrorKind::ConnectionReset)));
-        world.until("the loss", |_| log.count("a lost") > 0);
+        far.send(b"all");
+        world.until("what was written", |_| log.has("a pause"));
         world.quiet();
-        assert_eq!(log.take(), ["a made", "a lost Overflow"]);
+        far.send(b"one more");
+        world.until("the loss", |_| log.count("a lost") > 0);
+        assert_eq!(world.read_to_end(&mut far).1, Err(io::ErrorKind::ConnectionReset));
+        world.quiet();
+        assert_eq!(log.take(), ["a made", "a pause", "a lost Overflow"]);
     }
 }
 

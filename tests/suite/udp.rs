@@ -748,6 +748,35 @@ mod connected {
     }
 
     both! {
+        fn after_a_connect_that_failed_the_socket_hears_everybody(world) {
+            let log = Log::new();
+            let (id, addr) = bind(world, Recorder::new(&log, "a"));
+            let (mut peer, mut other) = (far(world), far(world));
+            let mut transport = world.reactor().datagram(id).unwrap();
+            let mut nobody = peer.addr();
+            nobody.set_port(0);
+            let error = transport.connect(nobody).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert!(error.to_string().ends_with("no peer has the port 0"), "{error}");
+            transport.connect("[::1]:9").unwrap_err(); // of another family
+            if world.is_real() {
+                // Without the option `broadcast`.
+                let mut transport = world.reactor().datagram(id).unwrap();
+                transport.connect("255.255.255.255:9").unwrap_err();
+            }
+            let transport = world.reactor().datagram(id).unwrap();
+            assert_eq!(transport.peer_addr(), None);
+            other.send(b"heard", addr);
+            world.until("the datagram", |_| log.has("a got heard"));
+            // And it can be connected still.
+            let mut transport = world.reactor().datagram(id).unwrap();
+            transport.connect(peer.addr()).unwrap();
+            peer.send(b"mine", addr);
+            world.until("the peer's datagram", |_| log.has("a got mine"));
+        }
+    }
+
+    both! {
         fn a_protocol_that_retries_each_refusal_starves_nobody(world) {
             let to = nobody(world);
             let log = Log::new();

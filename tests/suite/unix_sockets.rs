@@ -252,11 +252,11 @@ mod the_path {
         let (folder, mut world) = (Folder::new(), World::real());
         let name = |len: usize| "x".repeat(len - folder.as_os_str().len() - 1);
         if cfg!(target_os = "linux") {
-            let id = listen(&mut world, &folder.join(name(99))).unwrap();
+            let id = listen(&mut world, &folder.join(name(107))).unwrap();
             world.reactor().stop_listening(id);
-            let error = listen(&mut world, &folder.join(name(100))).unwrap_err();
+            let error = listen(&mut world, &folder.join(name(108))).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            let told = "the path is 100 bytes long, and no more than 99 fit";
+            let told = "the path is 108 bytes long, and no more than 107 fit";
             assert!(error.to_string().ends_with(told), "{error}");
         }
         for (path, kind) in [
@@ -270,6 +270,47 @@ mod the_path {
         let error = world.reactor().listen(place, |_| Echo).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert_eq!(folder.names(), [""; 0]);
+    }
+
+    /// The socket in its private folder beside such a path has a path that no system call takes.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_path_may_be_as_long_as_the_kernel_takes() {
+        for length in 98..=107 {
+            let (folder, mut world) = (Folder::new(), World::real());
+            let path = folder.join("x".repeat(length - folder.as_os_str().len() - 1));
+            leave_dead_socket(&path);
+            let id = listen(&mut world, &path).unwrap();
+            assert!(echoes(&mut world, &path), "{length}");
+            let log = Log::new();
+            let seen = log.clone();
+            world.reactor().connect(&path, move |peer: Address| {
+                seen.push(peer.to_string());
+                Recorder::new(&seen, "c")
+            });
+            world.until("our own connection", |_| log.has("c made"));
+            assert!(log.has(&Address::Unix(UnixAddress::from(&path)).to_string()));
+            let error = listen(&mut world, &path).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::AddrInUse, "{length}");
+            assert_eq!(folder.names().len(), 1, "{length}");
+            world.reactor().stop_listening(id);
+            assert_eq!(folder.names(), [""; 0]);
+        }
+    }
+
+    /// A lock of a server that was killed while it started, at a path of the greatest length.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_lock_left_behind_beside_a_long_path_is_broken() {
+        let (folder, mut world) = (Folder::new(), World::real());
+        let name = "x".repeat(107 - folder.as_os_str().len() - 1);
+        let lock = folder.join(format!(".{name}.lock"));
+        fs::create_dir(&lock).unwrap();
+        leave_dead_socket(&folder.join("s"));
+        fs::rename(folder.join("s"), lock.join("s")).unwrap();
+        listen(&mut world, &folder.join(&name)).unwrap();
+        assert!(echoes(&mut world, &folder.join(&name)));
+        assert_eq!(folder.names(), [name]);
     }
 
     #[cfg(target_os = "linux")]

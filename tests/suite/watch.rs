@@ -321,6 +321,64 @@ fn watching_a_descriptor_twice_is_an_error() {
     assert_eq!(log.take(), ["told"]);
 }
 
+/// crocus's own: the poller would take a second watch if one of the two has no interest.
+#[test]
+fn watching_a_descriptor_twice_is_an_error_without_interest_too() {
+    for (first, second) in [
+        (Readiness::READABLE, Readiness::default()),
+        (Readiness::default(), Readiness::READABLE),
+        (Readiness::default(), Readiness::default()),
+    ] {
+        let (mut world, log) = (World::real(), Log::new());
+        let (reader, mut writer) = io::pipe().unwrap();
+        let reader = Rc::new(reader);
+        let seen = log.clone();
+        let tell = move |reactor: &mut Reactor, _: &mut Rc<PipeReader>, ready: Ready| {
+            seen.push("told");
+            reactor.unwatch(ready.watch);
+        };
+        let id = world.reactor().watch(Rc::clone(&reader), first, tell).unwrap();
+        let error = world.reactor().watch(Rc::clone(&reader), second, |_, _, _| {}).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        // The refusal has not deafened the first, in whose place another may come later.
+        assert!(world.reactor().set_interest(id, Readiness::READABLE));
+        writer.write_all(b"x").unwrap();
+        world.until("the first", |_| log.has("told"));
+        world.reactor().watch(reader, second, |_, _, _| {}).unwrap();
+    }
+}
+
+/// crocus's own: the descriptor is free when `unwatch` returns, also within its own function.
+#[test]
+fn a_function_may_put_another_watch_in_its_place() {
+    let (mut world, log) = (World::real(), Log::new());
+    let (reader, mut writer) = io::pipe().unwrap();
+    let seen = log.clone();
+    let function = move |reactor: &mut Reactor, pipe: &mut Rc<PipeReader>, ready: Ready| {
+        seen.push("first");
+        reactor.unwatch(ready.watch);
+        reactor.watch(Rc::clone(pipe), Readiness::READABLE, reading_shared(&seen)).unwrap();
+    };
+    world.reactor().watch(Rc::new(reader), Readiness::READABLE, function).unwrap();
+    writer.write_all(b"x").unwrap();
+    drop(writer);
+    world.run().unwrap();
+    assert_eq!(log.take(), ["first", "x", "end"]);
+}
+
+fn reading_shared(log: &Log) -> impl FnMut(&mut Reactor, &mut Rc<PipeReader>, Ready) + use<> {
+    let log = log.clone();
+    move |reactor, pipe, ready| {
+        let mut byte = [0];
+        if (&**pipe).read(&mut byte).unwrap() == 0 {
+            log.push("end");
+            reactor.unwatch(ready.watch);
+        } else {
+            log.push(byte.escape_ascii().to_string());
+        }
+    }
+}
+
 #[test]
 fn a_simulated_reactor_refuses() {
     let (reader, _writer) = io::pipe().unwrap();

@@ -209,13 +209,17 @@ impl Scene {
     fn write(&self, transport: &mut Transport, who: usize) {
         let said = self.ledger.borrow().parties[who].sent;
         let data = expected_bytes(who, said, said + self.chance.size(self.profile.max_write));
-        let before = transport.buffered();
+        let (before, was_closing) = (transport.buffered(), transport.is_closing());
         let taken = transport.write(&data);
         let after = transport.buffered();
+        let turn = transport.reactor().stats().turns;
         let mut ledger = self.ledger.borrow_mut();
         let cap = ledger.limits.cap;
+        // What was written in this turn or the last may not have had a chance to leave.
+        let left = before.saturating_sub(ledger.parties[who].fresh.of(turn));
         if taken {
             ledger.parties[who].sent += data.len();
+            ledger.parties[who].fresh.add(turn, data.len());
         } else if before > cap {
             ledger.parties[who].overflowed = true;
         } else if !transport.is_closing() && !ledger.parties[who].write_closed {
@@ -223,11 +227,11 @@ impl Scene {
             ledger.parties[who].broken = true;
         }
         let party = &ledger.parties[who];
-        let shut = party.closing.is_some() || party.write_closed || party.broken;
-        let refused = shut || before > cap || transport.is_closing();
-        ledger.demand(taken != refused, || format!("{who} wrote: {taken}, {before} before"));
-        let bound = cap + self.profile.max_write;
-        ledger.demand(after <= bound, || format!("{who} buffers {after} bytes"));
+        let shut = party.closing.is_some() || party.write_closed || party.broken || was_closing;
+        let right = if taken { !shut && left <= cap } else { shut || before > cap };
+        ledger.demand(right, || format!("{who} wrote: {taken}, {before} before, {left} left"));
+        let bound = cap + ledger.parties[who].fresh.of(turn);
+        ledger.demand(!taken || after <= bound, || format!("{who} buffers {after} bytes"));
         let wanted = if taken { before + data.len() } else { before };
         ledger.demand(after == wanted, || format!("{who} buffers {after}, not {wanted} bytes"));
     }

@@ -12,10 +12,13 @@ use crocus::testing::{Cut, End, Peer, PeerListener, Simulation};
 
 use crate::actors::{OnPurpose, Scene};
 use crate::chance::{Chance, Profile, Step};
-use crate::ledger::{Limits, Progress, expected_bytes};
+use crate::ledger::{Limits, Progress, Seen, expected_bytes};
 use crate::watcher::Watcher;
 
 const MAX_LATENCY: usize = 20;
+
+/// The most milliseconds that the lookup of a name takes, unless it never ends.
+const MAX_LOOKUP: usize = 2000;
 
 /// A piece of rest: longer than it takes to send something there and back.
 const REST: Duration = Duration::from_millis(50);
@@ -25,6 +28,8 @@ const MAX_IDLE_TURNS: usize = 4;
 
 /// Addresses that accept, never answer, or refuse, as texts for `connect`.
 const BLACKHOLE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 9);
+/// The name that has several addresses, and is looked up slowly at times.
+const SEVERAL: &str = "several.example";
 const OUTSIDE: [&str; 2] = ["127.0.0.1:6000", "10.0.0.2:6000"];
 const OTHERS: [&str; 6] = [
     "127.0.0.1:1",
@@ -95,7 +100,7 @@ impl World {
         sim.reactor().set_observer(Some(Box::new(Rc::clone(&watcher))));
         sim.set_blackhole(BLACKHOLE);
         let several = [BLACKHOLE.ip(), IpAddr::from([10, 0, 0, 2]), IpAddr::from([127, 0, 0, 1])];
-        sim.set_host("several.example", &several);
+        sim.set_host(SEVERAL, &several);
         let (fars, latency) = (Vec::new(), Duration::ZERO);
         let (outside, accept_errors) = (Vec::new(), 0);
         let mut world = Self { sim, scene, watcher, fars, outside, latency, accept_errors };
@@ -310,10 +315,15 @@ impl World {
 
     fn let_go(&mut self, far: usize, reset: bool) {
         let far = &mut self.fars[far];
-        let Some(peer) = far.peer.take() else { return };
+        let Some(mut peer) = far.peer.take() else { return };
         let mut ledger = self.scene.ledger.borrow_mut();
         ledger.parties[far.who].gone = true;
-        ledger.parties[far.who].was_reset = reset;
+        if reset {
+            // With both ends sent and received there is no connection left that could be reset.
+            peer.received();
+            let over = ledger.parties[far.who].write_closed && peer.end() == Some(End::Closed);
+            ledger.parties[far.who].was_reset = !over;
+        }
         drop(ledger);
         if reset { peer.reset() } else { drop(peer) }
     }
@@ -327,6 +337,10 @@ impl World {
         self.sim.set_cut(cut);
         self.sim.set_latency(self.latency);
         self.sim.set_window(16 + chance.size(3000));
+        // A name takes no time to look up, some time, or longer than anybody waits.
+        let some = chance.millis(1, MAX_LOOKUP);
+        let takes = *chance.pick(&[Duration::ZERO, some, Duration::MAX]).unwrap();
+        self.sim.set_lookup_time(SEVERAL, takes);
     }
 
     fn fail_accept(&mut self) {
@@ -416,22 +430,36 @@ impl World {
     fn check_connection(&mut self, who: usize) {
         let now = self.sim.reactor().now();
         let mut ledger = self.scene.ledger.borrow_mut();
-        let party = &ledger.parties[who];
-        let Some(id) = party.id else { return };
+        let Some(id) = ledger.parties[who].id else { return };
         let Some(transport) = self.sim.reactor().transport(id) else {
             return ledger.object(format!("{who} is gone and was not told"));
         };
-        let (reading, buffered) = (party.reads(), transport.buffered());
+        let buffered = transport.buffered();
+        let other_side = ledger.parties[who].other_side;
+        let offered = other_side.map_or(0, |other_side| ledger.parties[other_side].sent);
+        let party = &mut ledger.parties[who];
+        let before = Seen::look(&mut party.owed, buffered, now);
+        if buffered < before.number {
+            party.took_after = Some(before.at); // it took something since then
+        }
+        let owed_since = party.owed.map_or(now, |seen| seen.since);
+        Seen::look(&mut party.offered, offered, now);
+        let offered_since = party.offered.map_or(now, |seen| seen.since);
+        let reading = party.reads();
         let closing = party.closing.is_some();
         let same =
             transport.is_closing() == closing && transport.is_reading() == (reading && !closing);
-        let overdue = party.closing.is_some_and(|since| since + party.close_timeout <= now);
+        let overdue =
+            party.closing.is_some_and(|since| owed_since.max(since) + party.close_timeout <= now);
         let half_shut = party.write_closed && buffered == 0;
         let over = !closing && half_shut && party.eof;
         let pressed =
             if party.writing_paused { buffered > party.marks.1 } else { buffered <= party.marks.0 };
         let timeout_missed = !closing
-            && party.timeout.is_some_and(|(limit, since)| since + limit <= now)
+            && party.timeout.is_some_and(|(limit, since)| {
+                let since = if reading { since } else { since.max(offered_since) };
+                since + limit <= now // what comes counts, even if it is not read
+            })
             && party.sent == 0;
         ledger.demand(same, || format!("{who} is closing or reading, and does not know"));
         ledger.demand(!overdue, || format!("{who} was to be closed in time"));

@@ -64,6 +64,14 @@ pub struct Party {
     pub close_timeout: Duration,
     /// Since when nothing may be delivered but the loss.
     pub closing: Option<Instant>,
+    /// How much it still had to send.
+    pub owed: Option<Seen>,
+    /// When it was last seen to owe more than later.
+    pub took_after: Option<Instant>,
+    /// How much the other side had sent.
+    pub offered: Option<Seen>,
+    /// What it wrote in this turn and the last.
+    pub fresh: Fresh,
     pub asked_to_close: bool,
     /// It closed for a reason of its own.
     pub closed_because: bool,
@@ -136,6 +144,49 @@ pub enum Progress {
     /// `Reconnecting` decides whether there will be another attempt.
     Perhaps,
     Over,
+}
+
+/// Bytes written in a turn and in the one before.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fresh {
+    turn: u64,
+    now: usize,
+    before: usize,
+}
+
+impl Fresh {
+    pub fn of(self, turn: u64) -> usize {
+        match turn - self.turn {
+            0 => self.now + self.before,
+            1 => self.now,
+            _ => 0,
+        }
+    }
+
+    pub fn add(&mut self, turn: u64, bytes: usize) {
+        let before = if turn == self.turn { self.before } else { self.of(turn) };
+        let now = if turn == self.turn { self.now } else { 0 };
+        *self = Self { turn, now: now + bytes, before };
+    }
+}
+
+/// A number that is looked at from time to time.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    pub number: usize,
+    /// When this number was seen first, and last.
+    pub since: Instant,
+    pub at: Instant,
+}
+
+impl Seen {
+    /// Looks again; returns what was seen before.
+    pub fn look(seen: &mut Option<Self>, number: usize, now: Instant) -> Self {
+        let before = seen.unwrap_or(Self { number, since: now, at: now });
+        let since = if before.number == number { before.since } else { now };
+        *seen = Some(Self { number, since, at: now });
+        before
+    }
 }
 
 pub struct Client {
@@ -465,7 +516,8 @@ impl Ledger {
     pub fn lost(&mut self, who: usize, reason: &Reason, buffered: usize, now: Instant) {
         let text = format!("{reason:?}");
         let party = &self.parties[who];
-        let over = |limit: Duration| party.closing.is_some_and(|since| now >= since + limit);
+        let since = party.closing.map(|since| party.took_after.map_or(since, |at| at.max(since)));
+        let over = |limit: Duration| since.is_some_and(|since| now >= since + limit);
         let deserved = match reason {
             Reason::Closed => (party.asked_to_close || party.write_closed) && buffered == 0,
             Reason::PeerClosed => party.ever_eof && buffered == 0,

@@ -1,0 +1,25 @@
+//! **How do I…?** One page for each task, with code that is tested.
+
+macro_rules! pages {
+    ($($page:ident)*) => {
+        $(
+            #[doc = include_str!(concat!("../docs/how/", stringify!($page), ".md"))]
+            pub mod $page {}
+        )*
+    };
+}
+
+pages! {
+    share_state
+    talk_to_another
+    join_two
+    time_out
+    drain
+    embed
+    call_in
+    take_over
+    log
+    test
+    watch
+    measure
+}

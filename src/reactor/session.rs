@@ -1,0 +1,108 @@
+//! A session between visits: its registration with the poller, its timers.
+
+use super::monitor::Monitor;
+use super::source::{Registered, Session};
+use super::state::{Time, TimerAction};
+use crate::connection::Io;
+use crate::parts::arena::Key;
+use crate::parts::timers::Timers;
+use crate::system::poller::Poller;
+
+impl Session {
+    /// Cancels the timers of a protocol that gets no more notices, and that of the deadline: the next
+    /// visit sets it anew.
+    #[inline]
+    pub(crate) fn cancel_timers(
+        &mut self,
+        timers: &mut Timers<TimerAction>,
+        monitor: &mut Monitor,
+    ) {
+        if let Some(attached) = &mut self.attached {
+            for timer in attached.timers.drain() {
+                timers.call_off(timer, monitor);
+            }
+        }
+        if let Some(timer) = self.timer.take() {
+            timers.call_off(timer, monitor);
+        }
+    }
+
+    /// Has deadlines count from now, after the callbacks so far.
+    #[inline(always)]
+    pub(super) fn tell_the_time(&self, io: &mut Io, time: &Time) {
+        if self.connection.needs_the_time() {
+            io.latest = time.latest();
+        }
+    }
+
+    /// Registers with the poller, once, and has it tell of room if the stream
+    /// [awaits](crate::system::stream::Stream::await_room) it. The poller reports at once what is ready
+    /// already. If this fails the connection has failed.
+    #[inline(always)]
+    pub(super) fn register(
+        &mut self,
+        key: Key,
+        poller: &Poller,
+        registered: &mut Registered,
+    ) -> bool {
+        *registered == Registered::Fully || self.register_anew(key, poller, registered)
+    }
+
+    #[inline(never)]
+    fn register_anew(&mut self, key: Key, poller: &Poller, registered: &mut Registered) -> bool {
+        let stream = &mut self.connection.stream;
+        let (registry, token) = (poller.registry(), key.token());
+        let mut result = Ok(());
+        if *registered == Registered::No {
+            result = stream.register(registry, token);
+            *registered = match stream.awaits_room() {
+                true => Registered::ToRead,
+                false => Registered::Fully,
+            };
+        }
+        let blocked = self.connection.is_blocked();
+        let wanted = if blocked { Registered::ToWriteToo } else { Registered::ToRead };
+        if *registered != Registered::Fully && *registered != wanted && result.is_ok() {
+            result = self.connection.stream.await_room(registry, token, blocked);
+            *registered = wanted;
+        }
+        let failed = |error| {
+            // The peer shall not take what it may have got for all.
+            self.connection.stream.reset_on_close();
+            self.connection.fail(error);
+        };
+        result.map_err(failed).is_ok()
+    }
+
+    /// Sets a timer for the deadline of the connection, or leaves one that fires before it: that is moved
+    /// when it fires, so that activity costs nothing.
+    #[inline]
+    pub(crate) fn arm(
+        &mut self,
+        key: Key,
+        timers: &mut Timers<TimerAction>,
+        monitor: &mut Monitor,
+    ) {
+        if self.connection.is_timed() || self.timer.is_some() {
+            self.move_timer(key, timers, monitor);
+        }
+    }
+
+    fn move_timer(&mut self, key: Key, timers: &mut Timers<TimerAction>, monitor: &mut Monitor) {
+        match (self.connection.deadline(), self.timer) {
+            (None, None) => {}
+            (None, Some(timer)) => {
+                timers.call_off(timer, monitor);
+                self.timer = None;
+            }
+            (Some(deadline), None) => {
+                self.timer = Some(timers.set(deadline, TimerAction::Deadline(key), monitor));
+            }
+            (Some(deadline), Some(timer)) => {
+                if timers.deadline(timer).is_some_and(|set| deadline < set) {
+                    timers.shift(timer, deadline, monitor);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Which ports are taken.
+//!
+//! A connection keeps the ports of its ends. The side that closed first keeps its port for a minute longer
+//! (TIME_WAIT).
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use super::fault::Fault;
+use super::link::{Kind, Link};
+use super::listener::Place;
+use super::network::Network;
+use super::ports::{Bound, canonical, is_group, is_here, may_be_bound, source, unspecified};
+use crate::address::Address;
+use crate::parts::clock::later;
+
+/// The ports that the system gives out (net.ipv4.ip_local_port_range).
+pub(super) const FIRST_EPHEMERAL_PORT: u16 = 32_768;
+const LAST_EPHEMERAL_PORT: u16 = 60_999;
+
+/// How long the side that closed first keeps its port (TCP_TIMEWAIT_LEN).
+const TIME_WAIT: Duration = Duration::from_secs(60);
+
+/// A port in TIME_WAIT.
+#[derive(Debug)]
+pub(super) struct Resting {
+    bound: Bound,
+    until: Instant,
+}
+
+impl Network {
+    /// The address that a TCP socket gets by bind(2); port 0 becomes a free one.
+    pub(super) fn claim(&mut self, wanted: Bound, foreign: bool) -> Result<SocketAddr, Fault> {
+        let mut addr = wanted.addr;
+        if !foreign && !may_be_bound(addr.ip()) {
+            return Err(Fault::NotAvailable);
+        }
+        if addr.port() == 0 {
+            addr.set_port(self.fresh_port()?);
+        }
+        let wanted = Bound { addr, ..wanted };
+        if self.is_taken(&wanted) { Err(Fault::InUse) } else { Ok(addr) }
+    }
+
+    fn is_taken(&mut self, wanted: &Bound) -> bool {
+        let now = self.clock.now();
+        self.resting.retain(|resting| resting.until > now);
+        let listens = self.listening.iter().any(|(place, listening)| match place {
+            Place::Inet(..) => {
+                let bound = listening.bound;
+                bound.overlaps(wanted) && !(bound.share && wanted.share)
+            }
+            Place::Unix(_) => false,
+        });
+        let connected = self.links.iter().flat_map(|(_, link)| held_by(link));
+        let resting = self.resting.iter().map(|resting| resting.bound);
+        listens || connected.chain(resting).any(|other| other.excludes(wanted))
+    }
+
+    /// Keeps the port of the side that finished first.
+    pub(super) fn rest_port(&mut self, link: &Link) {
+        let both = link.pipes.iter().all(|pipe| pipe.finished);
+        let Some(side) = link.first_to_finish.filter(|_| both) else { return };
+        let until = later(self.clock.now(), TIME_WAIT);
+        if let Some(bound) = bound_of(link, side) {
+            self.resting.push(Resting { bound, until });
+        }
+    }
+
+    /// A port that nothing on this host uses.
+    pub(crate) fn fresh_port(&mut self) -> Result<u16, Fault> {
+        let everywhere = Bound::plain((Ipv6Addr::UNSPECIFIED, 0).into());
+        self.choose_port(|network, port| {
+            let addr = SocketAddr::new(everywhere.addr.ip(), port);
+            network.is_taken(&Bound { addr, ..everywhere })
+        })
+        .ok_or(Fault::InUse)
+    }
+
+    /// A port to connect from, where the system chooses. Connections to different places may share it.
+    fn outgoing_port(&mut self, to: SocketAddr) -> Result<u16, Fault> {
+        let to = Address::Tcp(canonical(to));
+        self.choose_port(|network, port| {
+            let listens =
+                |place: &Place| matches!(place, Place::Inet(addr, _) if addr.port() == port);
+            let leads_there =
+                |link: &Link| link.ends[0].local.port() == Some(port) && link.ends[0].peer == to;
+            network.listening.keys().any(listens)
+                || network.links.iter().any(|(_, link)| leads_there(link))
+        })
+        .ok_or(Fault::NotAvailable)
+    }
+
+    /// The next port that is not taken, also by no datagram socket.
+    fn choose_port(&mut self, is_taken: impl Fn(&mut Self, u16) -> bool) -> Option<u16> {
+        for _ in FIRST_EPHEMERAL_PORT..=LAST_EPHEMERAL_PORT {
+            let port = self.next_port;
+            self.next_port =
+                if port < LAST_EPHEMERAL_PORT { port + 1 } else { FIRST_EPHEMERAL_PORT };
+            if !self.post.has_port(port) && !is_taken(self, port) {
+                return Some(port);
+            }
+        }
+        None
+    }
+
+    /// The local address of a connection.
+    ///
+    /// # Errors
+    ///
+    /// The outer error is that of connect(2), the inner that of bind(2).
+    pub(super) fn route(
+        &mut self,
+        from: Option<SocketAddr>,
+        to: SocketAddr,
+    ) -> Result<Result<SocketAddr, Fault>, Fault> {
+        let any = SocketAddr::new(unspecified(to.ip()), 0);
+        let mut local = from.unwrap_or(any);
+        if local.is_ipv4() != to.is_ipv4() {
+            return Ok(Err(if to.is_ipv4() { Fault::WrongFamily } else { Fault::Invalid }));
+        }
+        if from.is_some() {
+            match self.claim(Bound::plain(local), false) {
+                Ok(addr) => local = addr,
+                Err(fault) => return Ok(Err(fault)),
+            }
+        }
+        if is_group(to.ip()) {
+            return Err(Fault::NoNetwork);
+        }
+        if from.is_none() {
+            local.set_port(self.outgoing_port(to)?);
+        }
+        local.set_ip(source(local.ip(), to.ip())?);
+        Ok(Ok(local))
+    }
+}
+
+/// The ports that a connection keeps taken on this host.
+fn held_by(link: &Link) -> impl Iterator<Item = Bound> {
+    (0..2)
+        .filter(|&side| link.ends[side].open || link.request.is_none())
+        .filter_map(|side| bound_of(link, side))
+}
+
+/// An accepted connection may share its port, since its listener may; one that connected may not.
+fn bound_of(link: &Link, side: usize) -> Option<Bound> {
+    match link.ends[side].local {
+        Address::Tcp(addr) if link.kind == Kind::Tcp && is_here(canonical(addr).ip()) => {
+            Some(Bound { reuse: side == 1, ..Bound::plain(addr) })
+        }
+        _ => None,
+    }
+}

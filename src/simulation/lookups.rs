@@ -1,0 +1,53 @@
+//! Lookups of names that take time.
+//!
+//! The reactor gives its lookups to the network instead of to threads.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::parts::clock::later;
+use crate::parts::pool::Job;
+
+#[derive(Default)]
+pub(crate) struct SlowNames {
+    /// How long the lookup of a name takes, if it takes time.
+    times: BTreeMap<String, Duration>,
+    /// Lookups under way, with their ends, in the order in which they began.
+    under_way: Vec<(Instant, Job)>,
+}
+
+impl SlowNames {
+    pub(crate) fn set(&mut self, name: &str, takes: Duration) {
+        self.times.insert(name.to_owned(), takes);
+    }
+
+    pub(crate) fn is_slow(&self, name: &str) -> bool {
+        self.times.get(name).is_some_and(|takes| !takes.is_zero())
+    }
+
+    /// Begins a lookup, whose `answer` is called at its end.
+    pub(crate) fn begin(&mut self, now: Instant, name: &str, answer: Job) {
+        let takes = self.times.get(name).copied().unwrap_or_default();
+        self.under_way.push((later(now, takes), answer));
+    }
+
+    /// Ends the lookups whose time has come.
+    pub(super) fn step(&mut self, now: Instant) {
+        for (_, answer) in self.under_way.extract_if(.., |(end, _)| *end <= now) {
+            answer();
+        }
+    }
+
+    pub(super) fn next_event(&self) -> Option<Instant> {
+        self.under_way.iter().map(|(end, _)| *end).min()
+    }
+}
+
+impl fmt::Debug for SlowNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlowNames")
+            .field("under_way", &self.under_way.len())
+            .finish_non_exhaustive()
+    }
+}

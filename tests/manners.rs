@@ -1,0 +1,88 @@
+//! Scenarios that run on real sockets and in the simulation, and must end alike, word for word.
+//!
+//! A scenario is one line, a list of steps (see `manners/list.rs`; `manners/script.rs` explains the words).
+//! The simulation runs it first. What each side saw after each step is then what real sockets must show.
+//! Nothing here depends on time: a step on real sockets waits until it shows what is expected, and fails
+//! only if that never comes.
+//!
+//! If a scenario ends differently, the simulation is wrong: it has to have the manners of Linux.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+#![allow(unreachable_pub, reason = "what is public here is for the test program")]
+
+#[path = "manners/far.rs"]
+mod far;
+#[path = "manners/list.rs"]
+mod list;
+#[path = "manners/near.rs"]
+mod near;
+#[path = "manners/script.rs"]
+mod script;
+#[path = "util/mod.rs"]
+mod util;
+
+use script::{Step, perform};
+use util::World;
+
+/// How often a scenario may run on real sockets until it ends as expected. Packets of the loopback may be
+/// late on a busy machine, and a command that comes before them finds another state; a fault of the
+/// simulation shows every time.
+const TRIES: usize = 3;
+
+/// The first difference between the simulation and real sockets, if there is one.
+fn difference(scenario: &str) -> Option<String> {
+    let simulated = perform(scenario, World::simulated(), None);
+    let mut real = Vec::new();
+    for _ in 0..TRIES {
+        real = perform(scenario, World::real(), Some(&simulated));
+        if real == simulated {
+            return None;
+        }
+    }
+    let show = |steps: &[Step]| {
+        let lines = steps.iter().map(|step| format!("    {}: {:?}\n", step.what, step.seen));
+        lines.collect::<String>()
+    };
+    Some(format!("{scenario}\n  simulated:\n{}  real:\n{}", show(&simulated), show(&real)))
+}
+
+fn all_end_alike(scenarios: &[String]) {
+    let different: Vec<String> =
+        scenarios.iter().filter_map(|one| difference(one)).take(20).collect();
+    let first = different.first().map_or("", String::as_str);
+    assert!(different.is_empty(), "{} of {}, first:\n{first}", different.len(), scenarios.len());
+}
+
+#[test]
+fn scenarios_of_the_list_end_alike() {
+    let list = list::by_hand();
+    assert!(list.len() >= 80, "only {}", list.len());
+    all_end_alike(&list);
+}
+
+#[test]
+fn every_order_of_ends_on_tcp_is_alike() {
+    all_end_alike(&list::orders("serve tcp"));
+}
+
+#[test]
+fn every_order_of_ends_on_unix_sockets_is_alike() {
+    all_end_alike(&list::orders("serve unix"));
+}
+
+#[test]
+fn every_order_of_ends_on_outgoing_connections_is_alike() {
+    all_end_alike(&list::orders("reach"));
+}
+
+/// A difference is found, and shown with what each side saw.
+#[test]
+fn a_step_that_is_expected_to_show_something_else_is_noticed() {
+    let scenario = "serve tcp; settle; c send 5; settle";
+    let mut expected = perform(scenario, World::simulated(), None);
+    let real = perform(scenario, World::real(), Some(&expected));
+    assert_eq!(real, expected);
+    assert_eq!(real[3].seen, ["s data 5"]);
+    expected[3].seen.clear();
+    assert_ne!(perform(scenario, World::real(), Some(&expected)), expected);
+}

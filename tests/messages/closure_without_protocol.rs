@@ -1,0 +1,14 @@
+//! A closure returns nothing: a semicolon too many.
+use crocus::{Protocol, Reactor};
+
+struct Echo;
+
+impl Protocol for Echo {}
+
+fn main() -> std::io::Result<()> {
+    let mut reactor = Reactor::new()?;
+    reactor.listen("127.0.0.1:0", |_peer| {
+        Echo;
+    })?;
+    reactor.run()
+}
