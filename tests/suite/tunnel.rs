@@ -593,7 +593,7 @@ impl Outer {
 fn a_part_never_looks_like_the_whole() {
     let all = pattern(600 * 9_000);
     let (mut clean, mut broken) = (0, 0);
-    for seed in 0..400 {
+    for seed in 0..200 {
         let mut world = World::Simulated(Simulation::with_seed(seed));
         let (log, near, far) = tunnel(&mut world, plain);
         let mut outer = [Outer::new(near), Outer::new(far)];
