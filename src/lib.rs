@@ -139,7 +139,7 @@
 //! | `system/` | the kernel: poller, streams, listening sockets |
 //! | `simulation/` | the simulated network in memory, and [`testing`] |
 //! | `parts/` | plain values: arena, timers, buffers, token bucket, clock |
-//! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], `Tunnel`, [`Cores`] |
+//! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Tunnel`], [`Cores`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
@@ -184,6 +184,7 @@ pub use descriptor::Ready;
 pub use extras::cores::{Core, Cores, CoresHandle};
 pub use extras::framing;
 pub use extras::reconnecting::{Backoff, Reconnecting};
+pub use extras::tunnel::{Tunnel, TunnelEnd, TunnelHandler, TunnelSide};
 pub use frame_error::FrameError;
 pub use handle::{Handle, Hold};
 #[cfg(unix)]

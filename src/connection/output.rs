@@ -172,11 +172,12 @@ impl<S: ByteStream> Connection<S> {
         self.outgoing.advance(count, &mut common.spares);
         io.sent += count;
         self.traffic.written += count as u64;
-        self.traffic.active = common.since_began(io.latest);
-        if let Some(extras) = &mut self.extras
-            && count > 0
-        {
-            extras.note_sent(count, io, common);
+        // An attempt without success is no life of the peer's: it is made before each timeout.
+        if count > 0 {
+            self.traffic.active = common.since_began(io.latest);
+            if let Some(extras) = &mut self.extras {
+                extras.note_sent(count, io, common);
+            }
         }
         Ok(())
     }

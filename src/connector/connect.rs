@@ -78,6 +78,11 @@ impl Connect {
         self.local_addr = Some(addr);
         self
     }
+
+    /// Where to connect to.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.to
+    }
 }
 
 impl<T> From<T> for Connect

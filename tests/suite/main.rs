@@ -31,6 +31,7 @@ mod swapping;
 mod threads;
 mod timers;
 mod transports;
+mod tunnel;
 mod udp;
 mod unix_sockets;
 mod visits;
