@@ -350,3 +350,46 @@ fn a_shutdown_closes_the_clients() {
     simulation.reactor().run().unwrap();
     assert_eq!(peer.end(), Some(End::Closed));
 }
+
+/// Numbers that look random, the same for each seed (a linear congruential generator).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+/// What a client with these bytes is answered, when the network cuts them so.
+fn answers(bytes: &[u8], cut: Cut) -> (Vec<u8>, Option<End>) {
+    let mut simulation = simulation(Limits { packet: 1000, ..Limits::default() });
+    let mut good = client(&mut simulation, "good");
+    simulation.set_cut(cut);
+    let mut bad = simulation.dial(BROKER);
+    let _ = bad.send_all(&mut simulation, bytes); // it may be closed before
+    simulation.settle();
+    assert_eq!(exchange(&mut simulation, &mut good, b"\xc0\0"), b"\xd0\0", "{bytes:?}");
+    (bad.received(), bad.end())
+}
+
+#[test]
+fn faulty_bytes_have_the_same_answers_however_they_are_cut() {
+    let script = [
+        connect_with_will("bad", "w", "x"),
+        subscribe("a/+"),
+        retain("a/b", "hello"),
+        packet(0x32, &[&field("a/c"), &[0, 9], b"there"]),
+        packet(0xa2, &[&[0, 7], &field("a/+")]),
+        b"\xc0\0\xe0\0".to_vec(),
+    ]
+    .concat();
+    for seed in 0..500 {
+        let (mut numbers, mut bytes) = (Numbers(seed), script.clone());
+        for _ in 0..=numbers.below(2) {
+            let at = numbers.below(bytes.len());
+            bytes[at] ^= 1 << numbers.below(8);
+        }
+        assert_eq!(answers(&bytes, Cut::Whole), answers(&bytes, Cut::Every(1)), "seed {seed}");
+    }
+}

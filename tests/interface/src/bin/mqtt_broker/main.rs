@@ -24,6 +24,9 @@ mqtt_broker [--listen HOST:PORT] [--max-packet BYTES] [--max-queue BYTES]
 RUST_LOG sets what is logged [info].
 ";
 
+/// How many bytes are read from a client in one turn.
+const READ_BUDGET: usize = 32 << 10;
+
 /// How long clients may take to leave at a shutdown.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -42,7 +45,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let Some((at, limits)) = options(Parser::from_env())? else {
         return Ok(io::stdout().write_all(HELP.as_bytes())?);
     };
-    let mut reactor = Reactor::new()?;
+    let mut reactor = reactor(limits)?;
     reactor.drain_on_signals(GRACE)?;
     let listener = server::listen(&mut reactor, &at, limits)?;
     let address = reactor.local_addr(listener).ok_or("the listener has no address")?;
@@ -52,6 +55,17 @@ fn run() -> Result<(), Box<dyn Error>> {
     reactor.run()?;
     log::info!("stopped");
     Ok(())
+}
+
+/// In one turn a subscriber gets what many publishers send. With little read from each, and all that
+/// waits written at once, one that reads fast enough misses nothing.
+fn reactor(limits: Limits) -> io::Result<Reactor> {
+    let waiting = limits.queue.saturating_add(limits.packet); // never more, but for short answers
+    Reactor::builder()
+        .read_budget(READ_BUDGET)
+        .write_budget(waiting)
+        .write_buffer_cap(waiting.saturating_add(1 << 20))
+        .build()
 }
 
 /// Reads the command line. `None`: help is wanted.

@@ -203,12 +203,11 @@ impl Protocol for Session {
         self.close(transport, Some(fault.into()));
     }
 
-    /// Reads on only when all retained messages are sent, so that their queue is bounded.
+    /// Goes on with the retained messages. Packets wait while the buffer is above the high mark, so
+    /// no second SUBSCRIBE comes before all are sent, and the queue is bounded.
     fn resume_writing(&mut self, transport: &mut Transport) {
         self.send_retained(transport);
-        if self.retained.is_empty() {
-            transport.default_resume_writing();
-        }
+        transport.default_resume_writing();
     }
 
     fn connection_lost(&mut self, transport: &mut Transport, reason: &Reason) {
