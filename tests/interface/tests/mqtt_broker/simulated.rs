@@ -361,7 +361,7 @@ impl Numbers {
     }
 }
 
-/// What a client with these bytes is answered, when the network cuts them so.
+/// The answers to these bytes, and the end, when the network cuts them so.
 fn answers(bytes: &[u8], cut: Cut) -> (Vec<u8>, Option<End>) {
     let mut simulation = simulation(Limits { packet: 1000, ..Limits::default() });
     let mut good = client(&mut simulation, "good");

@@ -9,7 +9,7 @@ use super::Limits;
 use super::packet::{Connect, Publish, message};
 use super::topics::{Filters, is_internal, is_valid, matches};
 
-/// What a client has to take over or to leave behind. A client is gone from here as soon as its
+/// All clients and messages. A client is gone from here as soon as its
 /// connection begins to close.
 pub(crate) struct Broker {
     pub(crate) limits: Limits,
@@ -34,7 +34,7 @@ struct Will {
     retain: bool,
 }
 
-/// What has become of a client that joins.
+/// The result of joining.
 pub(crate) struct Joined {
     pub(crate) name: Rc<str>,
     /// The connection of the former client of this name.

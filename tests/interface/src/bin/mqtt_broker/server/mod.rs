@@ -16,7 +16,7 @@ use broker::Broker;
 use packet::Mqtt;
 use session::Session;
 
-/// What a client may cost.
+/// Limits on the cost of a client.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
     /// How many clients may be connected at once; others wait.

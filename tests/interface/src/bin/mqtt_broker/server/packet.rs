@@ -181,7 +181,7 @@ fn filters<'a>(body: &mut Reader<'a>, with_qos: bool) -> Result<(u16, Vec<&'a st
     }
 }
 
-/// What is left of a packet's body.
+/// The rest of a packet's body.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
