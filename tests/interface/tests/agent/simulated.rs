@@ -182,6 +182,15 @@ fn a_client_that_ends_its_half_gets_its_answer() {
 }
 
 #[test]
+fn a_part_of_a_line_is_not_obeyed() {
+    let mut world = World::new(&[], None);
+    assert_eq!(world.ask("reset\ninterval 5000"), "ok\n");
+    world.control.close_write();
+    assert_eq!(world.answers(), "error: the last line has no end\n");
+    assert_eq!(world.control.end(), Some(End::Closed));
+}
+
+#[test]
 fn a_long_line_ends_the_client() {
     let mut world = World::new(&[], None);
     world.control.send(&[b'x'; 2000]);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crocus::framing::{FrameError, FrameHandler, Framed, Lines};
-use crocus::{Address, ConnectionId, Listen, Protocol, Reactor, TimerId, Transport};
+use crocus::{Address, ConnectionId, Listen, Protocol, Reactor, Reason, TimerId, Transport};
 
 use super::{INTERVALS, Shared, poll};
 
@@ -114,6 +114,12 @@ impl Protocol for Control {
         }
     }
 
+    fn connection_lost(&mut self, transport: &mut Transport, _: &Reason) {
+        for target in &mut self.agent.borrow_mut().figures.targets {
+            target.waiting.retain(|&waiting| waiting != transport.id());
+        }
+    }
+
     /// The commands behind a poll are answered too, before a shutdown closes the connection.
     fn timer_fired(&mut self, transport: &mut Transport, _: TimerId) {
         match transport.unread_len() {
@@ -133,6 +139,12 @@ impl FrameHandler<Lines> for Control {
 
     fn frame_failed(&mut self, transport: &mut Transport, error: FrameError) {
         writeln!(transport, "error: {error}");
+        transport.lose_connection();
+    }
+
+    /// A part of a line is not obeyed: the rest of its number may be missing.
+    fn eof_in_frame(&mut self, transport: &mut Transport, _: &[u8]) {
+        transport.write(b"error: the last line has no end\n");
         transport.lose_connection();
     }
 }
