@@ -8,9 +8,10 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::simulation::datagrams::MemoryDatagrams;
+use crate::system::adopted::adopted;
 use crate::system::binding::{mapped, plain};
 use crate::system::options::{Kind, Origin, SocketOptions};
-use crate::system::stream::{adopted, no_sockets};
+use crate::system::stream::no_sockets;
 
 #[derive(Debug)]
 pub(crate) enum DatagramSocket {

@@ -14,8 +14,9 @@ use crate::connection::Connection;
 use crate::ids::ConnectionId;
 use crate::observe::Origin;
 use crate::protocol::Protocol;
+use crate::system::adopted::adopted;
 use crate::system::binding::plain;
-use crate::system::stream::{Stream, adopted, no_sockets};
+use crate::system::stream::{Stream, no_sockets};
 
 /// A connected socket of std, for [`Reactor::adopt`].
 #[derive(Debug)]

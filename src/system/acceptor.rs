@@ -7,9 +7,10 @@ use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::adopted::adopted;
 use super::binding::plain;
 use super::options::{Kind, Origin, SocketOptions};
-use super::stream::{Stream, adopted, no_sockets};
+use super::stream::{Stream, no_sockets};
 #[cfg(unix)]
 use super::unix::UnixAcceptor;
 use crate::address::Address;

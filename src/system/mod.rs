@@ -3,6 +3,7 @@
 //! In a simulation the network in memory replaces it.
 
 pub(crate) mod acceptor;
+pub(crate) mod adopted;
 pub(crate) mod binding;
 pub(crate) mod error;
 pub(crate) mod keep_alive;

@@ -387,26 +387,6 @@ fn is_under_way(error: &io::Error) -> bool {
     return error.kind() == io::ErrorKind::WouldBlock;
 }
 
-/// A socket made elsewhere, as the loop needs it: non-blocking, and not inherited by child processes, as it
-/// is when it comes from a parent (sd_listen_fds(3)).
-#[cfg(unix)]
-pub(crate) fn adopted<'a, S: AsFd>(socket: &'a S) -> io::Result<SockRef<'a>> {
-    let socket = SockRef::from(socket);
-    socket.set_nonblocking(true)?;
-    socket.set_cloexec(true)?;
-    Ok(socket)
-}
-
-/// A socket made elsewhere, as the loop needs it: non-blocking.
-#[cfg(windows)]
-pub(crate) fn adopted<'a, S: std::os::windows::io::AsSocket>(
-    socket: &'a S,
-) -> io::Result<SockRef<'a>> {
-    let socket = SockRef::from(socket);
-    socket.set_nonblocking(true)?;
-    Ok(socket)
-}
-
 pub(crate) fn no_sockets() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, "a simulated reactor takes no real sockets")
 }

@@ -26,9 +26,10 @@ use mio::net::UnixListener;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::UnixAddress;
+use crate::system::adopted::adopted;
 use crate::system::error::server_is_alive;
 use crate::system::options::{Kind, Origin, SocketOptions};
-use crate::system::stream::{Stream, adopted};
+use crate::system::stream::Stream;
 
 /// The name of the socket within the private folder: short, since the kernel's limit counts it.
 const SOCKET: &str = "s";
