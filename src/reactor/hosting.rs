@@ -46,9 +46,9 @@ impl Reactor {
     /// `None`: only an event or another thread can give it work.
     ///
     /// For a host loop that watches the reactor's descriptor ([`AsFd`](std::os::fd::AsFd)) and calls
-    /// `turn(Some(Duration::ZERO))`. Never late. May be early after a timer was cancelled or moved; and once for
-    /// each timeout of a connection that was put off, by bytes or since the connection closes: its timer moves
-    /// only when it comes due, so that bytes cost no timer. A turn that comes too early costs one sleep.
+    /// `turn(Some(Duration::ZERO))`. Never late. May be early after a timer was moved, or very many were cancelled;
+    /// and once for each timeout of a connection that bytes have put off: its timer moves only when it comes
+    /// due, so that bytes cost no timer.
     pub fn next_deadline(&self) -> Option<Instant> {
         if self.has_queued() { Some(self.now()) } else { self.timers.next_deadline() }
     }
