@@ -361,9 +361,8 @@ impl Stage {
     }
 
     fn end(&mut self, name: &str, how: fn(&mut Transport<'_>)) {
-        let id = match self.things.get(name) {
-            Some(Thing::Connection(id) | Thing::Listener(_, id)) => id,
-            _ => panic!("{name}?"),
+        let Some(Thing::Connection(id) | Thing::Listener(_, id)) = self.things.get(name) else {
+            panic!("{name}?")
         };
         let id = id.get().expect("it is connected");
         if let Some(mut transport) = self.world.reactor().transport(id) {
