@@ -8,6 +8,7 @@ mod util;
 
 mod connecting;
 mod cores;
+mod examples;
 mod extending;
 mod flow_control;
 mod framing;
@@ -30,6 +31,7 @@ mod swapping;
 mod threads;
 mod timers;
 mod transports;
+mod tunnel;
 mod udp;
 mod unix_sockets;
 mod visits;
