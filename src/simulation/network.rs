@@ -388,14 +388,6 @@ impl Network {
         }
     }
 
-    /// The addresses of a name, as a lookup would answer.
-    pub(crate) fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        match self.hosts.get(host) {
-            Some(ips) => Ok(ips.iter().map(|ip| SocketAddr::from((*ip, port))).collect()),
-            None => Err(io::Error::new(io::ErrorKind::NotFound, "no such host in the simulation")),
-        }
-    }
-
     pub(crate) fn inject_accept_error(&mut self, at: SocketAddr, error: io::Error) {
         let at_address = |(place, _): &(&Place, &mut Listening)| match place {
             Place::Inet(addr, _) => *addr == at,
