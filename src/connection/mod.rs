@@ -85,10 +85,10 @@
 mod commands;
 mod input;
 mod output;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod script;
-#[cfg(test)]
-mod sequences;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod sequences;
 #[cfg(test)]
 mod table;
 mod timing;

@@ -303,14 +303,6 @@ impl Driver {
         }
     }
 
-    /// One that was told `Made`, and is registered.
-    pub(super) fn open() -> Self {
-        let mut driver = Self::new();
-        assert_eq!(driver.serve(), Next::Rest);
-        assert_eq!(driver.heard(), "Made");
-        driver
-    }
-
     pub(super) fn begin(&mut self, kind: Kind) {
         let (read, write) = self.budgets;
         match kind {
@@ -377,6 +369,50 @@ impl Driver {
         }
     }
 
+    /// Passes on what the poller has; to one that is not registered it has nothing.
+    pub(super) fn take_events(&mut self) -> Readiness {
+        let mut event = Readiness::default();
+        if self.registered {
+            event = mem::take(&mut self.script.wire_mut().event);
+        }
+        if event != Readiness::default() {
+            self.latch(event);
+        }
+        event
+    }
+
+    pub(super) fn latch(&mut self, event: Readiness) {
+        self.connection.latch(event);
+        self.run(true);
+    }
+
+    /// Lets time pass. A deadline that comes has the connection served.
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now += time;
+        let due = self.connection.deadline().is_some_and(|at| at <= self.now);
+        self.run(due);
+    }
+
+    fn run(&mut self, worth_it: bool) {
+        self.queued |= worth_it && !self.visited;
+    }
+
+    fn flush_later(&mut self, worth_it: bool) {
+        self.flushing |= worth_it && !self.visited;
+    }
+}
+
+/// What the rows of the table need.
+#[cfg(test)]
+impl Driver {
+    /// One that was told `Made`, and is registered.
+    pub(super) fn open() -> Self {
+        let mut driver = Self::new();
+        assert_eq!(driver.serve(), Next::Rest);
+        assert_eq!(driver.heard(), "Made");
+        driver
+    }
+
     pub(super) fn serve(&mut self) -> Next {
         self.visit(Kind::Serve, |_, _| {})
     }
@@ -419,38 +455,6 @@ impl Driver {
 
     pub(super) fn written(&self) -> String {
         String::from_utf8_lossy(&self.script.wire().written).into_owned()
-    }
-
-    /// Passes on what the poller has; to one that is not registered it has nothing.
-    pub(super) fn take_events(&mut self) -> Readiness {
-        let mut event = Readiness::default();
-        if self.registered {
-            event = mem::take(&mut self.script.wire_mut().event);
-        }
-        if event != Readiness::default() {
-            self.latch(event);
-        }
-        event
-    }
-
-    pub(super) fn latch(&mut self, event: Readiness) {
-        self.connection.latch(event);
-        self.run(true);
-    }
-
-    /// Lets time pass. A deadline that comes has the connection served.
-    pub(super) fn pass(&mut self, time: Duration) {
-        self.now += time;
-        let due = self.connection.deadline().is_some_and(|at| at <= self.now);
-        self.run(due);
-    }
-
-    fn run(&mut self, worth_it: bool) {
-        self.queued |= worth_it && !self.visited;
-    }
-
-    fn flush_later(&mut self, worth_it: bool) {
-        self.flushing |= worth_it && !self.visited;
     }
 }
 

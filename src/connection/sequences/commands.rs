@@ -1,0 +1,179 @@
+//! Commands, of the protocol and of others.
+
+use super::{BYTES, Limit, MS, Sequence, Stage};
+use crate::connection::script::Driver;
+use crate::connection::{Direction, Holds, Output};
+use crate::parts::token_bucket::Rate;
+
+impl Sequence<'_> {
+    pub(super) fn command(&mut self) {
+        match self.choices.below(40) {
+            0..=12 => self.write(),
+            13 => self.close(),
+            14 if self.chance(4) => self.abort(),
+            15 if self.chance(2) => self.shut_write(),
+            16..=17 => self.hold(),
+            18..=20 => self.release(),
+            21..=24 => self.unread(),
+            25..=26 => self.hand_over(),
+            27..=28 => self.set_timeout(),
+            29 => self.set_close_timeout(),
+            30 => self.set_rate(Direction::Reading),
+            31 => self.set_rate(Direction::Writing),
+            32..=33 => {
+                let high = self.choices.below(120);
+                let low = self.choices.below(high + 1);
+                self.log(format_args!("set_marks {high} {low}"));
+                self.driver.set_marks(high, low);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn write(&mut self) {
+        // A fuzzer may choose so many writes that the bytes run out.
+        let count = self.choices.below(80).min(BYTES.len() - self.model.accepted);
+        let cap = self.driver.common.cap;
+        let left_too_much = self.driver.connection.above_cap;
+        let unsent = self.driver.connection.buffered();
+        let broken = self.driver.connection.output == Output::Broken;
+        let wanted = self.is_open() && !self.model.wants_fin && !broken;
+        let data = &BYTES[self.model.accepted..self.model.accepted + count];
+        let taken = self.driver.write(data, cap);
+        self.log(format_args!("write {count}: {taken}"));
+        assert_eq!(taken, wanted && !left_too_much);
+        if taken {
+            self.model.accepted += count;
+        } else if wanted {
+            self.model.overflow = Some(unsent);
+            self.model.stage = Stage::Ended;
+        }
+    }
+
+    fn ends_first(&mut self) {
+        let by_us = !self.driver.script.wire().end_read;
+        self.model.we_ended_first.get_or_insert(by_us);
+        self.model.wants_fin = true;
+    }
+
+    pub(super) fn close(&mut self) {
+        let begins = self.driver.close();
+        self.log(format_args!("close: {begins}"));
+        assert_eq!(begins, self.is_open());
+        if begins {
+            self.model.over_timeout = self.model.telling_timeout;
+            let new = self.model.stage == Stage::New;
+            let gone = self.driver.connection.is_gone();
+            self.model.stage = if new || gone { Stage::Ended } else { Stage::Closing };
+            self.model.heard_at = self.now();
+            if !new {
+                self.ends_first();
+            }
+        }
+    }
+
+    fn abort(&mut self) {
+        self.log(format_args!("abort"));
+        let ends = !self.driver.connection.is_gone();
+        assert_eq!(self.driver.abort(), ends);
+        if ends {
+            self.model.stage = Stage::Ended;
+        }
+    }
+
+    pub(super) fn shut_write(&mut self) {
+        let shuts = self.driver.shut_write();
+        self.log(format_args!("shut_write: {shuts}"));
+        let broken = self.driver.connection.output == Output::Broken;
+        assert_eq!(shuts, self.is_open() && !self.model.wants_fin && !broken);
+        if self.is_open() {
+            self.ends_first();
+        }
+    }
+
+    fn hold(&mut self) {
+        self.log(format_args!("hold"));
+        self.driver.hold(Holds::PROTOCOL);
+        self.model.held = true;
+        self.note_end();
+    }
+
+    /// A command may end a broken connection.
+    pub(super) fn note_end(&mut self) {
+        if self.driver.connection.is_gone() {
+            self.model.stage = Stage::Ended;
+        }
+    }
+
+    pub(super) fn release(&mut self) {
+        self.log(format_args!("release"));
+        self.driver.release(Holds::PROTOCOL);
+        self.model.held = false;
+    }
+
+    pub(super) fn unread(&mut self) {
+        let count = self.choices.below(self.model.last + 1);
+        let bytes = &BYTES[self.model.told - count..self.model.told];
+        let kept = self.driver.unread(bytes);
+        self.log(format_args!("unread {count}: {kept}"));
+        assert_eq!(kept, matches!(self.model.stage, Stage::Up | Stage::HandedOver));
+        if kept {
+            self.model.told -= count;
+            self.model.last -= count;
+            self.model.put_back |= count > 0 && self.model.stage == Stage::Up;
+            self.model.put_back_late |= count > 0 && self.driver.script.wire().reset;
+        }
+    }
+
+    pub(super) fn hand_over(&mut self) {
+        let done = self.driver.hand_over();
+        self.log(format_args!("hand_over: {done}"));
+        assert_eq!(done, self.model.stage == Stage::Up);
+        if done {
+            self.model.stage = Stage::HandedOver;
+            self.model.pressed = false;
+        }
+    }
+
+    pub(super) fn set_timeout(&mut self) {
+        let limit = (!self.chance(4)).then(|| self.some(60) as u32 * MS);
+        self.log(format_args!("set_timeout {limit:?}"));
+        let former = self.driver.set_timeout(limit);
+        assert_eq!(former, self.model.timeout.filter(|_| self.is_open()));
+        if self.is_open() {
+            (self.model.timeout, self.model.active) = (limit, self.now());
+        }
+    }
+
+    fn set_close_timeout(&mut self) {
+        let limit = self.some(120) as u32 * MS;
+        self.log(format_args!("set_close_timeout {limit:?}"));
+        let now = self.now();
+        let Driver { connection, common, now: instant, .. } = &mut self.driver;
+        connection.set_close_timeout(limit, *instant, common);
+        self.model.close_timeout = limit;
+        if let Some(since) = &mut self.model.closing_since {
+            *since = now;
+        }
+    }
+
+    fn set_rate(&mut self, direction: Direction) {
+        let burst = self.some(40);
+        let rate = Rate::per_second(200 + self.choices.below(2000) as u64).burst(burst as u64);
+        let rate = (!self.chance(3)).then_some(rate);
+        self.log(format_args!("set_rate {direction:?} {rate:?}"));
+        self.driver.set_rate(direction, rate);
+        let passed = self.passed(direction);
+        let since = self.now();
+        let limit = rate.map(|rate| Limit { rate, burst, since, passed });
+        self.model.limits[direction as usize] = limit;
+    }
+
+    fn passed(&self, direction: Direction) -> usize {
+        let wire = self.driver.script.wire();
+        match direction {
+            Direction::Reading => wire.taken,
+            Direction::Writing => wire.written.len(),
+        }
+    }
+}
