@@ -450,6 +450,22 @@ fn row_18_a_hang_up_without_an_error_announces_the_end() {
 }
 
 #[test]
+fn row_18_a_new_hang_up_grants_kept_bytes_once_more() {
+    let mut driver = driver_that_was_sent(b"abcd");
+    driver.latch(Readiness::FAILED); // without an error
+    driver.visit(Kind::Serve, |driver, _| {
+        driver.unread(b"d");
+    });
+    driver.serve();
+    assert_eq!(driver.heard(), "[abcd] [d]");
+    assert!(driver.unread(b"bcd"), "between two visits");
+    driver.script.peer_resets();
+    driver.settle();
+    assert_eq!(driver.heard(), "[bcd]", "they came before the reset");
+    assert_gone(&mut driver, "ConnectionReset while open");
+}
+
+#[test]
 fn row_19_an_error_on_reading_ends_it_behind_the_bytes() {
     let mut driver = Driver::open();
     driver.script.peer_sends(b"last");

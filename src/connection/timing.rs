@@ -44,7 +44,7 @@ pub(crate) struct Extras {
     writing: Option<Throttle>,
     /// Bytes that were put back, to be delivered again.
     pub(super) kept: WriteBuffer,
-    /// How many they were when they were last delivered again despite a known hang-up.
+    /// How many they were when they were last delivered again despite the hang-up that is known.
     pub(super) kept_at_hangup: Option<usize>,
 }
 
@@ -362,13 +362,15 @@ impl<S: ByteStream> Connection<S> {
         self.extras.as_ref().is_some_and(|extras| extras.discarded >= MOST_DISCARDED)
     }
 
-    /// Records, for the next visit, that input came which is not read.
+    /// Records, for the next visit, that input came which is not read, and that a hang-up is new: what
+    /// was put back before it is delivered once more, whatever an earlier event said.
     #[inline]
     pub(super) fn note_event(&mut self, readiness: Readiness) {
-        if let Some(extras) = &mut self.extras
-            && readiness.contains(Readiness::READABLE)
-            && self.held.are_against_reading()
-        {
+        let Some(extras) = &mut self.extras else { return };
+        if readiness.contains(Readiness::HANGUP) {
+            extras.kept_at_hangup = None;
+        }
+        if readiness.contains(Readiness::READABLE) && self.held.are_against_reading() {
             extras.stirred = true;
         }
     }
