@@ -77,7 +77,7 @@ impl fmt::Display for Address {
 ///
 /// It reads what an `Address` prints, escapes included. Nothing is looked up here. Any other text is kept,
 /// and is an error where it is used: at once when listening, in `connection_failed` when connecting. A host
-/// of the name `unix` has to be written as a pair.
+/// of the name `unix` has to be written as a pair, or in capital letters, as it is printed.
 ///
 /// # Examples
 ///
@@ -170,6 +170,8 @@ impl fmt::Display for Endpoint {
             Place::Scoped(host, port) => write!(f, "[{host}]:{port}"),
             Place::Port(port) => write!(f, ":{port}"),
             Place::Unix(addr) => addr.fmt(f),
+            // In small letters it would be read as the path of a Unix socket. Names have no case (RFC 4343).
+            Place::Name(host, port) if host == "unix" => write!(f, "UNIX:{port}"),
             Place::Name(host, port) => write!(f, "{host}:{port}"),
             Place::Unreadable(text) => write!(f, "{text:?}"),
         }
@@ -215,21 +217,8 @@ impl From<&Address> for Endpoint {
 
 impl From<(&str, u16)> for Endpoint {
     fn from((host, port): (&str, u16)) -> Self {
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            return Self::from((ip, port));
-        }
-        let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        // The parser of socket addresses knows the numbers of interfaces.
-        if let Ok(addr) = format!("[{}]:{port}", inside.unwrap_or(host)).parse::<SocketAddr>() {
-            return Self::from(addr);
-        }
-        if is_scoped(inside.unwrap_or(host)) {
-            return Self(Place::Scoped(inside.unwrap_or(host).to_owned(), port));
-        }
-        if is_name(host) {
-            return Self(Place::Name(host.to_owned(), port));
-        }
-        Self(Place::Unreadable(format!("{host}:{port}")))
+        let unreadable = || Place::Unreadable(format!("{host}:{port}"));
+        Self(place_of(host, port).unwrap_or_else(unreadable))
     }
 }
 
@@ -265,13 +254,32 @@ impl From<&str> for Endpoint {
             return Self(Place::Unix(UnixAddress::read(address)));
         }
         let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, parse_port(port)?)));
-        Self(match parts {
-            Some(("", port)) => Place::Port(port),
-            Some((host, port)) if is_name(host) => Place::Name(host.to_owned(), port),
-            Some((host, port)) if host.starts_with('[') => return Self::from((host, port)),
-            _ => Place::Unreadable(text.to_owned()),
-        })
+        let place = match parts {
+            Some(("", port)) => Some(Place::Port(port)),
+            // The last colon of an IPv6 address without brackets begins no port.
+            Some((host, port)) if host.starts_with('[') || !host.contains(':') => {
+                place_of(host, port)
+            }
+            _ => None,
+        };
+        Self(place.unwrap_or_else(|| Place::Unreadable(text.to_owned())))
     }
+}
+
+/// The place that a host and a port are, if the host can be read.
+fn place_of(host: &str, port: u16) -> Option<Place> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Some(Place::Address((ip, port).into()));
+    }
+    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    // The parser of socket addresses knows the numbers of interfaces.
+    if let Ok(addr) = format!("[{}]:{port}", inside.unwrap_or(host)).parse() {
+        return Some(Place::Address(addr));
+    }
+    if is_scoped(inside.unwrap_or(host)) {
+        return Some(Place::Scoped(inside.unwrap_or(host).to_owned(), port));
+    }
+    is_name(host).then(|| Place::Name(host.to_owned(), port))
 }
 
 /// Accepts digits only: `u16::from_str` would take `+80`.
@@ -324,6 +332,13 @@ mod tests {
     }
 
     #[test]
+    fn a_host_named_unix_is_not_printed_as_a_path() {
+        let printed = Endpoint::from(("unix", 80)).to_string();
+        assert_eq!(printed, "UNIX:80");
+        assert!(matches!(Endpoint::from(printed).place(), Place::Name(..)));
+    }
+
+    #[test]
     fn the_error_quotes_an_address_that_cannot_be_read() {
         let texts = [
             "",
@@ -331,6 +346,7 @@ mod tests {
             ":+80",
             "[::1%]:80",
             "[localhost]:80",
+            "[localhost]:080",
             "localhost",
             "localhost:",
             "localhost:99999",

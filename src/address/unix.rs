@@ -209,13 +209,13 @@ fn read_escape<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Option<&'a str> {
         'n' => bytes.push(b'\n'),
         '\'' | '"' | '\\' => bytes.push(kind as u8),
         'x' => {
-            let digits =
-                rest.get(..2).filter(|digits| digits.bytes().all(|d| d.is_ascii_hexdigit()))?;
+            let digits = rest.get(..2).filter(|digits| are_hexadecimal(digits))?;
             bytes.push(u8::from_str_radix(digits, 16).ok()?);
             return rest.get(2..);
         }
         'u' => {
             let (digits, rest) = rest.strip_prefix('{')?.split_once('}')?;
+            let digits = Some(digits).filter(|digits| are_hexadecimal(digits))?;
             let char = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32)?;
             bytes.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
             return Some(rest);
@@ -223,6 +223,11 @@ fn read_escape<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Option<&'a str> {
         _ => return None,
     }
     Some(rest)
+}
+
+/// `from_str_radix` would take a sign, too.
+fn are_hexadecimal(digits: &str) -> bool {
+    digits.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 macro_rules! from_paths {
@@ -261,6 +266,13 @@ mod tests {
         assert_eq!(system.as_pathname(), Some(Path::new("x")));
         let given = std::os::unix::net::SocketAddr::from_pathname("x").unwrap();
         assert_eq!(UnixAddress::from_system(&given), UnixAddress::from("x"));
+    }
+
+    #[test]
+    fn a_backslash_that_begins_no_escape_stays() {
+        for text in [r"\q", r"\u{+41}", r"\x+4", r"\u{}", r"\u{41", r"\é", r"a\"] {
+            assert_eq!(UnixAddress::read(text), UnixAddress::from(text));
+        }
     }
 
     #[test]
