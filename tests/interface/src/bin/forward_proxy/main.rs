@@ -46,13 +46,12 @@ fn main() -> ExitCode {
 
 fn run(mut options: Parser) -> Result<(), Box<dyn Error>> {
     let mut listen = "127.0.0.1:8080".to_owned();
-    let mut limits = proxy::Limits::default();
-    let mut grace = Duration::from_secs(30);
-    let mut ports = Vec::new();
+    let [connect, idle, mut grace] = [10, 300, 30].map(Duration::from_secs);
+    let mut limits = proxy::Limits { ports: Vec::new(), connect, idle };
     while let Some(option) = options.next()? {
         match option {
             Arg::Long("listen") => listen = options.value()?.string()?,
-            Arg::Long("allow-port") => ports.push(options.value()?.parse()?),
+            Arg::Long("allow-port") => limits.ports.push(options.value()?.parse()?),
             Arg::Long("connect-timeout") => limits.connect = seconds(&mut options)?,
             Arg::Long("idle-timeout") => limits.idle = seconds(&mut options)?,
             Arg::Long("grace") => grace = seconds(&mut options)?,
@@ -60,8 +59,8 @@ fn run(mut options: Parser) -> Result<(), Box<dyn Error>> {
             other => return Err(other.unexpected().into()),
         }
     }
-    if !ports.is_empty() {
-        limits.ports = ports;
+    if limits.ports.is_empty() {
+        limits.ports = vec![80, 443];
     }
     let limits = Rc::new(limits);
     let mut reactor = Reactor::new()?;

@@ -26,13 +26,6 @@ pub(crate) struct Limits {
     pub(crate) idle: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        let (connect, idle) = (Duration::from_secs(10), Duration::from_secs(300));
-        Self { ports: vec![80, 443], connect, idle }
-    }
-}
-
 /// The protocol of a new client.
 pub(crate) fn client(limits: &Rc<Limits>) -> impl Protocol + use<> {
     Framed::new(Lines::delimited(b"\r\n\r\n").max_length(MAX_HEAD), Client(Rc::clone(limits)))

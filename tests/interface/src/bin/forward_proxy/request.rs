@@ -1,7 +1,5 @@
 //! A request's head: what it asks for, and how it goes on to the server.
 
-use std::borrow::Cow;
-
 use httparse::{Header, Status};
 
 /// Headers between the client and this proxy, and `host`, which is written anew.
@@ -19,17 +17,15 @@ pub(crate) struct Request {
 
 impl Request {
     /// Reads a head that came without the empty line at its end.
-    pub(crate) fn parse(head: &[u8]) -> Result<Self, Cow<'static, str>> {
+    pub(crate) fn parse(head: &[u8]) -> Result<Self, String> {
         let bytes = [head, b"\r\n\r\n"].concat();
         let mut headers = [httparse::EMPTY_HEADER; 100];
         let mut parsed = httparse::Request::new(&mut headers);
         let status = parsed.parse(&bytes).map_err(|error| error.to_string())?;
-        let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
-            return Err("the head has no request line".into());
+        let is_whole = status == Status::Complete(bytes.len());
+        let (true, Some(method), Some(target)) = (is_whole, parsed.method, parsed.path) else {
+            return Err("the head is empty, or has an empty line in it".into());
         };
-        if status != Status::Complete(bytes.len()) {
-            return Err("an empty line that ends in LF alone".into());
-        }
         let method = method.to_owned();
         if method == "CONNECT" {
             let (host, port) = host_and_port(target, None).ok_or("the target is not HOST:PORT")?;
@@ -43,7 +39,7 @@ impl Request {
         };
         let version = format!("1.{}", parsed.version.unwrap_or(1));
         let mut head =
-            format!("{method} {path} HTTP/{version}\r\nHost: {authority}\r\n").into_bytes();
+            Vec::from(format!("{method} {path} HTTP/{version}\r\nHost: {authority}\r\n"));
         for header in parsed.headers.iter().filter(|one| is_passed_on(one.name, parsed.headers)) {
             head.extend([header.name.as_bytes(), b": ", header.value, b"\r\n"].concat());
         }

@@ -12,7 +12,8 @@ use crate::request::Request;
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 fn connect(simulation: &mut Simulation) -> Peer {
-    simulation.connect(client(&Rc::new(Limits::default())))
+    let [connect, idle] = [10, 300].map(Duration::from_secs);
+    simulation.connect(client(&Rc::new(Limits { ports: vec![80, 443], connect, idle })))
 }
 
 fn send(simulation: &mut Simulation, peer: &mut Peer, data: &[u8]) {
