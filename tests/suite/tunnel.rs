@@ -229,11 +229,58 @@ both! {
                 still > 20
             });
             breaks.reset();
-            world.until("the end", |_| log.count("ended") == 1);
             let (part, end) = world.read_to_end(&mut other);
             assert_eq!(end, Err(ErrorKind::ConnectionReset), "{} of {sent} bytes", part.len());
+            world.until("the end", |_| log.count("ended") == 1);
         });
     }
+}
+
+both! {
+    /// A server that refuses a large request without reading it, so that its close is a reset.
+    fn an_early_answer_arrives_before_the_reset(world) {
+        each_way(world, plain, |world, log, mut breaks, mut other, _| {
+            world.send(&mut breaks, b"413");
+            breaks.reset();
+            world.until("the end", |_| log.count("ended") == 1);
+            let (part, end) = world.read_to_end(&mut other);
+            assert_eq!((&*part, end), (&b"413"[..], Err(ErrorKind::ConnectionReset)));
+        });
+    }
+}
+
+both! {
+    fn all_that_came_before_a_reset_arrives_before_it(world) {
+        each_way(world, plain, |world, log, mut breaks, mut other, _| {
+            let all = pattern(120_000);
+            world.send(&mut breaks, &all);
+            breaks.reset();
+            let (part, end) = world.read_to_end(&mut other);
+            assert_eq!(end, Err(ErrorKind::ConnectionReset));
+            assert!(!part.is_empty() && all.starts_with(&part), "{} bytes", part.len());
+            world.until("the end", |_| log.count("ended") == 1);
+        });
+    }
+}
+
+#[test]
+fn a_side_that_does_not_take_the_last_bytes_is_reset_in_time() {
+    let mut world = World::simulated();
+    each_way(&mut world, plain, |world, log, mut breaks, mut other, _| {
+        let much = pattern(LEN);
+        let mut sent = 0;
+        world.until("no more to be taken", |_| {
+            let taken = breaks.send(&much[sent..]);
+            sent += taken;
+            taken == 0
+        });
+        breaks.reset();
+        world.pass(SECOND * 29);
+        assert_eq!(log.count("ended"), 0);
+        world.pass(SECOND * 2);
+        assert_eq!(log.count("ended"), 1);
+        assert_eq!(world.read_to_end(&mut other).1, Err(ErrorKind::ConnectionReset));
+    });
 }
 
 both! {

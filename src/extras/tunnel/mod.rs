@@ -14,7 +14,7 @@
 //! |---|---|
 //! | has sent FIN | gets FIN behind the last byte, and goes on sending |
 //! | is lost, after its FIN was passed on | has all of it: closed in order |
-//! | is lost before | reset, unsent bytes are dropped |
+//! | is lost before | gets what the lost one had sent, then a reset |
 //! | has both halves shut | sends what is left, and ends by itself |
 
 mod end;
@@ -40,8 +40,8 @@ const QUIET: Duration = Duration::from_secs(1);
 /// - *Pressure*: if one side does not read, the other is not read either. A tunnel buffers at most the high
 ///   mark and one turn's reading in each direction, 64 + 256 KiB.
 /// - *Half-close*: the end of one side's bytes is passed on behind the last byte, and the other goes on.
-/// - *Loss*: if one side is lost before it has finished, the other is reset. A part never looks like the
-///   whole.
+/// - *Loss*: if one side is lost before it has finished, the other gets what came from there, such as a server's
+///   early answer, and is reset then. A part never looks like the whole.
 /// - *Silence*: with an [idle timeout](Self::idle_timeout) both are reset when neither has moved a byte.
 /// - *Shutdown*: a transfer is finished; see [`quiet`](Self::quiet). What is left after the grace is reset.
 ///

@@ -5,13 +5,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{TunnelEnd, TunnelHandler, TunnelSide};
-use crate::{ConnectionId, ConnectorId, Reactor, Reason, Transport};
+use crate::{Address, ConnectionId, ConnectorId, Reactor, Reason, Transport};
 
 /// How often a side that waits for the other half looks whether it is still to come.
 ///
 /// The other connection may be lost before its half has taken over, and then nobody is told. This is rare, so
 /// it may be slow.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a side may take nothing of what came from one that is lost, before it is reset: as long as an
+/// orderly close waits.
+const LAST_BYTES: Duration = Duration::from_secs(30);
 
 /// A tunnel. No method calls back, so no borrow meets another.
 pub(super) type Shared = Rc<RefCell<Pair>>;
@@ -36,6 +40,8 @@ enum Stage {
     Open,
     /// It was quiet in a shutdown, and both sides are closed in order.
     Closing,
+    /// One side is lost before it had finished. The other is reset when it has what came from there.
+    Resetting,
     /// It was idle, and both sides are reset.
     TimedOut,
     /// The far side could not be connected. Nothing more is told.
@@ -52,6 +58,8 @@ struct End {
     finished: bool,
     /// Too much waits for it.
     pressed: bool,
+    /// The address of its peer.
+    addr: Option<Address>,
 }
 
 #[derive(Default)]
@@ -92,6 +100,7 @@ impl Pair {
     /// A half has taken over. With the second of them the tunnel opens.
     pub(super) fn made(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
         self.end(side).state = State::Up(transport.id());
+        self.end(side).addr = Some(transport.peer_addr().clone());
         match &self.end(side.other()).state {
             State::Up(other) => {
                 let other = *other;
@@ -134,6 +143,8 @@ impl Pair {
         self.end(side).pressed = on;
         match (self.stage, on) {
             (Stage::Waiting(_), _) => {} // the other side is paused until it opens
+            (Stage::Resetting, true) => {}
+            (Stage::Resetting, false) => transport.abort_connection(), // it has all there was
             (_, true) => self.on_other(side, transport, |other| other.pause_reading()),
             (_, false) => self.on_other(side, transport, |other| other.resume_reading()),
         }
@@ -141,13 +152,16 @@ impl Pair {
 
     pub(super) fn shut_down(&mut self, transport: &mut Transport<'_>) {
         self.draining = true;
-        transport.set_timeout(self.limit());
+        if self.stage != Stage::Resetting {
+            transport.set_timeout(self.limit());
+        }
     }
 
     /// One side was silent for as long as it may. The traffic of the other counts, too.
     pub(super) fn silent(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
         let waiting = matches!(self.stage, Stage::Waiting(_));
-        if waiting && matches!(self.end(side.other()).state, State::Dropped) {
+        let alone = waiting && matches!(self.end(side.other()).state, State::Dropped);
+        if alone || self.stage == Stage::Resetting {
             return transport.abort_connection();
         }
         let Some(limit) = self.limit() else { return };
@@ -188,8 +202,11 @@ impl Pair {
             Stage::Open if finished => {
                 self.on_other(side, transport, |other| other.lose_connection());
             }
-            Stage::Open => self.on_other(side, transport, |other| other.abort_connection()),
-            Stage::Closing | Stage::TimedOut | Stage::Failed => {}
+            Stage::Open => {
+                self.stage = Stage::Resetting;
+                self.on_other(side, transport, reset_behind_the_last_byte);
+            }
+            Stage::Closing | Stage::Resetting | Stage::TimedOut | Stage::Failed => {}
         }
         self.tell_end(transport.reactor());
     }
@@ -275,8 +292,15 @@ impl Pair {
             return;
         };
         let (near, far) = (near.clone(), far.clone());
-        let (near_to_far, far_to_near) = (self.near.bytes, self.far.bytes);
-        let end = TunnelEnd { near, far, first: self.first, near_to_far, far_to_near };
+        let end = TunnelEnd {
+            near,
+            far,
+            near_addr: self.near.addr.clone(),
+            far_addr: self.far.addr.clone(),
+            first: self.first,
+            near_to_far: self.near.bytes,
+            far_to_near: self.far.bytes,
+        };
         self.handler.ended(reactor, &end);
     }
 
@@ -300,6 +324,16 @@ impl Pair {
             action(&mut other);
         }
     }
+}
+
+/// Has a side sent what waits for it, and reset then. (The kernel may drop what it has taken and not sent.)
+fn reset_behind_the_last_byte(transport: &mut Transport<'_>) {
+    if transport.buffered() == 0 {
+        return transport.abort_connection();
+    }
+    transport.pause_reading();
+    transport.set_write_buffer_limits(0, 0); // `resume_writing` comes when nothing waits any more
+    transport.set_timeout(Some(LAST_BYTES));
 }
 
 /// The protocol of a connection that is closed at once, and so is never told.
