@@ -9,6 +9,7 @@ mod util;
 mod connecting;
 mod cores;
 mod extending;
+mod faults;
 mod flow_control;
 mod framing;
 mod half_close;
