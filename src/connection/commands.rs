@@ -53,11 +53,17 @@ impl<S: ByteStream> Connection<S> {
         if self.is_gone() {
             return false;
         }
-        if matches!(reason, Reason::Aborted | Reason::Overflow { .. }) {
-            self.output = Output::Reset;
-        }
         self.life = Life::Gone(reason);
         true
+    }
+
+    /// Ends it with a reset, so that the peer cannot take what it got for all. Returns whether this ended it.
+    pub(crate) fn abort(&mut self, reason: Reason) -> bool {
+        let ends = self.end(reason);
+        if ends {
+            self.output = Output::Reset;
+        }
+        ends
     }
 
     /// Ends it because of a fault on this side, which overrides any other reason.
