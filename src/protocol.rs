@@ -150,10 +150,9 @@ pub trait Protocol: Any {
     /// answer.
     ///
     /// By default the connection is closed in order; if the protocol was told to
-    /// [pause](Self::pause_writing), not before it is told to resume and adds nothing. Any other protocol in
-    /// the middle of an answer overrides this: it finishes the answer and then closes. The reactor waits for it
-    /// until the grace is over, and then resets the connection, so that the peer cannot take a part for the
-    /// whole.
+    /// [pause](Self::pause_writing), not before it is told to resume and adds nothing. Any other one in the
+    /// middle of an answer overrides this: it finishes, and then closes. The reactor waits for it until the
+    /// grace is over, and then resets the connection: the peer cannot take a part for the whole.
     ///
     /// # Examples
     ///

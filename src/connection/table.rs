@@ -457,6 +457,7 @@ fn row_19_an_error_on_reading_ends_it_behind_the_bytes() {
     driver.settle();
     assert_eq!(driver.heard(), "[last]");
     assert_gone(&mut driver, "ConnectionReset while open");
+    assert!(driver.connection.ends_abruptly(), "the peer must not take a part for the whole");
 }
 
 #[test]

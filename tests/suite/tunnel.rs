@@ -338,6 +338,26 @@ both! {
     }
 }
 
+/// It is in the middle of nothing, and does not hold up a shutdown.
+#[test]
+fn one_that_nothing_has_passed_is_closed_at_once_in_a_shutdown() {
+    for sends in [false, true] {
+        let mut world = World::simulated();
+        let (log, mut near, mut far) = tunnel(&mut world, |tunnel| tunnel.quiet(SECOND * 10));
+        if sends {
+            near.send(b"x");
+            world.quiet();
+        }
+        world.reactor().shutdown(HOUR);
+        world.pass(SECOND * 9);
+        assert_eq!(log.count("ended"), usize::from(!sends));
+        let got = world.read_to_end(&mut far);
+        assert_eq!(got, (if sends { b"x".to_vec() } else { vec![] }, Ok(())));
+        assert_eq!(world.read_to_end(&mut near), (vec![], Ok(())));
+        world.run().unwrap();
+    }
+}
+
 both! {
     fn what_is_left_after_the_grace_is_reset(world) {
         each_way(world, plain, |world, log, mut sends, mut reads, _| {

@@ -235,6 +235,8 @@ impl Tunnel {
     /// How long nothing must move before a [shutdown](Reactor::shutdown) closes both sides in order: 1 s by
     /// default, counted from the shutdown or the last byte.
     ///
+    /// One through which no byte has come is closed at once.
+    ///
     /// A tunnel does not know its bytes, so it cannot know whether a side is in the middle of an answer. While
     /// something moves, or waits for a slow reader, it goes on; if that is so to the end of the grace, both
     /// sides are reset.

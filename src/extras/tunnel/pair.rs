@@ -139,8 +139,13 @@ impl Pair {
         }
     }
 
-    pub(super) fn shut_down(&mut self, transport: &mut Transport<'_>) {
-        self.draining = true;
+    /// A tunnel through which nothing has come is in the middle of nothing.
+    pub(super) fn shut_down(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
+        // When both were told, both have delivered what had come.
+        let both = std::mem::replace(&mut self.draining, true);
+        if both && self.stage == Stage::Open && self.near.bytes + self.far.bytes == 0 {
+            return self.give_up(side, transport);
+        }
         transport.set_timeout(self.limit());
     }
 
