@@ -139,7 +139,7 @@
 //! | `system/` | the kernel: poller, streams, listening sockets |
 //! | `simulation/` | the simulated network in memory, and [`testing`] |
 //! | `parts/` | plain values: arena, timers, buffers, token bucket, clock |
-//! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [[`Tunnel`], [`Cores`] |
+//! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Tunnel`], [`Cores`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;

@@ -80,6 +80,13 @@ impl Connect {
     }
 
     /// Where to connect to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let connect = crocus::Connect::to("example.org:80");
+    /// assert_eq!(connect.endpoint().to_string(), "example.org:80");
+    /// ```
     pub fn endpoint(&self) -> &Endpoint {
         &self.to
     }

@@ -17,8 +17,11 @@
 //! | is lost before | reset, unsent bytes are dropped |
 //! | has both halves shut | sends what is left, and ends by itself |
 
+mod end;
 mod half;
 mod pair;
+
+pub use end::{TunnelEnd, TunnelSide};
 
 use std::fmt;
 use std::io;
@@ -79,49 +82,6 @@ pub struct Tunnel {
     handler: Box<dyn TunnelHandler>,
     idle: Option<Duration>,
     quiet: Duration,
-}
-
-/// One side of a [`Tunnel`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum TunnelSide {
-    /// The connection that was there first.
-    Near,
-    /// The connection that was made for it.
-    Far,
-}
-
-/// How a [`Tunnel`] ended.
-///
-/// [`Display`](fmt::Display) is one line, for a log.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct TunnelEnd {
-    /// Why the near side ended; [`Reason::TimedOut`] if the tunnel did because it was idle.
-    pub near: Reason,
-    /// Why the far side ended; [`Reason::Cancelled`] if the near one was lost before it was connected.
-    pub far: Reason,
-    /// The side that ended first: mostly the cause, if it did not end in order.
-    pub first: TunnelSide,
-    /// How many bytes of the near side were passed to the far one.
-    ///
-    /// *Not* promised: that it has got them, unless both sides ended in order.
-    pub near_to_far: u64,
-    /// How many bytes of the far side were passed to the near one.
-    pub far_to_near: u64,
-}
-
-impl TunnelEnd {
-    /// Whether both sides have finished, and all bytes were taken.
-    pub fn is_clean(&self) -> bool {
-        self.near.is_clean() && self.far.is_clean()
-    }
-}
-
-impl fmt::Display for TunnelEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { near, far, near_to_far, far_to_near, .. } = self;
-        write!(f, "{near_to_far} bytes there, {far_to_near} back; near: {near}; far: {far}")
-    }
 }
 
 /// What the owner of a [`Tunnel`] hears of it. Every method has a default.
@@ -202,15 +162,15 @@ pub trait TunnelHandler: 'static {
 
     /// These bytes came from a side, and are written to the other next.
     ///
-    /// For a relay that shows what passes. They cannot be changed here.
+    /// For a relay that shows what passes, as in the example of [`TunnelEnd`]. They cannot be changed here.
     fn passing(&mut self, from: TunnelSide, data: &[u8]) {}
 
-    /// Both sides have ended. It also comes, without `joined`, if the near side was lost while the far one was
+    /// Both sides have ended, as the [`TunnelEnd`] says. It also comes, without `joined`, if the near side was lost while the far one was
     /// being connected.
     fn ended(&mut self, reactor: &mut Reactor, end: &TunnelEnd) {}
 }
 
-/// Needs not know anything.
+/// For an owner that needs to hear nothing.
 impl TunnelHandler for () {}
 
 impl Tunnel {
@@ -222,7 +182,7 @@ impl Tunnel {
     /// How long neither side may move a byte before both are reset; by default there is no limit.
     ///
     /// The traffic of either side counts for both: a long download needs no byte from its reader. Bytes that
-    /// a slow reader takes count too. The reason of both is [`Reason::TimedOut`].
+    /// a slow reader takes count too. The reason of both is [`Reason::TimedOut`]. [`TunnelEnd`] has an example.
     ///
     /// A connection whose peer has vanished without a word is also found by
     /// [keep-alive](crate::SocketOptions::keep_alive), which costs peers that are only silent nothing.
@@ -241,7 +201,7 @@ impl Tunnel {
     /// something moves, or waits for a slow reader, it goes on; if that is so to the end of the grace, both
     /// sides are reset.
     ///
-    /// *Not* promised: the answer of a server that thinks for longer than this.
+    /// *Not* promised: the answer of a server that thinks for longer than this. [`TunnelEnd`] has an example.
     #[must_use]
     pub fn quiet(mut self, time: Duration) -> Self {
         self.quiet = time;
