@@ -1,7 +1,6 @@
 //! Deadlines: the idle timeout, the limits of closing, rates.
 //!
-//! Besides rates one deadline at a time applies: the timeout of an open connection, the close timeout of
-//! a closing one, or the end of lingering.
+//! Besides rates one applies at a time: the timeout, the close timeout, or the end of lingering.
 
 use std::io;
 use std::sync::Arc;

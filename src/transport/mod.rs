@@ -188,6 +188,20 @@ impl<'a> Transport<'a> {
     ///
     /// Until then all goes on as before. If the peer takes nothing for the
     /// [close timeout](Self::set_close_timeout), the connection is cut. No other timeout applies.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::{Protocol, Transport};
+    /// struct Game;
+    ///
+    /// impl Protocol for Game {
+    ///     fn shutting_down(&mut self, transport: &mut Transport) {
+    ///         transport.write(b"the server stops\n");
+    ///         transport.default_shutting_down();
+    ///     }
+    /// }
+    /// ```
     pub fn default_shutting_down(&mut self) {
         self.reactor.close_when_written(self.id);
     }
