@@ -6,9 +6,9 @@
 //!
 //! # When may a side be told that all is over?
 //!
-//! FIN says: "this is all". So the tunnel passes on a FIN that it has received, and makes up none, but for
-//! one case: in a shutdown nobody knows whether a side has finished, and so a time without movement
-//! ([`Tunnel::quiet`]) has to do. Every other end is passed on as a reset.
+//! FIN says: "this is all". So the tunnel passes on a FIN that it has received, and makes up none. Every other
+//! end is passed on as a reset. Only a tunnel through which nothing has come is closed in order when the reactor
+//! shuts down: nothing is all there was.
 //!
 //! | one side | the other |
 //! |---|---|
@@ -192,12 +192,12 @@ impl Tunnel {
         self
     }
 
-    /// How long nothing must move before a [shutdown](Reactor::shutdown) closes both sides in order: 1 s by
-    /// default, counted from the shutdown or the last byte.
+    /// How long nothing must move before a [shutdown](Reactor::shutdown) ends the tunnel: 1 s by default, counted
+    /// from the shutdown or the last byte.
     ///
-    /// A tunnel does not know its bytes, so it cannot know whether a side is in the middle of an answer. While
-    /// something moves, or waits for a slow reader, it goes on; if that is so to the end of the grace, both
-    /// sides are reset.
+    /// While something moves, or waits for a slow reader, it goes on, at the most to the end of the grace. A tunnel
+    /// does not know its bytes, so it cannot know whether what has come was all. It ends by a reset of both sides,
+    /// and nobody takes a part for the whole. One through which no byte has come is closed in order, at once.
     ///
     /// *Not* promised: the answer of a server that thinks for longer than this. [`TunnelEnd`] has an example.
     #[must_use]

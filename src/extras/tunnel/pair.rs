@@ -38,12 +38,12 @@ enum Stage {
     /// A half has not taken over yet; the far one may be being connected.
     Waiting(Option<ConnectorId>),
     Open,
-    /// It was quiet in a shutdown, and both sides are closed in order.
+    /// Nothing had come through it when the reactor shut down, and both sides are closed in order.
     Closing,
     /// One side is lost before it had finished. The other is reset when it has what came from there.
     Resetting,
-    /// It was idle, and both sides are reset.
-    TimedOut,
+    /// It was idle, or quiet in a shutdown, and both sides are reset.
+    GivenUp,
     /// The far side could not be connected. Nothing more is told.
     Failed,
 }
@@ -150,8 +150,13 @@ impl Pair {
         }
     }
 
-    pub(super) fn shut_down(&mut self, transport: &mut Transport<'_>) {
-        self.draining = true;
+    /// A tunnel through which nothing has come is in the middle of nothing.
+    pub(super) fn shut_down(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
+        // When both were told, both have delivered what had come.
+        let both = std::mem::replace(&mut self.draining, true);
+        if both && self.stage == Stage::Open && self.near.bytes + self.far.bytes == 0 {
+            return self.give_up(side, transport);
+        }
         if self.stage != Stage::Resetting {
             transport.set_timeout(self.limit());
         }
@@ -186,8 +191,6 @@ impl Pair {
         transport: &mut Transport<'_>,
         reason: &Reason,
     ) {
-        let by_timeout = self.stage == Stage::TimedOut && matches!(reason, Reason::Aborted);
-        let reason = if by_timeout { &Reason::TimedOut } else { reason };
         self.note_end(side, reason);
         let finished = self.end(side).finished;
         match self.stage {
@@ -206,7 +209,7 @@ impl Pair {
                 self.stage = Stage::Resetting;
                 self.on_other(side, transport, reset_behind_the_last_byte);
             }
-            Stage::Closing | Stage::Resetting | Stage::TimedOut | Stage::Failed => {}
+            Stage::Closing | Stage::Resetting | Stage::GivenUp | Stage::Failed => {}
         }
         self.tell_end(transport.reactor());
     }
@@ -254,14 +257,15 @@ impl Pair {
         }
     }
 
-    /// Ends a tunnel in which nothing moves.
+    /// Ends a tunnel in which nothing moves. If something has come through it, nobody here knows whether that was
+    /// all: so it ends by a reset, and a part cannot look like the whole.
     fn give_up(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
-        let end: fn(&mut Transport<'_>) = if self.draining {
-            self.stage = Stage::Closing;
-            |transport| transport.lose_connection_because(Reason::Closed) // and not a timeout
-        } else {
-            self.stage = Stage::TimedOut;
-            |transport| transport.abort_connection()
+        let reason = if self.draining { Reason::Stopped } else { Reason::TimedOut };
+        let in_order = self.draining && self.near.bytes + self.far.bytes == 0;
+        self.stage = if in_order { Stage::Closing } else { Stage::GivenUp };
+        let end = |transport: &mut Transport<'_>| match in_order {
+            true => transport.lose_connection_because(Reason::Closed), // and not a timeout
+            false => transport.abort_connection_because(reason.clone()),
         };
         self.on_other(side, transport, end);
         end(transport);
