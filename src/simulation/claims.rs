@@ -91,6 +91,12 @@ impl Network {
         .ok_or(Fault::NotAvailable)
     }
 
+    /// Whether there is a connection between two addresses.
+    fn leads(&self, from: SocketAddr, to: SocketAddr) -> bool {
+        let (from, to) = (Address::Tcp(canonical(from)), Address::Tcp(canonical(to)));
+        self.links.iter().any(|(_, link)| link.ends[0].local == from && link.ends[0].peer == to)
+    }
+
     /// The next port that is not taken, also by no datagram socket.
     fn choose_port(&mut self, is_taken: impl Fn(&mut Self, u16) -> bool) -> Option<u16> {
         for _ in FIRST_EPHEMERAL_PORT..=LAST_EPHEMERAL_PORT {
@@ -111,16 +117,16 @@ impl Network {
     /// The outer error is that of connect(2), the inner that of bind(2).
     pub(super) fn route(
         &mut self,
-        from: Option<SocketAddr>,
+        from: Option<Bound>,
         to: SocketAddr,
     ) -> Result<Result<SocketAddr, Fault>, Fault> {
         let any = SocketAddr::new(unspecified(to.ip()), 0);
-        let mut local = from.unwrap_or(any);
+        let mut local = from.map_or(any, |bound| bound.addr);
         if local.is_ipv4() != to.is_ipv4() {
             return Ok(Err(if to.is_ipv4() { Fault::WrongFamily } else { Fault::Invalid }));
         }
-        if from.is_some() {
-            match self.claim(Bound::plain(local), false) {
+        if let Some(bound) = from {
+            match self.claim(bound, false) {
                 Ok(addr) => local = addr,
                 Err(fault) => return Ok(Err(fault)),
             }
@@ -132,6 +138,9 @@ impl Network {
             local.set_port(self.outgoing_port(to)?);
         }
         local.set_ip(source(local.ip(), to.ip())?);
+        if from.is_some() && self.leads(local, to) {
+            return Err(Fault::NotAvailable);
+        }
         Ok(Ok(local))
     }
 }
@@ -143,11 +152,10 @@ fn held_by(link: &Link) -> impl Iterator<Item = Bound> {
         .filter_map(|side| bound_of(link, side))
 }
 
-/// An accepted connection may share its port, since its listener may; one that connected may not.
 fn bound_of(link: &Link, side: usize) -> Option<Bound> {
     match link.ends[side].local {
         Address::Tcp(addr) if link.kind == Kind::Tcp && is_here(canonical(addr).ip()) => {
-            Some(Bound { reuse: side == 1, ..Bound::plain(addr) })
+            Some(Bound { reuse: link.ends[side].reuse, ..Bound::plain(addr) })
         }
         _ => None,
     }

@@ -53,6 +53,8 @@ pub(super) struct LinkEnd {
     /// Whether closing resets (SO_LINGER 0).
     pub(super) resets: bool,
     pub(super) options: Remembered,
+    /// Whether its port may be shared (SO_REUSEADDR).
+    pub(super) reuse: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,6 +108,7 @@ impl LinkEnd {
             error: None,
             resets: false,
             options: Remembered::default(),
+            reuse: false,
         }
     }
 }

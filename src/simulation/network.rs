@@ -336,7 +336,8 @@ impl Network {
     }
 
     pub(super) fn new_link(&mut self, kind: Kind, from: Address, to: Address) -> usize {
-        let ends = [LinkEnd::new(from.clone(), to.clone()), LinkEnd::new(to, from)];
+        let mut ends = [LinkEnd::new(from.clone(), to.clone()), LinkEnd::new(to, from)];
+        ends[1].reuse = true; // as its listener
         let pipes = Default::default();
         self.links.insert(Link { kind, ends, pipes, request: None, first_to_finish: None })
     }

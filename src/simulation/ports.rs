@@ -25,7 +25,7 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// What a socket has that connects: it sets no options.
+    /// What a socket has that sets no options.
     pub(crate) fn plain(addr: SocketAddr) -> Self {
         Self { addr, v6_only: false, reuse: false, share: false }
     }

@@ -63,12 +63,18 @@ impl MemoryStream {
     ) -> io::Result<io::Result<Self>> {
         let mut net = network.borrow_mut();
         let to = target(to);
-        let from = match net.route(from, to)? {
+        let options = &match from {
+            Some(local) if local.port() != 0 => options.for_fixed_address(),
+            _ => options.clone(),
+        };
+        let bound = from.map(|local| options.bound(local));
+        let from = match net.route(bound, to)? {
             Ok(from) => from,
             Err(fault) => return Ok(Err(fault.into())),
         };
         let link = net.request(from, to, false);
         net.links[link].ends[0].options = options.remembered();
+        net.links[link].ends[0].reuse = bound.is_some_and(|bound| bound.reuse);
         Ok(Ok(Self::end(network, link, 0)))
     }
 

@@ -191,6 +191,16 @@ impl Stream {
         false
     }
 
+    /// Whether it was connected when it was made, so that no event need tell it.
+    pub(crate) fn stands_at_once(&self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            #[cfg(unix)]
+            Self::Unix(..) => true,
+            Self::Memory(stream) => stream.is_unix(),
+        }
+    }
+
     /// Removes the stream from the poller; closing does that too, unless there is a duplicate.
     pub(crate) fn deregister(&mut self, registry: Option<&Registry>) {
         let Some(registry) = registry else { return };
