@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crocus::{
     Activity, Address, Connect, Connector, Cores, DatagramProtocol, Factory, Protocol, Reactor,
-    Readiness, Reason, Transport,
+    Readiness, Reason, ThreadError, Transport,
 };
 
 use crate::child::{Running, patient, run, tool};
@@ -37,10 +37,11 @@ fn child() {
         "reactor" => twice(|| Reactor::new().map(drop)),
         "connect" => connect(&place),
         "serve" => serve(),
+        "drain" => drain(),
+        "threads" => without_threads(),
         "speak" => speak(&place),
         "descriptors" => descriptors(Path::new(&place)),
         "lookup" => look_up(&place),
-        "local port" => connect_from_local_port(&place),
         listening => {
             let mut reactor = Reactor::new().unwrap();
             twice(|| take(listening, &mut reactor, Path::new(&place)));
@@ -144,19 +145,35 @@ fn serve() {
     say(format_args!("failed accepts {}", reactor.stats().accept_errors));
 }
 
+/// Shuts down while a client waits in the queue.
+fn drain() {
+    let mut reactor = Reactor::new().unwrap();
+    let listener = reactor.listen("127.0.0.1:0", |_| Echo).unwrap();
+    let addr = reactor.local_addr(listener).unwrap().socket_addr().unwrap();
+    let _client = TcpStream::connect(addr).unwrap();
+    reactor.shutdown(HOUR);
+    reactor.run().unwrap();
+    say(format_args!("failed accepts {}", reactor.stats().accept_errors));
+}
+
+/// Wants a thread for a name, and one for work.
+fn without_threads() {
+    let mut reactor = Reactor::new().unwrap();
+    reactor.connect("localhost:1", Client { failed: true });
+    reactor.call_in_thread(
+        || (),
+        |_, result| match result {
+            Err(ThreadError::NotStarted(error)) => say(format_args!("work: {}", errno(&error))),
+            other => say(format_args!("work: {other:?}")),
+        },
+    );
+    reactor.run().unwrap();
+}
+
 /// Connects, and tries once more after a failure.
 fn connect(place: &str) {
     let mut reactor = Reactor::new().unwrap();
     reactor.connect(Connect::to(place).timeout(HOUR), Client { failed: false });
-    reactor.run().unwrap();
-}
-
-fn connect_from_local_port(place: &str) {
-    let mut reactor = Reactor::new().unwrap();
-    for local in [[127, 0, 0, 1], [127, 0, 0, 2]] {
-        let to = Connect::to(place).timeout(HOUR).local_addr((local, 0).into());
-        reactor.connect(to, Client { failed: true });
-    }
     reactor.run().unwrap();
 }
 
@@ -488,6 +505,29 @@ fn a_server_forbidden_to_accept_rests_and_says_so_once() {
     }
 }
 
+/// The same during a shutdown, which has to come to an end.
+#[test]
+fn a_shutdown_ends_although_accepting_is_forbidden() {
+    for error in ["EPERM", "EACCES"] {
+        let inject = format!("accept4:error={error}");
+        let Some(injected) = Injected::new("drain", "", &[&inject]) else { return };
+        let (said, _) = injected.run();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains("is closed, and cannot accept the rest: "), "{said:?}");
+        assert_eq!(said[1], "failed accepts 4097", "one more than a queue holds");
+    }
+}
+
+#[test]
+fn a_name_and_work_without_threads_are_one_failure_each() {
+    // A single test runs in the main thread.
+    let inject = ["clone3:error=EAGAIN", "clone:error=EAGAIN"];
+    let Some(injected) = Injected::new("threads", "", &inject) else { return };
+    let (mut said, _) = injected.run();
+    said.sort();
+    assert_eq!(said, [format!("errno {}", libc::EAGAIN), format!("work: {}", libc::EAGAIN)]);
+}
+
 /// Without memory a listener waits as it does without descriptors.
 #[test]
 fn a_server_without_memory_to_accept_rests_and_says_so_once() {
@@ -530,22 +570,6 @@ fn a_write_to_a_unix_peer_that_has_gone_raises_no_signal() {
     assert_eq!(said, [format!("lost, errno {}", libc::EPIPE)]);
     assert!(trace.contains("EPIPE"), "{trace}");
     assert!(!trace.contains("--- SIGPIPE"), "{trace}");
-}
-
-/// The kernel chooses the port when it knows the peer, so that one port may serve several.
-#[test]
-fn a_local_port_is_chosen_when_the_peer_is_known() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap().to_string();
-    let Some(injected) = Injected::new("local port", &addr, &[]) else { return };
-    let (said, trace) = injected.run();
-    assert_eq!(said, ["connected", "connected"]);
-    let calls: Vec<&str> =
-        ["IP_BIND_ADDRESS_NO_PORT, [1]", "bind(", "connect("].into_iter().cycle().take(6).collect();
-    let mut rest = trace.as_str();
-    for call in calls {
-        rest = rest.split_once(call).unwrap_or_else(|| panic!("no {call}: {trace}")).1;
-    }
 }
 
 /// The system's resolver opens files and sockets.
