@@ -54,6 +54,7 @@ impl Queue {
             fresh: false,
             timed_out: false,
             asked: false,
+            more_events: false,
             received: 0,
             sent: 0,
         }
@@ -218,6 +219,8 @@ impl Reactor {
         });
         if done.is_none() {
             self.end_by_panic(id, callback);
+        } else if tell == Tell::Resume {
+            self.close_if_written(id);
         }
     }
 

@@ -456,6 +456,7 @@ impl World {
         let pressed =
             if party.writing_paused { buffered > party.marks.1 } else { buffered <= party.marks.0 };
         let timeout_missed = !closing
+            && party.finishing.is_none()
             && party.timeout.is_some_and(|(limit, since)| {
                 let since = if reading { since } else { since.max(offered_since) };
                 since + limit <= now // what comes counts, even if it is not read
