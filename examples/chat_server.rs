@@ -13,6 +13,7 @@ mod shared;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -105,16 +106,28 @@ impl Guest {
         log::info!("{name} joined from {}", transport.peer_addr());
     }
 
+    /// Takes a member out of the room. It comes where a connection is closed, since `connection_lost` waits
+    /// until the peer has closed too: its name would be taken for some seconds more.
+    fn leave(&self, transport: &mut Transport<'_>, why: &dyn Display) {
+        let id = transport.id();
+        let mut room = self.room.borrow_mut();
+        let Some(name) = room.members.remove(&id) else { return };
+        log::info!("{name} left: {why}");
+        room.tell_others(transport.reactor(), id, &format!("* {name} has left\n"));
+    }
+
     fn say(&self, transport: &mut Transport<'_>, name: &str, text: &str) {
+        if text == "/quit" {
+            self.leave(transport, &"it said so");
+            return transport.lose_connection();
+        }
         let room = self.room.borrow();
         match text {
             "" => {}
-            "/quit" => transport.lose_connection(),
             "/who" => drop(transport.write(format!("* here: {}\n", room.names()).as_bytes())),
             _ => {
                 let id = transport.id();
-                // Control characters could move the cursor of other terminals or ring the bell.
-                let plain: String = text.chars().filter(|char| !char.is_control()).collect();
+                let plain: String = text.chars().filter(|&char| is_harmless(char)).collect();
                 room.tell_others(transport.reactor(), id, &format!("{name}: {plain}\n"));
             }
         }
@@ -131,11 +144,7 @@ impl Protocol for Guest {
     }
 
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
-        let id = transport.id();
-        let mut room = self.room.borrow_mut();
-        let Some(name) = room.members.remove(&id) else { return };
-        log::info!("{name} left: {reason}");
-        room.tell_others(transport.reactor(), id, &format!("* {name} has left\n"));
+        self.leave(transport, reason);
     }
 }
 
@@ -143,6 +152,7 @@ impl FrameHandler<Lines> for Guest {
     fn frame_received(&mut self, transport: &mut Transport<'_>, line: &[u8]) {
         let Ok(text) = str::from_utf8(line) else {
             transport.write(b"! that is not UTF-8; good-bye\n");
+            self.leave(transport, &"it sent what is not UTF-8");
             return transport.lose_connection();
         };
         match self.name_of(transport.id()) {
@@ -151,10 +161,26 @@ impl FrameHandler<Lines> for Guest {
         }
     }
 
+    /// A last line without its end is a line too.
+    fn eof_in_frame(&mut self, transport: &mut Transport<'_>, part: &[u8]) {
+        self.frame_received(transport, part);
+        self.eof_received(transport);
+    }
+
     fn frame_failed(&mut self, transport: &mut Transport<'_>, error: FrameError) {
         transport.write(b"! that line is too long; good-bye\n");
+        self.leave(transport, &error);
         transport.lose_connection_because(Reason::protocol(error));
     }
+}
+
+/// Control characters could move the cursor of other terminals or ring the bell. The others that are left
+/// out begin a new line or turn the direction of the text, so that it seems to come from somebody else.
+fn is_harmless(char: char) -> bool {
+    let separates = matches!(char, '\u{2028}' | '\u{2029}');
+    let directs = matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !char.is_control() && !separates && !directs
 }
 
 fn main() -> ExitCode {

@@ -5,23 +5,19 @@
 //! curl -H 'Host: example.org' http://127.0.0.1:5000/            # beside it
 //! ```
 //!
-//! A connection has two sides. The bytes of one are written to the other, and three events are
-//! passed on too: one side does not read (then the other is not read either, so memory is bounded),
-//! one side has sent all it has to send, or one side is lost by an error.
-//!
-//! At a shutdown nobody here knows whether a server is in the middle of an answer. So a session goes on
-//! until nothing has moved for some time, and is then closed in order; one that is busy to the end of the
-//! grace is reset.
+//! [`Tunnel`] joins the two connections, and does what belongs to it: pressure, half-close, resets, the
+//! shutdown. What is left is where to listen, where to connect to, and what to do without descriptors: a
+//! client costs two, so only as many are accepted as there are pairs, and the others wait.
 
 mod shared;
 
+use std::io;
 use std::process::ExitCode;
-use std::rc::Rc;
 use std::time::Duration;
 
 use crocus::{
-    Address, Connect, ConnectionId, Connector, ConnectorId, Endpoint, Factory, Listen, ListenerId,
-    Protocol, Reactor, Reason, SocketOptions, Transport,
+    Connect, ConnectionId, Listen, ListenerId, Protocol, Reactor, Reason, SocketOptions, TimerId,
+    Transport, Tunnel, TunnelEnd, TunnelHandler,
 };
 use lexopt::prelude::*;
 use shared::cli::{self, Exit};
@@ -29,12 +25,14 @@ use shared::cli::{self, Exit};
 const HELP: &str = "\
 Forwards connections: whoever connects to one address talks to another.
 
-Usage: port_forward [--listen ADDRESS] --to ADDRESS
+Usage: port_forward [OPTIONS] --to ADDRESS
 
 Options:
-  -l, --listen ADDRESS  where to listen; port 0 chooses a free one [127.0.0.1:5000]
-  -t, --to ADDRESS      where to connect to, for each connection anew
-  -h, --help            this text
+  -l, --listen ADDRESS           where to listen; port 0 chooses a free one [127.0.0.1:5000]
+  -t, --to ADDRESS               where to connect to, for each connection anew
+      --connect-timeout SECONDS  how long that may take, name lookup included [10]
+      --idle-timeout SECONDS     resets a session in which nothing moves for so long [never]
+  -h, --help                     this text
 
 An ADDRESS is HOST:PORT, or unix:PATH for a Unix socket.
 The first line of output tells where it listens. Ctrl-C or SIGTERM stops in order, a second one at once.
@@ -52,127 +50,76 @@ Environment: RUST_LOG  what to log on standard error: error, warn (default), inf
 /// for days; one whose peer has vanished must not be kept for ever.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// How long nothing must move before a shutdown closes a session: the answer of a server that thinks longer
-/// is lost.
-const QUIET: Duration = Duration::from_secs(1);
+/// How long connecting may take, unless set otherwise: shorter than most clients wait.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One side of a forwarded connection.
-struct Side {
-    other: Other,
+/// How often a client that waits for a descriptor tries again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// No free descriptor: ENFILE and EMFILE.
+const EXHAUSTED: [i32; 2] = [23, 24];
+
+/// A client that is not joined with the server yet.
+#[derive(Clone)]
+struct Client {
+    to: Connect,
+    idle: Option<Duration>,
+    /// There was no descriptor for the server: try again, after a while.
+    waits: bool,
 }
 
-/// The other side.
-enum Other {
-    /// Not connected to yet: its address.
-    Target(Rc<Endpoint>),
-    /// The server: connected, or being connected to.
-    Upstream(ConnectorId),
-    /// The client, which was accepted.
-    Client(ConnectionId),
-}
-
-impl Other {
-    fn transport<'a>(&self, reactor: &'a mut Reactor) -> Option<Transport<'a>> {
-        let id = match self {
-            Self::Target(_) => None,
-            Self::Upstream(connector) => reactor.connection_of(*connector),
-            Self::Client(id) => Some(*id),
+impl Client {
+    fn connect(&self, transport: &mut Transport<'_>) {
+        let session = Session {
+            name: format!("{} to {}", transport.peer_addr(), self.to.endpoint()),
+            again: Self { waits: true, ..self.clone() },
         };
-        reactor.transport(id?)
-    }
-}
-
-impl Side {
-    /// Acts on the other side, if it is connected. If it was lost, its loss ends this one too.
-    fn with_other(&self, transport: &mut Transport<'_>, action: impl FnOnce(&mut Transport<'_>)) {
-        if let Some(mut other) = self.other.transport(transport.reactor()) {
-            action(&mut other);
+        let mut tunnel = Tunnel::new(session);
+        if let Some(limit) = self.idle {
+            tunnel = tunnel.idle_timeout(limit);
         }
+        tunnel.connect(transport, self.to.clone());
     }
 }
 
-impl Protocol for Side {
+impl Protocol for Client {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
-        match &self.other {
-            Other::Target(target) => {
-                // The client's bytes wait in the kernel until the server is connected.
-                transport.pause_reading();
-                let upstream =
-                    Upstream { client: transport.id(), addr: transport.peer_addr().clone() };
-                let place =
-                    Connect::to(&**target).socket(SocketOptions::new().keep_alive(KEEP_ALIVE));
-                let connector = transport.reactor().connect(place, upstream);
-                self.other = Other::Upstream(connector);
-            }
-            _ => self.with_other(transport, |other| other.resume_reading()),
+        if self.waits {
+            transport.pause_reading();
+            transport.call_later(AGAIN);
+        } else {
+            self.connect(transport);
         }
     }
 
-    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
-        self.with_other(transport, |other| {
-            other.write(data);
-        });
-    }
-
-    fn eof_received(&mut self, transport: &mut Transport<'_>) {
-        self.with_other(transport, |other| other.lose_write_connection());
-    }
-
-    fn pause_writing(&mut self, transport: &mut Transport<'_>) {
-        self.with_other(transport, |other| other.pause_reading());
-    }
-
-    fn resume_writing(&mut self, transport: &mut Transport<'_>) {
-        self.with_other(transport, |other| other.resume_reading());
-    }
-
-    fn shutting_down(&mut self, transport: &mut Transport<'_>) {
-        transport.set_timeout(Some(QUIET));
-    }
-
-    fn timed_out(&mut self, transport: &mut Transport<'_>) {
-        let other = self.other.transport(transport.reactor()).map_or(0, |other| other.buffered());
-        if transport.buffered() + other > 0 {
-            transport.set_timeout(Some(QUIET)); // somebody reads slowly, and more may follow
-            return;
-        }
-        self.with_other(transport, |other| other.lose_connection());
-        transport.lose_connection();
-    }
-
-    fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
-        // A clean end means that both sides have sent all: the other closes once it is flushed.
-        if reason.is_clean() {
-            return;
-        }
-        // The other side is reset, so that it cannot take a part of the data for all of it.
-        log::info!("{} lost: {reason}", transport.peer_addr());
-        self.with_other(transport, |other| other.abort_connection());
-        if let Other::Upstream(connector) = self.other {
-            transport.reactor().disconnect(connector);
-        }
+    fn timer_fired(&mut self, transport: &mut Transport<'_>, _: TimerId) {
+        self.connect(transport);
     }
 }
 
-/// Connects to the server for a client.
-struct Upstream {
-    client: ConnectionId,
-    addr: Address,
+/// Logs what becomes of a client.
+struct Session {
+    name: String,
+    again: Client,
 }
 
-impl Factory for Upstream {
-    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
-        log::info!("{} to {peer}", self.addr);
-        Some(Box::new(Side { other: Other::Client(self.client) }))
+impl TunnelHandler for Session {
+    fn joined(&mut self, _: &mut Transport<'_>, _: ConnectionId) {
+        log::info!("{}: connected", self.name);
     }
 
-    fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
-        if !matches!(reason, Reason::Cancelled | Reason::Stopped) {
-            log::warn!("cannot connect {} to {}: {reason}", self.addr, connector.endpoint());
+    fn connection_failed(&mut self, near: &mut Transport<'_>, reason: &Reason) {
+        let errno = reason.io_error().and_then(io::Error::raw_os_error);
+        if errno.is_some_and(|errno| EXHAUSTED.contains(&errno)) {
+            log::debug!("{}: {reason}; trying again", self.name);
+            near.set_protocol(self.again.clone());
+        } else if !matches!(reason, Reason::Stopped) {
+            log::warn!("cannot connect {}: {reason}", self.name);
         }
-        if let Some(mut client) = connector.reactor().transport(self.client) {
-            client.lose_connection();
-        }
+    }
+
+    fn ended(&mut self, _: &mut Reactor, end: &TunnelEnd) {
+        log::info!("{}: {end}", self.name);
     }
 }
 
@@ -181,45 +128,66 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), Exit> {
-    let (listen, to) = options()?;
+    let options = Options::from_args()?;
     let mut reactor = cli::reactor()?;
     cli::drain_on_signals(&mut reactor)?;
-    let listener = listen_at(&mut reactor, &listen, Rc::new(to))?;
+    let listener = listen(&mut reactor, options)?;
     if let Some(addr) = reactor.local_addr(listener) {
         cli::announce(addr)?;
     }
     Ok(reactor.run()?)
 }
 
-fn listen_at(reactor: &mut Reactor, at: &str, to: Rc<Endpoint>) -> Result<ListenerId, Exit> {
-    let side = move |_peer| Side { other: Other::Target(Rc::clone(&to)) };
-    match at.strip_prefix("unix:") {
-        Some(_) => reactor.listen(at, side).map_err(|error| {
-            Exit::Failed(format!("{error}; --listen unix:PATH takes a path that is free"))
-        }),
+fn listen(reactor: &mut Reactor, options: Options) -> Result<ListenerId, Exit> {
+    let Options { listen, client } = options;
+    let most = cli::pairs_of_descriptors();
+    let client = move |_peer| client.clone();
+    match listen.strip_prefix("unix:") {
+        Some(_) => {
+            reactor.listen(Listen::at(&*listen).max_connections(most), client).map_err(|error| {
+                Exit::Failed(format!("{error}; --listen unix:PATH takes a path that is free"))
+            })
+        }
         None => {
-            let addr = cli::resolve(at)?;
-            let place = Listen::at(addr).socket(SocketOptions::new().keep_alive(KEEP_ALIVE));
-            let listening = reactor.listen(place, side);
-            listening.map_err(|error| cli::cannot_listen(addr, &error))
+            let addr = cli::resolve(&listen)?;
+            let options = SocketOptions::new().keep_alive(KEEP_ALIVE);
+            let place = Listen::at(addr).max_connections(most).socket(options);
+            reactor.listen(place, client).map_err(|error| cli::cannot_listen(addr, &error))
         }
     }
 }
 
-/// Where to listen, and where to connect to.
-fn options() -> Result<(String, Endpoint), Exit> {
-    let (mut listen, mut to) = (cli::LISTEN.to_owned(), None);
-    let mut args = lexopt::Parser::from_env();
-    while let Some(arg) = args.next()? {
-        match arg {
-            Short('h') | Long("help") => return Err(Exit::Help(HELP)),
-            Short('l') | Long("listen") => listen = place(&args.value()?.string()?)?,
-            Short('t') | Long("to") => to = Some(place(&args.value()?.string()?)?),
-            other => return Err(other.unexpected().into()),
+struct Options {
+    listen: String,
+    client: Client,
+}
+
+impl Options {
+    fn from_args() -> Result<Self, Exit> {
+        let (mut listen, mut to) = (cli::LISTEN.to_owned(), None);
+        let (mut connect_timeout, mut idle) = (CONNECT_TIMEOUT, None);
+        let mut args = lexopt::Parser::from_env();
+        while let Some(arg) = args.next()? {
+            match arg {
+                Short('h') | Long("help") => return Err(Exit::Help(HELP)),
+                Short('l') | Long("listen") => listen = place(&args.value()?.string()?)?,
+                Short('t') | Long("to") => to = Some(place(&args.value()?.string()?)?),
+                Long("connect-timeout") => connect_timeout = args.value()?.parse_with(seconds)?,
+                Long("idle-timeout") => idle = Some(args.value()?.parse_with(seconds)?),
+                other => return Err(other.unexpected().into()),
+            }
         }
+        let to = to.ok_or_else(|| Exit::Usage("where to? It takes --to HOST:PORT".to_owned()))?;
+        let options = SocketOptions::new().keep_alive(KEEP_ALIVE);
+        let to = Connect::to(&*to).timeout(connect_timeout).socket(options);
+        Ok(Self { listen, client: Client { to, idle, waits: false } })
     }
-    let to = to.ok_or_else(|| Exit::Usage("where to? It takes --to HOST:PORT".to_owned()))?;
-    Ok((listen, to.into()))
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let positive = seconds.filter(|time| !time.is_zero());
+    positive.ok_or("it takes a time in seconds, as in 10 or 0.5")
 }
 
 /// An address as people type it, or `unix:` and a path.

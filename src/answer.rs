@@ -37,6 +37,22 @@ impl<T> Answer<T> {
     /// `NotConnected` if none will come: the reactor no longer exists, was stopped before it came to the
     /// question, or the question panicked. `Deadlock`, at once, on the reactor's own thread, which cannot wait
     /// for itself, unless the answer is there already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Reactor;
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// let (handle, hold) = (reactor.handle(), reactor.hold());
+    /// let asking = std::thread::spawn(move || {
+    ///     let _hold = hold;
+    ///     handle.ask(|reactor| reactor.stats().accepted).wait()
+    /// });
+    /// reactor.run()?;
+    /// assert_eq!(asking.join().unwrap()?, 0);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn wait(mut self) -> io::Result<T> {
         if let Some(value) = self.try_take()? {
             return Ok(value);
@@ -51,6 +67,23 @@ impl<T> Answer<T> {
     /// # Errors
     ///
     /// `TimedOut`, and those of [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use std::time::Duration;
+    /// use crocus::Reactor;
+    ///
+    /// let reactor = Reactor::new()?;
+    /// let handle = reactor.handle();
+    /// let asking = std::thread::spawn(move || {
+    ///     let mut answer = handle.ask(|_reactor| 6 * 7);
+    ///     answer.wait_timeout(Duration::from_millis(1)).unwrap_err().kind()
+    /// });
+    /// assert_eq!(asking.join().unwrap(), ErrorKind::TimedOut); // the reactor does not run
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn wait_timeout(&mut self, limit: Duration) -> io::Result<T> {
         if let Some(value) = self.try_take()? {
             return Ok(value);
@@ -73,6 +106,19 @@ impl<T> Answer<T> {
     /// # Errors
     ///
     /// `NotConnected` if none will come, or it was taken already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::testing::Simulation;
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let mut answer = simulation.reactor().handle().ask(|_reactor| 6 * 7);
+    /// simulation.settle();
+    /// assert_eq!(answer.try_take()?, Some(42));
+    /// assert!(answer.try_take().is_err(), "it is given once");
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn try_take(&mut self) -> io::Result<Option<T>> {
         let receiver = self.receiver.take().ok_or_else(never)?;
         match receiver.try_recv() {

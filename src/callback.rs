@@ -3,6 +3,28 @@
 use std::fmt;
 
 /// A callback into user code, by name.
+///
+/// # Examples
+///
+/// ```
+/// # use std::time::Instant;
+/// use crocus::{Callback, Notice, Observer};
+///
+/// #[derive(Default)]
+/// struct Received {
+///     calls: u64,
+/// }
+///
+/// impl Observer for Received {
+///     fn notice(&mut self, _at: Instant, notice: &Notice) {
+///         if let Notice::CallbackEnd { callback: Callback::DataReceived, .. } = notice {
+///             self.calls += 1;
+///         }
+///     }
+/// }
+///
+/// assert_eq!(Callback::DataReceived.to_string(), "data_received");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each is the callback of that name")]
@@ -31,7 +53,7 @@ pub enum Callback {
     Timer,
     /// A function given to `call_soon` or `call_from_thread`, or the second one of `call_in_thread`.
     Call,
-    /// A function given to `on_signal`.
+    /// A function given to `on_signal` (feature `signals`).
     Signal,
     /// A function given to `watch`.
     Watch,

@@ -50,6 +50,18 @@ impl Handle {
 
     /// Returns a handle to the same reactor whose calls carry a name, as by
     /// [`with_name`](Reactor::with_name).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Reactor;
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// let handle = reactor.handle().named("cache"); // a slow call is logged with this name
+    /// assert!(handle.call_from_thread(|_reactor| {}));
+    /// reactor.run()?;
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn named(&self, name: &'static str) -> Self {
         Self { shared: Arc::clone(&self.shared), name: Some(name) }
@@ -62,6 +74,22 @@ impl Handle {
     /// no longer exists.
     ///
     /// Twisted's `callFromThread`, asyncio's `call_soon_threadsafe`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Reactor;
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// let handle = reactor.handle();
+    /// assert!(handle.call_from_thread(|_reactor| println!("on the reactor's thread")));
+    /// reactor.run()?;
+    /// assert_eq!(reactor.stats().calls, 1);
+    ///
+    /// drop(reactor);
+    /// assert!(!handle.call_from_thread(|_reactor| unreachable!()), "it is gone");
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn call_from_thread(&self, call: impl FnOnce(&mut Reactor) + Send + 'static) -> bool {
         self.shared.push(self.name, call)
     }
@@ -104,12 +132,42 @@ impl Handle {
     }
 
     /// Asks the reactor to [stop](Reactor::stop); returns `false` if it no longer exists.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Ended, Reactor};
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// let (handle, _hold) = (reactor.handle(), reactor.hold());
+    /// std::thread::spawn(move || handle.stop());
+    /// reactor.run()?;
+    /// assert_eq!(reactor.ended(), Some(Ended::Stopped));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn stop(&self) -> bool {
         self.call_from_thread(Reactor::stop)
     }
 
     /// Asks the reactor to [shut down](Reactor::shutdown) within `grace`; returns `false` if it no longer
     /// exists.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::{Ended, Protocol, Reactor};
+    ///
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.listen("127.0.0.1:0", |_peer| Idle)?;
+    /// let handle = reactor.handle();
+    /// std::thread::spawn(move || handle.shutdown(Duration::from_secs(10)));
+    /// reactor.run()?;
+    /// assert_eq!(reactor.ended(), Some(Ended::ShutDown));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn shutdown(&self, grace: Duration) -> bool {
         self.call_from_thread(move |reactor| reactor.shutdown(grace))
     }

@@ -12,6 +12,7 @@ macro_rules! pages {
 pages! {
     share_state
     talk_to_another
+    answer_later
     join_two
     time_out
     drain

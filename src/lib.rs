@@ -22,6 +22,7 @@
 //! Each page has code that is tested:
 //! [share state](how::share_state) ·
 //! [talk to another connection](how::talk_to_another) ·
+//! [answer later](how::answer_later) ·
 //! [join two connections](how::join_two) ·
 //! [time out](how::time_out) ·
 //! [drain](how::drain) ·
@@ -66,7 +67,7 @@
 //!    protocol or captures of one closure, Rust ends the process. The standard library prints each panic to
 //!    stderr as it is; in the log, and in the text of a [`Reason`], a line break is escaped.
 //! 7. **Work is shared fairly.** In one turn at most 256 KiB are read from a connection, and at most as
-//!    much is written to it. A listener accepts at most 64 connections, a datagram socket delivers at most
+//!    much is written to it, or half of what waits for it, if that is more. A listener accepts at most 64 connections, a datagram socket delivers at most
 //!    64 datagrams, and [1,024](ReactorBuilder::call_budget) calls run. Calls made by calls, and timers set
 //!    by timers, wait for the next turn. Without a free descriptor a listener pauses, costs
 //!    nothing, and accepts the waiting connections as soon as the reactor closes a descriptor, or after
@@ -114,7 +115,8 @@
 //!
 //! # Features
 //!
-//! * `signals` (off): `Reactor::on_signal` and `Reactor::drain_on_signals`.
+//! * `signals` (off): `Reactor::on_signal` and `Reactor::drain_on_signals`, and `Simulation::signal` to test
+//!   what they do.
 //!
 //! ```toml
 //! [dependencies]
@@ -140,7 +142,7 @@
 //! | `system/` | the kernel: poller, streams, listening sockets |
 //! | `simulation/` | the simulated network in memory, and [`testing`] |
 //! | `parts/` | plain values: arena, timers, buffers, token bucket, clock |
-//! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], `Tunnel`, [`Cores`] |
+//! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Tunnel`], [`Cores`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
@@ -185,6 +187,7 @@ pub use descriptor::Ready;
 pub use extras::cores::{Core, Cores, CoresHandle};
 pub use extras::framing;
 pub use extras::reconnecting::{Backoff, Reconnecting};
+pub use extras::tunnel::{Tunnel, TunnelEnd, TunnelHandler, TunnelSide};
 pub use frame_error::FrameError;
 pub use handle::{Handle, Hold};
 #[cfg(unix)]

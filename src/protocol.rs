@@ -53,6 +53,41 @@ use crate::transport::Transport;
 ///     }
 /// }
 /// ```
+///
+/// This one says a last word, whichever way its peer leaves it:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use crocus::testing::Simulation;
+/// # use crocus::{Protocol, Reason, Transport};
+/// struct Polite;
+///
+/// impl Protocol for Polite {
+///     fn connection_made(&mut self, transport: &mut Transport) {
+///         transport.set_timeout(Some(Duration::from_secs(10)));
+///     }
+///
+///     fn eof_received(&mut self, transport: &mut Transport) {
+///         transport.write(b"bye"); // the peer may still read
+///         transport.lose_connection();
+///     }
+///
+///     fn timed_out(&mut self, transport: &mut Transport) {
+///         transport.write(b"too slow");
+///         transport.lose_connection_because(Reason::TimedOut);
+///     }
+///
+///     fn connection_lost(&mut self, _: &mut Transport, reason: &Reason) {
+///         println!("over: {reason}");
+///     }
+/// }
+///
+/// # let mut simulation = Simulation::new();
+/// let (mut leaving, mut silent) = (simulation.connect(Polite), simulation.connect(Polite));
+/// leaving.close_write();
+/// simulation.advance(Duration::from_secs(10));
+/// assert_eq!((leaving.received(), silent.received()), (b"bye".to_vec(), b"too slow".to_vec()));
+/// ```
 #[expect(unused_variables, reason = "the names in the defaults document the arguments")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a protocol",
@@ -77,14 +112,16 @@ pub trait Protocol: Any {
         transport.lose_connection();
     }
 
-    /// The outgoing buffer is above the high-water mark: time to stop writing.
+    /// The outgoing buffer is above the high-water mark: time to stop writing. See the example of
+    /// [`Transport::default_pause_writing`].
     ///
     /// By default this connection is not read until the peer has caught up.
     fn pause_writing(&mut self, transport: &mut Transport<'_>) {
         transport.default_pause_writing();
     }
 
-    /// The outgoing buffer is down to the low-water mark.
+    /// The outgoing buffer is down to the low-water mark. See the example of
+    /// [`Transport::set_write_buffer_limits`].
     ///
     /// This follows each `pause_writing` unless the connection ends first.
     ///
@@ -113,10 +150,9 @@ pub trait Protocol: Any {
     /// answer.
     ///
     /// By default the connection is closed in order; if the protocol was told to
-    /// [pause](Self::pause_writing), not before it is told to resume and adds nothing. Any other protocol in
-    /// the middle of an answer overrides this: it finishes the answer and then closes. The reactor waits for it
-    /// until the grace is over, and then resets the connection, so that the peer cannot take a part for the
-    /// whole.
+    /// [pause](Self::pause_writing), not before it is told to resume and adds nothing. Any other one in the
+    /// middle of an answer overrides this: it finishes, and then closes. The reactor waits for it until the
+    /// grace is over, and then resets the connection: the peer cannot take a part for the whole.
     ///
     /// # Examples
     ///
@@ -153,7 +189,8 @@ pub trait Protocol: Any {
         transport.default_shutting_down();
     }
 
-    /// The connection has ended.
+    /// The connection has ended; after an orderly close some seconds later, when the peer has closed too or the
+    /// [linger time](crate::ReactorBuilder::linger) is over.
     ///
     /// Commands to `transport` have no effect; its addresses and the reactor can be used.
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {}
@@ -252,7 +289,7 @@ pub trait Factory {
     /// [`Reason::Refused`].
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>>;
 
-    /// The listener is bound and about to accept.
+    /// The listener is bound and about to accept. See the example of [`Reactor::connection_count`].
     ///
     /// The loop calls this before the first `build_protocol`.
     fn started(&mut self, reactor: &mut Reactor, listener: ListenerId) {}
@@ -263,17 +300,18 @@ pub trait Factory {
     /// [`connection_count`](Reactor::connection_count) counts them until the last is gone.
     fn stopped(&mut self, reactor: &mut Reactor, listener: ListenerId) {}
 
-    /// The attempt to connect failed, and no protocol was made.
+    /// The attempt to connect failed, and no protocol was made. See the example of [`Connector`].
     ///
     /// By default the failure is logged.
     fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
         log::warn!("could not connect to {}: {reason}", connector.endpoint());
     }
 
-    /// A connection of a connector has ended, and its protocol has been told.
+    /// A connection of a connector has ended, and its protocol has been told; see [`Connector::lasted`].
     fn connection_lost(&mut self, connector: &mut Connector<'_>, reason: &Reason) {}
 
-    /// [`Reconnecting`](crate::Reconnecting) has made as many attempts as it may, and makes no more.
+    /// [`Reconnecting`](crate::Reconnecting) has made as many attempts as it
+    /// [may](crate::Backoff::max_attempts), and makes no more.
     ///
     /// This follows the `connection_failed` or `connection_lost` of the last one, with its reason; here, too,
     /// one may try again.
@@ -285,6 +323,16 @@ pub trait Factory {
 }
 
 /// The answer of a closure that is a [`Factory`]: a protocol, or an `Option` of one.
+///
+/// # Examples
+///
+/// ```
+/// # use crocus::{IntoProtocol, Protocol};
+/// # struct Echo;
+/// # impl Protocol for Echo {}
+/// assert!(Echo.into_protocol().is_some());
+/// assert!(None::<Echo>.into_protocol().is_none(), "the peer is refused");
+/// ```
 pub trait IntoProtocol {
     /// The protocol; `None` refuses the peer.
     fn into_protocol(self) -> Option<Box<dyn Protocol>>;

@@ -15,6 +15,33 @@ use crate::parts::one_line::OneLine;
 ///
 /// A `Clone` shares the error. [`Display`](fmt::Display) is one line: control characters in the text of an
 /// error are escaped, since one of the program's own may quote the peer.
+///
+/// # Examples
+///
+/// ```
+/// # use crocus::testing::Simulation;
+/// use crocus::{Protocol, Reason, Transport};
+///
+/// struct Session;
+///
+/// impl Protocol for Session {
+///     fn connection_lost(&mut self, _: &mut Transport, reason: &Reason) {
+///         match reason {
+///             Reason::Closed | Reason::PeerClosed => println!("in order"),
+///             Reason::Failed { activity, error } => println!("{activity}: {error}"),
+///             other => println!("{other}"), // each has a text
+///         }
+///     }
+/// }
+///
+/// # let mut simulation = Simulation::new();
+/// let peer = simulation.connect(Session);
+/// simulation.settle();
+/// peer.reset(); // prints: connection failed: Connection reset by peer (os error 104)
+/// simulation.settle();
+/// # assert_eq!(simulation.reactor().stats().closed, 1);
+/// assert_eq!(Reason::TimedOut.to_string(), "idle for too long");
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reason {
@@ -67,6 +94,14 @@ pub enum Reason {
 }
 
 /// The activity in which the system reported an error.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::Activity;
+///
+/// assert_eq!(Activity::Resolving.to_string(), "looking up the name");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Activity {
@@ -85,6 +120,24 @@ pub enum Activity {
 }
 
 /// The party that ended a connection. There are no others, so a `match` need not expect more.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{Reason, Who};
+///
+/// fn blame(reason: &Reason) -> &'static str {
+///     match reason.who() {
+///         Who::Us => "this program",
+///         Who::Peer => "the peer",
+///         Who::Reactor => "a limit, or a bug here",
+///         Who::System => "the system",
+///     }
+/// }
+///
+/// assert_eq!(blame(&Reason::PeerClosed), "the peer");
+/// assert_eq!(blame(&Reason::TimedOut), "a limit, or a bug here");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Who {
     /// This program, on purpose.
@@ -122,6 +175,17 @@ impl Reason {
 
     /// The error of the protocol's own, if it is an `E`: a [`FrameError`](crate::framing::FrameError) if the
     /// bytes were not a frame.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Reason;
+    /// use crocus::framing::FrameError;
+    ///
+    /// let reason = Reason::protocol(FrameError::TooLong { limit: 80 });
+    /// assert_eq!(reason.protocol_error(), Some(&FrameError::TooLong { limit: 80 }));
+    /// assert_eq!(Reason::Closed.protocol_error::<FrameError>(), None);
+    /// ```
     pub fn protocol_error<E: Error + 'static>(&self) -> Option<&E> {
         match self {
             Self::Protocol { error } => error.downcast_ref(),
@@ -130,11 +194,29 @@ impl Reason {
     }
 
     /// Whether the kernel took everything that was written, and the close was orderly.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Reason;
+    ///
+    /// assert!(Reason::Closed.is_clean());
+    /// assert!(!Reason::CloseTimedOut { unsent: 5 }.is_clean());
+    /// ```
     pub fn is_clean(&self) -> bool {
         matches!(self, Self::Closed | Self::PeerClosed)
     }
 
     /// The party that ended the connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Reason, Who};
+    ///
+    /// assert_eq!(Reason::Aborted.who(), Who::Us);
+    /// assert_eq!(Reason::PeerClosed.who(), Who::Peer);
+    /// ```
     pub fn who(&self) -> Who {
         use io::ErrorKind as Kind;
         match self {
@@ -158,6 +240,17 @@ impl Reason {
     }
 
     /// The system's error, where there was one; also if the protocol closed because of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    /// use crocus::Reason;
+    ///
+    /// let reason = Reason::protocol(io::Error::other("the disk is full"));
+    /// assert_eq!(reason.io_error().unwrap().to_string(), "the disk is full");
+    /// assert!(Reason::PeerClosed.io_error().is_none());
+    /// ```
     pub fn io_error(&self) -> Option<&io::Error> {
         match self {
             Self::Failed { error, .. } => Some(error),
@@ -178,7 +271,7 @@ impl fmt::Display for Reason {
                 write!(f, "the peer did not take the last {unsent} bytes in time")
             }
             Self::Overflow { unsent } => {
-                write!(f, "the peer does not read: {unsent} bytes were waiting for it")
+                write!(f, "the peer does not keep up: {unsent} bytes were waiting for it")
             }
             Self::Protocol { error } => write!(f, "closed: {}", OneLine(error)),
             Self::Panicked { callback } => write!(f, "{callback} panicked"),

@@ -21,6 +21,9 @@ pub(crate) const LISTEN: &str = "127.0.0.1:5000";
 /// close too.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
+/// Descriptors that are not for connections: the program's own, and those of name lookups.
+const RESERVE: u64 = 16;
+
 /// The exit status a shell reports for a program that Ctrl-C ended: 128 + the number of SIGINT.
 pub(crate) const INTERRUPTED: i32 = 130;
 
@@ -265,6 +268,20 @@ pub(crate) fn drain_cores_on_signals(core: &mut Core<'_>) -> io::Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// How many clients there are descriptors for, if each costs two, for itself and for a connection that is made
+/// for it. As `max_connections` this leaves the others waiting in the kernel's queue.
+pub(crate) fn pairs_of_descriptors() -> usize {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => {
+            usize::try_from(limit.saturating_sub(RESERVE) / 2).unwrap_or(usize::MAX).max(1)
+        }
+        Err(error) => {
+            log::warn!("cannot ask how many descriptors there may be: {error}");
+            usize::MAX
+        }
+    }
 }
 
 #[cfg(test)]

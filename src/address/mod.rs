@@ -8,10 +8,24 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// The address of one end of a connection.
 ///
 /// Small and `Clone`; printed as a person would type it.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use crocus::Address;
+///
+/// let address = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 5000)));
+/// assert_eq!(address.to_string(), "127.0.0.1:5000");
+/// assert_eq!(address.port(), Some(5000));
+/// assert!(address.ip().unwrap().is_loopback());
+/// assert_eq!(Address::Unix("/run/chat.sock".into()).socket_addr(), None);
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Address {
@@ -115,11 +129,15 @@ impl Endpoint {
             Place::Unix(_) => {
                 Err(invalid(format!("{self} is the address of a Unix socket, and has no port")))
             }
-            Place::Unreadable(_) => Err(invalid(format!(
-                "{self} is not an address: it takes HOST:PORT, as in 127.0.0.1:5000 or [::1]:5000, \
-                 or unix:PATH"
-            ))),
+            Place::Unreadable(_) => Err(self.unreadable()),
         }
+    }
+
+    fn unreadable(&self) -> io::Error {
+        invalid(format!(
+            "{self} is not an address: it takes HOST:PORT, as in 127.0.0.1:5000 or [::1]:5000, \
+             or unix:PATH for a Unix socket"
+        ))
     }
 
     /// The same place with another port; unchanged if it has none.
@@ -212,6 +230,29 @@ impl From<(&str, u16)> for Endpoint {
             return Self(Place::Name(host.to_owned(), port));
         }
         Self(Place::Unreadable(format!("{host}:{port}")))
+    }
+}
+
+/// Refuses a text that cannot be read, so that a program can check its arguments before it uses them.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::Endpoint;
+///
+/// assert!("example.org:80".parse::<Endpoint>().is_ok());
+/// let error = "example.org".parse::<Endpoint>().unwrap_err();
+/// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+/// ```
+impl FromStr for Endpoint {
+    type Err = io::Error;
+
+    fn from_str(text: &str) -> io::Result<Self> {
+        let endpoint = Self::from(text);
+        match endpoint.0 {
+            Place::Unreadable(_) => Err(endpoint.unreadable()),
+            _ => Ok(endpoint),
+        }
     }
 }
 

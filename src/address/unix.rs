@@ -25,6 +25,11 @@ const UNNAMED: &str = "(unnamed)";
 ///
 /// assert_eq!(UnixAddress::from("/run/chat.sock").to_string(), "unix:/run/chat.sock");
 /// assert_eq!(UnixAddress::abstract_name("chat").to_string(), "unix:@chat");
+///
+/// let address = UnixAddress::from("/run/chat.sock");
+/// assert_eq!(address.as_pathname(), Some("/run/chat.sock".as_ref()));
+/// assert_eq!(address.as_abstract_name(), None);
+/// assert!(!address.is_unnamed());
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct UnixAddress(Option<Arc<Name>>);

@@ -53,11 +53,24 @@ impl<S: ByteStream> Connection<S> {
         if self.is_gone() {
             return false;
         }
-        if matches!(reason, Reason::Aborted | Reason::Overflow { .. }) {
-            self.output = Output::Reset;
-        }
         self.life = Life::Gone(reason);
         true
+    }
+
+    /// Ends it because the system has failed. If the peer is still there it has got a part, unless it got FIN.
+    pub(super) fn end_by_failure(&mut self, reason: Reason) {
+        if self.end(reason) && self.output != Output::FinSent {
+            self.output = Output::Reset;
+        }
+    }
+
+    /// Ends it with a reset, so that the peer cannot take what it got for all. Returns whether this ended it.
+    pub(crate) fn abort(&mut self, reason: Reason) -> bool {
+        let ends = self.end(reason);
+        if ends {
+            self.output = Output::Reset;
+        }
+        ends
     }
 
     /// Ends it because of a fault on this side, which overrides any other reason.
@@ -178,6 +191,11 @@ impl<S> Connection<S> {
         }
     }
 
+    /// Whether the peer must not take the bytes it got for all.
+    pub(super) fn ends_abruptly(&self) -> bool {
+        matches!(self.output, Output::Reset) || !self.outgoing.is_empty()
+    }
+
     /// Why it is gone.
     pub(crate) fn reason(&self) -> Reason {
         match &self.life {
@@ -203,10 +221,6 @@ impl Connection {
         if let Some(extras) = self.extras.take() {
             common.give_back(extras);
         }
-    }
-
-    fn ends_abruptly(&self) -> bool {
-        matches!(self.output, Output::Reset) || !self.outgoing.is_empty()
     }
 }
 

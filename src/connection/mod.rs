@@ -394,7 +394,7 @@ impl<S: ByteStream> Connection<S> {
             Life::Closing(_) | Life::Lingering(_) => Activity::Closing,
             _ => Activity::Open,
         };
-        self.end(Reason::failed(activity, error));
+        self.end_by_failure(Reason::failed(activity, error));
         Next::Gone
     }
 }

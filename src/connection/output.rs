@@ -51,7 +51,7 @@ impl<S: ByteStream> Connection<S> {
             return false;
         }
         if self.above_cap {
-            self.end(Reason::Overflow { unsent: self.outgoing.len() });
+            self.abort(Reason::Overflow { unsent: self.outgoing.len() });
             return false;
         }
         if !data.is_empty() {
@@ -177,11 +177,12 @@ impl<S: ByteStream> Connection<S> {
         self.outgoing.advance(count, &mut common.spares);
         io.sent += count;
         self.traffic.written += count as u64;
-        self.traffic.active = common.since_began(io.latest);
-        if let Some(extras) = &mut self.extras
-            && count > 0
-        {
-            extras.note_sent(count, io, common);
+        // An attempt without success is no life of the peer's: it is made before each timeout.
+        if count > 0 {
+            self.traffic.active = common.since_began(io.latest);
+            if let Some(extras) = &mut self.extras {
+                extras.note_sent(count, io, common);
+            }
         }
         Ok(())
     }

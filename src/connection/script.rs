@@ -498,7 +498,7 @@ impl Driver {
     }
 
     pub(super) fn abort(&mut self) -> bool {
-        let ended = self.connection.end(Reason::Aborted);
+        let ended = self.connection.abort(Reason::Aborted);
         self.flush_later(ended);
         ended
     }

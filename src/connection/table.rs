@@ -457,6 +457,7 @@ fn row_19_an_error_on_reading_ends_it_behind_the_bytes() {
     driver.settle();
     assert_eq!(driver.heard(), "[last]");
     assert_gone(&mut driver, "ConnectionReset while open");
+    assert!(driver.connection.ends_abruptly(), "the peer must not take a part for the whole");
 }
 
 #[test]
@@ -963,7 +964,7 @@ fn row_04_a_held_end_is_told_after_release() {
 fn row_34_an_end_or_an_error_ends_it_in_each_state() {
     for closing in [false, true] {
         let mut ended = if closing { lingering() } else { Driver::open() };
-        assert!(ended.connection.end(Reason::Aborted));
+        assert!(ended.connection.abort(Reason::Aborted));
         assert_gone(&mut ended, "Aborted");
     }
     let mut full = with_a_full_kernel();

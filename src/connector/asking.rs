@@ -74,6 +74,31 @@ impl Reactor {
     ///
     /// Its outcome, [`Reason::Cancelled`], comes from the loop. Returns `false` if no attempt is under
     /// way: its outcome was told, or will be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::testing::Simulation;
+    /// use crocus::{Address, Connector, Factory, Protocol, Reason};
+    ///
+    /// struct Client;
+    ///
+    /// impl Factory for Client {
+    ///     fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
+    ///         unreachable!("no connection is made")
+    ///     }
+    ///
+    ///     fn connection_failed(&mut self, _: &mut Connector, reason: &Reason) {
+    ///         assert!(matches!(reason, Reason::Cancelled));
+    ///     }
+    /// }
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let attempt = simulation.reactor().connect("127.0.0.1:80", Client);
+    /// assert!(simulation.reactor().cancel_connect(attempt));
+    /// simulation.settle();
+    /// assert_eq!(simulation.reactor().stats().failed, 1);
+    /// ```
     pub fn cancel_connect(&mut self, id: ConnectorId) -> bool {
         let trying = self.connector_mut(id.0).is_some_and(|connector| {
             connector.is_trying() && !matches!(connector.progress, Progress::Failed(_))
@@ -92,6 +117,25 @@ impl Reactor {
     /// already.
     ///
     /// Twisted's `IConnector.disconnect` and `stopTrying` in one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::{End, Simulation};
+    /// # use crocus::Protocol;
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # let mut simulation = Simulation::new();
+    /// let mut server = simulation.listen("192.0.2.1:80")?;
+    /// let connector = simulation.reactor().connect("192.0.2.1:80", |_peer| Idle);
+    /// simulation.settle();
+    /// let mut peer = server.accept().unwrap();
+    ///
+    /// assert!(simulation.reactor().disconnect(connector));
+    /// simulation.settle();
+    /// assert_eq!(peer.end(), Some(End::Closed));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn disconnect(&mut self, id: ConnectorId) -> bool {
         let Some(connector) = self.connector_mut(id.0) else { return false };
         connector.unwanted = true;
@@ -109,6 +153,26 @@ impl Reactor {
     }
 
     /// The connection that an attempt led to, while it exists.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::Protocol;
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # let mut simulation = Simulation::new();
+    /// let mut server = simulation.listen("192.0.2.1:80")?;
+    /// let connector = simulation.reactor().connect("192.0.2.1:80", |_peer| Idle);
+    /// assert_eq!(simulation.reactor().connection_of(connector), None, "not yet");
+    ///
+    /// simulation.settle();
+    /// let id = simulation.reactor().connection_of(connector).unwrap();
+    /// simulation.reactor().transport(id).unwrap().write(b"hello");
+    /// simulation.settle();
+    /// assert_eq!(server.accept().unwrap().received(), b"hello");
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn connection_of(&self, id: ConnectorId) -> Option<ConnectionId> {
         match self.sources.get(id.0)? {
             Source::Connector(connector) => match connector.progress {
@@ -122,6 +186,19 @@ impl Reactor {
     }
 
     /// The endpoint of an attempt; `None` if it is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::Protocol;
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # let mut simulation = Simulation::new();
+    /// let connector = simulation.reactor().connect("example.org:80", |_peer| Idle);
+    /// let endpoint = simulation.reactor().endpoint(connector).unwrap();
+    /// assert_eq!(endpoint.to_string(), "example.org:80");
+    /// ```
     pub fn endpoint(&self, id: ConnectorId) -> Option<&Endpoint> {
         match self.sources.get(id.0)? {
             Source::Connector(connector) => Some(&connector.connect.to),

@@ -23,7 +23,9 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// use crocus::{Connect, SocketOptions};
 ///
 /// let place = Connect::to("example.org:80")
-///     .timeout(Duration::from_secs(5))
+///     .timeout(Duration::from_secs(5)) // for all of it
+///     .head_start(Duration::from_millis(100)) // of an address over the next
+///     .local_addr("192.0.2.1:0".parse().unwrap())
 ///     .socket(SocketOptions::new().keep_alive(Duration::from_secs(60)));
 /// ```
 #[derive(Clone, Debug)]
@@ -75,6 +77,18 @@ impl Connect {
     pub fn local_addr(mut self, addr: SocketAddr) -> Self {
         self.local_addr = Some(addr);
         self
+    }
+
+    /// Where to connect to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let connect = crocus::Connect::to("example.org:80");
+    /// assert_eq!(connect.endpoint().to_string(), "example.org:80");
+    /// ```
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.to
     }
 }
 

@@ -19,6 +19,40 @@ use crate::ids::ConnectorId;
 use crate::reactor::Reactor;
 
 /// An attempt to connect, lent to a [`Factory`](crate::Factory) that is told its outcome.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::testing::Simulation;
+/// use crocus::{Address, Connector, Factory, Protocol, Reason};
+///
+/// # struct Idle;
+/// # impl Protocol for Idle {}
+/// /// Tries again after a second, as long as it takes.
+/// struct Stubborn;
+///
+/// impl Factory for Stubborn {
+///     fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
+///         Some(Box::new(Idle))
+///     }
+///
+///     fn connection_failed(&mut self, connector: &mut Connector, reason: &Reason) {
+///         println!("{} to {}: {reason}", connector.id(), connector.endpoint());
+///         connector.connect_after(Duration::from_secs(1));
+///     }
+/// }
+///
+/// let mut simulation = Simulation::new();
+/// let id = simulation.reactor().connect("192.0.2.1:80", Stubborn);
+/// simulation.advance(Duration::from_millis(2500));
+/// assert_eq!(simulation.reactor().stats().failed, 3); // at 0, 1 and 2 s
+///
+/// let server = simulation.listen("192.0.2.1:80")?;
+/// simulation.advance(Duration::from_secs(1));
+/// assert!(simulation.reactor().connection_of(id).is_some());
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct Connector<'a> {
     pub(crate) reactor: &'a mut Reactor,
@@ -39,6 +73,40 @@ impl Connector<'_> {
     }
 
     /// How long the lost connection lasted; zero after a failed attempt.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Address, Connector, Factory, Protocol, Reason};
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # struct Client;
+    /// impl Factory for Client {
+    /// #   fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
+    /// #       Some(Box::new(Idle))
+    /// #   }
+    ///     // …
+    ///     fn connection_lost(&mut self, connector: &mut Connector, _: &Reason) {
+    ///         if connector.lasted() > Duration::from_secs(10) {
+    ///             connector.connect(); // it was a healthy connection: at once
+    ///         } else {
+    ///             connector.connect_after(Duration::from_secs(5));
+    ///         }
+    ///     }
+    /// }
+    /// # let mut simulation = Simulation::new();
+    /// # let mut server = simulation.listen("192.0.2.1:80")?;
+    /// # simulation.reactor().connect("192.0.2.1:80", Client);
+    /// # simulation.settle();
+    /// # drop(server.accept());
+    /// # simulation.settle();
+    /// # assert_eq!(simulation.reactor().stats().connected, 1);
+    /// # simulation.advance(Duration::from_secs(5));
+    /// # assert_eq!(simulation.reactor().stats().connected, 2);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn lasted(&self) -> Duration {
         self.lasted
     }
@@ -59,6 +127,31 @@ impl Connector<'_> {
     }
 
     /// The reactor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Address, Connector, Factory, Protocol, Reason};
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # struct Client;
+    /// impl Factory for Client {
+    /// #   fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
+    /// #       Some(Box::new(Idle))
+    /// #   }
+    ///     // …
+    ///     fn connection_failed(&mut self, connector: &mut Connector, _: &Reason) {
+    ///         connector.reactor().stop(); // this program cannot do without
+    ///     }
+    /// }
+    /// # let mut simulation = Simulation::new();
+    /// # simulation.reactor().connect("192.0.2.1:80", Client);
+    /// # simulation.reactor().call_every(std::time::Duration::from_secs(1), |_, _| {});
+    /// # simulation.reactor().run()?;
+    /// # assert_eq!(simulation.reactor().ended(), Some(crocus::Ended::Stopped));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn reactor(&mut self) -> &mut Reactor {
         self.reactor
     }

@@ -5,6 +5,7 @@
 //! others with a datagram.
 
 mod datagrams;
+mod multicast;
 mod serving;
 mod socket;
 mod state;
@@ -14,7 +15,7 @@ pub(crate) use socket::DatagramSocket;
 pub(crate) use state::{DatagramState, Incoming, is_unreachable};
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::address::Endpoint;
@@ -60,6 +61,47 @@ use crate::reason::Reason;
 /// reactor.listen_udp("127.0.0.1:0", Echo)?;
 /// # std::io::Result::Ok(())
 /// ```
+///
+/// A sender that waits for room, and finishes before a shutdown:
+///
+/// ```
+/// # use std::io;
+/// # use crocus::testing::Simulation;
+/// # use crocus::{DatagramProtocol, DatagramTransport, Reason};
+/// struct Series(u32);
+///
+/// impl DatagramProtocol for Series {
+///     fn start_protocol(&mut self, transport: &mut DatagramTransport) {
+///         self.resume_writing(transport);
+///     }
+///
+///     fn resume_writing(&mut self, transport: &mut DatagramTransport) {
+///         while self.0 > 0 && transport.send_to(b"data", "127.0.0.1:9".parse().unwrap()).is_ok() {
+///             self.0 -= 1;
+///         }
+///     }
+///
+///     fn error_received(&mut self, _: &mut DatagramTransport, error: &io::Error) {
+///         println!("one did not arrive: {error}");
+///     }
+///
+///     fn shutting_down(&mut self, transport: &mut DatagramTransport) {
+///         if self.0 == 0 {
+///             transport.stop_listening();
+///         }
+///     }
+///
+///     fn stop_protocol(&mut self, _: &mut DatagramTransport, reason: &Reason) {
+///         println!("over: {reason}");
+///     }
+/// }
+///
+/// # let mut simulation = Simulation::new();
+/// simulation.reactor().listen_udp("127.0.0.1:0", Series(1000))?;
+/// simulation.settle();
+/// assert_eq!(simulation.reactor().stats().datagrams_sent, 1000);
+/// # std::io::Result::Ok(())
+/// ```
 #[expect(unused_variables, reason = "the names in the defaults document the arguments")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a datagram protocol",
@@ -83,7 +125,8 @@ pub trait DatagramProtocol {
     ) {
     }
 
-    /// The peer's host reports that no socket is bound to the peer's address.
+    /// The peer's host reports that no socket is bound to the peer's address. See the example of
+    /// [`DatagramTransport`].
     ///
     /// This comes only on a [connected](DatagramTransport::connect) socket, since others are not told.
     /// Several refusals may make one notice, and a firewall may drop them.
@@ -108,8 +151,8 @@ pub trait DatagramProtocol {
 
     /// The reactor [shuts down](Reactor::shutdown): finish, and close the socket.
     ///
-    /// It comes once, after the datagrams that had arrived (as many as one turn delivers). By default the
-    /// socket is closed. An override that does not close it keeps the shutdown waiting until its grace is
+    /// It comes once, after the datagrams that wait in the socket: when none is left, or in the sixteenth turn
+    /// if more keep coming. By default the socket is closed. An override that does not close it keeps the shutdown waiting until its grace is
     /// over.
     fn shutting_down(&mut self, transport: &mut DatagramTransport<'_>) {
         transport.stop_listening();
@@ -152,6 +195,10 @@ impl<P: DatagramProtocol + ?Sized> DatagramProtocol for Box<P> {
         (**self).timer_fired(transport, timer);
     }
 
+    fn shutting_down(&mut self, transport: &mut DatagramTransport<'_>) {
+        (**self).shutting_down(transport);
+    }
+
     fn stop_protocol(&mut self, transport: &mut DatagramTransport<'_>, reason: &Reason) {
         (**self).stop_protocol(transport, reason);
     }
@@ -161,6 +208,44 @@ impl<P: DatagramProtocol + ?Sized> DatagramProtocol for Box<P> {
 ///
 /// A datagram is handed to the kernel at once: it is small, and there is no peer to wait for. Commands
 /// never call back. On a closed socket they fail with `NotConnected`.
+///
+/// # Examples
+///
+/// ```
+/// # use std::net::SocketAddr;
+/// # use crocus::testing::Simulation;
+/// # use crocus::{DatagramProtocol, DatagramTransport};
+/// /// Asks a server, and closes after its answer.
+/// struct Question;
+///
+/// impl DatagramProtocol for Question {
+///     fn start_protocol(&mut self, transport: &mut DatagramTransport) {
+///         let _ = transport.connect("127.0.0.1:53").and_then(|()| transport.send(b"question"));
+///     }
+///
+///     fn datagram_received(&mut self, transport: &mut DatagramTransport, data: &[u8], from: SocketAddr) {
+///         assert_eq!(transport.peer_addr(), Some(from)); // no other is heard
+///         assert_eq!(data, b"answer");
+///         println!("socket {} has its answer", transport.id());
+///         transport.stop_listening();
+///     }
+///
+///     fn connection_refused(&mut self, transport: &mut DatagramTransport) {
+///         transport.stop_listening(); // no server there
+///     }
+/// }
+///
+/// # let mut simulation = Simulation::new();
+/// let mut server = simulation.bind_udp("127.0.0.1:53")?;
+/// let id = simulation.reactor().listen_udp("127.0.0.1:0", Question)?;
+/// simulation.settle();
+/// let (question, from) = server.receive().unwrap();
+/// assert_eq!(question, b"question");
+/// server.send_to(b"answer", from)?;
+/// simulation.settle();
+/// assert!(simulation.reactor().datagram(id).is_none(), "it is closed");
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct DatagramTransport<'a> {
     reactor: &'a mut Reactor,
@@ -230,49 +315,53 @@ impl<'a> DatagramTransport<'a> {
     /// Calls the protocol's `timer_fired` after `delay`, unless the socket is closed before.
     ///
     /// The timer is [cancelled](Reactor::cancel_timer) and [reset](Reactor::reset_timer) like any other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{DatagramProtocol, DatagramTransport, TimerId};
+    /// /// Says every second that it is there.
+    /// struct Beacon;
+    ///
+    /// impl DatagramProtocol for Beacon {
+    ///     fn start_protocol(&mut self, transport: &mut DatagramTransport) {
+    ///         transport.call_later(Duration::from_secs(1));
+    ///     }
+    ///
+    ///     fn timer_fired(&mut self, transport: &mut DatagramTransport, _: TimerId) {
+    ///         let _ = transport.send_to(b"here", "127.0.0.1:9".parse().unwrap());
+    ///         transport.call_later(Duration::from_secs(1));
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// # let mut listener = simulation.bind_udp("127.0.0.1:9")?;
+    /// # simulation.reactor().listen_udp("127.0.0.1:0", Beacon)?;
+    /// simulation.advance(Duration::from_secs(3));
+    /// assert_eq!(simulation.reactor().stats().datagrams_sent, 3);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn call_later(&mut self, delay: Duration) -> TimerId {
         self.reactor.datagram_timer(self.id.0, delay)
     }
 
-    /// Joins a group at the interface that has this address (0.0.0.0: the system chooses).
-    ///
-    /// Twisted's `joinGroup`.
-    ///
-    /// # Errors
-    ///
-    /// The system's error, and `Unsupported` in a simulation.
-    pub fn join_multicast_v4(&mut self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
-        self.socket()?.real()?.join_multicast_v4(&group, &interface)
-    }
-
-    /// Leaves a group joined by [`join_multicast_v4`](Self::join_multicast_v4).
-    ///
-    /// # Errors
-    ///
-    /// As for joining.
-    pub fn leave_multicast_v4(&mut self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
-        self.socket()?.real()?.leave_multicast_v4(&group, &interface)
-    }
-
-    /// Joins a group at the interface of this index (0: the system chooses).
-    ///
-    /// # Errors
-    ///
-    /// The system's error, and `Unsupported` in a simulation.
-    pub fn join_multicast_v6(&mut self, group: Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.socket()?.real()?.join_multicast_v6(&group, interface)
-    }
-
-    /// Leaves a group joined by [`join_multicast_v6`](Self::join_multicast_v6).
-    ///
-    /// # Errors
-    ///
-    /// As for joining.
-    pub fn leave_multicast_v6(&mut self, group: Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.socket()?.real()?.leave_multicast_v6(&group, interface)
-    }
-
     /// The local address, also after the socket was closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::DatagramProtocol;
+    /// # struct Idle;
+    /// # impl DatagramProtocol for Idle {}
+    /// # let mut simulation = Simulation::new();
+    /// let id = simulation.reactor().listen_udp("127.0.0.1:0", Idle)?;
+    /// let socket = simulation.reactor().datagram(id).unwrap();
+    /// assert_ne!(socket.local_addr().port(), 0, "the system has chosen one");
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }

@@ -47,6 +47,29 @@ impl Reactor {
     /// [`get_ref`](io::Error::get_ref); `InvalidInput` for a text that is no address, and for an option that
     /// the socket does not have; `ConnectionAborted` during a [shutdown](Self::shutdown) and in the last
     /// notices of a [stop](Self::stop). `Unsupported` for a real socket in a simulation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::net::SocketAddr;
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{DatagramProtocol, DatagramTransport};
+    /// struct Echo;
+    ///
+    /// impl DatagramProtocol for Echo {
+    ///     fn datagram_received(&mut self, transport: &mut DatagramTransport, data: &[u8], from: SocketAddr) {
+    ///         let _ = transport.send_to(data, from); // if there is no room, it is lost
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// simulation.reactor().listen_udp("127.0.0.1:7", Echo)?;
+    /// let mut peer = simulation.bind_udp("127.0.0.1:5000")?;
+    /// peer.send_to(b"hello", "127.0.0.1:7".parse().unwrap())?;
+    /// simulation.settle();
+    /// assert_eq!(peer.receive().unwrap().0, b"hello");
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn listen_udp(
         &mut self,
         at: impl Into<Datagrams>,
@@ -67,7 +90,7 @@ impl Reactor {
         self.add_datagram(socket?, Box::new(protocol))
     }
 
-    /// Lends any datagram socket; `None` if it is gone.
+    /// Lends any datagram socket; `None` if it is gone. See the example of [`DatagramTransport::local_addr`].
     pub fn datagram(&mut self, id: DatagramId) -> Option<DatagramTransport<'_>> {
         let local = self.datagram_state(id)?.local;
         Some(DatagramTransport::new(self, id, local))
@@ -233,7 +256,11 @@ impl Reactor {
 
     fn tell_of_shutdown(&mut self, key: Key) {
         let Some(state) = self.open_datagram(key) else { return };
-        if !mem::replace(&mut state.told_of_shutdown, true) {
+        if let Some(turns @ 1..) = state.turns_before_told
+            && state.readable
+        {
+            state.turns_before_told = Some(turns - 1);
+        } else if state.turns_before_told.take().is_some() {
             self.call_datagram(key, Callback::ShuttingDown, |protocol, transport| {
                 protocol.shutting_down(transport);
             });

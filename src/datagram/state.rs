@@ -14,6 +14,10 @@ use crate::system::poller::Readiness;
 /// collects between two receives, and few enough to be reached in a turn.
 const FAILURES: u32 = 64;
 
+/// In how many turns of a shutdown a socket receives before it is told, so that what waits in the kernel is
+/// served: sixteen budgets are more than the default receive buffer holds, and an end when more keeps coming.
+const TURNS_BEFORE_TOLD: u32 = 16;
+
 /// A datagram socket and its state. Twisted calls it a port.
 pub(crate) struct DatagramState {
     /// `None` once it was stopped: the address is free, and only `stop_protocol` is still to be called.
@@ -27,8 +31,8 @@ pub(crate) struct DatagramState {
     pub(crate) ending: Option<Reason>,
     /// Whether `start_protocol` was called.
     pub(crate) started: bool,
-    /// Whether `shutting_down` was called.
-    pub(crate) told_of_shutdown: bool,
+    /// In how many turns of a shutdown it may still receive before `shutting_down`; `None` once that was called.
+    pub(crate) turns_before_told: Option<u32>,
     /// Latched: there may be something to receive. Cleared only by a read that finds nothing.
     pub(crate) readable: bool,
     /// A send found no room, and the protocol was not told yet that there is room again.
@@ -67,7 +71,7 @@ impl DatagramState {
             timers: OwnedTimers::default(),
             ending: None,
             started: false,
-            told_of_shutdown: false,
+            turns_before_told: Some(TURNS_BEFORE_TOLD),
             readable: false,
             blocked: false,
             room: false,

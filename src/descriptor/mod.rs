@@ -17,6 +17,24 @@ use crate::ids::WatchId;
 use crate::system::poller::Readiness;
 
 /// The readiness of a descriptor, for a function given to [`Reactor::watch`](crate::Reactor::watch).
+///
+/// # Examples
+///
+/// ```
+/// use std::io::{self, Write};
+/// use crocus::{Ended, Reactor, Readiness};
+///
+/// let (reader, mut writer) = io::pipe()?;
+/// writer.write_all(b"hello")?;
+/// let mut reactor = Reactor::new()?;
+/// reactor.watch(reader, Readiness::READABLE, |reactor, _pipe, ready| {
+///     assert!(ready.readiness.contains(Readiness::READABLE));
+///     reactor.unwatch(ready.watch);
+/// })?;
+/// reactor.run()?;
+/// assert_eq!(reactor.ended(), Some(Ended::NothingLeft));
+/// # io::Result::Ok(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Ready {

@@ -88,11 +88,31 @@ impl Reactor {
     /// In a simulation the test gives the signals, by
     /// [`Simulation::signal`](crate::testing::Simulation::signal).
     ///
+    /// Needs the feature `signals`.
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for a signal that cannot be caught like this (`SIGKILL`, `SIGSTOP`, `SIGILL`,
     /// `SIGFPE`, `SIGSEGV`) and for a number that is not a signal; and the system's error if it has no
     /// descriptor left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::testing::Simulation;
+    ///
+    /// const SIGHUP: i32 = 1;
+    ///
+    /// let mut simulation = Simulation::new();
+    /// simulation.reactor().on_signal(SIGHUP, |reactor| {
+    ///     reactor.call_soon(|_reactor| println!("reading the configuration again"));
+    /// })?;
+    /// assert!(simulation.signal(SIGHUP));
+    /// simulation.settle();
+    /// assert_eq!(simulation.reactor().stats().calls, 1);
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
     pub fn on_signal(
         &mut self,
         signal: i32,
@@ -116,9 +136,30 @@ impl Reactor {
     /// On `SIGINT` or `SIGTERM` the reactor [drains](Self::shutdown): it shuts down with this `grace`. On a
     /// second one it [stops](Self::stop) at once.
     ///
+    /// Needs the feature `signals`.
+    ///
     /// # Errors
     ///
     /// As [`on_signal`](Self::on_signal).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::testing::Simulation;
+    /// use crocus::{Ended, Protocol};
+    ///
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// let mut simulation = Simulation::new();
+    /// simulation.reactor().drain_on_signals(Duration::from_secs(10))?;
+    /// simulation.reactor().listen("127.0.0.1:80", |_peer| Idle)?;
+    /// simulation.signal(15); // SIGTERM; in a program, the system sends it
+    /// simulation.reactor().run()?;
+    /// assert_eq!(simulation.reactor().ended(), Some(Ended::ShutDown));
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
     pub fn drain_on_signals(&mut self, grace: Duration) -> io::Result<()> {
         for signal in [SIGINT, SIGTERM] {
             self.on_signal(signal, move |reactor| {

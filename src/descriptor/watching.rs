@@ -103,6 +103,25 @@ impl Reactor {
     /// pauses it.
     ///
     /// Returns `false` if there is no such watch.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::{self, Write};
+    /// use crocus::{Reactor, Readiness};
+    ///
+    /// let (reader, mut writer) = io::pipe()?;
+    /// writer.write_all(b"hello")?;
+    /// let mut reactor = Reactor::new()?;
+    /// let watch = reactor.watch(reader, Readiness::READABLE, |reactor, _pipe, ready| {
+    ///     reactor.set_interest(ready.watch, Readiness::default()); // enough for now
+    /// })?;
+    /// reactor.turn(None)?;
+    /// assert_eq!(reactor.stats().callbacks, 1);
+    /// reactor.turn(Some(std::time::Duration::ZERO))?;
+    /// assert_eq!(reactor.stats().callbacks, 1, "paused, although there is something to read");
+    /// # io::Result::Ok(())
+    /// ```
     pub fn set_interest(&mut self, id: WatchId, interest: Readiness) -> bool {
         let Some(watch) = self.watch_mut(id.0) else { return false };
         watch.interest = interest;
@@ -116,6 +135,20 @@ impl Reactor {
     ///
     /// It is dropped with the source, at once or when it has returned. `false` if there is no such
     /// watch.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    /// use crocus::{Reactor, Readiness};
+    ///
+    /// let (reader, _writer) = io::pipe()?;
+    /// let mut reactor = Reactor::new()?;
+    /// let watch = reactor.watch(reader, Readiness::READABLE, |_reactor, _pipe, _ready| {})?;
+    /// assert!(reactor.unwatch(watch));
+    /// reactor.run()?; // returns: nothing is watched
+    /// # io::Result::Ok(())
+    /// ```
     pub fn unwatch(&mut self, id: WatchId) -> bool {
         let Some(watch) = self.watch_mut(id.0) else { return false };
         let watched = watch.callee.take();

@@ -78,7 +78,7 @@ impl Cores {
         Self::start_with(&Reactor::builder(), count, setup)
     }
 
-    /// Starts `count` reactors with these limits; see [`start`](Self::start).
+    /// Starts `count` reactors with these limits; see [`start`](Self::start) and [`CoresHandle`].
     ///
     /// # Errors
     ///
@@ -223,6 +223,23 @@ impl Drop for StopGuard {
 }
 
 /// One of several reactors, lent to the function that sets it up.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{Cores, Protocol};
+/// # struct Idle;
+/// # impl Protocol for Idle {}
+/// let cores = Cores::start(2, |core| {
+///     core.listen("127.0.0.1:0", |_peer| Idle)?;
+///     let (index, all) = (core.index(), core.handle());
+///     core.reactor().call_soon(move |_reactor| if index == 1 { all.stop() }); // both are set up
+///     Ok(())
+/// })?;
+/// assert_eq!(cores.addresses().len(), 1, "one address, shared by both");
+/// cores.join()?;
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct Core<'a> {
     reactor: &'a mut Reactor,
@@ -311,6 +328,23 @@ impl Core<'_> {
 /// Reaches all reactors of [`Cores`], from any thread and from their own callbacks.
 ///
 /// Like a [`Handle`] it does not keep [`run`](Reactor::run) from returning. All clones are equal.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::{Cores, Protocol, Reactor};
+/// # struct Idle;
+/// # impl Protocol for Idle {}
+/// let limits = Reactor::builder().read_budget(16 * 1024);
+/// let cores = Cores::start_with(&limits, 2, |core| core.listen("127.0.0.1:0", |_peer| Idle).map(drop))?;
+/// let all = cores.handle();
+/// let reached = all.call_on_each(|reactor| println!("{:?}", reactor.stats()));
+/// assert_eq!(reached, 2);
+/// all.shutdown(Duration::from_secs(10)); // or `stop()`
+/// cores.join()?;
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone)]
 pub struct CoresHandle {
     members: Arc<Mutex<Members>>,

@@ -3,3 +3,4 @@
 pub(crate) mod cores;
 pub mod framing;
 pub(crate) mod reconnecting;
+pub(crate) mod tunnel;

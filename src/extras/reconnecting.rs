@@ -36,8 +36,13 @@ const STABLE: Duration = Duration::from_secs(10);
 /// use std::time::Duration;
 /// use crocus::Backoff;
 ///
-/// let patient = Backoff::new().initial(Duration::from_secs(5)).max(Duration::from_secs(600));
+/// let patient = Backoff::new()
+///     .initial(Duration::from_secs(5)) // 5, 10, 20, … s
+///     .max(Duration::from_secs(600))
+///     .stable(Duration::from_secs(60)); // a connection that lasted is a fresh start
 /// let brief = Backoff::new().max_attempts(3);
+/// let for_tests = Backoff::new().seed(17); // the same waits in each run
+/// let exact = Backoff::new().jitter(false); // 1, 2, 4, … s
 /// ```
 #[derive(Clone, Debug)]
 pub struct Backoff {
@@ -95,6 +100,34 @@ impl Backoff {
     /// How many attempts in a row may fail, including the first; no limit by default.
     ///
     /// A connection that did not last counts as a failed attempt.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Address, Backoff, Connector, Ended, Factory, Protocol, Reason, Reconnecting};
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// struct Client;
+    ///
+    /// impl Factory for Client {
+    ///     fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
+    ///         Some(Box::new(Idle))
+    ///     }
+    ///
+    ///     fn gave_up(&mut self, connector: &mut Connector, _: &Reason) {
+    ///         connector.reactor().stop();
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let three_times = Reconnecting::new(Client, Backoff::new().max_attempts(3));
+    /// simulation.reactor().connect("192.0.2.1:80", three_times);
+    /// simulation.reactor().run()?; // nobody listens there
+    /// assert_eq!(simulation.reactor().stats().failed, 3);
+    /// assert_eq!(simulation.reactor().ended(), Some(Ended::Stopped));
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
@@ -144,15 +177,22 @@ impl Backoff {
 /// # Examples
 ///
 /// ```
-/// use crocus::{Backoff, Protocol, Reactor, Reconnecting};
+/// use std::time::Duration;
+/// use crocus::testing::Simulation;
+/// use crocus::{Backoff, Protocol, Reconnecting};
 ///
 /// # struct Ping;
 /// # impl Protocol for Ping {}
-/// # let mut reactor = Reactor::new()?;
-/// let factory = Reconnecting::new(|_peer| Ping, Backoff::new());
-/// let connector = reactor.connect("127.0.0.1:5000", factory);
+/// # let mut simulation = Simulation::new();
+/// let factory = Reconnecting::new(|_peer| Ping, Backoff::new().jitter(false));
+/// let connector = simulation.reactor().connect("192.0.2.1:5000", factory);
+/// simulation.advance(Duration::from_secs(4));
+/// assert_eq!(simulation.reactor().stats().failed, 3); // at 0, 1 and 3 s; the next is at 7 s
+///
 /// // … and when it is no longer wanted, connected or not:
-/// reactor.disconnect(connector);
+/// simulation.reactor().disconnect(connector);
+/// simulation.advance(Duration::from_secs(60));
+/// assert_eq!(simulation.reactor().stats().failed, 4); // the attempt that was cancelled
 /// # std::io::Result::Ok(())
 /// ```
 #[derive(Debug)]

@@ -81,7 +81,7 @@ fn netstring(bytes: &[u8], max: usize) -> Result<Option<(Vec<u8>, usize)>, Frame
     let text = std::str::from_utf8(&bytes[..digits]).expect("digits are ASCII");
     // The first fault is the error: a leading zero shows before a length that is too large.
     if digits > 1 && text.starts_with('0') {
-        return Err(FrameError::Malformed("the length of a netstring begins with zero".into()));
+        return Err(FrameError::malformed("the length of a netstring begins with zero"));
     }
     if text.trim_start_matches('0').len() > 9 || text.parse::<usize>().unwrap_or(0) > max {
         return Err(FrameError::TooLong { limit: max });
@@ -90,14 +90,14 @@ fn netstring(bytes: &[u8], max: usize) -> Result<Option<(Vec<u8>, usize)>, Frame
         None => return Ok(None),
         Some(b':') if digits > 0 => {}
         Some(_) => {
-            return Err(FrameError::Malformed("the length of a netstring is no number".into()));
+            return Err(FrameError::malformed("the length of a netstring is no number"));
         }
     }
     let (start, length) = (digits + 1, text.parse::<usize>().unwrap_or(0));
     match bytes.get(start + length) {
         None => Ok(None),
         Some(b',') => Ok(Some((bytes[start..start + length].to_vec(), start + length + 1))),
-        Some(_) => Err(FrameError::Malformed("a netstring does not end in a comma".into())),
+        Some(_) => Err(FrameError::malformed("a netstring does not end in a comma")),
     }
 }
 

@@ -25,6 +25,20 @@ const RETRY: Duration = Duration::from_millis(100);
 /// # Listeners and their connections
 impl Reactor {
     /// The address a listener is bound to; also after it was stopped, while it has connections.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::{Protocol, Reactor};
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// let mut reactor = Reactor::new()?;
+    /// let listener = reactor.listen("127.0.0.1:0", |_peer| Idle)?;
+    /// let local = reactor.local_addr(listener).unwrap();
+    /// assert!(local.to_string().starts_with("127.0.0.1:"));
+    /// assert_ne!(local.port(), Some(0), "the system has chosen one");
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn local_addr(&self, id: ListenerId) -> Option<Address> {
         match self.sources.get(id.0)? {
             Source::Listener(listener) => Some(listener.local.clone()),
@@ -40,15 +54,40 @@ impl Reactor {
     /// # Examples
     ///
     /// ```
-    /// use crocus::{ListenerId, Protocol, Reactor};
+    /// # use crocus::testing::Simulation;
+    /// use crocus::{Address, Factory, ListenerId, Protocol, Reactor};
     ///
-    /// # struct Echo;
-    /// # impl Protocol for Echo {}
-    /// fn replace(reactor: &mut Reactor, old: ListenerId) {
-    ///     reactor.stop_listening(old);
-    ///     let left = reactor.connection_count(old).unwrap_or(0);
-    ///     println!("{left} connections are still served");
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// struct Service;
+    ///
+    /// impl Factory for Service {
+    ///     fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
+    ///         Some(Box::new(Idle))
+    ///     }
+    ///
+    ///     fn started(&mut self, reactor: &mut Reactor, listener: ListenerId) {
+    ///         println!("listening on {}", reactor.local_addr(listener).unwrap());
+    ///     }
+    ///
+    ///     fn stopped(&mut self, reactor: &mut Reactor, listener: ListenerId) {
+    ///         let left = reactor.connection_count(listener).unwrap_or(0);
+    ///         println!("{left} connections are still served");
+    ///     }
     /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let listener = simulation.reactor().listen("127.0.0.1:80", Service)?;
+    /// let client = simulation.dial("127.0.0.1:80");
+    /// simulation.settle();
+    /// simulation.reactor().stop_listening(listener);
+    /// simulation.settle();
+    /// assert_eq!(simulation.reactor().connection_count(listener), Some(1));
+    ///
+    /// drop(client);
+    /// simulation.settle();
+    /// assert_eq!(simulation.reactor().connection_count(listener), None);
+    /// # std::io::Result::Ok(())
     /// ```
     pub fn connection_count(&self, id: ListenerId) -> Option<usize> {
         match self.sources.get(id.0)? {
@@ -58,6 +97,24 @@ impl Reactor {
     }
 
     /// The listener that accepted a connection; `None` if none did, or either is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::Protocol;
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # let mut simulation = Simulation::new();
+    /// let public = simulation.reactor().listen("127.0.0.1:80", |_peer| Idle)?;
+    /// let admin = simulation.reactor().listen("127.0.0.1:8080", |_peer| Idle)?;
+    /// let peer = simulation.dial("127.0.0.1:8080");
+    /// simulation.settle();
+    ///
+    /// let id = simulation.reactor().connections()[0];
+    /// assert_eq!(simulation.reactor().listener_of(id), Some(admin));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn listener_of(&self, id: ConnectionId) -> Option<ListenerId> {
         match self.sources.owner(id.0)? {
             Owner::Listener(key) => self.sources.get(key).map(|_| ListenerId(key)),
@@ -69,6 +126,26 @@ impl Reactor {
     /// kernel's queue.
     ///
     /// Returns `false` if there is no such listener.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::Protocol;
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # let mut simulation = Simulation::new();
+    /// let listener = simulation.reactor().listen("127.0.0.1:80", |_peer| Idle)?;
+    /// simulation.reactor().pause_accepting(listener);
+    /// let waiting = simulation.dial("127.0.0.1:80");
+    /// simulation.settle();
+    /// assert_eq!(simulation.reactor().stats().accepted, 0);
+    ///
+    /// simulation.reactor().resume_accepting(listener);
+    /// simulation.settle();
+    /// assert_eq!(simulation.reactor().stats().accepted, 1);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn pause_accepting(&mut self, id: ListenerId) -> bool {
         let Some(listener) = self.listener_mut(id.0).filter(|found| found.acceptor.is_some())
         else {
@@ -79,7 +156,7 @@ impl Reactor {
         true
     }
 
-    /// Accepts again.
+    /// Accepts again after [`pause_accepting`](Self::pause_accepting).
     ///
     /// Returns `false` if there is no such listener.
     pub fn resume_accepting(&mut self, id: ListenerId) -> bool {

@@ -22,9 +22,12 @@ const BACKLOG: u32 = 4096;
 /// # Examples
 ///
 /// ```
-/// use crocus::{Listen, SocketOptions};
+/// use crocus::{Listen, Rate, SocketOptions};
 ///
-/// let place = Listen::at(":5000").backlog(64).max_connections(1000);
+/// let place = Listen::at(":5000").backlog(64).max_connections(1000).max_connections_per_peer(8);
+/// let slow = Listen::at(":5001")
+///     .read_rate(Rate::per_second(10_000)) // of each connection
+///     .write_rate(Rate::per_second(100_000));
 /// let unix = Listen::at("unix:/run/chat.sock").mode(0o660);
 /// let bound = std::net::TcpListener::bind("127.0.0.1:0")?;
 /// let adopted = Listen::at(bound).socket(SocketOptions::new().no_delay(false));
@@ -118,7 +121,8 @@ impl Listen {
     /// How many connections of this listener may be open at once.
     ///
     /// At the limit the listener stops accepting, and goes on when a connection ends; further ones wait
-    /// in the kernel.
+    /// in the kernel. To answer them that the server is full, have the factory count instead, and build a
+    /// protocol that says so.
     ///
     /// Twisted's `LimitTotalConnectionsFactory` closes them instead.
     #[must_use]
@@ -165,6 +169,18 @@ impl Listen {
     }
 
     /// Where to listen; `None` for a socket that is taken over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Listen;
+    ///
+    /// let place = Listen::at("127.0.0.1:5000");
+    /// assert_eq!(place.endpoint().unwrap().to_string(), "127.0.0.1:5000");
+    /// let options = place.socket_options().clone().reuse_port(true);
+    /// let beside = place.with_port(5001).socket(options);
+    /// assert_eq!(beside.endpoint().unwrap().to_string(), "127.0.0.1:5001");
+    /// ```
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match &self.at {
             At::Endpoint(endpoint) => Some(endpoint),
@@ -172,12 +188,13 @@ impl Listen {
         }
     }
 
-    /// The options of the socket.
+    /// The options of the socket. See the example of [`endpoint`](Self::endpoint).
     pub fn socket_options(&self) -> &SocketOptions {
         &self.socket
     }
 
-    /// Listens at another port of the same place; without effect where there is none.
+    /// Listens at another port of the same place; without effect where there is none. See the example of
+    /// [`endpoint`](Self::endpoint).
     #[must_use]
     pub fn with_port(mut self, port: u16) -> Self {
         if let At::Endpoint(endpoint) = self.at {

@@ -24,6 +24,27 @@ impl Reactor {
     /// The loop calls the factory's `stopped`. Open connections stay open, and are still
     /// [counted](Self::connection_count); the kernel resets those in its queue. (A
     /// [shutdown](Self::shutdown) takes these first.) Returns `false` if the listener was stopped already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::io::ErrorKind;
+    /// # use crocus::testing::{End, Simulation};
+    /// # use crocus::Protocol;
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # let mut simulation = Simulation::new();
+    /// let listener = simulation.reactor().listen("127.0.0.1:80", |_peer| Idle)?;
+    /// let mut served = simulation.dial("127.0.0.1:80");
+    /// simulation.settle();
+    ///
+    /// assert!(simulation.reactor().stop_listening(listener));
+    /// let mut late = simulation.dial("127.0.0.1:80");
+    /// simulation.settle();
+    /// assert_eq!(late.end(), Some(End::Failed(ErrorKind::ConnectionRefused)));
+    /// assert_eq!(served.end(), None, "it stays open");
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn stop_listening(&mut self, id: ListenerId) -> bool {
         let Some(listener) = self.listener_mut(id.0) else { return false };
         let Some(mut acceptor) = listener.acceptor.take() else { return false };

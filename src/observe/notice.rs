@@ -1,4 +1,4 @@
-//! What an observer is told.
+//! The notices that an observer gets.
 
 use std::io;
 use std::net::SocketAddr;
@@ -56,13 +56,13 @@ pub enum Notice {
         /// How many events the poller has reported.
         events: usize,
     },
-    /// Another thread woke the reactor, or the last [`Handle`](crate::Handle) was dropped.
+    /// Another thread woke the reactor, or the last [`Hold`](crate::Hold) was dropped.
     Woken,
     /// An event was latched.
     Event {
         /// The source that it is about; `None` if that is gone.
         subject: Option<Subject>,
-        /// What the poller reports.
+        /// The readiness that the poller reports.
         readiness: Readiness,
     },
     /// A source was put into a queue, in which it was not yet.
@@ -103,7 +103,7 @@ pub enum Notice {
     Command {
         /// Whose callback gave it. `None`: the reactor itself, or code outside of callbacks.
         by: Option<Subject>,
-        /// What it is for.
+        /// The source that it is given to.
         to: Subject,
         /// The command.
         command: Command,
@@ -180,9 +180,9 @@ pub enum Notice {
     Timer {
         /// The timer.
         timer: TimerId,
-        /// What it is for.
+        /// Its use.
         owner: TimerOwner,
-        /// What happened to it.
+        /// The change.
         event: TimerEvent,
     },
     /// An address is being tried for an outgoing connection.

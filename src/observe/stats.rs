@@ -4,6 +4,19 @@ use std::fmt;
 use std::time::Duration;
 
 /// The results of one [turn](crate::Reactor::turn).
+///
+/// # Examples
+///
+/// ```
+/// use crocus::testing::Simulation;
+///
+/// let mut simulation = Simulation::new();
+/// simulation.reactor().call_soon(|_reactor| {});
+/// let report = simulation.turn();
+/// assert_eq!((report.turn, report.calls), (1, 1));
+/// assert_eq!(report.to_string(), "1 calls");
+/// assert!(simulation.turn().is_idle());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TurnReport {
@@ -56,6 +69,25 @@ impl fmt::Display for TurnReport {
 }
 
 /// Counters since the reactor was made.
+///
+/// # Examples
+///
+/// ```
+/// # use crocus::testing::Simulation;
+/// # use crocus::Protocol;
+/// # struct Idle;
+/// # impl Protocol for Idle {}
+/// # let mut simulation = Simulation::new();
+/// simulation.reactor().listen("127.0.0.1:80", |_peer| Idle)?;
+/// let mut peer = simulation.dial("127.0.0.1:80");
+/// simulation.settle();
+/// peer.send(b"hello");
+/// simulation.settle();
+///
+/// let stats = simulation.reactor().stats();
+/// assert_eq!((stats.accepted, stats.bytes_read, stats.closed), (1, 5, 0));
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

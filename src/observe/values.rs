@@ -9,6 +9,15 @@ use crate::ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
 use crate::reason::Reason;
 
 /// The subject of an event or a callback.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::Subject;
+///
+/// assert_eq!(Subject::Reactor.to_string(), "reactor");
+/// assert_eq!(Subject::Named("cache").to_string(), "cache");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 #[non_exhaustive]
 pub enum Subject {
@@ -30,6 +39,17 @@ pub enum Subject {
 }
 
 /// A phase of a [turn](crate::Reactor::turn).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::Phase;
+///
+/// let looking = Phase::Sleep { timeout: Some(Duration::ZERO) };
+/// assert_eq!(looking.to_string(), "look without sleeping");
+/// assert_eq!(Phase::Serve.to_string(), "serve");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Phase {
@@ -53,6 +73,20 @@ pub enum Phase {
 }
 
 /// A queue in which a source waits, and from which it is visited.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{Notice, Queue};
+///
+/// /// Whether a source has to wait for its next turn, because its budget is spent.
+/// fn waits_its_turn(notice: &Notice) -> bool {
+///     matches!(notice, Notice::Queued { queue: Queue::Run, spent: true, .. })
+/// }
+///
+/// assert!(!waits_its_turn(&Notice::Woken));
+/// assert_eq!(Queue::Run.to_string(), "run");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Queue {
     /// To be served: to read, and to write what its own callbacks have written. If other callbacks have
@@ -63,6 +97,23 @@ pub enum Queue {
 }
 
 /// A command, by the name of its method.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{Command, Notice};
+///
+/// /// How many bytes a notice says were written by callbacks.
+/// fn written(notice: &Notice) -> usize {
+///     match notice {
+///         Notice::Command { command: Command::Write { bytes }, .. } => *bytes,
+///         _ => 0,
+///     }
+/// }
+///
+/// assert_eq!(written(&Notice::Woken), 0);
+/// assert_eq!(Command::Write { bytes: 5 }.to_string(), "write 5 bytes");
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Command {
@@ -103,7 +154,7 @@ pub enum Command {
         /// The low mark, in bytes.
         low: usize,
     },
-    /// `Reactor::listen` and its relatives
+    /// `Reactor::listen`, or `Reactor::listen_udp`
     Listen(Address),
     /// `Reactor::stop_listening`, or the same of a datagram socket
     StopListening,
@@ -111,7 +162,7 @@ pub enum Command {
     PauseAccepting,
     /// `Reactor::resume_accepting`
     ResumeAccepting,
-    /// `Reactor::connect` and its relatives, or `Connector::connect_after`
+    /// `Reactor::connect`, or `Connector::connect_after`
     Connect(Endpoint),
     /// `Reactor::cancel_connect`
     CancelConnect,
@@ -131,6 +182,19 @@ pub enum Command {
 }
 
 /// Where a connection comes from.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{Notice, Origin};
+///
+/// fn is_a_client(notice: &Notice) -> bool {
+///     matches!(notice, Notice::Opened { origin: Origin::Accepted(_), .. })
+/// }
+///
+/// assert!(!is_a_client(&Notice::Woken));
+/// assert_eq!(Origin::Adopted.to_string(), "adopted");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Origin {
@@ -146,6 +210,36 @@ pub enum Origin {
 ///
 /// Not each has all of them: one that is closed by its socket's close sends FIN with that, and one whose peer
 /// has closed too does not linger.
+///
+/// # Examples
+///
+/// ```
+/// # use std::cell::RefCell;
+/// # use std::rc::Rc;
+/// # use std::time::Instant;
+/// # use crocus::testing::Simulation;
+/// # use crocus::{Notice, Observer, Protocol, Stage};
+/// # struct Idle;
+/// # impl Protocol for Idle {}
+/// #[derive(Default)]
+/// struct Stages(Vec<Stage>);
+///
+/// impl Observer for Stages {
+///     fn notice(&mut self, _at: Instant, notice: &Notice) {
+///         if let Notice::Stage { stage, .. } = notice {
+///             self.0.push(*stage);
+///         }
+///     }
+/// }
+///
+/// let stages = Rc::new(RefCell::new(Stages::default()));
+/// let mut simulation = Simulation::new();
+/// simulation.reactor().set_observer(Some(Box::new(Rc::clone(&stages))));
+/// let mut peer = simulation.connect(Idle);
+/// peer.close_write();
+/// simulation.settle();
+/// assert_eq!(stages.borrow().0[0], Stage::FinReceived);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Stage {
@@ -162,6 +256,16 @@ pub enum Stage {
 }
 
 /// A change of a timer.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::TimerEvent;
+///
+/// let late = TimerEvent::Fired(Duration::from_millis(3));
+/// assert_eq!(late.to_string(), "fires, 3ms late");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum TimerEvent {
@@ -175,7 +279,16 @@ pub enum TimerEvent {
     Cancelled,
 }
 
-/// What a timer is for.
+/// The use of a timer.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{Subject, TimerOwner};
+///
+/// assert_eq!(TimerOwner::Shutdown.to_string(), "for the end of the shutdown");
+/// assert_eq!(TimerOwner::Named("cache").subject(), Subject::Named("cache"));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum TimerOwner {
@@ -219,6 +332,15 @@ impl TimerOwner {
 }
 
 /// The result of trying an address.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{Outcome, Reason};
+///
+/// let outcome = Outcome::Failed(Reason::ConnectTimedOut);
+/// assert_eq!(outcome.to_string(), "failed: connecting: no answer in time");
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Outcome {

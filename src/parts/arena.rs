@@ -47,11 +47,12 @@ impl std::fmt::Debug for Key {
 
 /// Declares a public type around a [`Key`], so that the kinds of sources cannot be confused.
 macro_rules! id_type {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident $(#[$example:meta])*) => {
         $(#[$doc])*
         ///
         /// Small, `Copy`, and never reused. A stale one is harmless: methods answer it with `None`
-        /// or `false`. Printed as `slot.generation`.
+        /// or `false`. Printed as `#slot.generation`.
+        $(#[$example])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(pub(crate) crate::parts::arena::Key);
 

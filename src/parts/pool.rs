@@ -26,6 +26,23 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 /// The reason why work given to a thread has no result.
 ///
 /// See [`Reactor::call_in_thread`](crate::Reactor::call_in_thread).
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{Reactor, ThreadError};
+///
+/// let mut reactor = Reactor::new()?;
+/// reactor.call_in_thread(
+///     || -> u32 { panic!("out of order") },
+///     |_reactor, result| match result {
+///         Err(ThreadError::Panicked { message, .. }) => assert_eq!(message, "out of order"),
+///         other => unreachable!("{other:?}"),
+///     },
+/// );
+/// reactor.run()?;
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ThreadError {

@@ -23,6 +23,18 @@ use crate::parts::surplus::surplus;
 id_type! {
     /// Names a timer made by `call_later` or `call_every`.
     TimerId
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::testing::Simulation;
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let timer = simulation.reactor().call_later(Duration::from_secs(1), |_reactor| {});
+    /// simulation.advance(Duration::from_secs(1));
+    /// assert!(!simulation.reactor().cancel_timer(timer), "it has fired");
+    /// ```
 }
 
 /// A heap with fewer entries is not worth sweeping.

@@ -20,6 +20,24 @@ use crate::system::options::SocketOptions;
 use crate::system::stream::{Stream, no_sockets};
 
 /// A connected socket of std, for [`Reactor::adopt`].
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(unix)]
+/// # {
+/// # use std::os::unix::net::UnixStream;
+/// use crocus::{Connected, Protocol, Reactor};
+///
+/// # struct Idle;
+/// # impl Protocol for Idle {}
+/// let (ours, _theirs) = UnixStream::pair()?;
+/// let mut reactor = Reactor::new()?;
+/// let stream = Connected::from(ours); // `adopt` takes the stream itself too
+/// reactor.adopt(stream, Idle)?;
+/// # }
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Connected {
@@ -86,6 +104,7 @@ impl Reactor {
     /// ```
     /// # #[cfg(unix)]
     /// # {
+    /// use std::net::Shutdown;
     /// use std::os::unix::net::UnixStream;
     /// use crocus::{Protocol, Reactor, Transport};
     ///
@@ -101,6 +120,7 @@ impl Reactor {
     /// let (ours, theirs) = UnixStream::pair()?;
     /// let mut reactor = Reactor::new()?;
     /// reactor.adopt(ours, Hello)?;
+    /// theirs.shutdown(Shutdown::Write)?; // else the close waits some seconds for it
     /// reactor.run()?;
     /// assert_eq!(std::io::read_to_string(theirs)?, "hello\n");
     /// # }

@@ -21,11 +21,31 @@ impl Reactor {
     /// # Errors
     ///
     /// If the system has no descriptor for the poller or the waker (two are needed on Linux).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Ended, Reactor};
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.run()?; // returns at once: there is nothing to wait for
+    /// assert_eq!(reactor.ended(), Some(Ended::NothingLeft));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn new() -> io::Result<Self> {
         Self::builder().build()
     }
 
     /// Sets limits before making the reactor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Reactor;
+    ///
+    /// let reactor = Reactor::builder().read_budget(16 * 1024).build()?;
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn builder() -> ReactorBuilder {
         ReactorBuilder::default()
     }
@@ -40,8 +60,18 @@ impl Reactor {
 /// use crocus::Reactor;
 ///
 /// let reactor = Reactor::builder()
+///     .read_buffer(16 * 1024) // one for all connections
+///     .read_budget(64 * 1024) // of each connection, in one turn
+///     .write_budget(64 * 1024)
+///     .accept_budget(16)
+///     .datagram_budget(16)
+///     .call_budget(100) // of each turn
+///     .write_buffer_limits(32 * 1024, 8 * 1024) // of each connection
 ///     .write_buffer_cap(1024 * 1024)
 ///     .close_timeout(Duration::from_secs(5))
+///     .linger(Duration::from_secs(1))
+///     .slow_callback(Some(Duration::from_millis(20)))
+///     .threads(2)
 ///     .build()?;
 /// # std::io::Result::Ok(())
 /// ```
@@ -66,7 +96,8 @@ impl ReactorBuilder {
         self
     }
 
-    /// Bytes written to one connection per turn. 256 KiB by default, at least 1.
+    /// Bytes written to one connection per turn, or half of what waits for it, if that is more: a connection
+    /// that many others write to keeps up with them. 256 KiB by default, at least 1.
     #[must_use]
     pub fn write_budget(mut self, bytes: usize) -> Self {
         self.limits.write_budget = bytes.max(1);
@@ -136,7 +167,8 @@ impl ReactorBuilder {
 
     /// Callbacks that take longer are logged as warnings, with the peer: 100 ms by default.
     ///
-    /// `None` logs none, and saves a reading of the clock per callback.
+    /// It is the time on the clock, so on a busy machine other programs may have taken it. `None` logs none, and
+    /// saves a reading of the clock per callback.
     #[must_use]
     pub fn slow_callback(mut self, limit: Option<Duration>) -> Self {
         self.limits.slow_callback = limit;

@@ -24,6 +24,8 @@ use crate::transport::Transport;
 impl Reactor {
     /// Lends any connection; `None` if it is gone, or its `connection_made` has not come yet.
     ///
+    /// It works for any connection, also for the one whose callback is running.
+    ///
     /// # Examples
     ///
     /// ```
@@ -48,8 +50,8 @@ impl Reactor {
     /// callback this is called in. A protocol in a `Box<dyn Protocol>` is found by its own type. One that is
     /// part of another, as the handler in a [`Framed`](crate::framing::Framed), is reached by way of that.
     ///
-    /// What `code` has a transport do is done as for any other caller: nothing is called back inside of it. A
-    /// panic in it is one of the calling code, and the connection goes on.
+    /// Commands that `code` gives to a transport work as for any other caller: nothing is called back inside
+    /// of it. A panic in it is one of the calling code, and the connection goes on.
     ///
     /// # Examples
     ///
@@ -93,6 +95,24 @@ impl Reactor {
     }
 
     /// All connections, closing ones included, in no particular order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::Protocol;
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # let mut simulation = Simulation::new();
+    /// let first = simulation.connect(Idle);
+    /// let second = simulation.connect(Idle);
+    /// simulation.settle();
+    /// assert_eq!(simulation.reactor().connections().len(), 2);
+    ///
+    /// drop(first);
+    /// simulation.settle();
+    /// assert_eq!(simulation.reactor().connections().len(), 1);
+    /// ```
     pub fn connections(&self) -> Vec<ConnectionId> {
         let connections = self.sources.iter().filter_map(|(key, source)| match source {
             Source::Connection(session) if session.connection.is_up() => Some(ConnectionId(key)),
@@ -190,15 +210,17 @@ impl Reactor {
         self.command(id, Queue::Flush, name, |connection, _| connection.shut_write());
     }
 
-    /// Ends a connection, whatever is still unsent.
-    pub(crate) fn end(&mut self, id: ConnectionId, reason: Reason) {
-        let name = matches!(reason, Reason::Aborted).then_some(Command::AbortConnection);
-        self.command(id, Queue::Flush, name, |connection, _| match reason {
-            Reason::Panicked { .. } => {
-                connection.end_by_fault(reason);
-                true
-            }
-            reason => connection.end(reason),
+    /// Resets a connection, whatever is still unsent.
+    pub(crate) fn abort(&mut self, id: ConnectionId, reason: Reason) {
+        let name = Command::AbortConnection;
+        self.command(id, Queue::Flush, name, |connection, _| connection.abort(reason));
+    }
+
+    /// Ends a connection because of a fault on this side.
+    pub(crate) fn end_by_fault(&mut self, id: ConnectionId, reason: Reason) {
+        self.command(id, Queue::Flush, None, |connection, _| {
+            connection.end_by_fault(reason);
+            true
         });
     }
 

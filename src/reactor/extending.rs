@@ -9,7 +9,6 @@ use crate::callback::Callback;
 use crate::handle::Hold;
 use crate::observe::Subject;
 
-/// State.
 /// # State from outside
 impl Reactor {
     /// Keeps a value in the reactor, for [`state`](Self::state) to find by its type; returns the former value
@@ -55,11 +54,34 @@ impl Reactor {
     ///
     /// The borrow includes the reactor. Code that needs both [takes](Self::take_state) the value and sets it
     /// again, or keeps an `Rc` here and clones it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Reactor;
+    ///
+    /// struct Greeted(u32);
+    ///
+    /// fn greet(reactor: &mut Reactor) {
+    ///     if let Some(greeted) = reactor.state::<Greeted>() {
+    ///         greeted.0 += 1;
+    ///     }
+    /// }
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.set_state(Greeted(0));
+    /// reactor.call_soon(greet);
+    /// reactor.call_soon(greet);
+    /// reactor.run()?;
+    /// assert_eq!(reactor.take_state::<Greeted>().unwrap().0, 2);
+    /// assert!(reactor.take_state::<Greeted>().is_none(), "it is taken");
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn state<T: Any>(&mut self) -> Option<&mut T> {
         self.extension.states.get_mut()
     }
 
-    /// Takes the value of this type out of the reactor.
+    /// Takes the value of this type out of the reactor. See the example of [`state`](Self::state).
     pub fn take_state<T: Any>(&mut self) -> Option<T> {
         self.extension.states.remove()
     }
@@ -72,11 +94,28 @@ impl Reactor {
     }
 }
 
-/// The end.
 /// # Holding it, and hearing of its end
 impl Reactor {
     /// Keeps [`run`](Self::run) from returning for lack of work, and a [shutdown](Self::shutdown) waiting,
     /// until the hold and its clones are dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Ended, Reactor};
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// let (handle, hold) = (reactor.handle(), reactor.hold());
+    /// let thread = std::thread::spawn(move || {
+    ///     let answer = handle.ask(|_reactor| 6 * 7).wait();
+    ///     drop(hold); // nothing more will come from here
+    ///     answer
+    /// });
+    /// reactor.run()?;
+    /// assert_eq!(reactor.ended(), Some(Ended::NothingLeft));
+    /// assert_eq!(thread.join().unwrap()?, 42);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn hold(&self) -> Hold {
         Hold::new(&self.calls.shared)
     }
@@ -85,6 +124,25 @@ impl Reactor {
     ///
     /// It is dropped without a call if the reactor [stops](Self::stop) at once. If a shutdown has begun already,
     /// it is called in the next calls phase.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::testing::Simulation;
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let reactor = simulation.reactor();
+    /// let ticking = reactor.call_every(Duration::from_secs(1), |_reactor, _tick| {});
+    /// reactor.on_shutdown(move |reactor| {
+    ///     assert!(reactor.is_stopping());
+    ///     reactor.cancel_timer(ticking);
+    /// });
+    /// reactor.shutdown(Duration::from_secs(10));
+    /// reactor.run()?;
+    /// assert_eq!(simulation.elapsed(), Duration::ZERO);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn on_shutdown(&mut self, function: impl FnOnce(&mut Self) + 'static) {
         let call = self.name_call(function);
         if matches!(self.ending, Ending::Draining(_)) {
@@ -138,7 +196,6 @@ impl Reactor {
     }
 }
 
-/// Names.
 /// # Naming calls and timers
 impl Reactor {
     /// Gives a name to the calls and timers that `set` makes, and to those that they make in turn.

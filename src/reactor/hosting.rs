@@ -36,6 +36,21 @@ impl Reactor {
     ///
     /// The clock is read once per turn, after the sleep, so all callbacks of a turn agree on what is due. A
     /// callback that has worked since is later than this; delays count from then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::testing::Simulation;
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let began = simulation.reactor().now();
+    /// simulation.reactor().call_later(Duration::from_secs(3), move |reactor| {
+    ///     assert_eq!(reactor.now() - began, Duration::from_secs(3));
+    /// });
+    /// simulation.advance(Duration::from_secs(5));
+    /// assert_eq!(simulation.reactor().now() - began, Duration::from_secs(5));
+    /// ```
     pub fn now(&self) -> Instant {
         if self.time.in_turn { self.time.now } else { self.time.clock.now() }
     }
@@ -47,17 +62,64 @@ impl Reactor {
     ///
     /// For a host loop that watches the reactor's descriptor ([`AsFd`](std::os::fd::AsFd)) and calls
     /// `turn(Some(Duration::ZERO))`. May be early after a timer was cancelled or moved, never late.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::testing::Simulation;
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let reactor = simulation.reactor();
+    /// assert_eq!(reactor.next_deadline(), None);
+    /// reactor.call_later(Duration::from_secs(3), |_reactor| {});
+    /// assert_eq!(reactor.next_deadline(), Some(reactor.now() + Duration::from_secs(3)));
+    /// ```
     pub fn next_deadline(&self) -> Option<Instant> {
         if self.has_queued() { Some(self.now()) } else { self.timers.next_deadline() }
     }
 
     /// A handle for other threads. It does not keep [`run`](Self::run) from returning; see
     /// [`hold`](Self::hold).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Ended, Reactor};
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.call_every(std::time::Duration::from_secs(60), |_reactor, _tick| {});
+    /// let handle = reactor.handle();
+    /// std::thread::spawn(move || handle.stop());
+    /// reactor.run()?;
+    /// assert_eq!(reactor.ended(), Some(Ended::Stopped));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn handle(&self) -> Handle {
         Handle::new(&self.calls.shared)
     }
 
     /// Counters since the reactor was made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::Protocol;
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Idle);
+    /// peer.send(b"hello");
+    /// simulation.settle();
+    /// let before = simulation.reactor().stats();
+    /// assert_eq!(before.bytes_read, 5);
+    ///
+    /// peer.send(b"!");
+    /// simulation.settle();
+    /// let now = simulation.reactor().stats();
+    /// assert_eq!(now.bytes_read - before.bytes_read, 1);
+    /// ```
     pub fn stats(&self) -> Stats {
         self.monitor.stats
     }
@@ -66,6 +128,31 @@ impl Reactor {
     ///
     /// It is told of what happens from here on, beginning with the next turn: of what is done before that,
     /// or in the rest of the present turn, it hears then. The former one is told nothing more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// use std::rc::Rc;
+    /// use std::time::Instant;
+    /// use crocus::testing::Simulation;
+    /// use crocus::{Notice, Observer};
+    ///
+    /// #[derive(Default)]
+    /// struct Lines(Vec<String>);
+    ///
+    /// impl Observer for Lines {
+    ///     fn notice(&mut self, _at: Instant, notice: &Notice) {
+    ///         self.0.push(notice.to_string());
+    ///     }
+    /// }
+    ///
+    /// let lines = Rc::new(RefCell::new(Lines::default()));
+    /// let mut simulation = Simulation::new();
+    /// simulation.reactor().set_observer(Some(Box::new(Rc::clone(&lines))));
+    /// simulation.turn();
+    /// assert_eq!(lines.borrow().0[0], "turn 1");
+    /// ```
     pub fn set_observer(
         &mut self,
         observer: Option<Box<dyn Observer>>,

@@ -20,7 +20,6 @@ thread_local! {
     static SPARE: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lending.
 /// # Reaching the reactor from deep inside a call
 impl Reactor {
     /// Calls `code`, in which [`with_lent`](Self::with_lent) reaches this reactor.

@@ -122,6 +122,19 @@ impl Reactor {
     /// # Errors
     ///
     /// An error of the poller, and `ResourceBusy` inside a callback: the running loop goes on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::{Ended, Reactor};
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.call_later(Duration::from_millis(1), |_reactor| println!("once"));
+    /// reactor.run()?; // until the timer has fired
+    /// assert_eq!(reactor.ended(), Some(Ended::NothingLeft));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn run(&mut self) -> io::Result<()> {
         self.check_not_nested()?;
         self.ended = None;
@@ -161,6 +174,20 @@ impl Reactor {
     /// # Errors
     ///
     /// An error of the poller, and `ResourceBusy` inside a callback: the running turn goes on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::Reactor;
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.call_soon(|_reactor| println!("called"));
+    /// let report = reactor.turn(Some(Duration::ZERO))?; // does not wait
+    /// assert_eq!(report.calls, 1);
+    /// assert!(reactor.turn(Some(Duration::ZERO))?.is_idle());
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<TurnReport> {
         self.check_not_nested()?;
         self.begin_turn();

@@ -228,6 +228,22 @@ pub(crate) enum Ending {
 }
 
 /// Why [`Reactor::run`] returned, or how a reactor that is turned has ended.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::{Ended, Reactor};
+///
+/// let mut reactor = Reactor::new()?;
+/// reactor.call_soon(|reactor| reactor.stop());
+/// reactor.run()?;
+/// match reactor.ended() {
+///     Some(Ended::Stopped) => println!("stopped: what was left is cut off"),
+///     Some(Ended::ShutDown) => println!("everybody was served"),
+///     ended => unreachable!("{ended:?}"),
+/// }
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Ended {
@@ -302,6 +318,29 @@ pub(crate) struct Ticker {
 }
 
 /// One tick of a timer made by [`Reactor::call_every`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::testing::Simulation;
+///
+/// let mut simulation = Simulation::new();
+/// let clock = simulation.clock();
+/// let mut ticks = 0;
+/// simulation.reactor().call_every(Duration::from_secs(1), move |reactor, tick| {
+///     ticks += 1;
+///     match ticks {
+///         1 => clock.advance(Duration::from_millis(3500)), // this call takes that long
+///         _ => {
+///             assert_eq!(tick.missed, 2);
+///             reactor.cancel_timer(tick.timer);
+///         }
+///     }
+/// });
+/// simulation.reactor().run()?;
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Tick {

@@ -31,6 +31,19 @@ impl Reactor {
     /// cuts a shutdown short, connections are reset as when its grace is over.
     ///
     /// *Not* promised: that a peer gets what was sent. If it still sends, a reset may overtake the last bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::{Ended, Reactor};
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.call_every(Duration::from_millis(1), |reactor, _tick| reactor.stop());
+    /// reactor.run()?;
+    /// assert_eq!(reactor.ended(), Some(Ended::Stopped));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn stop(&mut self) {
         self.monitor.command(Subject::Reactor, || Command::Stop);
         // During the last notices it is stopping already, and the next run must not be stopped.
@@ -111,6 +124,22 @@ impl Reactor {
     }
 
     /// Whether the reactor is stopping or shutting down, so that no new attempt to connect is made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::testing::Simulation;
+    ///
+    /// let mut simulation = Simulation::new();
+    /// assert!(!simulation.reactor().is_stopping());
+    /// simulation.reactor().call_soon(|reactor| {
+    ///     reactor.shutdown(Duration::from_secs(10));
+    ///     assert!(reactor.is_stopping());
+    /// });
+    /// simulation.settle();
+    /// # assert_eq!(simulation.reactor().stats().calls, 1);
+    /// ```
     pub fn is_stopping(&self) -> bool {
         self.ending != Ending::No
     }

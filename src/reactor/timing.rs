@@ -20,6 +20,19 @@ impl Reactor {
     /// the time of the callbacks before it.
     ///
     /// Twisted's `callLater`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::testing::Simulation;
+    ///
+    /// let mut simulation = Simulation::new();
+    /// simulation.reactor().call_later(Duration::from_secs(2), |reactor| reactor.stop());
+    /// simulation.reactor().run()?;
+    /// assert_eq!(simulation.elapsed(), Duration::from_secs(2));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn call_later(
         &mut self,
         delay: Duration,
@@ -70,6 +83,25 @@ impl Reactor {
     /// this place.
     ///
     /// Calls run in the order in which they were made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// use std::rc::Rc;
+    /// use crocus::Reactor;
+    ///
+    /// let said = Rc::new(RefCell::new(String::new()));
+    /// let mut reactor = Reactor::new()?;
+    /// for word in ["first ", "second"] {
+    ///     let said = Rc::clone(&said);
+    ///     reactor.call_soon(move |_reactor| said.borrow_mut().push_str(word));
+    /// }
+    /// assert_eq!(*said.borrow(), "", "not at once, but in the next turn");
+    /// reactor.run()?;
+    /// assert_eq!(*said.borrow(), "first second");
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn call_soon(&mut self, function: impl FnOnce(&mut Self) + 'static) {
         let call = self.name_call(function);
         self.calls.queue.push_back(call);
@@ -78,6 +110,20 @@ impl Reactor {
     /// Cancels a timer; `false` if it fired or was cancelled already.
     ///
     /// From within its own call this returns `false` too, except for `call_every`, which ends then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::testing::Simulation;
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let reactor = simulation.reactor();
+    /// let timer = reactor.call_later(Duration::from_secs(1), |_| unreachable!());
+    /// assert!(reactor.cancel_timer(timer));
+    /// assert!(!reactor.cancel_timer(timer), "it is gone");
+    /// simulation.advance(Duration::from_secs(2));
+    /// ```
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
         let Some(action) = self.timers.call_off(timer, &mut self.monitor) else { return false };
         if let Some(TimerAction::Connection(key) | TimerAction::Datagram(key)) = action {
@@ -96,6 +142,22 @@ impl Reactor {
     /// Moving to later, the usual case, takes no search and no new place in the queue.
     ///
     /// Twisted's `IDelayedCall.reset`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::testing::Simulation;
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let timer = simulation.reactor().call_later(Duration::from_secs(10), |_reactor| {});
+    /// simulation.advance(Duration::from_secs(9));
+    /// assert!(simulation.reactor().reset_timer(timer, Duration::from_secs(10)));
+    /// simulation.advance(Duration::from_secs(9));
+    /// assert_eq!(simulation.reactor().stats().timers, 0);
+    /// simulation.advance(Duration::from_secs(1));
+    /// assert_eq!(simulation.reactor().stats().timers, 1);
+    /// ```
     pub fn reset_timer(&mut self, timer: TimerId, delay: Duration) -> bool {
         let deadline = self.time.after(delay);
         match self.ticking(timer) {
@@ -141,6 +203,16 @@ impl Reactor {
     }
 
     /// When a timer is to fire; `None` if it is not pending, for example while it fires.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let mut simulation = crocus::testing::Simulation::new();
+    /// let reactor = simulation.reactor();
+    /// let timer = reactor.call_later(Duration::from_secs(10), |_reactor| {});
+    /// assert_eq!(reactor.timer_deadline(timer), Some(reactor.now() + Duration::from_secs(10)));
+    /// ```
     pub fn timer_deadline(&self, timer: TimerId) -> Option<Instant> {
         self.timers.deadline(timer)
     }

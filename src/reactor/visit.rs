@@ -10,8 +10,8 @@ use std::time::Instant;
 use super::Reactor;
 use super::limits::Limits;
 use super::monitor::Monitor;
-use super::queues::{Queue, Waits};
-use super::source::{Owner, Registered, Session, Source};
+use super::queues::Queue;
+use super::source::{Owner, Registered, Session, Slot, Source};
 use crate::address::{Address, UnixAddress};
 use crate::callback::Callback;
 use crate::connection::{Connection, Io, Next, Reached, Tell};
@@ -63,14 +63,19 @@ impl Queue {
     /// Begins a visit: the source leaves the queue. What it has sent in this turn already, when it was
     /// served, counts against its allowance.
     #[inline(always)]
-    fn begin(self, waits: &mut Waits, registered: Registered, turn: u64, io: &mut Io) {
+    fn begin(self, slot: &mut Slot, turn: u64, io: &mut Io) {
+        let Slot { source, waits, registered, .. } = slot;
         waits.leave(self);
-        io.fresh = registered == Registered::No;
-        if waits.is_to_flush() {
-            io.write = None; // other callbacks wrote too: all leaves together, in the flush phase
-        } else if self == Self::Flush {
-            io.write = io.write.map(|budget| waits.budget_left(budget, turn));
-        }
+        let Source::Connection(session) = source else { return };
+        io.fresh = *registered == Registered::No;
+        let Some(budget) = io.write else { return };
+        // Half of what waits, if that is more: a connection that many others write to keeps up with them.
+        let more = (session.connection.buffered() / 2).saturating_sub(budget);
+        io.write = match self {
+            _ if waits.is_to_flush() => None, // others wrote too: all leaves together, in the flush phase
+            Self::Run => Some(budget + more),
+            Self::Flush => Some(waits.budget_left(budget, turn) + more),
+        };
     }
 }
 
@@ -99,13 +104,12 @@ impl Reactor {
                 self.let_go_of_lost(id, seated);
                 return true;
             };
-            let Source::Connection(session) = &mut slot.source else {
-                slot.waits.leave(from);
-                return false;
-            };
-            match seated {
-                Some(protocol) => session.protocol = Some(protocol),
-                None => from.begin(&mut slot.waits, slot.registered, turn, &mut io),
+            if seated.is_none() {
+                from.begin(slot, turn, &mut io);
+            }
+            let Source::Connection(session) = &mut slot.source else { return false };
+            if let Some(protocol) = seated {
+                session.protocol = Some(protocol);
             }
             session.tell_the_time(&mut io, time);
             seen.begin_step(&session.connection, monitor);
@@ -228,7 +232,7 @@ impl Reactor {
     #[cold]
     #[inline(never)]
     fn end_by_panic(&mut self, id: ConnectionId, callback: Callback) {
-        self.end(id, Reason::Panicked { callback });
+        self.end_by_fault(id, Reason::Panicked { callback });
     }
 
     /// Another protocol takes over.

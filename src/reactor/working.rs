@@ -84,6 +84,19 @@ impl Reactor {
     /// How many results of [`call_in_thread`](Self::call_in_thread) have not been told yet.
     ///
     /// A server can use this to refuse requests instead of letting them wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Reactor;
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.call_in_thread(|| 6 * 7, |_reactor, answer| assert_eq!(answer.unwrap(), 42));
+    /// assert_eq!(reactor.pending_work(), 1);
+    /// reactor.run()?;
+    /// assert_eq!(reactor.pending_work(), 0);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn pending_work(&self) -> usize {
         self.threads.follow_ups.len()
     }

@@ -20,7 +20,9 @@ use crate::parts::clock::Clock;
 ///
 /// impl Protocol for Slow {
 ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+///         let began = self.0.now();
 ///         self.0.advance(Duration::from_secs(2));
+///         assert_eq!(self.0.now() - began, Duration::from_secs(2));
 ///         transport.write(data);
 ///     }
 /// }

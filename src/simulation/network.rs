@@ -36,6 +36,35 @@ use crate::system::poller::Readiness;
 const WINDOW: usize = 64 * 1024;
 
 /// How the bytes of a stream are cut on their way.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::testing::{Cut, Simulation};
+/// use crocus::{Protocol, Transport};
+///
+/// struct Client;
+///
+/// impl Protocol for Client {
+///     fn connection_made(&mut self, transport: &mut Transport) {
+///         transport.write(b"hello");
+///     }
+/// }
+///
+/// struct Server(Vec<usize>);
+/// impl Protocol for Server {
+///     fn data_received(&mut self, _: &mut Transport, data: &[u8]) {
+///         self.0.push(data.len());
+///     }
+/// }
+///
+/// let mut simulation = Simulation::new();
+/// simulation.set_cut(Cut::Every(2));
+/// let (_client, server) = simulation.pair(Client, Server(Vec::new()));
+/// simulation.settle();
+/// let pieces = simulation.reactor().with_protocol(server, |it: &mut Server, _| it.0.clone());
+/// assert_eq!(pieces.unwrap(), [2, 2, 1]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Cut {

@@ -8,6 +8,30 @@ use super::listener::MemoryListener;
 use super::stream::MemoryStream;
 
 /// How a connection ended, as the peer sees it.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::ErrorKind;
+/// use crocus::testing::{End, Simulation};
+/// use crocus::Protocol;
+///
+/// # struct Idle;
+/// # impl Protocol for Idle {}
+/// let mut simulation = Simulation::new();
+/// simulation.reactor().listen("127.0.0.1:80", |_peer| Idle)?;
+/// let mut served = simulation.dial("127.0.0.1:80");
+/// let mut mistaken = simulation.dial("127.0.0.1:81");
+/// simulation.settle();
+/// assert_eq!(served.end(), None);
+/// assert_eq!(mistaken.end(), Some(End::Failed(ErrorKind::ConnectionRefused)));
+///
+/// simulation.fail_accept("127.0.0.1:80".parse().unwrap(), ErrorKind::ConnectionAborted.into());
+/// let late = simulation.dial("127.0.0.1:80");
+/// simulation.settle();
+/// assert_eq!(simulation.reactor().stats().accept_errors, 1);
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
     /// In order: all the bytes came, and then the end.
@@ -19,6 +43,38 @@ pub enum End {
 /// The far end of a simulated connection, held by the test.
 ///
 /// Dropping it closes the connection: in order, or with a reset if it has unread bytes.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::testing::{End, Simulation};
+/// use crocus::{Protocol, Transport};
+///
+/// struct Echo;
+///
+/// impl Protocol for Echo {
+///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+///         transport.write(data);
+///     }
+/// }
+///
+/// let mut simulation = Simulation::new();
+/// let mut peer = simulation.connect(Echo);
+/// peer.send(b"hello world");
+/// simulation.settle();
+/// assert_eq!(peer.receive(5), b"hello");
+/// assert_eq!(peer.received(), b" world"); // all the rest
+/// peer.close_write();
+/// simulation.settle();
+/// assert_eq!(peer.end(), Some(End::Closed));
+///
+/// let rude = simulation.connect(Echo);
+/// assert!(rude.addr().ip().is_ipv4());
+/// simulation.settle();
+/// rude.reset();
+/// simulation.settle();
+/// assert_eq!(simulation.reactor().stats().closed, 2);
+/// ```
 #[derive(Debug)]
 pub struct Peer {
     stream: MemoryStream,
@@ -117,6 +173,25 @@ impl Peer {
 }
 
 /// A listening address outside of the reactor, held by the test.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::testing::Simulation;
+/// use crocus::{Protocol, Reactor};
+///
+/// # struct Idle;
+/// # impl Protocol for Idle {}
+/// let limits = Reactor::builder().close_timeout(Duration::from_secs(5));
+/// let mut simulation = Simulation::with_limits(limits, 0);
+/// let mut server = simulation.listen("192.0.2.1:80")?;
+/// assert!(server.accept().is_none());
+/// simulation.reactor().connect(server.addr(), |_peer| Idle);
+/// simulation.settle();
+/// assert!(server.accept().is_some());
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct PeerListener {
     pub(super) listener: MemoryListener,
@@ -136,6 +211,41 @@ impl PeerListener {
 }
 
 /// A datagram socket outside of the reactor, held by the test.
+///
+/// # Examples
+///
+/// ```
+/// # use std::net::SocketAddr;
+/// # use crocus::{DatagramProtocol, DatagramTransport};
+/// use crocus::testing::Simulation;
+///
+/// # struct Echo;
+/// # impl DatagramProtocol for Echo {
+/// #     fn datagram_received(&mut self, it: &mut DatagramTransport, data: &[u8], from: SocketAddr) {
+/// #         let _ = it.send_to(data, from);
+/// #     }
+/// # }
+/// let mut simulation = Simulation::new();
+/// let mut peer = simulation.bind_udp("127.0.0.1:0")?;
+/// assert_ne!(peer.addr().port(), 0);
+/// let echo = simulation.reactor().listen_udp("127.0.0.1:7", Echo)?;
+/// peer.send_to(b"hello", "127.0.0.1:7".parse().unwrap())?;
+/// simulation.settle();
+/// assert_eq!(peer.receive(), Some((b"hello".to_vec(), "127.0.0.1:7".parse().unwrap())));
+///
+/// simulation.set_datagram_reordering(20); // percent
+/// simulation.set_datagram_duplication(100);
+/// peer.send_to(b"twice", "127.0.0.1:7".parse().unwrap())?;
+/// simulation.settle();
+/// assert!(peer.receive().is_some() && peer.receive().is_some());
+/// # while peer.receive().is_some() {}
+///
+/// simulation.set_datagram_loss(100);
+/// peer.send_to(b"anybody?", "127.0.0.1:7".parse().unwrap())?;
+/// simulation.settle();
+/// assert_eq!(peer.receive(), None);
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct DatagramPeer {
     pub(super) socket: MemoryDatagrams,

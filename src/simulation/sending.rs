@@ -1,4 +1,4 @@
-//! Sending all, however little fits into the window.
+//! Sending in longer steps: all, however little fits into the window; a question and its answer.
 
 use std::io;
 use std::time::Duration;
@@ -13,7 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 impl Peer {
     /// Sends all of `data`, and runs the simulation as long as that takes.
     ///
-    /// Time passes too if it must, for latency or a rate.
+    /// Time passes too if it must, for latency or a rate. What was taken last may still be on its way then:
+    /// [`settle`](Simulation::settle) has it arrive.
     ///
     /// # Errors
     ///
@@ -66,6 +67,34 @@ impl Peer {
             }
             simulation.advance(next.unwrap_or_default());
         }
+    }
+
+    /// Sends a piece, runs the simulation until nothing is left to do, and returns what has come back.
+    ///
+    /// What the window does not take is not sent; [`send_all`](Self::send_all) is for large pieces.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::testing::Simulation;
+    /// use crocus::{Protocol, Transport};
+    ///
+    /// struct Echo;
+    ///
+    /// impl Protocol for Echo {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         transport.write(data);
+    ///     }
+    /// }
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Echo);
+    /// assert_eq!(peer.exchange(&mut simulation, b"hello"), b"hello");
+    /// ```
+    pub fn exchange(&mut self, simulation: &mut Simulation, data: &[u8]) -> Vec<u8> {
+        self.send(data);
+        simulation.settle();
+        self.received()
     }
 
     fn why_not(&mut self, sent: usize, of: usize) -> io::Error {

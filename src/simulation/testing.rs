@@ -1,57 +1,4 @@
-//! Test your protocol without sockets.
-//!
-//! A [`Simulation`] is a [`Reactor`] (the same one, not a mock) on a network in memory and a manual
-//! clock. Nothing waits, nothing depends on the machine, and one seed gives one history. A
-//! connection leads to a [`Peer`], whose bytes the test holds, or to another protocol. Code that
-//! uses `listen`, `connect` and `listen_udp` works unchanged. The test sets how many
-//! datagrams are lost, duplicated and reordered.
-//!
-//! Unlike in a real reactor, a panic inside a callback is passed on, so a failed assertion in a
-//! protocol fails the test.
-//!
-//! # Examples
-//!
-//! A protocol that answers a line with its length, tested with the bytes arriving one by one:
-//!
-//! ```
-//! use std::time::Duration;
-//! use crocus::testing::{Cut, End, Simulation};
-//! use crocus::{Protocol, Transport};
-//!
-//! struct Count(usize);
-//!
-//! impl Protocol for Count {
-//!     fn connection_made(&mut self, transport: &mut Transport) {
-//!         transport.set_timeout(Some(Duration::from_secs(10)));
-//!     }
-//!
-//!     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
-//!         match data.iter().position(|&byte| byte == b'\n') {
-//!             None => self.0 += data.len(),
-//!             Some(at) => {
-//!                 let length = self.0 + at;
-//!                 writeln!(transport, "{length}");
-//!                 transport.lose_connection();
-//!             }
-//!         }
-//!     }
-//! }
-//!
-//! let mut simulation = Simulation::new();
-//! simulation.set_cut(Cut::Every(1));
-//! let mut peer = simulation.connect(Count(0));
-//! peer.send(b"hello\n");
-//! simulation.settle();
-//! assert_eq!(peer.received(), b"5\n");
-//! assert_eq!(peer.end(), Some(End::Closed));
-//!
-//! // A connection whose peer stays silent is closed after ten seconds.
-//! let mut silent = simulation.connect(Count(0));
-//! simulation.advance(Duration::from_secs(9));
-//! assert_eq!(silent.end(), None);
-//! simulation.advance(Duration::from_secs(1));
-//! assert_eq!(silent.end(), Some(End::Closed));
-//! ```
+#![doc = include_str!("../../docs/testing.md")]
 
 use std::cell::RefCell;
 use std::fmt;
@@ -103,6 +50,36 @@ const FAR_AWAY: [u8; 4] = [192, 0, 2, 1];
 /// socket); sockets whose addresses overlap exclude each other; a queue of waiting connections holds one more
 /// than its backlog. This host has the addresses of the loopback, `198.51.100.1` and `2001:db8::1`. Peers
 /// outside may have any.
+///
+/// # Examples
+///
+/// ```
+/// # use std::time::Duration;
+/// # use crocus::testing::{Cut, Simulation};
+/// # use crocus::{Protocol, Transport};
+/// # struct Echo;
+/// # impl Protocol for Echo {
+/// #     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+/// #         transport.write(data);
+/// #     }
+/// # }
+/// let mut simulation = Simulation::with_seed(17); // print `seed()` when a test fails
+/// simulation.set_latency(Duration::from_millis(50));
+/// simulation.set_cut(Cut::Random(3));
+/// simulation.set_window(4096);
+/// simulation.set_host("example.org", &["192.0.2.8".parse().unwrap(), "192.0.2.9".parse().unwrap()]);
+/// simulation.set_blackhole("192.0.2.8:80".parse().unwrap());
+///
+/// let mut server = simulation.listen("192.0.2.9:80")?;
+/// simulation.reactor().connect("example.org:80", |_peer| Echo);
+/// simulation.advance(Duration::from_secs(1)); // the second address has answered
+/// let mut peer = server.accept().unwrap();
+/// peer.send(b"hello");
+/// simulation.advance(Duration::from_secs(1));
+/// assert_eq!(peer.received(), b"hello");
+/// assert_eq!(simulation.elapsed(), Duration::from_secs(2));
+/// # std::io::Result::Ok(())
+/// ```
 pub struct Simulation {
     reactor: Reactor,
     network: Rc<RefCell<Network>>,
@@ -112,7 +89,7 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// A simulation with the default limits and seed 0.
+    /// A simulation with the default limits and seed 0. See the example of [`Peer`].
     pub fn new() -> Self {
         Self::with_seed(0)
     }
@@ -122,7 +99,7 @@ impl Simulation {
         Self::with_limits(Reactor::builder(), seed)
     }
 
-    /// A simulation of a reactor with these limits.
+    /// A simulation of a reactor with these limits. See the example of [`PeerListener`].
     pub fn with_limits(limits: ReactorBuilder, seed: u64) -> Self {
         let clock = Clock::manual();
         let network = Network::new(clock.clone(), seed);
@@ -149,7 +126,7 @@ impl Simulation {
         self.clock.now() - self.start
     }
 
-    /// The clock, for a protocol that takes time in a callback.
+    /// The clock, for a protocol that takes time in a callback; see [`SimulatedClock`].
     pub fn clock(&self) -> SimulatedClock {
         SimulatedClock::new(&self.clock)
     }
@@ -165,22 +142,17 @@ impl Simulation {
     /// # Examples
     ///
     /// ```
-    /// use std::time::Duration;
-    /// use crocus::Protocol;
     /// use crocus::testing::Simulation;
     ///
-    /// struct Discard;
-    ///
-    /// impl Protocol for Discard {}
-    ///
     /// let mut simulation = Simulation::new();
-    /// simulation.reactor().drain_on_signals(Duration::from_secs(10))?;
-    /// simulation.reactor().listen("127.0.0.1:80", |_peer| Discard)?;
+    /// simulation.reactor().on_signal(15, |reactor| reactor.stop())?;
+    /// assert!(!simulation.signal(2), "it has no action");
     /// assert!(simulation.signal(15));
-    /// simulation.reactor().run()?; // returns when the shutdown is done
+    /// assert!(simulation.turn().stopped);
     /// # std::io::Result::Ok(())
     /// ```
     #[cfg(feature = "signals")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
     pub fn signal(&mut self, signal: i32) -> bool {
         let Some(token) = self.reactor.raise(signal) else { return false };
         self.network.borrow_mut().announce(token, Readiness::READABLE);
@@ -244,27 +216,27 @@ impl Simulation {
         self.network.borrow_mut().blackholes.push(addr);
     }
 
-    /// Makes the next accept at a listening address fail with `error`.
+    /// Makes the next accept at a listening address fail with `error`. See the example of [`End`].
     pub fn fail_accept(&mut self, at: SocketAddr, error: io::Error) {
         self.network.borrow_mut().inject_accept_error(at, error);
     }
 
-    /// Sets how many of a hundred datagrams sent from now on are lost; none at first.
+    /// Sets how many of a hundred datagrams sent from now on are lost; none at first. See [`DatagramPeer`].
     pub fn set_datagram_loss(&mut self, percent: u8) {
         self.network.borrow_mut().post.loss = percent;
     }
 
-    /// Sets how many of a hundred datagrams sent from now on arrive twice; none at first.
+    /// Sets how many of a hundred datagrams sent from now on arrive twice; none at first. See [`DatagramPeer`].
     pub fn set_datagram_duplication(&mut self, percent: u8) {
         self.network.borrow_mut().post.duplication = percent;
     }
 
-    /// Sets how many of a hundred datagrams sent from now on overtake others; none at first.
+    /// Sets how many of a hundred datagrams sent from now on overtake others; none at first. See [`DatagramPeer`].
     pub fn set_datagram_reordering(&mut self, percent: u8) {
         self.network.borrow_mut().post.reordering = percent;
     }
 
-    /// Binds a datagram socket outside of the reactor.
+    /// Binds a datagram socket outside of the reactor; see [`DatagramPeer`].
     ///
     /// # Errors
     ///
@@ -274,7 +246,7 @@ impl Simulation {
         Ok(DatagramPeer { socket: MemoryDatagrams::bind_outside(&self.network, addr)? })
     }
 
-    /// Connects a protocol to a peer whose bytes the test holds.
+    /// Connects a protocol to a [`Peer`], whose bytes the test holds.
     ///
     /// `connection_made` is called in the next turn.
     pub fn connect(&mut self, protocol: impl Protocol + 'static) -> Peer {
@@ -283,7 +255,7 @@ impl Simulation {
         Peer::new(stream)
     }
 
-    /// Connects two protocols, as client and as server.
+    /// Connects two protocols, as client and as server; see the example of [`Cut`].
     pub fn pair(
         &mut self,
         client: impl Protocol + 'static,
@@ -293,7 +265,7 @@ impl Simulation {
         (self.add(client_stream, client), self.add(server_stream, server))
     }
 
-    /// Connects from outside to an address the reactor listens at.
+    /// Connects from outside to an address the reactor listens at; see [`End`].
     ///
     /// It is connected at once, as over a real loopback, unless there is [latency](Self::set_latency) or no room
     /// in the listener's queue. What it does before, it does when it is connected. It may also be refused, or
@@ -319,7 +291,7 @@ impl Simulation {
         Ok(PeerListener { listener: MemoryListener::bind_outside(&self.network, addr)? })
     }
 
-    /// Runs one turn of the reactor, without waiting.
+    /// Runs one turn of the reactor, without waiting; see [`TurnReport`].
     ///
     /// # Panics
     ///
@@ -328,7 +300,7 @@ impl Simulation {
         self.reactor.turn(Some(Duration::ZERO)).expect("a simulated poll does not fail")
     }
 
-    /// Runs turns until nothing more happens unless time passes.
+    /// Runs turns until nothing more happens unless time passes. See the example of [`Peer`].
     ///
     /// # Panics
     ///

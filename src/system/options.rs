@@ -33,6 +33,12 @@ use crate::simulation::ports::{Bound, Remembered};
 /// let silence = KeepAlive::after(Duration::from_secs(60)).count(3);
 /// let socket = SocketOptions::new().keep_alive(silence).send_buffer(1 << 20);
 /// let listen = Listen::at("127.0.0.1:0").socket(socket);
+///
+/// let typed = SocketOptions::new()
+///     .no_delay(false) // fewer, larger packets
+///     .unsent_low_water(16 * 1024);
+/// let shared = SocketOptions::new().reuse_address(true).reuse_port(true).v6_only(true);
+/// let datagrams = SocketOptions::new().broadcast(true).receive_buffer(1 << 20);
 /// ```
 #[derive(Clone, Default)]
 pub struct SocketOptions {

@@ -24,6 +24,17 @@ const EVENTS_PER_TURN: usize = 1024;
 /// The readiness that an event reports.
 ///
 /// Only a hint: spurious events exist, so an operation may still find nothing.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::Readiness;
+///
+/// let both = Readiness::READABLE | Readiness::WRITABLE;
+/// assert!(both.contains(Readiness::READABLE));
+/// assert!(!both.contains(Readiness::HANGUP));
+/// assert_eq!(format!("{both:?}"), "READABLE | WRITABLE");
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Readiness(u8);
 

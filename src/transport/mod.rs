@@ -1,13 +1,12 @@
 //! A connection, lent to a callback.
 
+mod questions;
 mod reading;
 mod settings;
 mod socket;
 
 use std::fmt;
-use std::time::Instant;
 
-use crate::address::{Address, UnixAddress};
 use crate::connection::Connection;
 use crate::ids::ConnectionId;
 use crate::reactor::Reactor;
@@ -20,14 +19,33 @@ use crate::reason::Reason;
 /// commands have no effect, and those that return a `bool` return `false`.
 ///
 /// Twisted's `ITransport`; the marks and the idea of `pause_reading` are asyncio's.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::testing::{End, Simulation};
+/// use crocus::{Protocol, Transport};
+///
+/// struct Greeter;
+///
+/// impl Protocol for Greeter {
+///     fn connection_made(&mut self, transport: &mut Transport) {
+///         transport.write(b"hello");
+///         transport.lose_connection(); // behind what was written
+///     }
+/// }
+///
+/// let mut simulation = Simulation::new();
+/// let mut peer = simulation.connect(Greeter);
+/// simulation.settle();
+/// assert_eq!(peer.received(), b"hello");
+/// assert_eq!(peer.end(), Some(End::Closed));
+/// ```
 #[derive(Debug)]
 pub struct Transport<'a> {
     reactor: &'a mut Reactor,
     id: ConnectionId,
 }
-
-/// The peer of a connection that was lost because a callback has replaced its reactor by another.
-static NOBODY: Address = Address::Unix(UnixAddress::unnamed());
 
 /// # Writing and closing
 impl<'a> Transport<'a> {
@@ -48,6 +66,27 @@ impl<'a> Transport<'a> {
     /// [`Reason::Overflow`](crate::Reason::Overflow).
     ///
     /// *Not* promised: that the peer gets it. Only an answer from the peer shows this.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::testing::Simulation;
+    /// use crocus::{Protocol, Transport};
+    ///
+    /// struct Echo;
+    ///
+    /// impl Protocol for Echo {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         transport.write(data);
+    ///     }
+    /// }
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Echo);
+    /// peer.send(b"hello");
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"hello");
+    /// ```
     pub fn write(&mut self, data: &[u8]) -> bool {
         self.reactor.write(self.id, data)
     }
@@ -87,8 +126,34 @@ impl<'a> Transport<'a> {
     /// takes nothing of the rest for the [close timeout](Self::set_close_timeout), the connection is cut,
     /// with [`Reason::CloseTimedOut`](crate::Reason::CloseTimedOut).
     ///
+    /// `connection_lost` comes when all this is over: up to the linger time after the last byte was taken, if the
+    /// peer keeps its side open. Take back here, and not only there, what others can see of this connection.
+    ///
     /// In Twisted and asyncio this has no timeout: a peer that does not read keeps the connection for
     /// ever.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::{End, Simulation};
+    /// # use crocus::{Protocol, Transport};
+    /// struct Once;
+    ///
+    /// impl Protocol for Once {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         transport.write(data);
+    ///         transport.lose_connection();
+    ///         assert!(!transport.write(b"more"), "too late");
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Once);
+    /// peer.send(b"hello");
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"hello");
+    /// assert_eq!(peer.end(), Some(End::Closed));
+    /// ```
     pub fn lose_connection(&mut self) {
         self.reactor.lose_connection(self.id, None);
     }
@@ -132,6 +197,35 @@ impl<'a> Transport<'a> {
     /// Writes are dropped from here on.
     ///
     /// Once the peer has closed its half too the connection ends by itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// /// Sends its question and its end, and waits for the answer.
+    /// struct Client;
+    ///
+    /// impl Protocol for Client {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         transport.write(b"question");
+    ///         transport.lose_write_connection();
+    ///     }
+    ///
+    ///     fn data_received(&mut self, _: &mut Transport, data: &[u8]) {
+    ///         assert_eq!(data, b"answer");
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Client);
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"question");
+    /// peer.send(b"answer");
+    /// peer.close_write();
+    /// simulation.settle();
+    /// assert!(simulation.reactor().connections().is_empty());
+    /// ```
     pub fn lose_write_connection(&mut self) {
         self.reactor.lose_write_connection(self.id);
     }
@@ -140,62 +234,88 @@ impl<'a> Transport<'a> {
     ///
     /// From here on only `connection_lost` is delivered: right after the calling callback, if it is the
     /// connection's own and in the serve phase, else in the next flush phase, mostly that of this turn.
-    pub fn abort_connection(&mut self) {
-        self.reactor.end(self.id, Reason::Aborted);
-    }
-
-    /// How many written bytes are still waiting to be handed to the kernel.
-    pub fn buffered(&self) -> usize {
-        self.connection().map_or(0, Connection::buffered)
-    }
-
-    /// How many bytes were read from this connection, those that are discarded while it closes among them.
-    pub fn bytes_read(&self) -> u64 {
-        self.connection().map_or(0, |connection| connection.traffic().read)
-    }
-
-    /// How many bytes of this connection the kernel has taken.
-    ///
-    /// *Not* promised: that the peer has got them.
     ///
     /// # Examples
     ///
     /// ```
-    /// use crocus::{Protocol, Reason, Transport};
+    /// # use std::io::ErrorKind;
+    /// # use crocus::testing::{End, Simulation};
+    /// # use crocus::{Protocol, Transport};
+    /// struct Strict;
     ///
-    /// struct Accounted;
-    ///
-    /// impl Protocol for Accounted {
-    ///     fn connection_lost(&mut self, transport: &mut Transport, _: &Reason) {
-    ///         let (read, written) = (transport.bytes_read(), transport.bytes_written());
-    ///         println!("{}: {read} bytes in, {written} bytes out", transport.peer_addr());
+    /// impl Protocol for Strict {
+    ///     fn data_received(&mut self, transport: &mut Transport, _: &[u8]) {
+    ///         transport.abort_connection();
     ///     }
     /// }
-    /// ```
-    pub fn bytes_written(&self) -> u64 {
-        self.connection().map_or(0, |connection| connection.traffic().written)
-    }
-
-    /// Since when no byte was read or taken by the kernel; at first, the time of `connection_made`.
     ///
-    /// It is known with and without a [timeout](Self::set_timeout).
-    pub fn idle_since(&self) -> Instant {
-        let common = &self.reactor.memory.common;
-        let since = |connection: &Connection| connection.traffic().idle_since(common);
-        self.connection().map_or_else(|| self.reactor.now(), since)
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Strict);
+    /// peer.send(b"hello");
+    /// simulation.settle();
+    /// assert_eq!(peer.end(), Some(End::Failed(ErrorKind::ConnectionReset)));
+    /// ```
+    pub fn abort_connection(&mut self) {
+        self.reactor.abort(self.id, Reason::Aborted);
     }
 
-    /// Whether the connection is closing or gone, so that nothing more will be delivered or taken.
-    pub fn is_closing(&self) -> bool {
-        !self.connection().is_some_and(Connection::is_open)
-    }
-
-    /// The peer's address.
-    pub fn peer_addr(&self) -> &Address {
-        self.reactor.session(self.id).map_or(&NOBODY, |session| &session.peer)
+    /// [Ends it now](Self::abort_connection), and `connection_lost` is told this reason.
+    ///
+    /// For a peer that is not worth an orderly close, such as one that was silent for too long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::{End, Simulation};
+    /// # use crocus::{Protocol, Reason, Transport};
+    /// # use std::time::Duration;
+    /// struct Impatient;
+    ///
+    /// impl Protocol for Impatient {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         transport.set_timeout(Some(Duration::from_secs(3)));
+    ///     }
+    ///
+    ///     fn timed_out(&mut self, transport: &mut Transport) {
+    ///         transport.abort_connection_because(Reason::TimedOut);
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Impatient);
+    /// simulation.advance(Duration::from_secs(3));
+    /// assert_eq!(peer.end(), Some(End::Reset));
+    /// ```
+    pub fn abort_connection_because(&mut self, reason: Reason) {
+        self.reactor.abort(self.id, reason);
     }
 
     /// This connection's name, by which other code can reach it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// struct Later;
+    ///
+    /// impl Protocol for Later {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         let id = transport.id(); // the transport cannot be kept; its name can
+    ///         transport.reactor().call_later(Duration::from_secs(1), move |reactor| {
+    ///             if let Some(mut transport) = reactor.transport(id) {
+    ///                 transport.write(b"still there?");
+    ///             }
+    ///         });
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Later);
+    /// simulation.advance(Duration::from_secs(1));
+    /// assert_eq!(peer.received(), b"still there?");
+    /// ```
     pub fn id(&self) -> ConnectionId {
         self.id
     }
@@ -203,6 +323,28 @@ impl<'a> Transport<'a> {
     /// The reactor, through which a callback can use everything, other connections included.
     ///
     /// A callback must not replace the reactor by another, which would lose this protocol.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// struct Census;
+    ///
+    /// impl Protocol for Census {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         let here = transport.reactor().connections().len();
+    ///         write!(transport, "{here} here");
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let first = simulation.connect(Census);
+    /// simulation.settle();
+    /// let mut second = simulation.connect(Census);
+    /// simulation.settle();
+    /// assert_eq!(second.received(), b"2 here");
+    /// ```
     pub fn reactor(&mut self) -> &mut Reactor {
         self.reactor
     }

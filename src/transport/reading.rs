@@ -69,6 +69,28 @@ impl Transport<'_> {
     }
 
     /// How many bytes were [put back](Self::unread) and are not delivered yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// struct Pausing;
+    ///
+    /// impl Protocol for Pausing {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         transport.pause_reading();
+    ///         transport.unread(data);
+    ///         assert_eq!(transport.unread_len(), 5);
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Pausing);
+    /// peer.send(b"hello");
+    /// simulation.settle();
+    /// # assert_eq!(simulation.reactor().stats().bytes_read, 5);
+    /// ```
     pub fn unread_len(&self) -> usize {
         self.connection().map_or(0, Connection::kept)
     }
@@ -141,11 +163,37 @@ impl Transport<'_> {
     ///
     /// A reset by the peer is noticed nevertheless; an orderly close is noticed after `resume_reading`,
     /// behind the last bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// # struct Echo;
+    /// # impl Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Echo);
+    /// simulation.settle();
+    /// let id = simulation.reactor().connections()[0];
+    ///
+    /// simulation.reactor().transport(id).unwrap().pause_reading();
+    /// peer.send(b"hello");
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"");
+    ///
+    /// simulation.reactor().transport(id).unwrap().resume_reading();
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"hello");
+    /// ```
     pub fn pause_reading(&mut self) {
         self.reactor.hold_reading(self.id, Holds::PROTOCOL);
     }
 
-    /// Goes on delivering; one call is enough, however often reading was paused.
+    /// Goes on delivering; one call is enough, however often reading was [paused](Self::pause_reading).
     ///
     /// The default `resume_writing`, and not this, ends the pause of the default `pause_writing`: the
     /// two do not interfere.
@@ -174,22 +222,48 @@ impl Transport<'_> {
     ///         self.pauses += 1;
     ///         transport.default_pause_writing();
     ///     }
+    ///
+    ///     fn resume_writing(&mut self, transport: &mut Transport) {
+    ///         println!("the peer has caught up");
+    ///         transport.default_resume_writing();
+    ///     }
     /// }
     /// ```
-    ///
-    /// `resume_writing` is not overridden here, so it ends the pause.
     pub fn default_pause_writing(&mut self) {
         self.reactor.hold_reading(self.id, Holds::PRESSURE);
     }
 
     /// Does what the default [`resume_writing`](Protocol::resume_writing) does, for an override of it: reading
-    /// goes on, unless it was [paused](Self::pause_reading) by the protocol itself.
+    /// goes on, unless it was [paused](Self::pause_reading) by the protocol itself. See the example of
+    /// [`default_pause_writing`](Self::default_pause_writing).
     pub fn default_resume_writing(&mut self) {
         self.reactor.release_reading(self.id, Holds::PRESSURE);
     }
 
-    /// Whether what the peer sends is being delivered to this protocol: not while reading is paused, nor
-    /// once the connection is closing or [handed over](Self::set_protocol).
+    /// Whether what the peer sends is being delivered to this protocol: not while reading is paused, by this
+    /// protocol or by the default `pause_writing`, nor once the connection is closing or
+    /// [handed over](Self::set_protocol).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// struct Paused;
+    ///
+    /// impl Protocol for Paused {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         assert!(transport.is_reading());
+    ///         transport.pause_reading();
+    ///         assert!(!transport.is_reading());
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// # let peer = simulation.connect(Paused);
+    /// # simulation.settle();
+    /// # assert_eq!(simulation.reactor().connections().len(), 1);
+    /// ```
     pub fn is_reading(&self) -> bool {
         self.connection().is_some_and(Connection::is_reading)
     }

@@ -17,11 +17,29 @@ impl Transport<'_> {
     /// # Errors
     ///
     /// The error of getsockname(2), and `NotConnected` when the connection is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::net::{TcpListener, TcpStream};
+    /// # use std::time::Duration;
+    /// # use crocus::{Protocol, Reactor};
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # let server = TcpListener::bind("127.0.0.1:0")?;
+    /// # let mut reactor = Reactor::new()?;
+    /// let id = reactor.adopt(TcpStream::connect(server.local_addr()?)?, Idle)?;
+    /// reactor.turn(Some(Duration::ZERO))?;
+    /// let transport = reactor.transport(id).unwrap();
+    /// assert_eq!(transport.peer_addr().socket_addr(), Some(server.local_addr()?));
+    /// assert!(transport.local_addr()?.ip().unwrap().is_loopback());
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn local_addr(&self) -> io::Result<Address> {
         self.live()?.stream.local_addr()
     }
 
-    /// Whether small writes leave at once (TCP_NODELAY).
+    /// Whether small writes leave at once (TCP_NODELAY). See [`set_no_delay`](Self::set_no_delay).
     ///
     /// # Errors
     ///
@@ -37,11 +55,30 @@ impl Transport<'_> {
     /// # Errors
     ///
     /// As for [`no_delay`](Self::no_delay).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::net::{TcpListener, TcpStream};
+    /// # use std::time::Duration;
+    /// # use crocus::{Protocol, Reactor};
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # let server = TcpListener::bind("127.0.0.1:0")?;
+    /// # let mut reactor = Reactor::new()?;
+    /// let id = reactor.adopt(TcpStream::connect(server.local_addr()?)?, Idle)?;
+    /// reactor.turn(Some(Duration::ZERO))?;
+    /// let mut transport = reactor.transport(id).unwrap();
+    /// assert!(transport.no_delay()?);
+    /// transport.set_no_delay(false)?; // fewer, larger packets
+    /// assert!(!transport.no_delay()?);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn set_no_delay(&mut self, on: bool) -> io::Result<()> {
         self.socket()?.set_no_delay(on)
     }
 
-    /// Whether the kernel probes a silent peer (SO_KEEPALIVE).
+    /// Whether the kernel probes a silent peer (SO_KEEPALIVE). See [`set_keep_alive`](Self::set_keep_alive).
     ///
     /// # Errors
     ///
@@ -55,6 +92,24 @@ impl Transport<'_> {
     /// # Errors
     ///
     /// As for [`no_delay`](Self::no_delay), and `InvalidInput` for a time that the kernel does not take.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::net::{TcpListener, TcpStream};
+    /// # use std::time::Duration;
+    /// # use crocus::{KeepAlive, Protocol, Reactor};
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # let server = TcpListener::bind("127.0.0.1:0")?;
+    /// # let mut reactor = Reactor::new()?;
+    /// let id = reactor.adopt(TcpStream::connect(server.local_addr()?)?, Idle)?;
+    /// reactor.turn(Some(Duration::ZERO))?;
+    /// let mut transport = reactor.transport(id).unwrap();
+    /// transport.set_keep_alive(Some(KeepAlive::after(Duration::from_secs(60))))?;
+    /// assert!(transport.keep_alive()?);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn set_keep_alive(&mut self, how: Option<KeepAlive>) -> io::Result<()> {
         self.socket()?.set_keep_alive(how)
     }

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::child::{Running, Server, TIME_LIMIT, dial, example, patient, run, tool};
-use crate::util::{Folder, busy_server, pattern};
+use crate::util::{Folder, busy_server, full_server, pattern};
 use socket2::SockRef;
 
 /// A path in a folder, as it is and as the program takes it.
@@ -432,6 +432,119 @@ fn a_download_left_after_the_grace_ends_with_a_reset() {
     assert!(!sends.join().unwrap());
 }
 
+/// An upstream that sends back what it gets, to any number of clients.
+fn echo_upstream() -> SocketAddr {
+    let (listener, addr) = upstream();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = patient(stream.unwrap());
+            thread::spawn(move || std::io::copy(&mut stream.try_clone().unwrap(), &mut stream));
+        }
+    });
+    addr
+}
+
+/// A forwarder that may have so many descriptors.
+fn forward_with_few(descriptors: u32, to: impl ToString) -> Server {
+    let program = example("port_forward");
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""));
+    shell.arg(program.get_program()).args(["--listen", "127.0.0.1:0", "--to", &to.to_string()]);
+    Server::start(&mut shell)
+}
+
+#[test]
+fn clients_wait_for_descriptors_and_are_all_served() {
+    let server = forward_with_few(64, echo_upstream());
+    let mut clients: Vec<_> = (0..50).map(|_| dial(server.addr)).collect();
+    for client in &mut clients {
+        client.write_all(b"hello").unwrap();
+    }
+    until("as many as fit", || server.descriptors() >= 55);
+    for mut client in clients {
+        let mut answer = [0; 5];
+        client.read_exact(&mut answer).expect("a client that waits is served");
+        assert_eq!(&answer, b"hello");
+    }
+    server.stop_with_clients();
+}
+
+#[test]
+fn curl_with_fifty_connections_loses_none_for_lack_of_descriptors() {
+    let Some(mut curl) = tool("curl") else { return };
+    let folder = Folder::new();
+    fs::write(folder.join("page"), pattern(100_000)).unwrap();
+    let root = folder.to_str().unwrap();
+    let web =
+        Server::start(example("http_server").args(["--listen", "127.0.0.1:0", "--root", root]));
+    let server = forward_with_few(64, web.addr);
+    let url = format!("http://{}/page?[1-50]", server.addr);
+    let end =
+        run(curl.args(["--silent", "--show-error", "--max-time", "60", "--parallel"]).args([
+            "--parallel-immediate",
+            "--parallel-max",
+            "50",
+            "--header",
+            "Connection: close",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code} %{size_download}\\n",
+            &url,
+        ]));
+    assert_eq!(end.code, Some(0), "{end:?}");
+    assert_eq!(end.text(), "200 100000\n".repeat(50));
+    server.stop_with_clients();
+    web.stop();
+}
+
+/// The client is accepted, and there is no descriptor for the server until the limit is raised.
+#[test]
+fn a_client_without_a_descriptor_for_its_server_is_connected_later() {
+    let args = ["--listen", "127.0.0.1:0", "--to", &echo_upstream().to_string()];
+    let server =
+        Server::start(example("port_forward").args(args).env("RUST_LOG", "port_forward=debug"));
+    assert!(server.program.error_line().contains("listening on "));
+    let pid = i32::try_from(server.program.id()).unwrap();
+    let (mut soft, mut hard) = (0, 0);
+    let files = rlimit::Resource::NOFILE;
+    rlimit::prlimit(pid, files, None, Some((&mut soft, &mut hard))).unwrap();
+    // The limit is one of numbers: it leaves the lowest free one, and not the next.
+    let taken = |number: &u64| fs::exists(format!("/proc/{pid}/fd/{number}")).unwrap();
+    let second = (0..).filter(|number| !taken(number)).nth(1).unwrap();
+    rlimit::prlimit(pid, files, Some((second, hard)), None).unwrap();
+    let mut client = dial(server.addr);
+    client.write_all(b"hello").unwrap();
+    let line = server.program.error_line();
+    assert!(line.contains("trying again"), "{line}");
+    rlimit::prlimit(pid, files, Some((soft, hard)), None).unwrap();
+    let mut answer = [0; 5];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"hello");
+}
+
+#[test]
+fn connecting_has_a_limit() {
+    let (_full, addr) = full_server();
+    let to = addr.to_string();
+    let args = ["--listen", "127.0.0.1:0", "--to", &to, "--connect-timeout", "0.3"];
+    let server = Server::start(example("port_forward").args(args));
+    assert_eq!(read_all(dial(server.addr)), b"");
+    let line = server.program.error_line();
+    assert!(line.contains(&format!("to {addr}: connecting: no answer in time")), "{line}");
+    server.stop();
+}
+
+#[test]
+fn a_session_in_which_nothing_moves_is_reset_if_asked_for() {
+    let to = echo_upstream().to_string();
+    let args = ["--listen", "127.0.0.1:0", "--to", &to, "--idle-timeout", "0.3"];
+    let server = Server::start(example("port_forward").args(args));
+    let error = dial(server.addr).read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    server.stop();
+}
+
 #[test]
 fn bad_usage_is_told() {
     for (args, complaint) in [
@@ -439,6 +552,8 @@ fn bad_usage_is_told() {
         (&["--to", "nowhere"], "\"nowhere\" is not an address"),
         (&["--to", "unix:"], "unix: takes a path"),
         (&["--to", "h:1", "more"], "unexpected argument \"more\""),
+        (&["--to", "h:1", "--connect-timeout", "0"], "it takes a time in seconds"),
+        (&["--to", "h:1", "--idle-timeout", "-1"], "it takes a time in seconds"),
     ] {
         let end = run(example("port_forward").args(args));
         assert!(end.complaint(2).contains(complaint), "{end:?}");

@@ -10,6 +10,7 @@ mod util;
 mod forwarding;
 mod http;
 mod no_descriptors;
+mod proxying;
 mod random_numbers;
 mod resp;
 mod scarce;

@@ -205,6 +205,15 @@ mod chat {
             (bert.hear(), bert.hear()),
             ("* cleo has left".into(), "* anna has left".into())
         );
+        // A name is free as soon as its owner has left, also if he keeps his connection.
+        let mut anna = Guest::join(server.addr, "anna");
+        assert_eq!(bert.hear(), "* anna is here");
+        bert.say("a\u{202e}b\u{2028}c\u{2067}d\u{200f}e"); // no text that turns round, no line of another
+        assert_eq!(anna.hear(), "bert: abcde");
+        anna.say("/quit");
+        assert_eq!(bert.hear(), "* anna has left");
+        let again = Guest::join(server.addr, "anna");
+        drop((anna, again));
         drop(bert);
         server.stop_with_clients();
     }
@@ -254,9 +263,10 @@ mod chat {
             bert.send(&[*byte]);
         }
         assert_eq!(anna.hear(), format!("bert: {long}"));
-        // An unfinished line is not passed on.
+        // The last line need not have an end.
         bert.send(b"half a li");
         drop(bert);
+        assert_eq!(anna.hear(), "bert: half a li");
         assert_eq!(anna.hear(), "* bert has left");
         drop(anna);
         server.stop_with_clients();

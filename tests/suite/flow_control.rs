@@ -696,3 +696,46 @@ fn a_storm_of_connections_delays_others_by_one_budget() {
     }
     assert!(turns >= 400 / BUDGET / 2);
 }
+
+/// Back pressure does not reach senders that are not read by the same protocol.
+#[test]
+fn a_reader_keeps_up_with_many_that_write_to_it() {
+    const SENDERS: usize = 8;
+    const PORTION: usize = 1000; // read per turn from each, and the budget of writing
+    let limits = Reactor::builder().read_buffer(PORTION).read_budget(PORTION).write_budget(PORTION);
+    let mut simulation = Simulation::with_limits(limits, 0);
+    simulation.set_window(1 << 20);
+    let mut reader = simulation.connect(crate::util::Echo);
+    simulation.settle();
+    let to = simulation.reactor().connections()[0];
+    let most = Rc::new(Cell::new(0));
+    let mut senders: Vec<_> =
+        (0..SENDERS).map(|_| simulation.connect(PassOn { to, most: Rc::clone(&most) })).collect();
+    simulation.settle();
+    let mut got = 0;
+    for _ in 0..300 {
+        for sender in &mut senders {
+            assert_eq!(sender.send(&[7; PORTION]), PORTION);
+        }
+        simulation.turn();
+        got += reader.received().len();
+    }
+    simulation.settle();
+    got += reader.received().len();
+    assert_eq!(got, SENDERS * PORTION * 300);
+    assert!(most.get() <= 4 * SENDERS * PORTION, "{} bytes waited", most.get());
+}
+
+/// Passes what it receives on to another connection, and notes how much waited there at most.
+struct PassOn {
+    to: ConnectionId,
+    most: Rc<Cell<usize>>,
+}
+
+impl Protocol for PassOn {
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        let mut other = transport.reactor().transport(self.to).unwrap();
+        other.write(data);
+        self.most.set(self.most.get().max(other.buffered()));
+    }
+}

@@ -650,7 +650,7 @@ fn length_prefixes_of_each_width_and_order() {
 /// Frames that cannot be sent are errors, and nothing is written.
 #[test]
 fn frames_that_would_not_come_out_as_one_are_refused() {
-    let inside = Err(FrameError::Malformed("a line with its delimiter inside".into()));
+    let inside = Err(FrameError::malformed("a line with its delimiter inside"));
     assert_eq!(bytes(Lines::new().encode(b"a\nb")), inside);
     assert_eq!(bytes(Lines::new().encode(b"a\r\n")), inside);
     assert_eq!(bytes(Lines::new().encode(b"a\rb\r")).unwrap(), b"a\rb\r\r\n");
@@ -734,19 +734,19 @@ impl Framing for Packets {
     ) -> Result<Option<(Self::Frame<'a>, usize)>, FrameError> {
         let (first, start, length) = match *bytes {
             [first @ 0xf0..=0xff, ..] => {
-                return Err(FrameError::Malformed(format!("kind {}", first >> 4).into()));
+                return Err(FrameError::malformed(format!("kind {}", first >> 4)));
             }
             [first, low @ 0..0x80, ..] => (first, 2, usize::from(low)),
             [first, low, high @ 0..0x80, ..] => {
                 (first, 3, usize::from(low & 0x7f) | usize::from(high) << 7)
             }
-            [_, _, _, ..] => return Err(FrameError::Malformed("a long length".into())),
+            [_, _, _, ..] => return Err(FrameError::malformed("a long length")),
             _ => return Ok(None),
         };
         let end = start + length;
         let Some(body) = bytes.get(start..end) else { return Ok(None) };
-        let body = str::from_utf8(body)
-            .map_err(|error| FrameError::Malformed(error.to_string().into()))?;
+        let body =
+            str::from_utf8(body).map_err(|error| FrameError::malformed(error.to_string()))?;
         Ok(Some(((first >> 4, first & 0x0f, body), end)))
     }
 }

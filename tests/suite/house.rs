@@ -227,3 +227,50 @@ fn files_and_functions_stay_short() {
         }
     }
 }
+
+/// The methods of each block that begins with `header`, by name.
+fn methods(text: &str, header: &str) -> Vec<BTreeSet<String>> {
+    let blocks = text.match_indices(header).map(|(at, _)| {
+        let block = text[at..].split("\n}\n").next().unwrap();
+        let names = block.lines().filter_map(|line| line.strip_prefix("    fn "));
+        names.map(|name| name.split(['(', '<']).next().unwrap().to_owned()).collect()
+    });
+    blocks.collect()
+}
+
+/// A method with a default that a box does not pass on would be skipped without a word.
+#[test]
+fn every_method_of_a_trait_is_passed_on() {
+    let tree = tree();
+    let passing = [
+        (
+            "protocol",
+            "pub trait Protocol",
+            "impl<P: Protocol + ?Sized> Protocol for Box<P>",
+            "protocol",
+        ),
+        (
+            "protocol",
+            "pub trait Protocol",
+            "> Protocol for Framed<F, H>",
+            "extras::framing::adaptor",
+        ),
+        ("protocol", "pub trait Factory", "macro_rules! forward", "protocol"),
+        ("protocol", "pub trait Factory", "> Factory for Reconnecting<F>", "extras::reconnecting"),
+        (
+            "datagram",
+            "pub trait DatagramProtocol",
+            "impl<P: DatagramProtocol + ?Sized> DatagramProtocol for Box<P>",
+            "datagram",
+        ),
+    ];
+    for (module, defined, passed, by) in passing {
+        let all = methods(&tree[module], defined);
+        assert!(all[0].len() >= 5, "{defined} is found");
+        let here = methods(&code(&tree[by]).replace("        fn ", "    fn "), passed);
+        assert!(!here.is_empty(), "{passed} is found");
+        for names in here {
+            assert!(names.is_superset(&all[0]), "{passed}: {:?}", all[0].difference(&names));
+        }
+    }
+}

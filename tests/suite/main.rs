@@ -8,7 +8,9 @@ mod util;
 
 mod connecting;
 mod cores;
+mod examples;
 mod extending;
+mod faults;
 mod flow_control;
 mod framing;
 mod half_close;
@@ -30,6 +32,7 @@ mod swapping;
 mod threads;
 mod timers;
 mod transports;
+mod tunnel;
 mod udp;
 mod unix_sockets;
 mod visits;

@@ -502,6 +502,46 @@ mod starting_and_stopping {
     }
 
     both! {
+        /// Three times what a turn delivers; a boxed protocol is told as any other.
+        fn a_shutdown_delivers_what_waits_in_the_socket(world) {
+            const SENT: usize = 3 * 64;
+            let log = Log::new();
+            let told = Recorder::new(&log, "a").on_shutting_down(|transport| {
+                transport.stop_listening();
+            });
+            let protocol: Box<dyn DatagramProtocol> = Box::new(told);
+            let (_, addr) = bind(world, protocol);
+            let (sender, _) = bind(world, Recorder::new(&log, "b"));
+            world.turn();
+            log.take();
+            for _ in 0..SENT {
+                world.reactor().datagram(sender).unwrap().send_to(b"one", addr).unwrap();
+            }
+            world.reactor().shutdown(Duration::from_secs(3600));
+            world.run().unwrap();
+            let own: Vec<_> = log.take().into_iter().filter(|line| line.starts_with('a')).collect();
+            assert_eq!(own.iter().filter(|line| *line == "a got one").count(), SENT);
+            assert_eq!(own[SENT..], ["a shutting down", "a stop Closed"]);
+        }
+    }
+
+    both! {
+        fn a_boxed_protocol_decides_what_a_shutdown_does(world) {
+            let log = Log::new();
+            let waits = Recorder::new(&log, "a").on_shutting_down(|transport| {
+                transport.call_later(Duration::from_millis(1));
+            });
+            let boxed: Box<dyn DatagramProtocol> = Box::new(waits);
+            let (id, _) = bind(world, boxed);
+            world.reactor().shutdown(Duration::from_secs(3600));
+            world.until("the timer to fire", |_| log.has("a timer"));
+            world.reactor().datagram(id).unwrap().stop_listening();
+            world.run().unwrap();
+            assert_eq!(log.take(), ["a start", "a shutting down", "a timer", "a stop Closed"]);
+        }
+    }
+
+    both! {
         fn a_socket_left_after_the_grace_is_stopped(world) {
             let log = Log::new();
             bind(world, Recorder::new(&log, "a").on_shutting_down(|_| {}));

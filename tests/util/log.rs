@@ -91,9 +91,14 @@ impl Log {
         let done = transport.set_protocol(to);
         if done {
             assert!(transport.unread(unused));
-            self.lines.handed_over.borrow_mut().push(transport.id());
+            self.handed_over(transport.id());
         }
         done
+    }
+
+    /// Something else has handed this connection over.
+    pub fn handed_over(&self, id: ConnectionId) {
+        self.lines.handed_over.borrow_mut().push(id);
     }
 
     pub(super) fn violation(&self, what: String) {

@@ -118,3 +118,20 @@ pub fn busy_server(path: &Path) -> (Socket, Vec<Socket>) {
 pub fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
+
+/// A TCP server that takes no connection any more: its queue is full, and the kernel drops what comes. Keep
+/// the sockets.
+pub fn full_server() -> (Vec<Socket>, SocketAddr) {
+    let server = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    server.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    server.listen(0).unwrap();
+    let addr = server.local_addr().unwrap();
+    let mut sockets = vec![server];
+    for _ in 0..4 {
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        client.set_nonblocking(true).unwrap();
+        drop(client.connect(&addr)); // it is in progress, or waits for ever
+        sockets.push(client);
+    }
+    (sockets, addr.as_socket().unwrap())
+}

@@ -92,11 +92,51 @@ pub trait FrameHandler<F: Framing>: Protocol {
     /// to earlier frames are not lost, and an error message may be written first. (Twisted does the
     /// same. An abort would drop those answers, and a hostile peer cannot stay longer than the
     /// close timeout.)
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::framing::{FrameError, FrameHandler, Framed, Lines};
+    /// # use crocus::testing::{End, Simulation};
+    /// # use crocus::{Protocol, Reason, Transport};
+    /// struct Chat;
+    ///
+    /// impl Protocol for Chat {}
+    ///
+    /// impl FrameHandler<Lines> for Chat {
+    ///     fn frame_received(&mut self, transport: &mut Transport, line: &[u8]) {
+    ///         writeln!(transport, "{} bytes", line.len());
+    ///     }
+    ///
+    ///     fn frame_failed(&mut self, transport: &mut Transport, error: FrameError) {
+    ///         write!(transport, "{error}"); // tell the peer what is wrong
+    ///         transport.lose_connection_because(Reason::protocol(error));
+    ///     }
+    ///
+    ///     fn eof_in_frame(&mut self, transport: &mut Transport, part: &[u8]) {
+    ///         write!(transport, "{} bytes without an end", part.len());
+    ///         self.eof_received(transport); // which closes
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Framed::new(Lines::new().max_length(5), Chat));
+    /// peer.send(b"one\nmillions\n");
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"3 bytes\na frame of more than 5 bytes");
+    ///
+    /// let mut peer = simulation.connect(Framed::new(Lines::new(), Chat));
+    /// peer.send(b"half a li");
+    /// peer.close_write();
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"9 bytes without an end");
+    /// ```
     fn frame_failed(&mut self, transport: &mut Transport<'_>, error: FrameError) {
         transport.lose_connection_because(Reason::protocol(error));
     }
 
-    /// The peer sends nothing more, and has sent a part of a frame last.
+    /// The peer sends nothing more, and has sent a part of a frame last. See the example of
+    /// [`frame_failed`](Self::frame_failed).
     ///
     /// Called in place of [`eof_received`](Protocol::eof_received), which the default calls. `part` has
     /// at least one byte. Twisted drops it.
@@ -106,6 +146,33 @@ pub trait FrameHandler<F: Framing>: Protocol {
 }
 
 /// A protocol that cuts its input into frames, and calls a [`FrameHandler`] for each.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::framing::{FrameHandler, Framed, Netstrings};
+/// use crocus::testing::Simulation;
+/// use crocus::{Protocol, Transport};
+///
+/// struct Count(usize);
+///
+/// impl Protocol for Count {}
+///
+/// impl FrameHandler<Netstrings> for Count {
+///     fn frame_received(&mut self, _: &mut Transport, _frame: &[u8]) {
+///         self.0 += 1;
+///     }
+/// }
+///
+/// let mut simulation = Simulation::new();
+/// let mut peer = simulation.connect(Framed::new(Netstrings::new(), Count(0)));
+/// peer.send(b"5:hello,2:yo,3:no");
+/// simulation.settle();
+///
+/// let id = simulation.reactor().connections()[0];
+/// let count = |framed: &mut Framed<Netstrings, Count>, _: &mut Transport| framed.handler_mut().0;
+/// assert_eq!(simulation.reactor().with_protocol(id, count), Some(2));
+/// ```
 #[derive(Debug)]
 pub struct Framed<F, H> {
     framing: F,

@@ -20,6 +20,7 @@ use super::{FrameError, Framing};
 /// assert_eq!(frames.next_frame(), Some(Ok(&b"two"[..])));
 /// assert_eq!(frames.next_frame(), None);
 /// drop(frames);
+/// assert_eq!(decoder.rest(), b"thr");
 ///
 /// let mut frames = decoder.feed(b"ee\nmillions\n");
 /// assert_eq!(frames.next_frame(), Some(Ok(&b"three"[..])));
@@ -53,6 +54,23 @@ impl<F: Framing> Decoder<F> {
 }
 
 /// The bytes fed to a [`Decoder`]; dropping this keeps the rest in the decoder.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::framing::{Decoder, Lines};
+///
+/// let mut decoder = Decoder::new(Lines::new());
+/// let mut fed = decoder.feed(b"4\r\n\x01\x02\n\nbye\r\nand");
+/// assert_eq!(fed.next_frame(), Some(Ok(&b"4"[..])));
+/// assert_eq!(fed.take_raw(4), b"\x01\x02\n\n"); // a body behind its length
+/// *fed.framing_mut() = Lines::new().max_length(80); // other rules from here on
+/// assert_eq!(fed.next_frame(), Some(Ok(&b"bye"[..])));
+/// assert_eq!(fed.next_frame(), None);
+/// assert_eq!(fed.rest(), b"and");
+/// drop(fed);
+/// assert_eq!(decoder.rest(), b"and");
+/// ```
 #[derive(Debug)]
 pub struct Fed<'a, F> {
     framing: &'a mut F,

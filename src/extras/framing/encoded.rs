@@ -34,6 +34,29 @@ impl<'a> Encoded<'a> {
     }
 
     /// Writes it to a connection; returns whether it was taken, like [`Transport::write`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// use crocus::framing::Lines;
+    ///
+    /// struct Greeter;
+    ///
+    /// impl Protocol for Greeter {
+    ///     fn connection_made(&mut self, transport: &mut Transport) {
+    ///         let greeting = Lines::new();
+    ///         let greeting = greeting.encode(b"hello").expect("it is one line");
+    ///         assert!(greeting.write_to(transport));
+    ///     }
+    /// }
+    ///
+    /// # let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Greeter);
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"hello\r\n");
+    /// ```
     pub fn write_to(&self, transport: &mut Transport<'_>) -> bool {
         self.parts().iter().all(|part| transport.write(part))
     }

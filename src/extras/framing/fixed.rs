@@ -3,6 +3,21 @@
 use super::{Encoded, FrameError, Framing};
 
 /// Frames of one fixed size, with nothing between them.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::framing::{Decoder, FixedSize};
+///
+/// const CELLS: FixedSize = FixedSize::new(4);
+///
+/// let mut decoder = Decoder::new(CELLS);
+/// let mut frames = decoder.feed(b"onceonly!");
+/// assert_eq!(frames.next_frame(), Some(Ok(&b"once"[..])));
+/// assert_eq!(frames.next_frame(), Some(Ok(&b"only"[..])));
+/// assert_eq!(frames.next_frame(), None);
+/// assert!(CELLS.encode(b"five!").is_err());
+/// ```
 #[derive(Clone, Debug)]
 pub struct FixedSize {
     size: usize,
@@ -28,7 +43,7 @@ impl FixedSize {
         match frame.len() {
             len if len == self.size => Ok(Encoded::new(&[], frame, &[])),
             len if len > self.size => Err(FrameError::TooLong { limit: self.size }),
-            _ => Err(FrameError::Malformed("a frame shorter than the fixed size".into())),
+            _ => Err(FrameError::malformed("a frame shorter than the fixed size")),
         }
     }
 }

@@ -20,6 +20,22 @@ const BLOCK: usize = 256;
 /// whose end could begin one.
 ///
 /// Twisted's `LineReceiver`; its raw mode is [`raw_left`](super::FrameHandler::raw_left) here.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::framing::{Decoder, FrameError, Lines};
+///
+/// let mut decoder = Decoder::new(Lines::new());
+/// let mut lines = decoder.feed(b"one\r\ntwo\nthr");
+/// assert_eq!(lines.next_frame(), Some(Ok(&b"one"[..])));
+/// assert_eq!(lines.next_frame(), Some(Ok(&b"two"[..])));
+/// assert_eq!(lines.next_frame(), None);
+///
+/// let records = Lines::delimited(b";").max_length(80);
+/// assert_eq!(records.encode(b"three")?.parts().concat(), b"three;");
+/// # Ok::<(), FrameError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Lines {
     end: Ending,
@@ -78,7 +94,7 @@ impl Lines {
             frame.ends_with(head) && delimiter.starts_with(tail)
         });
         if inside || begins {
-            return Err(FrameError::Malformed("a line with its delimiter inside".into()));
+            return Err(FrameError::malformed("a line with its delimiter inside"));
         }
         Ok(Encoded::new(&[], frame, delimiter))
     }

@@ -179,7 +179,7 @@ const MAX_LENGTH: usize = 99_999;
 ///         let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
 ///         let (kind, flags) = (first >> 4, first & 0x0f);
 ///         if !(1..=14).contains(&kind) {
-///             return Err(FrameError::Malformed(format!("no packet has type {kind}").into()));
+///             return Err(FrameError::malformed(format!("no packet has type {kind}")));
 ///         }
 ///         let mut length = 0;
 ///         for (at, &byte) in rest.iter().take(4).enumerate() {
@@ -194,7 +194,7 @@ const MAX_LENGTH: usize = 99_999;
 ///         }
 ///         match rest.len() {
 ///             0..4 => Ok(None),
-///             _ => Err(FrameError::Malformed("a length has at most four bytes".into())),
+///             _ => Err(FrameError::malformed("a length has at most four bytes")),
 ///         }
 ///     }
 /// }
@@ -234,8 +234,9 @@ pub trait Framing {
     ///
     /// # Errors
     ///
-    /// If no further bytes can make a frame of these. Report it as soon as it is certain, not when
-    /// the frame would be complete; otherwise the result depends on the chunks.
+    /// If no further bytes can make a frame of these. Report it as soon as it is certain: that a frame is too
+    /// long when its length is known, a fault inside of a complete frame with that frame. To wait longer makes
+    /// the result depend on the chunks.
     fn find<'a>(
         &mut self,
         bytes: &'a [u8],

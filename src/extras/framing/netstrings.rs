@@ -12,6 +12,21 @@ use super::{Encoded, FrameError, Framing, MAX_LENGTH};
 ///
 /// Specified by D. J. Bernstein, <https://cr.yp.to/proto/netstrings.txt>; Twisted's
 /// `NetstringReceiver`.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::framing::{Decoder, FrameError, Netstrings};
+///
+/// let short = Netstrings::new().max_length(5);
+/// assert_eq!(short.encode(b"hello")?.parts().concat(), b"5:hello,");
+///
+/// let mut decoder = Decoder::new(short);
+/// let mut frames = decoder.feed(b"5:hello,12:");
+/// assert_eq!(frames.next_frame(), Some(Ok(&b"hello"[..])));
+/// assert_eq!(frames.next_frame(), Some(Err(FrameError::TooLong { limit: 5 })));
+/// # Ok::<(), FrameError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Netstrings {
     max: usize,
@@ -73,15 +88,13 @@ impl Framing for Netstrings {
             match byte {
                 b':' if at > 0 => return body(bytes, at + 1, length),
                 b'0'..=b'9' if at == 1 && length == 0 => {
-                    return Err(FrameError::Malformed(
-                        "the length of a netstring begins with zero".into(),
+                    return Err(FrameError::malformed(
+                        "the length of a netstring begins with zero",
                     ));
                 }
                 b'0'..=b'9' => length = self.lengthen(length, byte)?,
                 _ => {
-                    return Err(FrameError::Malformed(
-                        "the length of a netstring is no number".into(),
-                    ));
+                    return Err(FrameError::malformed("the length of a netstring is no number"));
                 }
             }
         }
@@ -95,6 +108,6 @@ fn body(bytes: &[u8], start: usize, length: usize) -> Result<Option<(&[u8], usiz
     match bytes.get(end) {
         None => Ok(None),
         Some(b',') => Ok(Some((&bytes[start..end], end + 1))),
-        Some(_) => Err(FrameError::Malformed("a netstring does not end in a comma".into())),
+        Some(_) => Err(FrameError::malformed("a netstring does not end in a comma")),
     }
 }

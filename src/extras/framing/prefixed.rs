@@ -10,6 +10,22 @@ use super::{Encoded, FrameError, Framing, MAX_LENGTH};
 /// announced.
 ///
 /// Twisted's `Int8StringReceiver` and its siblings.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::framing::{Decoder, FrameError, LengthPrefixed};
+///
+/// const FRAMES: LengthPrefixed = LengthPrefixed::u16().max_length(1000);
+///
+/// assert_eq!(FRAMES.encode(b"hello")?.parts().concat(), b"\0\x05hello");
+/// assert_eq!(Decoder::new(FRAMES).feed(b"\0\x02hi").next_frame(), Some(Ok(&b"hi"[..])));
+///
+/// let little = LengthPrefixed::u32().little_endian();
+/// assert_eq!(little.encode(b"hi")?.parts().concat(), b"\x02\0\0\0hi");
+/// assert!(LengthPrefixed::u8().encode(&[0; 256]).is_err(), "too long for one byte");
+/// # Ok::<(), FrameError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct LengthPrefixed {
     width: Width,

@@ -1,0 +1,313 @@
+//! What the two halves of a tunnel know together, and the rules that need both.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{TunnelEnd, TunnelHandler, TunnelSide};
+use crate::{ConnectionId, ConnectorId, Reactor, Reason, Transport};
+
+/// How often a side that waits for the other half looks whether it is still to come.
+///
+/// The other connection may be lost before its half has taken over, and then nobody is told. This is rare, so
+/// it may be slow.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A tunnel. No method calls back, so no borrow meets another.
+pub(super) type Shared = Rc<RefCell<Pair>>;
+
+pub(super) struct Pair {
+    handler: Box<dyn TunnelHandler>,
+    idle: Option<Duration>,
+    quiet: Duration,
+    stage: Stage,
+    /// The reactor shuts down: the tunnel goes on until it is quiet.
+    draining: bool,
+    near: End,
+    far: End,
+    first: TunnelSide,
+}
+
+/// Where a tunnel is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// A half has not taken over yet; the far one may be being connected.
+    Waiting(Option<ConnectorId>),
+    Open,
+    /// It was quiet in a shutdown, and both sides are closed in order.
+    Closing,
+    /// It was idle, and both sides are reset.
+    TimedOut,
+    /// The far side could not be connected. Nothing more is told.
+    Failed,
+}
+
+/// What is known of one side.
+#[derive(Default)]
+struct End {
+    state: State,
+    /// Bytes that came from here.
+    bytes: u64,
+    /// It has sent all, and this was passed on.
+    finished: bool,
+    /// Too much waits for it.
+    pressed: bool,
+}
+
+#[derive(Default)]
+enum State {
+    /// Its half has not taken over.
+    #[default]
+    Expected,
+    Up(ConnectionId),
+    /// Lost, or never connected.
+    Lost(Reason),
+    /// Its half was dropped without a call.
+    Dropped,
+}
+
+impl Pair {
+    pub(super) fn new(
+        handler: Box<dyn TunnelHandler>,
+        idle: Option<Duration>,
+        quiet: Duration,
+    ) -> Shared {
+        Rc::new(RefCell::new(Self {
+            handler,
+            idle,
+            quiet,
+            stage: Stage::Waiting(None),
+            draining: false,
+            near: End::default(),
+            far: End::default(),
+            first: TunnelSide::Near,
+        }))
+    }
+
+    /// The far side is being connected.
+    pub(super) fn connecting(&mut self, connector: ConnectorId) {
+        self.stage = Stage::Waiting(Some(connector));
+    }
+
+    /// A half has taken over. With the second of them the tunnel opens.
+    pub(super) fn made(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
+        self.end(side).state = State::Up(transport.id());
+        match &self.end(side.other()).state {
+            State::Up(other) => {
+                let other = *other;
+                self.open(side, transport, other);
+            }
+            State::Lost(reason) if side == TunnelSide::Near => {
+                let reason = reason.clone();
+                self.tell_failure(transport, &reason);
+            }
+            State::Lost(_) | State::Dropped => transport.abort_connection(),
+            State::Expected => {
+                transport.pause_reading();
+                transport.set_timeout(self.limit());
+            }
+        }
+    }
+
+    /// A half was dropped. If it has taken over, its end was told already, or it was handed over.
+    pub(super) fn dropped(&mut self, side: TunnelSide) {
+        let end = self.end(side);
+        if matches!(end.state, State::Expected) {
+            end.state = State::Dropped;
+        }
+    }
+
+    pub(super) fn pass(&mut self, side: TunnelSide, transport: &mut Transport<'_>, data: &[u8]) {
+        self.handler.passing(side, data);
+        self.end(side).bytes += data.len() as u64;
+        self.on_other(side, transport, |other| {
+            other.write(data);
+        });
+    }
+
+    pub(super) fn finish(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
+        self.end(side).finished = true;
+        self.on_other(side, transport, |other| other.lose_write_connection());
+    }
+
+    pub(super) fn press(&mut self, side: TunnelSide, transport: &mut Transport<'_>, on: bool) {
+        self.end(side).pressed = on;
+        match (self.stage, on) {
+            (Stage::Waiting(_), _) => {} // the other side is paused until it opens
+            (_, true) => self.on_other(side, transport, |other| other.pause_reading()),
+            (_, false) => self.on_other(side, transport, |other| other.resume_reading()),
+        }
+    }
+
+    /// A tunnel through which nothing has come is in the middle of nothing.
+    pub(super) fn shut_down(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
+        // When both were told, both have delivered what had come.
+        let both = std::mem::replace(&mut self.draining, true);
+        if both && self.stage == Stage::Open && self.near.bytes + self.far.bytes == 0 {
+            return self.give_up(side, transport);
+        }
+        transport.set_timeout(self.limit());
+    }
+
+    /// One side was silent for as long as it may. The traffic of the other counts, too.
+    pub(super) fn silent(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
+        let waiting = matches!(self.stage, Stage::Waiting(_));
+        if waiting && matches!(self.end(side.other()).state, State::Dropped) {
+            return transport.abort_connection();
+        }
+        let Some(limit) = self.limit() else { return };
+        let (mut since, mut unsent) = (transport.idle_since(), transport.buffered());
+        self.on_other(side, transport, |other| {
+            since = since.max(other.idle_since());
+            unsent += other.buffered();
+        });
+        let silent = transport.reactor().now().saturating_duration_since(since);
+        if waiting || (self.draining && unsent > 0) {
+            transport.set_timeout(Some(limit));
+        } else if let Some(rest) = limit.checked_sub(silent).filter(|rest| !rest.is_zero()) {
+            transport.set_timeout(Some(rest));
+        } else {
+            self.give_up(side, transport);
+        }
+    }
+
+    pub(super) fn lost(
+        &mut self,
+        side: TunnelSide,
+        transport: &mut Transport<'_>,
+        reason: &Reason,
+    ) {
+        let by_timeout = self.stage == Stage::TimedOut && matches!(reason, Reason::Aborted);
+        let reason = if by_timeout { &Reason::TimedOut } else { reason };
+        self.note_end(side, reason);
+        let finished = self.end(side).finished;
+        match self.stage {
+            Stage::Waiting(connector) => {
+                // If it is too late to cancel, the far half finds the near one lost.
+                if let Some(connector) = connector {
+                    transport.reactor().cancel_connect(connector);
+                }
+                self.on_other(side, transport, |other| other.abort_connection());
+            }
+            Stage::Open if self.near.finished && self.far.finished && reason.is_clean() => {}
+            Stage::Open if finished => {
+                self.on_other(side, transport, |other| other.lose_connection());
+            }
+            Stage::Open => self.on_other(side, transport, |other| other.abort_connection()),
+            Stage::Closing | Stage::TimedOut | Stage::Failed => {}
+        }
+        self.tell_end(transport.reactor());
+    }
+
+    /// The far side could not be connected. If the near half has not taken over, it is told when it has.
+    pub(super) fn failed(&mut self, reactor: &mut Reactor, reason: &Reason) {
+        if let State::Up(near) = self.near.state
+            && let Some(mut near) = reactor.transport(near)
+        {
+            return self.tell_failure(&mut near, reason);
+        }
+        self.note_end(TunnelSide::Far, reason);
+        self.tell_end(reactor);
+    }
+
+    /// Has the near side answered.
+    fn tell_failure(&mut self, near: &mut Transport<'_>, reason: &Reason) {
+        self.stage = Stage::Failed;
+        near.resume_reading(); // the handler may hand it over
+        self.handler.connection_failed(near, reason);
+        // This fails if it is closing or handed over already.
+        if near.set_protocol(Nobody) {
+            near.lose_connection();
+        }
+    }
+
+    fn open(&mut self, side: TunnelSide, transport: &mut Transport<'_>, other: ConnectionId) {
+        self.stage = Stage::Open;
+        let this = transport.id();
+        let (near, far) = if side == TunnelSide::Near { (this, other) } else { (other, this) };
+        let (limit, pressed) = (self.limit(), [self.near.pressed, self.far.pressed]);
+        let reactor = transport.reactor();
+        if let Some(mut near) = reactor.transport(near) {
+            self.handler.joined(&mut near, far);
+        }
+        for (id, other_is_pressed) in [(near, pressed[1]), (far, pressed[0])] {
+            if let Some(mut transport) = reactor.transport(id) {
+                transport.set_timeout(limit);
+                if other_is_pressed {
+                    transport.pause_reading();
+                } else {
+                    transport.resume_reading();
+                }
+            }
+        }
+    }
+
+    /// Ends a tunnel in which nothing moves.
+    fn give_up(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
+        let end: fn(&mut Transport<'_>) = if self.draining {
+            self.stage = Stage::Closing;
+            |transport| transport.lose_connection_because(Reason::Closed) // and not a timeout
+        } else {
+            self.stage = Stage::TimedOut;
+            |transport| transport.abort_connection()
+        };
+        self.on_other(side, transport, end);
+        end(transport);
+    }
+
+    /// How long a side may be silent before somebody looks.
+    fn limit(&self) -> Option<Duration> {
+        match self.stage {
+            Stage::Waiting(Some(_)) => None, // its attempt has an outcome in any case
+            Stage::Waiting(None) => Some(LOOK),
+            _ if self.draining => Some(self.quiet),
+            _ => self.idle,
+        }
+    }
+
+    fn note_end(&mut self, side: TunnelSide, reason: &Reason) {
+        if !matches!(self.end(side.other()).state, State::Lost(_)) {
+            self.first = side;
+        }
+        self.end(side).state = State::Lost(reason.clone());
+    }
+
+    fn tell_end(&mut self, reactor: &mut Reactor) {
+        if self.stage == Stage::Failed {
+            return;
+        }
+        let (State::Lost(near), State::Lost(far)) = (&self.near.state, &self.far.state) else {
+            return;
+        };
+        let (near, far) = (near.clone(), far.clone());
+        let (near_to_far, far_to_near) = (self.near.bytes, self.far.bytes);
+        let end = TunnelEnd { near, far, first: self.first, near_to_far, far_to_near };
+        self.handler.ended(reactor, &end);
+    }
+
+    fn end(&mut self, side: TunnelSide) -> &mut End {
+        match side {
+            TunnelSide::Near => &mut self.near,
+            TunnelSide::Far => &mut self.far,
+        }
+    }
+
+    /// Does something to the other connection, if it is up.
+    fn on_other(
+        &mut self,
+        side: TunnelSide,
+        transport: &mut Transport<'_>,
+        action: impl FnOnce(&mut Transport<'_>),
+    ) {
+        if let State::Up(id) = self.end(side.other()).state
+            && let Some(mut other) = transport.reactor().transport(id)
+        {
+            action(&mut other);
+        }
+    }
+}
+
+/// The protocol of a connection that is closed at once, and so is never told.
+struct Nobody;
+
+impl crate::Protocol for Nobody {}
