@@ -189,23 +189,10 @@ fn end_of(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
     thread.join().unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        let text = on_one_line(text.unwrap_or("(no message)"));
-        let error = format!("{name} panicked: {text}");
+        let error = format!("{name} panicked: {}", text.unwrap_or("(no message)"));
         std::mem::forget(payload); // its `Drop` might panic
-        Err(io::Error::other(error))
+        Err(io::Error::other(error.replace(char::is_control, " "))) // it may quote a peer
     })
-}
-
-/// A text with its control characters escaped: a message may quote a peer, and ends in a log.
-fn on_one_line(text: &str) -> String {
-    let mut line = String::new();
-    for c in text.chars() {
-        match c.is_control() {
-            true => line.extend(c.escape_default()),
-            false => line.push(c),
-        }
-    }
-    line
 }
 
 /// Stops all reactors if this one does not end well.
