@@ -163,7 +163,8 @@ impl Reactor {
                 true => Registered::ToRead,
                 false => Registered::Fully,
             };
-            if started.stream.stands_at_once() {
+            // A Unix socket is connected at once, and no event tells it.
+            if slot.registered == Registered::ToRead {
                 queues.add(Queue::Run, attempt, &mut slot.waits);
             }
         }

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use crocus::{
     Activity, Address, Connect, Connector, Cores, DatagramProtocol, Factory, Protocol, Reactor,
-    Readiness, Reason, ThreadError, Transport,
+    Readiness, Reason, SocketOptions, ThreadError, Transport,
 };
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
 
 use crate::child::{Running, patient, run, tool};
 use crate::util::Folder;
@@ -42,6 +43,7 @@ fn child() {
         "speak" => speak(&place),
         "descriptors" => descriptors(Path::new(&place)),
         "lookup" => look_up(&place),
+        "local port" => connect_from_local_port(&place),
         listening => {
             let mut reactor = Reactor::new().unwrap();
             twice(|| take(listening, &mut reactor, Path::new(&place)));
@@ -174,6 +176,18 @@ fn without_threads() {
 fn connect(place: &str) {
     let mut reactor = Reactor::new().unwrap();
     reactor.connect(Connect::to(place).timeout(HOUR), Client { failed: false });
+    reactor.run().unwrap();
+}
+
+fn connect_from_local_port(place: &str) {
+    let mut reactor = Reactor::new().unwrap();
+    let late = SocketOptions::new()
+        .hook(|socket| Ok(nix::sys::socket::setsockopt(&socket, IpBindAddressNoPort, &true)?));
+    for local in [[127, 0, 0, 1], [127, 0, 0, 2]] {
+        let place = Connect::to(place).timeout(HOUR).socket(late.clone());
+        let to = place.local_addr((local, 0).into());
+        reactor.connect(to, Client { failed: true });
+    }
     reactor.run().unwrap();
 }
 
@@ -570,6 +584,22 @@ fn a_write_to_a_unix_peer_that_has_gone_raises_no_signal() {
     assert_eq!(said, [format!("lost, errno {}", libc::EPIPE)]);
     assert!(trace.contains("EPIPE"), "{trace}");
     assert!(!trace.contains("--- SIGPIPE"), "{trace}");
+}
+
+/// With a hook the kernel chooses the port when it knows the peer, so that one port may serve several.
+#[test]
+fn a_hook_has_the_local_port_chosen_late() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let Some(injected) = Injected::new("local port", &addr, &[]) else { return };
+    let (said, trace) = injected.run();
+    assert_eq!(said, ["connected", "connected"]);
+    let calls: Vec<&str> =
+        ["IP_BIND_ADDRESS_NO_PORT, [1]", "bind(", "connect("].into_iter().cycle().take(6).collect();
+    let mut rest = trace.as_str();
+    for call in calls {
+        rest = rest.split_once(call).unwrap_or_else(|| panic!("no {call}: {trace}")).1;
+    }
 }
 
 /// The system's resolver opens files and sockets.
