@@ -134,7 +134,7 @@ pub(crate) struct Threads {
     pub(crate) lookups: Lookups,
     /// Do the user's work.
     pub(crate) workers: Pool,
-    pub(crate) follow_ups: Arena<FollowUp>,
+    pub(crate) follow_ups: Arena<Box<dyn FollowUp>>,
 }
 
 impl Threads {
@@ -352,4 +352,8 @@ pub struct Tick {
 
 /// The function to call on the loop when work in a thread is done. It is not `Send`, so it stays here
 /// meanwhile.
-pub(crate) type FollowUp = Box<dyn FnOnce(&mut Reactor)>;
+pub(crate) trait FollowUp {
+    fn call(self: Box<Self>, reactor: &mut Reactor);
+    /// Drops the function and then the result that it has not got, as user code.
+    fn let_go(self: Box<Self>, reactor: &mut Reactor);
+}

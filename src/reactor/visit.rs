@@ -284,6 +284,7 @@ impl Reactor {
             Owner::Listener(listener) => self.accepted_connection_gone(listener, &peer),
             Owner::Connector(connector) => self.connection_of_connector_lost(connector, &reason),
         }
+        self.let_go_of_rest(subject, reason);
     }
 
     /// Closes the socket and frees the slot; returns the owner and the peer.
