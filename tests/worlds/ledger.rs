@@ -66,9 +66,9 @@ pub struct Party {
     pub closing: Option<Instant>,
     /// Since when it only waits for its protocol to go on writing, and for its peer to take that.
     pub finishing: Option<Instant>,
-    /// How much it still had to send.
-    pub owed: Option<Seen>,
-    /// When it was last seen to owe more than later.
+    /// How much of it was taken.
+    pub taken: Option<Seen>,
+    /// When less was last seen to be taken than later.
     pub took_after: Option<Instant>,
     /// How much the other side had sent.
     pub offered: Option<Seen>,
