@@ -300,7 +300,9 @@ impl fmt::Display for Activity {
 /// For code that knows only `io::Error`.
 ///
 /// A system error keeps its errno, and loses the activity. Every other reason, and an error without an
-/// errno, becomes an error of a fitting kind with the reason inside. The kind is never `Interrupted` or
+/// errno, becomes an error of a fitting kind with the reason inside: `TimedOut` for a connection, a close or an
+/// attempt that took too long, `UnexpectedEof` if the peer closed, `NotConnected` if this side did, `InvalidData`
+/// for a protocol's own, `ConnectionAborted` for most others. The kind is never `Interrupted` or
 /// `WouldBlock`, on which callers try again.
 impl From<&Reason> for io::Error {
     fn from(reason: &Reason) -> Self {

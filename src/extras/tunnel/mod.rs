@@ -121,9 +121,11 @@ pub struct Tunnel {
 ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
 ///         self.0.extend_from_slice(data);
 ///         if let Some(end) = self.0.iter().position(|&byte| byte == b'\n') {
-///             let to = String::from_utf8_lossy(&self.0[..end]).into_owned();
+///             let to = String::from_utf8_lossy(&self.0[..end]);
+///             let (host, port) = to.rsplit_once(':').unwrap_or((&to, ""));
 ///             transport.unread(&self.0[end + 1..]);
-///             Tunnel::new(Answer).connect(transport, &*to);
+///             // A pair: text from a peer could name a Unix socket of this machine.
+///             Tunnel::new(Answer).connect(transport, (host, port.parse().unwrap_or(0)));
 ///         }
 ///     }
 /// }
