@@ -252,6 +252,8 @@ pub(super) struct Driver {
     pub(super) scratch: Vec<u8>,
     /// How much a visit may read and write.
     pub(super) budgets: (usize, usize),
+    /// Whether the poller may have more events to tell.
+    pub(super) more_events: bool,
     /// The queues it waits in.
     pub(super) queued: bool,
     pub(super) flushing: bool,
@@ -292,10 +294,12 @@ impl Driver {
                 fresh: true,
                 timed_out: false,
                 asked: false,
+                more_events: false,
                 received: 0,
                 sent: 0,
             },
             common: Common::new(closing_times, usize::MAX, now),
+            more_events: false,
             visited: false,
             steps: 0,
             notices: Vec::new(),
@@ -319,6 +323,7 @@ impl Driver {
             fresh: !self.registered,
             timed_out: false,
             asked: false,
+            more_events: self.more_events,
             received: 0,
             sent: 0,
         };
@@ -455,6 +460,11 @@ impl Driver {
 
     pub(super) fn written(&self) -> String {
         String::from_utf8_lossy(&self.script.wire().written).into_owned()
+    }
+
+    pub(super) fn close_when_written(&mut self) {
+        let closing = self.connection.close_when_written(self.now, &mut self.common);
+        self.flush_later(closing);
     }
 }
 
