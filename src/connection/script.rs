@@ -461,11 +461,6 @@ impl Driver {
     pub(super) fn written(&self) -> String {
         String::from_utf8_lossy(&self.script.wire().written).into_owned()
     }
-
-    pub(super) fn close_when_written(&mut self) {
-        let closing = self.connection.close_when_written(self.now, &mut self.common);
-        self.flush_later(closing);
-    }
 }
 
 /// Commands.
@@ -497,6 +492,18 @@ impl Driver {
 
     pub(super) fn close(&mut self) -> bool {
         let closing = self.connection.close(None);
+        self.flush_later(closing);
+        closing
+    }
+
+    pub(super) fn close_when_written(&mut self) -> bool {
+        let closing = self.connection.close_when_written(self.now, &mut self.common);
+        self.flush_later(closing);
+        closing
+    }
+
+    pub(super) fn close_if_written(&mut self) -> bool {
+        let closing = self.connection.close_if_written();
         self.flush_later(closing);
         closing
     }

@@ -4,6 +4,7 @@ use super::{BYTES, Limit, MS, Sequence, Stage};
 use crate::connection::script::Driver;
 use crate::connection::{Direction, Holds, Output};
 use crate::parts::token_bucket::Rate;
+use crate::system::poller::Readiness;
 
 impl Sequence<'_> {
     pub(super) fn command(&mut self) {
@@ -20,6 +21,7 @@ impl Sequence<'_> {
             29 => self.set_close_timeout(),
             30 => self.set_rate(Direction::Reading),
             31 => self.set_rate(Direction::Writing),
+            34 if self.model.shutting_down.is_some() => self.close_when_written(),
             32..=33 => {
                 let high = self.choices.below(120);
                 let low = self.choices.below(high + 1);
@@ -57,10 +59,41 @@ impl Sequence<'_> {
     }
 
     pub(super) fn close(&mut self) {
-        let begins = self.driver.close();
+        self.close_by(Driver::close);
+    }
+
+    /// As the default answer to a shutdown.
+    pub(super) fn close_when_written(&mut self) {
+        if self.model.stage != Stage::Up || !self.waits_to_write() {
+            return self.close_by(Driver::close_when_written);
+        }
+        self.log(format_args!("close_when_written"));
+        assert!(!self.driver.close_when_written());
+        self.model.finishing = true;
+        let now = self.now();
+        self.model.closing_since.get_or_insert(now);
+    }
+
+    /// As the reactor does after `Resume`.
+    pub(super) fn close_if_written(&mut self) {
+        if self.model.finishing && !self.waits_to_write() {
+            return self.close_by(Driver::close_if_written);
+        }
+        assert!(!self.driver.close_if_written());
+    }
+
+    /// Whether the protocol was told to pause, or is to be.
+    fn waits_to_write(&self) -> bool {
+        let connection = &self.driver.connection;
+        self.model.paused || connection.buffered() > connection.marks().0
+    }
+
+    fn close_by(&mut self, close: fn(&mut Driver) -> bool) {
+        let begins = close(&mut self.driver);
         self.log(format_args!("close: {begins}"));
         assert_eq!(begins, self.is_open());
         if begins {
+            self.model.finishing = false;
             self.model.over_timeout = self.model.telling_timeout;
             let new = self.model.stage == Stage::New;
             let gone = self.driver.connection.is_gone();
@@ -77,6 +110,7 @@ impl Sequence<'_> {
         let ends = !self.driver.connection.is_gone();
         assert_eq!(self.driver.abort(), ends);
         if ends {
+            self.model.finishing = false;
             self.model.stage = Stage::Ended;
         }
     }
@@ -121,7 +155,10 @@ impl Sequence<'_> {
             self.model.told -= count;
             self.model.last -= count;
             self.model.put_back |= count > 0 && self.model.stage == Stage::Up;
-            self.model.put_back_late |= count > 0 && self.driver.script.wire().reset;
+            // While a hang-up is known, they are given again only as long as they get fewer.
+            let late = self.driver.connection.ready.contains(Readiness::HANGUP)
+                || self.driver.script.wire().reset;
+            self.model.put_back_late |= count > 0 && late;
         }
     }
 
@@ -132,6 +169,9 @@ impl Sequence<'_> {
         if done {
             self.model.stage = Stage::HandedOver;
             self.model.pressed = false;
+            if std::mem::take(&mut self.model.finishing) {
+                self.model.closing_since = None; // the other protocol is told of the shutdown, too
+            }
         }
     }
 

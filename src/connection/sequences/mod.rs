@@ -74,8 +74,8 @@ struct Reached {
     ends: [usize; 9],
     /// By the protocol, pressure, the reading rate, bytes put back, the writing rate.
     holds: [usize; 5],
-    /// Closed within the first visit, broken output.
-    rare: [usize; 2],
+    /// Closed within the first visit, broken output, finishing.
+    rare: [usize; 3],
 }
 
 struct Sequence<'a> {
@@ -104,7 +104,8 @@ struct Model {
     seen: usize,
     seen_end: bool,
     seen_reset: bool,
-    /// Bytes were put back after that: they may not be given again.
+    /// Bytes were put back after that, or after a hang-up that is not looked into: they may not be given
+    /// again.
     put_back_late: bool,
     accepted: usize,
     checked: usize,
@@ -125,7 +126,9 @@ struct Model {
     stirred: bool,
     moved: (usize, usize),
     close_timeout: Duration,
-    /// When the first visit with writing saw that it closes; when the peer was heard since.
+    /// It closes when it was told to go on writing and has added nothing.
+    finishing: bool,
+    /// When it began to finish, or the first visit with writing saw that it closes; when the peer was heard since.
     closing_since: Option<Duration>,
     heard_at: Duration,
     over_timeout: bool,

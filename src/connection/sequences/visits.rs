@@ -104,6 +104,9 @@ impl Sequence<'_> {
             self.model.told_of_shutdown = false;
         }
         self.react(notice);
+        if notice == Tell::Resume {
+            self.close_if_written();
+        }
     }
 
     fn react(&mut self, notice: Tell) {
@@ -121,7 +124,7 @@ impl Sequence<'_> {
                 self.driver.release(Holds::PRESSURE);
             }
             Tell::Eof | Tell::TimedOut if self.chance(3) => self.close(),
-            Tell::ShuttingDown if self.chance(2) => self.close(),
+            Tell::ShuttingDown if self.chance(2) => self.close_when_written(),
             Tell::Data(_) if self.chance(5) => self.unread(),
             Tell::Made if self.chance(12) => self.close(),
             _ => {}
@@ -148,6 +151,7 @@ impl Sequence<'_> {
             *count += usize::from(connection.held.intersects(hold));
         }
         self.reached.holds[3] += usize::from(self.model.put_back);
+        self.reached.rare[2] += usize::from(self.model.finishing);
         self.reached.rare[1] += usize::from(self.broken());
     }
 }
