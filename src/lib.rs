@@ -128,7 +128,7 @@
 //!
 //! | file or folder | what it is |
 //! |---|---|
-//! | [`reactor/mod.rs`](../src/crocus/reactor/mod.rs.html) | **the loop**: sleep, latch, timers, serve, calls, flush |
+//! | [`reactor/turn.rs`](../src/crocus/reactor/turn.rs.html) | **the loop**: sleep, latch, timers, serve, calls, flush |
 //! | [`connection/mod.rs`](../src/crocus/connection/mod.rs.html) | **the state machine** of one connection, which decides what happens to it next |
 //! | [`reactor/visit.rs`](../src/crocus/reactor/visit.rs.html) | asks a connection what to do until it rests, and calls its protocol |
 //! | [`protocol.rs`](../src/crocus/protocol.rs.html) | the traits that a user implements: [`Protocol`], [`Factory`] |
@@ -142,30 +142,34 @@
 //! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Tunnel`], [`Cores`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod address;
-mod answer;
-mod callback;
-mod connection;
+// `rustdoc` shows the methods of a type in the order of the modules that they stand in: the loop first, then
+// listening and connecting.
+mod reactor;
+
+mod listener;
+
 mod connector;
 mod datagram;
 #[cfg(unix)]
 mod descriptor;
+
+mod address;
+mod answer;
+mod callback;
+mod connection;
 mod extras;
-mod frame_error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod handle;
 #[cfg(doc)]
 pub mod how;
 mod ids;
-mod listener;
 mod observe;
 mod parts;
 #[cfg(doc)]
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
 mod protocol;
-mod reactor;
 mod reason;
 mod simulation;
 mod system;
@@ -185,7 +189,6 @@ pub use extras::cores::{Core, Cores, CoresHandle};
 pub use extras::framing;
 pub use extras::reconnecting::{Backoff, Reconnecting};
 pub use extras::tunnel::{Tunnel, TunnelEnd, TunnelHandler, TunnelSide};
-pub use frame_error::FrameError;
 pub use handle::{Handle, Hold};
 #[cfg(unix)]
 pub use ids::WatchId;

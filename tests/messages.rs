@@ -16,7 +16,10 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("option_of_a_factory", &["`Option<Echo>` is not a factory", "|_peer| Echo"]),
     ("closure_without_protocol", &["is not a factory", "a type that implements `Protocol`"]),
     ("peer_without_a_type", &["type annotations needed", "|peer: "]),
-    ("reactor_in_a_thread", &["cannot be sent between threads safely", "crocus::Reactor"]),
+    (
+        "reactor_in_a_thread",
+        &["cannot be sent between threads safely", "StaysOnItsThread", "crocus::Reactor"],
+    ),
 ];
 
 #[test]
