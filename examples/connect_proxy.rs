@@ -164,12 +164,6 @@ fn serve() -> Result<(), Exit> {
         only_port = if known { Some(args.value()?.parse()?) } else { only_port };
         Ok(known)
     })?;
-    let mut reactor = cli::reactor()?;
-    cli::drain_on_signals(&mut reactor)?;
     let place = options.place().max_connections(cli::pairs_of_descriptors()).socket(sockets());
-    let listener = reactor
-        .listen(place, move |_peer| Client { head: Vec::new(), only_port })
-        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
-    reactor.local_addr(listener).map_or(Ok(()), cli::announce)?;
-    Ok(reactor.run()?)
+    cli::serve(place, move |_peer| Client { head: Vec::new(), only_port })
 }
