@@ -50,8 +50,8 @@
 //!    socket until the peer has closed too or [some seconds](ReactorBuilder::linger) have passed, so
 //!    that no reset overtakes the last bytes. A peer that takes the rest steadily, however slowly, gets all
 //!    of it; one that takes nothing for [30 s](ReactorBuilder::close_timeout) is cut off, and the reason says
-//!    so. What a peer sends after the close is read and discarded, up to 16 MiB and less eagerly than what
-//!    is served; more stays in the kernel, which slows the peer down.
+//!    so. Bytes that a peer sends after the close are read and discarded, up to 16 MiB and less eagerly
+//!    than those of others; more stay in the kernel, which slows the peer down.
 //! 4. **End of file means: flush, then close.** A client that sends its request and closes its half gets
 //!    its answer. A protocol that goes on writing overrides one method.
 //! 5. **Buffers are bounded.** If a peer does not read, the reactor does not read from it either, unless
@@ -80,8 +80,8 @@
 //!     made. A delay counts from the moment it was asked for, so no timer is early, however long a
 //!     callback has worked before.
 //! 12. **Silence is judged by what has come, not by what was read.** Before a timeout is told, of a silent
-//!     connection or of an attempt to connect, the reactor asks the socket once more. What waits in it
-//!     counts, and so does what the peer has taken, as far as the kernel shows it:
+//!     connection or of an attempt to connect, the reactor asks the socket once more. Bytes that wait in it
+//!     count, and so do those that the peer has taken, as far as the kernel shows it:
 //!     [`set_timeout`](Transport::set_timeout) says how far.
 //!
 //! # What it does not do

@@ -45,7 +45,7 @@ fn the_compiler_helps_with_the_mistakes_of_beginners() {
     }
 }
 
-/// What the compiler says about a program, which it must refuse.
+/// The compiler's message about a program, which it must refuse.
 fn compile(package: &Path, name: &str) -> String {
     let output = Command::new(env!("CARGO"))
         .args(["check", "--quiet", "--bin", name])

@@ -145,7 +145,7 @@ impl Reactor {
                 }
             }
         }
-        // What is left is hardly ever the user's, so it is no callback for an observer.
+        // The rest is hardly ever the user's, so it is no callback for an observer.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(source))) {
             self.note_panic(subject, Callback::Drop, payload);
         }

@@ -3,7 +3,7 @@
 //! The simulated reactor runs on this instead of on sockets. Where a reactor can tell the
 //! difference, it behaves as the sockets of Linux do: readiness is reported on edges, a short read means
 //! drained, closing with unread bytes resets, a write into a closed connection is answered by a
-//! reset, a full window blocks the writer, errors have their errno and are given once. What takes no time
+//! reset, a full window blocks the writer, errors have their errno and are given once. Whatever takes no time
 //! happens at once, as on a loopback. In addition the test sets how streams are cut into segments, how long
 //! a segment travels and how much fits into the window. `tests/manners.rs` compares it with real sockets.
 //!

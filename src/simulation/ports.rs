@@ -25,7 +25,7 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// What a socket has that connects: it sets no options.
+    /// The options of a socket that connects: none.
     pub(crate) fn plain(addr: SocketAddr) -> Self {
         Self { addr, v6_only: false, reuse: false, share: false }
     }
