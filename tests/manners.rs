@@ -21,20 +21,28 @@ mod script;
 #[path = "util/mod.rs"]
 mod util;
 
-use script::{Step, perform};
+use std::time::Duration;
+
+use script::{Expected, Step, perform};
 use util::World;
 
-/// How often a scenario may run on real sockets until it ends as expected. Packets of the loopback may be
-/// late on a busy machine, and a command that comes before them finds another state; a fault of the
-/// simulation shows every time.
-const TRIES: usize = 3;
+/// How long a step on real sockets waits for what it is to show, before it counts as different: one number
+/// for each time that the scenario may run until it ends as expected. Packets of the loopback may be late on a
+/// busy machine, and a command that comes before them finds another state; a fault of the simulation shows
+/// every time.
+const PATIENCE: [Duration; 3] =
+    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
+
+/// After how many differences the rest is left: each takes the whole patience.
+const ENOUGH: usize = 5;
 
 /// The first difference between the simulation and real sockets, if there is one.
 fn difference(scenario: &str) -> Option<String> {
     let simulated = perform(scenario, World::simulated(), None);
     let mut real = Vec::new();
-    for _ in 0..TRIES {
-        real = perform(scenario, World::real(), Some(&simulated));
+    for patience in PATIENCE {
+        let expected = Expected { steps: &simulated, patience };
+        real = perform(scenario, World::real(), Some(expected));
         if real == simulated {
             return None;
         }
@@ -47,10 +55,10 @@ fn difference(scenario: &str) -> Option<String> {
 }
 
 fn all_end_alike(scenarios: &[String]) {
-    let different: Vec<String> =
-        scenarios.iter().filter_map(|one| difference(one)).take(20).collect();
-    let first = different.first().map_or("", String::as_str);
-    assert!(different.is_empty(), "{} of {}, first:\n{first}", different.len(), scenarios.len());
+    let different = scenarios.iter().filter_map(|one| difference(one));
+    let different: Vec<String> = different.take(ENOUGH).collect();
+    let list = different.join("\n");
+    assert!(different.is_empty(), "{} or more of {}:\n{list}", different.len(), scenarios.len());
 }
 
 #[test]
@@ -80,9 +88,12 @@ fn every_order_of_ends_on_outgoing_connections_is_alike() {
 fn a_step_that_is_expected_to_show_something_else_is_noticed() {
     let scenario = "serve tcp; settle; c send 5; settle";
     let mut expected = perform(scenario, World::simulated(), None);
-    let real = perform(scenario, World::real(), Some(&expected));
+    let on_sockets = |steps: &[Step], patience: Duration| {
+        perform(scenario, World::real(), Some(Expected { steps, patience }))
+    };
+    let real = on_sockets(&expected, PATIENCE[2]);
     assert_eq!(real, expected);
     assert_eq!(real[3].seen, ["s data 5"]);
     expected[3].seen.clear();
-    assert_ne!(perform(scenario, World::real(), Some(&expected)), expected);
+    assert_ne!(on_sockets(&expected, PATIENCE[0]), expected);
 }

@@ -118,7 +118,11 @@ impl UnixAddress {
                 if bytes.is_empty() || bytes.contains(&0) {
                     return Err(invalid("the path of a Unix socket has at least one byte, none 0"));
                 }
-                socket2::SockAddr::unix(path)
+                // The system's text ("shorter than SUN_LEN") has no number in it.
+                socket2::SockAddr::unix(path).map_err(|_| {
+                    let message = format!("the path is {} bytes long, too long", bytes.len());
+                    io::Error::new(io::ErrorKind::InvalidInput, message)
+                })
             }
             Some(Name::Abstract(name)) if cfg!(any(target_os = "linux", target_os = "android")) => {
                 let name = [&[0], name.as_slice()].concat();

@@ -1073,6 +1073,19 @@ fn row_37_a_protocol_that_takes_over_is_told_too() {
     assert_eq!(driver.heard(), "[abc] ShuttingDown Handover [c] ShuttingDown");
 }
 
+/// Its write of this visit finds no room, which is an answer: it does not ask again in each visit.
+#[test]
+fn a_timeout_comes_with_a_false_report_of_room() {
+    let mut driver = with_a_full_kernel();
+    driver.write(b"rest", CAP);
+    driver.set_timeout(Some(SECOND));
+    driver.settle();
+    driver.latch(Readiness::WRITABLE);
+    driver.pass(SECOND);
+    driver.settle();
+    assert_eq!(driver.heard(), "TimedOut");
+}
+
 #[test]
 fn row_37_a_former_protocol_is_not_told() {
     let mut driver = Driver::open();

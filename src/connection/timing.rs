@@ -312,7 +312,9 @@ impl<S: ByteStream> Connection<S> {
     /// Tries to read, if that is allowed, and to write what is left, though no event invites to it.
     fn ask_the_stream(&mut self, io: &mut Io) -> Next {
         io.asked = true;
-        self.ready |= Readiness::WRITABLE;
+        if io.write.is_some_and(|allowance| allowance > 0) {
+            self.ready |= Readiness::WRITABLE; // else a write of this visit has asked already
+        }
         if !self.held.are_against_reading() {
             self.ready |= Readiness::READABLE;
         }

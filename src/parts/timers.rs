@@ -1,13 +1,14 @@
 //! Deadlines in order: cancellable, lazily reset; independent of the clock and the reactor.
 //!
 //! A binary heap of deadlines beside an arena of timers. The heap is never searched. A cancelled
-//! timer leaves its entry behind, and a timer moved to a later deadline keeps its old entry; an
-//! entry is checked when it reaches the top. So `cancel` and a later `reset` touch one slot and no
-//! heap. Idle timeouts, which move with every chunk of data, depend on that. The entry of a moved
-//! timer goes to its new place when the old deadline comes. Before that only a bounded number of
-//! entries at the top move, so moving a million timers at once does not cost one turn a million steps. The price: the next deadline may seem earlier than
-//! it is. When more than half of the heap is dead it is swept, so a million timers made and
-//! cancelled leave nothing behind.
+//! timer leaves its entry behind, unless that is at the top; and a timer moved to a later deadline
+//! keeps its old entry. An entry is checked when it reaches the top. So a later `reset` touches one
+//! slot and no heap, and `cancel` the top at the most. Idle timeouts, which move with every chunk of
+//! data, depend on that. The entry of a moved timer goes to its new place when the old deadline comes.
+//! Before that only a bounded number of entries at the top move, so moving a million timers at once
+//! does not cost one turn a million steps. The price: the next deadline may seem earlier than it is.
+//! When more than half of the heap is dead it is swept, so a million timers made and cancelled leave
+//! nothing behind.
 //!
 //! Timers with equal deadlines fire in the order in which they were made: the heap compares the
 //! deadline, then the order of making, which a reset does not change. (Twisted's and asyncio's
@@ -116,6 +117,9 @@ impl<T> Timers<T> {
     /// put back.
     pub(crate) fn cancel(&mut self, id: TimerId) -> Option<Option<T>> {
         let timer = self.timers.remove(id.0)?;
+        if self.heap.peek().is_some_and(|Reverse(top)| top.key == id.0) {
+            self.clear_top(); // else the next deadline would be that of a timer that is gone
+        }
         self.sweep();
         Some(timer.action)
     }
@@ -158,7 +162,7 @@ impl<T> Timers<T> {
 
     /// A moment not after the next deadline; `None` if there is no timer.
     ///
-    /// It is early if the timer at the top was cancelled or moved.
+    /// It is early if the timer at the top was moved, or many were cancelled.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         if self.len() == 0 {
             return None; // every heap entry is dead
@@ -398,6 +402,17 @@ mod tests {
         );
         assert!(timers.next_due().is_none());
         assert_eq!(fire(&mut timers, start), [3, 5]);
+    }
+
+    #[test]
+    fn the_next_deadline_is_never_that_of_a_cancelled_timer() {
+        let mut timers = Timers::new();
+        let start = Instant::now();
+        let [first, second, _] = [1, 2, 3].map(|delay| timers.insert(start + SECOND * delay, ()));
+        timers.cancel(second);
+        assert_eq!(timers.next_deadline(), Some(start + SECOND));
+        timers.cancel(first);
+        assert_eq!(timers.next_deadline(), Some(start + SECOND * 3), "both have left the top");
     }
 
     #[test]

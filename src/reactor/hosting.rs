@@ -61,7 +61,9 @@ impl Reactor {
     /// `None`: only an event or another thread can give it work.
     ///
     /// For a host loop that watches the reactor's descriptor ([`AsFd`](std::os::fd::AsFd)) and calls
-    /// `turn(Some(Duration::ZERO))`. May be early after a timer was cancelled or moved, never late.
+    /// `turn(Some(Duration::ZERO))`. Never late. May be early after a timer was moved, or very many were
+    /// cancelled; and once for each timeout of a connection that bytes have put off: its timer moves only when
+    /// it comes due, so that bytes cost no timer.
     ///
     /// # Examples
     ///

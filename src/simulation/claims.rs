@@ -7,10 +7,12 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::fault::Fault;
-use super::link::{Kind, Link};
+use super::link::{Kind, Link, Stage};
 use super::listener::Place;
 use super::network::Network;
-use super::ports::{Bound, canonical, is_group, is_here, may_be_bound, source, unspecified};
+use super::ports::{
+    Bound, Sharing, canonical, is_group, is_here, may_be_bound, source, unspecified,
+};
 use crate::address::Address;
 use crate::parts::clock::later;
 
@@ -21,10 +23,11 @@ const LAST_EPHEMERAL_PORT: u16 = 60_999;
 /// How long the side that closed first keeps its port (TCP_TIMEWAIT_LEN).
 const TIME_WAIT: Duration = Duration::from_secs(60);
 
-/// A port in TIME_WAIT.
+/// A port in TIME_WAIT, and the peer of its last connection.
 #[derive(Debug)]
 pub(super) struct Resting {
     bound: Bound,
+    peer: Address,
     until: Instant,
 }
 
@@ -63,8 +66,26 @@ impl Network {
         let Some(side) = link.first_to_finish.filter(|_| both) else { return };
         let until = later(self.clock.now(), TIME_WAIT);
         if let Some(bound) = bound_of(link, side) {
-            self.resting.push(Resting { bound, until });
+            self.resting.push(Resting { bound, peer: link.ends[side].peer.clone(), until });
         }
+    }
+
+    /// Ends TIME_WAIT, since the same two addresses connect again.
+    pub(super) fn wake_port(&mut self, local: &Address, peer: &Address) {
+        self.resting.retain(|resting| {
+            Address::Tcp(canonical(resting.bound.addr)) != *local || resting.peer != *peer
+        });
+    }
+
+    /// Whether a socket of this host has a connection with these addresses, or asks for one. A closed one
+    /// whose FIN has arrived (FIN_WAIT2, TIME_WAIT) gives way, as Linux has it.
+    fn is_connected(&self, local: &Address, peer: &Address) -> bool {
+        let same = |link: &Link, side: usize| {
+            let end = &link.ends[side];
+            let gives_way = !end.open && link.pipes[side].end_arrived;
+            end.local == *local && end.peer == *peer && end.stage != Stage::Down && !gives_way
+        };
+        self.links.iter().any(|(_, link)| sides_of(link).any(|side| same(link, side)))
     }
 
     /// A port that nothing on this host uses.
@@ -111,16 +132,16 @@ impl Network {
     /// The outer error is that of connect(2), the inner that of bind(2).
     pub(super) fn route(
         &mut self,
-        from: Option<SocketAddr>,
+        from: Option<Bound>,
         to: SocketAddr,
     ) -> Result<Result<SocketAddr, Fault>, Fault> {
         let any = SocketAddr::new(unspecified(to.ip()), 0);
-        let mut local = from.unwrap_or(any);
+        let mut local = from.map_or(any, |from| from.addr);
         if local.is_ipv4() != to.is_ipv4() {
             return Ok(Err(if to.is_ipv4() { Fault::WrongFamily } else { Fault::Invalid }));
         }
-        if from.is_some() {
-            match self.claim(Bound::plain(local), false) {
+        if let Some(from) = from {
+            match self.claim(from, false) {
                 Ok(addr) => local = addr,
                 Err(fault) => return Ok(Err(fault)),
             }
@@ -132,22 +153,34 @@ impl Network {
             local.set_port(self.outgoing_port(to)?);
         }
         local.set_ip(source(local.ip(), to.ip())?);
+        if self.is_connected(&Address::Tcp(canonical(local)), &Address::Tcp(canonical(to))) {
+            return Err(Fault::NotAvailable);
+        }
         Ok(Ok(local))
     }
 }
 
 /// The ports that a connection keeps taken on this host.
 fn held_by(link: &Link) -> impl Iterator<Item = Bound> {
-    (0..2)
-        .filter(|&side| link.ends[side].open || link.request.is_none())
-        .filter_map(|side| bound_of(link, side))
+    sides_of(link).filter_map(|side| bound_of(link, side))
 }
 
-/// An accepted connection may share its port, since its listener may; one that connected may not.
+/// The ends that have a socket: before the answer to a request only one, and after a reset those that are
+/// not closed.
+fn sides_of(link: &Link) -> impl Iterator<Item = usize> {
+    (0..2).filter(|&side| {
+        let end = &link.ends[side];
+        let is_gone = end.stage == Stage::Down && link.first_to_finish.is_none();
+        if link.request.is_some() { side == 0 && end.open } else { end.open || !is_gone }
+    })
+}
+
 fn bound_of(link: &Link, side: usize) -> Option<Bound> {
-    match link.ends[side].local {
+    let end = &link.ends[side];
+    match end.local {
         Address::Tcp(addr) if link.kind == Kind::Tcp && is_here(canonical(addr).ip()) => {
-            Some(Bound { reuse: side == 1, ..Bound::plain(addr) })
+            let Sharing { reuse, share } = end.sharing;
+            Some(Bound { reuse, share, ..Bound::plain(addr) })
         }
         _ => None,
     }

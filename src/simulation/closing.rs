@@ -1,7 +1,8 @@
 //! How connections in memory end: FIN, reset, and the close of a socket.
 
-use super::link::{Kind, Payload, Stage};
+use super::link::{Kind, Link, Payload, Stage};
 use super::network::Network;
+use crate::address::Address;
 
 impl Network {
     pub(super) fn finish(&mut self, index: usize, side: usize) {
@@ -52,6 +53,20 @@ impl Network {
             }
         }
         self.close(index, 1);
+    }
+
+    /// Resets what is left of a former connection with the same addresses, whose peer has not closed: its
+    /// answer to the new request shows that it is out of date.
+    pub(super) fn reset_predecessor(&mut self, from: &Address, to: &Address) {
+        self.wake_port(from, to);
+        let is_left = |link: &Link| {
+            let [near, far] = &link.ends;
+            near.local == *from && near.peer == *to && !near.open && far.open
+        };
+        let found = self.links.iter().find(|(_, link)| link.request.is_none() && is_left(link));
+        let Some(index) = found.map(|(index, _)| index) else { return };
+        self.links[index].first_to_finish = None;
+        self.deliver_payload(index, 1, Payload::Reset);
     }
 
     /// Tells the peer that this end is closed.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use mio::Token;
 
 use super::fault::Fault;
-use super::ports::Remembered;
+use super::ports::{Remembered, Sharing};
 use crate::address::Address;
 use crate::system::poller::Readiness;
 
@@ -45,6 +45,8 @@ pub(super) struct LinkEnd {
     pub(super) local: Address,
     pub(super) peer: Address,
     pub(super) token: Option<Token>,
+    /// Whether it is told of room to write, if the kind of socket lets it choose.
+    pub(super) awaits_room: bool,
     /// Whether a stream or a queue still holds it.
     pub(super) open: bool,
     pub(super) stage: Stage,
@@ -53,6 +55,7 @@ pub(super) struct LinkEnd {
     /// Whether closing resets (SO_LINGER 0).
     pub(super) resets: bool,
     pub(super) options: Remembered,
+    pub(super) sharing: Sharing,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,11 +104,13 @@ impl LinkEnd {
             local,
             peer,
             token: None,
+            awaits_room: true,
             open: true,
             stage: Stage::Connecting,
             error: None,
             resets: false,
             options: Remembered::default(),
+            sharing: Sharing::default(),
         }
     }
 }

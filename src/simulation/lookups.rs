@@ -1,11 +1,14 @@
-//! Lookups of names that take time.
+//! Lookups of names, which may take time.
 //!
 //! The reactor gives its lookups to the network instead of to threads.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::network::Network;
 use crate::parts::clock::later;
 use crate::parts::pool::Job;
 
@@ -49,5 +52,15 @@ impl fmt::Debug for SlowNames {
         f.debug_struct("SlowNames")
             .field("under_way", &self.under_way.len())
             .finish_non_exhaustive()
+    }
+}
+
+impl Network {
+    /// The addresses of a name, as a lookup would answer.
+    pub(crate) fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        match self.hosts.get(host) {
+            Some(ips) => Ok(ips.iter().map(|ip| SocketAddr::from((*ip, port))).collect()),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "no such host in the simulation")),
+        }
     }
 }

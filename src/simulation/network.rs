@@ -215,15 +215,19 @@ impl Network {
         let Some(listening) = self.listening.get_mut(place) else { return };
         listening.queue.push_back(index);
         let (token, options) = (listening.token, listening.options);
+        let sharing = listening.bound.into();
         let link = &mut self.links[index];
         link.request = None;
-        link.ends[1].options = options;
+        (link.ends[1].options, link.ends[1].sharing) = (options, sharing);
         if let (Place::Inet(..), Address::Tcp(to), Address::Tcp(from)) =
             (place, &link.ends[0].peer, &link.ends[0].local)
         {
             let seen = |addr: &SocketAddr| Address::Tcp(canonical(*addr));
-            (link.ends[1].local, link.ends[1].peer) = (seen(to), seen(from));
+            let (to, from) = (seen(to), seen(from));
+            (link.ends[1].local, link.ends[1].peer) = (to.clone(), from.clone());
+            self.wake_port(&to, &from);
         }
+        let link = &mut self.links[index];
         for end in &mut link.ends {
             end.stage = Stage::Up;
         }
@@ -269,7 +273,7 @@ impl Network {
         true
     }
 
-    fn deliver_payload(&mut self, index: usize, to: usize, payload: Payload) {
+    pub(super) fn deliver_payload(&mut self, index: usize, to: usize, payload: Payload) {
         let link = &mut self.links[index];
         let pipe = &mut link.pipes[1 - to];
         match payload {
@@ -342,8 +346,14 @@ impl Network {
         self.announce_end(index, side, state);
     }
 
-    pub(super) fn announce_end(&mut self, index: usize, side: usize, readiness: Readiness) {
-        if let Some(token) = self.links[index].ends[side].token {
+    /// Reports something to an end; of room to write only one is told that awaits it.
+    pub(super) fn announce_end(&mut self, index: usize, side: usize, mut readiness: Readiness) {
+        let end = &self.links[index].ends[side];
+        let Some(token) = end.token else { return };
+        if !end.awaits_room && !readiness.contains(Readiness::HANGUP) {
+            readiness.remove(Readiness::WRITABLE);
+        }
+        if readiness != Readiness::default() {
             self.announce(token, readiness);
         }
     }
@@ -375,14 +385,6 @@ impl Network {
             Cut::Whole => len,
             Cut::Every(size) => len.min(size.max(1)),
             Cut::Random(size) => len.min(1 + self.random.below(size.max(1))),
-        }
-    }
-
-    /// The addresses of a name, as a lookup would answer.
-    pub(crate) fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        match self.hosts.get(host) {
-            Some(ips) => Ok(ips.iter().map(|ip| SocketAddr::from((*ip, port))).collect()),
-            None => Err(io::Error::new(io::ErrorKind::NotFound, "no such host in the simulation")),
         }
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// The options of a socket that connects: none.
+    /// Without options.
     pub(crate) fn plain(addr: SocketAddr) -> Self {
         Self { addr, v6_only: false, reuse: false, share: false }
     }
@@ -55,6 +55,21 @@ impl Bound {
 
     pub(super) fn is_wildcard(&self) -> bool {
         self.addr.ip().is_unspecified()
+    }
+}
+
+/// With whom the socket of a connection shares its port. An accepted one has this from its listener.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Sharing {
+    /// SO_REUSEADDR.
+    pub(crate) reuse: bool,
+    /// SO_REUSEPORT.
+    pub(crate) share: bool,
+}
+
+impl From<Bound> for Sharing {
+    fn from(bound: Bound) -> Self {
+        Self { reuse: bound.reuse, share: bound.share }
     }
 }
 

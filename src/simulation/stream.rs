@@ -13,7 +13,7 @@ use super::link::{Kind, Payload, Request, Stage};
 #[cfg(unix)]
 use super::listener::Place;
 use super::network::Network;
-use super::ports::{canonical, target};
+use super::ports::{Bound, canonical, target};
 use crate::address::Address;
 #[cfg(unix)]
 use crate::address::UnixAddress;
@@ -47,6 +47,7 @@ impl MemoryStream {
             end.stage = Stage::Up;
             end.options = SocketOptions::default().remembered();
         }
+        net.links[link].ends[1].sharing.reuse = true; // as what a std listener accepts
         (Self::end(network, link, 0), Self::end(network, link, 1))
     }
 
@@ -63,11 +64,12 @@ impl MemoryStream {
     ) -> io::Result<io::Result<Self>> {
         let mut net = network.borrow_mut();
         let to = target(to);
-        let from = match net.route(from, to)? {
-            Ok(from) => from,
+        let asked = from.map(|from| options.bound(from));
+        let local = match net.route(asked, to)? {
+            Ok(local) => local,
             Err(fault) => return Ok(Err(fault.into())),
         };
-        let link = net.request(from, to, false);
+        let link = net.request(options.bound(local), to, false);
         net.links[link].ends[0].options = options.remembered();
         Ok(Ok(Self::end(network, link, 0)))
     }
@@ -77,7 +79,7 @@ impl MemoryStream {
         let mut net = network.borrow_mut();
         let to = target(to);
         let from = net.route(None, to)??;
-        let link = net.request(from, to, true);
+        let link = net.request(Bound::plain(from), to, true);
         Ok(Self::end(network, link, 0))
     }
 
@@ -239,12 +241,21 @@ impl MemoryStream {
             let window = net.window;
             let link = &mut net.links[index];
             link.ends[side].token = Some(token);
+            link.ends[side].awaits_room = link.kind == Kind::Tcp;
             let readiness = link.readiness(side, window);
             let writable = readiness.contains(Readiness::WRITABLE);
             link.pipes[side].sender_waits = !writable && link.ends[side].stage == Stage::Up;
-            if readiness != Readiness::default() {
-                net.announce(token, readiness);
-            }
+            net.announce_end(index, side, readiness);
+        });
+    }
+
+    /// Has a Unix socket be told of room, or no longer; what is ready already is reported at once.
+    pub(crate) fn await_room(&self, wait: bool) {
+        self.with(|net, index, side| {
+            let link = &mut net.links[index];
+            link.ends[side].awaits_room = wait;
+            let readiness = link.readiness(side, net.window);
+            net.announce_end(index, side, readiness);
         });
     }
 }
@@ -276,9 +287,11 @@ impl Network {
     }
 
     /// Asks a server for a connection.
-    fn request(&mut self, from: SocketAddr, to: SocketAddr, blocking: bool) -> usize {
-        let (from, to) = (Address::Tcp(canonical(from)), Address::Tcp(canonical(to)));
+    fn request(&mut self, bound: Bound, to: SocketAddr, blocking: bool) -> usize {
+        let (from, to) = (Address::Tcp(canonical(bound.addr)), Address::Tcp(canonical(to)));
+        self.reset_predecessor(&from, &to);
         let link = self.new_link(Kind::Tcp, from, to);
+        self.links[link].ends[0].sharing = bound.into();
         let now = self.clock.now();
         let arrives = later(now, self.latency);
         self.links[link].request =
@@ -404,6 +417,8 @@ mod tests {
         let ours = MemoryStream::connect_unix(&network, &path).unwrap();
         let (far, _) = listener.accept().unwrap();
         ours.register(Token(1));
+        assert_eq!(told(&network, Token(1)), Readiness::default(), "it did not ask");
+        ours.await_room(true);
         assert_eq!(told(&network, Token(1)), Readiness::WRITABLE);
         assert_eq!(ours.write(&[7; 8]).unwrap(), 8);
         far.read(&mut [0; 5]).unwrap();
@@ -412,6 +427,9 @@ mod tests {
         assert_eq!(told(&network, Token(1)), Readiness::WRITABLE);
         far.read(&mut [0; 1]).unwrap();
         assert_eq!(told(&network, Token(1)), Readiness::WRITABLE, "after each read");
+        ours.await_room(false);
+        far.read(&mut [0; 1]).unwrap();
+        assert_eq!(told(&network, Token(1)), Readiness::default(), "no longer");
     }
 
     #[cfg(unix)]
@@ -495,6 +513,33 @@ mod tests {
         assert_eq!(errno(bind(40_001)), Some(libc::EADDRINUSE));
         clock.wind(Duration::from_secs(60));
         assert!(bind(40_001).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_connection_resets_its_half_closed_predecessor() {
+        let (network, _) = network();
+        let place = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let options = SocketOptions::default().reuse_address(true);
+        let connect = |options: &SocketOptions| {
+            MemoryStream::connect(&network, Some(place(40_000)), place(80), options)
+        };
+        let listener = MemoryListener::bind_outside(&network, place(80)).unwrap();
+        let first = connect(&options).unwrap().unwrap();
+        let (far, _) = listener.accept().unwrap();
+        assert_eq!(errno(connect(&options)), Some(libc::EADDRNOTAVAIL));
+        drop(first);
+        let alone = SocketOptions::default();
+        assert_eq!(errno(connect(&alone).unwrap()), Some(libc::EADDRINUSE));
+
+        let second = connect(&options).unwrap().unwrap();
+        assert_eq!(far.read(&mut [0; 9]).unwrap(), 0);
+        assert_eq!(errno(far.write(b"x")), Some(libc::EPIPE));
+        assert_eq!(errno(far.peer_addr()), Some(libc::ENOTCONN));
+        drop(far);
+        second.reset_on_close();
+        drop(second);
+        assert!(connect(&alone).unwrap().is_ok(), "nothing is in TIME_WAIT");
     }
 
     #[cfg(unix)]

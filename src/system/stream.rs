@@ -49,6 +49,12 @@ impl Stream {
         bind: Option<SocketAddr>,
         options: &SocketOptions,
     ) -> io::Result<io::Result<Self>> {
+        // The port may be that of another connection, to another server, or of one that has just ended:
+        // the kernel tells them apart by the peer.
+        let options = match bind {
+            Some(local) if local.port() != 0 => &options.for_fixed_address(),
+            _ => options,
+        };
         if let Some(network) = network {
             options.check(Kind::Tcp, Origin::Simulated)?;
             let bound = MemoryStream::connect(network, bind, to, options)?;
@@ -57,12 +63,6 @@ impl Stream {
         let domain = Domain::for_address(to);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
-        // The port may be that of another connection, to another server, or of one that has just ended:
-        // the kernel tells them apart by the peer.
-        let options = match bind {
-            Some(local) if local.port() != 0 => &options.for_fixed_address(),
-            _ => options,
-        };
         options.apply(&socket, Kind::Tcp, Origin::New(domain))?;
         if let Some(addr) = bind
             && let Err(error) = socket.bind(&addr.into())
@@ -178,6 +178,10 @@ impl Stream {
                 let interest = if wait { to_read() | Interest::WRITABLE } else { to_read() };
                 registry.reregister(stream, token, interest)
             }
+            (Self::Memory(stream), _) => {
+                stream.await_room(wait);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -185,10 +189,12 @@ impl Stream {
     /// Whether it is told of room only while it [awaits](Self::await_room) it.
     #[inline]
     pub(crate) fn awaits_room(&self) -> bool {
-        #[cfg(unix)]
-        return matches!(self, Self::Unix(..));
-        #[cfg(not(unix))]
-        false
+        match self {
+            Self::Tcp(_) => false,
+            #[cfg(unix)]
+            Self::Unix(..) => true,
+            Self::Memory(stream) => stream.is_unix(),
+        }
     }
 
     /// Removes the stream from the poller; closing does that too, unless there is a duplicate.

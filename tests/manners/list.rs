@@ -43,6 +43,18 @@ const LIST: &[&str] = &[
     "serve tcp; settle; s pause; settle; c reset; settle",
     "serve unix; settle; s pause; settle; c close; settle; s resume; settle",
     "serve unix; settle; s pause; s write 3; settle; c close; settle; s resume; settle",
+    // An answer that is closed at once.
+    "serve tcp; settle; s write 536; s close; settle; c read; c close; settle",
+    "serve tcp; settle; s write 537; s close; settle; c read; c close; settle",
+    "serve tcp; settle; c send 5; s write 536; s close; settle; c read; c close; settle",
+    "serve tcp; settle; c send 5; s write 537; s close; settle; c read; c close; settle",
+    "serve unix; settle; c send 5; s write 536; s close; settle; c read; c close; settle",
+    "serve tcp; settle; s write 536; s close; c reset; settle",
+    "serve tcp; settle; s write 537; s close; c reset; settle",
+    // Much at once, and the end right behind it.
+    "serve tcp; settle; c send 50000; c fin; settle; c read",
+    "serve unix; settle; c send 50000; c fin; settle; c read",
+    "serve unix half; settle; c send 50000; c close; settle",
     // More than fits.
     "serve tcp; settle; s write 16000000; settle; c drain; s close; settle; c read; c close; settle",
     "serve unix; settle; s write 2000000; settle; c drain; s close; settle; c read; c close; settle",
@@ -102,12 +114,56 @@ const LIST: &[&str] = &[
     "listen A 127.0.0.1:0; listen X 0.0.0.0:0; connect B 127.0.0.1:$A from 127.0.0.1:$X; settle",
     "listen A 127.0.0.1:0; listen X 127.0.0.1:0; connect B 127.0.0.1:$A from 127.0.0.2:$X; settle",
     "connect B 192.0.2.99:80 from 127.0.0.1:0; settle",
-    "listen A 127.0.0.1:0; listen X 127.0.0.1:0; stop X; settle; connect B 127.0.0.1:$A from 127.0.0.1:$X; \
-     settle; connect C 127.0.0.1:$A from 127.0.0.1:$X; settle",
-    "listen A 127.0.0.1:0; listen X 127.0.0.1:0; stop X; settle; connect B 127.0.0.1:$A from 127.0.0.1:$X; \
-     settle; listen Y 127.0.0.1:$X",
-    "listen A 127.0.0.1:0; listen X 127.0.0.1:0; stop X; settle; connect B 127.0.0.1:$A from 127.0.0.1:$X; \
-     settle; close B; settle; connect C 127.0.0.1:$A from 127.0.0.1:$X; settle",
+    // From a port that is in use.
+    "listen A 127.0.0.1:0; port X; connect B 127.0.0.1:$A from 127.0.0.1:$X; settle; \
+     connect C 127.0.0.1:$A from 127.0.0.1:$X; settle",
+    "listen A 127.0.0.1:0; port X; connect B 127.0.0.1:$A from 127.0.0.1:$X; settle; listen Y 127.0.0.1:$X",
+    "listen A 127.0.0.1:0; listen B 127.0.0.1:0; port X; connect C 127.0.0.1:$A from 127.0.0.1:$X; settle; \
+     connect D 127.0.0.1:$B from 127.0.0.1:$X; settle",
+    "listen A 127.0.0.1:0; port X; connect B 127.0.0.1:$A from 127.0.0.1:$X; settle; \
+     connect C 127.0.0.1:$A from 127.0.0.2:$X; settle",
+    "listen A 127.0.0.1:0; port X; connect B 127.0.0.1:$A from 127.0.0.1:$X; settle; \
+     connect C 127.0.0.1:$A from 0.0.0.0:$X; settle",
+    "listen A 127.0.0.1:0; listen B 127.0.0.1:0; port X; connect C 127.0.0.1:$A from 127.0.0.1:$X; settle; \
+     connect D 127.0.0.1:$B from 127.0.0.1:$X alone; settle",
+    "listen A 127.0.0.1:0; listen B 127.0.0.1:0; port X; connect C 127.0.0.1:$A from 127.0.0.1:$X alone; \
+     settle; connect D 127.0.0.1:$B from 127.0.0.1:$X; settle",
+    "listen A 127.0.0.1:0; listen B 127.0.0.1:0; port X; connect C 127.0.0.1:$A from 127.0.0.1:$X alone share; \
+     settle; connect D 127.0.0.1:$B from 127.0.0.1:$X alone share; settle",
+    "listen A 127.0.0.1:0; listen B 127.0.0.1:0; port X; connect C 127.0.0.1:$A from 127.0.0.1:$X; settle; \
+     listen Y 127.0.0.1:$X; connect D 127.0.0.1:$B from 127.0.0.1:$X; settle",
+    "listen A 127.0.0.1:0; listen B 127.0.0.1:0; connect C 127.0.0.1:$A; settle; stop A; settle; \
+     connect D 127.0.0.1:$B from 127.0.0.1:$A; settle",
+    "listen A 127.0.0.1:0; port X; connect B 127.0.0.1:$A from 127.0.0.1:$X; settle; stop A; settle; \
+     connect C 127.0.0.1:$X from 127.0.0.1:$A; settle",
+    "listen A 127.0.0.1:0 backlog 0 paused; connect B 127.0.0.1:$A; settle; port X; \
+     connect C 127.0.0.1:$A from 127.0.0.1:$X; settle; connect D 127.0.0.1:$A from 127.0.0.1:$X; settle",
+    "port X; port Y; connect B 127.0.0.1:$Y from 127.0.0.1:$X; settle; \
+     connect C 127.0.0.1:$Y from 127.0.0.1:$X alone; settle",
+    // From a port in TIME_WAIT, or one whose connection is over without that.
+    "listen A 127.0.0.1:0; port X; connect B 127.0.0.1:$A from 127.0.0.1:$X; settle; close B; settle; \
+     connect C 127.0.0.1:$A from 127.0.0.1:$X; settle",
+    "listen A 127.0.0.1:0; listen B 127.0.0.1:0; port X; connect C 127.0.0.1:$A from 127.0.0.1:$X; settle; \
+     close C; settle; connect D 127.0.0.1:$B from 127.0.0.1:$X; settle",
+    "listen A 127.0.0.1:0; port X; connect B 127.0.0.1:$A from 127.0.0.1:$X; settle; close B; settle; \
+     connect C 127.0.0.1:$A from 127.0.0.1:$X alone; settle; listen Y 127.0.0.1:$X",
+    "listen A 127.0.0.1:0; port X; connect B 127.0.0.1:$A from 127.0.0.1:$X; settle; close A; settle; \
+     connect C 127.0.0.1:$A from 127.0.0.1:$X alone; settle",
+    "listen A 127.0.0.1:0; port X; connect B 127.0.0.1:$A from 127.0.0.1:$X; settle; abort B; settle; \
+     connect C 127.0.0.1:$A from 127.0.0.1:$X alone; settle",
+    "listen A 127.0.0.1:0; port X; connect B 127.0.0.1:$A from 127.0.0.1:$X; settle; abort A; settle; \
+     connect C 127.0.0.1:$A from 127.0.0.1:$X alone; settle",
+    "listen A 127.0.0.1:0; port X; connect B 127.0.0.1:$A from 127.0.0.1:$X; settle; close B; settle; \
+     connect C 127.0.0.1:$A from 127.0.0.1:$X; settle; abort C; settle; \
+     connect D 127.0.0.1:$A from 127.0.0.1:$X alone; settle",
+    "listen A 127.0.0.1:0 half; port X; connect B 127.0.0.1:$A from 127.0.0.1:$X; settle; close B; settle; \
+     connect C 127.0.0.1:$A from 127.0.0.1:$X; settle",
+    // To itself.
+    "port X; connect B 127.0.0.1:$X from 127.0.0.1:$X; settle; listen Y 127.0.0.1:$X",
+    "port X; connect B 127.0.0.1:$X from 0.0.0.0:$X; settle; connect C 127.0.0.1:$X from 127.0.0.1:$X; settle",
+    "port X; connect B 0.0.0.0:$X from 127.0.0.1:$X; settle; connect C 127.0.0.1:$X from 127.0.0.1:$X alone; settle",
+    "port X; connect B [::1]:$X from [::1]:$X; settle",
+    "port X; connect B 127.0.0.1:$X from 127.0.0.2:$X; settle",
     // The queue of a listener.
     "listen A 127.0.0.1:0 backlog 1 paused; settle; connect B 127.0.0.1:$A; settle; \
      connect C 127.0.0.1:$A; settle; connect D 127.0.0.1:$A; settle",

@@ -14,10 +14,11 @@
 //! | `s write 5`, `s fin`, `s close`, `s abort`, `s pause`, `s resume` | |
 //! | `settle` | the reactor turns until everything rests |
 //! | `listen A 127.0.0.1:0`, `stop A` | another listener of the reactor, or its end |
-//! | … `backlog 1`, `share`, `v6only` | its options; `paused` makes it accept nothing |
+//! | … `backlog 1`, `share`, `v6only` | its options; `paused` makes it accept nothing; `half` as above |
+//! | `port X` | a free port, as `$X` |
 //! | `connect B 127.0.0.1:$A` | another connection of the reactor's; `$A` is the port of A |
-//! | … `from 127.0.0.1:$B` | its local address |
-//! | `close B` | closes it |
+//! | … `from 127.0.0.1:$B` | its local address; `alone` shares it with nobody, `share` as above |
+//! | `close B`, `abort B` | ends it, or the newest connection of a listener |
 //! | `bind U 127.0.0.1:0`, `unbind U` | a datagram socket of the reactor |
 //! | … `broadcast`, `reuse`, `share`, `v6only` | its options |
 //! | `send U 127.0.0.1:$V 5`, `join U 127.0.0.1:$V`, `send U 5` | a datagram, a peer, a datagram to the peer |
@@ -41,9 +42,6 @@ use crate::far::{Far, Met, Outside};
 use crate::near::{Mailbox, Maker, Seen};
 use crate::util::{Folder, World};
 
-/// How long a step on real sockets waits for what it is to show, before it counts as different.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// How often the reactor turns once more, so that a late call of anything shows.
 const MORE_TURNS: usize = 2;
 
@@ -54,12 +52,20 @@ pub struct Step {
     pub seen: Vec<String>,
 }
 
-/// Performs a scenario; `expected` is what the steps are to show.
-pub fn perform(scenario: &str, world: World, expected: Option<&[Step]>) -> Vec<Step> {
+/// What the steps of a scenario are to show, and how long each waits for it.
+#[derive(Clone, Copy)]
+pub struct Expected<'a> {
+    pub steps: &'a [Step],
+    pub patience: Duration,
+}
+
+/// Performs a scenario; on real sockets it waits for what is expected.
+pub fn perform(scenario: &str, world: World, expected: Option<Expected<'_>>) -> Vec<Step> {
     let mut stage = Stage::new(world);
+    stage.patience = expected.map_or(Duration::ZERO, |expected| expected.patience);
     let mut steps = Vec::new();
     for (number, what) in scenario.split(';').map(str::trim).enumerate() {
-        stage.expected = expected.map(|steps| steps[number].seen.clone());
+        stage.expected = expected.map(|expected| expected.steps[number].seen.clone());
         stage.step(what);
         let step = Step { what: what.to_owned(), seen: stage.plain_lines() };
         stage.seen.clear();
@@ -73,7 +79,7 @@ pub fn perform(scenario: &str, world: World, expected: Option<&[Step]>) -> Vec<S
 }
 
 enum Thing {
-    Listener(ListenerId),
+    Listener(ListenerId, Rc<Cell<Option<ConnectionId>>>),
     Connection(Rc<Cell<Option<ConnectionId>>>),
     Datagrams(DatagramId),
 }
@@ -90,6 +96,7 @@ struct Stage {
     things: BTreeMap<String, Thing>,
     ports: BTreeMap<String, u16>,
     expected: Option<Vec<String>>,
+    patience: Duration,
 }
 
 impl Stage {
@@ -105,6 +112,7 @@ impl Stage {
             things: BTreeMap::new(),
             ports: BTreeMap::new(),
             expected: None,
+            patience: Duration::ZERO,
         }
     }
 
@@ -119,9 +127,14 @@ impl Stage {
             ["s", ref action @ ..] => self.near(action),
             ["listen", name, at, ref options @ ..] => self.listen(name, at, options),
             ["stop", name] => self.stop(name),
-            ["connect", name, to] => self.connect(name, to, None),
-            ["connect", name, to, "from", from] => self.connect(name, to, Some(from)),
-            ["close", name] => self.close(name),
+            ["port", name] => self.port(name),
+            ["connect", name, to] => self.connect(name, Connect::to(to)),
+            ["connect", name, to, "from", from, ref options @ ..] => {
+                let place = Connect::to(to).local_addr(from.parse::<SocketAddr>().unwrap());
+                self.connect(name, place.socket(socket_options(options)));
+            }
+            ["close", name] => self.end(name, |it| it.lose_connection()),
+            ["abort", name] => self.end(name, |it| it.abort_connection()),
             ["bind", name, at, ref options @ ..] => self.bind(name, at, options),
             ["unbind", name] => self.unbind(name),
             ["send", name, to, count] => self.send(name, Some(to), number(count)),
@@ -261,7 +274,7 @@ impl Stage {
                 (Some(_), _) => {
                     let mut lines = self.plain_lines();
                     lines.push(line.clone());
-                    self.expected.as_ref() == Some(&lines) || begun.elapsed() > PATIENCE
+                    self.expected.as_ref() == Some(&lines) || begun.elapsed() > self.patience
                 }
                 (None, World::Simulated(simulation)) if drain => {
                     simulation.settle();
@@ -294,7 +307,7 @@ impl Stage {
                 }
             }
             let shown = self.expected.as_ref() == Some(&self.plain_lines());
-            if shown || begun.elapsed() > PATIENCE {
+            if shown || begun.elapsed() > self.patience {
                 return;
             }
             std::thread::yield_now();
@@ -305,7 +318,7 @@ impl Stage {
 
     fn listen(&mut self, name: &str, at: &str, options: &[&str]) {
         let id = Rc::default();
-        let maker = self.maker(name, false, &id);
+        let maker = self.maker(name, options.contains(&"half"), &id);
         let mut place = Listen::at(at).socket(socket_options(options));
         if let Some(at) = options.iter().position(|word| *word == "backlog") {
             place = place.backlog(options[at + 1].parse().unwrap());
@@ -319,7 +332,7 @@ impl Stage {
                 if let Some(port) = addr.port() {
                     self.ports.insert(name.to_owned(), port);
                 }
-                self.things.insert(name.to_owned(), Thing::Listener(listener));
+                self.things.insert(name.to_owned(), Thing::Listener(listener, id));
                 self.seen.push(format!("{name} listens at {addr}"));
             }
             Err(error) => self.seen.push(format!("{name}: {error}, {:?}", error.kind())),
@@ -327,26 +340,33 @@ impl Stage {
     }
 
     fn stop(&mut self, name: &str) {
-        let Some(Thing::Listener(id)) = self.things.remove(name) else { panic!("{name}?") };
+        let Some(Thing::Listener(id, _)) = self.things.remove(name) else { panic!("{name}?") };
         self.world.reactor().stop_listening(id);
     }
 
-    fn connect(&mut self, name: &str, to: &str, from: Option<&str>) {
+    fn port(&mut self, name: &str) {
+        let maker = self.maker(name, false, &Rc::default());
+        let reactor = self.world.reactor();
+        let id = reactor.listen("127.0.0.1:0", maker).unwrap();
+        let port = reactor.local_addr(id).unwrap().port().expect("it is TCP");
+        reactor.stop_listening(id);
+        self.ports.insert(name.to_owned(), port);
+    }
+
+    fn connect(&mut self, name: &str, place: Connect) {
         let id = Rc::default();
         let maker = self.maker(name, false, &id);
-        let mut place = Connect::to(to);
-        if let Some(from) = from {
-            place = place.local_addr(from.parse::<SocketAddr>().unwrap());
-        }
         self.world.reactor().connect(place, maker);
         self.things.insert(name.to_owned(), Thing::Connection(id));
     }
 
-    fn close(&mut self, name: &str) {
-        let Some(Thing::Connection(id)) = self.things.get(name) else { panic!("{name}?") };
+    fn end(&mut self, name: &str, how: fn(&mut Transport<'_>)) {
+        let Some(Thing::Connection(id) | Thing::Listener(_, id)) = self.things.get(name) else {
+            panic!("{name}?")
+        };
         let id = id.get().expect("it is connected");
         if let Some(mut transport) = self.world.reactor().transport(id) {
-            Transport::lose_connection(&mut transport);
+            how(&mut transport);
         }
     }
 
@@ -406,6 +426,7 @@ fn socket_options(words: &[&str]) -> SocketOptions {
         "v6only" => options.v6_only(true),
         "share" => options.reuse_port(true),
         "reuse" => options.reuse_address(true),
+        "alone" => options.reuse_address(false),
         "broadcast" => options.broadcast(true),
         _ => options,
     })

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::util::{
-    Echo, Far, HOUR, Log, MS, Recorder, RecordingClient, Watchdog, World, logged, say, slot,
+    Echo, Far, HOUR, Log, MS, Recorder, RecordingClient, SECOND, Watchdog, World, logged, say, slot,
 };
 use crocus::testing::Simulation;
 use crocus::{
@@ -411,6 +411,27 @@ both! {
         world.reactor().stop();
         assert!(at_once(world), "a stop waits");
     }
+}
+
+#[test]
+fn a_host_is_not_woken_for_a_timeout_that_closing_ends() {
+    let mut simulation = Simulation::new();
+    let _peer = simulation.connect(Recorder::new(&Log::new(), "a"));
+    simulation.settle();
+    let made = simulation.reactor().now();
+    let id = simulation.reactor().connections()[0];
+    simulation.reactor().transport(id).unwrap().set_timeout(Some(MS * 50));
+    simulation.settle();
+    assert_eq!(simulation.reactor().next_deadline(), Some(made + MS * 50));
+    simulation.reactor().transport(id).unwrap().lose_connection();
+    simulation.turn();
+    let next = simulation.reactor().next_deadline().expect("the peer does not close");
+    assert!(next > made + SECOND, "that of closing");
+    simulation.advance(next - made - MS);
+    assert_eq!(simulation.reactor().connections().len(), 1);
+    simulation.advance(MS);
+    assert_eq!(simulation.reactor().connections().len(), 0, "never late");
+    assert_eq!(simulation.reactor().next_deadline(), None);
 }
 
 /// Derived from Twisted's `_threadedselect` reactor, made to be hosted by another loop.

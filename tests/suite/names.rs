@@ -122,6 +122,7 @@ fn attempts_at_one_slow_name_share_its_lookup() {
     for outside in outside.iter().cycle().take(10 * AT_ONCE) {
         connect(&mut world, &log, ("slow", outside.addr().port()), HOUR);
     }
+    world.until("it to be looked up", |_| resolver.asked() == 1);
     a_good_name_is_served(&mut world);
     assert_eq!(resolver.asked(), 2);
     resolver.release();

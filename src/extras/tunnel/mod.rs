@@ -187,7 +187,6 @@ impl Tunnel {
     ///
     /// A connection whose peer has vanished without a word is also found by
     /// [keep-alive](crate::SocketOptions::keep_alive), which costs peers that are only silent nothing.
-    #[must_use]
     pub fn idle_timeout(mut self, limit: Duration) -> Self {
         self.idle = Some(limit);
         self
@@ -201,7 +200,6 @@ impl Tunnel {
     /// sides are reset.
     ///
     /// *Not* promised: the answer of a server that thinks for longer than this. [`TunnelEnd`] has an example.
-    #[must_use]
     pub fn quiet(mut self, time: Duration) -> Self {
         self.quiet = time;
         self
