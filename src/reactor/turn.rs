@@ -184,10 +184,7 @@ impl Reactor {
                 Notice::Event { subject, readiness }
             });
             if slot.source.latch(readiness) && queues.add(Queue::Run, key, &mut slot.waits) {
-                monitor.note(|| {
-                    let subject = slot.source.subject(key);
-                    Notice::Queued { subject, queue: Queue::Run, spent: false }
-                });
+                monitor.queued(|| slot.source.subject(key), Queue::Run, false);
             }
         }
         monitor.report.events = poller.ready.len();
@@ -256,10 +253,7 @@ impl Reactor {
         if let Some(slot) = sources.slot(key)
             && queues.add(Queue::Run, key, &mut slot.waits)
         {
-            monitor.note(|| {
-                let subject = slot.source.subject(key);
-                Notice::Queued { subject, queue: Queue::Run, spent }
-            });
+            monitor.queued(|| slot.source.subject(key), Queue::Run, spent);
         }
     }
 

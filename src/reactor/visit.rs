@@ -185,7 +185,7 @@ impl Reactor {
         }
         monitor.reached(id, before, reached);
         if seen.queued {
-            monitor.queued(Subject::Connection(id), Queue::Run, true);
+            monitor.queued(|| Subject::Connection(id), Queue::Run, true);
         }
     }
 
