@@ -176,3 +176,17 @@ impl Drop for MemoryListener {
         }
     }
 }
+
+impl Network {
+    pub(crate) fn inject_accept_error(&mut self, at: SocketAddr, error: io::Error) {
+        let at_address = |(place, _): &(&Place, &mut Listening)| match place {
+            Place::Inet(addr, _) => *addr == at,
+            Place::Unix(_) => false,
+        };
+        let Some((_, listening)) = self.listening.iter_mut().find(at_address) else { return };
+        listening.errors.push_back(error);
+        if let Some(token) = listening.token {
+            self.announce(token, Readiness::READABLE);
+        }
+    }
+}

@@ -12,7 +12,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -385,18 +384,6 @@ impl Network {
             Cut::Whole => len,
             Cut::Every(size) => len.min(size.max(1)),
             Cut::Random(size) => len.min(1 + self.random.below(size.max(1))),
-        }
-    }
-
-    pub(crate) fn inject_accept_error(&mut self, at: SocketAddr, error: io::Error) {
-        let at_address = |(place, _): &(&Place, &mut Listening)| match place {
-            Place::Inet(addr, _) => *addr == at,
-            Place::Unix(_) => false,
-        };
-        let Some((_, listening)) = self.listening.iter_mut().find(at_address) else { return };
-        listening.errors.push_back(error);
-        if let Some(token) = listening.token {
-            self.announce(token, Readiness::READABLE);
         }
     }
 }
