@@ -63,6 +63,9 @@
 //! 6. **A bug stays in its connection.** A panic in a callback is logged with the peer and ends only
 //!    that connection, with [`Reason::Panicked`], unless the program is built with `panic = "abort"`. At
 //!    a datagram socket, which has many peers, a panic costs that datagram only.
+//!    The same holds for a `Drop` of yours. But if two values panic when they are dropped together, fields of one
+//!    protocol or captures of one closure, Rust ends the process. The standard library prints each panic to
+//!    stderr as it is; in the log, and in the text of a [`Reason`], a line break is escaped.
 //! 7. **Work is shared fairly.** In one turn at most 256 KiB are read from a connection, and at most as
 //!    much is written to it, or half of what waits for it, if that is more. A listener accepts at most 64 connections, a datagram socket delivers at most
 //!    64 datagrams, and [1,024](ReactorBuilder::call_budget) calls run. Calls made by calls, and timers set

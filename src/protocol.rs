@@ -149,9 +149,10 @@ pub trait Protocol: Any {
     /// not told. [`Reactor::is_stopping`] says so before, for instance to a protocol that announces its last
     /// answer.
     ///
-    /// By default the connection is closed in order. A protocol in the middle of an answer overrides this:
-    /// it finishes the answer and then closes. The reactor waits for it until the grace is over, and then
-    /// resets the connection, so that the peer cannot take a part for the whole.
+    /// By default the connection is closed in order; if the protocol was told to
+    /// [pause](Self::pause_writing), not before it is told to resume and adds nothing. Any other one in the
+    /// middle of an answer overrides this: it finishes, and then closes. The reactor waits for it until the
+    /// grace is over, and then resets the connection: the peer cannot take a part for the whole.
     ///
     /// # Examples
     ///
@@ -185,7 +186,7 @@ pub trait Protocol: Any {
     /// }
     /// ```
     fn shutting_down(&mut self, transport: &mut Transport<'_>) {
-        transport.lose_connection();
+        transport.default_shutting_down();
     }
 
     /// The connection has ended; after an orderly close some seconds later, when the peer has closed too or the

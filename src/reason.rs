@@ -13,8 +13,8 @@ use crate::parts::one_line::OneLine;
 /// It says who ended it and in which activity, and keeps the [`io::Error`] where there was one (errno
 /// included). Twisted throws the errno away; asyncio reports three different ends as `None`.
 ///
-/// A `Clone` shares the error. [`Display`](fmt::Display) is one line: control characters in the text of a
-/// protocol's own error are escaped, since it may quote the peer.
+/// A `Clone` shares the error. [`Display`](fmt::Display) is one line: control characters in the text of an
+/// error are escaped, since one of the program's own may quote the peer.
 ///
 /// # Examples
 ///
@@ -276,7 +276,7 @@ impl fmt::Display for Reason {
             Self::Protocol { error } => write!(f, "closed: {}", OneLine(error)),
             Self::Panicked { callback } => write!(f, "{callback} panicked"),
             Self::Stopped => f.write_str("the reactor stopped"),
-            Self::Failed { activity, error } => write!(f, "{activity}: {error}"),
+            Self::Failed { activity, error } => write!(f, "{activity}: {}", OneLine(error)),
             Self::Cancelled => f.write_str("cancelled"),
             Self::ConnectTimedOut => f.write_str("connecting: no answer in time"),
             Self::Refused => f.write_str("the factory refused it"),
@@ -300,7 +300,9 @@ impl fmt::Display for Activity {
 /// For code that knows only `io::Error`.
 ///
 /// A system error keeps its errno, and loses the activity. Every other reason, and an error without an
-/// errno, becomes an error of a fitting kind with the reason inside. The kind is never `Interrupted` or
+/// errno, becomes an error of a fitting kind with the reason inside: `TimedOut` for a connection, a close or an
+/// attempt that took too long, `UnexpectedEof` if the peer closed, `NotConnected` if this side did, `InvalidData`
+/// for a protocol's own, `ConnectionAborted` for most others. The kind is never `Interrupted` or
 /// `WouldBlock`, on which callers try again.
 impl From<&Reason> for io::Error {
     fn from(reason: &Reason) -> Self {

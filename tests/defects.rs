@@ -128,8 +128,44 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "no close timeout",
         "src/connection/timing.rs",
-        r#"close_by.get_or_insert_with(|| later(io.latest, timeout))"#,
-        r#"close_by.get_or_insert_with(|| later(io.latest, timeout + Duration::from_secs(9999)))"#,
+        r#"close_by.get_or_insert_with(|| later(now, timeout))"#,
+        r#"close_by.get_or_insert_with(|| later(now, timeout + Duration::from_secs(9999)))"#,
+    ),
+    (
+        "the default closes in the middle of an answer (row 45)",
+        "src/connection/commands.rs",
+        r#"if !self.hears() || !self.may_write_more() {"#,
+        r#"if true {"#,
+    ),
+    (
+        "a protocol that has written all is waited for (row 46)",
+        "src/connection/commands.rs",
+        r#"!self.may_write_more() && self.close(None)"#,
+        r#"false && self.close(None)"#,
+    ),
+    (
+        "one that lingers is stopped like an open one (row 48)",
+        "src/connection/commands.rs",
+        r#"        if matches!(self.life, Life::Lingering(_)) {
+            self.finish();
+            return true;
+        }
+        let ends"#,
+        r#"        let ends"#,
+    ),
+    (
+        "events that are still to come are not waited for (row 49)",
+        "src/connection/timing.rs",
+        r#"if io.more_events && self.is_open()"#,
+        r#"if false && self.is_open()"#,
+    ),
+    (
+        "a rate that is set again fills its bucket",
+        "src/parts/token_bucket.rs",
+        r#"let kept = self.rate.bytes_in(self.level).min(rate.burst);
+        if rate != self.rate {"#,
+        r#"let kept = rate.burst;
+        if true {"#,
     ),
     (
         "close at once, without lingering",

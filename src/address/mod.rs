@@ -76,8 +76,11 @@ impl fmt::Display for Address {
 /// | `unix:/run/x`, `unix:@x` | a Unix socket: its path, or a name in Linux's abstract namespace |
 ///
 /// It reads what an `Address` prints, escapes included. Nothing is looked up here. Any other text is kept,
-/// and is an error where it is used: at once when listening, in `connection_failed` when connecting. A host
-/// of the name `unix` has to be written as a pair.
+/// and is an error where it is used: at once when listening, in `connection_failed` when connecting.
+///
+/// A pair `(host, port)` is a name or an IP address, with brackets or without, and never a Unix socket; an empty
+/// host is an error. **What a peer has sent is to be taken as a pair**, never as one text: that could name a
+/// socket of this machine. A host of the name `unix` has to be written as a pair too.
 ///
 /// # Examples
 ///

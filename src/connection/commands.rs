@@ -16,7 +16,7 @@ impl<S: ByteStream> Connection<S> {
     pub(crate) fn close(&mut self, because: Option<Reason>) -> bool {
         match self.life {
             Life::New => return self.end(because.unwrap_or(Reason::Closed)),
-            Life::Open | Life::HandingOver => {}
+            Life::Open | Life::HandingOver | Life::Finishing => {}
             Life::Closing(_) | Life::Lingering(_) | Life::Gone(_) => return false,
         }
         if self.output == Output::Broken {
@@ -31,6 +31,23 @@ impl<S: ByteStream> Connection<S> {
         true
     }
 
+    /// Closes it in order, but not before its protocol has been told to go on writing, if it was told to pause:
+    /// it may be in the middle of an answer.
+    pub(crate) fn close_when_written(&mut self, now: Instant, common: &mut Common) -> bool {
+        if !self.hears() || !self.may_write_more() {
+            return self.close(None);
+        }
+        self.life = Life::Finishing;
+        self.limit_close(now, common);
+        false
+    }
+
+    /// Closes it if it only waits for its protocol, and that was told to go on and has added nothing: nothing
+    /// will ask it for more.
+    pub(crate) fn close_if_written(&mut self) -> bool {
+        matches!(self.life, Life::Finishing) && !self.may_write_more() && self.close(None)
+    }
+
     /// Ends it now, whatever is still unsent.
     pub(crate) fn end(&mut self, reason: Reason) -> bool {
         if self.is_gone() {
@@ -38,6 +55,13 @@ impl<S: ByteStream> Connection<S> {
         }
         self.life = Life::Gone(reason);
         true
+    }
+
+    /// Ends it because the system has failed. If the peer is still there it has got a part, unless it got FIN.
+    pub(super) fn end_by_failure(&mut self, reason: Reason) {
+        if self.end(reason) && self.output != Output::FinSent {
+            self.output = Output::Reset;
+        }
     }
 
     /// Ends it with a reset, so that the peer cannot take what it got for all. Returns whether this ended it.
@@ -56,8 +80,13 @@ impl<S: ByteStream> Connection<S> {
     }
 
     /// Ends it with the reactor. After a shutdown it `resets`: its protocol was told, and has not finished.
-    /// Not after FIN: then nothing is missing, and the peer gets no error.
+    /// Not after FIN: then nothing is missing, and the peer gets no error. One that lingers has done all that
+    /// it was closed for, and keeps its reason.
     pub(crate) fn stop(&mut self, resets: bool) -> bool {
+        if matches!(self.life, Life::Lingering(_)) {
+            self.finish();
+            return true;
+        }
         let ends = self.end(Reason::Stopped);
         if ends && resets && !matches!(self.output, Output::FinSent) {
             self.output = Output::Reset;
@@ -79,7 +108,7 @@ impl<S: ByteStream> Connection<S> {
                 self.shorten_linger(now, common);
                 true
             }
-            Life::Closing(_) | Life::Gone(_) => false,
+            Life::Finishing | Life::Closing(_) | Life::Gone(_) => false,
         }
     }
 
@@ -87,6 +116,11 @@ impl<S: ByteStream> Connection<S> {
     pub(crate) fn hand_over(&mut self) -> bool {
         if !self.hears() {
             return false;
+        }
+        if matches!(self.life, Life::Finishing)
+            && let Some(extras) = &mut self.extras
+        {
+            extras.forget_close_limit(); // the other protocol is told of the shutdown, too
         }
         self.life = Life::HandingOver;
         self.pressure = Pressure::Low;
@@ -116,12 +150,12 @@ impl<S: ByteStream> Connection<S> {
 impl<S> Connection<S> {
     /// Whether it is neither closing nor gone.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.life, Life::New | Life::Open | Life::HandingOver)
+        matches!(self.life, Life::New | Life::Open | Life::HandingOver | Life::Finishing)
     }
 
     /// Whether its present protocol gets notices.
     pub(crate) fn hears(&self) -> bool {
-        matches!(self.life, Life::Open)
+        matches!(self.life, Life::Open | Life::Finishing)
     }
 
     /// Whether it was announced and has not ended, so that other code may reach it.
@@ -157,11 +191,16 @@ impl<S> Connection<S> {
         }
     }
 
+    /// Whether the peer must not take the bytes it got for all.
+    pub(super) fn ends_abruptly(&self) -> bool {
+        matches!(self.output, Output::Reset) || !self.outgoing.is_empty()
+    }
+
     /// Why it is gone.
     pub(crate) fn reason(&self) -> Reason {
         match &self.life {
             Life::Closing(reason) | Life::Lingering(reason) | Life::Gone(reason) => reason.clone(),
-            Life::New | Life::Open | Life::HandingOver => Reason::Closed,
+            Life::New | Life::Open | Life::HandingOver | Life::Finishing => Reason::Closed,
         }
     }
 }
@@ -182,10 +221,6 @@ impl Connection {
         if let Some(extras) = self.extras.take() {
             common.give_back(extras);
         }
-    }
-
-    fn ends_abruptly(&self) -> bool {
-        matches!(self.output, Output::Reset) || !self.outgoing.is_empty()
     }
 }
 

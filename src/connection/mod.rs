@@ -1,9 +1,8 @@
 //! **The state machine** of one connection, which decides what happens to it next.
 //!
-//! A [`Connection`] has its stream, its buffers and its state. It refers to no reactor, protocol, queue
-//! or other connection. Events are [latched](Connection::latch) and commands are methods. Both only
-//! change the state. The reactor calls [`next`](Connection::next), which reads or writes
-//! once and returns what to do now. No other function decides what is done.
+//! A [`Connection`] has its stream, its buffers and its state. It refers to no reactor, protocol, queue or
+//! other connection. Events are [latched](Connection::latch) and commands are methods; both only change the
+//! state. [`next`](Connection::next) reads or writes once and returns what to do now. Nothing else decides.
 //!
 //! # The life of a connection
 //!
@@ -17,19 +16,17 @@
 //!   Open, when both halves are shut; New, on close; every state, on end or an error ─────────────────┘
 //! ```
 //!
-//! If a TCP socket is closed while the peer still sends, a reset answers the peer's next segment, and it
-//! may overtake bytes that the peer has not read. So after the last bytes the connection sends FIN and
-//! reads for some seconds before the socket is closed (nginx calls it a lingering close). Bytes that
-//! arrive after `close` are read and discarded, so that a peer which reads only after it has sent
-//! everything causes no deadlock.
+//! If a TCP socket is closed while the peer still sends, a reset answers the peer's next segment, and may
+//! overtake bytes that the peer has not read. So after the last bytes the connection sends FIN and reads for
+//! some seconds (nginx: a lingering close). Bytes that arrive after `close` are read and discarded, so that a
+//! peer which reads only after it has sent everything causes no deadlock. *Finishing* is as Open.
 //!
 //! # The legal sequence of notices
 //!
 //! A [`Tell`] is one call to the protocol. `Made` comes first, once. Then come `Data`, `TimedOut`, and
 //! `Pause` and `Resume` in turns; among them `ShuttingDown` at most once, and `Eof` at most once, after
-//! which no `Data` comes. `Handover`
-//! begins a new sequence for another protocol, as if it were `Made`. After `close` or `end` no notice
-//! comes, and [`Next::Gone`] is the last result.
+//! which no `Data` comes. `Handover` begins a new sequence for another protocol, as if it were `Made`.
+//! After `close` or `end` no notice comes, and [`Next::Gone`] is the last result.
 //!
 //! # States and inputs
 //!
@@ -81,6 +78,12 @@
 //! | 41 | Open, Closing | the same, but the stream takes some | the same, the time counts anew | nothing |
 //! | 42 | Open, held | bytes | Open, the timeout counts anew | nothing until `release` |
 //! | 43 | Closing, Lingering | more bytes than are discarded | the same | nothing: they stay in the kernel |
+//! | 44 | Open, pressure low | `close_when_written` | Closing | nothing; as 24 |
+//! | 45 | Open, pressure high | `close_when_written` | Finishing | as when open; `Resume` |
+//! | 46 | Finishing | `close_if_written`, no pressure | Closing | nothing; as 24 |
+//! | 47 | Finishing | the close timeout, counted from the last progress | Gone | nothing |
+//! | 48 | Lingering | a stop | Gone, for its reason | nothing |
+//! | 49 | Open, held | silence for the timeout, but not all events were told | Open | nothing, until they are |
 
 mod commands;
 mod input;
@@ -138,6 +141,8 @@ enum Life {
     Open,
     /// As `Open`, but its protocol gets no more notices, and another takes over.
     HandingOver,
+    /// As `Open`, in a shutdown: it closes when its protocol, told to go on writing, has added nothing.
+    Finishing,
     /// The outgoing buffer is being sent.
     Closing(Reason),
     /// Everything is sent, FIN too; waiting for the peer's FIN.
@@ -145,8 +150,7 @@ enum Life {
     Gone(Reason),
 }
 
-/// Which of the notices that come once the present protocol has had. `life` does not show it: a connection
-/// may be gone before it was announced, and if it was, the end must be told too.
+/// Which of the notices that come once the present protocol has had; `life` does not show it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Told {
     Nothing,
@@ -181,22 +185,21 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// Records the readiness of an event. It is a hint: `next` tries and finds out.
+    /// Records the readiness of an event, a hint: `next` tries.
     pub(crate) fn latch(&mut self, readiness: Readiness) {
         self.ready |= readiness;
         self.note_event(readiness);
     }
 
-    /// Reads or writes once, within the allowance of the visit, and returns what to do now.
-    ///
-    /// Bytes to be delivered are at the beginning of `scratch`. The order is input, output, deadlines.
-    /// So a timeout is told only to a connection that has nothing left to read.
+    /// Reads or writes once, within the allowance of the visit, and returns what to do now. Bytes to be
+    /// delivered are at the beginning of `scratch`. The order is input, output, deadlines: so a timeout is
+    /// told only to a connection that has nothing left to read.
     #[inline(always)]
     pub(crate) fn next(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
         self.begin_step(io);
         match self.life {
             Life::New => self.announce(io, common),
-            Life::Open => self.while_open(io, common, scratch),
+            Life::Open | Life::Finishing => self.while_open(io, common, scratch),
             Life::HandingOver => self.while_handing_over(io, common, scratch),
             Life::Closing(_) => self.while_closing(io, common, scratch),
             Life::Lingering(_) => self.while_lingering(io, common, scratch),
@@ -334,10 +337,8 @@ impl<S: ByteStream> Connection<S> {
     }
 
     /// Ends a visit. Checks for a broken connection and for deadlines; then rests, or yields if there is
-    /// `more` to do and the allowance is spent.
-    ///
-    /// An open connection times out only if nothing is left to be read; bytes that were put back count
-    /// as read. A closing connection ends at its deadline, however much its peer still sends.
+    /// `more` to do and the allowance is spent. An open connection times out only if nothing is left to be
+    /// read; bytes that were put back count as read. A closing connection ends at its deadline in any case.
     #[inline(always)]
     fn settle(&mut self, io: &mut Io, more: bool) -> Next {
         let again = self.gives_again();
@@ -364,7 +365,7 @@ impl<S: ByteStream> Connection<S> {
     #[inline(never)]
     fn finish(&mut self) -> Next {
         self.life = Life::Gone(match &self.life {
-            Life::New | Life::Open | Life::HandingOver => self.reason_of_both(),
+            Life::New | Life::Open | Life::HandingOver | Life::Finishing => self.reason_of_both(),
             _ => self.reason(),
         });
         Next::Gone
@@ -393,7 +394,7 @@ impl<S: ByteStream> Connection<S> {
             Life::Closing(_) | Life::Lingering(_) => Activity::Closing,
             _ => Activity::Open,
         };
-        self.end(Reason::failed(activity, error));
+        self.end_by_failure(Reason::failed(activity, error));
         Next::Gone
     }
 }

@@ -102,6 +102,11 @@ impl<S: ByteStream> Connection<S> {
 
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
+    /// Whether its protocol is to be told to go on writing, now or after a notice that is due.
+    pub(super) fn may_write_more(&self) -> bool {
+        self.pressure == Pressure::High || self.is_to_pause()
+    }
+
     /// Whether the buffer is above the high mark, and the protocol was not told. Checked before sending:
     /// the protocol is told also when the kernel would take everything at once.
     #[inline(always)]

@@ -251,6 +251,8 @@ pub(super) struct Driver {
     pub(super) now: Instant,
     pub(super) scratch: Vec<u8>,
     /// How much a visit may read and write.
+    /// Whether the poller has told of all events.
+    pub(super) more_events: bool,
     pub(super) budgets: (usize, usize),
     /// The queues it waits in.
     pub(super) queued: bool,
@@ -292,11 +294,13 @@ impl Driver {
                 fresh: true,
                 timed_out: false,
                 asked: false,
+                more_events: false,
                 received: 0,
                 sent: 0,
             },
             common: Common::new(closing_times, usize::MAX, now),
             visited: false,
+            more_events: false,
             steps: 0,
             notices: Vec::new(),
             bytes: Vec::new(),
@@ -327,6 +331,7 @@ impl Driver {
             fresh: !self.registered,
             timed_out: false,
             asked: false,
+            more_events: self.more_events,
             received: 0,
             sent: 0,
         };
@@ -485,6 +490,11 @@ impl Driver {
         let closing = self.connection.close(None);
         self.flush_later(closing);
         closing
+    }
+
+    pub(super) fn close_when_written(&mut self) {
+        let closing = self.connection.close_when_written(self.now, &mut self.common);
+        self.flush_later(closing);
     }
 
     pub(super) fn abort(&mut self) -> bool {

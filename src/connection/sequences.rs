@@ -851,7 +851,7 @@ impl Sequence<'_> {
         let connection = &self.driver.connection;
         let life = match connection.life {
             Life::New => 0,
-            Life::Open => 1,
+            Life::Open | Life::Finishing => 1,
             Life::HandingOver => 2,
             Life::Closing(_) => 3,
             Life::Lingering(_) => 4,

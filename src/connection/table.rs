@@ -457,6 +457,7 @@ fn row_19_an_error_on_reading_ends_it_behind_the_bytes() {
     driver.settle();
     assert_eq!(driver.heard(), "[last]");
     assert_gone(&mut driver, "ConnectionReset while open");
+    assert!(driver.connection.ends_abruptly(), "the peer must not take a part for the whole");
 }
 
 #[test]
@@ -1305,4 +1306,90 @@ fn bytes_put_back_behind_others_come_after_them() {
     });
     driver.settle();
     assert_eq!(driver.heard(), "[abc] [abc]");
+}
+
+#[test]
+fn row_44_one_without_pressure_is_closed_at_once() {
+    let mut driver = with_a_full_kernel();
+    driver.write(&[b'x'; 100], CAP); // not above the mark
+    driver.close_when_written();
+    assert!(!driver.connection.is_open());
+}
+
+#[test]
+fn row_45_one_under_pressure_hears_everything_and_may_write() {
+    let mut driver = with_a_full_kernel();
+    driver.write(&[b'x'; 101], CAP);
+    driver.settle();
+    driver.close_when_written();
+    driver.script.peer_sends(b"more");
+    driver.script.opens(76);
+    driver.settle();
+    assert_eq!(driver.heard(), "Pause [more] Resume");
+    assert!(driver.write(b"and on", CAP));
+}
+
+#[test]
+fn row_46_it_closes_after_resume_unless_more_was_written() {
+    let mut driver = with_a_full_kernel();
+    driver.write(&[b'x'; 101], CAP);
+    driver.settle();
+    driver.close_when_written();
+    assert!(!driver.connection.close_if_written(), "not before it was told");
+    driver.script.opens(76);
+    driver.settle();
+    driver.write(&[b'y'; 76], CAP);
+    assert!(!driver.connection.close_if_written(), "it is to be told again");
+    driver.script.opens(76);
+    driver.settle();
+    assert!(driver.connection.close_if_written() && !driver.connection.is_open());
+    driver.script.opens(1000);
+    driver.settle();
+    assert_eq!(driver.heard(), "Pause Resume Pause Resume");
+    assert_eq!(driver.written(), "x".repeat(101) + &"y".repeat(76));
+}
+
+#[test]
+fn row_47_a_peer_that_takes_nothing_is_not_waited_for() {
+    let mut driver = with_a_full_kernel();
+    driver.write(&[b'x'; 101], CAP);
+    driver.settle();
+    driver.close_when_written();
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(30 * SECOND));
+    driver.pass(10 * SECOND);
+    driver.script.opens(1);
+    driver.settle();
+    assert_eq!(due_in(&driver), Some(30 * SECOND), "from when it took something");
+    driver.pass(30 * SECOND);
+    driver.settle();
+    assert_gone(&mut driver, "CloseTimedOut { unsent: 100 }");
+}
+
+#[test]
+fn row_48_one_that_lingers_keeps_its_reason_at_a_stop() {
+    for resets in [false, true] {
+        let mut driver = lingering();
+        assert!(driver.connection.stop(resets));
+        assert_gone(&mut driver, "Closed");
+    }
+}
+
+#[test]
+fn row_49_events_that_are_still_to_be_told_are_waited_for() {
+    for held in [Holds::PROTOCOL, Holds::PRESSURE] {
+        let mut driver = Driver::open();
+        driver.connection.set_timeout(Some(SECOND), driver.now, &mut driver.common);
+        driver.hold(held);
+        driver.pass(SECOND);
+        driver.more_events = true;
+        assert_eq!(driver.serve(), Next::Yield);
+        driver.more_events = false;
+        driver.script.peer_sends(b"x"); // one of those
+        driver.take_events();
+        assert_eq!((driver.serve(), driver.heard().as_str()), (Next::Rest, ""));
+        driver.pass(SECOND);
+        driver.settle();
+        assert_eq!(driver.heard(), "TimedOut");
+    }
 }

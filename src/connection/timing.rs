@@ -1,7 +1,6 @@
 //! Deadlines: the idle timeout, the limits of closing, rates.
 //!
-//! Besides rates one deadline at a time applies: the timeout of an open connection, the close timeout of
-//! a closing one, or the end of lingering.
+//! Besides rates one applies at a time: the timeout, the close timeout, or the end of lingering.
 
 use std::io;
 use std::sync::Arc;
@@ -105,6 +104,10 @@ impl Extras {
         }
     }
 
+    pub(super) fn forget_close_limit(&mut self) {
+        self.close_by = None;
+    }
+
     fn close_timeout(&self, common: &Common) -> Duration {
         self.close_timeout.unwrap_or(common.closing_times.close_timeout)
     }
@@ -177,9 +180,19 @@ impl<S: ByteStream> Connection<S> {
         if self.is_gone() || (rate.is_none() && self.extras.is_none()) {
             return None;
         }
-        let throttle = rate.map(|rate| Throttle { bucket: Bucket::new(rate, now), refilled: None });
-        let former = std::mem::replace(self.extras_mut(common).throttle(direction), throttle);
-        Some(former?.bucket.rate())
+        let throttle = self.extras_mut(common).throttle(direction);
+        let former = throttle.as_ref().map(|throttle| throttle.bucket.rate());
+        match (throttle.as_mut(), rate) {
+            (_, None) => *throttle = None,
+            (None, Some(rate)) => {
+                *throttle = Some(Throttle { bucket: Bucket::new(rate, now), refilled: None });
+            }
+            (Some(throttle), Some(rate)) => {
+                throttle.bucket.set_rate(rate, now);
+                throttle.refilled = None; // to be found out anew
+            }
+        }
+        former
     }
 
     /// Ends the hold of a rate; returns whether there was one.
@@ -205,7 +218,7 @@ impl<S: ByteStream> Connection<S> {
         let extras = self.extras.as_ref()?;
         let of_life = match self.life {
             Life::New | Life::Open | Life::HandingOver => extras.idle_deadline(),
-            Life::Closing(_) => extras.close_by,
+            Life::Finishing | Life::Closing(_) => extras.close_by,
             Life::Lingering(_) => extras.linger_end(),
             Life::Gone(_) => None,
         };
@@ -280,12 +293,15 @@ impl<S: ByteStream> Connection<S> {
         let extras = self.extras.as_ref()?;
         let is_due = match self.life {
             Life::Open => due(extras.idle_deadline()) && !io.timed_out,
-            Life::Closing(_) => due(extras.close_by),
+            Life::Finishing | Life::Closing(_) => due(extras.close_by),
             Life::Lingering(_) => due(extras.linger_end()),
             _ => false,
         };
         if !is_due {
             return None;
+        }
+        if io.more_events && self.is_open() && self.held.are_against_reading() {
+            return Some(Next::Yield); // what has come may be among those events, and cannot be read
         }
         if !io.asked {
             // A flush reads nothing, and in some visits the flush is still to come.
@@ -301,7 +317,7 @@ impl<S: ByteStream> Connection<S> {
                 extras.telling_timeout = true;
                 Some(Next::Tell(Tell::TimedOut))
             }
-            Life::Closing(_) => {
+            Life::Finishing | Life::Closing(_) => {
                 self.end(Reason::CloseTimedOut { unsent });
                 Some(Next::Gone)
             }
@@ -324,9 +340,13 @@ impl<S: ByteStream> Connection<S> {
     /// The end of closing, set at the first call, and moved when the peer takes bytes. A connection that
     /// is closed at once never has one.
     pub(super) fn close_limit(&mut self, io: &Io, common: &mut Common) {
+        self.limit_close(io.latest, common);
+    }
+
+    pub(super) fn limit_close(&mut self, now: Instant, common: &mut Common) {
         let extras = self.extras_mut(common);
         let timeout = extras.close_timeout(common);
-        extras.close_by.get_or_insert_with(|| later(io.latest, timeout));
+        extras.close_by.get_or_insert_with(|| later(now, timeout));
     }
 
     /// Waits for the peer's FIN, and discards further input.

@@ -66,6 +66,8 @@ pub(crate) struct Io {
     pub(crate) timed_out: bool,
     /// Whether the stream was asked in this visit what it has and takes, because a deadline is due.
     pub(crate) asked: bool,
+    /// Whether the poller may have more to tell of this turn. Only for a connection with deadlines.
+    pub(crate) more_events: bool,
     /// How many bytes were read, since this was last taken.
     pub(crate) received: usize,
     /// How many bytes were sent in this visit.

@@ -19,7 +19,7 @@ impl Reactor {
     /// not an address. A thread looks a host name up; all its addresses are tried, each with a head start
     /// over the next (RFC 8305).
     ///
-    /// Eight names are looked up at once, each once for all attempts that wait for it, and up to 1,024
+    /// Up to 32 names are looked up at once, each once for all attempts that wait for it, and up to 1,024
     /// more wait in a queue: an attempt at yet another fails with `ResourceBusy`. An attempt that is
     /// cancelled or times out leaves the queue.
     ///

@@ -69,17 +69,19 @@ impl Reactor {
             self.notify(key, Callback::ConnectionFailed, |factory, connector| {
                 factory.connection_failed(connector, &reason);
             });
+            self.let_go_of_rest(Subject::Connector(ConnectorId(key)), reason);
         }
     }
 
     fn begin_attempt(&mut self, key: Key) {
         let Some(connector) = self.connector_mut(key) else { return };
         connector.round += 1;
-        connector.failure = None;
+        let former = connector.failure.take();
         connector.busy_delay = BUSY_DELAY;
         connector.progress = Progress::Resolving;
         let (endpoint, round) = (connector.connect.to.clone(), connector.round);
         let timeout = connector.connect.timeout;
+        self.let_go_of_rest(Subject::Connector(ConnectorId(key)), former);
         let timer = self.set(timeout, TimerAction::ConnectTimeout(key));
         if let Some(connector) = self.connector_mut(key) {
             connector.timeout = Some(timer);
@@ -133,11 +135,7 @@ impl Reactor {
             match started {
                 Ok(()) => return self.give_head_start(key),
                 Err(reason) if is_too_busy(&addr, &reason) => return self.ask_later(key, addr),
-                Err(reason) => {
-                    if let Some(connector) = self.connector_mut(key) {
-                        connector.failure = Some(reason);
-                    }
-                }
+                Err(reason) => self.note_failure(key, reason),
             }
         }
     }
@@ -209,9 +207,16 @@ impl Reactor {
         self.descriptor_freed();
         if let Some(connector) = self.connector_mut(connector) {
             connector.attempts.retain(|&tried| tried != key);
-            connector.failure = Some(reason);
         }
+        self.note_failure(connector, reason);
         self.try_next(connector);
+    }
+
+    /// Keeps the failure of an address, to be told if no other address answers.
+    fn note_failure(&mut self, key: Key, reason: Reason) {
+        let Some(connector) = self.connector_mut(key) else { return };
+        let former = connector.failure.replace(reason);
+        self.let_go_of_rest(Subject::Connector(ConnectorId(key)), former);
     }
 
     /// The first address that answers wins. The attempt becomes the connection, in the same slot

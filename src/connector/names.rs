@@ -22,13 +22,14 @@ use crate::system::resolver::Resolver;
 
 /// How many names that are waited for are looked up at once, each by a thread.
 ///
-/// A program that connects has a few servers, and an answer takes some milliseconds. These are not the
-/// threads of `call_in_thread`: connecting must not wait for the user's long work.
-const LOOKUPS_AT_ONCE: usize = 8;
+/// A program that connects has a few servers, and an answer takes some milliseconds. But as long as so many
+/// names get none, and attempts wait for them, a good name waits too. These are not the threads of
+/// `call_in_thread`: connecting must not wait for the user's long work.
+const LOOKUPS_AT_ONCE: usize = 32;
 
 /// How many threads there may be, with those whose answer nobody waits for any more: enough for an
 /// outage of the resolver, in which every attempt times out, and few enough for any system.
-const LOOKUP_THREADS: usize = 4 * LOOKUPS_AT_ONCE;
+const LOOKUP_THREADS: usize = 2 * LOOKUPS_AT_ONCE;
 
 /// How many names may wait for a thread: more than a program that works needs, and at a hundred bytes
 /// each no burden for one that does not.

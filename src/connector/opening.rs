@@ -39,7 +39,8 @@ impl Reactor {
             Some(network) => connect
                 .socket
                 .check(Kind::Unix, Origin::Simulated)
-                .and_then(|()| MemoryStream::connect_unix(network, to).map(Stream::memory)),
+                .and_then(|()| to.to_system())
+                .and_then(|_| MemoryStream::connect_unix(network, to).map(Stream::memory)),
             None => Stream::connect_unix(to, &connect.socket),
         };
         stream.map_err(|error| Reason::failed(Activity::Connecting, error))

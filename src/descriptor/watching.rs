@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::callback::Callback;
 use crate::descriptor::{Ready, Watch};
@@ -9,6 +10,7 @@ use crate::ids::WatchId;
 use crate::observe::{Command, Subject};
 use crate::parts::arena::Key;
 use crate::reactor::Reactor;
+use crate::reactor::dispatch::discard;
 use crate::reactor::source::{Owner, Seated, Source, Watched};
 use crate::system::poller::Readiness;
 
@@ -188,7 +190,11 @@ impl Reactor {
             (sources.get_mut(key), poller.registry())
             && let Some(watched) = watch.callee.take()
         {
-            let armed = watch.arm(watched.fd(), registry, key.token());
+            let arm = || watch.arm(watched.fd(), registry, key.token());
+            let armed = catch_unwind(AssertUnwindSafe(arm)).unwrap_or_else(|payload| {
+                discard(payload);
+                Err(io::Error::other("its `as_fd` panicked"))
+            });
             watch.callee = Some(watched);
             return armed;
         }

@@ -191,7 +191,7 @@ fn end_of(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let error = format!("{name} panicked: {}", text.unwrap_or("(no message)"));
         std::mem::forget(payload); // its `Drop` might panic
-        Err(io::Error::other(error))
+        Err(io::Error::other(error.replace(char::is_control, " "))) // it may quote a peer
     })
 }
 

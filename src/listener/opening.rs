@@ -124,6 +124,7 @@ impl Reactor {
             return Ok(Acceptor::Unix(Box::new(acceptor)));
         };
         options.check(Kind::Unix, Origin::Simulated)?;
+        UnixAcceptor::check(&name)?;
         let listener = MemoryListener::bind_unix(network, name, backlog as usize)?;
         Ok(Acceptor::Memory(listener))
     }

@@ -63,6 +63,7 @@ impl Reactor {
     /// Closes a listener for a shutdown. The connections in its queue are taken now, so that its port is free
     /// at once, and admitted by the loop.
     pub(crate) fn drain_listener(&mut self, key: Key) {
+        let mut skipped = 0;
         while let Some(listener) = self.listener_mut(key)
             && !listener.paused
             && listener.taken.len() < MOST_TAKEN
@@ -72,8 +73,12 @@ impl Reactor {
                 Ok(accepted) => listener.taken.push_back(accepted),
                 Err(error) => match AcceptError::of(&error) {
                     AcceptError::Empty => break,
-                    AcceptError::Skip => self.accept_failed(key, &Arc::new(error)),
-                    AcceptError::Shortage | AcceptError::Unknown => {
+                    // Without an end if this process may not accept at all.
+                    AcceptError::Skip if skipped < MOST_TAKEN => {
+                        skipped += 1;
+                        self.accept_failed(key, &Arc::new(error));
+                    }
+                    AcceptError::Skip | AcceptError::Shortage | AcceptError::Unknown => {
                         self.give_up_queue(key, &Arc::new(error));
                         break;
                     }

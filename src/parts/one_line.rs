@@ -2,6 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
+/// Breaks of lines and paragraphs, which are no control characters to Unicode.
+const LINE_BREAKS: [char; 2] = ['\u{2028}', '\u{2029}'];
+
 /// Displays a value with its control characters escaped. The text may quote what a peer has sent, and a line
 /// break in it would let the peer forge a line of the log.
 pub(crate) struct OneLine<D>(pub(crate) D);
@@ -16,7 +19,7 @@ struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
 impl fmt::Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.chars().try_for_each(|c| match c.is_control() {
+        text.chars().try_for_each(|c| match c.is_control() || LINE_BREAKS.contains(&c) {
             true => c.escape_default().try_for_each(|c| self.0.write_char(c)),
             false => self.0.write_char(c),
         })
@@ -29,7 +32,8 @@ mod tests {
 
     #[test]
     fn control_characters_are_escaped_and_nothing_else() {
-        let line = OneLine("naïve \"text\"\r\nWARN forged\u{1b}[0m");
-        assert_eq!(line.to_string(), "naïve \"text\"\\r\\nWARN forged\\u{1b}[0m");
+        let line = OneLine("naïve \"text\"\r\nWARN forged\u{1b}[0m\u{85}\u{2028}\u{2029}");
+        let wanted = "naïve \"text\"\\r\\nWARN forged\\u{1b}[0m\\u{85}\\u{2028}\\u{2029}";
+        assert_eq!(line.to_string(), wanted);
     }
 }

@@ -13,6 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::one_line::OneLine;
+
 /// How long an idle thread waits before it ends: longer than the pauses within a burst.
 ///
 /// Starting another thread takes only some tens of microseconds.
@@ -57,7 +59,9 @@ pub enum ThreadError {
 impl fmt::Display for ThreadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Panicked { message } => write!(f, "the work in a thread panicked: {message}"),
+            Self::Panicked { message } => {
+                write!(f, "the work in a thread panicked: {}", OneLine(message))
+            }
             Self::NotStarted(error) => write!(f, "no thread could be started: {error}"),
         }
     }

@@ -92,6 +92,17 @@ impl Bucket {
         Self { rate, level: rate.time_for(rate.burst), at: now }
     }
 
+    /// Goes on at another rate. What is in it stays, as far as there is room: to set a rate again does not
+    /// allow a burst.
+    pub(crate) fn set_rate(&mut self, rate: Rate, now: Instant) {
+        self.fill(now);
+        let kept = self.rate.bytes_in(self.level).min(rate.burst);
+        if rate != self.rate {
+            self.level = rate.time_for(kept);
+            self.rate = rate;
+        }
+    }
+
     pub(crate) fn rate(&self) -> Rate {
         self.rate
     }

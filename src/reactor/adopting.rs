@@ -16,6 +16,7 @@ use crate::observe::Origin;
 use crate::protocol::Protocol;
 use crate::system::adopted::adopted;
 use crate::system::binding::plain;
+use crate::system::options::SocketOptions;
 use crate::system::stream::{Stream, no_sockets};
 
 /// A connected socket of std, for [`Reactor::adopt`].
@@ -65,7 +66,8 @@ impl Connected {
     fn prepare(self) -> io::Result<(Stream, Address)> {
         match self {
             Self::Tcp(stream) => {
-                adopted(&stream)?.set_tcp_nodelay(true)?;
+                let socket = adopted(&stream)?;
+                SocketOptions::new().apply_to_tcp(&socket)?;
                 let peer = Address::Tcp(plain(stream.peer_addr()?));
                 Ok((Stream::Tcp(mio::net::TcpStream::from_std(stream)), peer))
             }
@@ -84,7 +86,7 @@ impl Connected {
 impl Reactor {
     /// Takes over a connected socket of std, TCP or Unix: `connection_made` comes in the next turn.
     ///
-    /// TCP_NODELAY is set, as on every other connection; see
+    /// A TCP socket gets the defaults of [`SocketOptions`], as every other connection; see
     /// [`Transport::set_no_delay`](crate::Transport::set_no_delay) for the opposite. Child processes do not
     /// inherit the socket.
     ///

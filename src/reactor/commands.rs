@@ -193,6 +193,18 @@ impl Reactor {
         self.command(id, Queue::Flush, name, |connection, _| connection.close(because));
     }
 
+    pub(crate) fn close_when_written(&mut self, id: ConnectionId) {
+        let (name, now) = (Command::LoseConnection, self.time.clock.now());
+        self.command(id, Queue::Flush, name, |connection, common| {
+            connection.close_when_written(now, common)
+        });
+        self.retime(id, |_, _| ());
+    }
+
+    pub(crate) fn close_if_written(&mut self, id: ConnectionId) {
+        self.command(id, Queue::Flush, None, |connection, _| connection.close_if_written());
+    }
+
     pub(crate) fn lose_write_connection(&mut self, id: ConnectionId) {
         let name = Command::LoseWriteConnection;
         self.command(id, Queue::Flush, name, |connection, _| connection.shut_write());

@@ -95,7 +95,8 @@ impl Reactor {
 
     /// Drops a value of the user's, whose `Drop` may panic like any other user code.
     ///
-    /// One value only: a second `Drop` that panics while the first unwinds would end the process.
+    /// One value only: a second `Drop` that panics while the first unwinds would end the process. So it does
+    /// within one value, such as a closure with two captures: these are dropped by the language.
     pub(crate) fn let_go<T>(&mut self, subject: Subject, value: T) {
         if std::mem::needs_drop::<T>() {
             self.call(subject, Callback::Drop, |_| drop(value));
@@ -145,8 +146,13 @@ impl Reactor {
                 }
             }
         }
-        // The rest is hardly ever the user's, so it is no callback for an observer.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(source))) {
+        self.let_go_of_rest(subject, source);
+    }
+
+    /// Drops a value that is hardly ever the user's, so that it is no callback for an observer. But a
+    /// reason may hold an error of the user's, and the options of a socket a hook.
+    pub(crate) fn let_go_of_rest<T>(&mut self, subject: Subject, value: T) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
             self.note_panic(subject, Callback::Drop, payload);
         }
     }
@@ -169,9 +175,9 @@ impl Reactor {
     fn judge_time(&mut self, subject: Subject, callback: Callback, took: Duration) {
         if self.limits.slow_callback.is_some_and(|limit| took > limit) {
             self.monitor.stats.slow_callbacks += 1;
-            let described = self.describe(subject);
             log::warn!(
-                "{callback} of {described} took {took:?}; nothing else was served meanwhile"
+                "{callback} of {} took {took:?}; nothing else was served meanwhile",
+                self.describe(subject)
             );
         }
     }

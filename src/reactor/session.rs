@@ -31,7 +31,7 @@ impl Session {
     #[inline(always)]
     pub(super) fn tell_the_time(&self, io: &mut Io, time: &Time) {
         if self.connection.needs_the_time() {
-            io.latest = time.latest();
+            (io.latest, io.more_events) = (time.latest(), time.more_events);
         }
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Time {
     /// The time of this turn. Outside of a turn it is not valid.
     pub(crate) now: Instant,
     pub(crate) in_turn: bool,
+    /// Whether the poller may have more events than this turn was told of.
+    pub(crate) more_events: bool,
     /// When the last callback ended, while the loop runs and callbacks are timed.
     pub(crate) last_callback: Option<Instant>,
     /// Before this, no callback of the turn can have taken too long, since all of them together have
@@ -54,7 +56,8 @@ pub(crate) struct Ticking {
 impl Time {
     pub(crate) fn new(clock: Clock) -> Self {
         let now = clock.now();
-        Self { clock, now, in_turn: false, last_callback: None, slow_after: now, ticking: None }
+        let (in_turn, more_events, last_callback, ticking) = (false, false, None, None);
+        Self { clock, now, in_turn, more_events, last_callback, slow_after: now, ticking }
     }
 
     /// The moment so much later than now. Callbacks may have worked since the clock was read for the turn,
@@ -131,7 +134,7 @@ pub(crate) struct Threads {
     pub(crate) lookups: Lookups,
     /// Do the user's work.
     pub(crate) workers: Pool,
-    pub(crate) follow_ups: Arena<FollowUp>,
+    pub(crate) follow_ups: Arena<Box<dyn FollowUp>>,
 }
 
 impl Threads {
@@ -349,4 +352,8 @@ pub struct Tick {
 
 /// The function to call on the loop when work in a thread is done. It is not `Send`, so it stays here
 /// meanwhile.
-pub(crate) type FollowUp = Box<dyn FnOnce(&mut Reactor)>;
+pub(crate) trait FollowUp {
+    fn call(self: Box<Self>, reactor: &mut Reactor);
+    /// Drops the function and then the result that it has not got, as user code.
+    fn let_go(self: Box<Self>, reactor: &mut Reactor);
+}

@@ -279,7 +279,9 @@ impl Reactor {
         self.take_answers(); // the call that was to do it may be gone
         let (work, follow_ups) = self.drop_work();
         self.let_go_of_each(Subject::Reactor, work);
-        self.let_go_of_each(Subject::Reactor, follow_ups);
+        for follow_up in follow_ups {
+            follow_up.let_go(self);
+        }
     }
 
     /// Drops all values of the user's, one by one and without a notice, before the reactor goes.

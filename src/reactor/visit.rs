@@ -54,6 +54,7 @@ impl Queue {
             fresh: false,
             timed_out: false,
             asked: false,
+            more_events: false,
             received: 0,
             sent: 0,
         }
@@ -222,6 +223,8 @@ impl Reactor {
         });
         if done.is_none() {
             self.end_by_panic(id, callback);
+        } else if tell == Tell::Resume {
+            self.close_if_written(id);
         }
     }
 
@@ -281,6 +284,7 @@ impl Reactor {
             Owner::Listener(listener) => self.accepted_connection_gone(listener, &peer),
             Owner::Connector(connector) => self.connection_of_connector_lost(connector, &reason),
         }
+        self.let_go_of_rest(subject, reason);
     }
 
     /// Closes the socket and frees the slot; returns the owner and the peer.

@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, mpsc};
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 
 use super::Reactor;
 use super::dispatch::message;
@@ -61,12 +63,7 @@ impl Reactor {
     ) {
         let (sender, receiver) = mpsc::sync_channel(1);
         let failed = sender.clone();
-        let key = self.threads.follow_ups.insert(Box::new(move |reactor: &mut Self| {
-            // The result was sent before the call that runs this.
-            if let Ok(result) = receiver.try_recv() {
-                then(reactor, result);
-            }
-        }));
+        let key = self.threads.follow_ups.insert(Box::new(Awaited { receiver, then }));
         let (shared, name) = (Arc::clone(&self.calls.shared), self.extension.name);
         let job: Job = Box::new(move || {
             let (result, _payload) = attempt(work);
@@ -107,16 +104,37 @@ impl Reactor {
     /// Calls what follows on finished work, in the calls phase like any other call.
     fn work_is_through(&mut self, key: Key) {
         if let Some(follow_up) = self.threads.follow_ups.remove(key) {
-            follow_up(self);
+            follow_up.call(self);
         }
     }
 
     /// Takes back the work that has not begun, and all follow-ups.
-    pub(crate) fn drop_work(&mut self) -> (VecDeque<Job>, Vec<FollowUp>) {
+    pub(crate) fn drop_work(&mut self) -> (VecDeque<Job>, Vec<Box<dyn FollowUp>>) {
         let keys: Vec<Key> = self.threads.follow_ups.iter().map(|(key, _)| key).collect();
         let follow_ups =
             keys.into_iter().filter_map(|key| self.threads.follow_ups.remove(key)).collect();
         (self.threads.workers.clear(), follow_ups)
+    }
+}
+
+/// What follows on work in a thread, and the way of its result: both may hold values of the user's.
+struct Awaited<T, F> {
+    receiver: Receiver<Result<T, ThreadError>>,
+    then: F,
+}
+
+impl<T, F: FnOnce(&mut Reactor, Result<T, ThreadError>)> FollowUp for Awaited<T, F> {
+    fn call(self: Box<Self>, reactor: &mut Reactor) {
+        // The result was sent before the call that runs this.
+        if let Ok(result) = self.receiver.try_recv() {
+            (self.then)(reactor, result);
+        }
+    }
+
+    fn let_go(self: Box<Self>, reactor: &mut Reactor) {
+        let Self { receiver, then } = *self;
+        reactor.let_go(Subject::Reactor, then);
+        reactor.let_go_of_rest(Subject::Reactor, receiver);
     }
 }
 

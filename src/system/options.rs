@@ -305,7 +305,8 @@ impl SocketOptions {
         Ok(())
     }
 
-    fn apply_to_tcp(&self, socket: &Socket) -> io::Result<()> {
+    /// Sets those for TCP, with their defaults, on a socket that is connected or will be.
+    pub(crate) fn apply_to_tcp(&self, socket: &Socket) -> io::Result<()> {
         if self.no_delay != Some(false) {
             socket.set_tcp_nodelay(true)?;
         }

@@ -188,6 +188,11 @@ impl Poller {
         }
     }
 
+    /// Whether there may be more events than the last wait has told of.
+    pub(crate) fn has_more(&self) -> bool {
+        self.ready.len() == EVENTS_PER_TURN
+    }
+
     /// Waits until a source is ready or the time is over; `None` waits for ever.
     ///
     /// A signal that interrupts the wait ends it without events. In a simulation the wait advances

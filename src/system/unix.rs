@@ -84,8 +84,7 @@ impl UnixAcceptor {
             socket.bind(at)?;
             socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
         };
-        name.as_pathname().map_or(Ok(()), check_length)?;
-        let at = name.to_system()?;
+        let at = Self::check(&name)?;
         let file = match name.as_pathname() {
             Some(path) => {
                 let staging = Staging::beside(path)?;
@@ -100,6 +99,12 @@ impl UnixAcceptor {
         socket.set_nonblocking(true)?;
         let listener = UnixListener::from_std(socket.into());
         Ok(Self { _file: file, listener, name, send_buffer: options.send_buffer })
+    }
+
+    /// The address in the form that system calls take, if a socket can listen there.
+    pub(crate) fn check(name: &UnixAddress) -> io::Result<SockAddr> {
+        name.as_pathname().map_or(Ok(()), check_length)?;
+        name.to_system()
     }
 
     /// Takes over a socket that already listens; does not own its file.

@@ -182,6 +182,30 @@ impl<'a> Transport<'a> {
         self.reactor.lose_connection(self.id, Some(reason));
     }
 
+    /// Does what the default [`shutting_down`](crate::Protocol::shutting_down) does, for an override of it:
+    /// [closes in order](Self::lose_connection), but a protocol that was told to pause writing not before it was
+    /// told to resume, and has added nothing.
+    ///
+    /// Until then all goes on as before. If the peer takes nothing for the
+    /// [close timeout](Self::set_close_timeout), the connection is cut. No other timeout applies.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::{Protocol, Transport};
+    /// struct Game;
+    ///
+    /// impl Protocol for Game {
+    ///     fn shutting_down(&mut self, transport: &mut Transport) {
+    ///         transport.write(b"the server stops\n");
+    ///         transport.default_shutting_down();
+    ///     }
+    /// }
+    /// ```
+    pub fn default_shutting_down(&mut self) {
+        self.reactor.close_when_written(self.id);
+    }
+
     /// Sends the outgoing buffer, then FIN, and goes on reading.
     ///
     /// Writes are dropped from here on.

@@ -180,6 +180,11 @@ const LIST: &[&str] = &[
     "listen A unix:$PATH; stop A; settle; listen B 127.0.0.1:0; connect C unix:$PATH; settle",
     "listen A unix:$PATH; stop A; settle; listen B unix:$PATH; connect C unix:$PATH; settle",
     "connect B unix:$PATH; settle",
+    "listen A unix:; connect B unix:; settle",
+    // 108 bytes: one more than fits.
+    "listen A unix:/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/1234567; \
+     connect B unix:/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/1234567; \
+     settle",
     "connect B unix:@$NAME; settle",
     "listen A unix:@$NAME; listen B unix:@$NAME; connect C unix:@$NAME; settle; stop A; connect D unix:@$NAME; settle",
     "listen A unix:$PATH; connect B unix:$PATH from 127.0.0.1:0; settle",

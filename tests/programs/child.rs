@@ -251,7 +251,10 @@ impl Server {
     pub(crate) fn stop(self) {
         self.program.signal("TERM");
         let end = self.program.finish();
-        assert_eq!((end.code, end.text(), &*end.stderr), (Some(0), "", "stopping\n"));
+        assert_eq!(
+            (end.code, end.text(), &*but_slowness(&end.stderr)),
+            (Some(0), "", "stopping\n")
+        );
     }
 
     /// The same for a server that may not know yet that its last clients are gone: then it says more.
@@ -259,8 +262,15 @@ impl Server {
         self.program.signal("TERM");
         let end = self.program.finish();
         assert_eq!((end.code, end.text()), (Some(0), ""), "{end:?}");
-        assert!(end.stderr.starts_with("stopping") && end.stderr.lines().count() == 1, "{end:?}");
+        let stderr = but_slowness(&end.stderr);
+        assert!(stderr.starts_with("stopping") && stderr.lines().count() == 1, "{end:?}");
     }
+}
+
+/// What a program said, but for warnings of slow callbacks: on a busy machine any may be slow.
+fn but_slowness(stderr: &str) -> String {
+    let slow = |line: &&str| line.ends_with("; nothing else was served meanwhile\n");
+    stderr.split_inclusive('\n').filter(|line| !slow(line)).collect()
 }
 
 /// Connects; reading and writing wait, but not for ever.

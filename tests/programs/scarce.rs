@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crocus::{
     Activity, Address, Connect, Connector, Cores, DatagramProtocol, Factory, Protocol, Reactor,
-    Readiness, Reason, SocketOptions, Transport,
+    Readiness, Reason, SocketOptions, ThreadError, Transport,
 };
 use nix::sys::socket::sockopt::IpBindAddressNoPort;
 
@@ -38,6 +38,8 @@ fn child() {
         "reactor" => twice(|| Reactor::new().map(drop)),
         "connect" => connect(&place),
         "serve" => serve(),
+        "drain" => drain(),
+        "threads" => without_threads(),
         "speak" => speak(&place),
         "descriptors" => descriptors(Path::new(&place)),
         "lookup" => look_up(&place),
@@ -143,6 +145,31 @@ fn serve() {
     println!("\nlistening on {}", reactor.local_addr(listener).unwrap());
     reactor.run().unwrap();
     say(format_args!("failed accepts {}", reactor.stats().accept_errors));
+}
+
+/// Shuts down while a client waits in the queue.
+fn drain() {
+    let mut reactor = Reactor::new().unwrap();
+    let listener = reactor.listen("127.0.0.1:0", |_| Echo).unwrap();
+    let addr = reactor.local_addr(listener).unwrap().socket_addr().unwrap();
+    let _client = TcpStream::connect(addr).unwrap();
+    reactor.shutdown(HOUR);
+    reactor.run().unwrap();
+    say(format_args!("failed accepts {}", reactor.stats().accept_errors));
+}
+
+/// Wants a thread for a name, and one for work.
+fn without_threads() {
+    let mut reactor = Reactor::new().unwrap();
+    reactor.connect("localhost:1", Client { failed: true });
+    reactor.call_in_thread(
+        || (),
+        |_, result| match result {
+            Err(ThreadError::NotStarted(error)) => say(format_args!("work: {}", errno(&error))),
+            other => say(format_args!("work: {other:?}")),
+        },
+    );
+    reactor.run().unwrap();
 }
 
 /// Connects, and tries once more after a failure.
@@ -490,6 +517,29 @@ fn a_server_forbidden_to_accept_rests_and_says_so_once() {
         let longest = calls.split(|injected| !injected).map(<[bool]>::len).max();
         assert_eq!(longest, Some(64), "then it sleeps: {trace}");
     }
+}
+
+/// The same during a shutdown, which has to come to an end.
+#[test]
+fn a_shutdown_ends_although_accepting_is_forbidden() {
+    for error in ["EPERM", "EACCES"] {
+        let inject = format!("accept4:error={error}");
+        let Some(injected) = Injected::new("drain", "", &[&inject]) else { return };
+        let (said, _) = injected.run();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains("is closed, and cannot accept the rest: "), "{said:?}");
+        assert_eq!(said[1], "failed accepts 4097", "one more than a queue holds");
+    }
+}
+
+#[test]
+fn a_name_and_work_without_threads_are_one_failure_each() {
+    // A single test runs in the main thread.
+    let inject = ["clone3:error=EAGAIN", "clone:error=EAGAIN"];
+    let Some(injected) = Injected::new("threads", "", &inject) else { return };
+    let (mut said, _) = injected.run();
+    said.sort();
+    assert_eq!(said, [format!("errno {}", libc::EAGAIN), format!("work: {}", libc::EAGAIN)]);
 }
 
 /// Without memory a listener waits as it does without descriptors.

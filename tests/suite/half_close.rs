@@ -1,11 +1,13 @@
 //! Half close: one direction ends, the other goes on.
 
+use std::cell::RefCell;
 use std::io;
-use std::time::Duration;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use crocus::{Protocol, Reactor, Reason, Transport, Who};
 
-use crate::util::{Log, World, pattern, tag};
+use crate::util::{Far, Log, Recorder, World, pattern, tag};
 
 /// Leaves the end from the peer to the default.
 struct Answer(Log, Vec<u8>);
@@ -300,4 +302,35 @@ fn a_half_closed_connection_lives_until_it_is_closed() {
     world.pass(Duration::from_nanos(1));
     assert_eq!(log.take(), ["a made", "a pause", "a lost CloseTimedOut"]);
     assert_eq!(world.read_to_end(&mut far).1, Err(io::ErrorKind::ConnectionReset));
+}
+
+/// The kernel may keep a part of a segment for a FIN that is to follow. Here the close of the socket sends it,
+/// and that comes after `connection_lost`.
+#[test]
+fn last_bytes_leave_before_connection_lost_has_worked() {
+    let mut world = World::real();
+    let peer = Rc::new(RefCell::new(None::<Far>));
+    let (at_the_end, log) = (Rc::clone(&peer), Log::new());
+    let seen = log.clone();
+    let (_, addr) = world.listen(move |_| {
+        let peer = Rc::clone(&at_the_end);
+        Recorder::new(&seen, "a")
+            .on_eof(|transport| {
+                transport.write(&[b'x'; 700]);
+                transport.lose_connection();
+            })
+            .on_lost(move |_, _| {
+                // A tenth of the time that Linux keeps such bytes for.
+                let begin = Instant::now();
+                let mut got = 0;
+                while got < 700 && begin.elapsed() < Duration::from_millis(20) {
+                    got += peer.borrow_mut().as_mut().unwrap().receive(700 - got).unwrap().len();
+                }
+                assert_eq!(got, 700, "the bytes wait for the FIN");
+            })
+    });
+    let mut far = world.dial(addr);
+    far.close_write();
+    *peer.borrow_mut() = Some(far);
+    world.until("the loss", |_| log.has("a lost PeerClosed"));
 }

@@ -301,6 +301,36 @@ fn closing_is_throttled_too_and_its_deadline_waits_for_progress() {
     assert!(simulation.reactor().connections().is_empty());
 }
 
+both! {
+    /// A protocol may set it with each piece of data: what has passed counts all the same.
+    fn a_rate_set_again_allows_no_further_burst(world) {
+        let total = Rc::new(Cell::new(0));
+        let (seen, mut rate) = (Rc::clone(&total), 1000);
+        let (log, mut far) = world.served("a", |a| a.on_data(move |transport, data| {
+            seen.set(seen.get() + data.len());
+            transport.set_read_rate(Some(Rate::per_second(rate).burst(100)));
+            rate = 2001 - rate; // and with another one
+        }));
+        far.send(&[0; 200]);
+        world.until("the first", |_| total.get() > 0);
+        let first = total.get();
+        let begun = Instant::now();
+        let simulated = |world: &mut World| match world {
+            World::Real(_) => begun.elapsed(),
+            World::Simulated(simulation) => simulation.elapsed(),
+        };
+        let begin = simulated(world);
+        world.until("more", |world| {
+            far.send(&[0; 20_000]);
+            let most = 102 + 1001 * (simulated(world) - begin).as_millis() as usize / 1000;
+            assert!(total.get() - first <= most + 1, "{} of {most}", total.get() - first);
+            world.pass(MS);
+            total.get() - first >= 300
+        });
+        assert_eq!(log.lines(), ["a made"]);
+    }
+}
+
 /// An empty bucket holds up bytes, and nothing else.
 #[test]
 fn a_throttled_connection_hears_everything_but_data() {

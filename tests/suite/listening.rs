@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -819,6 +821,24 @@ fn a_listener_forbidden_to_accept_rests_and_says_so_once() {
     }
 }
 
+/// crocus's own: the queue of a listener is taken at a shutdown, which ends nevertheless.
+#[test]
+fn a_listener_forbidden_to_accept_does_not_hold_up_a_shutdown() {
+    let log = Log::new();
+    let mut simulation = Simulation::new();
+    let addr = SocketAddr::from(([127, 0, 0, 1], 5000));
+    simulation.reactor().listen(addr, Hooked::new(&log)).unwrap();
+    simulation.settle();
+    for _ in 0..2 * 4096 {
+        simulation.fail_accept(addr, io::Error::from_raw_os_error(libc::EPERM));
+    }
+    simulation.reactor().shutdown(Duration::from_secs(1));
+    simulation.reactor().run().unwrap();
+    assert_eq!(simulation.reactor().stats().accept_errors, 4096 + 1);
+    assert_eq!(simulation.elapsed(), Duration::ZERO);
+    assert_eq!(log.take(), ["started", "stopped"]);
+}
+
 /// crocus's own: clients that are refused one by one among others are no reason to rest.
 #[test]
 fn refused_clients_among_others_do_not_make_a_listener_rest() {
@@ -1149,6 +1169,15 @@ fn an_adopted_stream_is_a_connection_like_any_other() {
             assert_eq!(transport.peer_addr(), &expected.0);
             assert_eq!(transport.local_addr().unwrap(), expected.1);
             assert!(transport.no_delay().unwrap(), "as on every other connection");
+            #[cfg(target_os = "linux")]
+            {
+                let unsent = socket2::SockRef::from(&transport.as_fd()).tcp_notsent_lowat();
+                assert_eq!(
+                    unsent.unwrap(),
+                    128 * 1024,
+                    "so that a slow peer is seen to take bytes"
+                );
+            }
             greet(transport);
         })
         .on_data(|transport, _| transport.lose_connection());

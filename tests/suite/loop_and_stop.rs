@@ -1260,7 +1260,7 @@ both! {
         assert_eq!(ended, Some(0), "it did not wait for its peer");
         let mut lines = log.take();
         lines.sort();
-        assert_eq!(lines, ["a lost Closed", "b lost Closed", "f stopped", "tick"]);
+        assert_eq!(lines, ["a lost Closed", "a resume", "b lost Closed", "f stopped", "tick"]);
         world.quiet();
         assert!(!world.reactor().is_stopping());
         world.run().unwrap();
@@ -1285,7 +1285,7 @@ fn run_returns_when_a_shutdown_has_drained_everything() {
     });
     world.run().unwrap();
     assert_eq!(reader.join().unwrap(), TOO_MUCH);
-    assert_eq!(log.take(), ["a made", "a pause", "a lost Closed"]);
+    assert_eq!(log.take(), ["a made", "a pause", "a resume", "a lost Closed"]);
 }
 
 both! {
@@ -1425,7 +1425,7 @@ both! {
                 "c failed Stopped",
                 "f stopped",
                 "half lost Stopped",
-                "lingering lost Stopped",
+                "lingering lost Closed",
                 "paused lost Stopped",
             ]
         );

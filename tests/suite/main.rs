@@ -10,6 +10,7 @@ mod connecting;
 mod cores;
 mod examples;
 mod extending;
+mod faults;
 mod flow_control;
 mod framing;
 mod half_close;

@@ -521,6 +521,105 @@ fn a_panic_whose_payload_panics_when_dropped_is_contained() {
     assert_eq!((BOMBS.get(), world.reactor().stats().panics), ((2, 2), 2));
 }
 
+/// An error of the user's own.
+#[derive(Debug)]
+struct ArmedError(#[allow(dead_code, reason = "it is dropped")] Bomb);
+
+impl std::fmt::Debug for Bomb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bomb")
+    }
+}
+
+impl std::fmt::Display for ArmedError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("on purpose")
+    }
+}
+
+impl std::error::Error for ArmedError {}
+
+/// The last to let go of a reason is the reactor.
+#[test]
+fn an_error_that_panics_when_dropped_is_contained() {
+    for mut world in [World::real(), World::simulated()] {
+        let before = BOMBS.get();
+        let log = Log::new();
+        let mut other = world.is_real().then(|| bystander(&mut world, &log));
+        let (_, addr) = world.listen(|_| Leaves);
+        let mut far = world.dial(addr);
+        far.send(b"x");
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            assert_eq!(world.read_to_end(&mut far), (vec![], Ok(())));
+            drop(far);
+            world.until("the end", |world| world.reactor().stats().closed == 1);
+        }));
+        assert_eq!(outcome.is_ok(), world.is_real(), "a simulation lets a panic through");
+        assert_eq!(world.reactor().stats().closed, 1);
+        assert_eq!(world.reactor().stats().panics, 1);
+        assert_eq!(BOMBS.get(), (before.0 + 1, before.1 + 1));
+        if let Some(other) = &mut other {
+            still_served(&mut world, other);
+        }
+        if let Err(payload) = outcome {
+            assert_eq!(message(payload.as_ref()), "a bomb was dropped, on purpose");
+        }
+    }
+}
+
+/// Ends its connection with an error of its own.
+struct Leaves;
+
+impl Protocol for Leaves {
+    fn data_received(&mut self, transport: &mut Transport, _: &[u8]) {
+        transport.lose_connection_because(Reason::protocol(ArmedError(Bomb::new())));
+    }
+}
+
+/// The errors of a resolver and of a hook are the user's too, one for each address that is tried.
+#[test]
+fn errors_of_attempts_that_panic_when_dropped_are_contained() {
+    let failure = || io::Error::other(ArmedError(Bomb::new()));
+    let builder = Reactor::builder().resolver(move |name| match name {
+        "two" => Ok(vec![[127, 0, 0, 1].into(), [127, 0, 0, 2].into()]),
+        _ => Err(failure()),
+    });
+    let mut world = World::Real(builder.build().unwrap());
+    let log = Log::new();
+    let nobody = |_: Address| -> Option<Box<dyn Protocol>> { None };
+    world.reactor().connect("none:80", RecordingClient::new(&log, "a", nobody));
+    world.until("the failure", |_| log.has("a failed Failed(Other)"));
+    #[cfg(unix)]
+    {
+        let failing =
+            Connect::to("two:80").socket(SocketOptions::new().hook(move |_| Err(failure())));
+        world.reactor().connect(failing, RecordingClient::new(&log, "b", nobody));
+        world.until("the failure", |_| log.has("b failed Failed(Other)"));
+    }
+    world.quiet();
+    // The resolver's error is dropped by its thread, or here.
+    assert_eq!(world.reactor().stats().failed, if cfg!(unix) { 2 } else { 1 });
+    world.reactor().call_soon(say(&log, "others go on"));
+    world.until("the last call", |_| log.has("others go on"));
+}
+
+/// A result that comes too late is dropped with the function that waits for it: one by one.
+#[test]
+fn a_late_result_and_its_function_may_both_panic_when_dropped() {
+    let (finished, wait) = std::sync::mpsc::channel();
+    let mut reactor = Reactor::builder().threads(1).build().unwrap();
+    let then = Bomb::new();
+    reactor.call_in_thread(Bomb::new, move |_, result| {
+        std::mem::forget(result);
+        drop(then);
+    });
+    // The only thread is through with the first when it comes to this.
+    reactor.call_in_thread(move || finished.send(()).is_ok(), |_, _| {});
+    wait.recv().unwrap();
+    drop(reactor);
+    assert_eq!(BOMBS.get(), (1, 2), "the result was made in the thread");
+}
+
 /// The first of them reaches the test, which has to keep it from being dropped.
 #[test]
 fn in_a_simulation_the_second_payload_is_dropped() {

@@ -111,13 +111,35 @@ fn answer(recorder: Recorder, finishes: bool) -> Recorder {
                 rest = 0; // it never ends
             }
         })
-        .on_shutting_down(|_| {})
+}
+
+/// The same, and it closes behind the last piece itself, or leaves that to the shutdown.
+fn pulled(recorder: Recorder, closes: bool) -> Recorder {
+    let whole = pattern(PIECE * PIECES);
+    let mut sent = PIECE;
+    let first = whole[..PIECE].to_vec();
+    recorder
+        .on_made(move |transport| {
+            transport.set_write_buffer_limits(PIECE / 2, 0);
+            transport.write(&first);
+        })
+        .on_pause(|_| {})
+        .on_resume(move |transport| {
+            if sent < whole.len() {
+                transport.write(&whole[sent..sent + PIECE]);
+                sent += PIECE;
+            } else if closes {
+                transport.lose_connection();
+            }
+        })
 }
 
 both! {
     /// Each piece leaves whole, so the buffer is empty again and again.
     fn an_answer_in_pieces_is_finished(world) {
-        let (log, mut far) = world.served_narrow("a", |recorder| answer(recorder, true));
+        let (log, mut far) = world.served_narrow("a", |recorder| {
+            answer(recorder, true).on_shutting_down(|_| {})
+        });
         world.quiet();
         assert_eq!(log.count("a lost"), 0, "it is in the middle");
         world.reactor().shutdown(HOUR);
@@ -131,8 +153,85 @@ both! {
 }
 
 both! {
-    fn an_answer_left_after_the_grace_ends_with_a_reset(world) {
+    /// Its protocol was written before there was anything to know of a shutdown.
+    fn an_answer_that_is_pulled_is_finished_by_the_default(world) {
+        for lingers in [false, true] {
+            let (log, mut far) = world.served_narrow("a", |recorder| pulled(recorder, !lingers));
+            world.until("the middle", |_| log.has("a pause"));
+            world.reactor().shutdown(HOUR);
+            let (all, end) = world.read_to_end(&mut far);
+            assert!(all == pattern(PIECE * PIECES) && end == Ok(()), "{} bytes, {end:?}", all.len());
+            drop(far);
+            world.run().unwrap();
+            assert!(log.has("a lost Closed"));
+        }
+    }
+}
+
+both! {
+    fn an_answer_that_is_pulled_without_end_is_reset(world) {
         let (log, mut far) = world.served_narrow("a", |recorder| answer(recorder, false));
+        world.until("the middle", |_| log.has("a pause"));
+        world.reactor().shutdown(MS * 20);
+        world.run().unwrap();
+        assert!(log.has("a lost Stopped"));
+        assert_eq!(world.read_to_end(&mut far).1, Err(ErrorKind::ConnectionReset));
+    }
+}
+
+/// A peer that takes nothing does not hold up a shutdown for all of its grace.
+#[test]
+fn a_pulled_answer_that_nobody_takes_is_cut_off() {
+    let mut simulation = Simulation::with_limits(
+        crocus::Reactor::builder().close_timeout(Duration::from_secs(3)),
+        0,
+    );
+    let log = Log::new();
+    let mut peer = simulation.connect(pulled(Recorder::new(&log, "a"), true).on_timer(|_, _| {}));
+    simulation.settle();
+    simulation.reactor().shutdown(HOUR);
+    simulation.settle();
+    let id = simulation.reactor().connections()[0];
+    assert!(!simulation.reactor().transport(id).unwrap().is_closing());
+    // It counts from the last progress.
+    simulation.advance(Duration::from_secs(2));
+    assert!(!peer.receive(PIECE / 2).is_empty());
+    simulation.advance(Duration::from_secs(3) - MS);
+    assert_eq!(log.count("a lost"), 0);
+    simulation.advance(Duration::from_secs(3));
+    assert!(log.has("a lost CloseTimedOut"));
+    simulation.reactor().run().unwrap();
+}
+
+both! {
+    /// One that has said all it had to, and only waits for its peer, has not been cut off.
+    fn one_that_lingers_at_a_stop_keeps_its_reason(world) {
+        for grace in [None, Some(Duration::ZERO)] {
+            let (log, mut far) = world.served("a", |recorder| {
+                recorder.on_data(|transport, _| {
+                    transport.write(b"bye");
+                    transport.lose_connection_because(Reason::protocol("done"));
+                })
+            });
+            far.send(b"?");
+            assert_eq!(world.read(&mut far, 3), b"bye");
+            world.quiet();
+            match grace {
+                None => world.reactor().stop(),
+                Some(grace) => world.reactor().shutdown(grace),
+            }
+            world.run().unwrap();
+            assert_eq!(log.take(), ["a made", "a lost Protocol { error: \"done\" }"]);
+            assert_eq!(world.read_to_end(&mut far), (vec![], Ok(())));
+        }
+    }
+}
+
+both! {
+    fn an_answer_left_after_the_grace_ends_with_a_reset(world) {
+        let (log, mut far) = world.served_narrow("a", |recorder| {
+            answer(recorder, false).on_shutting_down(|_| {})
+        });
         world.reactor().shutdown(MS * 20);
         world.run().unwrap();
         assert!(log.has("a lost Stopped"));

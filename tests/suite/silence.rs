@@ -82,6 +82,45 @@ fn bytes_that_are_not_read_are_no_silence() {
     assert_eq!(log.lines()[1], "a timed out");
 }
 
+/// One poll tells of a thousand events, and not of those behind them.
+#[test]
+fn bytes_that_no_poll_has_told_of_are_no_silence() {
+    const MANY: usize = 1_100;
+    rlimit::increase_nofile_limit(4 * MANY as u64).unwrap();
+    let mut world = World::real();
+    let timed_out = Rc::new(Cell::new(0));
+    struct Held(Rc<Cell<usize>>);
+    impl Protocol for Held {
+        fn connection_made(&mut self, transport: &mut Transport) {
+            transport.pause_reading();
+        }
+        fn timed_out(&mut self, _: &mut Transport) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+    let seen = Rc::clone(&timed_out);
+    let addr = world.listen(move |_| Held(Rc::clone(&seen))).1;
+    let mut fars = Vec::new();
+    for _ in 0..MANY {
+        fars.push(TcpStream::connect(addr).unwrap());
+        world.turn();
+    }
+    world.until("all of them", |world| world.reactor().stats().accepted == MANY as u64);
+    world.quiet();
+    world.reactor().call_soon(move |reactor| {
+        for id in reactor.connections() {
+            reactor.transport(id).unwrap().set_timeout(Some(LIMIT));
+        }
+        thread::sleep(2 * LIMIT);
+        fars.iter_mut().for_each(|far| far.write_all(b"here").unwrap());
+        reactor.call_later(HOUR, move |_| drop(fars));
+    });
+    for _ in 0..2 {
+        world.reactor().turn(Some(Duration::ZERO)).unwrap();
+    }
+    assert_eq!(timed_out.get(), 0);
+}
+
 /// The time at which an answer is written is that after the work for it.
 #[test]
 fn the_work_for_an_answer_is_not_the_silence_of_the_peer() {

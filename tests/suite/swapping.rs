@@ -8,7 +8,7 @@ use crocus::framing::{FrameHandler, Framed, Lines};
 use crocus::testing::{Cut, End, Simulation};
 use crocus::{Protocol, Reactor, Transport};
 
-use crate::util::{Echo, Log, MS, Recorder, RecordingClient, World, logged, pattern};
+use crate::util::{Echo, HOUR, Log, MS, Recorder, RecordingClient, World, logged, pattern};
 
 /// A protocol that can be handed out once, from a closure that may be called more often.
 fn once<P>(protocol: P) -> impl FnMut() -> P {
@@ -613,5 +613,31 @@ fn after_a_line_the_next_protocol_gets_the_rest() {
         simulation.settle();
         assert_eq!(peer.received(), b"ok not a line, and \xff\n another", "cut at {cut}");
         assert_eq!(peer.end(), Some(End::Closed), "cut at {cut}");
+    }
+}
+
+both! {
+    /// With bytes put back or without: it waits for the peer's FIN, and not for a time to be up.
+    fn a_close_after_a_hand_over_ends_with_the_peer(world) {
+        for (puts_back, hands_over) in [(false, true), (true, true), (true, false)] {
+            let limits = Reactor::builder().linger(HOUR).close_timeout(HOUR);
+            let world = &mut world.with_limits(limits);
+            let (log, mut far) = world.served("a", |a| a.on_data(move |transport, data| {
+                if puts_back {
+                    transport.unread(data);
+                }
+                if hands_over {
+                    transport.set_protocol(Recorder::new(&Log::new(), "b"));
+                }
+                transport.write(b"bye");
+                transport.lose_connection();
+            }));
+            far.send(b"enough");
+            assert_eq!(world.read(&mut far, 3), b"bye");
+            world.quiet();
+            assert_eq!(log.count("a lost"), 0, "it lingers");
+            far.close_write();
+            world.until("the loss", |_| log.has("a lost Closed"));
+        }
     }
 }

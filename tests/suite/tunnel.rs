@@ -229,11 +229,58 @@ both! {
                 still > 20
             });
             breaks.reset();
-            world.until("the end", |_| log.count("ended") == 1);
             let (part, end) = world.read_to_end(&mut other);
             assert_eq!(end, Err(ErrorKind::ConnectionReset), "{} of {sent} bytes", part.len());
+            world.until("the end", |_| log.count("ended") == 1);
         });
     }
+}
+
+both! {
+    /// A server that refuses a large request without reading it, so that its close is a reset.
+    fn an_early_answer_arrives_before_the_reset(world) {
+        each_way(world, plain, |world, log, mut breaks, mut other, _| {
+            world.send(&mut breaks, b"413");
+            breaks.reset();
+            world.until("the end", |_| log.count("ended") == 1);
+            let (part, end) = world.read_to_end(&mut other);
+            assert_eq!((&*part, end), (&b"413"[..], Err(ErrorKind::ConnectionReset)));
+        });
+    }
+}
+
+both! {
+    fn all_that_came_before_a_reset_arrives_before_it(world) {
+        each_way(world, plain, |world, log, mut breaks, mut other, _| {
+            let all = pattern(120_000);
+            world.send(&mut breaks, &all);
+            breaks.reset();
+            let (part, end) = world.read_to_end(&mut other);
+            assert_eq!(end, Err(ErrorKind::ConnectionReset));
+            assert!(!part.is_empty() && all.starts_with(&part), "{} bytes", part.len());
+            world.until("the end", |_| log.count("ended") == 1);
+        });
+    }
+}
+
+#[test]
+fn a_side_that_does_not_take_the_last_bytes_is_reset_in_time() {
+    let mut world = World::simulated();
+    each_way(&mut world, plain, |world, log, mut breaks, mut other, _| {
+        let much = pattern(LEN);
+        let mut sent = 0;
+        world.until("no more to be taken", |_| {
+            let taken = breaks.send(&much[sent..]);
+            sent += taken;
+            taken == 0
+        });
+        breaks.reset();
+        world.pass(SECOND * 29);
+        assert_eq!(log.count("ended"), 0);
+        world.pass(SECOND * 2);
+        assert_eq!(log.count("ended"), 1);
+        assert_eq!(world.read_to_end(&mut other).1, Err(ErrorKind::ConnectionReset));
+    });
 }
 
 both! {
@@ -329,12 +376,34 @@ both! {
                 got.len() == all.len()
             });
             assert!(got == all);
-            assert_eq!(world.read_to_end(&mut sends), (vec![], Ok(())));
-            assert_eq!(world.read_to_end(&mut reads), (vec![], Ok(())));
-            drop((sends, reads));
+            // Nobody here knows that it was all, so no FIN says so.
+            let reset = (vec![], Err(ErrorKind::ConnectionReset));
+            assert_eq!(world.read_to_end(&mut sends), reset);
+            assert_eq!(world.read_to_end(&mut reads), reset);
             world.run().unwrap();
-            assert!(last(log).starts_with("ended Closed Closed"), "{}", last(log));
+            assert!(last(log).starts_with("ended Stopped Stopped"), "{}", last(log));
         });
+    }
+}
+
+/// It is in the middle of nothing, and does not hold up a shutdown.
+#[test]
+fn one_that_nothing_has_passed_is_closed_at_once_in_a_shutdown() {
+    for sends in [false, true] {
+        let mut world = World::simulated();
+        let (log, mut near, mut far) = tunnel(&mut world, |tunnel| tunnel.quiet(SECOND * 10));
+        if sends {
+            near.send(b"x");
+            world.quiet();
+        }
+        world.reactor().shutdown(HOUR);
+        world.pass(SECOND * 9);
+        assert_eq!(log.count("ended"), usize::from(!sends));
+        let end = if sends { Err(ErrorKind::ConnectionReset) } else { Ok(()) };
+        let got = world.read_to_end(&mut far);
+        assert_eq!(got, (if sends { b"x".to_vec() } else { vec![] }, end));
+        assert_eq!(world.read_to_end(&mut near), (vec![], end));
+        world.run().unwrap();
     }
 }
 
@@ -373,7 +442,8 @@ fn a_slow_reader_in_a_shutdown_is_not_taken_for_quiet() {
     assert_eq!(log.count("ended"), 0, "nothing moves, but something waits");
     near.send(b"more");
     let (got, end) = world.read_to_end(&mut far);
-    assert!(got == [&all[..], b"more"].concat() && end == Ok(()), "{} bytes", got.len());
+    assert!(got == [&all[..], b"more"].concat(), "{} bytes", got.len());
+    assert_eq!(end, Err(ErrorKind::ConnectionReset));
 }
 
 both! {

@@ -903,6 +903,16 @@ mod timers {
             assert_eq!(log.take(), ["a start", "a timer", "a stop Closed"]);
         }
     }
+
+    both! {
+        fn a_timer_due_before_the_start_fires_after_it(world) {
+            let log = Log::new();
+            let (id, _) = bind(world, Recorder::new(&log, "a"));
+            world.reactor().datagram(id).unwrap().call_later(Duration::ZERO);
+            world.until("it to fire", |_| log.has("a timer"));
+            assert_eq!(log.take(), ["a start", "a timer"]);
+        }
+    }
 }
 
 mod watching {

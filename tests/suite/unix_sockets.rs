@@ -633,6 +633,43 @@ mod connections {
         assert_eq!(got, "", "there is no reset on Unix sockets");
     }
 
+    /// The kernel calls the socket writable each time the peer reads: no turn for that, of either kind.
+    #[test]
+    fn an_echo_on_a_unix_socket_takes_one_turn() {
+        const ECHOES: u64 = 300;
+        struct Echo;
+        impl Protocol for Echo {
+            fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+                transport.write(data);
+            }
+        }
+        for adopted in [false, true] {
+            let mut reactor = Reactor::new().unwrap();
+            let folder = Folder::new();
+            let path = folder.join("socket");
+            let mut client = if adopted {
+                let (ours, theirs) = UnixStream::pair().unwrap();
+                reactor.adopt(ours, Echo).unwrap();
+                theirs
+            } else {
+                reactor.listen(path.as_path(), |_| Echo).unwrap();
+                UnixStream::connect(&path).unwrap()
+            };
+            let handle = reactor.handle();
+            let far = thread::spawn(move || {
+                for _ in 0..ECHOES {
+                    client.write_all(b"hello").unwrap();
+                    client.read_exact(&mut [0; 5]).unwrap();
+                }
+                assert!(handle.stop());
+            });
+            reactor.run().unwrap();
+            far.join().unwrap();
+            let turns = reactor.stats().turns;
+            assert!(turns < ECHOES + ECHOES / 4, "{turns} turns, adopted: {adopted}");
+        }
+    }
+
     #[test]
     fn a_simulated_reactor_has_paths_that_are_no_files() {
         let mut simulation = Simulation::new();

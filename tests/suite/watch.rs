@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -300,6 +300,28 @@ fn files_folders_and_null_devices_are_refused_with_advice() {
         assert_eq!(Rc::strong_count(&kept), 1);
     }
     world.run().unwrap();
+}
+
+/// It is called each time the descriptor is waited for, and is the user's.
+#[test]
+fn a_source_whose_as_fd_panics_ends_its_watch_and_nobody_else() {
+    struct Fragile(PipeReader, Rc<Cell<bool>>);
+    impl AsFd for Fragile {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            assert!(!self.1.get(), "on purpose");
+            self.0.as_fd()
+        }
+    }
+    let mut world = World::real();
+    let (reader, mut writer) = io::pipe().unwrap();
+    let broken = Rc::<Cell<bool>>::default();
+    let breaks = Rc::clone(&broken);
+    let function = move |_: &mut Reactor, _: &mut Fragile, _| breaks.set(true);
+    let source = Fragile(reader, broken);
+    let watch = world.reactor().watch(source, Readiness::READABLE, function).unwrap();
+    writer.write_all(b"x").unwrap();
+    world.until("the end of the watch", |_| writer.write_all(b"x").is_err());
+    assert!(!world.reactor().unwatch(watch));
 }
 
 #[test]

@@ -273,7 +273,7 @@ impl Protocol for Recorder {
                 me.log.push(format!("{} shutting down", me.name));
                 then(transport);
             }
-            None => transport.lose_connection(),
+            None => transport.default_shutting_down(),
         });
     }
 

@@ -716,6 +716,8 @@ impl Actor {
         scene.act(transport.reactor(), Some(who));
         if transport.is_closing() {
             scene.ledger.borrow_mut().close(who, now);
+        } else if call == Call::Resume {
+            scene.ledger.borrow_mut().may_have_finished(who, transport.buffered(), now);
         }
         if scene.may_panic() {
             if call != Call::Lost {
@@ -828,8 +830,11 @@ impl Protocol for Actor {
         let who = self.who;
         self.told(Call::ShuttingDown, transport, |scene, transport| {
             if Self::usually(scene) {
-                scene.ledger.borrow_mut().parties[who].asked_to_close = true;
                 Plain.shutting_down(transport);
+                let now = (!transport.is_closing()).then(|| transport.reactor().now());
+                let mut ledger = scene.ledger.borrow_mut();
+                ledger.parties[who].asked_to_close = true;
+                ledger.parties[who].finishing = now;
             }
         });
     }

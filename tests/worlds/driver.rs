@@ -434,15 +434,15 @@ impl World {
         let Some(transport) = self.sim.reactor().transport(id) else {
             return ledger.object(format!("{who} is gone and was not told"));
         };
-        let buffered = transport.buffered();
+        let (buffered, taken) = (transport.buffered(), transport.bytes_written() as usize);
         let other_side = ledger.parties[who].other_side;
         let offered = other_side.map_or(0, |other_side| ledger.parties[other_side].sent);
         let party = &mut ledger.parties[who];
-        let before = Seen::look(&mut party.owed, buffered, now);
-        if buffered < before.number {
+        let before = Seen::look(&mut party.taken, taken, now);
+        if taken > before.number {
             party.took_after = Some(before.at); // it took something since then
         }
-        let owed_since = party.owed.map_or(now, |seen| seen.since);
+        let taken_since = party.taken.map_or(now, |seen| seen.since);
         Seen::look(&mut party.offered, offered, now);
         let offered_since = party.offered.map_or(now, |seen| seen.since);
         let reading = party.reads();
@@ -450,12 +450,13 @@ impl World {
         let same =
             transport.is_closing() == closing && transport.is_reading() == (reading && !closing);
         let overdue =
-            party.closing.is_some_and(|since| owed_since.max(since) + party.close_timeout <= now);
+            party.closing.is_some_and(|since| taken_since.max(since) + party.close_timeout <= now);
         let half_shut = party.write_closed && buffered == 0;
         let over = !closing && half_shut && party.eof;
         let pressed =
             if party.writing_paused { buffered > party.marks.1 } else { buffered <= party.marks.0 };
         let timeout_missed = !closing
+            && party.finishing.is_none()
             && party.timeout.is_some_and(|(limit, since)| {
                 let since = if reading { since } else { since.max(offered_since) };
                 since + limit <= now // what comes counts, even if it is not read

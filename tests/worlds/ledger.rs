@@ -64,9 +64,11 @@ pub struct Party {
     pub close_timeout: Duration,
     /// Since when nothing may be delivered but the loss.
     pub closing: Option<Instant>,
-    /// How much it still had to send.
-    pub owed: Option<Seen>,
-    /// When it was last seen to owe more than later.
+    /// Since when it only waits for its protocol to go on writing, and for its peer to take that.
+    pub finishing: Option<Instant>,
+    /// How much of it was taken.
+    pub taken: Option<Seen>,
+    /// When less was last seen to be taken than later.
     pub took_after: Option<Instant>,
     /// How much the other side had sent.
     pub offered: Option<Seen>,
@@ -372,7 +374,7 @@ impl Ledger {
         party.current = party.successor.take().unwrap_or(party.current);
         (party.eof, party.writing_paused, party.withheld) = (false, false, false);
         (party.told_of_shutdown, party.up_since) = (false, self.turn);
-        party.turns_unserved = 0;
+        (party.turns_unserved, party.finishing) = (0, None);
         self.forget_timers(who);
         self.demand(awaits_successor, || format!("{who} has two protocols"));
     }
@@ -516,7 +518,10 @@ impl Ledger {
     pub fn lost(&mut self, who: usize, reason: &Reason, buffered: usize, now: Instant) {
         let text = format!("{reason:?}");
         let party = &self.parties[who];
-        let since = party.closing.map(|since| party.took_after.map_or(since, |at| at.max(since)));
+        let since = party
+            .finishing
+            .or(party.closing)
+            .map(|since| party.took_after.map_or(since, |at| at.max(since)));
         let over = |limit: Duration| since.is_some_and(|since| now >= since + limit);
         let deserved = match reason {
             Reason::Closed => (party.asked_to_close || party.write_closed) && buffered == 0,
@@ -551,6 +556,15 @@ impl Ledger {
             self.parties[who].closing = Some(now);
             self.parties[who].timeout = None;
             self.forget_timers(who);
+        }
+    }
+
+    /// Its protocol was told to go on writing. If it adds nothing, and the reactor shuts down, it is closed.
+    pub fn may_have_finished(&mut self, who: usize, buffered: usize, now: Instant) {
+        let party = &self.parties[who];
+        let adds = buffered > party.marks.0;
+        if party.finishing.is_some() && party.successor.is_none() && !adds {
+            self.close(who, now);
         }
     }
 

@@ -4,8 +4,9 @@ use std::mem;
 
 use super::{FrameError, Framing};
 
-/// A larger buffer is freed once it is empty; a line of the default maximum fits.
-const KEPT_CAPACITY: usize = 16 * 1024;
+/// A buffer of this capacity is kept, whatever is left in it: so short lines that come in portions cost no
+/// allocation each.
+const SMALL: usize = 256;
 
 /// Bytes that are copied because they are needed longer than their chunk.
 #[derive(Debug, Default)]
@@ -41,8 +42,19 @@ impl Buffer {
         self.bytes.clear();
         self.used = 0;
         self.seen = 0;
-        if self.bytes.capacity() > KEPT_CAPACITY {
+        if self.bytes.capacity() > SMALL {
             self.bytes = Vec::new();
+        }
+    }
+
+    /// Gives memory back after a delivery: so a connection that is idle owns no more than a few times what it
+    /// waits to go on with.
+    fn give_back(&mut self) {
+        if self.is_empty() {
+            self.clear();
+        } else if self.bytes.capacity() > SMALL.max(4 * self.unused().len()) {
+            self.bytes = self.unused().to_vec();
+            self.used = 0;
         }
     }
 }
@@ -136,9 +148,7 @@ impl<'a> Pending<'a> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         let seen = self.buffer.seen;
-        if self.buffer.is_empty() {
-            self.buffer.clear();
-        }
+        self.buffer.give_back();
         self.buffer.push(self.chunk);
         self.buffer.seen = seen;
     }
@@ -179,13 +189,17 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_buffer_is_freed_and_a_usual_one_kept() {
-        let mut buffer = Buffer::default();
-        for (size, kept) in [(KEPT_CAPACITY / 2, true), (KEPT_CAPACITY + 1, false)] {
+    fn an_empty_buffer_is_freed_and_a_nearly_empty_one_shrinks() {
+        for size in [1, SMALL, 16 * SMALL] {
+            let mut buffer = Buffer::default();
             drop(Pending::new(&mut buffer, &vec![1; size]));
-            let len = buffer.unused().len();
-            Pending::new(&mut buffer, &[]).take(len as u64);
-            assert_eq!((buffer.unused().len(), buffer.bytes.capacity() > 0), (0, kept));
+            drop(Pending::new(&mut buffer, &[2; 2]));
+            Pending::new(&mut buffer, &[]).take(size as u64);
+            assert_eq!(buffer.unused(), [2, 2]);
+            assert!(buffer.bytes.capacity() <= 2 * SMALL, "{}", buffer.bytes.capacity());
+            Pending::new(&mut buffer, &[]).take(2);
+            assert_eq!(buffer.unused().len(), 0);
+            assert!(buffer.bytes.capacity() <= SMALL, "{}", buffer.bytes.capacity());
         }
     }
 }

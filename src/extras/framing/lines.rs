@@ -19,6 +19,8 @@ const BLOCK: usize = 256;
 /// Encoding refuses a frame that would not decode as one line: one that contains a delimiter, or
 /// whose end could begin one.
 ///
+/// A header block is a line too: `Lines::delimited(b"\r\n\r\n")` delivers all of it up to the empty line.
+///
 /// Twisted's `LineReceiver`; its raw mode is [`raw_left`](super::FrameHandler::raw_left) here.
 ///
 /// # Examples

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Reason;
+use crate::{Address, Reason};
 
 /// One side of a [`Tunnel`](crate::Tunnel).
 ///
@@ -95,6 +95,10 @@ pub struct TunnelEnd {
     pub near: Reason,
     /// Why the far side ended; [`Reason::Cancelled`] if the near one was lost before it was connected.
     pub far: Reason,
+    /// The address of the near side's peer; `None` if it was lost before it could be asked.
+    pub near_addr: Option<Address>,
+    /// The address of the far side's peer; `None` if it was never connected.
+    pub far_addr: Option<Address>,
     /// The side that ended first: mostly the cause, if it did not end in order.
     pub first: TunnelSide,
     /// How many bytes of the near side were passed to the far one.

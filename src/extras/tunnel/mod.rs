@@ -6,15 +6,15 @@
 //!
 //! # When may a side be told that all is over?
 //!
-//! FIN says: "this is all". So the tunnel passes on a FIN that it has received, and makes up none, but for
-//! one case: in a shutdown nobody knows whether a side has finished, and so a time without movement
-//! ([`Tunnel::quiet`]) has to do. Every other end is passed on as a reset.
+//! FIN says: "this is all". So the tunnel passes on a FIN that it has received, and makes up none. Every other
+//! end is passed on as a reset. Only a tunnel through which nothing has come is closed in order when the reactor
+//! shuts down: nothing is all there was.
 //!
 //! | one side | the other |
 //! |---|---|
 //! | has sent FIN | gets FIN behind the last byte, and goes on sending |
 //! | is lost, after its FIN was passed on | has all of it: closed in order |
-//! | is lost before | reset, unsent bytes are dropped |
+//! | is lost before | gets what the lost one had sent, then a reset |
 //! | has both halves shut | sends what is left, and ends by itself |
 
 mod end;
@@ -40,8 +40,8 @@ const QUIET: Duration = Duration::from_secs(1);
 /// - *Pressure*: if one side does not read, the other is not read either. A tunnel buffers at most the high
 ///   mark and one turn's reading in each direction, 64 + 256 KiB.
 /// - *Half-close*: the end of one side's bytes is passed on behind the last byte, and the other goes on.
-/// - *Loss*: if one side is lost before it has finished, the other is reset. A part never looks like the
-///   whole.
+/// - *Loss*: if one side is lost before it has finished, the other gets what came from there, such as a server's
+///   early answer, and is reset then. A part never looks like the whole.
 /// - *Silence*: with an [idle timeout](Self::idle_timeout) both are reset when neither has moved a byte.
 /// - *Shutdown*: a transfer is finished; see [`quiet`](Self::quiet). Connections left after the grace are reset.
 ///
@@ -122,9 +122,11 @@ pub struct Tunnel {
 ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
 ///         self.0.extend_from_slice(data);
 ///         if let Some(end) = self.0.iter().position(|&byte| byte == b'\n') {
-///             let to = String::from_utf8_lossy(&self.0[..end]).into_owned();
+///             let to = String::from_utf8_lossy(&self.0[..end]);
+///             let (host, port) = to.rsplit_once(':').unwrap_or((&to, ""));
 ///             transport.unread(&self.0[end + 1..]);
-///             Tunnel::new(Answer).connect(transport, &*to);
+///             // A pair: text from a peer could name a Unix socket of this machine.
+///             Tunnel::new(Answer).connect(transport, (host, port.parse().unwrap_or(0)));
 ///         }
 ///     }
 /// }
@@ -192,12 +194,12 @@ impl Tunnel {
         self
     }
 
-    /// How long nothing must move before a [shutdown](Reactor::shutdown) closes both sides in order: 1 s by
-    /// default, counted from the shutdown or the last byte.
+    /// How long nothing must move before a [shutdown](Reactor::shutdown) ends the tunnel: 1 s by default, counted
+    /// from the shutdown or the last byte.
     ///
-    /// A tunnel does not know its bytes, so it cannot know whether a side is in the middle of an answer. While
-    /// something moves, or waits for a slow reader, it goes on; if that is so to the end of the grace, both
-    /// sides are reset.
+    /// While something moves, or waits for a slow reader, it goes on, at the most to the end of the grace. A tunnel
+    /// does not know its bytes, so it cannot know whether what has come was all. It ends by a reset of both sides,
+    /// and nobody takes a part for the whole. One through which no byte has come is closed in order, at once.
     ///
     /// *Not* promised: the answer of a server that thinks for longer than this. [`TunnelEnd`] has an example.
     pub fn quiet(mut self, time: Duration) -> Self {

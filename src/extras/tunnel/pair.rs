@@ -5,13 +5,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{TunnelEnd, TunnelHandler, TunnelSide};
-use crate::{ConnectionId, ConnectorId, Reactor, Reason, Transport};
+use crate::{Address, ConnectionId, ConnectorId, Reactor, Reason, Transport};
 
 /// How often a side that waits for the other half looks whether it is still to come.
 ///
 /// The other connection may be lost before its half has taken over, and then nobody is told. This is rare, so
 /// it may be slow.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a side may take nothing of what came from one that is lost, before it is reset: as long as an
+/// orderly close waits.
+const LAST_BYTES: Duration = Duration::from_secs(30);
 
 /// A tunnel. No method calls back, so no borrow meets another.
 pub(super) type Shared = Rc<RefCell<Pair>>;
@@ -34,10 +38,12 @@ enum Stage {
     /// A half has not taken over yet; the far one may be being connected.
     Waiting(Option<ConnectorId>),
     Open,
-    /// It was quiet in a shutdown, and both sides are closed in order.
+    /// Nothing had come through it when the reactor shut down, and both sides are closed in order.
     Closing,
-    /// It was idle, and both sides are reset.
-    TimedOut,
+    /// One side is lost before it had finished. The other is reset when it has what came from there.
+    Resetting,
+    /// It was idle, or quiet in a shutdown, and both sides are reset.
+    GivenUp,
     /// The far side could not be connected. Nothing more is told.
     Failed,
 }
@@ -52,6 +58,8 @@ struct End {
     finished: bool,
     /// Too much waits for it.
     pressed: bool,
+    /// The address of its peer.
+    addr: Option<Address>,
 }
 
 #[derive(Default)]
@@ -92,6 +100,7 @@ impl Pair {
     /// A half has taken over. With the second of them the tunnel opens.
     pub(super) fn made(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
         self.end(side).state = State::Up(transport.id());
+        self.end(side).addr = Some(transport.peer_addr().clone());
         match &self.end(side.other()).state {
             State::Up(other) => {
                 let other = *other;
@@ -134,20 +143,30 @@ impl Pair {
         self.end(side).pressed = on;
         match (self.stage, on) {
             (Stage::Waiting(_), _) => {} // the other side is paused until it opens
+            (Stage::Resetting, true) => {}
+            (Stage::Resetting, false) => transport.abort_connection(), // it has all there was
             (_, true) => self.on_other(side, transport, |other| other.pause_reading()),
             (_, false) => self.on_other(side, transport, |other| other.resume_reading()),
         }
     }
 
-    pub(super) fn shut_down(&mut self, transport: &mut Transport<'_>) {
-        self.draining = true;
-        transport.set_timeout(self.limit());
+    /// A tunnel through which nothing has come is in the middle of nothing.
+    pub(super) fn shut_down(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
+        // When both were told, both have delivered what had come.
+        let both = std::mem::replace(&mut self.draining, true);
+        if both && self.stage == Stage::Open && self.near.bytes + self.far.bytes == 0 {
+            return self.give_up(side, transport);
+        }
+        if self.stage != Stage::Resetting {
+            transport.set_timeout(self.limit());
+        }
     }
 
     /// One side was silent for as long as it may. The traffic of the other counts, too.
     pub(super) fn silent(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
         let waiting = matches!(self.stage, Stage::Waiting(_));
-        if waiting && matches!(self.end(side.other()).state, State::Dropped) {
+        let alone = waiting && matches!(self.end(side.other()).state, State::Dropped);
+        if alone || self.stage == Stage::Resetting {
             return transport.abort_connection();
         }
         let Some(limit) = self.limit() else { return };
@@ -172,8 +191,6 @@ impl Pair {
         transport: &mut Transport<'_>,
         reason: &Reason,
     ) {
-        let by_timeout = self.stage == Stage::TimedOut && matches!(reason, Reason::Aborted);
-        let reason = if by_timeout { &Reason::TimedOut } else { reason };
         self.note_end(side, reason);
         let finished = self.end(side).finished;
         match self.stage {
@@ -188,8 +205,11 @@ impl Pair {
             Stage::Open if finished => {
                 self.on_other(side, transport, |other| other.lose_connection());
             }
-            Stage::Open => self.on_other(side, transport, |other| other.abort_connection()),
-            Stage::Closing | Stage::TimedOut | Stage::Failed => {}
+            Stage::Open => {
+                self.stage = Stage::Resetting;
+                self.on_other(side, transport, reset_behind_the_last_byte);
+            }
+            Stage::Closing | Stage::Resetting | Stage::GivenUp | Stage::Failed => {}
         }
         self.tell_end(transport.reactor());
     }
@@ -237,14 +257,15 @@ impl Pair {
         }
     }
 
-    /// Ends a tunnel in which nothing moves.
+    /// Ends a tunnel in which nothing moves. If something has come through it, nobody here knows whether that was
+    /// all: so it ends by a reset, and a part cannot look like the whole.
     fn give_up(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
-        let end: fn(&mut Transport<'_>) = if self.draining {
-            self.stage = Stage::Closing;
-            |transport| transport.lose_connection_because(Reason::Closed) // and not a timeout
-        } else {
-            self.stage = Stage::TimedOut;
-            |transport| transport.abort_connection()
+        let reason = if self.draining { Reason::Stopped } else { Reason::TimedOut };
+        let in_order = self.draining && self.near.bytes + self.far.bytes == 0;
+        self.stage = if in_order { Stage::Closing } else { Stage::GivenUp };
+        let end = |transport: &mut Transport<'_>| match in_order {
+            true => transport.lose_connection_because(Reason::Closed), // and not a timeout
+            false => transport.abort_connection_because(reason.clone()),
         };
         self.on_other(side, transport, end);
         end(transport);
@@ -275,8 +296,15 @@ impl Pair {
             return;
         };
         let (near, far) = (near.clone(), far.clone());
-        let (near_to_far, far_to_near) = (self.near.bytes, self.far.bytes);
-        let end = TunnelEnd { near, far, first: self.first, near_to_far, far_to_near };
+        let end = TunnelEnd {
+            near,
+            far,
+            near_addr: self.near.addr.clone(),
+            far_addr: self.far.addr.clone(),
+            first: self.first,
+            near_to_far: self.near.bytes,
+            far_to_near: self.far.bytes,
+        };
         self.handler.ended(reactor, &end);
     }
 
@@ -300,6 +328,16 @@ impl Pair {
             action(&mut other);
         }
     }
+}
+
+/// Has a side sent what waits for it, and reset then. (The kernel may drop what it has taken and not sent.)
+fn reset_behind_the_last_byte(transport: &mut Transport<'_>) {
+    if transport.buffered() == 0 {
+        return transport.abort_connection();
+    }
+    transport.pause_reading();
+    transport.set_write_buffer_limits(0, 0); // `resume_writing` comes when nothing waits any more
+    transport.set_timeout(Some(LAST_BYTES));
 }
 
 /// The protocol of a connection that is closed at once, and so is never told.

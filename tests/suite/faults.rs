@@ -1,0 +1,59 @@
+//! The table of faults names tests and defects that exist.
+
+use std::fs::{read_dir, read_to_string};
+use std::path::{Path, PathBuf};
+
+/// All files below a folder.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_test_and_defect_in_the_table_exists() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = read_to_string(package.join("tests/FAULTS.md")).unwrap();
+    let table = &table[table.find("\n## ").unwrap()..]; // behind the explanation
+    let mut sources = Vec::new();
+    files(&package.join("src"), &mut sources);
+    files(&package.join("tests"), &mut sources);
+    let mut named = 0;
+    for (file, name) in table.split('`').filter_map(|piece| piece.split_once("::")) {
+        let there = sources.iter().any(|path| {
+            path.file_stem().is_some_and(|stem| stem == file)
+                && read_to_string(path).unwrap().contains(&format!("fn {name}("))
+        });
+        assert!(there, "{file}::{name} does not exist");
+        named += 1;
+    }
+    let defects = read_to_string(package.join("tests/defects.rs")).unwrap();
+    for quoted in table.split("defect \"").skip(1) {
+        let name = quoted.split('"').next().unwrap();
+        assert!(defects.contains(&format!("\"{name}\",")), "there is no defect {name:?}");
+        named += 1;
+    }
+    assert!(named > 50, "only {named} tests and defects were found in the table");
+}
+
+/// Every row says something in each column.
+#[test]
+fn no_column_of_the_table_is_empty() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/FAULTS.md");
+    let table = read_to_string(path).unwrap();
+    let mut wanted = 0;
+    for row in table.lines().filter(|line| line.starts_with('|')) {
+        let columns: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        if columns[0] == "case" {
+            wanted = columns.len(); // a table begins
+            assert!(columns[2] == "tests", "{row}");
+        }
+        assert_eq!(columns.len(), wanted, "{row}");
+        assert!(columns.iter().all(|column| !column.is_empty()), "{row}");
+    }
+}
