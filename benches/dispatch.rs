@@ -186,15 +186,7 @@ mod message {
 
     #[divan::bench]
     fn echoed_simulated(bencher: Bencher) {
-        let mut simulation = Simulation::new();
-        let mut peer = simulation.connect(Echo);
-        simulation.settle();
-        bencher.bench_local(|| {
-            peer.send(&MESSAGE);
-            simulation.turn();
-            simulation.turn();
-            assert_eq!(peer.receive(MESSAGE.len()).len(), MESSAGE.len());
-        });
+        echo(bencher, Simulation::new());
     }
 
     /// The same with an observer that does nothing: what the notices cost.
@@ -202,6 +194,10 @@ mod message {
     fn echoed_observed_simulated(bencher: Bencher) {
         let mut simulation = Simulation::new();
         simulation.reactor().set_observer(Some(Box::new(Nothing)));
+        echo(bencher, simulation);
+    }
+
+    fn echo(bencher: Bencher, mut simulation: Simulation) {
         let mut peer = simulation.connect(Echo);
         simulation.settle();
         bencher.bench_local(|| {

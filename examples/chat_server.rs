@@ -196,11 +196,6 @@ fn serve() -> Result<(), Exit> {
     let guests = move |_peer| {
         Framed::new(Lines::new().max_length(LONGEST_LINE), Guest { room: Rc::clone(&room) })
     };
-    let listener = reactor
-        .listen(options.place(), guests)
-        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
-    if let Some(addr) = reactor.local_addr(listener) {
-        cli::announce(addr)?;
-    }
+    cli::listen(&mut reactor, options.place(), guests)?;
     Ok(reactor.run()?)
 }

@@ -37,7 +37,7 @@ Options:
   -h, --help              this text
 
 The first line of output tells where it listens. Ctrl-C or SIGTERM stops in order, a second one at once.
-Whoever can reach it can reach what this machine can: think twice before it listens elsewhere.
+Anybody who can reach it can reach what this machine can: think twice before it listens elsewhere.
 
 Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a second Ctrl-C
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
@@ -85,7 +85,7 @@ impl Protocol for Client {
 }
 
 impl Client {
-    /// What it asks for, and where its head ends; `None` if more of it is to come.
+    /// The place it asks for, and where its head ends; `None` if more of it is to come.
     ///
     /// This begins anew with each portion, which the limit makes harmless.
     fn request(&self) -> Result<Option<(Request, usize)>, &'static str> {
@@ -164,12 +164,6 @@ fn serve() -> Result<(), Exit> {
         only_port = if known { Some(args.value()?.parse()?) } else { only_port };
         Ok(known)
     })?;
-    let mut reactor = cli::reactor()?;
-    cli::drain_on_signals(&mut reactor)?;
     let place = options.place().max_connections(cli::pairs_of_descriptors()).socket(sockets());
-    let listener = reactor
-        .listen(place, move |_peer| Client { head: Vec::new(), only_port })
-        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
-    reactor.local_addr(listener).map_or(Ok(()), cli::announce)?;
-    Ok(reactor.run()?)
+    cli::serve(place, move |_peer| Client { head: Vec::new(), only_port })
 }

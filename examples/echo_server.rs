@@ -10,7 +10,7 @@ mod shared;
 use std::process::ExitCode;
 
 use crocus::{Protocol, Transport};
-use shared::cli::{self, Exit, ServerOptions};
+use shared::cli::{self, ServerOptions};
 
 const HELP: &str = "\
 Sends back to everybody what they send.
@@ -42,18 +42,8 @@ impl Protocol for Echo {
 }
 
 fn main() -> ExitCode {
-    cli::run("echo_server", serve)
-}
-
-fn serve() -> Result<(), Exit> {
-    let options = ServerOptions::from_args(HELP)?;
-    let mut reactor = cli::reactor()?;
-    cli::drain_on_signals(&mut reactor)?;
-    let listener = reactor
-        .listen(options.place(), |_peer| Echo)
-        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
-    if let Some(addr) = reactor.local_addr(listener) {
-        cli::announce(addr)?;
-    }
-    Ok(reactor.run()?)
+    cli::run("echo_server", || {
+        let options = ServerOptions::from_args(HELP)?;
+        cli::serve(options.place(), |_peer| Echo)
+    })
 }

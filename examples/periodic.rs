@@ -71,12 +71,7 @@ fn serve() -> Result<(), Exit> {
     cli::drain_on_signals(&mut reactor)?;
     let status = Rc::new(Status::default());
     let echo = Rc::clone(&status);
-    let listener = reactor
-        .listen(options.place(), move |_peer| Echo(Rc::clone(&echo)))
-        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
-    if let Some(addr) = reactor.local_addr(listener) {
-        cli::announce(addr)?;
-    }
+    cli::listen(&mut reactor, options.place(), move |_peer| Echo(Rc::clone(&echo)))?;
     tell_each_second(&mut reactor, Rc::clone(&status));
     Primes { below: primes, next: 0, found: 0, status }.count_on(&mut reactor);
     count_files(&mut reactor, folder);

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! [`Tunnel`] joins the two connections, and does what belongs to it: pressure, half-close, resets, the
-//! shutdown. What is left is where to listen, where to connect to, and what to do without descriptors: a
-//! client costs two, so only as many are accepted as there are pairs, and the others wait.
+//! shutdown. This program says where to listen, where to connect to, and what to do without descriptors:
+//! a client costs two, so only as many are accepted as there are pairs, and the others wait.
 
 mod shared;
 

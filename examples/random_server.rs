@@ -64,15 +64,7 @@ fn serve() -> Result<(), Exit> {
     if threads != 1 {
         return serve_on_cores(threads, options);
     }
-    let mut reactor = cli::reactor()?;
-    cli::drain_on_signals(&mut reactor)?;
-    let listener = reactor
-        .listen(options.place(), |_peer| RandomBytes)
-        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
-    if let Some(addr) = reactor.local_addr(listener) {
-        cli::announce(addr)?;
-    }
-    Ok(reactor.run()?)
+    cli::serve(options.place(), |_peer| RandomBytes)
 }
 
 /// The same on several cores. The closure runs once in each thread.

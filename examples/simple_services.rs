@@ -126,13 +126,5 @@ fn serve() -> Result<(), Exit> {
         }
         Ok(known)
     })?;
-    let mut reactor = cli::reactor()?;
-    cli::drain_on_signals(&mut reactor)?;
-    let listener = reactor
-        .listen(options.place(), service)
-        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
-    if let Some(addr) = reactor.local_addr(listener) {
-        cli::announce(addr)?;
-    }
-    Ok(reactor.run()?)
+    cli::serve(options.place(), service)
 }

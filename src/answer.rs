@@ -1,4 +1,4 @@
-//! What the reactor was asked for: an answer on its way back to another thread.
+//! An answer of the reactor, on its way back to the thread that asked.
 
 use std::fmt;
 use std::io;

@@ -20,8 +20,8 @@ pub(crate) struct RemoteCall {
 
 /// Reaches a reactor from any thread.
 ///
-/// A handle is the way in and no more: it does not keep [`run`](Reactor::run) from returning. Whoever has
-/// more to say through it takes a [`Hold`] as well. A server needs none, since its listeners keep it running.
+/// A handle is the way in and no more: it does not keep [`run`](Reactor::run) from returning. A thread
+/// that has more to say through it takes a [`Hold`] as well. A server needs none, since its listeners keep it running.
 ///
 /// # Examples
 ///
@@ -199,6 +199,7 @@ impl fmt::Debug for Handle {
 /// reactor.run()?;
 /// # std::io::Result::Ok(())
 /// ```
+#[must_use = "a hold that is dropped keeps nothing running"]
 pub struct Hold {
     shared: Arc<Shared>,
 }
@@ -252,7 +253,7 @@ impl fmt::Debug for Hold {
 /// both reads could miss both writes, for a processor lets a read overtake the write before it.
 ///
 /// Of several threads that find `asleep` only one gets `true` from the exchange, so a sleep costs one wake-up.
-/// That thread may be slow between the exchange and the wake-up; then the others rely on it, and it comes. If
+/// This one may be slow between the exchange and the wake-up; then the others rely on it, and it comes. If
 /// the reactor woke for another reason meanwhile, the late wake-up costs a turn with nothing to do.
 ///
 /// The reactor sets `asleep` to `false` when it has slept, without an order: a thread that still reads `true`

@@ -50,8 +50,8 @@
 //!    socket until the peer has closed too or [some seconds](ReactorBuilder::linger) have passed, so
 //!    that no reset overtakes the last bytes. A peer that takes the rest steadily, however slowly, gets all
 //!    of it; one that takes nothing for [30 s](ReactorBuilder::close_timeout) is cut off, and the reason says
-//!    so. What a peer sends after the close is read and discarded, up to 16 MiB and less eagerly than what
-//!    is served; more stays in the kernel, which slows the peer down.
+//!    so. Bytes that a peer sends after the close are read and discarded, up to 16 MiB and less eagerly
+//!    than those of others; more stay in the kernel, which slows the peer down.
 //! 4. **End of file means: flush, then close.** A client that sends its request and closes its half gets
 //!    its answer. A protocol that goes on writing overrides one method.
 //! 5. **Buffers are bounded.** If a peer does not read, the reactor does not read from it either, unless
@@ -83,8 +83,8 @@
 //!     made. A delay counts from the moment it was asked for, so no timer is early, however long a
 //!     callback has worked before.
 //! 12. **Silence is judged by what has come, not by what was read.** Before a timeout is told, of a silent
-//!     connection or of an attempt to connect, the reactor asks the socket once more. What waits in it
-//!     counts, and so does what the peer has taken, as far as the kernel shows it:
+//!     connection or of an attempt to connect, the reactor asks the socket once more. Bytes that wait in it
+//!     count, and so do those that the peer has taken, as far as the kernel shows it:
 //!     [`set_timeout`](Transport::set_timeout) says how far.
 //!
 //! # What it does not do
@@ -131,7 +131,7 @@
 //!
 //! | file or folder | what it is |
 //! |---|---|
-//! | [`reactor/mod.rs`](../src/crocus/reactor/mod.rs.html) | **the loop**: sleep, latch, timers, serve, calls, flush |
+//! | [`reactor/turn.rs`](../src/crocus/reactor/turn.rs.html) | **the loop**: sleep, latch, timers, serve, calls, flush |
 //! | [`connection/mod.rs`](../src/crocus/connection/mod.rs.html) | **the state machine** of one connection, which decides what happens to it next |
 //! | [`reactor/visit.rs`](../src/crocus/reactor/visit.rs.html) | asks a connection what to do until it rests, and calls its protocol |
 //! | [`protocol.rs`](../src/crocus/protocol.rs.html) | the traits that a user implements: [`Protocol`], [`Factory`] |
@@ -145,30 +145,34 @@
 //! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Tunnel`], [`Cores`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod address;
-mod answer;
-mod callback;
-mod connection;
+// `rustdoc` shows the methods of a type in the order of the modules that they stand in: the loop first, then
+// listening and connecting.
+mod reactor;
+
+mod listener;
+
 mod connector;
 mod datagram;
 #[cfg(unix)]
 mod descriptor;
+
+mod address;
+mod answer;
+mod callback;
+mod connection;
 mod extras;
-mod frame_error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod handle;
 #[cfg(doc)]
 pub mod how;
 mod ids;
-mod listener;
 mod observe;
 mod parts;
 #[cfg(doc)]
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
 mod protocol;
-mod reactor;
 mod reason;
 mod simulation;
 mod system;
@@ -188,7 +192,6 @@ pub use extras::cores::{Core, Cores, CoresHandle};
 pub use extras::framing;
 pub use extras::reconnecting::{Backoff, Reconnecting};
 pub use extras::tunnel::{Tunnel, TunnelEnd, TunnelHandler, TunnelSide};
-pub use frame_error::FrameError;
 pub use handle::{Handle, Hold};
 #[cfg(unix)]
 pub use ids::WatchId;

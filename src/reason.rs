@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_reason_of_its_own_keeps_its_error_and_stays_on_one_line() {
-        let frame = crate::frame_error::FrameError::TooLong { limit: 5 };
+        let frame = crate::framing::FrameError::TooLong { limit: 5 };
         let reason = Reason::protocol(frame.clone());
         assert_eq!(reason.protocol_error(), Some(&frame));
         assert!(reason.protocol_error::<io::Error>().is_none() && reason.io_error().is_none());

@@ -172,7 +172,7 @@ fn main() {
     the_buffer_of_a_hand_over_is_given_back();
 }
 
-/// What is kept for later: far less than a byte for each of them.
+/// Memory kept for later: far less than a byte for each of them.
 const KEPT: usize = 128 * 1024;
 
 /// A million timers that are cancelled and a million calls; then it is quiet.

@@ -146,12 +146,13 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "one that lingers is stopped like an open one (row 48)",
         "src/connection/commands.rs",
-        r#"        if matches!(self.life, Life::Lingering(_)) {
+        r#"        if matches!(self.life, Life::Lingering(_)) && !sends {
             self.finish();
             return true;
         }
         let ends"#,
-        r#"        let ends"#,
+        r#"        let _ = sends;
+        let ends"#,
     ),
     (
         "events that are still to come are not waited for (row 49)",

@@ -1,7 +1,7 @@
 //! Scenarios that run on real sockets and in the simulation, and must end alike, word for word.
 //!
 //! A scenario is one line, a list of steps (see `manners/list.rs`; `manners/script.rs` explains the words).
-//! The simulation runs it first. What each side saw after each step is then what real sockets must show.
+//! The simulation runs it first. Real sockets must then show what each side saw after each step.
 //! Nothing here depends on time: a step on real sockets waits until it shows what is expected, and fails
 //! only if that never comes.
 //!

@@ -16,7 +16,10 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("option_of_a_factory", &["`Option<Echo>` is not a factory", "|_peer| Echo"]),
     ("closure_without_protocol", &["is not a factory", "a type that implements `Protocol`"]),
     ("peer_without_a_type", &["type annotations needed", "|peer: "]),
-    ("reactor_in_a_thread", &["cannot be sent between threads safely", "crocus::Reactor"]),
+    (
+        "reactor_in_a_thread",
+        &["cannot be sent between threads safely", "StaysOnItsThread", "crocus::Reactor"],
+    ),
 ];
 
 #[test]
@@ -42,7 +45,7 @@ fn the_compiler_helps_with_the_mistakes_of_beginners() {
     }
 }
 
-/// What the compiler says about a program, which it must refuse.
+/// The compiler's message about a program, which it must refuse.
 fn compile(package: &Path, name: &str) -> String {
     let output = Command::new(env!("CARGO"))
         .args(["check", "--quiet", "--bin", name])

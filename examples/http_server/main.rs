@@ -79,15 +79,7 @@ fn serve() -> Result<(), Exit> {
     })?;
     let root = dir.map(root_at).transpose()?;
     let site = Rc::new(RefCell::new(Site::new(root, timeout)));
-    let mut reactor = cli::reactor()?;
-    let listener = reactor
-        .listen(options.place(), move |_peer| Http::new(&site))
-        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
-    cli::drain_on_signals(&mut reactor)?;
-    if let Some(addr) = reactor.local_addr(listener) {
-        cli::announce(addr)?;
-    }
-    Ok(reactor.run()?)
+    cli::serve(options.place(), move |_peer| Http::new(&site))
 }
 
 fn timeout_of(text: &str) -> Result<Duration, &'static str> {

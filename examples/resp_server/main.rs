@@ -230,18 +230,13 @@ fn serve() -> Result<(), Exit> {
     let state = State { server: new_server(max_bulk), alarm: None };
     let shared = Rc::new(RefCell::new(state));
     let sessions = Rc::clone(&shared);
-    let listener = reactor
-        .listen(options.place(), move |_peer| Session {
-            shared: Rc::clone(&sessions),
-            decoder: Decoder::new(max_bulk),
-            is_held: false,
-            is_last: false,
-        })
-        .map_err(|error| cli::cannot_listen(options.listen, &error))?;
-    if let Some(addr) = reactor.local_addr(listener) {
-        shared.borrow_mut().server.status.port = addr.port().unwrap_or(0);
-        cli::announce(addr)?;
-    }
+    let addr = cli::listen(&mut reactor, options.place(), move |_peer| Session {
+        shared: Rc::clone(&sessions),
+        decoder: Decoder::new(max_bulk),
+        is_held: false,
+        is_last: false,
+    })?;
+    shared.borrow_mut().server.status.port = addr.and_then(|addr| addr.port()).unwrap_or(0);
     Ok(reactor.run()?)
 }
 

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{self, ExitCode};
 use std::time::Duration;
 
-use crocus::{Core, Listen, LogObserver, Reactor};
+use crocus::{Address, Core, Factory, Listen, LogObserver, Reactor};
 use lexopt::prelude::*;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -219,6 +219,28 @@ pub(crate) fn cannot_listen(addr: impl Display, error: &io::Error) -> Exit {
 pub(crate) fn announce(addr: impl Display) -> Result<(), Exit> {
     log::info!("listening on {addr}");
     print(&format!("listening on {addr}\n")).map(drop)
+}
+
+/// A whole server: it listens there, prints where, and serves until it is told to stop.
+pub(crate) fn serve(place: Listen, factory: impl Factory + 'static) -> Result<(), Exit> {
+    let mut reactor = reactor()?;
+    drain_on_signals(&mut reactor)?;
+    listen(&mut reactor, place, factory)?;
+    Ok(reactor.run()?)
+}
+
+/// Listens, and prints where.
+pub(crate) fn listen(
+    reactor: &mut Reactor,
+    place: Listen,
+    factory: impl Factory + 'static,
+) -> Result<Option<Address>, Exit> {
+    let asked_for = place.endpoint().map_or_else(String::new, ToString::to_string);
+    let listener =
+        reactor.listen(place, factory).map_err(|error| cannot_listen(asked_for, &error))?;
+    let addr = reactor.local_addr(listener);
+    addr.as_ref().map_or(Ok(()), announce)?;
+    Ok(addr)
 }
 
 /// A reactor that logs its turns where `RUST_LOG` asks for it (`crocus=trace`).

@@ -80,10 +80,11 @@ impl<S: ByteStream> Connection<S> {
     }
 
     /// Ends it with the reactor. After a shutdown it `resets`: its protocol was told, and has not finished.
-    /// Not after FIN: then nothing is missing, and the peer gets no error. One that lingers has done all that
-    /// it was closed for, and keeps its reason.
+    /// Not after FIN: then nothing is missing, and the peer gets no error. One that lingers keeps its reason, if its
+    /// peer has sent nothing since: one that goes on sending gets a reset, which may overtake the last bytes.
     pub(crate) fn stop(&mut self, resets: bool) -> bool {
-        if matches!(self.life, Life::Lingering(_)) {
+        let sends = self.has_discarded() || self.ready.contains(Readiness::READABLE);
+        if matches!(self.life, Life::Lingering(_)) && !sends {
             self.finish();
             return true;
         }

@@ -171,10 +171,11 @@ impl<S: ByteStream> Connection<S> {
 
     /// Checks once whether the peer has sent unread bytes, so that closing would reset.
     #[inline(never)]
-    pub(super) fn peer_has_sent(&mut self, io: &mut Io, common: &Common) -> io::Result<bool> {
+    pub(super) fn peer_has_sent(&mut self, io: &mut Io, common: &mut Common) -> io::Result<bool> {
         match self.receive(&mut [0]) {
             Received::Bytes(count) => {
                 self.count_received(count, io, common);
+                self.note_discarded(count, common);
                 Ok(true)
             }
             Received::Nothing | Received::End => Ok(false),

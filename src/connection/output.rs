@@ -43,8 +43,8 @@ pub(super) enum Pressure {
 /// Commands and questions.
 impl<S: ByteStream> Connection<S> {
     /// Takes bytes to be sent; returns whether they were taken. If the last attempt to send has left more
-    /// than the cap, the connection ends. What was written since then does not count: no peer can have
-    /// taken it, in one piece or in many.
+    /// than the cap, the connection ends. Bytes written since then do not count, in one piece or in many:
+    /// no peer can have taken them.
     #[inline]
     pub(crate) fn write(&mut self, data: &[u8], common: &mut Common) -> bool {
         if !self.is_open() || self.output != Output::Open {

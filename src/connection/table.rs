@@ -1389,6 +1389,13 @@ fn row_48_one_that_lingers_keeps_its_reason_at_a_stop() {
         assert!(driver.connection.stop(resets));
         assert_gone(&mut driver, "Closed");
     }
+    // A peer that goes on sending gets a reset, and may not have all.
+    let mut driver = lingering();
+    driver.script.peer_sends(b"more");
+    driver.take_events();
+    driver.settle();
+    assert!(driver.connection.stop(false));
+    assert_gone(&mut driver, "Stopped");
 }
 
 #[test]

@@ -17,8 +17,8 @@ use crate::system::stream::ByteStream;
 /// How many bytes of a peer are read and discarded after `close`. A peer that sends and does not stop
 /// would else cost the loop as much as one that is served.
 ///
-/// What was on its way when the peer learns of the close must have room, or a reset may take the last
-/// bytes from it: Linux's largest buffers together, 4 MiB at the sender and 6 MiB here
+/// There must be room for all that was on its way when the peer learns of the close, or a reset may take the
+/// last bytes from it: Linux's largest buffers together, 4 MiB at the sender and 6 MiB here
 /// (`net.ipv4.tcp_wmem`, `tcp_rmem`), and half as much again.
 pub(super) const MOST_DISCARDED: usize = 16 * 1024 * 1024;
 
@@ -88,7 +88,7 @@ impl Extras {
         *self = Self::default();
     }
 
-    /// Records activity. What a timeout was set for meanwhile is not taken back.
+    /// Records activity. A later start that a timeout was given meanwhile stays.
     pub(super) fn note_activity(&mut self, at: Instant) {
         if let Timeout::After { active, .. } = &mut self.timeout {
             *active = at.max(*active);
@@ -375,6 +375,11 @@ impl<S: ByteStream> Connection<S> {
     pub(super) fn note_discarded(&mut self, count: usize, common: &mut Common) {
         let discarded = &mut self.extras_mut(common).discarded;
         *discarded = discarded.saturating_add(count);
+    }
+
+    /// Whether the peer has sent anything after `close`.
+    pub(super) fn has_discarded(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.discarded > 0)
     }
 
     /// Whether the peer has sent so much after `close` that nothing more is read.

@@ -86,7 +86,7 @@ impl Watch {
 
     /// Takes it out of the poller. Closing does that too, unless there is a duplicate.
     ///
-    /// What this watch has not registered belongs to somebody else.
+    /// A registration that this watch has not made belongs to somebody else.
     pub(crate) fn disarm(&mut self, registry: Option<&Registry>) {
         if std::mem::take(&mut self.registered)
             && let Some(registry) = registry

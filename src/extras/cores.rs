@@ -233,7 +233,7 @@ pub struct Core<'a> {
     index: usize,
     /// Where the reactors before this one listen.
     places: Vec<Place>,
-    /// What this one has asked for, and got.
+    /// The places that this one has asked for, and got.
     listened: Vec<Endpoint>,
     handle: CoresHandle,
 }

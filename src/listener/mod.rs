@@ -1,10 +1,13 @@
 //! A listening socket: its state, and the meaning of accept's errors.
 
-mod accepting;
-mod listen;
+// The order is that of the methods on the page of `Reactor`, as in `reactor/mod.rs`.
 mod opening;
-mod state;
+
+mod accepting;
 mod stopping;
+
+mod listen;
+mod state;
 
 pub use listen::Listen;
 

@@ -29,7 +29,7 @@ use std::time::Instant;
 /// **It is called in a turn, between callbacks, and never inside of one.** The reactor keeps what a callback
 /// does and tells it when the callback has returned, before its `CallbackEnd`, in order, each notice with the
 /// time at which it happened. So a protocol may share state with an observer in a `RefCell` and borrow it
-/// for the length of a callback. What code outside of a turn does is told when the next turn begins.
+/// for the length of a callback. Commands from outside of a turn are told when the next turn begins.
 ///
 /// A pair of observers is an observer that tells both, and a shared `Rc<RefCell<O>>` is one whose state the
 /// program can read.

@@ -81,7 +81,7 @@ pub enum Notice {
         /// Its name.
         callback: Callback,
     },
-    /// A callback has returned or panicked. What it did was told before this.
+    /// A callback has returned or panicked. Notices of what it did came before this.
     CallbackEnd {
         /// Whose callback it was.
         subject: Subject,

@@ -1,7 +1,7 @@
 //! The observer with what it is to be told.
 //!
-//! A notice is told at once while the loop itself works. What happens in a callback, or outside of a turn,
-//! waits: see [`Observer`].
+//! A notice is told at once while the loop itself works. A notice from a callback, or from outside
+//! of a turn, waits: see [`Observer`].
 
 use std::time::Instant;
 

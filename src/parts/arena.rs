@@ -132,7 +132,7 @@ impl<T> Arena<T> {
     /// Frees the slots behind the last tenant, which cannot move: its key names the slot. So a tenant that
     /// stays for long in a late slot delays this. The lowest free slots are used first from here on.
     ///
-    /// That takes a step for each slot, and is not tried at each removal: only when half of the tenants are
+    /// It takes a step for each slot, and is not tried at each removal: only when half of the tenants are
     /// gone again, or as many as a sixteenth of the slots.
     #[cold]
     fn give_memory_back(&mut self) {

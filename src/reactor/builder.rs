@@ -139,9 +139,9 @@ impl ReactorBuilder {
     /// The hard cap of a connection's outgoing buffer, in bytes: 32 MiB by default.
     ///
     /// If the last attempt to send has left more than this, the next write ends the connection with
-    /// [`Reason::Overflow`](crate::Reason::Overflow). What was written since that attempt does not count,
-    /// in one piece or in many: the peer had no time to take it. So a buffer holds at most the cap, and what
-    /// is written within one turn.
+    /// [`Reason::Overflow`](crate::Reason::Overflow). Bytes written since that attempt do not
+    /// count, in one piece or in many: the peer had no time to take them. So a buffer holds at most the cap
+    /// and the writes of one turn.
     #[must_use]
     pub fn write_buffer_cap(mut self, bytes: usize) -> Self {
         self.limits.write_buffer_cap = bytes;

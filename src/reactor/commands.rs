@@ -157,7 +157,7 @@ impl Reactor {
                 session.cancel_timers(timers, monitor);
             }
             if queues.visited != Some(id.0) && queues.add(queue, id.0, &mut slot.waits) {
-                monitor.queued(Subject::Connection(id), queue, false);
+                monitor.queued(|| Subject::Connection(id), queue, false);
             }
         }
         visit

@@ -8,7 +8,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use super::{Reactor, Source};
+use super::Reactor;
+use super::source::Source;
 use crate::callback::Callback;
 use crate::observe::{Notice, Subject};
 use crate::parts::arena::Key;

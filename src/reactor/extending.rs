@@ -18,7 +18,7 @@ impl Reactor {
     /// `Send` or does not exist yet. A type of the program's own keeps it apart from the state of others.
     ///
     /// The value stays when the reactor stops, so that a program can [take](Self::take_state) its results
-    /// afterwards. What is left is dropped with the reactor, the latest first, after every connection was
+    /// afterwards. Values that are left are dropped with the reactor, the latest first, after every connection was
     /// told of its end and while the reactor still works. To clean up at a stop, see
     /// [`on_stop`](Self::on_stop).
     ///

@@ -45,8 +45,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// `lingering_timeout`.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// The same during a shutdown, which a silent peer must not hold up. What a peer sent before it saw the FIN
-/// arrives within a round trip, and that is less on almost every path.
+/// The same during a shutdown, which a silent peer must not hold up. Bytes that a peer sent before it saw the
+/// FIN arrive within a round trip, and that is less on almost every path.
 const SHUTDOWN_LINGER: Duration = Duration::from_millis(500);
 
 /// A callback that takes longer is logged: asyncio's `slow_callback_duration`.

@@ -47,8 +47,8 @@ impl Monitor {
     }
 
     #[inline(always)]
-    pub(crate) fn queued(&mut self, subject: Subject, queue: Queue, spent: bool) {
-        self.note(|| Notice::Queued { subject, queue, spent });
+    pub(crate) fn queued(&mut self, of: impl FnOnce() -> Subject, queue: Queue, spent: bool) {
+        self.note(|| Notice::Queued { subject: of(), queue, spent });
     }
 
     /// Tells which stages a connection has reached.

@@ -96,11 +96,11 @@ pub(crate) struct Slot {
     pub(crate) registered: Registered,
 }
 
-/// What the poller tells of a connection.
+/// The events of a connection that the poller reports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Registered {
     No,
-    /// What there is to read; of room only when it is [wanted](Self::ToWriteToo).
+    /// Input; room only when it is [wanted](Self::ToWriteToo).
     ToRead,
     ToWriteToo,
     /// Everything, for good.

@@ -44,7 +44,7 @@ pub(crate) struct Time {
     pub(crate) ticking: Option<Ticking>,
 }
 
-/// What a tick has changed about its own timer, which is neither pending nor gone meanwhile.
+/// The changes that a tick has made to its own timer, which is neither pending nor gone meanwhile.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticking {
     pub(crate) timer: TimerId,
@@ -205,7 +205,7 @@ fn lend(buffer: &mut Box<[u8]>, size: usize) -> Box<[u8]> {
     if lent.is_empty() { vec![0; size].into_boxed_slice() } else { lent }
 }
 
-/// What code that builds upon the reactor has left here.
+/// State, functions and names of code that builds upon the reactor.
 #[derive(Default)]
 pub(crate) struct Extension {
     pub(crate) states: TypeMap,
@@ -290,7 +290,7 @@ pub(crate) enum TimerAction {
 }
 
 impl TimerAction {
-    /// What observers are told that it is for.
+    /// Its use, as observers are told it.
     pub(crate) fn owner(&self) -> TimerOwner {
         let of_the_user = |name: Option<_>| name.map_or(TimerOwner::Reactor, TimerOwner::Named);
         match *self {

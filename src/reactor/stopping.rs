@@ -3,9 +3,10 @@
 use std::io;
 use std::time::Duration;
 
+use super::Reactor;
 use super::queues::Queue;
+use super::source::Source;
 use super::state::{Ended, Ending, TimerAction};
-use super::{Reactor, Source};
 use crate::connector::state::{ConnectorState, Progress};
 use crate::ids::{ConnectionId, ListenerId};
 use crate::observe::{Command, Phase, Subject};

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::Reactor;
 use super::monitor::Monitor;
+use super::source::Source;
 use super::state::{Tick, Ticker, Ticking, TimerAction};
-use super::{Reactor, Source};
 use crate::callback::Callback;
 use crate::observe::{Phase, Subject, TimerEvent};
 use crate::parts::arena::Key;

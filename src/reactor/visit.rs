@@ -22,10 +22,10 @@ use crate::protocol::Protocol;
 use crate::reason::Reason;
 use crate::transport::Transport;
 
-/// What was counted and told of a visit.
+/// The part of a visit that is counted already, and told to the observer.
 #[derive(Default)]
 struct Seen {
-    /// How many of its sent bytes.
+    /// How many of the bytes it has sent are counted.
     sent: usize,
     /// How far the connection had come before the step; for an observer only.
     reached: Option<Reached>,
@@ -60,8 +60,8 @@ impl Queue {
         }
     }
 
-    /// Begins a visit: the source leaves the queue. What it has sent in this turn already, when it was
-    /// served, counts against its allowance.
+    /// Begins a visit: the source leaves the queue. Bytes that it has sent in this turn already, when
+    /// it was served, count against its allowance.
     #[inline(always)]
     fn begin(self, slot: &mut Slot, turn: u64, io: &mut Io) {
         let Slot { source, waits, registered, .. } = slot;
@@ -186,7 +186,7 @@ impl Reactor {
         }
         monitor.reached(id, before, reached);
         if seen.queued {
-            monitor.queued(Subject::Connection(id), Queue::Run, true);
+            monitor.queued(|| Subject::Connection(id), Queue::Run, true);
         }
     }
 

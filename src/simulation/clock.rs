@@ -50,7 +50,7 @@ impl SimulatedClock {
 
     /// Moves the clock, and does nothing else: no turn runs, and a running turn keeps its time.
     ///
-    /// What has come due meanwhile happens in the next turn, late. To let time pass with each event at its
+    /// Timers that have come due meanwhile fire in the next turn, late. To let time pass with each event at its
     /// own moment, use [`Simulation::advance`](super::testing::Simulation::advance).
     pub fn advance(&self, by: Duration) {
         self.0.wind(by);

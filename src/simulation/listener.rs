@@ -44,7 +44,7 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Listening {
     pub(super) bound: Bound,
-    /// What accepted connections inherit.
+    /// The option that accepted connections inherit.
     pub(super) options: Remembered,
     pub(super) token: Option<Token>,
     pub(super) backlog: usize,

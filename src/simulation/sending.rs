@@ -13,8 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 impl Peer {
     /// Sends all of `data`, and runs the simulation as long as that takes.
     ///
-    /// Time passes too if it must, for latency or a rate. What was taken last may still be on its way then:
-    /// [`settle`](Simulation::settle) has it arrive.
+    /// Time passes too if it must, for latency or a rate. The last bytes may still be on their way then:
+    /// [`settle`](Simulation::settle) has them arrive.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Peer {
 
     /// Sends a piece, runs the simulation until nothing is left to do, and returns what has come back.
     ///
-    /// What the window does not take is not sent; [`send_all`](Self::send_all) is for large pieces.
+    /// Bytes that the window does not take are not sent; [`send_all`](Self::send_all) is for large pieces.
     ///
     /// # Examples
     ///

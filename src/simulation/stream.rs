@@ -364,7 +364,7 @@ mod tests {
         MemoryStream::pair(network, addr(1), addr(2))
     }
 
-    /// What the network reports to one token.
+    /// The events that the network reports to one token.
     fn told(network: &Rc<RefCell<Network>>, token: Token) -> Readiness {
         let ready = network.borrow_mut().step();
         let known = ready.into_iter().find(|(known, _)| *known == token);

@@ -268,7 +268,7 @@ impl Simulation {
     /// Connects from outside to an address the reactor listens at; see [`End`].
     ///
     /// It is connected at once, as over a real loopback, unless there is [latency](Self::set_latency) or no room
-    /// in the listener's queue. What it does before, it does when it is connected. It may also be refused, or
+    /// in the listener's queue. A peer that sends or closes before that does so when it is connected. It may also be refused, or
     /// get no answer: see [`Peer::end`].
     pub fn dial(&mut self, addr: impl Into<Endpoint>) -> Peer {
         let endpoint = addr.into();

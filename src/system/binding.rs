@@ -14,7 +14,7 @@ use crate::address::{Endpoint, Place};
 ///
 /// # Errors
 ///
-/// That of `bind`, with the address and what was being done; `InvalidInput` if it is no address.
+/// The error of `bind`, with the address and what was being done; `InvalidInput` if it is no address.
 pub(crate) fn bind_at<T>(
     endpoint: &Endpoint,
     doing: &str,

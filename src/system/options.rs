@@ -227,7 +227,7 @@ impl SocketOptions {
         Self { reuse_address: on, ..self.clone() }
     }
 
-    /// What the simulated network has to know of a socket with these options.
+    /// The part of these options that the simulated network has to know.
     pub(crate) fn bound(&self, addr: SocketAddr) -> Bound {
         let reuse = self.reuse_address == Some(true);
         Bound { addr, v6_only: self.v6_only == Some(true), reuse, share: self.reuse_port }

@@ -298,7 +298,7 @@ impl<'a> Transport<'a> {
     /// # let mut simulation = Simulation::new();
     /// let mut peer = simulation.connect(Impatient);
     /// simulation.advance(Duration::from_secs(3));
-    /// assert_eq!(peer.end(), Some(End::Reset));
+    /// assert_eq!(peer.end(), Some(End::Failed(std::io::ErrorKind::ConnectionReset)));
     /// ```
     pub fn abort_connection_because(&mut self, reason: Reason) {
         self.reactor.abort(self.id, reason);

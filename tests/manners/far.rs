@@ -19,7 +19,7 @@ pub enum Outside {
     Simulated(PeerListener),
 }
 
-/// What a far end has met.
+/// The things that a far end has met.
 #[derive(Default)]
 pub struct Met {
     /// How it ended, as a read says.

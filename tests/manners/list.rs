@@ -228,7 +228,7 @@ const LIST: &[&str] = &[
     "bind U 127.0.0.1:0; unbind U; settle; bind V 127.0.0.1:$U",
 ];
 
-/// What the far end does, what the protocol does, and in which order.
+/// The deeds of the far end and of the protocol, and their order.
 const FAR: [&str; 8] = [
     "",
     "c fin",
@@ -251,10 +251,10 @@ const NEAR: [&str; 9] = [
     "s pause; s write 3",
 ];
 
-/// What the far end does after that.
+/// The deeds of the far end after that.
 const AGAIN: [&str; 4] = ["c send 5", "c fin", "c close", "c reset"];
 
-/// What both do at the end, so that nothing stays hidden.
+/// The deeds of both at the end, so that nothing stays hidden.
 const END: &str = "c send 2; settle; c read; s resume; settle; s write 1; settle; c read; s close; settle; \
                    c read; c close; settle";
 

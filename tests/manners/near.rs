@@ -1,4 +1,4 @@
-//! What the reactor calls in the scripts, and what it writes down.
+//! The protocols that the reactor calls in the scripts, and the things they write down.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -10,7 +10,7 @@ use crocus::{
     Reason, Transport,
 };
 
-/// What was seen since it was asked last.
+/// The things seen since it was asked last.
 #[derive(Clone, Default)]
 pub struct Seen(Rc<RefCell<Vec<String>>>);
 

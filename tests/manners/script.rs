@@ -155,7 +155,7 @@ impl Stage {
         word
     }
 
-    /// What was seen in this step, with names instead of ports and paths.
+    /// The things seen in this step, with names instead of ports and paths.
     fn plain_lines(&self) -> Vec<String> {
         self.seen.lines().iter().map(|line| self.plain(line)).collect()
     }

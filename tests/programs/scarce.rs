@@ -346,7 +346,7 @@ impl Injected {
         Some(Self { command, trace, _folder: folder })
     }
 
-    /// What the child says until it ends, and the trace.
+    /// The lines of the child until it ends, and the trace.
     fn run(mut self) -> (Vec<String>, String) {
         let end = run(&mut self.command);
         assert_eq!(end.code, Some(0), "{end:?}");
@@ -354,7 +354,7 @@ impl Injected {
     }
 }
 
-/// What a child said, but for its last word, which shows that it went to the end.
+/// The lines of a child, but for its last word, which shows that it went to the end.
 fn said(output: &str) -> Vec<String> {
     let mut lines: Vec<String> =
         output.lines().filter_map(|line| line.strip_prefix("> ")).map(str::to_owned).collect();

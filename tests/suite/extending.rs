@@ -1,4 +1,4 @@
-//! What code that builds upon a reactor needs: state, answers, holds, names, notices of the end, lending.
+//! The needs of code that builds upon a reactor: state, answers, holds, names, notices of the end, lending.
 
 use std::cell::{Cell, RefCell};
 use std::io;

@@ -166,7 +166,7 @@ fn lower_folders_do_not_know_the_reactor() {
         ("address", &["parts"]),
         ("system", &["parts", "simulation", "address"]),
         ("connection", &["parts", "system", "reason"]),
-        ("observe", &["parts", "address", "callback", "frame_error", "ids", "reason", "system"]),
+        ("observe", &["parts", "address", "callback", "ids", "reason", "system"]),
     ] {
         for (module, homes) in imports.iter().filter(|(module, _)| is_below(module, folder)) {
             for home in homes {

@@ -490,7 +490,7 @@ fn dropping_a_reactor_contains_every_drop_that_panics() {
         Ok(Vec::new())
     });
     let mut world = World::Real(builder.build().unwrap());
-    // What a last notice sets up is left when the reactor goes.
+    // Timers and calls that a last notice sets up are left when the reactor goes.
     let (_, addr) = world.listen(|_| LeavesBombs);
     let _far = world.dial(addr);
     world.until("it to be made", |world| world.reactor().connections().len() == 1);

@@ -46,7 +46,7 @@ fn narrow_client(addr: SocketAddr) -> TcpStream {
     socket.into()
 }
 
-// What has come counts.
+// Bytes that have come count.
 
 #[test]
 fn bytes_that_came_while_a_callback_worked_are_no_silence() {
@@ -538,7 +538,7 @@ both! {
 }
 
 both! {
-    /// What is written before anything can leave is one write, in however many pieces.
+    /// All bytes written before anything can leave count as one write, in however many pieces.
     fn the_cap_does_not_depend_on_the_pieces(world) {
         for piece in [4 << 20, 64 << 10] {
             let limits = Reactor::builder().write_buffer_cap(1 << 20).slow_callback(None);

@@ -402,7 +402,7 @@ fn the_close_deadline_counts_from_when_the_peer_took_something() {
     assert_eq!((got, log.lines()), (60_000, vec!["a made".to_owned()]));
     simulation.advance(Duration::from_millis(29_999));
     assert_eq!(log.lines(), ["a made"]);
-    // What it took last was seen when the time was up, and counts from there.
+    // The bytes it took last were seen when the time was up, and count from there.
     simulation.advance(Duration::from_millis(30_001));
     assert_eq!(log.take(), ["a made", "a lost CloseTimedOut"]);
     assert_eq!(simulation.reactor().next_deadline(), None, "a timer is left over");

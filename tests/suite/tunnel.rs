@@ -344,7 +344,7 @@ both! {
     }
 }
 
-/// What comes in and waits in the tunnel is traffic of one side only.
+/// Bytes that come in and wait in the tunnel are traffic of one side only.
 #[test]
 fn silence_counts_from_the_last_byte_of_either() {
     for near_sends in [true, false] {

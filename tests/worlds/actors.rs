@@ -215,7 +215,7 @@ impl Scene {
         let turn = transport.reactor().stats().turns;
         let mut ledger = self.ledger.borrow_mut();
         let cap = ledger.limits.cap;
-        // What was written in this turn or the last may not have had a chance to leave.
+        // Bytes written in this turn or the last may not have had a chance to leave.
         let left = before.saturating_sub(ledger.parties[who].fresh.of(turn));
         if taken {
             ledger.parties[who].sent += data.len();

@@ -72,7 +72,7 @@ pub struct Party {
     pub took_after: Option<Instant>,
     /// How much the other side had sent.
     pub offered: Option<Seen>,
-    /// What it wrote in this turn and the last.
+    /// The bytes it wrote in this turn and the last.
     pub fresh: Fresh,
     pub asked_to_close: bool,
     /// It closed for a reason of its own.

@@ -58,3 +58,21 @@ fn calloop_hosts_a_reactor() {
 fn tokio_hosts_a_reactor() {
     serves(env!("CARGO_BIN_EXE_in_tokio"));
 }
+
+/// The page cannot run them, for the library does not depend on the hosts.
+#[test]
+fn the_page_shows_these_programs() {
+    let page = include_str!("../../../docs/how/embed.md");
+    let programs = [
+        include_str!("../src/lib.rs"),
+        include_str!("../src/bin/in_poll.rs"),
+        include_str!("../src/bin/in_calloop.rs"),
+        include_str!("../src/bin/in_tokio.rs"),
+    ];
+    let shown: Vec<&str> =
+        page.split("```ignore\n").skip(1).map(|block| block.split_once("```").unwrap().0).collect();
+    assert_eq!(shown.len(), programs.len());
+    for (shown, program) in shown.iter().zip(programs) {
+        assert!(program.contains(shown), "not in the program:\n{shown}");
+    }
+}

@@ -129,15 +129,16 @@ mod adaptor;
 mod buffer;
 mod decoder;
 mod encoded;
+mod error;
 mod fixed;
 mod lines;
 mod netstrings;
 mod prefixed;
 
-pub use crate::FrameError;
 pub use adaptor::{FrameHandler, Framed};
 pub use decoder::{Decoder, Fed};
 pub use encoded::Encoded;
+pub use error::FrameError;
 pub use fixed::FixedSize;
 pub use lines::Lines;
 pub use netstrings::Netstrings;

@@ -43,7 +43,7 @@ const QUIET: Duration = Duration::from_secs(1);
 /// - *Loss*: if one side is lost before it has finished, the other gets what came from there, such as a server's
 ///   early answer, and is reset then. A part never looks like the whole.
 /// - *Silence*: with an [idle timeout](Self::idle_timeout) both are reset when neither has moved a byte.
-/// - *Shutdown*: a transfer is finished; see [`quiet`](Self::quiet). What is left after the grace is reset.
+/// - *Shutdown*: a transfer is finished; see [`quiet`](Self::quiet). Connections left after the grace are reset.
 ///
 /// There are three ways to join: [`connect`](Self::connect) from a connection to another place,
 /// [`join`](Self::join) two connections of the reactor, [`adopt`](Self::adopt) two sockets. A
@@ -78,13 +78,14 @@ const QUIET: Duration = Duration::from_secs(1);
 /// assert_eq!(client.received(), b"+PONG\r\n");
 /// # std::io::Result::Ok(())
 /// ```
+#[must_use = "a tunnel begins by `connect`, `join` or `adopt`"]
 pub struct Tunnel {
     handler: Box<dyn TunnelHandler>,
     idle: Option<Duration>,
     quiet: Duration,
 }
 
-/// What the owner of a [`Tunnel`] hears of it. Every method has a default.
+/// Hears what happens to a [`Tunnel`], for its owner. Every method has a default.
 ///
 /// The calls come in this order: [`joined`](Self::joined), once; [`passing`](Self::passing), any number of
 /// times; [`ended`](Self::ended), once and last. If the far side could not be connected,
@@ -148,7 +149,7 @@ pub struct Tunnel {
 pub trait TunnelHandler: 'static {
     /// Both sides are there, and nothing was passed yet.
     ///
-    /// What is written to `near` here comes before all that the far side sends. The far connection can be
+    /// Bytes written to `near` here come before all that the far side sends. The far connection can be
     /// reached by [`Reactor::transport`], for its address or to send it a header.
     fn joined(&mut self, near: &mut Transport<'_>, far: ConnectionId) {}
 
@@ -188,7 +189,6 @@ impl Tunnel {
     ///
     /// A connection whose peer has vanished without a word is also found by
     /// [keep-alive](crate::SocketOptions::keep_alive), which costs peers that are only silent nothing.
-    #[must_use]
     pub fn idle_timeout(mut self, limit: Duration) -> Self {
         self.idle = Some(limit);
         self
@@ -202,7 +202,6 @@ impl Tunnel {
     /// and nobody takes a part for the whole. One through which no byte has come is closed in order, at once.
     ///
     /// *Not* promised: the answer of a server that thinks for longer than this. [`TunnelEnd`] has an example.
-    #[must_use]
     pub fn quiet(mut self, time: Duration) -> Self {
         self.quiet = time;
         self

@@ -1,4 +1,4 @@
-//! What the two halves of a tunnel know together, and the rules that need both.
+//! The state that the two halves of a tunnel share, and the rules that need both.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -48,7 +48,7 @@ enum Stage {
     Failed,
 }
 
-/// What is known of one side.
+/// The state of one side.
 #[derive(Default)]
 struct End {
     state: State,

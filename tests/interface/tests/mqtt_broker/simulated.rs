@@ -194,7 +194,7 @@ fn silence_of_one_and_a_half_keep_alives_ends_a_connection() {
     exchange(&mut simulation, &mut listener, b"\xc0\0");
     simulation.advance(Duration::from_secs(14));
     assert_eq!(listener.end(), None, "the ping counted");
-    // What it gets does not count.
+    // The messages it gets do not count.
     let mut other = client(&mut simulation, "other");
     exchange(&mut simulation, &mut other, &publish("t", "x"));
     assert_eq!(listener.received(), publish("t", "x"));

@@ -61,7 +61,7 @@ fn transport(reactor: &mut Reactor, connector: Option<ConnectorId>) -> Option<Tr
     reactor.transport(connection)
 }
 
-/// The connection to the collector. What the collector sends is of no interest.
+/// The connection to the collector. It ignores what the collector sends.
 struct Collector {
     agent: Shared,
 }

@@ -11,7 +11,7 @@ const MAX_NAMES: usize = 1000;
 /// How long a name may be.
 const MAX_NAME: usize = 100;
 
-/// What came of a poll: the status of the answer, or the reason why there is none.
+/// The outcome of a poll: the status of the answer, or the reason why there is none.
 pub(crate) type Outcome = Result<u16, String>;
 
 /// One target and its last poll.

@@ -106,7 +106,7 @@ pub(crate) fn start(reactor: &mut Reactor, settings: Settings) -> io::Result<Pla
     Ok(Places { statsd, control })
 }
 
-/// What is done in each interval.
+/// The work of each interval.
 fn tick(agent: &Shared, reactor: &mut Reactor) {
     if !reactor.is_stopping() {
         collector::report(agent, reactor);
