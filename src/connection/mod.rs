@@ -80,7 +80,7 @@
 //! | 43 | Closing, Lingering | more bytes than are discarded | the same | nothing: they stay in the kernel |
 //! | 44 | Open, pressure low | `close_when_written` | Closing | nothing; as 24 |
 //! | 45 | Open, pressure high | `close_when_written` | Finishing | as when open; `Resume` |
-//! | 46 | Finishing | `close_if_written`, no pressure | Closing | nothing; as 24 |
+//! | 46 | Finishing | `close_if_written`, or new marks; no pressure | Closing | nothing; as 24 |
 //! | 47 | Finishing | the close timeout, counted from the last progress | Gone | nothing |
 //! | 48 | Lingering | a stop | Gone, for its reason if the peer has sent nothing since, else stopped | nothing |
 //! | 49 | Open, held | silence for the timeout, but not all events were told | Open | nothing, until they are |

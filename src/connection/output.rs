@@ -76,7 +76,8 @@ impl<S: ByteStream> Connection<S> {
 
     pub(crate) fn set_marks(&mut self, marks: Marks) -> bool {
         self.marks = marks;
-        self.hears() && (self.is_to_pause() || self.is_to_resume())
+        // Below higher marks it is not told to pause, and so never to go on.
+        self.close_if_written() || (self.hears() && (self.is_to_pause() || self.is_to_resume()))
     }
 
     /// How many bytes wait to be handed to the kernel.

@@ -1346,6 +1346,16 @@ fn row_45_one_under_pressure_hears_everything_and_may_write() {
 }
 
 #[test]
+fn row_46_higher_marks_leave_nothing_to_wait_for() {
+    let mut driver = with_a_full_kernel();
+    driver.write(&[b'x'; 101], CAP);
+    driver.close_when_written();
+    assert!(driver.connection.is_open(), "it is to be told to pause");
+    driver.set_marks(200, 100);
+    assert!(!driver.connection.is_open());
+}
+
+#[test]
 fn row_46_it_closes_after_resume_unless_more_was_written() {
     let mut driver = with_a_full_kernel();
     driver.write(&[b'x'; 101], CAP);

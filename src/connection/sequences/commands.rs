@@ -27,6 +27,9 @@ impl Sequence<'_> {
                 let low = self.choices.below(high + 1);
                 self.log(format_args!("set_marks {high} {low}"));
                 self.driver.set_marks(high, low);
+                if self.model.finishing && !self.waits_to_write() {
+                    self.note_close();
+                }
             }
             _ => {}
         }
@@ -93,15 +96,19 @@ impl Sequence<'_> {
         self.log(format_args!("close: {begins}"));
         assert_eq!(begins, self.is_open());
         if begins {
-            self.model.finishing = false;
-            self.model.over_timeout = self.model.telling_timeout;
-            let new = self.model.stage == Stage::New;
-            let gone = self.driver.connection.is_gone();
-            self.model.stage = if new || gone { Stage::Ended } else { Stage::Closing };
-            self.model.heard_at = self.now();
-            if !new {
-                self.ends_first();
-            }
+            self.note_close();
+        }
+    }
+
+    fn note_close(&mut self) {
+        self.model.finishing = false;
+        self.model.over_timeout = self.model.telling_timeout;
+        let new = self.model.stage == Stage::New;
+        let gone = self.driver.connection.is_gone();
+        self.model.stage = if new || gone { Stage::Ended } else { Stage::Closing };
+        self.model.heard_at = self.now();
+        if !new {
+            self.ends_first();
         }
     }
 
