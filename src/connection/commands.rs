@@ -83,7 +83,7 @@ impl<S: ByteStream> Connection<S> {
     /// Not after FIN: then nothing is missing, and the peer gets no error. One that lingers keeps its reason, if its
     /// peer has sent nothing since: one that goes on sending gets a reset, which may overtake the last bytes.
     pub(crate) fn stop(&mut self, resets: bool) -> bool {
-        let sends = self.has_discarded() || self.ready.contains(Readiness::READABLE);
+        let sends = self.discarded() > 0 || self.ready.contains(Readiness::READABLE);
         if matches!(self.life, Life::Lingering(_)) && !sends {
             self.finish();
             return true;

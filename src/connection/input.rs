@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::timing::Direction;
+use super::timing::{Direction, MOST_DISCARDED};
 use super::{Common, Connection, Holds, Io, Life, Next, Output, Side, Tell};
 use crate::system::poller::Readiness;
 use crate::system::stream::ByteStream;
@@ -146,7 +146,7 @@ impl<S: ByteStream> Connection<S> {
     pub(super) fn may_discard(&self) -> bool {
         self.input == Input::Open
             && self.ready.contains(Readiness::READABLE)
-            && !self.has_discarded_enough()
+            && self.discarded() < MOST_DISCARDED
     }
 
     /// Reads once and discards the bytes. Once per visit: connections that are served come first.

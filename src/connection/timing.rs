@@ -377,14 +377,9 @@ impl<S: ByteStream> Connection<S> {
         *discarded = discarded.saturating_add(count);
     }
 
-    /// Whether the peer has sent anything after `close`.
-    pub(super) fn has_discarded(&self) -> bool {
-        self.extras.as_ref().is_some_and(|extras| extras.discarded > 0)
-    }
-
-    /// Whether the peer has sent so much after `close` that nothing more is read.
-    pub(super) fn has_discarded_enough(&self) -> bool {
-        self.extras.as_ref().is_some_and(|extras| extras.discarded >= MOST_DISCARDED)
+    /// How many bytes the peer has sent after `close`.
+    pub(super) fn discarded(&self) -> usize {
+        self.extras.as_ref().map_or(0, |extras| extras.discarded)
     }
 
     /// Records, for the next visit, that input came which is not read, and that a hang-up is new: what
