@@ -183,6 +183,17 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
+    /// Counts bytes that were read only to be discarded.
+    pub(super) fn note_discarded(&mut self, count: usize, common: &mut Common) {
+        let discarded = &mut self.extras_mut(common).discarded;
+        *discarded = discarded.saturating_add(count);
+    }
+
+    /// How many bytes the peer has sent after `close`.
+    pub(super) fn discarded(&self) -> usize {
+        self.extras.as_ref().map_or(0, |extras| extras.discarded)
+    }
+
     /// Whether bytes that were put back are delivered once more before a newer hang-up counts. Only
     /// while they get fewer: a protocol that always puts all of them back would never be told of it.
     pub(super) fn takes_in_what_was_kept(&mut self) -> bool {

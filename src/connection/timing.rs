@@ -34,7 +34,7 @@ pub(crate) struct Extras {
     close_by: Option<Instant>,
     linger_until: Option<Instant>,
     /// Bytes that were discarded since `close`.
-    discarded: usize,
+    pub(super) discarded: usize,
     /// Input came that is not read, and was not noted as activity yet.
     stirred: bool,
     /// The error with which the output broke.
@@ -369,17 +369,6 @@ impl<S: ByteStream> Connection<S> {
         {
             *until = later(now, common.linger()).min(*until);
         }
-    }
-
-    /// Counts bytes that were read only to be discarded.
-    pub(super) fn note_discarded(&mut self, count: usize, common: &mut Common) {
-        let discarded = &mut self.extras_mut(common).discarded;
-        *discarded = discarded.saturating_add(count);
-    }
-
-    /// How many bytes the peer has sent after `close`.
-    pub(super) fn discarded(&self) -> usize {
-        self.extras.as_ref().map_or(0, |extras| extras.discarded)
     }
 
     /// Records, for the next visit, that input came which is not read, and that a hang-up is new: what
