@@ -67,12 +67,14 @@ mod text {
 
     #[test]
     fn unix_addresses_are_read_as_people_type_them() {
-        let read = |text| Endpoint::from(text);
+        let read = |text: &str| Endpoint::from(text);
         assert_eq!(read("unix:/run/x"), UnixAddress::from("/run/x").into());
         assert_eq!(read("unix:@chat"), UnixAddress::abstract_name("chat").into());
         assert_eq!(read("unix:a\\b\\"), UnixAddress::from("a\\b\\").into(), "no escapes");
         assert_eq!(read("unix:80"), UnixAddress::from("80").into());
-        assert_eq!(Endpoint::from(("unix", 80)).to_string(), "unix:80", "a host of that name");
+        let host = Endpoint::from(("unix", 80)).to_string();
+        assert_eq!(host, "UNIX:80", "a host of that name is not read as a path");
+        assert_eq!(read(&host).to_string(), host);
     }
 
     #[cfg(target_os = "linux")]
