@@ -603,11 +603,11 @@ struct Copy(PathBuf);
 impl Copy {
     fn new() -> Self {
         let copy = Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join("defects"));
-        for part in ["src", "tests", "examples", "benches"] {
+        for part in ["src", "tests", "examples", "benches", "docs"] {
             // A file that has moved since the last run would be there twice.
             drop(std::fs::remove_dir_all(copy.0.join(part)));
         }
-        for part in ["Cargo.toml", "README.md", "src", "examples", "tests"] {
+        for part in ["Cargo.toml", "README.md", "docs", "src", "examples", "tests"] {
             copy_tree(&Path::new(env!("CARGO_MANIFEST_DIR")).join(part), &copy.0.join(part));
         }
         // Cargo wants what the manifest names; the comparison is a workspace of its own, and large.
