@@ -194,9 +194,32 @@ impl<S: ByteStream> Connection<S> {
         self.extras.as_ref().map_or(0, |extras| extras.discarded)
     }
 
+    /// The error behind a hang-up, if it counts now. The stream is asked at once, so that a later hang-up is told
+    /// from this one. While bytes that were put back are delivered `again`, its error waits.
+    #[inline(never)]
+    pub(super) fn judge_hangup(&mut self, again: bool) -> Option<io::Error> {
+        let error = match self.take_hangup_error() {
+            Some(error) => error,
+            None => self.look_for_error()?,
+        };
+        if !(again && self.takes_in_what_was_kept()) {
+            return Some(error);
+        }
+        if let Some(extras) = &mut self.extras {
+            extras.hangup_error = Some(error);
+            self.ready |= Readiness::HANGUP;
+        }
+        None
+    }
+
+    /// The error of a hang-up that waits: the stream gives it only once.
+    pub(super) fn take_hangup_error(&mut self) -> Option<io::Error> {
+        self.extras.as_mut()?.hangup_error.take()
+    }
+
     /// Whether bytes that were put back are delivered once more before a newer hang-up counts. Only
     /// while they get fewer: a protocol that always puts all of them back would never be told of it.
-    pub(super) fn takes_in_what_was_kept(&mut self) -> bool {
+    fn takes_in_what_was_kept(&mut self) -> bool {
         let Some(extras) = &mut self.extras else { return false };
         let before = extras.kept_at_hangup.replace(extras.kept.len());
         before.is_none_or(|before| extras.kept.len() < before)
@@ -205,8 +228,7 @@ impl<S: ByteStream> Connection<S> {
     /// The error of a connection that broke while it is not read. Checked once: without an error both
     /// directions are shut in order, and reading, which from here on goes on after a short read, will
     /// find the end.
-    #[inline(never)]
-    pub(super) fn look_for_error(&mut self) -> Option<io::Error> {
+    fn look_for_error(&mut self) -> Option<io::Error> {
         self.ready.remove(Readiness::HANGUP);
         self.ready |= Readiness::READ_CLOSED;
         match self.stream.take_error() {
@@ -223,6 +245,9 @@ impl<S: ByteStream> Connection<S> {
         loop {
             match self.stream.read(buf) {
                 Ok(0) => {
+                    if let Some(error) = self.take_hangup_error() {
+                        return Received::Failed(error); // no end: the stream has given the error already
+                    }
                     self.input = Input::Ended;
                     self.ended_first.get_or_insert(Side::Peer);
                     self.ready.remove(Readiness::READABLE);

@@ -344,8 +344,7 @@ impl<S: ByteStream> Connection<S> {
         let again = self.gives_again();
         if !more
             && self.ready.contains(Readiness::HANGUP)
-            && !(again && self.takes_in_what_was_kept())
-            && let Some(error) = self.look_for_error()
+            && let Some(error) = self.judge_hangup(again)
         {
             return self.fail(error);
         }
@@ -390,6 +389,7 @@ impl<S: ByteStream> Connection<S> {
     /// Ends it because the system reported an error.
     #[inline(never)]
     pub(crate) fn fail(&mut self, error: io::Error) -> Next {
+        let error = self.take_hangup_error().unwrap_or(error);
         let activity = match self.life {
             Life::Closing(_) | Life::Lingering(_) => Activity::Closing,
             _ => Activity::Open,

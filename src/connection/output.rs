@@ -216,6 +216,7 @@ impl<S: ByteStream> Connection<S> {
     /// once if it is not read.
     #[inline(never)]
     pub(super) fn break_off(&mut self, error: io::Error, common: &mut Common) -> Next {
+        let error = self.take_hangup_error().unwrap_or(error);
         if self.held.intersects(Holds::PROTOCOL) || self.is_told_the_end() {
             return self.fail(error);
         }

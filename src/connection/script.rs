@@ -407,7 +407,7 @@ impl Driver {
     }
 }
 
-/// What the rows of the table need.
+/// The steps and questions that the rows of the table need.
 #[cfg(test)]
 impl Driver {
     /// One that was told `Made`, and is registered.

@@ -43,6 +43,8 @@ pub(crate) struct Extras {
     writing: Option<Throttle>,
     /// Bytes that were put back, to be delivered again.
     pub(super) kept: WriteBuffer,
+    /// The error of a hang-up that waits until they are delivered.
+    pub(super) hangup_error: Option<io::Error>,
     /// How many they were when they were last delivered again despite the hang-up that is known.
     pub(super) kept_at_hangup: Option<usize>,
 }

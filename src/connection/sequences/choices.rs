@@ -16,6 +16,11 @@ impl<'a> Choices<'a> {
         Self { bytes: None, random: Random::new(seed) }
     }
 
+    /// Whether a seed makes the choices, and no fuzzer.
+    pub(super) fn are_of_a_seed(&self) -> bool {
+        self.bytes.is_none()
+    }
+
     pub(super) fn from_bytes(bytes: &'a [u8]) -> Self {
         Self { bytes: Some(bytes), random: Random::new(0) }
     }

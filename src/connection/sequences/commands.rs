@@ -4,7 +4,6 @@ use super::{BYTES, Limit, MS, Sequence, Stage};
 use crate::connection::script::Driver;
 use crate::connection::{Direction, Holds, Output};
 use crate::parts::token_bucket::Rate;
-use crate::system::poller::Readiness;
 
 impl Sequence<'_> {
     pub(super) fn command(&mut self) {
@@ -162,9 +161,7 @@ impl Sequence<'_> {
             self.model.told -= count;
             self.model.last -= count;
             self.model.put_back |= count > 0 && self.model.stage == Stage::Up;
-            // While a hang-up is known, they are given again only as long as they get fewer.
-            let late = self.driver.connection.ready.contains(Readiness::HANGUP)
-                || self.driver.script.wire().reset;
+            let late = self.driver.script.wire().reset;
             self.model.put_back_late |= count > 0 && late;
         }
     }

@@ -8,6 +8,9 @@ use crate::system::poller::Readiness;
 /// Enough for every deadline that may still come, and for what is owed without bytes.
 const ROUNDS: usize = 50;
 
+/// No sequence of a seed needs more, whatever it owes; a fuzzer can choose slower rates and more writes.
+const MOST_OF_A_SEED: usize = 3000;
+
 impl Sequence<'_> {
     pub(super) fn wind_up(&mut self) {
         self.model.quiet = true;
@@ -41,7 +44,8 @@ impl Sequence<'_> {
         let (model, wire) = (&self.model, self.driver.script.wire());
         let unsent = model.accepted - wire.written.len();
         let untold = wire.incoming.len() - model.told;
-        ROUNDS + 2 * (unsent + untold)
+        let owed = ROUNDS + 2 * (unsent + untold);
+        if self.choices.are_of_a_seed() { owed.min(MOST_OF_A_SEED) } else { owed }
     }
 
     fn is_at_rest(&mut self) -> bool {

@@ -104,8 +104,7 @@ struct Model {
     seen: usize,
     seen_end: bool,
     seen_reset: bool,
-    /// Bytes were put back after that, or after a hang-up that is not looked into: they may not be given
-    /// again.
+    /// Bytes were put back after that: they may not be given again.
     put_back_late: bool,
     accepted: usize,
     checked: usize,
