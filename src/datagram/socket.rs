@@ -96,9 +96,8 @@ impl DatagramSocket {
 
     /// Begins or ends the reports of room for writing. Room that is there already is reported at once.
     ///
-    /// For streams these reports are always on. Here Linux reports room after each datagram that left,
-    /// so every answer would cost a turn without work. The simulation reports room only to a socket that
-    /// waits.
+    /// They are on only while they are waited for, as for Unix streams: Linux reports room after each datagram
+    /// that left, so every answer would cost a turn without work.
     pub(crate) fn await_room(
         &mut self,
         registry: Option<&Registry>,

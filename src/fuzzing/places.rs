@@ -38,7 +38,7 @@ fn number(bytes: &[u8]) -> u128 {
     u128::from_be_bytes(all)
 }
 
-/// What is printed is one line, and it is read as the same place.
+/// A place prints as one line, and that line is read as the same place.
 fn check_printed(endpoint: &Endpoint) {
     let printed = endpoint.to_string();
     assert!(!printed.contains(char::is_control), "{printed:?}");
@@ -143,7 +143,7 @@ fn check_numbers(ip: Ipv6Addr, port: u16, scope: u32, flow: u32) {
         ([a, b, c, d], port).into(),
         [a, b, c, d].map(|byte| byte.to_string()).join("."),
     );
-    // What is printed, by Rust, has no flow label. It is no part of where a packet goes.
+    // Rust prints no flow label, and where a packet goes does not depend on it.
     let kept = Endpoint::from(v6).socket_addr().expect("it is an address");
     assert_eq!(kept, v6.into());
     let host = if scope == 0 { ip.to_string() } else { format!("{ip}%{scope}") };
@@ -207,7 +207,7 @@ fn check_system(address: &UnixAddress) {
     }
 }
 
-/// What the text after `unix:` is.
+/// The address that the text after `unix:` stands for.
 fn unix(text: &str) -> UnixAddress {
     if text == "(unnamed)" {
         return UnixAddress::unnamed();

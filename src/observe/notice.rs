@@ -76,14 +76,14 @@ pub enum Notice {
     },
     /// A callback is about to be called.
     CallbackBegin {
-        /// Whose callback it is.
+        /// The owner of the callback.
         subject: Subject,
         /// Its name.
         callback: Callback,
     },
     /// A callback has returned or panicked. Notices of what it did came before this.
     CallbackEnd {
-        /// Whose callback it was.
+        /// The owner of the callback.
         subject: Subject,
         /// Its name.
         callback: Callback,
@@ -92,7 +92,7 @@ pub enum Notice {
     },
     /// A callback has panicked.
     Panicked {
-        /// Whose callback it was.
+        /// The owner of the callback.
         subject: Subject,
         /// Its name.
         callback: Callback,
@@ -101,7 +101,7 @@ pub enum Notice {
     },
     /// A command was given. It notes what is wanted, and the loop carries it out.
     Command {
-        /// Whose callback gave it. `None`: the reactor itself, or code outside of callbacks.
+        /// The owner of the callback that gave it. `None`: the reactor itself, or code outside of callbacks.
         by: Option<Subject>,
         /// The source that it is given to.
         to: Subject,

@@ -18,14 +18,14 @@ pub(crate) struct Watcher {
     in_turn: bool,
     /// How many callbacks are running, one inside another.
     depth: u32,
-    /// Whose callback is running.
+    /// The owner of the callback that is running.
     subject: Option<Subject>,
 }
 
 /// A callback that is running.
 pub(crate) struct Running {
     pub(crate) began: Instant,
-    /// Whose callback it is in.
+    /// The owner of the callback outside of this one.
     outer: Option<Subject>,
 }
 

@@ -117,7 +117,7 @@ impl Reactor {
     }
 }
 
-/// What follows on work in a thread, and the way of its result: both may hold values of the user's.
+/// The function to call after work in a thread, and the channel of its result. Both may hold values of the user's.
 struct Awaited<T, F> {
     receiver: Receiver<Result<T, ThreadError>>,
     then: F,

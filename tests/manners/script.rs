@@ -52,7 +52,7 @@ pub struct Step {
     pub seen: Vec<String>,
 }
 
-/// What the steps of a scenario are to show, and how long each waits for it.
+/// The lines that each step of a scenario is to show, and how long it waits for them.
 #[derive(Clone, Copy)]
 pub struct Expected<'a> {
     pub steps: &'a [Step],

@@ -267,7 +267,7 @@ impl Server {
     }
 }
 
-/// What a program said, but for warnings of slow callbacks: on a busy machine any may be slow.
+/// The log of a program without warnings of slow callbacks: on a busy machine any callback may be slow.
 fn but_slowness(stderr: &str) -> String {
     let slow = |line: &&str| line.ends_with("; nothing else was served meanwhile\n");
     stderr.split_inclusive('\n').filter(|line| !slow(line)).collect()

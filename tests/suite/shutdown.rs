@@ -542,7 +542,7 @@ both! {
 }
 
 both! {
-    /// Whatever the reason says, the close is in order.
+    /// The close is in order, with any reason.
     fn a_reason_does_not_change_how_it_is_closed(world) {
         let (log, mut far) = world.served("a", |recorder| {
             recorder.on_made(|transport| {

@@ -19,7 +19,7 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long nothing must move in a drain before a tunnel counts as idle, and ends.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// What clients may do.
+/// The limits for all clients.
 pub(crate) struct Limits {
     pub(crate) ports: Vec<u16>,
     pub(crate) connect: Duration,
