@@ -179,11 +179,15 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "a hang-up behind a pause goes unnoticed",
         "src/connection/mod.rs",
-        r#"            && self.ready.contains(Readiness::HANGUP)
-            && !(again"#,
-        r#"            && self.ready.contains(Readiness::HANGUP)
-            && !self.held.intersects(Holds::PROTOCOL)
-            && !(again"#,
+        r#"            && let Some(error) = self.judge_hangup(again)"#,
+        r#"            && !self.held.intersects(Holds::PROTOCOL)
+            && let Some(error) = self.judge_hangup(again)"#,
+    ),
+    (
+        "row 18: the error of a hang-up waits for no bytes that were put back",
+        "src/connection/input.rs",
+        r#"        if !(again && self.takes_in_what_was_kept()) {"#,
+        r#"        if !(again && self.takes_in_what_was_kept() && false) {"#,
     ),
     (
         "both halves shut and it goes on",
