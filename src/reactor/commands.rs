@@ -292,7 +292,7 @@ impl Reactor {
         direction: Direction,
         rate: Option<Rate>,
     ) -> Option<Rate> {
-        let now = self.now();
+        let now = self.time.clock.now();
         let name = match direction {
             Direction::Reading => Command::SetReadRate,
             Direction::Writing => Command::SetWriteRate,

@@ -331,6 +331,23 @@ both! {
     }
 }
 
+/// By the time of the turn, a callback that works for long before a read would earn two bursts.
+#[test]
+fn work_before_a_read_earns_no_second_burst() {
+    let mut simulation = Simulation::new();
+    let (log, clock) = (Log::new(), simulation.clock());
+    let mut far = simulation.connect(Recorder::new(&log, "a").on_made(move |transport| {
+        transport.set_read_rate(Some(Rate::per_second(1000).burst(100)));
+        clock.advance(100 * MS); // a burst's worth
+    }));
+    far.send(&[0; 1000]);
+    simulation.settle();
+    let read = simulation.reactor().stats().bytes_read;
+    assert_eq!((read, simulation.elapsed()), (100, 100 * MS));
+    simulation.advance(100 * MS);
+    assert_eq!(simulation.reactor().stats().bytes_read, 200);
+}
+
 /// An empty bucket holds up bytes, and nothing else.
 #[test]
 fn a_throttled_connection_hears_everything_but_data() {
