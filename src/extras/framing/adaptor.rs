@@ -228,10 +228,12 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
 
     /// Puts the part of a frame back if the handler has handed over, or has paused reading.
     ///
-    /// It may do so in any callback, and the successor must not miss a byte.
-    fn give_back(&mut self, transport: &mut Transport<'_>) {
+    /// It may do so in any callback, and the successor must not miss a byte. Bytes that the handler has put back
+    /// itself, which had so many before, came earlier.
+    fn give_back(&mut self, transport: &mut Transport<'_>, unread_before: usize) {
         if !transport.is_reading() && !self.buffer.unused().is_empty() {
-            transport.unread(self.buffer.unused());
+            let put_back = transport.unread_len().saturating_sub(unread_before);
+            transport.unread_behind(put_back, self.buffer.unused());
             self.buffer.clear();
         }
     }
@@ -269,39 +271,45 @@ impl<F: Framing + 'static, H: FrameHandler<F>> Protocol for Framed<F, H> {
     }
 
     fn eof_received(&mut self, transport: &mut Transport<'_>) {
+        let unread_before = transport.unread_len();
         match self.buffer.unused() {
             [] => self.handler.eof_received(transport),
             part => self.handler.eof_in_frame(transport, part),
         }
-        self.give_back(transport);
+        self.give_back(transport, unread_before);
         self.buffer.clear();
     }
 
     fn pause_writing(&mut self, transport: &mut Transport<'_>) {
         self.told_to_pause = true;
+        let unread_before = transport.unread_len();
         self.handler.pause_writing(transport);
-        self.give_back(transport);
+        self.give_back(transport, unread_before);
     }
 
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
         self.told_to_pause = false;
+        let unread_before = transport.unread_len();
         self.handler.resume_writing(transport);
-        self.give_back(transport);
+        self.give_back(transport, unread_before);
     }
 
     fn timer_fired(&mut self, transport: &mut Transport<'_>, timer: TimerId) {
+        let unread_before = transport.unread_len();
         self.handler.timer_fired(transport, timer);
-        self.give_back(transport);
+        self.give_back(transport, unread_before);
     }
 
     fn timed_out(&mut self, transport: &mut Transport<'_>) {
+        let unread_before = transport.unread_len();
         self.handler.timed_out(transport);
-        self.give_back(transport);
+        self.give_back(transport, unread_before);
     }
 
     fn shutting_down(&mut self, transport: &mut Transport<'_>) {
+        let unread_before = transport.unread_len();
         self.handler.shutting_down(transport);
-        self.give_back(transport);
+        self.give_back(transport, unread_before);
     }
 
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
