@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::output::{Output, Pressure};
-use super::{Common, Connection, Holds, Input, Life, Reached, Told, Traffic};
+use super::{Common, Connection, Holds, Input, Life, Reached, Side, Told, Traffic};
 use crate::reason::Reason;
 use crate::system::poller::Readiness;
 use crate::system::stream::ByteStream;
@@ -195,6 +195,14 @@ impl<S> Connection<S> {
     /// Whether the peer must not take the bytes it got for all.
     pub(super) fn ends_abruptly(&self) -> bool {
         matches!(self.output, Output::Reset) || !self.outgoing.is_empty()
+    }
+
+    /// The reason of an end in order: the side that ended its output first.
+    pub(super) fn orderly_reason(&self) -> Reason {
+        match self.ended_first {
+            Some(Side::Peer) => Reason::PeerClosed,
+            Some(Side::Us) | None => Reason::Closed,
+        }
     }
 
     /// Why it is gone.

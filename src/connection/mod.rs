@@ -360,9 +360,13 @@ impl<S: ByteStream> Connection<S> {
         if again || more { Next::Yield } else { Next::Rest }
     }
 
-    /// Ends it in order: for its reason to close, or because both sides have finished.
+    /// Ends it in order: for its reason to close, or because both sides have finished. Not if the stream has
+    /// failed meanwhile, and the error has only waited for bytes that were put back.
     #[inline(never)]
     fn finish(&mut self) -> Next {
+        if let Some(error) = self.take_hangup_error() {
+            return self.fail(error);
+        }
         self.life = Life::Gone(match &self.life {
             Life::New | Life::Open | Life::HandingOver | Life::Finishing => self.reason_of_both(),
             _ => self.reason(),
@@ -376,13 +380,6 @@ impl<S: ByteStream> Connection<S> {
         match error {
             Some(error) => Reason::Failed { activity: Activity::Open, error: Arc::clone(error) },
             None => self.orderly_reason(),
-        }
-    }
-
-    fn orderly_reason(&self) -> Reason {
-        match self.ended_first {
-            Some(Side::Peer) => Reason::PeerClosed,
-            Some(Side::Us) | None => Reason::Closed,
         }
     }
 

@@ -782,6 +782,28 @@ fn row_32_lingering_ends_when_its_time_is_up() {
 }
 
 #[test]
+fn row_32_a_failure_that_is_known_is_the_reason() {
+    let mut driver = driver_that_was_sent(b"abcdefgh");
+    driver.budgets = (1, 1000);
+    driver.visit(Kind::Serve, |driver, _| {
+        driver.unread(b"a");
+    });
+    driver.shut_write();
+    driver.flush();
+    driver.script.peer_resets();
+    driver.take_events();
+    driver.visit(Kind::Serve, |driver, _| {
+        driver.unread(b"a");
+    });
+    assert_eq!(driver.heard(), "[a] [a]", "the reset waits for what was put back");
+    driver.close();
+    driver.flush();
+    driver.pass(30 * SECOND);
+    driver.serve();
+    assert_gone(&mut driver, "ConnectionReset while closing");
+}
+
+#[test]
 fn row_33_gone_is_the_last_word() {
     let mut driver = driver_that_was_sent(b"unread");
     driver.write(b"unsent", CAP);
