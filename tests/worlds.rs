@@ -16,12 +16,22 @@
 
 #[path = "worlds/actors.rs"]
 mod actors;
+#[path = "worlds/allowance.rs"]
+mod allowance;
 #[path = "worlds/chance.rs"]
 mod chance;
+#[path = "worlds/datagrams.rs"]
+mod datagrams;
 #[path = "worlds/driver.rs"]
 mod driver;
+#[path = "worlds/framed.rs"]
+mod framed;
 #[path = "worlds/ledger.rs"]
 mod ledger;
+#[path = "worlds/names.rs"]
+mod names;
+#[path = "worlds/post.rs"]
+mod post;
 #[path = "worlds/watcher.rs"]
 mod watcher;
 
@@ -31,7 +41,7 @@ use std::sync::Once;
 use std::{env, panic};
 
 use actors::OnPurpose;
-use chance::{CALM, CROWDED, Profile, STORMY, TIMED};
+use chance::{CALM, CROWDED, NAMED, POSTED, Profile, STORMY, TIMED, WILD};
 
 /// How many worlds of each kind `cargo test` lives through.
 const WORLDS: u64 = 800;
@@ -95,4 +105,19 @@ fn crowded() {
 #[test]
 fn timed() {
     worlds(&TIMED);
+}
+
+#[test]
+fn named() {
+    worlds(&NAMED);
+}
+
+#[test]
+fn posted() {
+    worlds(&POSTED);
+}
+
+#[test]
+fn wild() {
+    worlds(&WILD);
 }

@@ -1,24 +1,31 @@
 //! Random protocols, factories and functions inside the reactor, and the actions that they may take.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::panic_any;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crocus::testing::SimulatedClock;
 use crocus::{
     Address, Backoff, Connect, Connector, Factory, Listen, ListenerId, Protocol, Rate, Reactor,
     Reason, Reconnecting, TimerId, Transport,
 };
 
+use crate::allowance::Allowance;
 use crate::chance::{Action, Chance, Profile};
 use crate::ledger::{Call, Client, Ledger, Limits, Progress, Server, Timer, expected_bytes};
 
-/// A world stays small: so many ends of connections, outgoing ones, listeners, timers.
+/// A world stays small: so many ends of connections, listeners, timers.
 const MAX_PARTIES: usize = 40;
-const MAX_CLIENTS: usize = 16;
 const MAX_SERVERS: usize = 6;
 const MAX_TIMERS: usize = 60;
+
+/// Addresses outside where somebody listens.
+pub const OUTSIDE: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6000),
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 6000),
+];
 
 /// The payload of a panic that is meant to happen.
 pub struct OnPurpose;
@@ -26,10 +33,16 @@ pub struct OnPurpose;
 /// State that everybody in one world shares.
 pub struct Scene {
     pub chance: Chance,
+    /// What a callback that works winds, so that nothing in here may take the time of the turn for now.
+    pub clock: SimulatedClock,
     pub profile: &'static Profile,
     pub ledger: RefCell<Ledger>,
     /// Addresses and names that a client may connect to.
     pub places: RefCell<Vec<String>>,
+    /// How long segments travel now.
+    pub latency: Cell<Duration>,
+    /// The party whose protocol is being told something.
+    telling: Cell<Option<usize>>,
     /// While it is set, no actor starts an action.
     pub quiet: Cell<bool>,
     /// With none left, no actor starts an action, so that the world ends.
@@ -38,12 +51,21 @@ pub struct Scene {
 }
 
 impl Scene {
-    pub fn new(chance: Chance, profile: &'static Profile, limits: Limits, trace: bool) -> Rc<Self> {
+    pub fn new(
+        chance: Chance,
+        clock: SimulatedClock,
+        profile: &'static Profile,
+        limits: Limits,
+        trace: bool,
+    ) -> Rc<Self> {
         Rc::new(Self {
             chance,
+            clock,
             profile,
             ledger: RefCell::new(Ledger::new(limits)),
             places: RefCell::default(),
+            latency: Cell::default(),
+            telling: Cell::default(),
             quiet: Cell::new(false),
             actions_left: Cell::new(400),
             trace,
@@ -56,31 +78,40 @@ impl Scene {
         }
     }
 
+    /// After how long an address outside answers somebody who connects; `None` if it may not.
+    pub fn answers_after(&self, to: &Address) -> Option<Duration> {
+        let answers = to.socket_addr().is_some_and(|to| OUTSIDE.contains(&to));
+        answers.then(|| self.latency.get())
+    }
+
     pub fn has_room(&self) -> bool {
         self.ledger.borrow().parties.len() < MAX_PARTIES
     }
 
     pub fn new_actor(self: &Rc<Self>) -> Actor {
         let who = self.ledger.borrow_mut().new_protocol();
+        if self.profile.answers > 0 && self.chance.one_in(self.profile.answers) {
+            self.ledger.borrow_mut().parties[who].owes = self.chance.size(8000);
+        }
         Actor { scene: Rc::clone(self), who, number: 0 }
     }
 
-    fn enter(self: &Rc<Self>, callback: &'static str) -> Inside {
+    pub fn enter(self: &Rc<Self>, callback: &'static str) -> Inside {
         self.ledger.borrow_mut().enter(callback);
         Inside(Rc::clone(self))
     }
 
-    fn may_act(&self) -> bool {
+    pub fn may_act(&self) -> bool {
         !self.quiet.get() && self.actions_left.get() > 0
     }
 
-    fn may_panic(&self) -> bool {
+    pub fn may_panic(&self) -> bool {
         let every = self.profile.panics;
         every > 0 && self.may_act() && self.chance.one_in(every)
     }
 
     /// Some actions, as a callback may do them.
-    fn act(self: &Rc<Self>, reactor: &mut Reactor, me: Option<usize>) {
+    pub fn act(self: &Rc<Self>, reactor: &mut Reactor, me: Option<usize>) {
         let actions = self.chance.weighted(&[(5, 0), (5, 1), (2, 2), (1, 4)]);
         for _ in 0..actions {
             self.action(reactor, me);
@@ -111,6 +142,9 @@ impl Scene {
             Action::StopListening | Action::PauseAccepting | Action::ResumeAccepting => {
                 self.of_listener(reactor, action);
             }
+            Action::Post => self.post(reactor),
+            Action::Ask => self.ask(reactor),
+            Action::Work => self.clock.advance(self.chance.millis(1, 120)),
             Action::Nest => {
                 if self.ledger.borrow().is_inside() {
                     let nested = reactor.turn(None).is_ok() || reactor.run().is_ok();
@@ -155,14 +189,24 @@ impl Scene {
         let Some(who) = who else { return };
         let Some(id) = self.ledger.borrow().parties[who].id else { return };
         let gone = self.ledger.borrow().parties[who].lost.is_some();
-        let (turn, now) = (reactor.stats().turns, reactor.now());
+        let (owes, framed) = {
+            let party = &self.ledger.borrow().parties[who];
+            (party.owes > 0, party.is_framed())
+        };
+        let foreign = self.telling.get() != Some(who);
+        if owes || (framed && foreign && matches!(action, Action::Swap)) {
+            return; // nobody meddles with an answer; and a begun frame is known to its protocol only
+        }
+        let turn = reactor.stats().turns;
         let Some(mut transport) = reactor.transport(id) else { return };
         if gone {
             self.ledger.borrow_mut().object(format!("{who} is lost, but {id} is somebody"));
             return;
         }
         match action {
-            Action::Write => self.write(&mut transport, who),
+            Action::Write => {
+                self.write(&mut transport, who, self.chance.size(self.profile.max_write));
+            }
             Action::PauseReading => {
                 transport.pause_reading();
                 self.ledger.borrow_mut().parties[who].paused = true;
@@ -197,6 +241,7 @@ impl Scene {
             _ => {}
         }
         let closing = transport.is_closing();
+        let now = self.clock.now();
         let mut ledger = self.ledger.borrow_mut();
         let ends = matches!(action, Action::Lose | Action::Abort);
         let known = ledger.parties[who].closing.is_some() || ends;
@@ -206,9 +251,26 @@ impl Scene {
         }
     }
 
-    fn write(&self, transport: &mut Transport, who: usize) {
+    /// Writes as much of an answer as is asked for, and closes behind its end.
+    fn answer(&self, transport: &mut Transport, who: usize) {
+        while self.ledger.borrow().parties[who].owes > 0 {
+            let (high, _) = transport.write_buffer_limits();
+            let owed = self.ledger.borrow().parties[who].owes;
+            let size = self.chance.size(self.profile.max_write).min(owed);
+            if transport.buffered() > high || !self.write(transport, who, size) {
+                return;
+            }
+            self.ledger.borrow_mut().parties[who].owes -= size;
+            if size == owed {
+                self.lose(transport, who);
+            }
+        }
+    }
+
+    /// Writes so many bytes; returns whether they were taken.
+    fn write(&self, transport: &mut Transport, who: usize, size: usize) -> bool {
         let said = self.ledger.borrow().parties[who].sent;
-        let data = expected_bytes(who, said, said + self.chance.size(self.profile.max_write));
+        let data = expected_bytes(who, said, said + size);
         let (before, was_closing) = (transport.buffered(), transport.is_closing());
         let taken = transport.write(&data);
         let after = transport.buffered();
@@ -234,6 +296,7 @@ impl Scene {
         ledger.demand(!taken || after <= bound, || format!("{who} buffers {after} bytes"));
         let wanted = if taken { before + data.len() } else { before };
         ledger.demand(after == wanted, || format!("{who} buffers {after}, not {wanted} bytes"));
+        taken
     }
 
     fn lose(&self, transport: &mut Transport, who: usize) {
@@ -252,7 +315,7 @@ impl Scene {
         let limit = (!self.chance.one_in(4)).then(|| self.chance.millis(1, 100));
         let open = !transport.is_closing();
         let before = transport.set_timeout(limit);
-        let now = transport.reactor().now();
+        let now = self.clock.now();
         let mut ledger = self.ledger.borrow_mut();
         let known = ledger.parties[who].timeout.map(|(limit, _)| limit);
         ledger.demand(!open || before == known, || {
@@ -275,7 +338,7 @@ impl Scene {
             .unwrap_or_default();
         let next = Actor { scene: Rc::clone(self), who, number };
         let open = !transport.is_closing();
-        let done = transport.set_protocol(next);
+        let done = transport.set_protocol(self.dress(next));
         if done {
             transport.unread(&bytes);
         }
@@ -289,16 +352,23 @@ impl Scene {
 
     /// Sets a rate at which one write passes while the world rests.
     fn set_rate(&self, transport: &mut Transport, who: usize) {
-        let rate = (!self.chance.one_in(3)).then(|| {
-            let rate = Rate::per_second(self.chance.between(20_000, 200_000) as u64);
-            rate.burst(self.chance.size(2000) as u64)
-        });
-        if self.chance.one_in(2) {
+        let chosen = (!self.chance.one_in(3))
+            .then(|| (self.chance.between(20_000, 200_000), self.chance.size(2000)));
+        let rate = chosen
+            .map(|(per_second, burst)| Rate::per_second(per_second as u64).burst(burst as u64));
+        let reading = self.chance.one_in(2);
+        if reading {
             transport.set_read_rate(rate);
         } else {
             transport.set_write_rate(rate);
         }
-        self.ledger.borrow_mut().parties[who].throttled = true;
+        let mut ledger = self.ledger.borrow_mut();
+        let party = &mut ledger.parties[who];
+        party.throttled = true;
+        let allowance = if reading { &mut party.may_read } else { &mut party.may_write };
+        *allowance = chosen.map(|(per_second, burst)| {
+            Allowance::set(allowance.take(), per_second, burst, self.clock.now())
+        });
     }
 
     fn set_timer(&self, transport: &mut Transport, who: usize, turn: u64) {
@@ -309,7 +379,7 @@ impl Scene {
         let id = transport.call_later(delay);
         let alive =
             !transport.is_closing() && self.ledger.borrow().parties[who].successor.is_none();
-        let deadline = transport.reactor().now() + delay;
+        let deadline = self.clock.now() + delay;
         let timer = Timer { id, owner: Some(who), deadline, set_in: turn, interval: None, alive };
         self.ledger.borrow_mut().timers.push(timer);
     }
@@ -319,7 +389,7 @@ impl Scene {
             return;
         }
         let delay = self.chance.millis(0, 40);
-        let (deadline, set_in) = (reactor.now() + delay, reactor.stats().turns);
+        let (deadline, set_in) = (self.clock.now() + delay, reactor.stats().turns);
         let number = self.ledger.borrow().timers.len();
         let function = Function::new(self, Task::Timer(number));
         let id = reactor.call_later(delay, move |reactor| {
@@ -338,7 +408,7 @@ impl Scene {
             return;
         }
         let interval = self.chance.millis(1, 20);
-        let (deadline, set_in) = (reactor.now() + interval, reactor.stats().turns);
+        let (deadline, set_in) = (self.clock.now() + interval, reactor.stats().turns);
         let number = self.ledger.borrow().timers.len();
         let function = Function::new(self, Task::Timer(number));
         let mut ticks = self.chance.between(1, 5);
@@ -409,7 +479,7 @@ impl Scene {
         }
         let delay = self.chance.millis(0, 40);
         let moved = reactor.reset_timer(id, delay);
-        let (now, turn) = (reactor.now(), reactor.stats().turns);
+        let (now, turn) = (self.clock.now(), reactor.stats().turns);
         let mut ledger = self.ledger.borrow_mut();
         ledger.demand(moved == pending, || {
             format!("timer {number} was moved: {moved}, pending: {pending}")
@@ -440,19 +510,30 @@ impl Scene {
 
     pub fn connect(self: &Rc<Self>, reactor: &mut Reactor) {
         let place = self.chance.pick(&self.places.borrow()).cloned();
+        if let Some(place) = place {
+            self.connect_to(reactor, place);
+        }
+    }
+
+    pub fn connect_to(self: &Rc<Self>, reactor: &mut Reactor, to: String) {
         let clients = self.ledger.borrow().clients.len();
-        let Some(place) = place.filter(|_| self.has_room() && clients < MAX_CLIENTS) else {
+        if !self.has_room() || clients >= self.profile.clients {
             return;
-        };
+        }
         let timeout = self.chance.millis(1, 400);
-        let place = Connect::to(place).timeout(timeout).head_start(self.chance.millis(1, 50));
+        let place = Connect::to(to.clone()).timeout(timeout).head_start(self.chance.millis(1, 50));
         let reconnecting = self.chance.one_in(3);
         let client = Client {
             id: None,
+            place: to,
+            crowded: false,
             timeout,
             reconnecting,
-            progress: Progress::Trying { since: reactor.now() },
+            progress: Progress::Trying { since: self.clock.now() },
             asked_while_stopping: reactor.is_stopping(),
+            asked_in: self.ledger.borrow().turn,
+            timed_by: None,
+            stands: None,
             cancelled: false,
             unwanted: false,
             dropped: false,
@@ -470,7 +551,9 @@ impl Scene {
         } else {
             reactor.connect(place, caller)
         };
-        self.ledger.borrow_mut().clients[clients].id = Some(id);
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.clients[clients].id = Some(id);
+        ledger.look_at_names();
     }
 
     fn give_up(&self, reactor: &mut Reactor) {
@@ -487,7 +570,6 @@ impl Scene {
         }
         let connection = reactor.connection_of(id);
         let known = reactor.disconnect(id);
-        let now = reactor.now();
         let mut ledger = self.ledger.borrow_mut();
         if !known {
             return;
@@ -497,17 +579,18 @@ impl Scene {
         record.cancelled |= connection.is_none();
         if let Progress::Connected(who) = record.progress {
             drop(ledger);
-            self.note_closing(reactor, who, now);
+            self.note_closing(reactor, who);
         }
     }
 
     /// Records that a command of another party closed this connection, if it did.
-    fn note_closing(&self, reactor: &mut Reactor, who: usize, now: std::time::Instant) {
+    fn note_closing(&self, reactor: &mut Reactor, who: usize) {
         let Some(id) = self.ledger.borrow().parties[who].id else { return };
         if reactor.transport(id).is_none_or(|transport| transport.is_closing()) {
             let mut ledger = self.ledger.borrow_mut();
             ledger.parties[who].asked_to_close = true;
-            ledger.close(who, now);
+            ledger.parties[who].owes = 0;
+            ledger.close(who, self.clock.now());
         }
     }
 
@@ -585,11 +668,10 @@ impl Scene {
 
     /// Enters which connections a shutdown has closed.
     pub fn note_shutdown(&self, reactor: &mut Reactor) {
-        let now = reactor.now();
         let parties = self.ledger.borrow().parties.len();
         for who in 0..parties {
             if self.ledger.borrow().parties[who].is_open() {
-                self.note_closing(reactor, who, now);
+                self.note_closing(reactor, who);
             }
         }
         self.note_listeners(reactor);
@@ -614,9 +696,11 @@ impl Scene {
         for id in servers {
             reactor.stop_listening(id);
         }
+        self.close_sockets(reactor);
         for id in reactor.connections() {
             let Some(&who) = self.ledger.borrow().ids.get(&id) else { continue };
             if let Some(mut transport) = reactor.transport(id) {
+                self.ledger.borrow_mut().parties[who].owes = 0;
                 self.lose(&mut transport, who);
             }
         }
@@ -638,7 +722,7 @@ impl Scene {
 }
 
 /// Marks that a callback runs.
-struct Inside(Rc<Scene>);
+pub struct Inside(Rc<Scene>);
 
 impl Drop for Inside {
     fn drop(&mut self) {
@@ -680,10 +764,10 @@ impl Drop for Function {
 
 /// A protocol that acts at random.
 pub struct Actor {
-    scene: Rc<Scene>,
+    pub scene: Rc<Scene>,
     pub who: usize,
     /// Which of the protocols that this party has one after the other.
-    number: usize,
+    pub number: usize,
 }
 
 /// The default of every callback.
@@ -710,10 +794,13 @@ impl Actor {
             ledger.parties[who].withheld = false;
             ledger.parties[who].broken = true;
         }
-        ledger.told(who, self.number, call, now);
+        ledger.told(who, self.number, call, transport.buffered(), now);
         drop(ledger);
+        scene.telling.set(Some(who));
         then(scene, transport);
         scene.act(transport.reactor(), Some(who));
+        scene.telling.set(None);
+        let now = scene.clock.now();
         if transport.is_closing() {
             scene.ledger.borrow_mut().close(who, now);
         } else if call == Call::Resume {
@@ -727,6 +814,31 @@ impl Actor {
             }
             panic_any(OnPurpose);
         }
+    }
+
+    /// A whole frame came.
+    pub fn frame_received(&self, transport: &mut Transport, frame: &[u8]) {
+        self.piece_received(transport, frame, None);
+    }
+
+    /// Some of the bytes came that are wanted as they come.
+    pub fn raw_received(&self, transport: &mut Transport, data: &[u8], raw: u64) {
+        self.piece_received(transport, data, Some(raw));
+    }
+
+    fn piece_received(&self, transport: &mut Transport, piece: &[u8], raw: Option<u64>) {
+        let who = self.who;
+        self.told(Call::Data, transport, |scene, transport| {
+            let buffered = transport.buffered();
+            scene.ledger.borrow_mut().received_frame(who, piece, raw, buffered);
+        });
+    }
+
+    /// The peer's end came, and before it `part` of a frame.
+    pub fn ended(&mut self, transport: &mut Transport, part: &[u8]) {
+        self.scene.ledger.borrow_mut().begins_frame(self.who, part);
+        self.eof_received(transport);
+        self.scene.ledger.borrow_mut().ends_in_frame(self.who);
     }
 
     /// Whether a protocol does the default, as most do, or for once nothing.
@@ -754,16 +866,18 @@ impl Protocol for Actor {
             {
                 ledger.meet(local, who);
             }
+            drop(ledger);
+            scene.answer(transport, who);
         });
     }
 
     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
         let who = self.who;
         self.told(Call::Data, transport, |scene, transport| {
-            let (turn, now) = (transport.reactor().stats().turns, transport.reactor().now());
+            let turn = transport.reactor().stats().turns;
             let mut ledger = scene.ledger.borrow_mut();
             ledger.demand(!data.is_empty(), || format!("{who} was given no data"));
-            ledger.served(who, turn, data.len(), now);
+            ledger.served(who, turn, data.len());
             ledger.received(who, data);
         });
     }
@@ -772,7 +886,8 @@ impl Protocol for Actor {
         let who = self.who;
         self.told(Call::Eof, transport, |scene, transport| {
             scene.ledger.borrow_mut().received_end(who);
-            if Self::usually(scene) {
+            let owed = scene.ledger.borrow().parties[who].owes;
+            if owed == 0 && Self::usually(scene) {
                 scene.ledger.borrow_mut().parties[who].asked_to_close = true;
                 Plain.eof_received(transport);
             }
@@ -796,6 +911,7 @@ impl Protocol for Actor {
                 Plain.resume_writing(transport);
                 scene.ledger.borrow_mut().parties[who].withheld = false;
             }
+            scene.answer(transport, who);
         });
     }
 
@@ -831,7 +947,7 @@ impl Protocol for Actor {
         self.told(Call::ShuttingDown, transport, |scene, transport| {
             if Self::usually(scene) {
                 Plain.shutting_down(transport);
-                let now = (!transport.is_closing()).then(|| transport.reactor().now());
+                let now = (!transport.is_closing()).then(|| scene.clock.now());
                 let mut ledger = scene.ledger.borrow_mut();
                 ledger.parties[who].asked_to_close = true;
                 ledger.parties[who].finishing = now;
@@ -892,7 +1008,8 @@ impl Factory for ServerFactory {
         if let Some(addr) = peer.socket_addr() {
             ledger.meet(addr, actor.who);
         }
-        Some(Box::new(actor))
+        drop(ledger);
+        Some(scene.dress(actor))
     }
 
     fn started(&mut self, reactor: &mut Reactor, _: ListenerId) {
@@ -943,7 +1060,7 @@ impl OutgoingFactory {
             let delay = scene.chance.millis(0, 30);
             let stopping = connector.reactor().is_stopping();
             let again = connector.connect_after(delay);
-            let since = connector.reactor().now() + delay;
+            let since = scene.clock.now() + delay;
             let mut ledger = scene.ledger.borrow_mut();
             let unwanted = ledger.clients[self.client].unwanted;
             ledger.demand(again != (unwanted || stopping), || {
@@ -953,7 +1070,13 @@ impl OutgoingFactory {
                 after = Progress::Trying { since };
             }
         }
-        scene.ledger.borrow_mut().clients[self.client].progress = after;
+        let mut ledger = scene.ledger.borrow_mut();
+        let turn = ledger.turn;
+        let client = &mut ledger.clients[self.client];
+        (client.progress, client.asked_in, client.timed_by) = (after, turn, None);
+        client.crowded = false;
+        ledger.look_at_names();
+        drop(ledger);
         if scene.may_panic() {
             panic_any(OnPurpose);
         }
@@ -975,13 +1098,16 @@ impl Factory for OutgoingFactory {
         let mut ledger = scene.ledger.borrow_mut();
         ledger.parties[actor.who].client = Some(client);
         ledger.clients[client].progress = Progress::Built(actor.who);
-        Some(Box::new(actor))
+        drop(ledger);
+        Some(scene.dress(actor))
     }
 
     fn connection_failed(&mut self, connector: &mut Connector, reason: &Reason) {
         let _inside = self.scene.enter("connection_failed");
         self.scene.note(|| format!("client {} failed {reason:?}", self.client));
-        self.scene.ledger.borrow_mut().attempt_failed(self.client, reason);
+        let now = connector.reactor().now();
+        let latency = self.scene.latency.get();
+        self.scene.ledger.borrow_mut().attempt_failed(self.client, reason, latency, now);
         self.again(connector);
     }
 

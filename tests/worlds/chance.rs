@@ -86,6 +86,12 @@ pub enum Action {
     ResumeAccepting,
     Swap,
     SetRate,
+    /// Takes its time, as a callback does that computes or blocks.
+    Work,
+    /// Something with datagrams.
+    Post,
+    /// Connects to names.
+    Ask,
     Nest,
     Stop,
     Shutdown,
@@ -112,6 +118,10 @@ pub enum Step {
     FailAccept,
     Rest,
     Run,
+    /// The process is stopped for a while, and the others go on.
+    Freeze,
+    /// A socket outside sends datagrams.
+    Post,
 }
 
 /// A kind of worlds.
@@ -123,6 +133,12 @@ pub struct Profile {
     pub length: usize,
     /// One of so many callbacks panics; 0: none does.
     pub panics: usize,
+    /// How many outgoing connections there are at the most.
+    pub clients: usize,
+    /// One of so many protocols gets frames; 0: none does.
+    pub framed: usize,
+    /// One of so many protocols writes an answer as its peer takes it, and closes; 0: none does.
+    pub answers: usize,
     /// How many bytes are written at once at the most.
     pub max_write: usize,
 }
@@ -161,6 +177,9 @@ pub const CALM: Profile = Profile {
     ],
     length: 60,
     panics: 0,
+    clients: 16,
+    framed: 6,
+    answers: 0,
     max_write: 2000,
 };
 
@@ -218,6 +237,9 @@ pub const STORMY: Profile = Profile {
     ],
     length: 80,
     panics: 60,
+    clients: 16,
+    framed: 6,
+    answers: 0,
     max_write: 800,
 };
 
@@ -261,6 +283,9 @@ pub const CROWDED: Profile = Profile {
     ],
     length: 60,
     panics: 100,
+    clients: 16,
+    framed: 0,
+    answers: 0,
     max_write: 100,
 };
 
@@ -300,5 +325,124 @@ pub const TIMED: Profile = Profile {
     ],
     length: 60,
     panics: 80,
+    clients: 16,
+    framed: 0,
+    answers: 0,
+    max_write: 50,
+};
+
+/// Callbacks that work for long, stops of the process, peers that read slowly and steadily, rates.
+pub const WILD: Profile = Profile {
+    name: "wild",
+    actions: &[
+        (20, Action::Write),
+        (8, Action::Work),
+        (3, Action::PauseReading),
+        (5, Action::ResumeReading),
+        (3, Action::Lose),
+        (1, Action::LoseWrite),
+        (1, Action::Abort),
+        (6, Action::SetTimeout),
+        (4, Action::SetTimer),
+        (3, Action::SetReactorTimer),
+        (1, Action::Every),
+        (3, Action::CancelTimer),
+        (3, Action::ResetTimer),
+        (2, Action::SetMarks),
+        (3, Action::SetCloseTimeout),
+        (8, Action::Elsewhere),
+        (3, Action::Soon),
+        (4, Action::Connect),
+        (1, Action::GiveUp),
+        (2, Action::PauseAccepting),
+        (3, Action::ResumeAccepting),
+        (3, Action::Swap),
+        (4, Action::SetRate),
+        (1, Action::Shutdown),
+    ],
+    steps: &[
+        (20, Step::Turn),
+        (3, Step::Settle),
+        (8, Step::Advance),
+        (8, Step::Freeze),
+        (14, Step::Inside),
+        (6, Step::Dial),
+        (3, Step::Join),
+        (2, Step::Pair),
+        (14, Step::Send),
+        (10, Step::Read),
+        (2, Step::CloseWrite),
+        (1, Step::Reset),
+        (1, Step::Drop),
+        (3, Step::Accept),
+        (2, Step::ChangeNetwork),
+        (1, Step::Rest),
+        (1, Step::Run),
+    ],
+    length: 80,
+    panics: 200,
+    clients: 16,
+    framed: 6,
+    answers: 4,
+    max_write: 1500,
+};
+
+/// Datagrams, which the network loses, doubles and shuffles at times, with callbacks that work for long.
+pub const POSTED: Profile = Profile {
+    name: "posted",
+    actions: &[
+        (30, Action::Post),
+        (3, Action::Work),
+        (3, Action::SetReactorTimer),
+        (2, Action::Soon),
+        (2, Action::Elsewhere),
+        (1, Action::Stop),
+        (1, Action::Shutdown),
+    ],
+    steps: &[
+        (20, Step::Turn),
+        (3, Step::Settle),
+        (8, Step::Advance),
+        (3, Step::Freeze),
+        (20, Step::Inside),
+        (16, Step::Post),
+        (2, Step::Join),
+        (2, Step::Send),
+        (2, Step::ChangeNetwork),
+        (2, Step::Rest),
+    ],
+    length: 60,
+    panics: 100,
+    clients: 16,
+    framed: 0,
+    answers: 0,
+    max_write: 200,
+};
+
+/// Names whose lookup never ends, many at once, and attempts that give up while they wait for them.
+pub const NAMED: Profile = Profile {
+    name: "named",
+    actions: &[
+        (20, Action::Ask),
+        (4, Action::GiveUp),
+        (3, Action::Connect),
+        (4, Action::SetReactorTimer),
+        (1, Action::Soon),
+        (1, Action::Stop),
+        (1, Action::Shutdown),
+    ],
+    steps: &[
+        (10, Step::Turn),
+        (3, Step::Settle),
+        (12, Step::Advance),
+        (16, Step::Inside),
+        (3, Step::Accept),
+        (1, Step::Rest),
+    ],
+    length: 60,
+    panics: 200,
+    clients: 150,
+    framed: 0,
+    answers: 0,
     max_write: 50,
 };

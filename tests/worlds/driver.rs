@@ -10,9 +10,11 @@ use std::{io, iter};
 use crocus::Reactor;
 use crocus::testing::{Cut, End, Peer, PeerListener, Simulation};
 
-use crate::actors::{OnPurpose, Scene};
+use crate::actors::{OUTSIDE, OnPurpose, Scene};
 use crate::chance::{Chance, Profile, Step};
-use crate::ledger::{Limits, Progress, Seen, expected_bytes};
+use crate::datagrams::Outside;
+use crate::ledger::{Limits, Progress, expected_bytes};
+use crate::names;
 use crate::watcher::Watcher;
 
 const MAX_LATENCY: usize = 20;
@@ -30,7 +32,6 @@ const MAX_IDLE_TURNS: usize = 4;
 const BLACKHOLE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 9);
 /// The name that has several addresses, and is looked up slowly at times.
 const SEVERAL: &str = "several.example";
-const OUTSIDE: [&str; 2] = ["127.0.0.1:6000", "10.0.0.2:6000"];
 const OTHERS: [&str; 6] = [
     "127.0.0.1:1",
     "10.0.0.1:9",
@@ -46,10 +47,19 @@ struct Far {
     who: usize,
     /// Whether it ever reads.
     reads: bool,
+    /// How it reads if it does so steadily, whatever else happens: so many bytes, every so often.
+    pace: Option<Pace>,
     /// When the last bytes it sent have arrived.
     arrived: Duration,
     /// The address that it dialled, if it did.
     dialled: Option<SocketAddr>,
+}
+
+/// A slow and steady reader's.
+struct Pace {
+    bytes: usize,
+    every: Duration,
+    next: Duration,
 }
 
 pub struct World {
@@ -58,6 +68,7 @@ pub struct World {
     watcher: Rc<RefCell<Watcher>>,
     fars: Vec<Far>,
     outside: Vec<PeerListener>,
+    post: Outside,
     latency: Duration,
     /// Errors of accept that were set up. Each lets a listener rest for 100 ms.
     accept_errors: usize,
@@ -82,6 +93,7 @@ impl World {
             accept_budget: chance.between(1, 3),
             marks: (high, chance.below(high + 1)),
             cap: chance.between(600, 6000),
+            datagram_budget: chance.between(1, 8),
             close_timeout: chance.millis(5, 400),
             linger: chance.millis(1, 200),
         };
@@ -90,20 +102,21 @@ impl World {
             .read_budget(limits.read_budget)
             .write_budget(chance.size(1000))
             .accept_budget(limits.accept_budget)
+            .datagram_budget(limits.datagram_budget)
             .write_buffer_limits(limits.marks.0, limits.marks.1)
             .write_buffer_cap(limits.cap)
             .close_timeout(limits.close_timeout)
             .linger(limits.linger);
         let mut sim = Simulation::with_limits(builder, seed);
-        let scene = Scene::new(chance, profile, limits, trace);
+        let scene = Scene::new(chance, sim.clock(), profile, limits, trace);
         let watcher = Watcher::new(&scene);
         sim.reactor().set_observer(Some(Box::new(Rc::clone(&watcher))));
         sim.set_blackhole(BLACKHOLE);
         let several = [BLACKHOLE.ip(), IpAddr::from([10, 0, 0, 2]), IpAddr::from([127, 0, 0, 1])];
         sim.set_host(SEVERAL, &several);
         let (fars, latency) = (Vec::new(), Duration::ZERO);
-        let (outside, accept_errors) = (Vec::new(), 0);
-        let mut world = Self { sim, scene, watcher, fars, outside, latency, accept_errors };
+        let (outside, post, accept_errors) = (Vec::new(), Outside::default(), 0);
+        let mut world = Self { sim, scene, watcher, fars, outside, post, latency, accept_errors };
         world.set_up();
         world
     }
@@ -112,10 +125,17 @@ impl World {
         for addr in OUTSIDE {
             self.outside.push(self.sim.listen(addr).unwrap());
         }
-        let places = OUTSIDE.iter().chain(&OUTSIDE).chain(&OTHERS);
-        self.scene.places.borrow_mut().extend(places.map(|place| (*place).to_owned()));
+        let outside = OUTSIDE.iter().chain(&OUTSIDE).map(ToString::to_string);
+        let places = outside.chain(OTHERS.map(str::to_owned));
+        self.scene.places.borrow_mut().extend(places);
         for _ in 0..self.scene.chance.between(1, 3) {
             self.scene.listen(self.sim.reactor());
+        }
+        if self.scene.profile.name == "posted" {
+            self.post.open(&mut self.sim, &self.scene);
+        }
+        if self.scene.profile.name == "named" {
+            names::set_up(&mut self.sim, &self.scene);
         }
         if !self.scene.chance.one_in(3) {
             self.change_network();
@@ -150,10 +170,36 @@ impl World {
 
     fn advance(&mut self, by: Duration) {
         let end = self.sim.elapsed() + by;
+        while let Some(next) = self.next_steady_read().filter(|next| *next <= end) {
+            self.advance_to(next);
+            self.read_steadily();
+        }
+        self.advance_to(end);
+    }
+
+    fn advance_to(&mut self, end: Duration) {
         while self
             .catch_expected_panics(|sim| sim.advance(end.saturating_sub(sim.elapsed())))
             .is_none()
         {}
+    }
+
+    fn next_steady_read(&self) -> Option<Duration> {
+        let steady = self.fars.iter().filter(|far| far.peer.is_some());
+        steady.filter_map(|far| Some(far.pace.as_ref()?.next)).min()
+    }
+
+    /// Has the steady readers read whose time has come.
+    fn read_steadily(&mut self) {
+        let now = self.sim.elapsed();
+        for far in 0..self.fars.len() {
+            let Some(pace) = self.fars[far].pace.as_mut().filter(|pace| pace.next <= now) else {
+                continue;
+            };
+            pace.next = now + pace.every;
+            let bytes = pace.bytes;
+            self.take(far, bytes);
+        }
     }
 
     fn step(&mut self) {
@@ -182,6 +228,21 @@ impl World {
             Step::FailAccept => self.fail_accept(),
             Step::Rest => self.rest(),
             Step::Run => self.run(),
+            Step::Freeze => self.freeze(),
+            Step::Post => self.post.act(&self.scene),
+        }
+    }
+
+    /// The process is stopped. Its peers are not: what they send and take is there when it goes on.
+    fn freeze(&mut self) {
+        for _ in 0..self.scene.chance.between(1, 4) {
+            self.scene.clock.advance(self.scene.chance.millis(0, 100));
+            self.read_steadily();
+            match self.scene.chance.below(3) {
+                0 => self.with_far(Self::send),
+                1 => self.with_far(Self::read),
+                _ => {}
+            }
         }
     }
 
@@ -201,7 +262,7 @@ impl World {
             let arrived = far.peer.is_some() && far.arrived <= self.sim.elapsed();
             let party = &mut ledger.parties[other_side];
             let free = party.reads() && !party.throttled;
-            let waits = arrived && party.is_open() && free && party.got < sent;
+            let waits = arrived && party.is_open() && free && party.got + party.in_hand() < sent;
             party.turns_unserved = if waits { party.turns_unserved + 1 } else { 0 };
             let starves = party.turns_unserved > MAX_IDLE_TURNS;
             ledger.demand(!starves, || {
@@ -218,9 +279,17 @@ impl World {
     }
 
     fn add_far(&mut self, peer: Peer, who: usize, dialled: Option<SocketAddr>) {
-        let reads = !self.scene.chance.one_in(5);
-        let arrived = self.sim.elapsed() + self.latency;
-        self.fars.push(Far { peer: Some(peer), who, reads, arrived, dialled });
+        let chance = &self.scene.chance;
+        let reads = !chance.one_in(5);
+        let now = self.sim.elapsed();
+        let steady = reads && self.scene.profile.name == "wild" && chance.one_in(2);
+        let pace = steady.then(|| Pace {
+            bytes: chance.size(200),
+            every: chance.millis(1, 40),
+            next: now,
+        });
+        let arrived = now + self.latency;
+        self.fars.push(Far { peer: Some(peer), who, reads, pace, arrived, dialled });
     }
 
     fn dial(&mut self) {
@@ -240,7 +309,7 @@ impl World {
             let actor = self.scene.new_actor();
             let who = self.scene.ledger.borrow_mut().new_peer();
             self.scene.ledger.borrow_mut().pair_up(who, actor.who);
-            let peer = self.sim.connect(actor);
+            let peer = self.sim.connect(self.scene.dress(actor));
             self.add_far(peer, who, None);
         }
     }
@@ -249,7 +318,7 @@ impl World {
         if self.scene.has_room() {
             let (one, other) = (self.scene.new_actor(), self.scene.new_actor());
             self.scene.ledger.borrow_mut().pair_up(one.who, other.who);
-            self.sim.pair(one, other);
+            self.sim.pair(self.scene.dress(one), self.scene.dress(other));
         }
     }
 
@@ -278,11 +347,13 @@ impl World {
         let size = self.scene.chance.size(self.scene.profile.max_write);
         let taken = peer.send(&expected_bytes(far.who, said, said + size));
         ledger.parties[far.who].sent += taken;
+        let arrives = self.scene.clock.now() + self.latency;
+        ledger.parties[far.who].arrived = ledger.parties[far.who].arrived.max(Some(arrives));
         far.arrived = far.arrived.max(self.sim.elapsed() + self.latency);
     }
 
     fn read(&mut self, far: usize) {
-        if self.fars[far].reads {
+        if self.fars[far].reads && self.fars[far].pace.is_none() {
             let all = self.scene.chance.one_in(2);
             let max = if all { usize::MAX } else { self.scene.chance.size(500) };
             self.take(far, max);
@@ -296,6 +367,9 @@ impl World {
         let data = if max == usize::MAX { peer.received() } else { peer.receive(max) };
         let mut ledger = self.scene.ledger.borrow_mut();
         ledger.received(far.who, &data);
+        if let Some(other_side) = ledger.parties[far.who].other_side.filter(|_| !data.is_empty()) {
+            ledger.look_for_room(other_side, self.scene.clock.now());
+        }
         if peer.end() == Some(End::Closed) && !ledger.parties[far.who].eof {
             ledger.received_end(far.who);
         }
@@ -334,9 +408,31 @@ impl World {
         let cut = *chance.pick(&[Cut::Whole, Cut::Every(size), Cut::Random(size)]).unwrap();
         let still = chance.one_in(2);
         self.latency = if still { Duration::ZERO } else { chance.millis(0, MAX_LATENCY) };
+        self.scene.latency.set(self.latency);
         self.sim.set_cut(cut);
         self.sim.set_latency(self.latency);
-        self.sim.set_window(16 + chance.size(3000));
+        let window = if self.scene.profile.name == "posted" && chance.one_in(2) {
+            1 << 20
+        } else {
+            16 + chance.size(3000)
+        };
+        self.sim.set_window(window);
+        let mut ledger = self.scene.ledger.borrow_mut();
+        if window < ledger.window {
+            ledger.post.be_unsure();
+        }
+        ledger.window = window;
+        if self.scene.profile.name == "posted" {
+            let percent = || if chance.one_in(2) { 0 } else { chance.below(50) as u8 };
+            let (loss, duplication, reordering) = (percent(), percent(), percent());
+            self.sim.set_datagram_loss(loss);
+            self.sim.set_datagram_duplication(duplication);
+            self.sim.set_datagram_reordering(reordering);
+            ledger.post.set_network(self.latency, [loss, duplication, reordering]);
+        }
+        let writers = 0..ledger.parties.len();
+        writers.for_each(|who| ledger.look_for_room(who, self.scene.clock.now()));
+        drop(ledger);
         // A name takes no time to look up, some time, or longer than anybody waits.
         let some = chance.millis(1, MAX_LOOKUP);
         let takes = *chance.pick(&[Duration::ZERO, some, Duration::MAX]).unwrap();
@@ -406,8 +502,9 @@ impl World {
 
     /// Each far end that reads takes what has arrived.
     fn drain(&mut self) {
+        self.post.read(&self.scene);
         for far in 0..self.fars.len() {
-            if self.fars[far].reads {
+            if self.fars[far].reads && self.fars[far].pace.is_none() {
                 self.take(far, usize::MAX);
             }
         }
@@ -425,6 +522,8 @@ impl World {
         self.check_timers();
         self.check_clients();
         self.check_listeners();
+        let now = self.sim.reactor().now();
+        self.scene.ledger.borrow_mut().check_post(now);
     }
 
     fn check_connection(&mut self, who: usize) {
@@ -434,23 +533,14 @@ impl World {
         let Some(transport) = self.sim.reactor().transport(id) else {
             return ledger.object(format!("{who} is gone and was not told"));
         };
-        let (buffered, taken) = (transport.buffered(), transport.bytes_written() as usize);
-        let other_side = ledger.parties[who].other_side;
-        let offered = other_side.map_or(0, |other_side| ledger.parties[other_side].sent);
-        let party = &mut ledger.parties[who];
-        let before = Seen::look(&mut party.taken, taken, now);
-        if taken > before.number {
-            party.took_after = Some(before.at); // it took something since then
-        }
-        let taken_since = party.taken.map_or(now, |seen| seen.since);
-        Seen::look(&mut party.offered, offered, now);
-        let offered_since = party.offered.map_or(now, |seen| seen.since);
+        let buffered = transport.buffered();
+        let party = &ledger.parties[who];
         let reading = party.reads();
         let closing = party.closing.is_some();
         let same =
             transport.is_closing() == closing && transport.is_reading() == (reading && !closing);
-        let overdue =
-            party.closing.is_some_and(|since| taken_since.max(since) + party.close_timeout <= now);
+        let timed_by = party.timed_by.max(party.took);
+        let overdue = closing && timed_by.is_some_and(|since| since + party.close_timeout <= now);
         let half_shut = party.write_closed && buffered == 0;
         let over = !closing && half_shut && party.eof;
         let pressed =
@@ -458,10 +548,8 @@ impl World {
         let timeout_missed = !closing
             && party.finishing.is_none()
             && party.timeout.is_some_and(|(limit, since)| {
-                let since = if reading { since } else { since.max(offered_since) };
-                since + limit <= now // what comes counts, even if it is not read
-            })
-            && party.sent == 0;
+                since.max(party.stirred.unwrap_or(since)) + limit <= now
+            });
         ledger.demand(same, || format!("{who} is closing or reading, and does not know"));
         ledger.demand(!overdue, || format!("{who} was to be closed in time"));
         ledger.demand(!over, || format!("{who} is shut on both sides and goes on"));
@@ -485,10 +573,15 @@ impl World {
         let drained = far.is_some_and(|far| far.reads && far.peer.is_some());
         let mut ledger = self.scene.ledger.borrow_mut();
         let (party, reader) = (&ledger.parties[who], &ledger.parties[other_side]);
-        let (reading, sent, got) = (party.reads(), party.sent, reader.got);
+        let (reading, sent, got) = (party.reads(), party.sent, reader.got + reader.in_hand());
+        let frame = party.frames.get(&party.current).copied().unwrap_or(1);
+        let whole = party.in_hand() >= frame;
         let reads = drained || (reader.is_open() && reader.reads() && !party.eof);
         let alive = !reader.gone && reader.lost.is_none();
-        let undelivered = reading && alive && !party.eof && party.got + withheld != reader.sent;
+        let undelivered = reading
+            && alive
+            && !party.eof
+            && (party.got + party.in_hand() + withheld != reader.sent || whole);
         let ended = if reader.is_protocol {
             reader.lost.is_some() || (reader.write_closed && withheld == 0)
         } else {
@@ -544,7 +637,10 @@ impl World {
             let led_to = self.sim.reactor().connection_of(id);
             let right = match record.progress {
                 Progress::Connected(who) => led_to == ledger.parties[who].id,
-                Progress::Trying { since } => since + record.timeout > now && led_to.is_none(),
+                Progress::Trying { .. } => {
+                    let over = |since| since + record.timeout <= now;
+                    !record.timed_by.is_some_and(over) && led_to.is_none()
+                }
                 Progress::Perhaps | Progress::Over => led_to.is_none(),
                 Progress::Built(_) | Progress::Refused => false,
             };
@@ -662,11 +758,11 @@ impl World {
 
     /// Drops the reactor, with whatever there is in it.
     fn drop_reactor(self, drained: bool) -> Result<(), String> {
-        let Self { sim, scene, watcher, fars, outside, .. } = self;
+        let Self { sim, scene, watcher, fars, outside, post, .. } = self;
         scene.quiet.set(true);
         scene.ledger.borrow_mut().stop_asked = true;
         drop(sim);
-        drop((fars, outside));
+        drop((fars, outside, post));
         watcher.borrow().balance();
         let mut ledger = scene.ledger.borrow_mut();
         ledger.balance(drained);

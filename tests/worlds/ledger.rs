@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use crocus::{ConnectionId, ConnectorId, ListenerId, Reason, TimerId};
 
+use crate::allowance::Allowance;
+use crate::post::Post;
+
 /// The first bytes of each stream name who sends it.
 const NAME: usize = 4;
 
@@ -52,6 +55,10 @@ pub struct Party {
     pub writing_paused: bool,
     /// Which of its protocols it has, in the order they were made; and which takes over.
     pub current: usize,
+    /// How many bytes of a begun frame it is told of with the end.
+    pub part: usize,
+    /// The size of the frames of those that get frames.
+    pub frames: BTreeMap<usize, usize>,
     pub successor: Option<usize>,
     /// The former protocol is gone, and the successor not told yet.
     awaits_successor: bool,
@@ -64,16 +71,28 @@ pub struct Party {
     pub close_timeout: Duration,
     /// Since when nothing may be delivered but the loss.
     pub closing: Option<Instant>,
+    /// The turn in which that began; and the end of the next one, in which its close timeout runs for certain.
+    closing_in: u64,
+    pub timed_by: Option<Instant>,
     /// Since when it only waits for its protocol to go on writing, and for its peer to take that.
     pub finishing: Option<Instant>,
-    /// How much of it was taken.
-    pub taken: Option<Seen>,
-    /// When less was last seen to be taken than later.
-    pub took_after: Option<Instant>,
-    /// How much the other side had sent.
-    pub offered: Option<Seen>,
+    /// How many bytes were read from its socket.
+    pub read: usize,
+    /// How many bytes the kernel took of it, when it took some last, and since when it has room for more.
+    pub written: usize,
+    pub took: Option<Instant>,
+    pub room: Option<Instant>,
+    /// When the kernel last told that there is something to read.
+    pub stirred: Option<Instant>,
+    /// When all that this peer has sent has arrived.
+    pub arrived: Option<Instant>,
+    /// What its rates for reading and for writing allow.
+    pub may_read: Option<Allowance>,
+    pub may_write: Option<Allowance>,
     /// The bytes it wrote in this turn and the last.
     pub fresh: Fresh,
+    /// How much it still has to write of an answer that its peer shall not take for whole before.
+    pub owes: usize,
     pub asked_to_close: bool,
     /// It closed for a reason of its own.
     pub closed_because: bool,
@@ -114,8 +133,24 @@ impl Party {
         !self.paused && !self.withheld
     }
 
+    /// How many bytes it was read and not given: a begun frame.
+    pub fn in_hand(&self) -> usize {
+        if self.is_framed() { self.read - self.got } else { 0 }
+    }
+
+    pub fn is_framed(&self) -> bool {
+        self.frames.contains_key(&self.current)
+    }
+
     pub fn is_open(&self) -> bool {
         self.is_live() && self.closing.is_none()
+    }
+
+    /// Its timeout counts from here.
+    fn is_active(&mut self, at: Instant) {
+        if let Some((_, since)) = &mut self.timeout {
+            *since = at.max(*since);
+        }
     }
 }
 
@@ -172,32 +207,21 @@ impl Fresh {
     }
 }
 
-/// A number that is looked at from time to time.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen {
-    pub number: usize,
-    /// When this number was seen first, and last.
-    pub since: Instant,
-    pub at: Instant,
-}
-
-impl Seen {
-    /// Looks again; returns what was seen before.
-    pub fn look(seen: &mut Option<Self>, number: usize, now: Instant) -> Self {
-        let before = seen.unwrap_or(Self { number, since: now, at: now });
-        let since = if before.number == number { before.since } else { now };
-        *seen = Some(Self { number, since, at: now });
-        before
-    }
-}
-
 pub struct Client {
     pub id: Option<ConnectorId>,
+    pub place: String,
+    /// Since it asked for its name there were others for all lookups that are made at once.
+    pub crowded: bool,
     pub timeout: Duration,
     pub reconnecting: bool,
     pub progress: Progress,
     /// Whether the reactor was stopping when it was asked to connect.
     pub asked_while_stopping: bool,
+    /// The turn in which that was; and the end of the first in which the attempt has begun for certain.
+    pub asked_in: u64,
+    pub timed_by: Option<Instant>,
+    /// When the first of the addresses that it tries answers.
+    pub stands: Option<Instant>,
     pub cancelled: bool,
     pub unwanted: bool,
     pub dropped: bool,
@@ -250,6 +274,7 @@ pub struct Timer {
 pub struct Limits {
     pub read_budget: usize,
     pub accept_budget: usize,
+    pub datagram_budget: usize,
     pub marks: (usize, usize),
     pub cap: usize,
     pub close_timeout: Duration,
@@ -263,6 +288,8 @@ pub struct Ledger {
     pub clients: Vec<Client>,
     pub servers: Vec<Server>,
     pub timers: Vec<Timer>,
+    pub post: Post,
+    pub good_name_takes: Duration,
     pub ids: BTreeMap<ConnectionId, usize>,
     names: BTreeMap<SocketAddr, usize>,
     /// The turn and the key of the timer that fired last.
@@ -282,6 +309,10 @@ pub struct Ledger {
     /// The turn in which a shutdown began that goes on.
     pub shutdown_in: Option<u64>,
     pub turn: u64,
+    /// How many bytes may be under way or unread.
+    pub window: usize,
+    /// The time of that turn.
+    pub turn_began: Option<Instant>,
     inside: Option<&'static str>,
 }
 
@@ -294,6 +325,8 @@ impl Ledger {
             clients: Vec::new(),
             servers: Vec::new(),
             timers: Vec::new(),
+            post: Post::default(),
+            good_name_takes: Duration::ZERO,
             ids: BTreeMap::new(),
             names: BTreeMap::new(),
             last_fired: None,
@@ -306,6 +339,8 @@ impl Ledger {
             stop_due: false,
             shutdown_in: None,
             turn: 0,
+            window: usize::MAX,
+            turn_began: None,
             inside: None,
         }
     }
@@ -361,7 +396,7 @@ impl Ledger {
         let party = &mut self.parties[who];
         party.successor = Some(successor);
         party.got -= unused;
-        party.returned += unused;
+        party.returned = party.read - party.got;
         party.turns_unserved = 0;
         self.forget_timers(who);
     }
@@ -430,19 +465,58 @@ impl Ledger {
         }
     }
 
+    /// A frame for `who`, or bytes as they come, within what it has asked for.
+    pub fn received_frame(&mut self, who: usize, frame: &[u8], raw: Option<u64>, buffered: usize) {
+        let party = &mut self.parties[who];
+        let size = party.frames.get(&party.current).copied();
+        let right = match raw {
+            None => size == Some(frame.len()),
+            Some(raw) => !frame.is_empty() && frame.len() as u64 <= raw,
+        };
+        // Above the mark it is told to pause before it gets more.
+        let pressed = buffered > party.marks.0 && !party.writing_paused;
+        self.demand(right && !pressed, || {
+            format!(
+                "{who} was given a frame of {} bytes: {size:?}, {raw:?}, {pressed}",
+                frame.len()
+            )
+        });
+        self.received(who, frame);
+    }
+
+    /// A part of a frame that is told with the end. If another protocol takes over, it gets that, too.
+    pub fn begins_frame(&mut self, who: usize, part: &[u8]) {
+        let got = self.parties[who].got;
+        self.received(who, part);
+        (self.parties[who].got, self.parties[who].part) = (got, part.len());
+    }
+
+    pub fn ends_in_frame(&mut self, who: usize) {
+        let party = &mut self.parties[who];
+        let part = std::mem::take(&mut party.part);
+        if party.successor.is_none() {
+            party.got += part;
+        }
+    }
+
     pub fn received_end(&mut self, who: usize) {
         self.parties[who].eof = true;
         self.parties[who].ever_eof = true;
         if let Some(other_side) = self.parties[who].other_side {
-            let (got, sent) = (self.parties[who].got, self.parties[other_side].sent);
+            let got = self.parties[who].got + self.parties[who].part;
+            let sent = self.parties[other_side].sent;
             self.demand(got == sent, || {
                 format!("{who} was told the end after {got} of {sent} bytes from {other_side}")
+            });
+            let owed = self.parties[other_side].owes;
+            self.demand(owed == 0, || {
+                format!("{who} was told the end, but {other_side} had {owed} bytes to write")
             });
         }
     }
 
     /// A call of protocol `who`: whether it may come now.
-    pub fn told(&mut self, who: usize, protocol: usize, call: Call, now: Instant) {
+    pub fn told(&mut self, who: usize, protocol: usize, call: Call, buffered: usize, now: Instant) {
         let party = &self.parties[who];
         let takes_over = call == Call::Made && party.successor == Some(protocol);
         let party = if takes_over && party.made && party.closing.is_none() {
@@ -464,6 +538,7 @@ impl Ledger {
             Call::Timer => up,
             Call::TimedOut => {
                 up && party.timeout.is_some_and(|(limit, since)| since + limit <= now)
+                    && !self.stirs(who, buffered, now)
             }
             Call::ShuttingDown => up && shutting_down && !party.told_of_shutdown,
             Call::Lost => party.made,
@@ -478,6 +553,89 @@ impl Ledger {
             Call::Resume => party.writing_paused = false,
             Call::TimedOut => party.timeout = None,
             _ => {}
+        }
+    }
+
+    /// Whether the other side of `who` has sent or taken something that the kernel would show to one who
+    /// asks: then it is not silent, whatever was told of it.
+    fn stirs(&self, who: usize, buffered: usize, now: Instant) -> bool {
+        let party = &self.parties[who];
+        let Some(other_side) = party.other_side.map(|other_side| &self.parties[other_side]) else {
+            return false;
+        };
+        let has_come = other_side.arrived.is_some_and(|at| at <= now) && !other_side.gone;
+        let waits = has_come && other_side.sent > party.read;
+        (waits && party.reads() && !party.throttled && !party.broken)
+            || (buffered > 0 && self.takes(who, now))
+    }
+
+    /// Whether the other side of `who` has taken something since the last write, which left something.
+    fn takes(&self, who: usize, now: Instant) -> bool {
+        let party = &self.parties[who];
+        let alive = |other_side: usize| !self.parties[other_side].gone;
+        !party.throttled
+            && !party.broken
+            && party.other_side.is_some_and(alive)
+            && party.room.is_some_and(|at| at <= now)
+    }
+
+    // The kernel.
+
+    /// Bytes were read from the socket of a connection.
+    pub fn read(&mut self, id: ConnectionId, bytes: usize, at: Instant) {
+        let Some(&who) = self.ids.get(&id) else { return };
+        let party = &mut self.parties[who];
+        party.read += bytes;
+        party.is_active(at);
+        let open = party.closing.is_none();
+        let other_side = party.other_side;
+        let allowed = party.may_read.as_mut().filter(|_| open).is_none_or(|it| it.take(bytes, at));
+        self.demand(allowed, || format!("{who} read {bytes} bytes faster than its rate"));
+        if let Some(other_side) = other_side {
+            self.look_for_room(other_side, at);
+        }
+    }
+
+    /// A framing is given bytes, which may not make a frame yet.
+    pub fn framing_served(&mut self, id: ConnectionId) {
+        let who = self.ids.get(&id).filter(|who| self.parties[**who].is_framed());
+        if let Some(&who) = who {
+            self.parties[who].turns_unserved = 0;
+        }
+    }
+
+    /// Bytes were handed to the kernel, which has room for them.
+    pub fn took(&mut self, id: ConnectionId, bytes: usize, at: Instant) {
+        let Some(&who) = self.ids.get(&id) else { return };
+        let party = &mut self.parties[who];
+        party.is_active(at);
+        party.written += bytes;
+        party.took = Some(at);
+        party.room = None;
+        let allowed = party.may_write.as_mut().is_none_or(|it| it.take(bytes, at));
+        self.demand(allowed, || format!("{who} wrote {bytes} bytes faster than its rate"));
+    }
+
+    /// Notes whether the kernel has room for more of what `who` writes, since the last write.
+    pub fn look_for_room(&mut self, who: usize, at: Instant) {
+        if !self.parties[who].is_protocol {
+            return;
+        }
+        let Some(other_side) = self.parties[who].other_side else { return };
+        let reader = &self.parties[other_side];
+        let under_way =
+            self.parties[who].written - if reader.is_protocol { reader.read } else { reader.got };
+        let room = &mut self.parties[who].room;
+        *room = if under_way < self.window { room.or(Some(at)) } else { None };
+    }
+
+    /// The kernel tells that there is something to read. If nobody reads, that is a sign of life.
+    pub fn stir(&mut self, id: ConnectionId, bytes_only: bool, at: Instant) {
+        let Some(&who) = self.ids.get(&id) else { return };
+        let party = &mut self.parties[who];
+        party.stirred = Some(at);
+        if bytes_only && !party.reads() && party.successor.is_none() {
+            party.is_active(at);
         }
     }
 
@@ -496,15 +654,13 @@ impl Ledger {
     }
 
     /// Bytes for protocol `who`: never more in one turn than its share.
-    pub fn served(&mut self, who: usize, turn: u64, bytes: usize, now: Instant) {
+    pub fn served(&mut self, who: usize, turn: u64, bytes: usize) {
         let party = &mut self.parties[who];
         party.turns_unserved = 0;
         if party.returned > 0 {
             let given = bytes <= party.returned;
             party.returned = party.returned.saturating_sub(bytes);
             self.demand(given, || format!("{who} was given {bytes} bytes, old and new"));
-        } else if let Some((_, since)) = &mut party.timeout {
-            *since = now;
         }
         let party = &mut self.parties[who];
         let portion = &mut party.portion;
@@ -518,18 +674,18 @@ impl Ledger {
     pub fn lost(&mut self, who: usize, reason: &Reason, buffered: usize, now: Instant) {
         let text = format!("{reason:?}");
         let party = &self.parties[who];
-        let since = party
-            .finishing
-            .or(party.closing)
-            .map(|since| party.took_after.map_or(since, |at| at.max(since)));
+        let since = party.finishing.or(party.closing).max(party.took);
         let over = |limit: Duration| since.is_some_and(|since| now >= since + limit);
+        let takes = self.takes(who, now);
         let deserved = match reason {
             Reason::Closed => (party.asked_to_close || party.write_closed) && buffered == 0,
             Reason::PeerClosed => party.ever_eof && buffered == 0,
             Reason::Aborted => party.aborted,
             Reason::TimedOut => party.timed_out,
             Reason::Protocol { .. } => party.closed_because && buffered == 0,
-            Reason::CloseTimedOut { unsent } => over(party.close_timeout) && *unsent == buffered,
+            Reason::CloseTimedOut { unsent } => {
+                over(party.close_timeout) && *unsent == buffered && !takes
+            }
             Reason::Overflow { .. } => party.overflowed,
             Reason::Panicked { .. } => party.panicked,
             Reason::Stopped => self.stop_asked,
@@ -543,8 +699,15 @@ impl Ledger {
         let deserved = deserved && !(party.closed_because && another);
         let deserved = deserved && (!party.panicked || matches!(reason, Reason::Panicked { .. }));
         self.demand(deserved, || format!("{who} was lost for no such reason: {text}"));
+        let owed = self.parties[who].owes;
+        self.demand(owed == 0 || !orderly, || {
+            format!("{who} ended in order, and owes {owed} bytes")
+        });
         let ended = self.shutdown_in.is_some() && matches!(reason, Reason::Stopped);
         let party = &mut self.parties[who];
+        if matches!(reason, Reason::Stopped) && !ended {
+            party.owes = 0; // a stop cuts off
+        }
         let left_over = ended && party.closing.is_none() && !party.write_closed;
         party.lost = Some(Loss { reason: text, orderly, left_over, at: now });
         party.closing.get_or_insert(now);
@@ -554,6 +717,7 @@ impl Ledger {
     pub fn close(&mut self, who: usize, now: Instant) {
         if self.parties[who].closing.is_none() {
             self.parties[who].closing = Some(now);
+            self.parties[who].closing_in = self.turn;
             self.parties[who].timeout = None;
             self.forget_timers(who);
         }
@@ -619,11 +783,28 @@ impl Ledger {
             format!("client {client} builds a protocol while {progress:?}")
         });
         self.clients[client].progress = Progress::Refused;
+        self.clients[client].stands = None;
     }
 
-    pub fn attempt_failed(&mut self, client: usize, reason: &Reason) {
+    pub fn attempt_failed(
+        &mut self,
+        client: usize,
+        reason: &Reason,
+        latency: Duration,
+        now: Instant,
+    ) {
         let record = &self.clients[client];
         let progress = record.progress;
+        if matches!(reason, Reason::ConnectTimedOut) {
+            let early =
+                matches!(progress, Progress::Trying { since } if now < since + record.timeout);
+            let stands = record.stands.is_some_and(|at| at <= now);
+            let starved = self.must_be_looked_up(client, latency, now);
+            self.demand(!starved, || format!("client {client} waited in vain for a good name"));
+            self.demand(!early, || format!("client {client} timed out early"));
+            self.demand(!stands, || format!("client {client} timed out though it is connected"));
+        }
+        let record = &self.clients[client];
         let legal = match progress {
             Progress::Trying { .. } | Progress::Perhaps => {
                 !matches!(reason, Reason::Refused | Reason::Panicked { .. })
@@ -641,6 +822,15 @@ impl Ledger {
         self.clients[client].progress = Progress::Over;
         self.clients[client].cancelled = false;
         self.clients[client].asked_while_stopping = false;
+        self.clients[client].stands = None;
+    }
+
+    /// A connector tries an address outside, which answers at that moment.
+    pub fn attempt_begins(&mut self, id: ConnectorId, answers: Instant) {
+        let mut clients = self.clients.iter_mut();
+        if let Some(client) = clients.find(|client| client.id == Some(id)) {
+            client.stands = Some(client.stands.map_or(answers, |at| at.min(answers)));
+        }
     }
 
     pub fn owner_told(&mut self, client: usize, reason: &Reason) {
@@ -709,12 +899,26 @@ impl Ledger {
 
     // Turns.
 
-    pub fn turn_ends(&mut self, stopped: bool) {
+    pub fn turn_ends(&mut self, stopped: bool, at: Instant) {
+        for client in &mut self.clients {
+            if let Progress::Trying { since } = client.progress
+                && client.asked_in < self.turn
+                && self.turn_began.is_some_and(|began| since <= began)
+            {
+                client.timed_by.get_or_insert(at);
+            }
+        }
+        for party in &mut self.parties {
+            if party.closing.is_some() && party.closing_in < self.turn {
+                party.timed_by.get_or_insert(at);
+            }
+        }
         self.demand(!stopped || self.stop_asked, || "it stopped unasked".to_owned());
         self.demand(stopped || !self.stop_due, || "it did not stop".to_owned());
         let vanished = std::mem::take(&mut self.vanished);
         self.demand(stopped || vanished == 0, || format!("{vanished} timers or calls vanished"));
         self.stop_due = false;
+        self.check_post_after_turn(stopped);
         if !stopped {
             self.check_told_of_shutdown();
         }
@@ -783,6 +987,7 @@ impl Ledger {
                 format!("listener {server}: {started}, {told_stopped}, {dropped}")
             });
         }
+        self.balance_post();
         let functions = self.functions;
         self.demand(functions == 0, || format!("{functions} functions were not let go"));
     }
@@ -806,7 +1011,7 @@ impl Ledger {
             None => !reader.is_protocol && !reader.gone && drained,
         };
         if loss.orderly && in_time && takes_all {
-            let (got, sent) = (reader.got, party.sent);
+            let (got, sent) = (reader.got + reader.in_hand(), party.sent);
             self.demand(got == sent, || {
                 format!("{who} closed in order, but {other_side} got {got} of {sent} bytes")
             });

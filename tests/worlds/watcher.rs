@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crocus::{
-    Address, Callback, ConnectionId, ConnectorId, Notice, Observer, Outcome, Phase, Stage, Stats,
-    Subject, TimerEvent, TimerId, TimerOwner,
+    Address, Callback, ConnectionId, ConnectorId, Notice, Observer, Outcome, Phase, Readiness,
+    Stage, Stats, Subject, TimerEvent, TimerId, TimerOwner,
 };
 
 use crate::actors::Scene;
@@ -93,6 +93,9 @@ impl Watcher {
         let alone = self.callbacks.is_empty() || callback == Callback::Drop;
         self.demand(alone, || format!("{callback} inside of {:?}", self.callbacks));
         self.callbacks.push((subject, callback));
+        if let (Subject::Connection(id), Callback::DataReceived) = (subject, callback) {
+            self.scene.ledger.borrow_mut().framing_served(id);
+        }
         self.sums.callbacks += 1;
     }
 
@@ -164,7 +167,10 @@ impl Observer for Watcher {
         match *notice {
             Notice::TurnBegin { turn } => self.begin_turn(turn),
             Notice::PhaseBegin(phase) => self.begin_phase(phase),
-            Notice::Woke { events, .. } => self.sums.events += events as u64,
+            Notice::Woke { events, .. } => {
+                self.sums.events += events as u64;
+                self.scene.ledger.borrow_mut().turn_began = Some(at);
+            }
             Notice::Woken => self.sums.wakes += 1,
             Notice::CallbackBegin { subject, callback } => {
                 self.begin_callback(subject, callback);
@@ -186,8 +192,20 @@ impl Observer for Watcher {
                 self.open.remove(&connection);
                 self.sums.closed += 1;
             }
-            Notice::Received { bytes, .. } => self.sums.bytes_read += bytes as u64,
-            Notice::Sent { bytes, .. } => self.sums.bytes_written += bytes as u64,
+            Notice::Received { connection, bytes } => {
+                self.sums.bytes_read += bytes as u64;
+                self.scene.ledger.borrow_mut().read(connection, bytes, at);
+            }
+            Notice::Sent { connection, bytes, .. } => {
+                self.sums.bytes_written += bytes as u64;
+                self.scene.ledger.borrow_mut().took(connection, bytes, at);
+            }
+            Notice::Event { subject: Some(Subject::Connection(connection)), readiness } => {
+                let ends = readiness.contains(Readiness::READ_CLOSED);
+                if readiness.contains(Readiness::READABLE) {
+                    self.scene.ledger.borrow_mut().stir(connection, !ends, at);
+                }
+            }
             Notice::DatagramReceived { bytes, .. } => {
                 self.sums.datagrams_received += 1;
                 self.sums.bytes_read += bytes as u64;
@@ -198,6 +216,9 @@ impl Observer for Watcher {
             }
             Notice::Timer { timer, owner, event } => self.timer(timer, owner, event),
             Notice::AttemptBegin { connector, ref to } => {
+                if let Some(latency) = self.scene.answers_after(to) {
+                    self.scene.ledger.borrow_mut().attempt_begins(connector, at + latency);
+                }
                 let new = self.attempts.insert((connector, to.to_string()));
                 self.demand(new, || format!("{to} tried twice at once by {connector}"));
             }
@@ -213,7 +234,7 @@ impl Observer for Watcher {
             Notice::TurnEnd(report) => {
                 self.in_turn = false;
                 self.demand(report.turn == self.sums.turns, || format!("the end of {report:?}"));
-                self.scene.ledger.borrow_mut().turn_ends(report.stopped);
+                self.scene.ledger.borrow_mut().turn_ends(report.stopped, at);
             }
             _ => {}
         }
