@@ -693,6 +693,12 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         r#"            true => *used += count.min(count.saturating_sub(1).max(1)),"#,
     ),
     (
+        "a hang-up that was none stays (row 19)",
+        "src/connection/input.rs",
+        r#"self.ready.remove(Readiness::READABLE | Readiness::HANGUP);"#,
+        r#"self.ready.remove(Readiness::READABLE);"#,
+    ),
+    (
         "a failure that is known is no reason (row 32)",
         "src/connection/mod.rs",
         r#"        if let Some(error) = self.take_hangup_error() {

@@ -268,7 +268,8 @@ impl<S: ByteStream> Connection<S> {
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => {
-                        self.ready.remove(Readiness::READABLE);
+                        // Nor has it hung up. Else a later error would be found before the bytes that it follows.
+                        self.ready.remove(Readiness::READABLE | Readiness::HANGUP);
                         return Received::Nothing;
                     }
                     _ => return Received::Failed(error),

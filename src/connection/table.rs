@@ -477,6 +477,21 @@ fn row_19_an_error_on_reading_ends_it_behind_the_bytes() {
 }
 
 #[test]
+fn row_19_a_hang_up_that_was_none_hides_no_later_bytes() {
+    let mut driver = Driver::open();
+    driver.budgets = (1000, 1);
+    driver.write(b"abc", CAP);
+    driver.latch(Readiness::FAILED);
+    assert_eq!((driver.flush(), driver.serve()), (Next::Yield, Next::Yield));
+    driver.script.peer_sends(b"last");
+    driver.script.peer_resets();
+    driver.visit(Kind::ServeWithoutWriting, |_, _| {}); // before the poller tells of them
+    driver.settle();
+    assert_eq!(driver.heard(), "[last]");
+    assert_gone(&mut driver, "ConnectionReset while open");
+}
+
+#[test]
 fn row_20_an_empty_bucket_holds_until_it_has_a_portion() {
     let mut driver = driver_that_was_sent(b"abcdefgh");
     driver.set_rate(Direction::Reading, Some(Rate::per_second(1000).burst(5)));
