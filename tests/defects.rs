@@ -644,6 +644,12 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         r#"            let _ = host;"#,
     ),
     (
+        "so few names are looked up at once that slow ones delay others",
+        "src/connector/names.rs",
+        r#"const LOOKUPS_AT_ONCE: usize = 32;"#,
+        r#"const LOOKUPS_AT_ONCE: usize = 8;"#,
+    ),
+    (
         "a datagram socket is told of a shutdown before what has come",
         "src/datagram/serving.rs",
         r#"if let Some(turns @ 1..) = state.turns_before_told"#,

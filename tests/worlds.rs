@@ -3,9 +3,13 @@
 //!
 //! A program of its own: `tests/defects.rs` builds and runs it alone.
 //!
-//! Part `chance` says what may happen. `actors` act inside the reactor, and `driver` is the world
-//! around them. `ledger` records and objects. `watcher`
-//! checks what an observer is told.
+//! Part `chance` says what may happen, and in which kind of world: `calm`, `stormy`, `crowded`, `timed`,
+//! `wild`, `posted` or `named`. `actors` act inside the reactor, `framed` behind a framing, `datagrams` without
+//! connections; `names` has them connect to names. `driver` is the world around them. `ledger` records and
+//! objects, with `allowance` for rates and `post` for datagrams. `watcher` checks what an observer is told.
+//!
+//! Time passes in callbacks too, in worlds that are wild or posted. So the ledger takes the time from the clock
+//! wherever a delay is asked for or something happens, and from the turn where the loop judges by it.
 //!
 //! ```console
 //! CROCUS_WORLDS=100000 cargo test --release --test worlds       # as many worlds as one likes

@@ -356,7 +356,7 @@ pub const WILD: Profile = Profile {
         (1, Action::GiveUp),
         (2, Action::PauseAccepting),
         (3, Action::ResumeAccepting),
-        (3, Action::Swap),
+        (5, Action::Swap),
         (4, Action::SetRate),
         (1, Action::Shutdown),
     ],
@@ -382,7 +382,7 @@ pub const WILD: Profile = Profile {
     length: 80,
     panics: 200,
     clients: 16,
-    framed: 6,
+    framed: 2,
     answers: 4,
     max_write: 1500,
 };
