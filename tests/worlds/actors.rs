@@ -726,7 +726,8 @@ pub struct Inside(Rc<Scene>);
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.0.ledger.borrow_mut().leave();
+        let now = self.0.clock.now();
+        self.0.ledger.borrow_mut().leave(now);
     }
 }
 
@@ -975,7 +976,7 @@ impl Drop for Actor {
         }
         ledger.dropped(self.who, self.number);
         if !refused {
-            ledger.leave();
+            ledger.leave(self.scene.clock.now());
         }
         drop(ledger);
         if !std::thread::panicking() && self.scene.may_panic() {

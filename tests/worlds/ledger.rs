@@ -76,8 +76,9 @@ pub struct Party {
     pub timed_by: Option<Instant>,
     /// Since when it only waits for its protocol to go on writing, and for its peer to take that.
     pub finishing: Option<Instant>,
-    /// How many bytes were read from its socket.
+    /// How many bytes were read from its socket, and how many in the turn of that number.
     pub read: usize,
+    read_in_turn: (u64, usize),
     /// How many bytes the kernel took of it, when it took some last, and since when it has room for more.
     pub written: usize,
     pub took: Option<Instant>,
@@ -314,6 +315,8 @@ pub struct Ledger {
     /// The time of that turn.
     pub turn_began: Option<Instant>,
     inside: Option<&'static str>,
+    /// The connections that were closed in the callback that runs.
+    closed_inside: Vec<usize>,
 }
 
 impl Ledger {
@@ -342,6 +345,7 @@ impl Ledger {
             window: usize::MAX,
             turn_began: None,
             inside: None,
+            closed_inside: Vec::new(),
         }
     }
 
@@ -367,8 +371,12 @@ impl Ledger {
         self.inside.is_some()
     }
 
-    pub fn leave(&mut self) {
+    /// A callback is over. What it has closed is closed from now on: it may have worked after that.
+    pub fn leave(&mut self, now: Instant) {
         self.inside = None;
+        for who in std::mem::take(&mut self.closed_inside) {
+            self.parties[who].closing = Some(now);
+        }
     }
 
     // Parties.
@@ -587,10 +595,14 @@ impl Ledger {
         let party = &mut self.parties[who];
         party.read += bytes;
         party.is_active(at);
-        let open = party.closing.is_none();
+        let (turn, open) = (self.turn, party.closing.is_none());
         let other_side = party.other_side;
+        let before = if party.read_in_turn.0 == turn { party.read_in_turn.1 } else { 0 };
+        party.read_in_turn = (turn, before + bytes);
+        let (sum, budget) = (before + bytes, self.limits.read_budget);
         let allowed = party.may_read.as_mut().filter(|_| open).is_none_or(|it| it.take(bytes, at));
         self.demand(allowed, || format!("{who} read {bytes} bytes faster than its rate"));
+        self.demand(sum <= budget, || format!("{sum} bytes of {who} were read in one turn"));
         if let Some(other_side) = other_side {
             self.look_for_room(other_side, at);
         }
@@ -718,6 +730,9 @@ impl Ledger {
         if self.parties[who].closing.is_none() {
             self.parties[who].closing = Some(now);
             self.parties[who].closing_in = self.turn;
+            if self.inside.is_some() {
+                self.closed_inside.push(who);
+            }
             self.parties[who].timeout = None;
             self.forget_timers(who);
         }
