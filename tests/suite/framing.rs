@@ -885,6 +885,32 @@ both! {
 }
 
 both! {
+    /// Whether or not its handler has paused reading meanwhile.
+    fn a_part_offered_at_the_end_goes_to_a_later_successor(world) {
+        for pauses in [false, true] {
+            let log = Log::new();
+            let asking = log.clone();
+            let handler = told(&log)
+                .on_eof(move |transport| {
+                    if pauses {
+                        transport.pause_reading();
+                    }
+                    transport.call_later(Duration::from_millis(5));
+                })
+                .on_timer(move |transport| {
+                    transport.set_protocol(Recorder::new(&asking, "next").with_data());
+                    transport.resume_reading();
+                });
+            let mut far = connect(world, &log, Framed::new(Lines::new(), handler));
+            world.send(&mut far, b"begun");
+            far.close_write();
+            world.until("the loss", |_| log.has("next lost PeerClosed"));
+            assert!(log.take().contains(&"next data begun".to_owned()), "pauses: {pauses}");
+        }
+    }
+}
+
+both! {
     /// Twisted drops it.
     fn a_partial_line_is_offered_at_the_end(world) {
         for size in SIZES.chain([0]) {

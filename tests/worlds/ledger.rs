@@ -492,7 +492,7 @@ impl Ledger {
         self.received(who, frame);
     }
 
-    /// A part of a frame that is told with the end. If another protocol takes over, it gets that, too.
+    /// A part of a frame that is told with the end. It stays for another protocol that takes over.
     pub fn begins_frame(&mut self, who: usize, part: &[u8]) {
         let got = self.parties[who].got;
         self.received(who, part);
@@ -500,11 +500,7 @@ impl Ledger {
     }
 
     pub fn ends_in_frame(&mut self, who: usize) {
-        let party = &mut self.parties[who];
-        let part = std::mem::take(&mut party.part);
-        if party.successor.is_none() {
-            party.got += part;
-        }
+        self.parties[who].part = 0;
     }
 
     pub fn received_end(&mut self, who: usize) {

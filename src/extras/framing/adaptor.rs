@@ -139,7 +139,7 @@ pub trait FrameHandler<F: Framing>: Protocol {
     /// [`frame_failed`](Self::frame_failed).
     ///
     /// Called in place of [`eof_received`](Protocol::eof_received), which the default calls. `part` has
-    /// at least one byte. Twisted drops it.
+    /// at least one byte. Twisted drops it; here a protocol that takes over gets it, also later.
     fn eof_in_frame(&mut self, transport: &mut Transport<'_>, part: &[u8]) {
         self.eof_received(transport);
     }
@@ -231,11 +231,17 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
     /// It may do so in any callback, and the successor must not miss a byte. Bytes that the handler has put back
     /// itself, which had so many before, came earlier.
     fn give_back(&mut self, transport: &mut Transport<'_>, unread_before: usize) {
-        if !transport.is_reading() && !self.buffer.unused().is_empty() {
+        if !transport.is_reading() {
+            self.put_back(transport, unread_before);
+        }
+    }
+
+    fn put_back(&mut self, transport: &mut Transport<'_>, unread_before: usize) {
+        if !self.buffer.unused().is_empty() {
             let put_back = transport.unread_len().saturating_sub(unread_before);
             transport.unread_behind(put_back, self.buffer.unused());
-            self.buffer.clear();
         }
+        self.buffer.clear();
     }
 }
 
@@ -276,8 +282,7 @@ impl<F: Framing + 'static, H: FrameHandler<F>> Protocol for Framed<F, H> {
             [] => self.handler.eof_received(transport),
             part => self.handler.eof_in_frame(transport, part),
         }
-        self.give_back(transport, unread_before);
-        self.buffer.clear();
+        self.put_back(transport, unread_before); // for a protocol that takes over, now or later
     }
 
     fn pause_writing(&mut self, transport: &mut Transport<'_>) {
