@@ -24,6 +24,7 @@ mod panics;
 mod places;
 mod pool;
 mod reconnecting;
+mod recording;
 mod scenarios;
 mod shutdown;
 mod silence;
