@@ -2,13 +2,14 @@
 //!
 //! An [`Observer`] is told of each step of the loop as a [`Notice`], and can change none of it. Without
 //! an observer a step costs a branch. [`Stats`] are always counted; [`LogObserver`] logs each step through
-//! the `log` crate, and [`Recorder`] keeps the last ones.
+//! the `log` crate, [`Recorder`] keeps the last ones, and [`ChromeTrace`] writes them for a viewer.
 
 mod display;
 mod log;
 mod notice;
 mod recorder;
 mod stats;
+mod trace;
 mod values;
 pub(crate) mod watcher;
 
@@ -16,6 +17,7 @@ pub use self::log::LogObserver;
 pub use notice::Notice;
 pub use recorder::{Record, Recorder};
 pub use stats::{Stats, TurnReport};
+pub use trace::ChromeTrace;
 pub use values::{Command, Origin, Outcome, Phase, Queue, Stage, Subject, TimerEvent, TimerOwner};
 
 use std::cell::RefCell;

@@ -32,6 +32,7 @@ mod simulating;
 mod swapping;
 mod threads;
 mod timers;
+mod tracing;
 mod transports;
 mod tunnel;
 mod udp;
