@@ -34,6 +34,7 @@ Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog NUMBER    how many clients may wait to be accepted [4096]
       --port PORT         the only port that it connects to [any]
+      --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells where it listens. Ctrl-C or SIGTERM stops in order, a second one at once.

@@ -33,7 +33,7 @@ use shared::cli::{self, Exit, ServerOptions};
 const HELP: &str = "\
 Serves a welcome at / to everybody who asks by HTTP, or the files of a directory.
 
-Usage: http_server [--root DIR] [--timeout SECONDS] [--listen HOST:PORT] [--backlog N]
+Usage: http_server [OPTIONS]
 
 Options:
       --root DIR          serve the files of DIR, index.html for a directory; names that begin with
@@ -41,6 +41,7 @@ Options:
       --timeout SECONDS   how long to wait for a request, or for a client to read [60]
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order: answers are finished,
