@@ -272,14 +272,22 @@ pub(crate) fn trace_to(path: OsString) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Logs the turns of a reactor where `RUST_LOG` asks for it, and writes them to the file of `--trace`. Of
-/// several reactors the first one writes.
-pub(crate) fn observe(reactor: &mut Reactor) {
+/// What `RUST_LOG` and `--trace` ask for.
+pub(crate) type Observers = (Option<LogObserver>, Option<ChromeTrace<File>>);
+
+/// The observers that log the turns of a reactor where `RUST_LOG` asks for it, and write them to the file of
+/// `--trace`. `None`: neither is asked for. Of several reactors the first one writes.
+pub(crate) fn observers() -> Option<Observers> {
     let log = log::log_enabled!(target: "crocus::turn", log::Level::Debug).then(LogObserver::new);
     let file = TRACE.lock().unwrap_or_else(PoisonError::into_inner).take();
     let trace = file.map(ChromeTrace::new);
-    if log.is_some() || trace.is_some() {
-        reactor.set_observer(Some(Box::new((log, trace))));
+    (log.is_some() || trace.is_some()).then_some((log, trace))
+}
+
+/// Has the turns of a reactor logged and written as far as it is asked for.
+pub(crate) fn observe(reactor: &mut Reactor) {
+    if let Some(observers) = observers() {
+        reactor.set_observer(Some(Box::new(observers)));
     }
 }
 
