@@ -67,7 +67,8 @@ impl Watcher {
     pub(crate) fn take(&mut self, notice: Notice) {
         let (reuse, since) = match &notice {
             Notice::Event { .. } | Notice::Queued { .. } | Notice::Woken => (true, self.since),
-            Notice::PhaseBegin(_) | Notice::TurnEnd(_) => (self.since == Since::Mark, Since::Mark),
+            Notice::PhaseBegin(_) => (self.since == Since::Mark, Since::Mark),
+            Notice::TurnEnd(_) => (self.since == Since::Mark, Since::Work),
             Notice::TurnBegin { .. } => (false, Since::Mark),
             Notice::Received { .. } => (false, Since::Received),
             _ => (false, Since::Work),

@@ -1,6 +1,6 @@
 //! A browser, driven by chromedriver: JSON over plain HTTP.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -126,23 +126,36 @@ impl Browser {
             body.len()
         );
         stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let answer = String::from_utf8(answer).unwrap();
-        let (_, json) = answer.split_once("\r\n\r\n").unwrap();
-        let answer: Value = serde_json::from_str(json).expect(json);
+        let answer: Value = serde_json::from_slice(&body_of(stream)).unwrap();
         assert!(answer["value"]["error"].is_null(), "{path}: {}", answer["value"]);
         answer["value"].clone()
     }
 }
 
+/// The body of an answer. The driver keeps the connection open after it.
+fn body_of(stream: TcpStream) -> Vec<u8> {
+    let mut stream = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    body
+}
+
 impl Drop for Browser {
     /// The browser ends with its session, and would outlive the driver.
     fn drop(&mut self) {
-        if !std::thread::panicking() || !self.session.is_empty() {
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                self.ask("DELETE", &self.session, &json!({}))
-            }));
-        }
+        let end = || self.ask("DELETE", &self.session, &json!({}));
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(end));
     }
 }

@@ -35,5 +35,10 @@ fn a_trace_loads_in_speedscope_without_errors() {
     browser.until("document.title.includes('crocus-trace')");
     browser.until("document.querySelector('canvas') !== null");
     std::fs::remove_file(&trace).unwrap();
-    assert_eq!(browser.console(), [""; 0]);
+    // It tells of itself there, and of slices that do not fit.
+    let console = browser.console();
+    let fault = |line: &&String| {
+        ["Tried to end", "still open", "rror"].iter().any(|word| line.contains(word))
+    };
+    assert_eq!(console.iter().find(fault), None, "{console:?}");
 }
