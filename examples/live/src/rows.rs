@@ -20,6 +20,9 @@ const MOST_REMARKS: usize = 12;
 /// A connection that is above its high mark for so many turns gets a remark.
 const LONG_PRESSURE: u64 = 40;
 
+/// Linux's names for it: there is no descriptor left in the system, or in this process.
+const EXHAUSTED: [i32; 2] = [23, 24]; // ENFILE, EMFILE
+
 #[derive(Default)]
 pub(crate) struct Rows {
     known: HashMap<ConnectionId, Known>,
@@ -115,7 +118,12 @@ impl Rows {
                     "{callback} of {subject} took {took:.1?}: nobody else was served"
                 ));
             }
-            Notice::Panicked { .. } | Notice::CannotAccept { .. } | Notice::TurnedAway { .. } => {
+            Notice::CannotAccept { error, .. } => {
+                let out = error.raw_os_error().is_some_and(|errno| EXHAUSTED.contains(&errno));
+                let what = if out { "out of descriptors: " } else { "" };
+                self.remark(format!("{what}{}", record.notice));
+            }
+            Notice::Panicked { .. } | Notice::TurnedAway { .. } => {
                 self.remark(record.notice.to_string());
             }
             _ => {}
