@@ -3,12 +3,12 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -292,4 +292,37 @@ pub(crate) fn serve_once<T: Send + 'static>(
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     (addr, thread::spawn(move || answer(listener.accept().unwrap().0)))
+}
+
+/// A web server with one page, for as long as the test runs.
+pub(crate) fn serve_page(page: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let page = Arc::new(page);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, page) = (patient(stream.unwrap()), Arc::clone(&page));
+            thread::spawn(move || answer_requests(&stream, &page));
+        }
+    });
+    addr
+}
+
+/// Answers each head, which an empty line ends, until the client goes or has asked for the end.
+fn answer_requests(mut stream: &TcpStream, page: &[u8]) {
+    let mut option = "Connection: keep-alive".to_owned();
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        if line.starts_with("Connection: ") {
+            option = line;
+            continue;
+        }
+        if !line.is_empty() {
+            continue;
+        }
+        let head = format!("HTTP/1.1 200 OK\r\n{option}\r\nContent-Length: {}\r\n\r\n", page.len());
+        let answered = stream.write_all(&[head.as_bytes(), page].concat());
+        if answered.is_err() || option == "Connection: close" {
+            return;
+        }
+    }
 }

@@ -8,7 +8,6 @@ mod child;
 mod util;
 
 mod forwarding;
-mod http;
 mod no_descriptors;
 mod proxying;
 mod random_numbers;
@@ -20,7 +19,6 @@ mod udp_echo;
 mod unix_sockets;
 mod waiting;
 
-// Parts of the examples, which are tested here too, name each other by these paths.
-use http::{body, status};
+// Parts of an example, which are tested here too, name each other by these paths.
 #[cfg(target_os = "linux")]
 use resp::example::{args, inline, number};
