@@ -8,17 +8,16 @@ use std::time::Duration;
 
 use crocus::{Address, Listen, Protocol, Reason, SocketOptions, TimerId, Transport};
 
+use http_server::head::{self, Method, Scan};
+use http_server::status::Status;
+use http_server::target::Target;
+
 use crate::feed::{FRAME, Feed};
 
 const HTML: &str = include_str!("page.html");
 
 /// What stands in the page in the place of the nonce.
 const NONCE: &str = "{nonce}";
-
-/// Longer heads are refused: those of browsers have less than a kilobyte.
-const LONGEST_HEAD: usize = 8 * 1024;
-
-const MOST_FIELDS: usize = 64;
 
 /// How long a head may take, and how long a page may take nothing of the stream.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -58,7 +57,12 @@ impl Site {
     }
 
     pub(crate) fn factory(self) -> impl Fn(Address) -> Page {
-        move |_peer| Page { site: self.clone(), head: Vec::new(), asked: false }
+        move |_peer| Page {
+            site: self.clone(),
+            head: Vec::new(),
+            scan: Scan::default(),
+            asked: false,
+        }
     }
 }
 
@@ -66,19 +70,19 @@ impl Site {
 pub(crate) struct Page {
     site: Site,
     head: Vec<u8>,
+    scan: Scan,
     /// Whether its request has come. It makes no second one.
     asked: bool,
 }
 
 /// What a request asks for.
-#[derive(PartialEq, Eq, Debug)]
 enum Wanted {
     Page,
     Frames,
 }
 
-#[derive(PartialEq, Eq, Debug)]
-struct Refusal(&'static str);
+/// The page is there under other names; see [`Site::hosts`].
+const MISDIRECTED: Status = Status("421 Misdirected Request");
 
 impl Page {
     fn answer(&self, transport: &mut Transport<'_>, head_only: bool, wanted: &Wanted) {
@@ -102,40 +106,33 @@ impl Page {
         }
     }
 
-    /// Whether only the head is wanted, and of what.
-    fn read(&self) -> Option<Result<(bool, Wanted), Refusal>> {
-        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-        let mut request = httparse::Request::new(&mut fields);
-        match request.parse(&self.head) {
-            Ok(httparse::Status::Complete(_)) => Some(self.judge(&request)),
-            Ok(httparse::Status::Partial) if self.head.len() <= LONGEST_HEAD => None,
-            Ok(httparse::Status::Partial) => {
-                Some(Err(Refusal("431 Request Header Fields Too Large")))
-            }
-            Err(_) => Some(Err(Refusal("400 Bad Request"))),
-        }
-    }
-
-    fn judge(&self, request: &httparse::Request<'_, '_>) -> Result<(bool, Wanted), Refusal> {
-        let mut hosts =
-            request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("host"));
-        let (Some(host), None) = (hosts.next(), hosts.next()) else {
-            return Err(Refusal("400 Bad Request"));
-        };
-        let known = |known: &String| known.as_bytes().eq_ignore_ascii_case(host.value);
+    /// Whether only the head is wanted, and of what; once the request has come.
+    fn read(&mut self) -> Result<Option<(bool, Wanted)>, Status> {
+        let Some(length) = self.scan.end_of_head(&self.head)? else { return Ok(None) };
+        let request = head::parse(&self.head[..length])?;
+        let known = |known: &String| known.eq_ignore_ascii_case(request.host);
         if !self.site.hosts.borrow().iter().any(known) {
-            return Err(Refusal("421 Misdirected Request"));
+            return Err(MISDIRECTED);
         }
         let head_only = match request.method {
-            Some("GET") => false,
-            Some("HEAD") => true,
-            _ => return Err(Refusal("405 Method Not Allowed\r\nAllow: GET, HEAD")),
+            Method::Get => false,
+            Method::Head => true,
+            Method::Other | Method::Unknown => return Err(Status::METHOD_NOT_ALLOWED),
         };
-        match request.path {
-            Some("/") => Ok((head_only, Wanted::Page)),
-            Some("/frames") => Ok((head_only, Wanted::Frames)),
-            _ => Err(Refusal("404 Not Found")),
-        }
+        let wanted = match Target::of(request.method_name, request.target)? {
+            Target::Path { path: "/", .. } => Wanted::Page,
+            Target::Path { path: "/frames", .. } => Wanted::Frames,
+            _ => return Err(Status::NOT_FOUND),
+        };
+        Ok(Some((head_only, wanted)))
+    }
+
+    fn refuse(transport: &mut Transport<'_>, Status(status): Status) {
+        let allow =
+            if Status(status) == Status::METHOD_NOT_ALLOWED { "Allow: GET, HEAD\r\n" } else { "" };
+        let refusal = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n{allow}{CLOSE}\r\n");
+        transport.write(refusal.as_bytes());
+        transport.lose_connection();
     }
 }
 
@@ -150,16 +147,12 @@ impl Protocol for Page {
             return;
         }
         self.head.extend_from_slice(data);
-        let Some(request) = self.read() else { return };
-        self.asked = true;
-        match request {
-            Ok((head_only, wanted)) => self.answer(transport, head_only, &wanted),
-            Err(Refusal(status)) => {
-                let refusal = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n{CLOSE}\r\n");
-                transport.write(refusal.as_bytes());
-                transport.lose_connection();
-            }
+        match self.read() {
+            Ok(None) => return,
+            Ok(Some((head_only, wanted))) => self.answer(transport, head_only, &wanted),
+            Err(status) => Self::refuse(transport, status),
         }
+        self.asked = true;
     }
 
     fn timer_fired(&mut self, transport: &mut Transport<'_>, _: TimerId) {
