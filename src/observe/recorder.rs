@@ -160,16 +160,38 @@ impl Recorder {
     /// Copies of the notices from this number on. Those that are not kept any more are missing: the first
     /// one's [`number`](Record::number) says so.
     pub fn since(&self, number: u64) -> Vec<Record> {
+        let copy = |(number, at, notice): (u64, Instant, &Notice)| Record {
+            number,
+            at,
+            notice: notice.clone(),
+        };
+        self.iter_since(number).map(copy).collect()
+    }
+
+    /// The same notices without a copy, each with its number and its time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::{Notice, Recorder};
+    ///
+    /// /// How many bytes came since a notice.
+    /// fn bytes_since(recorder: &Recorder, number: u64) -> usize {
+    ///     let bytes = |(_number, _at, notice): (u64, std::time::Instant, &Notice)| match notice {
+    ///         Notice::Received { bytes, .. } => *bytes,
+    ///         _ => 0,
+    ///     };
+    ///     recorder.iter_since(number).map(bytes).sum()
+    /// }
+    ///
+    /// assert_eq!(bytes_since(&Recorder::new(10), 0), 0);
+    /// ```
+    pub fn iter_since(&self, number: u64) -> impl Iterator<Item = (u64, Instant, &Notice)> {
         let (newer, older) = self.ring.split_at(self.oldest);
         let first = self.count - self.ring.len() as u64;
         let skipped = usize::try_from(number.saturating_sub(first)).unwrap_or(usize::MAX);
         let kept = (first..).zip(older.iter().chain(newer)).skip(skipped);
-        let copy = |(number, (at, notice)): (u64, &(Instant, Notice))| Record {
-            number,
-            at: *at,
-            notice: notice.clone(),
-        };
-        kept.map(copy).collect()
+        kept.map(|(number, (at, notice))| (number, *at, notice))
     }
 
     fn push(&mut self, at: Instant, notice: Notice) {

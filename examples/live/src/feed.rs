@@ -8,7 +8,7 @@ use crocus::{Callback, ConnectionId, Notice, Observer, Origin, Reactor, Recorder
 use serde::Serialize;
 
 use crate::rows::{Ended, Next, Remark, Row, Rows};
-use crate::turns::{self, Turn};
+use crate::turns::{self, Seen, Turn};
 
 /// The time between two frames: what an eye can follow, however many clients there are.
 pub(crate) const FRAME: Duration = Duration::from_millis(100);
@@ -180,7 +180,8 @@ impl Feed {
 
     /// The next frame, as an event of a stream.
     fn frame(&mut self, reactor: &mut Reactor) -> String {
-        let records = self.recorder.since(self.next.0);
+        let seen = |(number, at, notice)| Seen { number, at, notice };
+        let records: Vec<_> = self.recorder.iter_since(self.next.0).map(seen).collect();
         let lost = records.first().map_or(0, |record| record.number - self.next.0);
         if lost > 0 && self.next.0 > 0 {
             self.rows = Rows::default(); // some that have ended would stay

@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
-use crocus::{
-    Callback, ConnectionId, Notice, Reactor, Record, Subject, TimerEvent, TimerId, TimerOwner,
-};
+use crocus::{Callback, ConnectionId, Notice, Reactor, Subject, TimerEvent, TimerId, TimerOwner};
 use serde::Serialize;
 
 use crate::feed::millis;
-use crate::turns::SLOW;
+use crate::turns::{SLOW, Seen};
 
 /// How many connections, ends, timers and remarks a frame shows.
 const MOST_ROWS: usize = 32;
@@ -83,8 +81,8 @@ pub(crate) struct Remark {
 }
 
 impl Rows {
-    pub(crate) fn digest(&mut self, record: &Record, zero: Instant) {
-        match &record.notice {
+    pub(crate) fn digest(&mut self, record: &Seen<'_>, zero: Instant) {
+        match record.notice {
             Notice::TurnBegin { turn } => self.begin_turn(*turn),
             Notice::Opened { connection, peer, .. } => {
                 let known = Known { opened: Some(record.at), ..Known::new(peer.to_string()) };
@@ -153,22 +151,21 @@ impl Rows {
         self.remarks.push(Remark { turn: self.turn, text });
     }
 
-    /// Learns the connections whose beginning was not recorded, and forgets those whose end was not. Returns how
-    /// many there are.
+    /// Learns some connections whose beginning was not recorded, if there are few others to show. Returns how
+    /// many are open.
     pub(crate) fn look_at(
         &mut self,
         reactor: &mut Reactor,
         pages: &BTreeSet<ConnectionId>,
     ) -> usize {
         let open = reactor.connections();
-        if self.known.len() + pages.len() != open.len() {
-            for &id in open.iter().filter(|id| !pages.contains(id)) {
-                if let Some(transport) = reactor.transport(id) {
-                    let peer = transport.peer_addr().to_string();
-                    self.known.entry(id).or_insert_with(|| Known::new(peer));
-                }
+        let missing = MOST_ROWS.saturating_sub(self.known.len());
+        let unknown = open.iter().filter(|id| !pages.contains(id) && !self.known.contains_key(id));
+        let learned: Vec<_> = unknown.take(missing).copied().collect();
+        for id in learned {
+            if let Some(transport) = reactor.transport(id) {
+                self.known.insert(id, Known::new(transport.peer_addr().to_string()));
             }
-            self.known.retain(|&id, _| reactor.transport(id).is_some());
         }
         open.len().saturating_sub(pages.len())
     }
@@ -233,8 +230,8 @@ impl Known {
         Self { peer, opened: None, stage, last: None, waiting: 0 }
     }
 
-    fn digest(&mut self, record: &Record) {
-        match &record.notice {
+    fn digest(&mut self, record: &Seen<'_>) {
+        match record.notice {
             Notice::Stage { stage, .. } => self.stage = stage.to_string(),
             Notice::CallbackEnd { callback, .. } => self.last = Some((record.at, *callback)),
             Notice::Sent { waiting, .. } => self.waiting = *waiting,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crocus::{Notice, Phase, Record};
+use crocus::{Notice, Phase};
 use serde::Serialize;
 
 use crate::feed::millis;
@@ -40,14 +40,21 @@ struct Shown {
     more: usize,
 }
 
+/// A notice in the recorder.
+pub(crate) struct Seen<'a> {
+    pub(crate) number: u64,
+    pub(crate) at: Instant,
+    pub(crate) notice: &'a Notice,
+}
+
 /// The turns in a list of notices that have ended.
 pub(crate) struct Whole<'a> {
-    turns: Vec<&'a [Record]>,
+    turns: Vec<&'a [Seen<'a>]>,
     /// How many of the notices they and those before them are.
     pub(crate) used: usize,
 }
 
-pub(crate) fn whole(records: &[Record]) -> Whole<'_> {
+pub(crate) fn whole<'a>(records: &'a [Seen<'a>]) -> Whole<'a> {
     let (mut turns, mut used, mut begin) = (Vec::new(), 0, None);
     for (index, record) in records.iter().enumerate() {
         match record.notice {
@@ -74,12 +81,12 @@ impl Whole<'_> {
     }
 }
 
-fn is_slow(turn: &[Record]) -> bool {
+fn is_slow(turn: &[Seen<'_>]) -> bool {
     turn.iter()
-        .any(|record| matches!(record.notice, Notice::CallbackEnd { took, .. } if took > SLOW))
+        .any(|record| matches!(record.notice, Notice::CallbackEnd { took, .. } if *took > SLOW))
 }
 
-fn show(turn: &[Record], zero: Instant) -> Turn {
+fn show(turn: &[Seen<'_>], zero: Instant) -> Turn {
     let time = |at: Instant| millis(at.saturating_duration_since(zero));
     let (first, last) = (&turn[0], &turn[turn.len() - 1]);
     let mut shown = Turn {
@@ -93,7 +100,7 @@ fn show(turn: &[Record], zero: Instant) -> Turn {
     for record in turn {
         let at = time(record.at);
         if let Notice::TurnBegin { turn } = record.notice {
-            shown.turn = turn;
+            shown.turn = *turn;
             continue;
         }
         if matches!(record.notice, Notice::PhaseBegin(_) | Notice::TurnEnd(_))
@@ -101,7 +108,7 @@ fn show(turn: &[Record], zero: Instant) -> Turn {
         {
             before.took = at - before.at;
         }
-        match &record.notice {
+        match record.notice {
             Notice::PhaseBegin(phase) => shown.phases.push(begin(*phase, at)),
             Notice::CallbackEnd { subject, callback, took } => {
                 shown.called += 1;
@@ -113,7 +120,7 @@ fn show(turn: &[Record], zero: Instant) -> Turn {
             _ => {}
         }
         if let Some(phase) = shown.phases.last_mut() {
-            add_line(phase, &record.notice);
+            add_line(phase, record.notice);
         }
     }
     shown
