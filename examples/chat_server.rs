@@ -1,4 +1,4 @@
-//! A chat room: every member gets each line of the others. Shows how to write to all connections.
+//! How to write to all connections: a chat room, in which every member gets the lines of the others.
 //!
 //! ```text
 //! cargo run --release --example chat_server
@@ -191,11 +191,9 @@ fn serve() -> Result<(), Exit> {
     let options = ServerOptions::from_args(HELP)?;
     let mut reactor = Reactor::builder().write_buffer_cap(BACKLOG).build()?;
     cli::observe(&mut reactor);
-    cli::drain_on_signals(&mut reactor)?;
     let room = Rc::new(RefCell::new(Room::default()));
     let guests = move |_peer| {
         Framed::new(Lines::new().max_length(LONGEST_LINE), Guest { room: Rc::clone(&room) })
     };
-    cli::listen(&mut reactor, options.place(), guests)?;
-    Ok(reactor.run()?)
+    cli::serve_on(reactor, options.place(), guests)
 }

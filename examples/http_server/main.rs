@@ -79,7 +79,7 @@ fn serve() -> Result<(), Exit> {
     })?;
     let root = dir.map(root_at).transpose()?;
     let site = Rc::new(RefCell::new(Site::new(root, timeout)));
-    cli::serve(options.place(), move |_peer| Http::new(&site))
+    cli::serve_at(options.place(), move |_peer| Http::new(&site))
 }
 
 fn timeout_of(text: &str) -> Result<Duration, &'static str> {
