@@ -84,6 +84,62 @@ mod echo {
     }
 }
 
+mod frames {
+    use super::*;
+
+    /// What netcat gets back for these bytes.
+    fn netcat_gets(args: &[&str], sent: &[u8]) -> Option<Vec<u8>> {
+        let listen = ["--listen", "127.0.0.1:0"];
+        let server = Server::start(example("frame_echo").args(listen).args(args));
+        let (nc, mut keyboard) = netcat(server.addr)?;
+        keyboard.write_all(sent).unwrap();
+        drop(keyboard);
+        let end = nc.finish();
+        assert_eq!(end.code, Some(0), "{end:?}");
+        server.stop_with_clients();
+        Some(end.stdout)
+    }
+
+    #[test]
+    fn each_framing_sends_whole_messages_back_to_netcat() {
+        for (args, sent, back) in [
+            (&[][..], &b"one\r\ntwo\nhalf"[..], &b"one\r\ntwo\r\n"[..]),
+            (&["--framing", "netstrings"], b"5:a\nb,c,0:,3:abc,4:ab", b"5:a\nb,c,0:,3:abc,"),
+            (
+                &["--framing", "prefixed"],
+                b"\0\0\0\x02ab\0\0\0\0\0\0\0\x05a",
+                b"\0\0\0\x02ab\0\0\0\0",
+            ),
+            (&["--framing", "fixed", "--max-length", "4"], b"abcdefghij", b"abcdefgh"),
+        ] {
+            let Some(got) = netcat_gets(args, sent) else { return };
+            assert_eq!(got, back, "{args:?}: {}", got.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn messages_before_a_fault_are_answered() {
+        for (args, sent, back) in [
+            (["--framing", "lines"], &b"a\nmore than five\nb\n"[..], &b"a\r\n"[..]),
+            (["--framing", "netstrings"], b"1:a,6:abcdef,1:b,", b"1:a,"),
+            (["--framing", "netstrings"], b"1:a,x:b,", b"1:a,"),
+            (["--framing", "prefixed"], b"\0\0\0\x01a\0\0\0\x06abcdef", b"\0\0\0\x01a"),
+        ] {
+            let args = [&args[..], &["--max-length", "5"]].concat();
+            let Some(got) = netcat_gets(&args, sent) else { return };
+            assert_eq!(got, back, "{args:?}: {}", got.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_framing_that_is_not_there_is_named() {
+        let end = run(example("frame_echo").args(["--framing", "words"]));
+        assert!(end.complaint(2).contains("lines, netstrings, prefixed or fixed"), "{end:?}");
+        let end = run(example("frame_echo").args(["--max-length", "0"]));
+        assert!(end.complaint(2).contains("--max-length"), "{end:?}");
+    }
+}
+
 mod services {
     use super::*;
 
