@@ -7,8 +7,10 @@ mod child;
 #[path = "../util/mod.rs"]
 mod util;
 
+mod every_server;
 mod forwarding;
 mod http;
+mod mail;
 mod no_descriptors;
 mod proxying;
 mod random_numbers;

@@ -1,0 +1,149 @@
+//! What all servers have in common, in one table: how they stop, what they log, how they are introduced.
+
+use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+use crate::child::{Server, dial, example};
+
+/// The servers with connections and their options; `UPSTREAM` stands for a server that says nothing.
+const SERVERS: [(&str, &[&str]); 14] = [
+    ("chat_server", &[]),
+    ("connect_proxy", &[]),
+    ("echo_server", &[]),
+    ("frame_echo", &[]),
+    ("http_server", &[]),
+    ("periodic", &["--primes", "10", "--folder", "docs"]),
+    ("port_forward", &["--to", "UPSTREAM"]),
+    ("random_server", &[]),
+    ("random_server", &["--threads", "2"]),
+    ("random_server_blocking", &[]),
+    ("resp_server", &[]),
+    ("simple_services", &["--service", "chargen"]),
+    ("simple_services", &["--service", "discard"]),
+    ("smtp_sink", &[]),
+];
+
+/// Those that end each connection themselves.
+const CLOSES: [&str; 2] = ["random_server", "random_server_blocking"];
+
+fn command(name: &str, args: &[&str], upstream: &TcpListener) -> Command {
+    let upstream = upstream.local_addr().unwrap().to_string();
+    let mut command = example(name);
+    command.args(["--listen", "127.0.0.1:0"]);
+    command.args(args.iter().map(|&arg| if arg == "UPSTREAM" { &*upstream } else { arg }));
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+/// The numbers before a word in all lines of the log that count, added up.
+fn counted(log: &str, word: &str) -> u64 {
+    let lines = log.lines().filter_map(|line| line.split_once("stopped: "));
+    let counts = lines.flat_map(|(_, counts)| counts.split(", "));
+    counts.filter_map(|count| count.strip_suffix(word)?.trim_end().parse::<u64>().ok()).sum()
+}
+
+/// Connections that are left when the grace is over are dropped, and counted as such. So this depends on no
+/// clock.
+#[test]
+fn a_signal_ends_every_server_without_waiting_for_a_silent_client() {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (name, args) in SERVERS {
+        let mut command = command(name, args, &upstream);
+        let server = Server::start(command.env("RUST_LOG", "info"));
+        let first = server.program.error_line();
+        assert!(first.ends_with(&format!("listening on {}", server.addr)), "{name}: {first}");
+        let mut client = dial(server.addr);
+        if CLOSES.contains(&name) {
+            client.read_to_end(&mut Vec::new()).unwrap();
+        }
+        server.program.signal("TERM");
+        let end = server.program.finish();
+        drop(client);
+        let log = &end.stderr;
+        assert_eq!((end.code, counted(log, "accepted")), (Some(0), 1), "{name} {args:?}: {log}");
+        let ended = 1 + counted(log, "connected");
+        assert_eq!((counted(log, "closed"), counted(log, "dropped")), (ended, 0), "{name}: {log}");
+        let counts = log.lines().filter(|line| line.contains("stopped: ")).count();
+        assert_eq!(counts, if args.contains(&"--threads") { 2 } else { 1 }, "{name}: {log}");
+    }
+}
+
+#[test]
+fn a_datagram_server_logs_what_it_did() {
+    let mut command = example("udp_echo");
+    command.args(["--listen", "127.0.0.1:0"]).env("RUST_LOG", "info");
+    let server = Server::start(&mut command);
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(server.addr).unwrap();
+    client.send(b"hello").unwrap();
+    assert_eq!(client.recv(&mut [0; 9]).unwrap(), 5);
+    server.program.signal("TERM");
+    let end = server.program.finish();
+    let (first, rest) = end.stderr.split_once('\n').unwrap();
+    assert!(first.ends_with(&format!("listening on {}", server.addr)), "{first}");
+    let counts = "stopped: 0 accepted, 0 closed, 1 datagrams received, 1 datagrams sent, \
+                  5 bytes read, 5 bytes written\n";
+    assert!(rest.ends_with(counts), "{rest}");
+}
+
+#[test]
+fn a_server_that_cannot_listen_logs_no_counts() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap().to_string();
+    let end =
+        crate::child::run(example("echo_server").args(["--listen", &at]).env("RUST_LOG", "info"));
+    assert!(end.complaint(1).contains("cannot listen"), "{end:?}");
+}
+
+/// The documentation of a program begins with the sentence that the README's table says of it.
+#[test]
+fn the_readme_says_what_each_program_begins_with() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let rows =
+        readme.lines().filter_map(|line| line.strip_prefix("| [`")?.split_once("`](examples/"));
+    let mut shown = Vec::new();
+    for (name, rest) in rows {
+        let (path, rest) = rest.split_once(") | ").unwrap();
+        let (says, _) = rest.split_once(" | ").unwrap();
+        let source = fs::read_to_string(root.join("examples").join(path)).unwrap();
+        let paragraph: Vec<_> =
+            source.lines().map_while(|line| line.strip_prefix("//! ")).collect();
+        let paragraph = paragraph.join(" ");
+        let sentence = paragraph.split_once(". ").map_or(&*paragraph, |(sentence, _)| sentence);
+        assert_eq!(says, sentence.trim_end_matches('.'), "{name}");
+        shown.push(name.to_owned());
+    }
+    for entry in fs::read_dir(root.join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let is_program = path.is_file() || path.join("main.rs").is_file();
+        assert!(!is_program || shown.iter().any(|shown| shown == name), "{name} is not shown");
+    }
+}
+
+/// All source text of the examples.
+fn examples(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let texts = entries.map(|path| match path.extension() {
+        None => examples(&path),
+        Some(_) => fs::read_to_string(path).unwrap(),
+    });
+    texts.collect()
+}
+
+#[test]
+fn each_framing_of_the_library_has_a_program() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let programs = examples(&root.join("examples"));
+    let library = examples(&root.join("src/extras/framing"));
+    let lines = library.lines().filter_map(|line| line.strip_prefix("impl Framing for "));
+    let framings: Vec<_> = lines.map(|line| line.trim_end_matches(" {")).collect();
+    assert_eq!(framings.len(), 4, "{framings:?}");
+    for name in framings {
+        assert!(programs.contains(&format!("{name}::")), "no program uses {name}");
+    }
+}
