@@ -1,4 +1,4 @@
-//! What servers need whose clients cost two connections each: their own, and one that is made for them.
+//! For servers whose clients cost two connections each: their own, and one that is made for them.
 
 use std::time::Duration;
 

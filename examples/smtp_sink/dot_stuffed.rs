@@ -47,7 +47,7 @@ mod tests {
     use super::*;
     use crocus::framing::Decoder;
 
-    /// What comes of these bytes in pieces of this size: the messages, the first error, and what is left.
+    /// Decodes bytes in pieces of this size: the messages, the first error, and what is left.
     fn decoded(bytes: &[u8], piece: usize) -> (Vec<Vec<u8>>, Option<FrameError>, Vec<u8>) {
         let mut decoder = Decoder::new(DotStuffed(20));
         let (mut messages, mut fault) = (Vec::new(), None);

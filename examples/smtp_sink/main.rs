@@ -45,7 +45,7 @@ Options:
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
-What is printed has its control characters escaped; a file has the very bytes.
+Control characters are escaped where a message is printed; a file has the very bytes.
 
 Examples:
   smtp_sink                     then: swaks --server 127.0.0.1:5000 --to anna@example.org

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::shared::cli;
 
-/// Who sends a message to whom. What its header says may differ.
+/// The sender and the recipients of a message. Those in its header may differ.
 #[derive(Debug, Default)]
 pub(crate) struct Envelope {
     pub(crate) from: Option<String>,

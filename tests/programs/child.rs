@@ -35,7 +35,8 @@ fn build_examples() -> PathBuf {
         other => other,
     };
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--examples", "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "--examples", "--all-features", "--profile", profile])
+        .arg("--target-dir")
         .arg(profile_dir.parent().unwrap())
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()

@@ -1,4 +1,4 @@
-//! What all servers have in common, in one table: how they stop, what they log, how they are introduced.
+//! The common behaviour of all servers, in one table: how they stop, what they log, how they are introduced.
 
 use std::fs;
 use std::io::Read;

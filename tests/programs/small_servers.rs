@@ -87,7 +87,7 @@ mod echo {
 mod frames {
     use super::*;
 
-    /// What netcat gets back for these bytes.
+    /// Has netcat send these bytes, and returns what comes back.
     fn netcat_gets(args: &[&str], sent: &[u8]) -> Option<Vec<u8>> {
         let listen = ["--listen", "127.0.0.1:0"];
         let server = Server::start(example("frame_echo").args(listen).args(args));
