@@ -109,7 +109,11 @@ fn the_readme_says_what_each_program_begins_with() {
     for (name, rest) in rows {
         let (path, rest) = rest.split_once(") | ").unwrap();
         let (says, _) = rest.split_once(" | ").unwrap();
-        let source = fs::read_to_string(root.join("examples").join(path)).unwrap();
+        let file = root.join("examples").join(path);
+        if path.contains("/src/") && !file.exists() {
+            continue; // a package of its own, which is not in the package of the library
+        }
+        let source = fs::read_to_string(file).unwrap();
         let paragraph: Vec<_> =
             source.lines().map_while(|line| line.strip_prefix("//! ")).collect();
         let paragraph = paragraph.join(" ");
