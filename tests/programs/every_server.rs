@@ -5,6 +5,7 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use crate::child::{Server, dial, example};
 
@@ -49,26 +50,32 @@ fn counted(log: &str, word: &str) -> u64 {
 /// clock.
 #[test]
 fn a_signal_ends_every_server_without_waiting_for_a_silent_client() {
-    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
-    for (name, args) in SERVERS {
-        let mut command = command(name, args, &upstream);
-        let server = Server::start(command.env("RUST_LOG", "info"));
-        let first = server.program.error_line();
-        assert!(first.ends_with(&format!("listening on {}", server.addr)), "{name}: {first}");
-        let mut client = dial(server.addr);
-        if CLOSES.contains(&name) {
-            client.read_to_end(&mut Vec::new()).unwrap();
+    let upstream = &TcpListener::bind("127.0.0.1:0").unwrap();
+    thread::scope(|scope| {
+        for (name, args) in SERVERS {
+            scope.spawn(move || is_ended_by_a_signal(name, args, upstream));
         }
-        server.program.signal("TERM");
-        let end = server.program.finish();
-        drop(client);
-        let log = &end.stderr;
-        assert_eq!((end.code, counted(log, "accepted")), (Some(0), 1), "{name} {args:?}: {log}");
-        let ended = 1 + counted(log, "connected");
-        assert_eq!((counted(log, "closed"), counted(log, "dropped")), (ended, 0), "{name}: {log}");
-        let counts = log.lines().filter(|line| line.contains("stopped: ")).count();
-        assert_eq!(counts, if args.contains(&"--threads") { 2 } else { 1 }, "{name}: {log}");
+    });
+}
+
+fn is_ended_by_a_signal(name: &str, args: &[&str], upstream: &TcpListener) {
+    let mut command = command(name, args, upstream);
+    let server = Server::start(command.env("RUST_LOG", "info"));
+    let first = server.program.error_line();
+    assert!(first.ends_with(&format!("listening on {}", server.addr)), "{name}: {first}");
+    let mut client = dial(server.addr);
+    if CLOSES.contains(&name) {
+        client.read_to_end(&mut Vec::new()).unwrap();
     }
+    server.program.signal("TERM");
+    let end = server.program.finish();
+    drop(client);
+    let log = &end.stderr;
+    assert_eq!((end.code, counted(log, "accepted")), (Some(0), 1), "{name} {args:?}: {log}");
+    let ended = 1 + counted(log, "connected");
+    assert_eq!((counted(log, "closed"), counted(log, "dropped")), (ended, 0), "{name}: {log}");
+    let counts = log.lines().filter(|line| line.contains("stopped: ")).count();
+    assert_eq!(counts, if args.contains(&"--threads") { 2 } else { 1 }, "{name}: {log}");
 }
 
 #[test]

@@ -329,6 +329,21 @@ mod chat {
     }
 
     #[test]
+    fn the_last_line_of_netcat_needs_no_end() {
+        let server = Server::example("chat_server");
+        let mut anna = Guest::join(server.addr, "anna");
+        let Some((nc, mut keyboard)) = netcat(server.addr) else { return };
+        keyboard.write_all("bert\nhalf a\u{202e}\u{2028} li".as_bytes()).unwrap();
+        drop(keyboard);
+        for heard in ["* bert is here", "bert: half a li", "* bert has left"] {
+            assert_eq!(anna.hear(), heard);
+        }
+        assert_eq!(nc.finish().text(), "name? * welcome, bert; here: anna\n");
+        drop(anna);
+        server.stop_with_clients();
+    }
+
+    #[test]
     fn a_reader_that_stops_is_dropped_and_delays_nobody() {
         let server = Server::example("chat_server");
         let sleeper = Guest::join(server.addr, "sleeper");
