@@ -32,8 +32,8 @@ Options:
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
-In the room: /who tells who is there, /quit leaves. Lines have at most 4096 bytes of UTF-8; who
-sends anything else is told so and leaves, and so does who does not read.
+In the room: /who tells who is there, /quit leaves. Lines have at most 4096 bytes of UTF-8. A client
+that sends anything else is told so and has to leave; so has one that does not read.
 
 Examples:
   chat_server                            then, beside it and twice: nc 127.0.0.1 5000

@@ -66,7 +66,8 @@ mod tests {
     #[test]
     fn a_message_is_the_same_however_it_is_cut() {
         let too_long = Some(FrameError::TooLong { limit: 20 });
-        let cases: [(&[u8], &[&[u8]], Option<FrameError>, &[u8]); 9] = [
+        type Case = (&'static [u8], &'static [&'static [u8]], Option<FrameError>, &'static [u8]);
+        let cases: [Case; 9] = [
             (b"a\r\n.\r\nQUIT", &[b"a\r\n"], None, b"QUIT"),
             (b".\r\n", &[b""], None, b""),
             (b"..\r\n...a\r\n.\r\n", &[b".\r\n..a\r\n"], None, b""),
