@@ -20,12 +20,13 @@ impl Framing for DotStuffed {
         }
         let begin = seen.saturating_sub(END.len() - 1);
         let found = bytes[begin..].windows(END.len()).position(|window| window == END);
-        let end = found.map(|at| begin + at + END.len());
-        match end {
-            Some(end) if end <= self.0 + END.len() - 2 => {
+        // The first line end of the end is the message's own.
+        let longest = self.0.saturating_add(END.len() - 2);
+        match found.map(|at| begin + at + END.len()) {
+            Some(end) if end <= longest => {
                 Ok(Some((unstuffed(&bytes[..end - END.len() + 2]), end)))
             }
-            None if bytes.len() < self.0 + END.len() - 2 => Ok(None),
+            None if bytes.len() < longest => Ok(None),
             _ => Err(FrameError::TooLong { limit: self.0 }),
         }
     }

@@ -201,11 +201,12 @@ impl FrameHandler<Lines> for Commands {
     }
 }
 
-/// Takes `FROM:<path> parameters` apart.
+/// Takes `FROM:<path> parameters` apart. A path is printed, so it has no control characters.
 fn path_behind<'a>(word: &str, argument: &'a str) -> Option<(&'a str, &'a str)> {
     let (found, rest) = argument.split_at_checked(word.len())?;
     let (path, parameters) = rest.trim_start().strip_prefix('<')?.rsplit_once('>')?;
-    found.eq_ignore_ascii_case(word).then_some((path, parameters))
+    let is_one = found.eq_ignore_ascii_case(word) && !path.contains(char::is_control);
+    is_one.then_some((path, parameters))
 }
 
 /// The phase of a message.

@@ -1,6 +1,6 @@
 //! Where messages go: a file of a folder, or standard output.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -21,10 +21,16 @@ pub(crate) fn to_folder(
     message: &[u8],
 ) -> io::Result<()> {
     for number in number.. {
-        match File::create_new(folder.join(format!("{number}.eml"))) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            file => return file?.write_all(&[head_of(envelope).as_bytes(), message].concat()),
+        let path = folder.join(format!("{number}.eml"));
+        let mut file = match File::create_new(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            file => file?,
+        };
+        let written = file.write_all(&[head_of(envelope).as_bytes(), message].concat());
+        if written.is_err() {
+            let _ = fs::remove_file(path); // no half a message; the client is told
         }
+        return written;
     }
     Err(io::Error::other("all numbers are taken"))
 }

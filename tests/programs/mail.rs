@@ -114,6 +114,10 @@ fn what_is_too_long_is_refused_and_closed() {
     let folder = Folder::new();
     let at = folder.to_str().unwrap();
     let server = sink(&["--folder", at, "--max-size", "100"]);
+    let endless = sink(&["--max-size", &usize::MAX.to_string()]);
+    let taken =
+        pipelined(endless.addr, b"MAIL FROM:<>\r\nRCPT TO:<a>\r\nDATA\r\na\r\n.\r\nQUIT\r\n");
+    assert_eq!(codes(&taken), ["220", "250", "250", "354", "250", "221"], "{taken}");
     let begin = "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n";
     let message = format!("{begin}{}\r\n.\r\nNOOP\r\n", "x".repeat(99));
     let answer = pipelined(server.addr, message.as_bytes());

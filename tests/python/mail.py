@@ -40,6 +40,7 @@ with smtplib.SMTP("127.0.0.1", int(sys.argv[1]), timeout=60) as server:
     refused(500, server.docmd, "")
     refused(501, server.docmd, "EHLO")
     refused(501, server.docmd, "MAIL TO:<x@y>")
+    refused(501, server.docmd, "MAIL FROM:<x\x07@y>")
     refused(501, server.docmd, "MAIL FROM:<x@y> SIZE=much")
     refused(555, server.docmd, "MAIL FROM:<x@y> NONSENSE=1")
     refused(552, server.docmd, "MAIL FROM:<x@y> SIZE=99999999999")
