@@ -43,7 +43,7 @@ fn a_signal_ends_every_server_without_waiting_for_a_silent_client() {
     thread::scope(|scope| {
         for (name, args) in SERVERS {
             scope.spawn(move || {
-                end_by_a_signal(&mut command(name, args, upstream), CLOSES.contains(&name))
+                end_by_a_signal(&mut command(name, args, upstream), CLOSES.contains(&name));
             });
         }
     });
