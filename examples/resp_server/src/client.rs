@@ -1,4 +1,4 @@
-//! What the server knows of one client.
+//! A client, as the server knows it.
 
 use std::collections::HashMap;
 
@@ -26,7 +26,7 @@ pub(crate) struct Client {
     watch: Watch,
 }
 
-/// What came since MULTI.
+/// The requests since MULTI.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
     pub(crate) requests: Vec<(&'static Command, OwnedArgs)>,

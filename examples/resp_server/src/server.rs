@@ -20,7 +20,7 @@ pub(crate) struct Server {
     pub(crate) status: Status,
 }
 
-/// What INFO reports.
+/// The numbers that INFO reports.
 #[derive(Debug)]
 pub(crate) struct Status {
     pub(crate) started: Millis,

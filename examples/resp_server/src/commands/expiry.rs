@@ -44,7 +44,7 @@ const SECONDS_SINCE_1970: Unit = Unit { from_now: false, ..SECONDS };
 const MILLISECONDS_SINCE_1970: Unit = Unit { from_now: false, ..MILLISECONDS };
 
 impl Unit {
-    /// What the options of SET and GETEX call it.
+    /// The unit that an option of SET or GETEX names.
     pub(super) fn named(option: &[u8]) -> Option<Self> {
         [
             ("ex", SECONDS),

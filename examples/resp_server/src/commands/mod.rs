@@ -52,7 +52,7 @@ pub(crate) struct Command {
     summary: &'static str,
 }
 
-/// What a command does to the data.
+/// The effect of a command on the data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Effect {
     None,
@@ -83,7 +83,7 @@ impl Command {
         Self { effect: Effect::Writes, keys, ..self }
     }
 
-    /// What `redis-cli` shows of it.
+    /// Adds the texts that `redis-cli` shows.
     const fn help(self, syntax: &'static str, summary: &'static str) -> Self {
         Self { syntax, summary, ..self }
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with a request.
+//! Everything that can be wrong with a request.
 
 use std::fmt;
 

@@ -55,11 +55,11 @@ pub(super) struct Request {
     /// How many bytes were decoded, or at least scanned.
     at: usize,
     part: Part,
-    /// What has come of the big word that is read.
+    /// The bytes that have come of the big word that is read.
     growing: Vec<u8>,
 }
 
-/// What of a bulk string is read next.
+/// The part of a bulk string that is read next.
 #[derive(Clone, Copy, Debug)]
 enum Part {
     Header,

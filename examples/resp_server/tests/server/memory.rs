@@ -1,4 +1,4 @@
-//! What a peer can make the server keep.
+//! How much memory a peer can make the server use.
 
 use std::io::Write;
 use std::net::Shutdown;
