@@ -35,7 +35,8 @@ fn build_examples() -> PathBuf {
         other => other,
     };
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--examples", "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "--examples", "--all-features", "--profile", profile])
+        .arg("--target-dir")
         .arg(profile_dir.parent().unwrap())
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
@@ -271,6 +272,35 @@ impl Server {
 fn but_slowness(stderr: &str) -> String {
     let slow = |line: &&str| line.ends_with("; nothing else was served meanwhile\n");
     stderr.split_inclusive('\n').filter(|line| !slow(line)).collect()
+}
+
+/// Starts a server, connects a client that says nothing, and stops the server by SIGTERM. Checks that it waits
+/// for nobody, and what it logs where `RUST_LOG` asks for `info`. `closes`: it ends each connection itself.
+///
+/// Connections that are left when the grace is over are dropped, and counted as such. So this depends on no
+/// clock.
+pub(crate) fn end_by_a_signal(command: &mut Command, closes: bool) {
+    let server = Server::start(command.env("RUST_LOG", "info"));
+    let first = server.program.error_line();
+    assert!(first.ends_with(&format!("listening on {}", server.addr)), "{command:?}: {first}");
+    let mut client = dial(server.addr);
+    if closes {
+        client.read_to_end(&mut Vec::new()).unwrap();
+    }
+    server.program.signal("TERM");
+    let end = server.program.finish();
+    drop(client);
+    let log = &end.stderr;
+    assert_eq!((end.code, counted(log, "accepted")), (Some(0), 1), "{command:?}: {log}");
+    let ended = 1 + counted(log, "connected");
+    assert_eq!((counted(log, "closed"), counted(log, "dropped")), (ended, 0), "{command:?}: {log}");
+}
+
+/// The numbers before a word in all lines of the log that count, added up.
+fn counted(log: &str, word: &str) -> u64 {
+    let lines = log.lines().filter_map(|line| line.split_once("stopped: "));
+    let counts = lines.flat_map(|(_, counts)| counts.split(", "));
+    counts.filter_map(|count| count.strip_suffix(word)?.trim_end().parse::<u64>().ok()).sum()
 }
 
 /// Connects; reading and writing wait, but not for ever.

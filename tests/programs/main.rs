@@ -7,18 +7,15 @@ mod child;
 #[path = "../util/mod.rs"]
 mod util;
 
+mod every_server;
 mod forwarding;
+mod mail;
 mod no_descriptors;
 mod proxying;
 mod random_numbers;
-mod resp;
 mod scarce;
 mod small_servers;
 mod traces;
 mod udp_echo;
 mod unix_sockets;
 mod waiting;
-
-// Parts of an example, which are tested here too, name each other by these paths.
-#[cfg(target_os = "linux")]
-use resp::example::{args, inline, number};

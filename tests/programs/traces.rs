@@ -22,7 +22,7 @@ fn started(name: &str, trace: &std::path::Path) -> Server {
 #[test]
 fn each_server_writes_a_trace_with_its_sums() {
     let folder = Folder::new();
-    for name in ["echo_server", "random_server", "chat_server", "simple_services"] {
+    for name in ["echo_server", "random_server", "chat_server", "simple_services", "frame_echo"] {
         let path = folder.join(name);
         let server = started(name, &path);
         talk(server.addr);

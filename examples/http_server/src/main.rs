@@ -29,6 +29,7 @@ use connection::{Http, Patience, Site};
 use files::Root;
 use lexopt::ValueExt;
 use shared::cli::{self, Exit, ServerOptions};
+use shared::pairs;
 
 const HELP: &str = "\
 Serves a welcome at / to everybody who asks by HTTP, or the files of a directory.
@@ -87,9 +88,9 @@ fn serve() -> Result<(), Exit> {
         Ok(true)
     })?;
     let root = dir.map(root_at).transpose()?;
-    let places = cli::pairs_of_descriptors();
+    let places = pairs::of_descriptors();
     let site = Rc::new(RefCell::new(Site::new(root, patience, places)));
-    cli::serve(options.place().max_connections(places), move |_peer| Http::new(&site))
+    cli::serve_at(options.place().max_connections(places), move |_peer| Http::new(&site))
 }
 
 fn timeout_of(text: &str) -> Result<Duration, &'static str> {

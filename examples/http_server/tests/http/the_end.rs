@@ -91,3 +91,8 @@ fn comes_at_once_when_nothing_can_be_served() {
     assert_eq!((end.code, &*end.stderr), (Some(0), ""));
     assert!(end.text().contains("--timeout SECONDS"));
 }
+
+#[test]
+fn a_signal_waits_for_no_silent_client() {
+    child::end_by_a_signal(program().args(["--listen", "127.0.0.1:0"]), false);
+}
