@@ -226,10 +226,15 @@ impl Feed {
 
 impl Observer for Feed {
     fn notice(&mut self, at: Instant, notice: &Notice) {
-        let before = self.recorder.count();
-        self.recorder.notice(at, notice);
+        self.notice_owned(at, notice.clone());
+    }
+
+    fn notice_owned(&mut self, at: Instant, notice: Notice) {
+        let (before, mut tally) = (self.recorder.count(), self.tally);
+        tally.count(&notice);
+        self.recorder.notice_owned(at, notice);
         if self.recorder.count() > before {
-            self.tally.count(notice);
+            self.tally = tally; // it was not left out
         }
     }
 }
