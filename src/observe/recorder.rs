@@ -39,7 +39,7 @@ pub struct Record {
     pub number: u64,
     /// When it happened.
     pub at: Instant,
-    /// What happened.
+    /// The notice.
     pub notice: Notice,
 }
 
@@ -48,8 +48,8 @@ pub struct Record {
 /// It holds as many as it was made for; a new one takes the place of the oldest. It takes its memory when it
 /// is made, and none later, except for what a notice itself shares, such as the error in a reason.
 ///
-/// What belongs to a page or a console that shows the records would fill them with itself:
-/// [`leave_out`](Self::leave_out) keeps it out.
+/// A page or a console that shows the records would fill them with itself: [`leave_out`](Self::leave_out)
+/// keeps it out.
 ///
 /// # Examples
 ///
@@ -78,13 +78,13 @@ pub struct Recorder {
     /// How many notices were recorded since it was made.
     count: u64,
     left_out: BTreeSet<Subject>,
-    /// What happened in this turn, while something is left out.
+    /// The state of this turn, while something is left out.
     turn: Turn,
     /// The marks of a turn of which nothing else was recorded yet.
     marks: Vec<(Instant, Notice)>,
 }
 
-/// What a turn has brought so far.
+/// The notices that a turn has brought so far.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Turn {
     /// Nothing but its own marks.

@@ -28,7 +28,7 @@ pub(crate) struct Watcher {
     subject: Option<Subject>,
 }
 
-/// What has taken time since the clock was read.
+/// The last thing that has taken time since the clock was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Since {
     /// Nothing: a mark of the turn was told.

@@ -1,4 +1,4 @@
-//! What the page is told: the recorder, and a frame of what has happened since the last one.
+//! The source of the page: the recorder, and a frame of all that has happened since the last one.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -44,7 +44,7 @@ pub(crate) struct Feed {
     frames: u64,
 }
 
-/// What does not change.
+/// Facts that do not change.
 #[derive(Serialize)]
 struct About {
     mode: &'static str,

@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 use crate::child::{Running, dial, patient};
 use crate::{Live, page_of};
 
-/// What the page may weigh.
+/// The most bytes that the page may have.
 const MOST_BYTES: usize = 40_000;
 
 fn names(frames: &[Value]) -> BTreeSet<String> {
@@ -136,7 +136,7 @@ const MANY_BYTES: usize = 600_000;
 /// Nobody needs so many frames for that.
 const MOST_FRAMES: usize = 600;
 
-/// What both of its ends may hold of a page that does not read.
+/// The most memory for a page that does not read: far less than its frames.
 const MEMORY: usize = 8 * 1024 * 1024;
 
 #[test]
