@@ -1,4 +1,4 @@
-//! Sends back every byte that it receives (RFC 862).
+//! How short a server is: an echo (RFC 862) is one method, and its memory is bounded.
 //!
 //! ```text
 //! cargo run --release --example echo_server
@@ -10,16 +10,17 @@ mod shared;
 use std::process::ExitCode;
 
 use crocus::{Protocol, Transport};
-use shared::cli::{self, ServerOptions};
+use shared::cli;
 
 const HELP: &str = "\
 Sends back to everybody what they send.
 
-Usage: echo_server [--listen HOST:PORT] [--backlog N]
+Usage: echo_server [--listen HOST:PORT] [--backlog N] [--trace FILE]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
@@ -42,8 +43,5 @@ impl Protocol for Echo {
 }
 
 fn main() -> ExitCode {
-    cli::run("echo_server", || {
-        let options = ServerOptions::from_args(HELP)?;
-        cli::serve(options.place(), |_peer| Echo)
-    })
+    cli::serve("echo_server", HELP, |_peer| Echo)
 }

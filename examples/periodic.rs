@@ -1,12 +1,11 @@
-//! How to work without blocking: a job each second, a long calculation, and a job that waits for a
-//! disk, all beside a server that echoes.
+//! How to work without blocking: a timer, a long calculation in slices, and a disk read by a thread.
 //!
 //! ```text
 //! cargo run --release --example periodic
 //! nc 127.0.0.1 5000                      # beside it: the echo answers at once, during all jobs
 //! ```
 //!
-//! The loop serves no connection while a callback runs. So a timer calls later (`call_every`) and
+//! All of it runs beside a server that echoes. The loop serves no connection while a callback runs. So a timer calls later (`call_every`) and
 //! no callback sleeps; a long calculation runs in slices (`call_soon`), and the loop serves
 //! connections between two slices; a thread does work that may wait for a disk (`call_in_thread`).
 
@@ -27,13 +26,14 @@ use shared::cli::{self, Exit, ServerOptions};
 const HELP: &str = "\
 Echoes, prints a line each second, and meanwhile counts primes and the files of a folder.
 
-Usage: periodic [--listen HOST:PORT] [--backlog N] [--primes N] [--folder PATH]
+Usage: periodic [--listen HOST:PORT] [--backlog N] [--primes N] [--folder PATH] [--trace FILE]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
       --primes N          count the primes below N [10000000]
       --folder PATH       count the files in there, and in the folders within [.]
+      --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
@@ -68,14 +68,12 @@ fn serve() -> Result<(), Exit> {
         Ok(true)
     })?;
     let mut reactor = cli::reactor()?;
-    cli::drain_on_signals(&mut reactor)?;
     let status = Rc::new(Status::default());
-    let echo = Rc::clone(&status);
-    cli::listen(&mut reactor, options.place(), move |_peer| Echo(Rc::clone(&echo)))?;
     tell_each_second(&mut reactor, Rc::clone(&status));
-    Primes { below: primes, next: 0, found: 0, status }.count_on(&mut reactor);
+    let counting = Primes { below: primes, next: 0, found: 0, status: Rc::clone(&status) };
+    reactor.call_soon(|reactor| counting.count_on(reactor)); // once the address is printed
     count_files(&mut reactor, folder);
-    Ok(reactor.run()?)
+    cli::serve_on(reactor, options.place(), move |_peer| Echo(Rc::clone(&status)))
 }
 
 fn number(text: &str) -> Result<u64, &'static str> {

@@ -1,4 +1,4 @@
-//! The article's first server, without a reactor: one loop that accepts, sends and closes.
+//! The same server without a reactor: accept, send, close, one client after the other.
 //!
 //! ```text
 //! cargo run --release --example random_server_blocking
@@ -60,7 +60,10 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), Exit> {
-    let options = ServerOptions::from_args(HELP)?;
+    let options = ServerOptions::from_args_and(HELP, |name, _| match name {
+        "trace" => Err(Exit::Usage("invalid option '--trace': it has no reactor".to_owned())),
+        _ => Ok(false),
+    })?;
     let backlog = options.backlog.unwrap_or(BACKLOG);
     let listener = listen(options.listen, backlog)
         .map_err(|error| cli::cannot_listen(options.listen, &error))?;
@@ -68,9 +71,13 @@ fn serve() -> Result<(), Exit> {
     if let Some(addr) = listener.local_addr()?.as_socket() {
         cli::announce(addr)?;
     }
+    let mut accepted = 0_u64;
     while !stopping.load(Ordering::Relaxed) {
         match listener.accept() {
-            Ok((stream, _peer)) => answer(&stream.into()),
+            Ok((stream, _peer)) => {
+                accepted += 1;
+                answer(&stream.into());
+            }
             Err(error) => match error.kind() {
                 // A signal, or the tick: check whether to stop.
                 io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {}
@@ -85,6 +92,7 @@ fn serve() -> Result<(), Exit> {
         }
     }
     cli::say("stopping");
+    log::info!("stopped: {accepted} accepted, {accepted} closed");
     Ok(())
 }
 

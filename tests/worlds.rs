@@ -36,6 +36,8 @@ mod ledger;
 mod names;
 #[path = "worlds/post.rs"]
 mod post;
+#[path = "util/trace.rs"]
+mod trace;
 #[path = "worlds/watcher.rs"]
 mod watcher;
 

@@ -7,19 +7,15 @@ mod child;
 #[path = "../util/mod.rs"]
 mod util;
 
+mod every_server;
 mod forwarding;
-mod http;
+mod mail;
 mod no_descriptors;
 mod proxying;
 mod random_numbers;
-mod resp;
 mod scarce;
 mod small_servers;
+mod traces;
 mod udp_echo;
 mod unix_sockets;
 mod waiting;
-
-// Parts of the examples, which are tested here too, name each other by these paths.
-use http::{body, status};
-#[cfg(target_os = "linux")]
-use resp::example::{args, inline, number};

@@ -1,0 +1,362 @@
+//! One connection: requests in, answers out, one after another.
+//!
+//! ```text
+//!    ┌──────────── no body, no file ─────────────┐
+//!    │                                           ▼
+//!   Head ───▶ Body: skipped, then the answer ───────▶ File: sent in chunks ───▶ Head
+//! ```
+//!
+//! While more than [`HIGH`] bytes wait to be sent, neither a request nor a file is read. So a
+//! connection holds at most these bytes, one chunk of a file or one page, and one portion of input,
+//! even if the peer asks for much and reads slowly.
+//!
+//! One timer enforces all timeouts. A step does not move it; when it fires, it checks how long ago
+//! the last step was. A whole head or a whole body is a step, a single byte is not: a peer that
+//! sends byte by byte gains no time. A head that has begun moves the timer, for it has less time.
+//!
+//! A connection may need two descriptors, its own and its file's. So a site has as many places as there
+//! are pairs, and the listener accepts no more clients than that. While all places are taken, each
+//! answer closes its connection, and a client that waits gets its place. A client that asks nothing keeps
+//! its place until the timeout.
+
+use std::cell::RefCell;
+use std::mem;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crocus::{Protocol, Reason, TimerId, Transport};
+use http_server::body::Body;
+use http_server::head::{self, Length, Request, Scan};
+use http_server::status::Status;
+
+use crate::answer::{Answer, Content, Date};
+use crate::files::{self, Root};
+
+/// While more than `HIGH` bytes wait to be sent, no more are added; at `LOW` it goes on. This is
+/// enough to keep the kernel busy, and so little that it stays in the processor's cache on its way
+/// from the file to the socket. With four times as much, a file of 1 MiB took a quarter longer.
+const HIGH: usize = 64 * 1024;
+const LOW: usize = HIGH / 4;
+
+/// Bytes read from a file at once.
+const CHUNK: usize = 64 * 1024;
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For the rest of a head.
+    pub(crate) head: Duration,
+    /// For a body, for the next request, and for a peer that does not read.
+    pub(crate) other: Duration,
+}
+
+/// The state that the connections of a server share.
+#[derive(Debug)]
+pub(crate) struct Site {
+    root: Option<Root>,
+    patience: Patience,
+    /// How many clients there may be at once.
+    places: usize,
+    clients: usize,
+    date: Date,
+    /// The answer being written.
+    out: Vec<u8>,
+    /// The buffer for a chunk of a file.
+    chunk: Box<[u8]>,
+}
+
+impl Site {
+    pub(crate) fn new(root: Option<Root>, patience: Patience, places: usize) -> Self {
+        Self {
+            root,
+            patience,
+            places,
+            clients: 0,
+            date: Date::default(),
+            out: Vec::new(),
+            chunk: vec![0; CHUNK].into_boxed_slice(),
+        }
+    }
+}
+
+/// The protocol of one connection.
+#[derive(Debug)]
+pub(crate) struct Http {
+    site: Rc<RefCell<Site>>,
+    state: State,
+    scan: Scan,
+    /// Received bytes that could not be used yet: the start of a head, or waiting requests.
+    input: Vec<u8>,
+    /// When the last step was.
+    since: Instant,
+    timer: Option<TimerId>,
+}
+
+/// The next task of the connection.
+#[derive(Debug, Default)]
+enum State {
+    /// To read a head.
+    #[default]
+    Head,
+    /// To skip a body.
+    Body { body: Body, answer: Answer, persistence: Persistence },
+    /// To send the rest of a file.
+    File { file: files::Body, persistence: Persistence },
+}
+
+/// Whether a connection stays open after its answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Persistence {
+    KeepAlive,
+    /// For a client of HTTP/1.0: the answer has to say so.
+    KeepAliveTold,
+    Close,
+}
+
+impl Persistence {
+    /// The option for the `Connection` field.
+    fn option(self) -> Option<&'static str> {
+        match self {
+            Self::KeepAlive => None,
+            Self::KeepAliveTold => Some("keep-alive"),
+            Self::Close => Some("close"),
+        }
+    }
+}
+
+/// The result of a step, with the number of bytes it used.
+enum Step {
+    Done(usize),
+    NeedsMore(usize),
+}
+
+impl Http {
+    pub(crate) fn new(site: &Rc<RefCell<Site>>) -> Self {
+        Self {
+            site: Rc::clone(site),
+            state: State::Head,
+            scan: Scan::default(),
+            input: Vec::new(),
+            since: Instant::now(),
+            timer: None,
+        }
+    }
+
+    /// Uses as much of `data` as it can now; returns how many bytes. The caller keeps the rest.
+    fn advance(&mut self, transport: &mut Transport<'_>, data: &[u8]) -> usize {
+        let mut used = 0;
+        while !transport.is_closing() && transport.buffered() <= HIGH {
+            match self.step(transport, &data[used..]) {
+                Ok(Step::Done(count)) => {
+                    used += count;
+                    self.since = transport.reactor().now();
+                }
+                Ok(Step::NeedsMore(count)) => return used + count,
+                Err(status) => self.refuse(transport, status, &data[used..]),
+            }
+        }
+        if transport.is_closing() { data.len() } else { used }
+    }
+
+    fn step(&mut self, transport: &mut Transport<'_>, data: &[u8]) -> Result<Step, Status> {
+        match &mut self.state {
+            State::Head => {
+                let Some(len) = self.scan.end_of_head(data)? else { return Ok(Step::NeedsMore(0)) };
+                self.scan = Scan::default();
+                self.answer(transport, &head::parse(&data[..len])?);
+                Ok(Step::Done(len))
+            }
+            State::Body { body, .. } => {
+                let count = body.skip(data)?;
+                if !body.is_over() {
+                    return Ok(Step::NeedsMore(count));
+                }
+                if let State::Body { answer, persistence, .. } = mem::take(&mut self.state) {
+                    self.send(transport, answer, persistence);
+                }
+                Ok(Step::Done(count))
+            }
+            State::File { .. } => {
+                self.send_file(transport);
+                Ok(Step::Done(0))
+            }
+        }
+    }
+
+    /// Answers a request, now or after its body.
+    fn answer(&mut self, transport: &mut Transport<'_>, request: &Request<'_>) {
+        let answer = Answer::to(request, self.site.borrow().root.as_ref());
+        let Request { method_name, target, .. } = request;
+        log::info!("{}: {method_name} {target}: {}", transport.peer_addr(), answer.status.0);
+        let persistence = match request {
+            Request { keep_alive: false, .. } => Persistence::Close,
+            Request { http_1_0: true, .. } => Persistence::KeepAliveTold,
+            _ => Persistence::KeepAlive,
+        };
+        let body = match request.length {
+            Length::Bytes(0) => return self.send(transport, answer, persistence),
+            length => Body::of(length),
+        };
+        if request.expects_continue {
+            if !answer.is_ok() {
+                // The client may send the body or not, so no next request can be found.
+                return self.send(transport, answer, Persistence::Close);
+            }
+            transport.write(CONTINUE);
+        }
+        self.state = State::Body { body, answer, persistence };
+    }
+
+    /// Sends an answer. Further steps send its file, if it has one.
+    fn send(&mut self, transport: &mut Transport<'_>, answer: Answer, persistence: Persistence) {
+        let site = &mut *self.site.borrow_mut();
+        let last = transport.reactor().is_stopping() || site.clients >= site.places;
+        let persistence = if last { Persistence::Close } else { persistence };
+        site.out.clear();
+        answer.write(&mut site.out, site.date.now(), persistence.option());
+        transport.write(&site.out);
+        match answer.content {
+            Content::File(file, _) if !answer.head_only => {
+                self.state = State::File { file, persistence };
+            }
+            _ if persistence == Persistence::Close => transport.lose_connection(),
+            _ => {}
+        }
+    }
+
+    /// Sends the next chunk of a file.
+    fn send_file(&mut self, transport: &mut Transport<'_>) {
+        let State::File { file, persistence } = &mut self.state else { return };
+        let site = &mut *self.site.borrow_mut();
+        match file.read(&mut site.chunk) {
+            Ok(count) => transport.write(&site.chunk[..count]),
+            Err(error) => {
+                log::warn!("{}: a file ended too early: {error}", transport.peer_addr());
+                return transport.abort_connection(); // no clean end: the file is incomplete
+            }
+        };
+        if file.len() == 0 {
+            if *persistence == Persistence::Close || transport.reactor().is_stopping() {
+                transport.lose_connection();
+            }
+            self.state = State::Head;
+        }
+    }
+
+    /// Answers with an error and closes, since the start of the next request is unknown. `data` is the
+    /// unfinished head, if it is one.
+    fn refuse(&mut self, transport: &mut Transport<'_>, status: Status, data: &[u8]) {
+        log::info!("{}: {}", transport.peer_addr(), status.0);
+        let head_only = match &self.state {
+            State::Body { answer, .. } => answer.head_only,
+            _ => data.strip_prefix(b"\r\n").unwrap_or(data).starts_with(b"HEAD "),
+        };
+        self.send(transport, Answer { head_only, ..Answer::of(status) }, Persistence::Close);
+    }
+
+    /// The same for a request of which nothing more comes.
+    fn refuse_input(&mut self, transport: &mut Transport<'_>, status: Status) {
+        let input = mem::take(&mut self.input);
+        self.refuse(transport, status, &input);
+    }
+
+    /// Goes on with the kept input. A connection that waits for a request keeps no buffer.
+    fn advance_input(&mut self, transport: &mut Transport<'_>) {
+        let mut input = mem::take(&mut self.input);
+        let used = self.advance(transport, &input);
+        if used < input.len() {
+            input.drain(..used);
+            self.input = input;
+        }
+    }
+
+    /// Whether no request has begun. Old clients end a body with a CRLF too many, which begins none
+    /// (RFC 9112, section 2.2).
+    fn is_idle(&self) -> bool {
+        matches!(self.state, State::Head) && matches!(&*self.input, b"" | b"\r\n")
+    }
+
+    /// How long there is still time for the next step. A peer that `is_to_read` first is not late with a head.
+    fn time_left(&self, transport: &mut Transport<'_>, is_to_read: bool) -> Duration {
+        let patience = self.site.borrow().patience;
+        let is_in_head = matches!(self.state, State::Head) && !self.is_idle();
+        let limit = if is_in_head && !is_to_read { patience.head } else { patience.other };
+        let waited = transport.reactor().now().saturating_duration_since(self.since);
+        limit.saturating_sub(waited)
+    }
+}
+
+impl Protocol for Http {
+    fn connection_made(&mut self, transport: &mut Transport<'_>) {
+        transport.set_write_buffer_limits(HIGH, LOW);
+        self.since = transport.reactor().now();
+        self.site.borrow_mut().clients += 1;
+        let left = self.time_left(transport, false);
+        self.timer = Some(transport.call_later(left));
+    }
+
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        if self.is_idle() {
+            self.since = transport.reactor().now();
+        }
+        if self.input.is_empty() {
+            let used = self.advance(transport, data);
+            self.input.extend_from_slice(&data[used..]);
+        } else {
+            self.input.extend_from_slice(data);
+            self.advance_input(transport);
+        }
+        if transport.buffered() > HIGH {
+            transport.pause_reading();
+        } else if let (false, Some(timer)) = (self.input.is_empty(), self.timer) {
+            let left = self.time_left(transport, false); // what was just written will leave first
+            transport.reactor().reset_timer(timer, left);
+        }
+    }
+
+    fn eof_received(&mut self, transport: &mut Transport<'_>) {
+        if self.is_idle() {
+            return transport.lose_connection();
+        }
+        self.refuse_input(transport, Status::BAD_REQUEST); // the input ended within a request
+    }
+
+    /// Nothing to do: `data_received` pauses reading.
+    fn pause_writing(&mut self, _transport: &mut Transport<'_>) {}
+
+    fn resume_writing(&mut self, transport: &mut Transport<'_>) {
+        self.since = transport.reactor().now();
+        self.advance_input(transport);
+        if transport.buffered() <= HIGH {
+            transport.resume_reading();
+        }
+    }
+
+    fn timer_fired(&mut self, transport: &mut Transport<'_>, _timer: TimerId) {
+        let left = self.time_left(transport, transport.buffered() > 0);
+        if !left.is_zero() {
+            self.timer = Some(transport.call_later(left));
+        } else if transport.buffered() > 0 {
+            log::info!("{}: does not read", transport.peer_addr());
+            transport.abort_connection();
+        } else if self.is_idle() {
+            transport.lose_connection();
+        } else {
+            self.refuse_input(transport, Status::REQUEST_TIMEOUT);
+        }
+    }
+
+    /// A request that has begun is answered; the answer closes.
+    fn shutting_down(&mut self, transport: &mut Transport<'_>) {
+        if self.is_idle() {
+            transport.lose_connection();
+        }
+    }
+
+    fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
+        self.site.borrow_mut().clients -= 1;
+        log::debug!("{}: {reason}", transport.peer_addr());
+    }
+}
