@@ -92,7 +92,7 @@
 //! * More than one thread. Everything happens on the thread that turns the reactor. Other threads reach
 //!   it by a [`Handle`], and [`call_in_thread`](Reactor::call_in_thread) gives them blocking work. For
 //!   several cores, run several reactors at one port ([`Cores`]).
-//! * Futures, TLS, HTTP, child processes.
+//! * Futures, HTTP, child processes.
 //! * Help against callbacks that block: while one runs, nothing else is served. The log reports it after
 //!   [100 ms](ReactorBuilder::slow_callback).
 //! * Promise that written bytes have arrived. No transport can; it takes an answer in the protocol.
@@ -161,6 +161,7 @@ mod answer;
 mod callback;
 mod connection;
 mod extras;
+mod factories;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod handle;
@@ -179,6 +180,9 @@ mod system;
 #[cfg(doc)]
 #[doc = include_str!("../docs/terms.md")]
 pub mod terms {}
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+pub mod tls;
 mod transport;
 
 pub use address::{Address, Endpoint, UnixAddress};
@@ -192,6 +196,7 @@ pub use extras::cores::{Core, Cores, CoresHandle};
 pub use extras::framing;
 pub use extras::reconnecting::{Backoff, Reconnecting};
 pub use extras::tunnel::{Tunnel, TunnelEnd, TunnelHandler, TunnelSide};
+pub use factories::IntoProtocol;
 pub use handle::{Handle, Hold};
 #[cfg(unix)]
 pub use ids::WatchId;
@@ -204,7 +209,7 @@ pub use observe::{
 pub use parts::pool::ThreadError;
 pub use parts::timers::TimerId;
 pub use parts::token_bucket::Rate;
-pub use protocol::{Factory, IntoProtocol, Protocol};
+pub use protocol::{Factory, Protocol};
 pub use reactor::Reactor;
 pub use reactor::adopting::Connected;
 pub use reactor::builder::ReactorBuilder;

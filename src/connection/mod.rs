@@ -86,10 +86,17 @@
 //! | 49 | Open, held | silence for the timeout, but not all events were told | Open | nothing, until they are |
 
 mod commands;
+mod ending;
+#[cfg(feature = "tls")]
+mod filter;
+#[cfg(not(feature = "tls"))]
+#[path = "no_filter.rs"]
+mod filter;
 mod input;
 mod output;
 #[cfg(any(test, fuzzing))]
 mod script;
+mod securing;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod sequences;
 #[cfg(test)]
@@ -97,14 +104,12 @@ mod table;
 mod timing;
 mod values;
 
+pub(crate) use filter::Engine;
 pub(crate) use timing::Direction;
 pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Reached, Tell, Traffic};
 
-use std::io;
-use std::sync::Arc;
-
 use crate::parts::write_buffer::WriteBuffer;
-use crate::reason::{Activity, Reason};
+use crate::reason::Reason;
 use crate::system::poller::Readiness;
 use crate::system::stream::{ByteStream, Stream};
 use input::Input;
@@ -136,6 +141,8 @@ pub(crate) struct Connection<S = Stream> {
 /// The states of a connection. The last three have the reason of the end.
 #[derive(Debug)]
 enum Life {
+    /// Its stage is not over: it has no protocol yet.
+    Preparing,
     /// Its protocol was not told of it yet.
     New,
     Open,
@@ -196,8 +203,9 @@ impl<S: ByteStream> Connection<S> {
     /// told only to a connection that has nothing left to read.
     #[inline(always)]
     pub(crate) fn next(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
-        self.begin_step(io);
+        self.begin_step(io, common);
         match self.life {
+            Life::Preparing => self.while_preparing(io, common, scratch),
             Life::New => self.announce(io, common),
             Life::Open | Life::Finishing => self.while_open(io, common, scratch),
             Life::HandingOver => self.while_handing_over(io, common, scratch),
@@ -259,7 +267,10 @@ impl<S: ByteStream> Connection<S> {
     }
 
     #[inline(never)]
-    fn while_handing_over(&mut self, io: &mut Io, common: &mut Common, scratch: &[u8]) -> Next {
+    fn while_handing_over(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+        if self.is_handshaking() {
+            return self.shake_hands(io, common, scratch); // first: `Handover` is another's `Made`
+        }
         if io.read > 0 {
             // Charged like a full read: protocols that hand over in a circle do not delay other
             // connections.
@@ -292,7 +303,7 @@ impl<S: ByteStream> Connection<S> {
                 Ok(unsent) => more |= unsent,
                 Err(error) => return self.fail(error),
             }
-            if self.outgoing.is_empty() {
+            if !self.is_unfinished() {
                 return self.all_sent(io, common);
             }
             self.close_limit(io, common);
@@ -358,43 +369,5 @@ impl<S: ByteStream> Connection<S> {
             self.held.remove(Holds::UNREAD); // only a connection with extras can have put bytes back
         }
         if again || more { Next::Yield } else { Next::Rest }
-    }
-
-    /// Ends it in order: for its reason to close, or because both sides have finished.
-    #[inline(never)]
-    fn finish(&mut self) -> Next {
-        self.life = Life::Gone(match &self.life {
-            Life::New | Life::Open | Life::HandingOver | Life::Finishing => self.reason_of_both(),
-            _ => self.reason(),
-        });
-        Next::Gone
-    }
-
-    /// The reason when both sides have finished, or sending failed and the peer has finished.
-    fn reason_of_both(&self) -> Reason {
-        let error = self.extras.as_ref().and_then(|extras| extras.sending_failed.as_ref());
-        match error {
-            Some(error) => Reason::Failed { activity: Activity::Open, error: Arc::clone(error) },
-            None => self.orderly_reason(),
-        }
-    }
-
-    fn orderly_reason(&self) -> Reason {
-        match self.ended_first {
-            Some(Side::Peer) => Reason::PeerClosed,
-            Some(Side::Us) | None => Reason::Closed,
-        }
-    }
-
-    /// Ends it because the system reported an error.
-    #[inline(never)]
-    pub(crate) fn fail(&mut self, error: io::Error) -> Next {
-        let error = self.take_hangup_error().unwrap_or(error);
-        let activity = match self.life {
-            Life::Closing(_) | Life::Lingering(_) => Activity::Closing,
-            _ => Activity::Open,
-        };
-        self.end_by_failure(Reason::failed(activity, error));
-        Next::Gone
     }
 }

@@ -1,0 +1,87 @@
+//! From an attempt that has won to a connection with a protocol, at once or after its stages.
+
+use std::time::Instant;
+
+use crate::address::Address;
+use crate::connection::{Common, Connection, Engine};
+use crate::connector::state::Progress;
+use crate::ids::{ConnectionId, ConnectorId};
+use crate::observe::Origin;
+use crate::parts::arena::Key;
+use crate::reactor::Reactor;
+use crate::reactor::queues::Queue;
+use crate::reactor::source::{Owner, Session, Source};
+use crate::reason::Reason;
+
+impl Reactor {
+    /// The attempt becomes a connection; the connector waits until its stages are over.
+    #[cold]
+    pub(super) fn prepare_connection(
+        &mut self,
+        connector: Key,
+        winner: Key,
+        peer: &Address,
+        stages: Engine,
+        scratch: &mut [u8],
+    ) {
+        if let Some(connector) = self.connector_mut(connector) {
+            connector.attempts.clear();
+            connector.progress = Progress::Preparing(winner);
+        }
+        self.become_connection(winner, |connection, now, common| {
+            Session::preparing(connection, peer.clone(), stages, now, common)
+        });
+        self.serve_connected(connector, winner, scratch);
+    }
+
+    /// A connection has its protocol; if it is a connector's, that has succeeded.
+    pub(crate) fn connector_prepared(&mut self, owner: Owner, key: Key) {
+        if let Owner::Connector(connector) = owner {
+            self.is_connected(connector, key);
+        }
+    }
+
+    pub(super) fn is_connected(&mut self, connector: Key, winner: Key) {
+        self.drop_timers(connector);
+        let now = self.time.now;
+        if let Some(connector) = self.connector_mut(connector) {
+            connector.attempts.clear();
+            connector.progress = Progress::Connected(winner);
+            connector.since = Some(now);
+        }
+        self.monitor.stats.connected += 1;
+    }
+
+    /// A connection of a connector has ended before it had a protocol: the attempt has failed.
+    pub(crate) fn preparing_failed(&mut self, key: Key, reason: Reason) {
+        self.drop_timers(key);
+        if let Some(connector) = self.connector_mut(key) {
+            connector.progress = Progress::Failed(reason);
+            self.queue(key);
+        }
+    }
+
+    /// In the same slot and under the same token, so that nothing is registered twice.
+    pub(super) fn become_connection(
+        &mut self,
+        winner: Key,
+        session: impl FnOnce(Connection, Instant, &mut Common) -> Session,
+    ) {
+        let (marks, now) = (self.limits.marks, self.time.latest());
+        let Self { sources, memory, .. } = self;
+        sources.convert(winner, |source| match source {
+            Source::Attempt(attempt) => {
+                let mut connection = Connection::new(attempt.stream, marks);
+                connection.latch(attempt.latched);
+                Source::Connection(session(connection, now, &mut memory.common))
+            }
+            other => other,
+        });
+    }
+
+    pub(super) fn serve_connected(&mut self, connector: Key, winner: Key, scratch: &mut [u8]) {
+        let origin = Origin::Connected(ConnectorId(connector));
+        self.tell_opened(ConnectionId(winner), origin);
+        self.visit(winner, Queue::Run, scratch);
+    }
+}

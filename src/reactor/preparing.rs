@@ -1,0 +1,63 @@
+//! Connections whose stages come before their protocol: the handshake of TLS.
+
+use super::Reactor;
+use super::source::Owner;
+use crate::callback::Callback;
+use crate::ids::{ConnectionId, ListenerId};
+use crate::observe::Notice;
+use crate::parts::arena::Key;
+use crate::protocol::Protocol;
+use crate::reason::Reason;
+
+impl Reactor {
+    /// The stages of a connection are over: has its owner make a protocol. `None`: it has refused, and the
+    /// connection closes.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn build(&mut self, key: Key) -> Option<Box<dyn Protocol>> {
+        let id = ConnectionId(key);
+        let owner = self.sources.owner(key)?;
+        let factory = match owner {
+            Owner::Listener(listener) => {
+                self.listener_prepared(listener);
+                listener
+            }
+            Owner::Connector(connector) => connector,
+            Owner::None => return None,
+        };
+        let session = self.session(id)?;
+        let peer = session.peer.clone();
+        #[cfg(feature = "tls")]
+        let tls = session.connection.tls();
+        let built = self.call_factory(factory, Callback::BuildProtocol, |factory, _| {
+            #[cfg(feature = "tls")]
+            if let Some(tls) = tls {
+                return factory.build_tls_protocol(peer, &tls);
+            }
+            factory.build_protocol(peer)
+        });
+        let refusal = match built {
+            Some(Some(protocol)) => {
+                self.connector_prepared(owner, key);
+                return Some(protocol);
+            }
+            Some(None) => Reason::Refused,
+            None => Reason::Panicked { callback: Callback::BuildProtocol },
+        };
+        if let Owner::Listener(listener) = owner {
+            self.note_turned_away(listener, key);
+        }
+        self.lose_connection(id, Some(refusal));
+        None
+    }
+
+    fn note_turned_away(&mut self, listener: Key, key: Key) {
+        self.monitor.stats.turned_away += 1;
+        let Self { sources, monitor, .. } = self;
+        if let Some(session) = sources.session(key) {
+            let peer = &session.peer;
+            monitor
+                .note(|| Notice::TurnedAway { listener: ListenerId(listener), peer: peer.clone() });
+        }
+    }
+}

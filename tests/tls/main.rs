@@ -1,0 +1,14 @@
+//! TLS: the contract over it, in simulations and on real sockets, and programs that are not ours.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+
+#[macro_use]
+#[path = "../util/mod.rs"]
+mod util;
+
+mod certificates;
+mod far;
+
+mod closing;
+mod handshakes;
+mod moving;
+mod switching;
