@@ -11,15 +11,18 @@ use std::process::ExitCode;
 
 use crocus::{Protocol, Transport};
 use shared::cli::{self, ServerOptions};
+use shared::secure::{self, TlsOptions};
 
 const HELP: &str = "\
 Sends back to everybody what they send.
 
-Usage: echo_server [--listen HOST:PORT] [--backlog N]
+Usage: echo_server [--listen HOST:PORT] [--backlog N] [--cert FILE --key FILE | --self-signed]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --cert FILE --key FILE  speak TLS with this certificate and key, in PEM; SIGHUP reads them again
+      --self-signed       speak TLS with a certificate made for this run, to try things with
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
@@ -28,6 +31,7 @@ A client that sends and does not read is not read either: it costs no more than 
 Examples:
   echo_server                            then, beside it: nc 127.0.0.1 5000
   echo_server --listen [::1]:0           any free port, IPv6
+  echo_server --self-signed              then: openssl s_client -connect 127.0.0.1:5000 -quiet
 
 Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a second Ctrl-C
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
@@ -43,7 +47,8 @@ impl Protocol for Echo {
 
 fn main() -> ExitCode {
     cli::run("echo_server", || {
-        let options = ServerOptions::from_args(HELP)?;
-        cli::serve(options.place(), |_peer| Echo)
+        let mut tls = TlsOptions::default();
+        let options = ServerOptions::from_args_and(HELP, |name, args| tls.take(name, args))?;
+        secure::serve(tls, options.place(), |_peer| Echo)
     })
 }

@@ -15,16 +15,20 @@ use crocus::{Cores, Protocol, Transport};
 use lexopt::ValueExt;
 use shared::cli::{self, Exit, ServerOptions};
 use shared::frame;
+use shared::secure::{self, TlsOptions};
 
 const HELP: &str = "\
 Serves 16 random bytes in a frame of 81 to everybody who connects, all at the same time.
 
 Usage: random_server [--listen HOST:PORT] [--backlog N] [--threads N]
+                     [--cert FILE --key FILE | --self-signed]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
       --threads N         how many reactors share the port, each in a thread; 0: one per core [1]
+      --cert FILE --key FILE  speak TLS with this certificate and key, in PEM; SIGHUP reads them again
+      --self-signed       speak TLS with a certificate made for this run, to try things with
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
@@ -54,26 +58,35 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), Exit> {
-    let mut threads = 1;
+    let (mut threads, mut tls) = (1, TlsOptions::default());
     let options = ServerOptions::from_args_and(HELP, |name, args| {
         if name == "threads" {
             threads = args.value()?.parse_with(cli::threads_of)?;
+            return Ok(true);
         }
-        Ok(name == "threads")
+        tls.take(name, args)
     })?;
     if threads != 1 {
-        return serve_on_cores(threads, options);
+        return serve_on_cores(threads, options, tls);
     }
-    cli::serve(options.place(), |_peer| RandomBytes)
+    secure::serve(tls, options.place(), |_peer| RandomBytes)
 }
 
 /// The same on several cores. The closure runs once in each thread.
-fn serve_on_cores(threads: usize, options: ServerOptions) -> Result<(), Exit> {
+fn serve_on_cores(threads: usize, options: ServerOptions, tls: TlsOptions) -> Result<(), Exit> {
     let addr = options.listen;
+    let certificates = tls.certificates()?;
     let cores = Cores::start(threads, move |core| {
         cli::observe(core.reactor());
         cli::drain_cores_on_signals(core)?;
-        core.listen(options.place(), |_peer| RandomBytes)?;
+        let mut place = options.place();
+        if let Some(certificates) = &certificates {
+            if core.index() == 0 {
+                certificates.reload_on_hangup(core.reactor())?; // for all of them
+            }
+            place = certificates.secure(place);
+        }
+        core.listen(place, |_peer| RandomBytes)?;
         Ok(())
     })
     .map_err(|error| cli::cannot_listen(addr, &error))?;

@@ -76,27 +76,27 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "close without flushing",
         "src/connection/mod.rs",
-        r#"            if self.outgoing.is_empty() {
+        r#"            if !self.is_unfinished() {
                 return self.all_sent(io, common);
             }"#,
         r#"            if !self.outgoing.is_empty() {
                 self.outgoing.clear(&mut common.spares);
             }
-            if self.outgoing.is_empty() {
+            if !self.is_unfinished() {
                 return self.all_sent(io, common);
             }"#,
     ),
     (
         "lose resume_writing",
         "src/connection/output.rs",
-        r#"self.outgoing.len() <= self.marks.low()"#,
-        r#"self.outgoing.len() < self.marks.low()"#,
+        r#"self.buffered() <= self.marks.low()"#,
+        r#"self.buffered() < self.marks.low()"#,
     ),
     (
         "resume_writing never told",
         "src/connection/output.rs",
-        r#"self.pressure == Pressure::High && self.outgoing.len() <="#,
-        r#"self.pressure == Pressure::Low && self.outgoing.len() + 1 <="#,
+        r#"self.pressure == Pressure::High && self.buffered() <="#,
+        r#"self.pressure == Pressure::Low && self.buffered() + 1 <="#,
     ),
     (
         "a visit does not send",
@@ -122,8 +122,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "no cap on the outgoing buffer",
         "src/connection/output.rs",
-        r#"self.outgoing.len() > common.cap;"#,
-        r#"self.outgoing.len() > 10 * common.cap;"#,
+        r#"self.buffered() > common.cap;"#,
+        r#"self.buffered() > 10 * common.cap;"#,
     ),
     (
         "no close timeout",
@@ -145,7 +145,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "one that lingers is stopped like an open one (row 48)",
-        "src/connection/commands.rs",
+        "src/connection/ending.rs",
         r#"        if matches!(self.life, Life::Lingering(_)) && !sends {
             self.finish();
             return true;
@@ -212,9 +212,9 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "reads beyond the budget",
         "src/connection/input.rs",
-        r#"    fn note_read(&mut self, count: usize, io: &mut Io, common: &Common) {
+        r#"fn note_read(&mut self, count: usize, io: &mut Io, common: &Common) {
         io.read -= count;"#,
-        r#"    fn note_read(&mut self, count: usize, io: &mut Io, common: &Common) {
+        r#"fn note_read(&mut self, count: usize, io: &mut Io, common: &Common) {
         io.read -= 1;"#,
     ),
     (
@@ -251,7 +251,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "a hang-up without an error is taken for the one that comes after it",
-        "src/connection/timing.rs",
+        "src/connection/input.rs",
         r#"        if readiness.contains(Readiness::HANGUP) {
             extras.kept_at_hangup = None;
         }
@@ -261,10 +261,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "row 6: bytes put back come behind newer ones",
         "src/connection/input.rs",
-        r#"        if self.kept() > 0 {
-            return self.deliver_kept"#,
-        r#"        if self.kept() > 0 && !self.ready.contains(Readiness::READABLE) {
-            return self.deliver_kept"#,
+        r#"        if self.kept() > 0 && !self.is_handshaking() {"#,
+        r#"        if self.kept() > 0 && !self.ready.contains(Readiness::READABLE) {"#,
     ),
     (
         "row 8: FIN of both sides, and nobody ends it",
@@ -277,8 +275,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "row 9: pressure is told after sending only",
         "src/connection/output.rs",
-        r#"self.pressure == Pressure::Low && self.outgoing.len() > self.marks.high()"#,
-        r#"self.pressure == Pressure::Low && !self.ready.contains(Readiness::WRITABLE) && self.outgoing.len() > self.marks.high()"#,
+        r#"self.pressure == Pressure::Low && self.buffered() > self.marks.high()"#,
+        r#"self.pressure == Pressure::Low && !self.ready.contains(Readiness::WRITABLE) && self.buffered() > self.marks.high()"#,
     ),
     (
         "row 15: what came before a failed write is lost",
@@ -348,7 +346,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "row 42: input that is not read is silence",
-        "src/connection/timing.rs",
+        "src/connection/input.rs",
         r#"            extras.stirred = true;"#,
         r#"            extras.stirred = false;"#,
     ),
@@ -559,7 +557,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "those left after the grace are closed in order",
-        "src/connection/commands.rs",
+        "src/connection/ending.rs",
         r#"        if ends && resets && !matches!(self.output, Output::FinSent) {"#,
         r#"        if ends && resets && matches!(self.output, Output::Reset) {"#,
     ),

@@ -31,6 +31,11 @@ impl Configs {
         Self::with_key(&key, versions, vec![])
     }
 
+    /// With a key that every program reads, whatever the version of its format.
+    pub(crate) fn for_programs() -> Self {
+        Self::with_key(&KeyPair::generate().unwrap(), &VERSIONS, vec![])
+    }
+
     pub(crate) fn with_alpn(protocols: &[&str]) -> Self {
         let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         let alpn = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();

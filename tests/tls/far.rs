@@ -4,9 +4,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use crocus::tls::rustls::pki_types::ServerName;
-use crocus::tls::rustls::{
-    ClientConfig, ClientConnection, Connection, Error, ServerConfig, ServerConnection,
-};
+use crocus::tls::rustls::{ClientConfig, ClientConnection, Connection, Error};
 
 use crate::util::{Far, World};
 
@@ -32,10 +30,6 @@ impl TlsFar {
     pub(crate) fn client(far: Far, config: &Arc<ClientConfig>) -> Self {
         let name = ServerName::try_from("localhost").unwrap();
         Self::new(far, ClientConnection::new(Arc::clone(config), name).unwrap().into())
-    }
-
-    pub(crate) fn server(far: Far, config: &Arc<ServerConfig>) -> Self {
-        Self::new(far, ServerConnection::new(Arc::clone(config)).unwrap().into())
     }
 
     fn new(far: Far, mut tls: Connection) -> Self {

@@ -6,8 +6,12 @@
 mod util;
 
 mod certificates;
+#[path = "../programs/child.rs"]
+mod child;
 mod far;
 
+#[cfg(unix)]
+mod clients;
 mod closing;
 mod handshakes;
 mod moving;
