@@ -19,7 +19,11 @@
 //! If a TCP socket is closed while the peer still sends, a reset answers the peer's next segment, and may
 //! overtake bytes that the peer has not read. So after the last bytes the connection sends FIN and reads for
 //! some seconds (nginx: a lingering close). Bytes that arrive after `close` are read and discarded, so that a
-//! peer which reads only after it has sent everything causes no deadlock. *Finishing* is as Open.
+//! peer which reads only after it has sent everything causes no deadlock. *Finishing* is as Open. A connection with
+//! a stage before it is announced, the handshake of TLS, begins as *Preparing*, and becomes New.
+//!
+//! Between the stream and the buffers there may be a [filter](filter): TLS. In the table "bytes" and "FIN" are then
+//! what it makes of the stream's.
 //!
 //! # The legal sequence of notices
 //!
@@ -30,7 +34,7 @@
 //!
 //! # States and inputs
 //!
-//! Each row has a test of its own in `table.rs`, by its number. A connection is *held* while there is a
+//! Each row has a test of its own in `table.rs` or `table_of_tls.rs`, by its number. A connection is *held* while there is a
 //! reason not to read it ([`Holds`]).
 //!
 //! | # | in | comes | becomes | is told |
@@ -84,6 +88,16 @@
 //! | 47 | Finishing | the close timeout, counted from the last progress | Gone | nothing |
 //! | 48 | Lingering | a stop | Gone, for its reason if the peer has sent nothing since, else stopped | nothing |
 //! | 49 | Open, held | silence for the timeout, but not all events were told | Open | nothing, until they are |
+//! | 50 | Preparing | its handshake is over | New | nothing: the reactor has its protocol made; then as 1 |
+//! | 51 | Preparing | bytes that TLS refuses | Closing, an alert sent | nothing |
+//! | 52 | Preparing | FIN; the time of the handshake is up | Gone | nothing |
+//! | 53 | Open | `start_tls` | Open, shaking hands | nothing until that is over; what was put back is of TLS |
+//! | 54 | Open, TLS | close_notify | Open, input told | what came before it, `Eof` |
+//! | 55 | Open, TLS | FIN without close_notify | Gone, unless that is allowed | what came before it |
+//! | 56 | Open, TLS | bytes that TLS refuses | Closing, an alert sent | what came before it |
+//! | 57 | HandingOver, shaking hands | the handshake is over | as 22 | as 22 |
+//! | 58 | Closing, TLS | all sent | as 26, after close_notify | nothing |
+//! | 59 | Closing, shaking hands | the handshake is over | as 58, or at once if nothing waits | nothing |
 
 mod commands;
 mod ending;
@@ -101,6 +115,8 @@ mod securing;
 pub(crate) mod sequences;
 #[cfg(test)]
 mod table;
+#[cfg(all(test, feature = "tls"))]
+mod table_of_tls;
 mod timing;
 mod values;
 

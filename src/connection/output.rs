@@ -108,7 +108,8 @@ impl<S: ByteStream> Connection<S> {
     /// the protocol is told also when the kernel would take everything at once.
     #[inline(always)]
     pub(super) fn is_to_pause(&self) -> bool {
-        self.pressure == Pressure::Low && self.buffered() > self.marks.high()
+        // Not for bytes that are TLS's own: only a write of the protocol's begins pressure.
+        self.pressure == Pressure::Low && self.buffered() > self.marks.high() && self.has_plain()
     }
 
     #[inline(always)]
@@ -153,20 +154,23 @@ impl<S: ByteStream> Connection<S> {
     /// Whether there are bytes that could leave now.
     #[inline(always)]
     fn has_to_send(&self) -> bool {
-        let plain = !self.outgoing.is_empty();
         match self.filter() {
-            None => plain,
-            Some(filter) => filter.can_send(plain, self.output == Output::FinWanted),
+            None => self.has_plain(),
+            Some(filter) => filter.can_send(self.has_plain(), self.output == Output::FinWanted),
         }
+    }
+
+    #[inline(always)]
+    fn has_plain(&self) -> bool {
+        !self.outgoing.is_empty()
     }
 
     /// Whether there are bytes that FIN has to wait for.
     #[inline(always)]
     pub(super) fn is_unfinished(&self) -> bool {
-        let plain = !self.outgoing.is_empty();
         match self.filter() {
-            None => plain,
-            Some(filter) => filter.is_unfinished(plain, self.is_open()),
+            None => self.has_plain(),
+            Some(filter) => filter.is_unfinished(self.has_plain(), self.is_open()),
         }
     }
 

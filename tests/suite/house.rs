@@ -14,7 +14,7 @@ const LONGEST_FUNCTION: usize = 50;
 const LARGEST_CIRCLE: usize = 8;
 
 /// Files that hold nothing but tests.
-const TESTS: [&str; 2] = ["connection::script", "connection::table"];
+const TESTS: [&str; 3] = ["connection::script", "connection::table", "connection::table_of_tls"];
 
 /// The source files by module: `connection::input`; the root is empty.
 type Tree = BTreeMap<String, String>;
