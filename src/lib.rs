@@ -99,8 +99,8 @@
 //!
 //! # When to use something else
 //!
-//! * **tokio** when you want futures, all cores, TLS or any of the crates that build on it: for most
-//!   servers in production.
+//! * **tokio** when you want futures, all cores or any of the crates that build on it: for most servers in
+//!   production.
 //! * **mio** when you want readiness and nothing else, and write the loop yourself.
 //! * **calloop** when your program is a desktop client or compositor, and descriptors of all kinds
 //!   are its sources.
@@ -117,10 +117,11 @@
 //!
 //! * `signals` (off): `Reactor::on_signal` and `Reactor::drain_on_signals`, and `Simulation::signal` to test
 //!   what they do.
+//! * `tls` (off): encrypted connections, `crocus::tls`, by rustls with ring: ten crates more.
 //!
 //! ```toml
 //! [dependencies]
-//! crocus = { version = "0.1", features = ["signals"] }
+//! crocus = { version = "0.1", features = ["signals", "tls"] }
 //! ```
 //!
 //! # Layout
@@ -138,8 +139,9 @@
 //! | `reactor/` | the rest of the loop: what is served and in which order, commands, timers, stopping |
 //! | `listener/`, `connector/`, `datagram/`, `descriptor/` | the other kinds of source, each with its options, state and serving |
 //! | `transport/`, `handle.rs`, `answer.rs`, `observe/` | a connection, lent to a callback; other threads; watching the loop |
-//! | `reason.rs`, `address/`, `ids.rs`, `callback.rs` | why a connection ended; addresses; identifiers |
+//! | `reason/`, `address/`, `ids.rs`, `callback.rs` | why a connection ended; addresses; identifiers |
 //! | `system/` | the kernel: poller, streams, listening sockets |
+//! | `tls/` | TLS without I/O, by rustls |
 //! | `simulation/` | the simulated network in memory, and [`testing`] |
 //! | `parts/` | plain values: arena, timers, buffers, token bucket, clock |
 //! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Tunnel`], [`Cores`] |

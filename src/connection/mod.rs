@@ -20,7 +20,7 @@
 //! overtake bytes that the peer has not read. So after the last bytes the connection sends FIN and reads for
 //! some seconds (nginx: a lingering close). Bytes that arrive after `close` are read and discarded, so that a
 //! peer which reads only after it has sent everything causes no deadlock. *Finishing* is as Open. A connection with
-//! a stage before it is announced, the handshake of TLS, begins as *Preparing*, and becomes New.
+//! a preparation before it is announced, the handshake of TLS, begins as *Preparing*, and becomes New.
 //!
 //! Between the stream and the buffers there may be a [filter](filter): TLS. In the table "bytes" and "FIN" are then
 //! what it makes of the stream's.
@@ -157,7 +157,7 @@ pub(crate) struct Connection<S = Stream> {
 /// The states of a connection. The last three have the reason of the end.
 #[derive(Debug)]
 enum Life {
-    /// Its stage is not over: it has no protocol yet.
+    /// Its preparation is not over: it has no protocol yet.
     Preparing,
     /// Its protocol was not told of it yet.
     New,

@@ -1,8 +1,8 @@
-//! What a filter adds to a connection: the stage before it is announced, and the way of the bytes through it.
+//! What a filter adds to a connection: its preparation, and the way of the bytes through the filter.
 //!
-//! A connection with a stage begins as `Preparing`: the filter speaks with the peer, and no protocol is there
-//! yet. A stage that ends in the middle of what was read puts the rest back, and the next stage takes it for its
-//! first bytes; so does TLS that begins on an open connection.
+//! A connection that is prepared begins as `Preparing`: the filter speaks with the peer, and no protocol is there
+//! yet. A preparation that ends in the middle of what was read puts the rest back, and the next one takes it for
+//! its first bytes; so does TLS that begins on an open connection.
 
 use std::mem;
 use std::time::Instant;
@@ -22,12 +22,18 @@ const READ: usize = 48 * 1024;
 /// How much more a read may bring than it has read: a record that was almost complete.
 const BEFORE: usize = 16 * 1024;
 
+/// How many round trips a handshake may still have in a shutdown. The linger time is then that of one.
+const ROUND_TRIPS: u32 = 3;
+
 /// Commands.
 impl<S: ByteStream> Connection<S> {
-    /// Has a new connection announced only after its stage.
+    /// Has a new connection announced only after its preparation.
     pub(crate) fn prepare(&mut self, engine: Engine, now: Instant, common: &mut Common) {
         self.life = Life::Preparing;
         self.add_filter(engine, now, common);
+        if common.shutting_down {
+            self.hurry(now, common);
+        }
     }
 
     /// Begins TLS in the middle: what was written before leaves in clear, and what is put back until the next
@@ -60,9 +66,9 @@ impl<S: ByteStream> Connection<S> {
         self.filter()?.info()
     }
 
-    /// In a shutdown a peer that does not go on with its handshake gets less time.
+    /// In a shutdown a handshake gets less time, so that a silent peer does not hold it up.
     pub(super) fn hurry(&mut self, now: Instant, common: &Common) {
-        let within = common.linger();
+        let within = common.linger() * ROUND_TRIPS;
         if let Some(filter) = self.filter_mut() {
             filter.hurry(now, within);
         }
@@ -100,7 +106,7 @@ impl<S> Connection<S> {
 
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
-    /// The stage before a connection is announced.
+    /// Before a connection is announced.
     pub(super) fn while_preparing(
         &mut self,
         io: &mut Io,

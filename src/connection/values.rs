@@ -17,7 +17,7 @@ pub(crate) enum Next {
     Yield,
     /// There is nothing to do before the next event, command or deadline.
     Rest,
-    /// The stage before it is announced is over: have its protocol made, and call `next` again.
+    /// Its preparation is over: have its protocol made, and call `next` again.
     Prepared,
     /// The connection has ended, for this [`reason`](super::Connection::reason).
     Gone,

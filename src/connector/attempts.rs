@@ -227,11 +227,11 @@ impl Reactor {
             self.tell_attempt_end(connector, &to, won);
         }
         self.drop_attempts(connector, Some(winner));
-        let stages = self.connector_mut(connector).map(|it| it.connect.stages.begin(peer));
-        match stages {
+        let begun = self.connector_mut(connector).map(|it| it.connect.preparations.begin(peer));
+        match begun {
             None | Some(Ok(None)) => self.build_at_once(connector, winner, peer, scratch),
-            Some(Ok(Some(stages))) => {
-                self.prepare_connection(connector, winner, peer, stages, scratch);
+            Some(Ok(Some(engine))) => {
+                self.prepare_connection(connector, winner, peer, engine, scratch);
             }
             Some(Err(reason)) => {
                 self.sources.remove(winner);

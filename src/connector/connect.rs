@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Endpoint;
-use crate::reactor::stages::Stages;
+use crate::reactor::preparations::Preparations;
 use crate::system::options::SocketOptions;
 #[cfg(feature = "tls")]
 use crate::tls::Role;
@@ -42,7 +42,7 @@ pub struct Connect {
     pub(crate) head_start: Duration,
     pub(crate) local_addr: Option<SocketAddr>,
     pub(crate) socket: SocketOptions,
-    pub(crate) stages: Stages,
+    pub(crate) preparations: Preparations,
 }
 
 impl Connect {
@@ -117,7 +117,7 @@ impl Connect {
         config: impl Into<Arc<ClientConfig>>,
         name: Option<ServerName<'static>>,
     ) -> Self {
-        self.stages.tls = Some(Role::client(config.into(), name, &self.to));
+        self.preparations.tls = Some(Role::client(config.into(), name, &self.to));
         self
     }
 
@@ -145,7 +145,7 @@ where
             head_start: HEAD_START,
             local_addr: None,
             socket: SocketOptions::new(),
-            stages: Stages::default(),
+            preparations: Preparations::default(),
         }
     }
 }

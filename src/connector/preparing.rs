@@ -1,4 +1,4 @@
-//! From an attempt that has won to a connection with a protocol, at once or after its stages.
+//! From an attempt that has won to a connection with a protocol, at once or after its preparation.
 
 use std::time::Instant;
 
@@ -14,14 +14,14 @@ use crate::reactor::source::{Owner, Session, Source};
 use crate::reason::Reason;
 
 impl Reactor {
-    /// The attempt becomes a connection; the connector waits until its stages are over.
+    /// The attempt becomes a connection; the connector waits until its preparation is over.
     #[cold]
     pub(super) fn prepare_connection(
         &mut self,
         connector: Key,
         winner: Key,
         peer: &Address,
-        stages: Engine,
+        engine: Engine,
         scratch: &mut [u8],
     ) {
         if let Some(connector) = self.connector_mut(connector) {
@@ -29,7 +29,7 @@ impl Reactor {
             connector.progress = Progress::Preparing(winner);
         }
         self.become_connection(winner, |connection, now, common| {
-            Session::preparing(connection, peer.clone(), stages, now, common)
+            Session::preparing(connection, peer.clone(), engine, now, common)
         });
         self.serve_connected(connector, winner, scratch);
     }

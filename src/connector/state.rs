@@ -58,7 +58,7 @@ pub(crate) enum Progress {
     Resolving,
     /// Trying addresses.
     Connecting,
-    /// An address has answered, and the stages of the connection are not over.
+    /// An address has answered, and the preparation of the connection is not over.
     Preparing(Key),
     /// Given up; `connection_failed` is still to be called.
     Failed(Reason),

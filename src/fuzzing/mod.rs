@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn random_flights_find_no_fault() {
         let rounds = std::env::var("CROCUS_FLIGHTS").ok().and_then(|text| text.parse().ok());
-        for seed in 0..rounds.unwrap_or(300) {
+        for seed in 0..rounds.unwrap_or(60) {
             let mut random = Random::new(seed);
             let len = random.below(120);
             let data: Vec<u8> = (0..len).map(|_| random.below(256) as u8).collect();

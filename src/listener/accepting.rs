@@ -22,10 +22,10 @@ use crate::system::stream::Stream;
 /// enough to cost nothing, short enough not to matter beside the shortage itself.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// What an accepted connection has: a protocol, or stages before that.
+/// What an accepted connection has: a protocol, or a preparation before that.
 enum Begun {
     Built(Box<dyn Protocol>),
-    Stages(Engine),
+    Engine(Engine),
 }
 
 /// # Listeners and their connections
@@ -227,7 +227,7 @@ impl Reactor {
         if self.listener_mut(listener).is_none_or(|listener| listener.has_enough(&peer)) {
             return self.turn_away(listener, stream, peer);
         }
-        let Some(begun) = self.begin_stages(listener, &peer) else {
+        let Some(begun) = self.begin_preparation(listener, &peer) else {
             return self.turn_away(listener, stream, peer);
         };
         let (mut read_rate, mut write_rate) = (None, None);
@@ -238,9 +238,9 @@ impl Reactor {
         let connection = Connection::new(stream, self.limits.marks);
         let session = match begun {
             Begun::Built(protocol) => Session::new(connection, peer, protocol),
-            Begun::Stages(stages) => {
+            Begun::Engine(engine) => {
                 let now = self.time.latest();
-                Session::preparing(connection, peer, stages, now, &mut self.memory.common)
+                Session::preparing(connection, peer, engine, now, &mut self.memory.common)
             }
         };
         let key = self.sources.insert(Source::Connection(session), Owner::Listener(listener));
@@ -252,14 +252,14 @@ impl Reactor {
         self.visit(key, Queue::Run, scratch);
     }
 
-    /// Begins the stages of a connection, or has its protocol made at once. `None`: it is to be turned away.
-    fn begin_stages(&mut self, key: Key, peer: &Address) -> Option<Begun> {
+    /// Begins the preparation of a connection, or has its protocol made at once. `None`: it is to be turned away.
+    fn begin_preparation(&mut self, key: Key, peer: &Address) -> Option<Begun> {
         let listener = self.listener_mut(key)?;
-        match listener.stages.begin(peer) {
+        match listener.preparations.begin(peer) {
             Ok(None) => {}
-            Ok(Some(stages)) => {
+            Ok(Some(engine)) => {
                 listener.preparing += 1;
-                return Some(Begun::Stages(stages));
+                return Some(Begun::Engine(engine));
             }
             Err(reason) => {
                 log::error!("listener at {} cannot serve a connection: {reason}", listener.local);

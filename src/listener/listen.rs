@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::address::Endpoint;
 use crate::parts::token_bucket::Rate;
-use crate::reactor::stages::Stages;
+use crate::reactor::preparations::Preparations;
 use crate::system::options::SocketOptions;
 #[cfg(feature = "tls")]
 use crate::tls::Role;
@@ -67,7 +67,7 @@ pub struct Listen {
     pub(super) mode: Option<u32>,
     pub(super) admission: Admission,
     pub(super) socket: SocketOptions,
-    pub(super) stages: Stages,
+    pub(super) preparations: Preparations,
 }
 
 /// Where to listen.
@@ -96,8 +96,8 @@ impl Listen {
 
     fn new(at: At) -> Self {
         let admission = Admission::default();
-        let (socket, stages) = (SocketOptions::new(), Stages::default());
-        Self { at, backlog: BACKLOG, mode: None, admission, socket, stages }
+        let (socket, preparations) = (SocketOptions::new(), Preparations::default());
+        Self { at, backlog: BACKLOG, mode: None, admission, socket, preparations }
     }
 
     /// The options of the listening socket, and so of its connections.
@@ -197,7 +197,7 @@ impl Listen {
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     #[must_use]
     pub fn tls(mut self, config: impl Into<Arc<ServerConfig>>) -> Self {
-        self.stages.tls = Some(Role::server(config.into()));
+        self.preparations.tls = Some(Role::server(config.into()));
         self
     }
 

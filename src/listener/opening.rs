@@ -10,8 +10,8 @@ use crate::ids::ListenerId;
 use crate::observe::{Command, Subject};
 use crate::protocol::Factory;
 use crate::reactor::Reactor;
+use crate::reactor::preparations::Preparations;
 use crate::reactor::source::{Owner, Seated, Source};
-use crate::reactor::stages::Stages;
 use crate::simulation::listener::MemoryListener;
 use crate::system::acceptor::Acceptor;
 use crate::system::binding::bind_at;
@@ -73,9 +73,9 @@ impl Reactor {
         factory: impl Factory + 'static,
     ) -> io::Result<ListenerId> {
         let listen = at.into();
-        let (admission, stages) = (listen.admission, listen.stages.clone());
+        let (admission, preparations) = (listen.admission, listen.preparations.clone());
         let acceptor = self.acceptor(listen)?;
-        self.add_listener(acceptor, admission, stages, Box::new(factory))
+        self.add_listener(acceptor, admission, preparations, Box::new(factory))
     }
 
     fn acceptor(&self, listen: Listen) -> io::Result<Acceptor> {
@@ -145,14 +145,15 @@ impl Reactor {
         &mut self,
         acceptor: Acceptor,
         admission: Admission,
-        stages: Stages,
+        preparations: Preparations,
         factory: Box<dyn Factory>,
     ) -> io::Result<ListenerId> {
         let local = acceptor.local_addr()?;
         let takes = self.check_takes_new();
         takes.map_err(|error| at_address("listening at", &local, error))?;
         let at = local.clone();
-        let listener = Seated::new(Listener::new(acceptor, local, admission, stages), factory);
+        let listener =
+            Seated::new(Listener::new(acceptor, local, admission, preparations), factory);
         let key = self.sources.insert(Source::Listener(Box::new(listener)), Owner::None);
         let Self { sources, poller, .. } = self;
         if let Some(Source::Listener(listener)) = sources.get_mut(key)

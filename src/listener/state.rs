@@ -9,7 +9,7 @@ use super::MAX_SKIPPED;
 use super::listen::Admission;
 use crate::address::Address;
 use crate::parts::timers::TimerId;
-use crate::reactor::stages::Stages;
+use crate::reactor::preparations::Preparations;
 use crate::system::acceptor::Acceptor;
 use crate::system::stream::Stream;
 
@@ -21,7 +21,7 @@ pub(crate) struct Listener {
     /// How many of the connections it accepted are open.
     pub(crate) connections: usize,
     pub(crate) admission: Admission,
-    pub(crate) stages: Stages,
+    pub(crate) preparations: Preparations,
     /// How many of its connections have no protocol yet, for which its factory stays.
     pub(crate) preparing: usize,
     /// How many connections each peer has; counted only if that is limited.
@@ -50,14 +50,14 @@ impl Listener {
         acceptor: Acceptor,
         local: Address,
         admission: Admission,
-        stages: Stages,
+        preparations: Preparations,
     ) -> Self {
         Self {
             acceptor: Some(acceptor),
             local,
             connections: 0,
             admission,
-            stages,
+            preparations,
             preparing: 0,
             peers: HashMap::new(),
             ready: false,

@@ -126,7 +126,7 @@ impl Reactor {
     }
 
     /// Removes a listener that is over and has no connections.
-    /// The stages of a connection are over, or it has ended before.
+    /// The preparation of a connection is over, or it has ended before.
     pub(crate) fn listener_prepared(&mut self, key: Key) {
         let Some(listener) = self.listener_mut(key) else { return };
         listener.preparing = listener.preparing.saturating_sub(1);

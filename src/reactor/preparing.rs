@@ -1,4 +1,4 @@
-//! Connections whose stages come before their protocol: the handshake of TLS.
+//! Connections that are prepared before they have a protocol: by the handshake of TLS.
 
 use super::Reactor;
 use super::source::Owner;
@@ -10,7 +10,7 @@ use crate::protocol::Protocol;
 use crate::reason::Reason;
 
 impl Reactor {
-    /// The stages of a connection are over: has its owner make a protocol. `None`: it has refused, and the
+    /// The preparation of a connection is over: has its owner make a protocol. `None`: it has refused, and the
     /// connection closes.
     #[cold]
     #[inline(never)]

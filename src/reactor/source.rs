@@ -120,7 +120,7 @@ pub(crate) enum Owner {
 pub(crate) struct Session {
     pub(crate) connection: Connection,
     pub(crate) peer: Address,
-    /// `None` while a callback of it runs, and before its stages are over.
+    /// `None` while a callback of it runs, and before its preparation is over.
     pub(crate) protocol: Option<Box<dyn Protocol>>,
     /// Fires at the deadline of the connection, or before.
     pub(crate) timer: Option<TimerId>,
@@ -142,15 +142,15 @@ impl Session {
         Self { protocol: Some(protocol), ..Self::unbuilt(connection, peer) }
     }
 
-    /// One whose protocol is made when its stages are over.
+    /// One whose protocol is made when its preparation is over.
     pub(crate) fn preparing(
         mut connection: Connection,
         peer: Address,
-        stages: Engine,
+        engine: Engine,
         now: Instant,
         common: &mut Common,
     ) -> Self {
-        connection.prepare(stages, now, common);
+        connection.prepare(engine, now, common);
         Self::unbuilt(connection, peer)
     }
 

@@ -1,6 +1,6 @@
-//! The stages of a connection before it is announced, which a listener or a connector asks for.
+//! What a listener or a connector has done to a connection before it is announced: the handshake of TLS.
 //!
-//! They come in the order of the fields. What a stage has read and does not need goes to the next.
+//! Preparations come in the order of the fields. What one has read and does not need goes to the next.
 
 use crate::address::Address;
 use crate::connection::Engine;
@@ -8,14 +8,14 @@ use crate::reason::Reason;
 #[cfg(feature = "tls")]
 use crate::tls::Role;
 
-/// The stages of each connection of a listener or connector; none by default.
+/// The preparations for each connection of a listener or connector; none by default.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Stages {
+pub(crate) struct Preparations {
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Role>,
 }
 
-impl Stages {
+impl Preparations {
     /// Begins them for a connection; `None` if there are none.
     ///
     /// # Errors
