@@ -1,17 +1,19 @@
-//! Sends back every byte that it receives (RFC 862).
+//! How short a server is: an echo (RFC 862) is one method, and its memory is bounded.
 //!
 //! ```text
 //! cargo run --release --example echo_server
 //! nc 127.0.0.1 5000                                   # beside it
 //! ```
 
+#[path = "shared/secure.rs"]
+mod secure;
 mod shared;
 
 use std::process::ExitCode;
 
 use crocus::{Protocol, Transport};
+use secure::TlsOptions;
 use shared::cli::{self, ServerOptions};
-use shared::secure::{self, TlsOptions};
 
 const HELP: &str = "\
 Sends back to everybody what they send.

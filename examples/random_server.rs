@@ -1,4 +1,4 @@
-//! The article's server on the reactor: sends every client 16 random bytes and closes.
+//! The article's server with what a service needs: options, signals, a log, a reactor for each core.
 //!
 //! ```text
 //! cargo run --release --example random_server
@@ -7,15 +7,17 @@
 //!
 //! To watch the reactor turn: `RUST_LOG=crocus=trace cargo run --example random_server`
 
+#[path = "shared/secure.rs"]
+mod secure;
 mod shared;
 
 use std::process::ExitCode;
 
 use crocus::{Cores, Protocol, Transport};
 use lexopt::ValueExt;
+use secure::TlsOptions;
 use shared::cli::{self, Exit, ServerOptions};
 use shared::frame;
-use shared::secure::{self, TlsOptions};
 
 const HELP: &str = "\
 Serves 16 random bytes in a frame of 81 to everybody who connects, all at the same time.

@@ -4,4 +4,4 @@
 
 pub(crate) mod cli;
 pub(crate) mod frame;
-pub(crate) mod secure;
+pub(crate) mod pairs;

@@ -1,4 +1,4 @@
-//! The options of a server that speaks TLS: its certificate, read from files or made to try things with.
+//! The options of a server that speaks TLS, beside those of `shared`: its certificate, read from files or made to try things with.
 
 use std::fmt::Display;
 use std::io;
@@ -14,7 +14,7 @@ use crocus::tls::rustls::sign::CertifiedKey;
 use crocus::{Factory, Listen, Reactor};
 use signal_hook::consts::SIGHUP;
 
-use super::cli::{self, Exit};
+use crate::shared::cli::{self, Exit};
 
 /// `--cert FILE --key FILE`, or `--self-signed`; without them a server speaks in clear.
 #[derive(Debug, Default)]
@@ -134,16 +134,14 @@ fn unreadable(what: &str, path: impl Display, error: impl Display) -> Exit {
     Exit::Failed(format!("cannot read the {what} {path}: {error}; it takes a file in PEM"))
 }
 
-/// A whole server, in clear or encrypted: as [`serve`](cli::serve).
+/// A whole server, in clear or encrypted: as [`serve_at`](cli::serve_at).
 pub(crate) fn serve(
     tls: TlsOptions,
     place: Listen,
     factory: impl Factory + 'static,
 ) -> Result<(), Exit> {
-    let Some(certificates) = tls.certificates()? else { return cli::serve(place, factory) };
+    let Some(certificates) = tls.certificates()? else { return cli::serve_at(place, factory) };
     let mut reactor = cli::reactor()?;
-    cli::drain_on_signals(&mut reactor)?;
     certificates.reload_on_hangup(&mut reactor)?;
-    cli::listen(&mut reactor, certificates.secure(place), factory)?;
-    Ok(reactor.run()?)
+    cli::serve_on(reactor, certificates.secure(place), factory)
 }

@@ -1,4 +1,5 @@
 //! The rows of the table in `connection` that are about TLS, by their numbers, as in `table.rs`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
 use std::sync::Arc;
 use std::time::Duration;

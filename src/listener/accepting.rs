@@ -25,7 +25,7 @@ const RETRY: Duration = Duration::from_millis(100);
 /// What an accepted connection has: a protocol, or a preparation before that.
 enum Begun {
     Built(Box<dyn Protocol>),
-    Engine(Engine),
+    Engine(Box<Engine>),
 }
 
 /// # Listeners and their connections
@@ -240,7 +240,7 @@ impl Reactor {
             Begun::Built(protocol) => Session::new(connection, peer, protocol),
             Begun::Engine(engine) => {
                 let now = self.time.latest();
-                Session::preparing(connection, peer, engine, now, &mut self.memory.common)
+                Session::preparing(connection, peer, *engine, now, &mut self.memory.common)
             }
         };
         let key = self.sources.insert(Source::Connection(session), Owner::Listener(listener));
@@ -259,7 +259,7 @@ impl Reactor {
             Ok(None) => {}
             Ok(Some(engine)) => {
                 listener.preparing += 1;
-                return Some(Begun::Engine(engine));
+                return Some(Begun::Engine(Box::new(engine)));
             }
             Err(reason) => {
                 log::error!("listener at {} cannot serve a connection: {reason}", listener.local);
