@@ -152,7 +152,7 @@ impl<S> Connection<S> {
             fin_received: self.input != Input::Open,
             fin_sent: matches!(self.output, Output::FinSent),
             #[cfg(feature = "tls")]
-            encrypted: self.filter().is_some_and(|filter| !filter.is_handshaking()),
+            encrypted: self.is_encrypted(),
             closing: matches!(self.life, Life::Closing(_) | Life::Lingering(_)),
             lingering: matches!(self.life, Life::Lingering(_)),
         }

@@ -17,6 +17,10 @@ pub(crate) use crate::tls::Engine;
 /// The most plain bytes of a record. As many as a multiple of it are encrypted at once, so that records are full.
 const RECORD: usize = 16 * 1024;
 
+/// How many bytes may be ready for the wire: more than the kernel takes at once, mostly. What waits for a peer that
+/// does not read waits plain, and once.
+const MOST_SEALED: usize = 1024 * 1024;
+
 /// How much longer a record is than its plain bytes, at least.
 const OVERHEAD: usize = 16;
 
@@ -37,8 +41,6 @@ pub(crate) struct Filter {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
-    /// Bytes that are put back are still taken for the first of TLS.
-    Begun,
     Handshaking,
     Up,
     /// Nothing more is encrypted: close_notify was, or TLS has failed.
@@ -62,7 +64,7 @@ impl Filter {
         spares: &mut Spares,
     ) -> Box<Self> {
         let by = later(now, HANDSHAKE_TIMEOUT);
-        let (early, state) = (Vec::new(), State::Begun);
+        let (early, state) = (Vec::new(), State::Handshaking);
         let mut filter = Self {
             engine,
             wire: clear,
@@ -76,12 +78,11 @@ impl Filter {
         Box::new(filter)
     }
 
-    /// Takes what was put back for the first bytes of TLS, if it has just begun. Returns whether it has.
+    /// Takes what was put back for bytes of TLS, as long as nothing else can have come. Returns whether it has.
     pub(super) fn take_early(&mut self, kept: &mut WriteBuffer, spares: &mut Spares) -> bool {
-        if self.state != State::Begun {
+        if !self.is_handshaking() || kept.is_empty() {
             return false;
         }
-        self.state = State::Handshaking;
         self.early.extend_from_slice(kept.unsent());
         kept.clear(spares);
         true
@@ -93,7 +94,7 @@ impl Filter {
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
-        matches!(self.state, State::Begun | State::Handshaking)
+        self.state == State::Handshaking
     }
 
     /// When the handshake must be over, if it is not.
@@ -130,7 +131,7 @@ impl Filter {
     /// Whether FIN must wait: for bytes, for the close_notify, or, while this side is `open`, for the handshake.
     pub(super) fn is_unfinished(&self, plain: bool, open: bool) -> bool {
         let notify = match self.state {
-            State::Begun | State::Handshaking => open,
+            State::Handshaking => open,
             State::Up => true,
             State::Finished => false,
         };
@@ -148,7 +149,7 @@ impl Filter {
         if self.state != State::Up {
             return Ok(());
         }
-        let room = most.saturating_sub(self.wire.len()).next_multiple_of(RECORD);
+        let room = most.min(MOST_SEALED).saturating_sub(self.wire.len()).next_multiple_of(RECORD);
         let count = plain.len().min(room);
         if count > 0 {
             self.engine.seal(&plain.unsent()[..count]);

@@ -182,6 +182,9 @@ impl<S: ByteStream> Connection<S> {
         let filter = self.extras.as_ref().and_then(|extras| extras.filter.as_deref());
         let wire = filter.map(Filter::wire);
         let unsent = wire.unwrap_or(&self.outgoing).unsent();
+        if unsent.is_empty() {
+            return Ok(()); // TLS has said its last already
+        }
         let offered = &unsent[..unsent.len().min(most)];
         let last = offered.len() == unsent.len() && self.fin_follows();
         let count = loop {

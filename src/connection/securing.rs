@@ -98,6 +98,11 @@ impl<S> Connection<S> {
         self.filter().is_some_and(Filter::is_handshaking)
     }
 
+    #[cfg(feature = "tls")]
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.filter().is_some_and(|filter| !filter.is_handshaking())
+    }
+
     /// Whether the handshake may read: its bytes are not the protocol's, which may have paused.
     pub(super) fn may_shake_hands(&self) -> bool {
         self.ready.contains(Readiness::READABLE) && !self.held.intersects(Holds::READ_RATE)

@@ -10,7 +10,7 @@ use crate::observe::Origin;
 use crate::parts::arena::Key;
 use crate::reactor::Reactor;
 use crate::reactor::queues::Queue;
-use crate::reactor::source::{Owner, Session, Source};
+use crate::reactor::source::{Session, Source};
 use crate::reason::Reason;
 
 impl Reactor {
@@ -34,14 +34,8 @@ impl Reactor {
         self.serve_connected(connector, winner, scratch);
     }
 
-    /// A connection has its protocol; if it is a connector's, that has succeeded.
-    pub(crate) fn connector_prepared(&mut self, owner: Owner, key: Key) {
-        if let Owner::Connector(connector) = owner {
-            self.is_connected(connector, key);
-        }
-    }
-
-    pub(super) fn is_connected(&mut self, connector: Key, winner: Key) {
+    /// The connection of a connector has its protocol.
+    pub(crate) fn is_connected(&mut self, connector: Key, winner: Key) {
         self.drop_timers(connector);
         let now = self.time.now;
         if let Some(connector) = self.connector_mut(connector) {

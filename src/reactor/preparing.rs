@@ -17,14 +17,7 @@ impl Reactor {
     pub(super) fn build(&mut self, key: Key) -> Option<Box<dyn Protocol>> {
         let id = ConnectionId(key);
         let owner = self.sources.owner(key)?;
-        let factory = match owner {
-            Owner::Listener(listener) => {
-                self.listener_prepared(listener);
-                listener
-            }
-            Owner::Connector(connector) => connector,
-            Owner::None => return None,
-        };
+        let (Owner::Listener(factory) | Owner::Connector(factory)) = owner else { return None };
         let session = self.session(id)?;
         let peer = session.peer.clone();
         #[cfg(feature = "tls")]
@@ -38,16 +31,23 @@ impl Reactor {
         });
         let refusal = match built {
             Some(Some(protocol)) => {
-                self.connector_prepared(owner, key);
+                match owner {
+                    Owner::Listener(listener) => self.listener_prepared(listener),
+                    Owner::Connector(connector) => self.is_connected(connector, key),
+                    Owner::None => {}
+                }
                 return Some(protocol);
             }
             Some(None) => Reason::Refused,
             None => Reason::Panicked { callback: Callback::BuildProtocol },
         };
-        if let Owner::Listener(listener) = owner {
-            self.note_turned_away(listener, key);
+        match owner {
+            Owner::Listener(listener) => {
+                self.note_turned_away(listener, key);
+                self.lose_connection(id, Some(refusal));
+            }
+            _ => self.abort(id, refusal), // and the connector hears it at once
         }
-        self.lose_connection(id, Some(refusal));
         None
     }
 

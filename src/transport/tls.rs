@@ -16,6 +16,29 @@ impl Transport<'_> {
         self.connection().and_then(Connection::tls)
     }
 
+    /// Whether what is delivered now came encrypted: the handshake of TLS is over.
+    ///
+    /// As [`tls`](Self::tls), but costs nothing. Needs the feature `tls`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::{Protocol, Transport};
+    /// struct Login;
+    ///
+    /// impl Protocol for Login {
+    ///     fn data_received(&mut self, transport: &mut Transport, password: &[u8]) {
+    ///         if !transport.is_encrypted() {
+    ///             transport.write(b"not in clear, please\n");
+    ///             transport.lose_connection();
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn is_encrypted(&self) -> bool {
+        self.connection().is_some_and(Connection::is_encrypted)
+    }
+
     /// Encrypts the connection from here on, as a server or a client: STARTTLS.
     ///
     /// What was written before leaves in clear. What is written from here on waits for the handshake, and
@@ -24,8 +47,8 @@ impl Transport<'_> {
     /// [`set_protocol`](Self::set_protocol), it gets its `connection_made` after the handshake.
     ///
     /// What came behind the command, in the same piece, is the first of TLS or an attack, and never data. So a
-    /// protocol [puts it back](Self::unread), before or after this call, in the same callback: all that is
-    /// put back until then goes to TLS, which takes a ClientHello and refuses anything else. A
+    /// protocol [puts it back](Self::unread), before or after this call: all that is put back until the
+    /// handshake is over goes to TLS, which takes a ClientHello and refuses anything else. A
     /// [`Framed`](crate::framing::Framed) does this by itself.
     ///
     /// The handshake has [10 seconds](crate::tls::HANDSHAKE_TIMEOUT). If it fails, the connection ends with

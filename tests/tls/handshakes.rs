@@ -269,6 +269,30 @@ fn a_factory_that_refuses_closes_in_order() {
 }
 
 #[test]
+fn a_refused_connection_does_not_count_for_another_that_is_prepared() {
+    let mut world = World::simulated();
+    let (log, configs) = (Log::new(), Configs::new());
+    let place = Listen::at("127.0.0.1:0").tls(Arc::clone(&configs.server));
+    let (its, mut first) = (log.clone(), true);
+    let factory = move |_: Address| {
+        (!std::mem::take(&mut first)).then(|| Recorder::new(&its, "s").with_data())
+    };
+    let id = world.reactor().listen(place, factory).unwrap();
+    let addr = world.reactor().local_addr(id).unwrap().socket_addr().unwrap();
+    let mut refused = TlsFar::client(world.dial(addr), &configs.client);
+    let mut other = TlsFar::client(world.dial(addr), &configs.client);
+    other.send(); // its handshake has begun
+    refused.until_ended(&mut world);
+    assert!(refused.notified);
+    world.reactor().stop_listening(id);
+    refused.close_write();
+    world.pass(SECOND);
+    other.write(b"hello");
+    other.shake_hands(&mut world);
+    world.until("it to be made", |_| log.has("s data hello"));
+}
+
+#[test]
 fn a_stopped_listener_still_makes_protocols_for_its_handshakes() {
     let mut world = World::simulated();
     let (log, configs) = (Log::new(), Configs::new());

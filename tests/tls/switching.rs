@@ -145,6 +145,47 @@ fn a_part_of_a_line_from_before_a_late_switch_is_none_of_it() {
 }
 
 #[test]
+fn a_part_of_a_line_is_no_beginning_for_what_comes_encrypted() {
+    let configs = Configs::new();
+    let mut world = World::simulated();
+    let (log, mut raw) = lined(&mut world, &configs, false);
+    world.send(&mut raw, b"MAIL FR");
+    world.pass(MS);
+    assert!(world.only().start_tls(Arc::clone(&configs.server)), "by somebody else");
+    let mut far = TlsFar::client(raw, &configs.client);
+    far.write(b"OM:<b>\r\n");
+    far.until_ended(&mut world);
+    far.close_write();
+    world.pass(MS);
+    let lines = log.take();
+    assert!(
+        lines.len() == 1 && lines[0].contains("a part of a frame came before TLS"),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn what_is_put_back_in_the_handshake_is_no_data() {
+    let configs = Configs::new();
+    let mut world = World::simulated();
+    let config = Arc::clone(&configs.server);
+    let (log, mut raw) = world.served("a", |a| {
+        a.with_data().on_data(move |transport, _| {
+            transport.start_tls(Arc::clone(&config));
+        })
+    });
+    world.send(&mut raw, b"go");
+    world.pass(MS);
+    assert!(world.only().unread(b"injected"));
+    let mut far = TlsFar::client(raw, &configs.client);
+    far.write(b"hello");
+    far.until_ended(&mut world);
+    world.pass(10 * SECOND);
+    let lines = log.take();
+    assert_eq!((lines.len(), &lines[1][..]), (3, "a data go"), "{lines:?}");
+}
+
+#[test]
 fn a_peer_that_cuts_the_switch_anywhere_gets_the_same() {
     let configs = Configs::new();
     for cut in 1..60 {
