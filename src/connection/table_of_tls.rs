@@ -1,17 +1,13 @@
 //! The rows of the table in `connection` that are about TLS, by their numbers, as in `table.rs`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::script::Driver;
 use super::{Engine, Holds, Next};
-use crate::address::{Address, UnixAddress};
 use crate::reason::Reason;
-use crate::tls::{HANDSHAKE_TIMEOUT, Opened, Role};
+use crate::tls::pair::engines;
+use crate::tls::{HANDSHAKE_TIMEOUT, Opened};
 
 const CAP: usize = 100_000;
 const MS: Duration = Duration::from_millis(1);
@@ -25,21 +21,6 @@ struct Both {
     /// The plain bytes that the client got, and whether close_notify came.
     got: Vec<u8>,
     notified: bool,
-}
-
-fn engines() -> (Engine, Engine) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let certificate = made.cert.der().clone();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
-    let server = ServerConfig::builder().with_no_client_auth();
-    let server = server.with_single_cert(vec![certificate], key).unwrap();
-    let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let name = ServerName::try_from("localhost").unwrap();
-    let peer = || Address::Unix(UnixAddress::unnamed());
-    let engine = |role: Role| Engine::new(&role, peer()).unwrap();
-    (engine(Arc::new(server).into()), engine((Arc::new(client), name).into()))
 }
 
 impl Both {

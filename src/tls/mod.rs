@@ -91,6 +91,8 @@
 mod engine;
 mod error;
 mod info;
+#[cfg(test)]
+pub(crate) mod pair;
 mod role;
 
 pub use rustls;
