@@ -1,9 +1,10 @@
 //! TLS: encrypted connections, by [rustls].
 //!
 //! A listener or connector with a config of rustls makes connections that are encrypted from their first byte,
-//! and [`Transport::start_tls`](crate::Transport::start_tls) encrypts one in the middle (STARTTLS). To a protocol such a connection looks
-//! like any other: it reads and writes plain bytes, and all that [the crate promises](crate#what-crocus-promises)
-//! holds. [`Transport::tls`](crate::Transport::tls) tells what was agreed on.
+//! and [`start_tls`](crate::Transport::start_tls) encrypts one in the middle (STARTTLS). To a protocol such a
+//! connection looks like any other: it reads and writes plain bytes, and all that
+//! [the crate promises](crate#what-crocus-promises) holds. [`Transport::tls`](crate::Transport::tls) tells what was
+//! agreed on.
 //!
 //! Needs the feature `tls`, which adds rustls with the cryptography of `ring`. Nothing of TLS is written here:
 //! rustls does all of it.
@@ -64,9 +65,9 @@
 //! # What is promised
 //!
 //! * **Announced when secure.** The handshake comes first, then the factory is asked for a protocol, by
-//!   [`Factory::build_tls_protocol`](crate::Factory::build_tls_protocol): ALPN and the name that the client has asked for can choose it. Then comes
-//!   `connection_made`. A handshake has [10 seconds](HANDSHAKE_TIMEOUT); for a connector the timeout of the
-//!   attempt holds too. If it fails, the factory of a connector hears it in `connection_failed`, and no protocol is
+//!   [`build_tls_protocol`](crate::Factory::build_tls_protocol): ALPN and the name that the client has asked for
+//!   can choose it. Then comes `connection_made`. A handshake has [10 seconds](HANDSHAKE_TIMEOUT); for a
+//!   connector the timeout of the attempt holds too. If it fails, the factory of a connector hears it in `connection_failed`, and no protocol is
 //!   made. On the side of a listener it is logged, and an observer is told. A connection counts for the
 //!   limits of its listener from the moment that it is accepted.
 //! * **An end is an end only if the peer says so.** TLS ends with a message of its own, close_notify. If the
@@ -77,14 +78,14 @@
 //!   peer's FIN as ever; not for a close_notify, which many peers never send. `lose_write_connection` sends
 //!   close_notify and FIN too, and goes on reading. (TLS 1.2 knows no half-closed connections: some peers close
 //!   when they get a close_notify.)
-//! * **Bounded buffers.** The [marks](crate::Transport::set_write_buffer_limits) and the cap count the bytes that wait
-//!   to be encrypted and those that are. While a peer does not read, at most what one turn writes is
-//!   encrypted. rustls keeps at most one record that is not complete, or 64 KiB of a handshake message.
+//! * **Bounded buffers.** The [marks](crate::Transport::set_write_buffer_limits) and the cap count the bytes that
+//!   wait to be encrypted and those that are. While a peer does not read, no more than 1 MiB is encrypted. rustls
+//!   keeps at most one record that is not complete, or 64 KiB of a handshake message.
 //! * **Full records.** Bytes are encrypted when they leave, so all that waits then shares records of 16 KiB, and
 //!   leaves in one system call.
 //!
-//! What is counted as read and written ([`Transport::bytes_read`](crate::Transport::bytes_read), [`Stats`](crate::Stats), rates, budgets) is what
-//! has moved through the socket: encrypted bytes.
+//! What is counted as read and written is what has moved through the socket, encrypted:
+//! [`bytes_read`](crate::Transport::bytes_read), [`Stats`](crate::Stats), rates and budgets.
 //!
 //! *Not* promised: early data (0-RTT), which could be replayed. It is off, whatever a config says.
 
