@@ -29,7 +29,7 @@ Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
       --threads N         how many reactors share the port, each in a thread; 0: one per core [1]
-      --cert FILE --key FILE  speak TLS with this certificate and key, in PEM; SIGHUP reads them again
+      --cert FILE --key FILE  speak TLS with these, in PEM; SIGHUP reads them again
       --self-signed       speak TLS with a certificate made for this run, to try things with
   -h, --help              this text
 
