@@ -5,7 +5,8 @@
 //! cargo run --release --example random_client        # beside it, or: nc 127.0.0.1 5000 | xxd
 //! ```
 //!
-//! To watch the reactor turn: `RUST_LOG=crocus=trace cargo run --example random_server`
+//! To watch the reactor turn: `RUST_LOG=crocus=trace cargo run --example random_server`, or with `-- --trace FILE`
+//! for a time line: open FILE at <https://ui.perfetto.dev>.
 
 #[path = "shared/secure.rs"]
 mod secure;
@@ -22,7 +23,7 @@ use shared::frame;
 const HELP: &str = "\
 Serves 16 random bytes in a frame of 81 to everybody who connects, all at the same time.
 
-Usage: random_server [--listen HOST:PORT] [--backlog N] [--threads N]
+Usage: random_server [--listen HOST:PORT] [--backlog N] [--threads N] [--trace FILE]
                      [--cert FILE --key FILE | --self-signed]
 
 Options:
@@ -31,6 +32,7 @@ Options:
       --threads N         how many reactors share the port, each in a thread; 0: one per core [1]
       --cert FILE --key FILE  speak TLS with these, in PEM; SIGHUP reads them again
       --self-signed       speak TLS with a certificate made for this run, to try things with
+      --trace FILE        writes each turn (of one reactor) to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.

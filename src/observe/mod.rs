@@ -2,18 +2,22 @@
 //!
 //! An [`Observer`] is told of each step of the loop as a [`Notice`], and can change none of it. Without
 //! an observer a step costs a branch. [`Stats`] are always counted; [`LogObserver`] logs each step through
-//! the `log` crate.
+//! the `log` crate, [`Recorder`] keeps the last ones, and [`ChromeTrace`] writes them for a viewer.
 
 mod display;
 mod log;
 mod notice;
+mod recorder;
 mod stats;
+mod trace;
 mod values;
 pub(crate) mod watcher;
 
 pub use self::log::LogObserver;
 pub use notice::Notice;
+pub use recorder::{Record, Recorder};
 pub use stats::{Stats, TurnReport};
+pub use trace::ChromeTrace;
 pub use values::{Command, Origin, Outcome, Phase, Queue, Stage, Subject, TimerEvent, TimerOwner};
 
 use std::cell::RefCell;
@@ -64,9 +68,37 @@ use std::time::Instant;
 pub trait Observer {
     /// Something has happened, at this moment.
     ///
-    /// The moments of a reactor's notices never go back. A later notice may be about an earlier beginning:
-    /// in the simulation most have the same moment, and their order counts.
+    /// The moments of a reactor's notices never go back. Those that follow each other with neither user code
+    /// nor a system call between them may have the same one, as most have in the simulation: their order
+    /// counts.
     fn notice(&mut self, at: Instant, notice: &Notice);
+
+    /// The same, with the notice given away. The reactor calls this one.
+    ///
+    /// An observer that keeps notices saves a copy if it overrides it. The default calls
+    /// [`notice`](Self::notice).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Instant;
+    /// use crocus::{Notice, Observer};
+    ///
+    /// struct All(Vec<Notice>);
+    ///
+    /// impl Observer for All {
+    ///     fn notice(&mut self, at: Instant, notice: &Notice) {
+    ///         self.notice_owned(at, notice.clone());
+    ///     }
+    ///
+    ///     fn notice_owned(&mut self, _at: Instant, notice: Notice) {
+    ///         self.0.push(notice);
+    ///     }
+    /// }
+    /// ```
+    fn notice_owned(&mut self, at: Instant, notice: Notice) {
+        self.notice(at, &notice);
+    }
 }
 
 /// Tells both, the first one first.
@@ -75,6 +107,11 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
         self.0.notice(at, notice);
         self.1.notice(at, notice);
     }
+
+    fn notice_owned(&mut self, at: Instant, notice: Notice) {
+        self.0.notice(at, &notice);
+        self.1.notice_owned(at, notice);
+    }
 }
 
 /// Tells it if it is there.
@@ -82,6 +119,12 @@ impl<O: Observer> Observer for Option<O> {
     fn notice(&mut self, at: Instant, notice: &Notice) {
         if let Some(observer) = self {
             observer.notice(at, notice);
+        }
+    }
+
+    fn notice_owned(&mut self, at: Instant, notice: Notice) {
+        if let Some(observer) = self {
+            observer.notice_owned(at, notice);
         }
     }
 }
@@ -95,10 +138,18 @@ impl<O: Observer + ?Sized> Observer for Rc<RefCell<O>> {
     fn notice(&mut self, at: Instant, notice: &Notice) {
         self.borrow_mut().notice(at, notice);
     }
+
+    fn notice_owned(&mut self, at: Instant, notice: Notice) {
+        self.borrow_mut().notice_owned(at, notice);
+    }
 }
 
 impl<O: Observer + ?Sized> Observer for Box<O> {
     fn notice(&mut self, at: Instant, notice: &Notice) {
         (**self).notice(at, notice);
+    }
+
+    fn notice_owned(&mut self, at: Instant, notice: Notice) {
+        (**self).notice_owned(at, notice);
     }
 }
