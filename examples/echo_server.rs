@@ -5,21 +5,27 @@
 //! nc 127.0.0.1 5000                                   # beside it
 //! ```
 
+#[path = "shared/secure.rs"]
+mod secure;
 mod shared;
 
 use std::process::ExitCode;
 
 use crocus::{Protocol, Transport};
-use shared::cli;
+use secure::TlsOptions;
+use shared::cli::{self, ServerOptions};
 
 const HELP: &str = "\
 Sends back to everybody what they send.
 
 Usage: echo_server [--listen HOST:PORT] [--backlog N] [--trace FILE]
+                   [--cert FILE --key FILE | --self-signed]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --cert FILE --key FILE  speak TLS with these, in PEM; SIGHUP reads them again
+      --self-signed       speak TLS with a certificate made for this run, to try things with
       --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
@@ -29,6 +35,7 @@ A client that sends and does not read is not read either: it costs no more than 
 Examples:
   echo_server                            then, beside it: nc 127.0.0.1 5000
   echo_server --listen [::1]:0           any free port, IPv6
+  echo_server --self-signed              then: openssl s_client -connect 127.0.0.1:5000 -quiet
 
 Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a second Ctrl-C
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
@@ -43,5 +50,9 @@ impl Protocol for Echo {
 }
 
 fn main() -> ExitCode {
-    cli::serve("echo_server", HELP, |_peer| Echo)
+    cli::run("echo_server", || {
+        let mut tls = TlsOptions::default();
+        let options = ServerOptions::from_args_and(HELP, |name, args| tls.take(name, args))?;
+        secure::serve(tls, options.place(), |_peer| Echo)
+    })
 }

@@ -8,12 +8,15 @@
 //! To watch the reactor turn: `RUST_LOG=crocus=trace cargo run --example random_server`, or with `-- --trace FILE`
 //! for a time line: open FILE at <https://ui.perfetto.dev>.
 
+#[path = "shared/secure.rs"]
+mod secure;
 mod shared;
 
 use std::process::ExitCode;
 
 use crocus::{Cores, Protocol, Transport};
 use lexopt::ValueExt;
+use secure::TlsOptions;
 use shared::cli::{self, Exit, ServerOptions};
 use shared::frame;
 
@@ -21,11 +24,14 @@ const HELP: &str = "\
 Serves 16 random bytes in a frame of 81 to everybody who connects, all at the same time.
 
 Usage: random_server [--listen HOST:PORT] [--backlog N] [--threads N] [--trace FILE]
+                     [--cert FILE --key FILE | --self-signed]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
       --threads N         how many reactors share the port, each in a thread; 0: one per core [1]
+      --cert FILE --key FILE  speak TLS with these, in PEM; SIGHUP reads them again
+      --self-signed       speak TLS with a certificate made for this run, to try things with
       --trace FILE        writes each turn (of one reactor) to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
@@ -56,26 +62,35 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), Exit> {
-    let mut threads = 1;
+    let (mut threads, mut tls) = (1, TlsOptions::default());
     let options = ServerOptions::from_args_and(HELP, |name, args| {
         if name == "threads" {
             threads = args.value()?.parse_with(cli::threads_of)?;
+            return Ok(true);
         }
-        Ok(name == "threads")
+        tls.take(name, args)
     })?;
     if threads != 1 {
-        return serve_on_cores(threads, options);
+        return serve_on_cores(threads, options, tls);
     }
-    cli::serve_at(options.place(), |_peer| RandomBytes)
+    secure::serve(tls, options.place(), |_peer| RandomBytes)
 }
 
 /// The same on several cores. The closure runs once in each thread.
-fn serve_on_cores(threads: usize, options: ServerOptions) -> Result<(), Exit> {
+fn serve_on_cores(threads: usize, options: ServerOptions, tls: TlsOptions) -> Result<(), Exit> {
     let addr = options.listen;
+    let certificates = tls.certificates()?;
     let cores = Cores::start(threads, move |core| {
         cli::observe(core.reactor());
         cli::drain_cores_on_signals(core)?;
-        core.listen(options.place(), |_peer| RandomBytes)?;
+        let mut place = options.place();
+        if let Some(certificates) = &certificates {
+            if core.index() == 0 {
+                certificates.reload_on_hangup(core.reactor())?; // for all of them
+            }
+            place = certificates.secure(place);
+        }
+        core.listen(place, |_peer| RandomBytes)?;
         Ok(())
     })
     .map_err(|error| cli::cannot_listen(addr, &error))?;

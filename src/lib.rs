@@ -92,15 +92,15 @@
 //! * More than one thread. Everything happens on the thread that turns the reactor. Other threads reach
 //!   it by a [`Handle`], and [`call_in_thread`](Reactor::call_in_thread) gives them blocking work. For
 //!   several cores, run several reactors at one port ([`Cores`]).
-//! * Futures, TLS, HTTP, child processes.
+//! * Futures, HTTP, child processes.
 //! * Help against callbacks that block: while one runs, nothing else is served. The log reports it after
 //!   [100 ms](ReactorBuilder::slow_callback).
 //! * Promise that written bytes have arrived. No transport can; it takes an answer in the protocol.
 //!
 //! # When to use something else
 //!
-//! * **tokio** when you want futures, all cores, TLS or any of the crates that build on it: for most
-//!   servers in production.
+//! * **tokio** when you want futures, all cores or any of the crates that build on it: for most servers in
+//!   production.
 //! * **mio** when you want readiness and nothing else, and write the loop yourself.
 //! * **calloop** when your program is a desktop client or compositor, and descriptors of all kinds
 //!   are its sources.
@@ -117,10 +117,11 @@
 //!
 //! * `signals` (off): `Reactor::on_signal` and `Reactor::drain_on_signals`, and `Simulation::signal` to test
 //!   what they do.
+//! * `tls` (off): encrypted connections, `crocus::tls`, by rustls with ring: ten crates more.
 //!
 //! ```toml
 //! [dependencies]
-//! crocus = { version = "0.1", features = ["signals"] }
+//! crocus = { version = "0.1", features = ["signals", "tls"] }
 //! ```
 //!
 //! # Layout
@@ -138,8 +139,9 @@
 //! | `reactor/` | the rest of the loop: what is served and in which order, commands, timers, stopping |
 //! | `listener/`, `connector/`, `datagram/`, `descriptor/` | the other kinds of source, each with its options, state and serving |
 //! | `transport/`, `handle.rs`, `answer.rs`, `observe/` | a connection, lent to a callback; other threads; watching the loop |
-//! | `reason.rs`, `address/`, `ids.rs`, `callback.rs` | why a connection ended; addresses; identifiers |
+//! | `reason/`, `address/`, `ids.rs`, `callback.rs` | why a connection ended; addresses; identifiers |
 //! | `system/` | the kernel: poller, streams, listening sockets |
+//! | `tls/` | TLS without I/O, by rustls |
 //! | `simulation/` | the simulated network in memory, and [`testing`] |
 //! | `parts/` | plain values: arena, timers, buffers, token bucket, clock |
 //! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Tunnel`], [`Cores`] |
@@ -161,6 +163,7 @@ mod answer;
 mod callback;
 mod connection;
 mod extras;
+mod factories;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod handle;
@@ -179,6 +182,9 @@ mod system;
 #[cfg(doc)]
 #[doc = include_str!("../docs/terms.md")]
 pub mod terms {}
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+pub mod tls;
 mod transport;
 
 pub use address::{Address, Endpoint, UnixAddress};
@@ -192,6 +198,7 @@ pub use extras::cores::{Core, Cores, CoresHandle};
 pub use extras::framing;
 pub use extras::reconnecting::{Backoff, Reconnecting};
 pub use extras::tunnel::{Tunnel, TunnelEnd, TunnelHandler, TunnelSide};
+pub use factories::IntoProtocol;
 pub use handle::{Handle, Hold};
 #[cfg(unix)]
 pub use ids::WatchId;
@@ -204,7 +211,7 @@ pub use observe::{
 pub use parts::pool::ThreadError;
 pub use parts::timers::TimerId;
 pub use parts::token_bucket::Rate;
-pub use protocol::{Factory, IntoProtocol, Protocol};
+pub use protocol::{Factory, Protocol};
 pub use reactor::Reactor;
 pub use reactor::adopting::Connected;
 pub use reactor::builder::ReactorBuilder;

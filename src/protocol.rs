@@ -1,8 +1,6 @@
 //! The traits that a user implements: protocols, and the factories that make them.
 
 use std::any::Any;
-use std::cell::RefCell;
-use std::rc::Rc;
 
 use crate::address::Address;
 use crate::connector::Connector;
@@ -10,6 +8,8 @@ use crate::ids::ListenerId;
 use crate::parts::timers::TimerId;
 use crate::reactor::Reactor;
 use crate::reason::Reason;
+#[cfg(feature = "tls")]
+use crate::tls::TlsInfo;
 use crate::transport::Transport;
 
 /// One connection's state, called back by the reactor.
@@ -289,6 +289,46 @@ pub trait Factory {
     /// [`Reason::Refused`].
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>>;
 
+    /// A TLS connection is established: the handshake is over, and tells what the two sides have agreed on.
+    ///
+    /// This is called in place of [`build_protocol`](Self::build_protocol), which the default calls. Override it
+    /// to choose the protocol by ALPN, or by the name that the client has asked for (SNI).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Http1;
+    /// # impl Protocol for Http1 {}
+    /// # struct Http2;
+    /// # impl Protocol for Http2 {}
+    /// use crocus::tls::TlsInfo;
+    /// use crocus::{Address, Factory, Protocol};
+    ///
+    /// struct Web;
+    ///
+    /// impl Factory for Web {
+    ///     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
+    ///         Some(Box::new(Http1))
+    ///     }
+    ///
+    ///     fn build_tls_protocol(
+    ///         &mut self,
+    ///         peer: Address,
+    ///         tls: &TlsInfo,
+    ///     ) -> Option<Box<dyn Protocol>> {
+    ///         match tls.alpn_protocol() {
+    ///             Some(b"h2") => Some(Box::new(Http2)),
+    ///             _ => self.build_protocol(peer),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    fn build_tls_protocol(&mut self, peer: Address, tls: &TlsInfo) -> Option<Box<dyn Protocol>> {
+        self.build_protocol(peer)
+    }
+
     /// The listener is bound and about to accept. See the example of [`Reactor::connection_count`].
     ///
     /// The loop calls this before the first `build_protocol`.
@@ -320,81 +360,4 @@ pub trait Factory {
     fn gave_up(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
         log::warn!("giving up on {}: {reason}", connector.endpoint());
     }
-}
-
-/// The answer of a closure that is a [`Factory`]: a protocol, or an `Option` of one.
-///
-/// # Examples
-///
-/// ```
-/// # use crocus::{IntoProtocol, Protocol};
-/// # struct Echo;
-/// # impl Protocol for Echo {}
-/// assert!(Echo.into_protocol().is_some());
-/// assert!(None::<Echo>.into_protocol().is_none(), "the peer is refused");
-/// ```
-pub trait IntoProtocol {
-    /// The protocol; `None` refuses the peer.
-    fn into_protocol(self) -> Option<Box<dyn Protocol>>;
-}
-
-impl<P: Protocol + 'static> IntoProtocol for P {
-    fn into_protocol(self) -> Option<Box<dyn Protocol>> {
-        Some(Box::new(self))
-    }
-}
-
-impl<P: Protocol + 'static> IntoProtocol for Option<P> {
-    fn into_protocol(self) -> Option<Box<dyn Protocol>> {
-        self.and_then(P::into_protocol)
-    }
-}
-
-// So the compiler says what a factory is, and not which trait a closure lacks.
-#[diagnostic::do_not_recommend]
-impl<F, P> Factory for F
-where
-    F: FnMut(Address) -> P,
-    P: IntoProtocol,
-{
-    fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
-        self(peer).into_protocol()
-    }
-}
-
-macro_rules! forward {
-    ($self:ident => $factory:expr) => {
-        fn build_protocol(&mut $self, peer: Address) -> Option<Box<dyn Protocol>> {
-            $factory.build_protocol(peer)
-        }
-
-        fn started(&mut $self, reactor: &mut Reactor, listener: ListenerId) {
-            $factory.started(reactor, listener);
-        }
-
-        fn stopped(&mut $self, reactor: &mut Reactor, listener: ListenerId) {
-            $factory.stopped(reactor, listener);
-        }
-
-        fn connection_failed(&mut $self, connector: &mut Connector<'_>, reason: &Reason) {
-            $factory.connection_failed(connector, reason);
-        }
-
-        fn connection_lost(&mut $self, connector: &mut Connector<'_>, reason: &Reason) {
-            $factory.connection_lost(connector, reason);
-        }
-
-        fn gave_up(&mut $self, connector: &mut Connector<'_>, reason: &Reason) {
-            $factory.gave_up(connector, reason);
-        }
-    };
-}
-
-/// A factory that several listeners and connectors share; each of them starts and stops it.
-impl<F: Factory + ?Sized> Factory for Rc<RefCell<F>> {
-    forward!(self => self.borrow_mut());
-}
-
-impl Factory for Box<dyn Factory> {
-    forward!(self => (**self));
 }

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::output::{Output, Pressure};
-use super::{Common, Connection, Holds, Input, Life, Reached, Side, Told, Traffic};
+use super::{Common, Connection, Holds, Input, Life, Reached, Told, Traffic};
 use crate::reason::Reason;
 use crate::system::poller::Readiness;
 use crate::system::stream::ByteStream;
@@ -15,7 +15,12 @@ impl<S: ByteStream> Connection<S> {
     /// Begins an orderly close, for the reason given or the one that the state shows.
     pub(crate) fn close(&mut self, because: Option<Reason>) -> bool {
         match self.life {
-            Life::New => return self.end(because.unwrap_or(Reason::Closed)),
+            Life::Preparing => return self.end(because.unwrap_or(Reason::Closed)),
+            // With a filter it has spoken with its peer.
+            Life::New if self.filter().is_none() => {
+                return self.end(because.unwrap_or(Reason::Closed));
+            }
+            Life::New => {}
             Life::Open | Life::HandingOver | Life::Finishing => {}
             Life::Closing(_) | Life::Lingering(_) | Life::Gone(_) => return false,
         }
@@ -48,59 +53,17 @@ impl<S: ByteStream> Connection<S> {
         matches!(self.life, Life::Finishing) && !self.may_write_more() && self.close(None)
     }
 
-    /// Ends it now, whatever is still unsent.
-    pub(crate) fn end(&mut self, reason: Reason) -> bool {
-        if self.is_gone() {
-            return false;
-        }
-        self.life = Life::Gone(reason);
-        true
-    }
-
-    /// Ends it because the system has failed. If the peer is still there it has got a part, unless it got FIN.
-    pub(super) fn end_by_failure(&mut self, reason: Reason) {
-        if self.end(reason) && self.output != Output::FinSent {
-            self.output = Output::Reset;
-        }
-    }
-
-    /// Ends it with a reset, so that the peer cannot take what it got for all. Returns whether this ended it.
-    pub(crate) fn abort(&mut self, reason: Reason) -> bool {
-        let ends = self.end(reason);
-        if ends {
-            self.output = Output::Reset;
-        }
-        ends
-    }
-
-    /// Ends it because of a fault on this side, which overrides any other reason.
-    pub(crate) fn end_by_fault(&mut self, reason: Reason) {
-        self.output = Output::Reset;
-        self.life = Life::Gone(reason);
-    }
-
-    /// Ends it with the reactor. After a shutdown it `resets`: its protocol was told, and has not finished.
-    /// Not after FIN: then nothing is missing, and the peer gets no error. One that lingers keeps its reason, if its
-    /// peer has sent nothing since: one that goes on sending gets a reset, which may overtake the last bytes.
-    pub(crate) fn stop(&mut self, resets: bool) -> bool {
-        let sends = self.discarded() > 0 || self.ready.contains(Readiness::READABLE);
-        if matches!(self.life, Life::Lingering(_)) && !sends {
-            self.finish();
-            return true;
-        }
-        let ends = self.end(Reason::Stopped);
-        if ends && resets && !matches!(self.output, Output::FinSent) {
-            self.output = Output::Reset;
-        }
-        ends
-    }
-
     /// Begins the part of a connection in a shutdown of the reactor: an open one has its protocol told, a
     /// lingering one waits for less time.
     ///
     /// A read finds what has come and was not reported yet, so that it is delivered before.
     pub(crate) fn shut_down(&mut self, now: Instant, common: &Common) -> bool {
         match self.life {
+            Life::Preparing => {
+                self.hurry(now, common);
+                self.ready |= Readiness::READABLE;
+                true
+            }
             Life::New | Life::Open | Life::HandingOver => {
                 self.ready |= Readiness::READABLE;
                 true
@@ -151,7 +114,7 @@ impl<S: ByteStream> Connection<S> {
 impl<S> Connection<S> {
     /// Whether it is neither closing nor gone.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.life, Life::New | Life::Open | Life::HandingOver | Life::Finishing)
+        !matches!(self.life, Life::Closing(_) | Life::Lingering(_) | Life::Gone(_))
     }
 
     /// Whether its present protocol gets notices.
@@ -170,7 +133,8 @@ impl<S> Connection<S> {
 
     /// Whether input is delivered, as far as its protocol controls this.
     pub(crate) fn is_reading(&self) -> bool {
-        self.hears() && !self.held.intersects(Holds::PROTOCOL | Holds::PRESSURE)
+        let held = self.held.intersects(Holds::PROTOCOL | Holds::PRESSURE);
+        self.hears() && !held && !self.is_handshaking()
     }
 
     pub(crate) fn traffic(&self) -> Traffic {
@@ -187,48 +151,10 @@ impl<S> Connection<S> {
         Reached {
             fin_received: self.input != Input::Open,
             fin_sent: matches!(self.output, Output::FinSent),
+            #[cfg(feature = "tls")]
+            encrypted: self.is_encrypted(),
             closing: matches!(self.life, Life::Closing(_) | Life::Lingering(_)),
             lingering: matches!(self.life, Life::Lingering(_)),
-        }
-    }
-
-    /// Whether the peer must not take the bytes it got for all.
-    pub(super) fn ends_abruptly(&self) -> bool {
-        matches!(self.output, Output::Reset) || !self.outgoing.is_empty()
-    }
-
-    /// The reason of an end in order: the side that ended its output first.
-    pub(super) fn orderly_reason(&self) -> Reason {
-        match self.ended_first {
-            Some(Side::Peer) => Reason::PeerClosed,
-            Some(Side::Us) | None => Reason::Closed,
-        }
-    }
-
-    /// Why it is gone.
-    pub(crate) fn reason(&self) -> Reason {
-        match &self.life {
-            Life::Closing(reason) | Life::Lingering(reason) | Life::Gone(reason) => reason.clone(),
-            Life::New | Life::Open | Life::HandingOver | Life::Finishing => Reason::Closed,
-        }
-    }
-}
-
-impl Connection {
-    /// Makes the coming close a reset if the peer must not take the bytes it got for all.
-    ///
-    /// A duplicate of an `adopted` stream may stay open elsewhere, and then the close of one descriptor
-    /// sends no FIN. So this sends it.
-    pub(crate) fn prepare_to_close(&mut self, adopted: bool, common: &mut Common) {
-        if self.ends_abruptly() {
-            self.stream.reset_on_close();
-        } else if adopted && self.output != Output::FinSent {
-            // It fails if the connection is gone already, and then FIN is not needed.
-            drop(self.stream.shut_write());
-        }
-        self.outgoing.clear(&mut common.spares);
-        if let Some(extras) = self.extras.take() {
-            common.give_back(extras);
         }
     }
 }
@@ -237,7 +163,7 @@ impl<S> std::fmt::Debug for Connection<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection")
             .field("life", &self.life)
-            .field("unsent", &self.outgoing.len())
+            .field("unsent", &self.buffered())
             .finish_non_exhaustive()
     }
 }

@@ -19,7 +19,11 @@
 //! If a TCP socket is closed while the peer still sends, a reset answers the peer's next segment, and may
 //! overtake bytes that the peer has not read. So after the last bytes the connection sends FIN and reads for
 //! some seconds (nginx: a lingering close). Bytes that arrive after `close` are read and discarded, so that a
-//! peer which reads only after it has sent everything causes no deadlock. *Finishing* is as Open.
+//! peer which reads only after it has sent everything causes no deadlock. *Finishing* is as Open. A connection with
+//! a preparation before it is announced, the handshake of TLS, begins as *Preparing*, and becomes New.
+//!
+//! Between the stream and the buffers there may be a [filter](filter): TLS. In the table "bytes" and "FIN" are then
+//! what it makes of the stream's.
 //!
 //! # The legal sequence of notices
 //!
@@ -30,7 +34,7 @@
 //!
 //! # States and inputs
 //!
-//! Each row has a test of its own in `table.rs`, by its number. A connection is *held* while there is a
+//! Each row has a test of its own in `table.rs` or `table_of_tls.rs`, by its number. A connection is *held* while there is a
 //! reason not to read it ([`Holds`]).
 //!
 //! | # | in | comes | becomes | is told |
@@ -84,27 +88,44 @@
 //! | 47 | Finishing | the close timeout, counted from the last progress | Gone | nothing |
 //! | 48 | Lingering | a stop | Gone, for its reason if the peer has sent nothing since, else stopped | nothing |
 //! | 49 | Open, held | silence for the timeout, but not all events were told | Open | nothing, until they are |
+//! | 50 | Preparing | its handshake is over | New | nothing: the reactor has its protocol made; then as 1 |
+//! | 51 | Preparing | bytes that TLS refuses | Closing, an alert sent | nothing |
+//! | 52 | Preparing | FIN; the time of the handshake is up | Gone | nothing |
+//! | 53 | Open | `start_tls` | Open, shaking hands | nothing until that is over; what was put back is of TLS |
+//! | 54 | Open, TLS | close_notify | Open, input told | what came before it, `Eof` |
+//! | 55 | Open, TLS | FIN without close_notify | Gone, unless that is allowed | what came before it |
+//! | 56 | Open, TLS | bytes that TLS refuses | Closing, an alert sent | what came before it |
+//! | 57 | HandingOver, shaking hands | the handshake is over | as 22 | as 22 |
+//! | 58 | Closing, TLS | all sent | as 26, after close_notify | nothing |
+//! | 59 | Closing, shaking hands | the handshake is over | as 58, or at once if nothing waits | nothing |
 
 mod commands;
+mod ending;
+#[cfg(feature = "tls")]
+mod filter;
+#[cfg(not(feature = "tls"))]
+#[path = "no_filter.rs"]
+mod filter;
 mod input;
 mod output;
 #[cfg(any(test, fuzzing))]
 mod script;
+mod securing;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod sequences;
 #[cfg(test)]
 mod table;
+#[cfg(all(test, feature = "tls"))]
+mod table_of_tls;
 mod timing;
 mod values;
 
+pub(crate) use filter::Engine;
 pub(crate) use timing::Direction;
 pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Reached, Tell, Traffic};
 
-use std::io;
-use std::sync::Arc;
-
 use crate::parts::write_buffer::WriteBuffer;
-use crate::reason::{Activity, Reason};
+use crate::reason::Reason;
 use crate::system::poller::Readiness;
 use crate::system::stream::{ByteStream, Stream};
 use input::Input;
@@ -136,6 +157,8 @@ pub(crate) struct Connection<S = Stream> {
 /// The states of a connection. The last three have the reason of the end.
 #[derive(Debug)]
 enum Life {
+    /// Its preparation is not over: it has no protocol yet.
+    Preparing,
     /// Its protocol was not told of it yet.
     New,
     Open,
@@ -196,8 +219,9 @@ impl<S: ByteStream> Connection<S> {
     /// told only to a connection that has nothing left to read.
     #[inline(always)]
     pub(crate) fn next(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
-        self.begin_step(io);
+        self.begin_step(io, common);
         match self.life {
+            Life::Preparing => self.while_preparing(io, common, scratch),
             Life::New => self.announce(io, common),
             Life::Open | Life::Finishing => self.while_open(io, common, scratch),
             Life::HandingOver => self.while_handing_over(io, common, scratch),
@@ -259,7 +283,10 @@ impl<S: ByteStream> Connection<S> {
     }
 
     #[inline(never)]
-    fn while_handing_over(&mut self, io: &mut Io, common: &mut Common, scratch: &[u8]) -> Next {
+    fn while_handing_over(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+        if self.is_handshaking() {
+            return self.shake_hands(io, common, scratch); // first: `Handover` is another's `Made`
+        }
         if io.read > 0 {
             // Charged like a full read: protocols that hand over in a circle do not delay other
             // connections.
@@ -292,7 +319,7 @@ impl<S: ByteStream> Connection<S> {
                 Ok(unsent) => more |= unsent,
                 Err(error) => return self.fail(error),
             }
-            if self.outgoing.is_empty() {
+            if !self.is_unfinished() {
                 return self.all_sent(io, common);
             }
             self.close_limit(io, common);
@@ -358,40 +385,5 @@ impl<S: ByteStream> Connection<S> {
             self.held.remove(Holds::UNREAD); // only a connection with extras can have put bytes back
         }
         if again || more { Next::Yield } else { Next::Rest }
-    }
-
-    /// Ends it in order: for its reason to close, or because both sides have finished. Not if the stream has
-    /// failed meanwhile, and the error has only waited for bytes that were put back.
-    #[inline(never)]
-    fn finish(&mut self) -> Next {
-        if let Some(error) = self.take_hangup_error() {
-            return self.fail(error);
-        }
-        self.life = Life::Gone(match &self.life {
-            Life::New | Life::Open | Life::HandingOver | Life::Finishing => self.reason_of_both(),
-            _ => self.reason(),
-        });
-        Next::Gone
-    }
-
-    /// The reason when both sides have finished, or sending failed and the peer has finished.
-    fn reason_of_both(&self) -> Reason {
-        let error = self.extras.as_ref().and_then(|extras| extras.sending_failed.as_ref());
-        match error {
-            Some(error) => Reason::Failed { activity: Activity::Open, error: Arc::clone(error) },
-            None => self.orderly_reason(),
-        }
-    }
-
-    /// Ends it because the system reported an error.
-    #[inline(never)]
-    pub(crate) fn fail(&mut self, error: io::Error) -> Next {
-        let error = self.take_hangup_error().unwrap_or(error);
-        let activity = match self.life {
-            Life::Closing(_) | Life::Lingering(_) => Activity::Closing,
-            _ => Activity::Open,
-        };
-        self.end_by_failure(Reason::failed(activity, error));
-        Next::Gone
     }
 }

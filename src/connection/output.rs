@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::filter::Filter;
 use super::timing::Direction;
 use super::{Common, Connection, Holds, Input, Io, Life, Marks, Next, Side};
 use crate::reason::Reason;
@@ -51,7 +52,7 @@ impl<S: ByteStream> Connection<S> {
             return false;
         }
         if self.above_cap {
-            self.abort(Reason::Overflow { unsent: self.outgoing.len() });
+            self.abort(Reason::Overflow { unsent: self.buffered() });
             return false;
         }
         if !data.is_empty() {
@@ -80,14 +81,9 @@ impl<S: ByteStream> Connection<S> {
         self.close_if_written() || (self.hears() && (self.is_to_pause() || self.is_to_resume()))
     }
 
-    /// How many bytes wait to be handed to the kernel.
-    pub(crate) fn buffered(&self) -> usize {
-        self.outgoing.len()
-    }
-
     /// Whether it waits for the kernel to have room.
     pub(crate) fn is_blocked(&self) -> bool {
-        !self.outgoing.is_empty() && !self.ready.contains(Readiness::WRITABLE)
+        self.has_to_send() && !self.ready.contains(Readiness::WRITABLE)
     }
 
     /// Whether `Pause` was told, and `Resume` not yet.
@@ -112,12 +108,13 @@ impl<S: ByteStream> Connection<S> {
     /// the protocol is told also when the kernel would take everything at once.
     #[inline(always)]
     pub(super) fn is_to_pause(&self) -> bool {
-        self.pressure == Pressure::Low && self.outgoing.len() > self.marks.high()
+        // Not for bytes that are TLS's own: only a write of the protocol's begins pressure.
+        self.pressure == Pressure::Low && self.buffered() > self.marks.high() && self.has_plain()
     }
 
     #[inline(always)]
     pub(super) fn is_to_resume(&self) -> bool {
-        self.pressure == Pressure::High && self.outgoing.len() <= self.marks.low()
+        self.pressure == Pressure::High && self.buffered() <= self.marks.low()
     }
 
     /// Sends once, and FIN behind the last byte if it is wanted. Returns whether more could leave in
@@ -125,8 +122,8 @@ impl<S: ByteStream> Connection<S> {
     #[inline(always)]
     pub(super) fn flush(&mut self, io: &mut Io, common: &mut Common) -> io::Result<bool> {
         let more = self.send(io, common)?;
-        self.above_cap = self.outgoing.len() > common.cap;
-        if self.output == Output::FinWanted && self.outgoing.is_empty() {
+        self.above_cap = self.buffered() > common.cap;
+        if self.output == Output::FinWanted && !self.is_unfinished() {
             self.send_fin()?;
         }
         Ok(more)
@@ -149,14 +146,45 @@ impl<S: ByteStream> Connection<S> {
 
     #[inline(always)]
     fn can_send(&self) -> bool {
-        !self.outgoing.is_empty()
+        self.has_to_send()
             && self.ready.contains(Readiness::WRITABLE)
             && !self.held.intersects(Holds::WRITE_RATE)
     }
 
+    /// Whether there are bytes that could leave now.
+    #[inline(always)]
+    fn has_to_send(&self) -> bool {
+        match self.filter() {
+            None => self.has_plain(),
+            Some(filter) => filter.can_send(self.has_plain(), self.output == Output::FinWanted),
+        }
+    }
+
+    #[inline(always)]
+    fn has_plain(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// Whether there are bytes that FIN has to wait for.
+    #[inline(always)]
+    pub(super) fn is_unfinished(&self) -> bool {
+        match self.filter() {
+            None => self.has_plain(),
+            Some(filter) => filter.is_unfinished(self.has_plain(), self.is_open()),
+        }
+    }
+
     #[inline(always)]
     fn send_up_to(&mut self, most: usize, io: &mut Io, common: &mut Common) -> io::Result<()> {
-        let unsent = self.outgoing.unsent();
+        if self.filter().is_some() {
+            self.seal(most, common);
+        }
+        let filter = self.extras.as_ref().and_then(|extras| extras.filter.as_deref());
+        let wire = filter.map(Filter::wire);
+        let unsent = wire.unwrap_or(&self.outgoing).unsent();
+        if unsent.is_empty() {
+            return Ok(()); // TLS has said its last already
+        }
         let offered = &unsent[..unsent.len().min(most)];
         let last = offered.len() == unsent.len() && self.fin_follows();
         let count = loop {
@@ -175,7 +203,10 @@ impl<S: ByteStream> Connection<S> {
         if count < offered.len() {
             self.ready.remove(Readiness::WRITABLE);
         }
-        self.outgoing.advance(count, &mut common.spares);
+        match self.filter_mut() {
+            None => self.outgoing.advance(count, &mut common.spares),
+            Some(filter) => filter.wire_mut().advance(count, &mut common.spares),
+        }
         io.sent += count;
         self.traffic.written += count as u64;
         // An attempt without success is no life of the peer's: it is made before each timeout.
@@ -195,7 +226,7 @@ impl<S: ByteStream> Connection<S> {
     #[inline(always)]
     fn fin_follows(&self) -> bool {
         let closes = matches!(self.life, Life::Closing(_)) && self.input != Input::Open;
-        self.output == Output::FinWanted && !closes
+        self.output == Output::FinWanted && !closes && self.filter().is_none_or(Filter::is_closed)
     }
 
     /// Sends FIN, unless it was sent. It fails if the peer has reset the connection.
@@ -222,11 +253,18 @@ impl<S: ByteStream> Connection<S> {
         }
         self.output = Output::Broken;
         self.extras_mut(common).sending_failed = Some(Arc::new(error));
-        self.outgoing.clear(&mut common.spares);
+        self.clear_output(common);
         self.held.remove(Holds::PRESSURE);
         // No event will report the bytes that are there already, nor the end behind them.
         self.ready |= Readiness::READABLE | Readiness::READ_CLOSED;
         Next::Again
+    }
+
+    pub(super) fn clear_output(&mut self, common: &mut Common) {
+        self.outgoing.clear(&mut common.spares);
+        if let Some(filter) = self.filter_mut() {
+            filter.wire_mut().clear(&mut common.spares);
+        }
     }
 
     fn is_told_the_end(&self) -> bool {

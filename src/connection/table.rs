@@ -1259,7 +1259,7 @@ fn row_43_no_more_is_discarded_than_the_bound() {
             driver.script.peer_sends(&piece);
             driver.settle();
         }
-        let most = super::timing::MOST_DISCARDED;
+        let most = super::input::MOST_DISCARDED;
         assert_eq!(driver.script.wire().taken, most, "then the kernel slows the peer down");
         assert_eq!(driver.serve(), Next::Rest, "it costs nothing more");
         driver.pass(30 * SECOND);

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::filter::Filter;
 use super::{Common, Connection, Holds, Io, Life, Next, Tell};
 use crate::parts::clock::later;
 use crate::parts::token_bucket::{Bucket, Rate};
@@ -13,14 +14,6 @@ use crate::parts::write_buffer::{self, WriteBuffer};
 use crate::reason::Reason;
 use crate::system::poller::Readiness;
 use crate::system::stream::ByteStream;
-
-/// How many bytes of a peer are read and discarded after `close`. A peer that sends and does not stop
-/// would else cost the loop as much as one that is served.
-///
-/// There must be room for all that was on its way when the peer learns of the close, or a reset may take the
-/// last bytes from it: Linux's largest buffers together, 4 MiB at the sender and 6 MiB here
-/// (`net.ipv4.tcp_wmem`, `tcp_rmem`), and half as much again.
-pub(super) const MOST_DISCARDED: usize = 16 * 1024 * 1024;
 
 /// The parts that few connections need.
 #[derive(Debug, Default)]
@@ -36,7 +29,7 @@ pub(crate) struct Extras {
     /// Bytes that were discarded since `close`.
     pub(super) discarded: usize,
     /// Input came that is not read, and was not noted as activity yet.
-    stirred: bool,
+    pub(super) stirred: bool,
     /// The error with which the output broke.
     pub(super) sending_failed: Option<Arc<io::Error>>,
     reading: Option<Throttle>,
@@ -47,6 +40,8 @@ pub(crate) struct Extras {
     pub(super) hangup_error: Option<io::Error>,
     /// How many they were when they were last delivered again despite the hang-up that is known.
     pub(super) kept_at_hangup: Option<usize>,
+    /// TLS, begun or up.
+    pub(super) filter: Option<Box<Filter>>,
 }
 
 /// An idle timeout. Activity only records the time.
@@ -87,6 +82,9 @@ impl Direction {
 impl Extras {
     pub(super) fn clear(&mut self, spares: &mut write_buffer::Spares) {
         self.kept.clear(spares);
+        if let Some(filter) = &mut self.filter {
+            filter.wire_mut().clear(spares);
+        }
         *self = Self::default();
     }
 
@@ -219,14 +217,19 @@ impl<S: ByteStream> Connection<S> {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let extras = self.extras.as_ref()?;
         let of_life = match self.life {
-            Life::New | Life::Open | Life::HandingOver => extras.idle_deadline(),
+            Life::Preparing | Life::New | Life::Open | Life::HandingOver => extras.idle_deadline(),
             Life::Finishing | Life::Closing(_) => extras.close_by,
             Life::Lingering(_) => extras.linger_end(),
             Life::Gone(_) => None,
         };
         let refills = [&extras.reading, &extras.writing];
         let refills = refills.into_iter().filter_map(|throttle| throttle.as_ref()?.refilled);
-        refills.chain(of_life).min()
+        refills.chain(of_life).chain(self.handshake_deadline()).min()
+    }
+
+    /// When a handshake must be over. Not while it closes, which has a limit of its own.
+    fn handshake_deadline(&self) -> Option<Instant> {
+        self.filter().filter(|_| self.is_open())?.deadline()
     }
 
     /// Whether `TimedOut` is being told.
@@ -240,9 +243,10 @@ impl<S: ByteStream> Connection<S> {
     /// Ends states that are over: the telling of a timeout, and holds by a rate. Notes input that came while
     /// it is not read.
     #[inline]
-    pub(super) fn begin_step(&mut self, io: &Io) {
+    pub(super) fn begin_step(&mut self, io: &Io, common: &mut Common) {
         if self.extras.is_some() {
             self.end_what_is_over(io);
+            self.begin_filter(common);
         }
     }
 
@@ -292,9 +296,11 @@ impl<S: ByteStream> Connection<S> {
     #[inline(never)]
     pub(super) fn judge_deadlines(&mut self, io: &mut Io) -> Option<Next> {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= io.now);
-        let unsent = self.outgoing.len();
+        let unsent = self.buffered();
+        let shakes_hands_for_too_long = due(self.handshake_deadline());
         let extras = self.extras.as_ref()?;
         let is_due = match self.life {
+            _ if shakes_hands_for_too_long => true,
             Life::Open => due(extras.idle_deadline()) && !io.timed_out,
             Life::Finishing | Life::Closing(_) => due(extras.close_by),
             Life::Lingering(_) => due(extras.linger_end()),
@@ -303,7 +309,8 @@ impl<S: ByteStream> Connection<S> {
         if !is_due {
             return None;
         }
-        if io.more_events && self.is_open() && self.held.are_against_reading() {
+        let reads = self.is_handshaking() || !self.held.are_against_reading();
+        if io.more_events && self.is_open() && !reads {
             return Some(Next::Yield); // what has come may be among those events, and cannot be read
         }
         if !io.asked {
@@ -311,6 +318,11 @@ impl<S: ByteStream> Connection<S> {
             let may_ask =
                 io.write.is_some() && (io.read > 0 || matches!(self.life, Life::Closing(_)));
             return Some(if may_ask { self.ask_the_stream(io) } else { Next::Yield });
+        }
+        if shakes_hands_for_too_long && let Some(filter) = self.filter() {
+            let reason = filter.timed_out();
+            self.end(reason);
+            return Some(Next::Gone);
         }
         let extras = self.extras.as_mut()?;
         match self.life {
@@ -334,7 +346,7 @@ impl<S: ByteStream> Connection<S> {
         if io.write.is_some_and(|allowance| allowance > 0) {
             self.ready |= Readiness::WRITABLE; // else a write of this visit has asked already
         }
-        if !self.held.are_against_reading() {
+        if self.is_handshaking() || !self.held.are_against_reading() {
             self.ready |= Readiness::READABLE;
         }
         Next::Again
@@ -371,19 +383,6 @@ impl<S: ByteStream> Connection<S> {
             && let Some(until) = &mut extras.linger_until
         {
             *until = later(now, common.linger()).min(*until);
-        }
-    }
-
-    /// Records, for the next visit, that input came which is not read, and that a hang-up is new: what
-    /// was put back before it is delivered once more, whatever an earlier event said.
-    #[inline]
-    pub(super) fn note_event(&mut self, readiness: Readiness) {
-        let Some(extras) = &mut self.extras else { return };
-        if readiness.contains(Readiness::HANGUP) {
-            extras.kept_at_hangup = None;
-        }
-        if readiness.contains(Readiness::READABLE) && self.held.are_against_reading() {
-            extras.stirred = true;
         }
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum Next {
     Yield,
     /// There is nothing to do before the next event, command or deadline.
     Rest,
+    /// Its preparation is over: have its protocol made, and call `next` again.
+    Prepared,
     /// The connection has ended, for this [`reason`](super::Connection::reason).
     Gone,
 }
@@ -42,6 +44,8 @@ pub(crate) enum Tell {
 pub(crate) struct Reached {
     pub(crate) fin_received: bool,
     pub(crate) fin_sent: bool,
+    #[cfg(feature = "tls")]
+    pub(crate) encrypted: bool,
     pub(crate) closing: bool,
     pub(crate) lingering: bool,
 }
@@ -190,14 +194,16 @@ pub(crate) struct Common {
     /// Whether the reactor shuts down, so that each protocol is to be told.
     pub(crate) shutting_down: bool,
     pub(super) spares: Spares,
+    /// What was read last from a connection with a filter.
+    pub(super) wire: Vec<u8>,
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     extras: Vec<Box<Extras>>,
 }
 
 impl Common {
     pub(crate) fn new(closing_times: ClosingTimes, cap: usize, began: Instant) -> Self {
-        let (spares, extras) = (Spares::default(), Vec::new());
-        Self { closing_times, cap, began, shutting_down: false, spares, extras }
+        let (spares, wire, extras) = (Spares::default(), Vec::new(), Vec::new());
+        Self { closing_times, cap, began, shutting_down: false, spares, wire, extras }
     }
 
     /// A moment as nanoseconds, which take half the room of an `Instant` and last for centuries.

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use crate::address::{Address, Endpoint, Place};
 use crate::callback::Callback;
-use crate::connection::Connection;
 use crate::connector::Connector;
 use crate::connector::state::{Attempt, BUSY_DELAY, ConnectorState, Progress};
 use crate::ids::{ConnectionId, ConnectorId};
-use crate::observe::{Command, Notice, Origin, Outcome, Subject};
+use crate::observe::{Command, Notice, Outcome, Subject};
 use crate::parts::arena::Key;
 use crate::protocol::Factory;
 use crate::reactor::Reactor;
@@ -228,6 +227,21 @@ impl Reactor {
             self.tell_attempt_end(connector, &to, won);
         }
         self.drop_attempts(connector, Some(winner));
+        let begun = self.connector_mut(connector).map(|it| it.connect.preparations.begin(peer));
+        match begun {
+            None | Some(Ok(None)) => self.build_at_once(connector, winner, peer, scratch),
+            Some(Ok(Some(engine))) => {
+                self.prepare_connection(connector, winner, peer, engine, scratch);
+            }
+            Some(Err(reason)) => {
+                self.sources.remove(winner);
+                self.descriptor_freed();
+                self.give_up(connector, reason);
+            }
+        }
+    }
+
+    fn build_at_once(&mut self, connector: Key, winner: Key, peer: &Address, scratch: &mut [u8]) {
         let built = self.call_factory(connector, Callback::BuildProtocol, |factory, _| {
             factory.build_protocol(peer.clone())
         });
@@ -246,26 +260,11 @@ impl Reactor {
                 );
             }
         };
-        self.drop_timers(connector);
-        let now = self.time.now;
-        if let Some(connector) = self.connector_mut(connector) {
-            connector.attempts.clear();
-            connector.progress = Progress::Connected(winner);
-            connector.since = Some(now);
-        }
-        self.monitor.stats.connected += 1;
-        let marks = self.limits.marks;
-        self.sources.convert(winner, |source| match source {
-            Source::Attempt(attempt) => {
-                let mut connection = Connection::new(attempt.stream, marks);
-                connection.latch(attempt.latched);
-                Source::Connection(Session::new(connection, peer.clone(), protocol))
-            }
-            other => other,
+        self.is_connected(connector, winner);
+        self.become_connection(winner, |connection, _, _| {
+            Session::new(connection, peer.clone(), protocol)
         });
-        let origin = Origin::Connected(ConnectorId(connector));
-        self.tell_opened(ConnectionId(winner), origin);
-        self.visit(winner, Queue::Run, scratch);
+        self.serve_connected(connector, winner, scratch);
     }
 
     /// Tells the factory the loss, after the protocol was told.

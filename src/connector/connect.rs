@@ -1,10 +1,17 @@
 //! A place to connect to, with its options.
 
 use std::net::SocketAddr;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Endpoint;
+use crate::reactor::preparations::Preparations;
 use crate::system::options::SocketOptions;
+#[cfg(feature = "tls")]
+use crate::tls::Role;
+#[cfg(feature = "tls")]
+use crate::tls::rustls::{ClientConfig, pki_types::ServerName};
 
 /// How long an attempt may take, name lookup included, unless set otherwise. Twisted's number.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,6 +42,7 @@ pub struct Connect {
     pub(crate) head_start: Duration,
     pub(crate) local_addr: Option<SocketAddr>,
     pub(crate) socket: SocketOptions,
+    pub(crate) preparations: Preparations,
 }
 
 impl Connect {
@@ -79,6 +87,40 @@ impl Connect {
         self
     }
 
+    /// Encrypts the connection with TLS, as a client with this config; see [`tls`](crate::tls).
+    ///
+    /// The server must have a certificate for `name`, or, if that is `None`, for the name or the address of the
+    /// endpoint; for a port alone that is `localhost`. A Unix socket has none, so give one. The protocol is made,
+    /// and told `connection_made`, after the handshake; if that fails, `connection_failed` is told why. The first
+    /// address that answers is taken: no other one is tried if its handshake fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use crocus::Connect;
+    /// use crocus::tls::rustls::ClientConfig;
+    /// use crocus::tls::rustls::pki_types::ServerName;
+    ///
+    /// fn places(config: &Arc<ClientConfig>) -> [Connect; 2] {
+    ///     let usual = Connect::to("example.org:443").tls(Arc::clone(config), None);
+    ///     let name = ServerName::try_from("example.org").unwrap();
+    ///     let tunnelled = Connect::to("127.0.0.1:8443").tls(Arc::clone(config), Some(name));
+    ///     [usual, tunnelled]
+    /// }
+    /// ```
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    #[must_use]
+    pub fn tls(
+        mut self,
+        config: impl Into<Arc<ClientConfig>>,
+        name: Option<ServerName<'static>>,
+    ) -> Self {
+        self.preparations.tls = Some(Role::client(config.into(), name, &self.to));
+        self
+    }
+
     /// Where to connect to.
     ///
     /// # Examples
@@ -103,6 +145,7 @@ where
             head_start: HEAD_START,
             local_addr: None,
             socket: SocketOptions::new(),
+            preparations: Preparations::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use crate::connector::state::Progress;
-use crate::ids::ConnectorId;
+use crate::ids::{ConnectionId, ConnectorId};
 use crate::observe::{Notice, Outcome};
 use crate::parts::arena::Key;
 use crate::reactor::Reactor;
@@ -12,6 +12,11 @@ use crate::reason::Reason;
 impl Reactor {
     /// Ends an attempt; the loop tells the outcome.
     pub(crate) fn give_up(&mut self, key: Key, reason: Reason) {
+        let progress = self.connector_mut(key).map(|connector| &connector.progress);
+        if let Some(Progress::Preparing(connection)) = progress {
+            let connection = ConnectionId(*connection);
+            return self.abort(connection, reason); // whose end is the outcome
+        }
         self.drop_attempts(key, None);
         self.drop_timers(key);
         self.forget_lookup(key);

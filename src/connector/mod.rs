@@ -6,6 +6,7 @@ mod connect;
 mod ending;
 pub(crate) mod names;
 mod opening;
+mod preparing;
 mod resolving;
 pub(crate) mod state;
 mod timing;

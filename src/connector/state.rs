@@ -58,6 +58,8 @@ pub(crate) enum Progress {
     Resolving,
     /// Trying addresses.
     Connecting,
+    /// An address has answered, and the preparation of the connection is not over.
+    Preparing(Key),
     /// Given up; `connection_failed` is still to be called.
     Failed(Reason),
     /// The connection is established, or its end is being told.

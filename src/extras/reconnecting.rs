@@ -9,6 +9,8 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io;
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use crate::tls::TlsInfo;
 use crate::{Address, Connector, Factory, ListenerId, Protocol, Reactor, Reason};
 
 /// The limit of the first wait.
@@ -239,6 +241,11 @@ impl<F: Factory> Reconnecting<F> {
 impl<F: Factory> Factory for Reconnecting<F> {
     fn build_protocol(&mut self, peer: Address) -> Option<Box<dyn Protocol>> {
         self.factory.build_protocol(peer)
+    }
+
+    #[cfg(feature = "tls")]
+    fn build_tls_protocol(&mut self, peer: Address, tls: &TlsInfo) -> Option<Box<dyn Protocol>> {
+        self.factory.build_tls_protocol(peer, tls)
     }
 
     fn started(&mut self, reactor: &mut Reactor, listener: ListenerId) {

@@ -3,9 +3,13 @@
 //! It compares the part with a model too simple to be wrong. `fuzz/` feeds the functions, and
 //! `cargo test` replays the corpus kept there.
 
+#[cfg(feature = "tls")]
+mod flights;
 mod framing;
 mod places;
 
+#[cfg(feature = "tls")]
+pub use flights::flights;
 pub use framing::{lengths, lines};
 pub use places::places;
 
@@ -181,7 +185,7 @@ mod tests {
 
     type Check = fn(&[u8]);
 
-    const TARGETS: [(&str, Check); 7] = [
+    const TARGETS: &[(&str, Check)] = &[
         ("connection", connection),
         ("arena", arena),
         ("timers", timers),
@@ -189,6 +193,8 @@ mod tests {
         ("places", places),
         ("lines", lines),
         ("lengths", lengths),
+        #[cfg(feature = "tls")]
+        ("flights", flights),
     ];
 
     /// The corpus is in the repository and not in the package, so it may be missing.
@@ -198,17 +204,31 @@ mod tests {
         if !corpus.exists() {
             return;
         }
-        for (name, check) in TARGETS {
+        for &(name, check) in TARGETS {
             for entry in std::fs::read_dir(corpus.join(name)).expect(name) {
                 check(&std::fs::read(entry.unwrap().path()).unwrap());
             }
         }
     }
 
+    /// `CROCUS_FLIGHTS=N cargo test --release --lib flights` plays N random inputs.
+    #[cfg(feature = "tls")]
+    #[test]
+    fn random_flights_find_no_fault() {
+        let rounds = std::env::var("CROCUS_FLIGHTS").ok().and_then(|text| text.parse().ok());
+        for seed in 0..rounds.unwrap_or(60) {
+            let mut random = Random::new(seed);
+            let len = random.below(120);
+            let data: Vec<u8> = (0..len).map(|_| random.below(256) as u8).collect();
+            let played = std::panic::catch_unwind(|| flights(&data));
+            assert!(played.is_ok(), "seed {seed}: {data:?}");
+        }
+    }
+
     #[test]
     fn random_bytes_find_no_fault() {
         let rounds = if cfg!(miri) { 2 } else { 20 };
-        for (number, (_, check)) in TARGETS.into_iter().enumerate() {
+        for (number, (_, check)) in TARGETS.iter().enumerate() {
             let mut random = Random::new(number as u64);
             for _ in 0..rounds {
                 let len = random.below(400);

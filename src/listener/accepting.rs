@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::callback::Callback;
-use crate::connection::{Connection, Direction};
+use crate::connection::{Connection, Direction, Engine};
 use crate::ids::{ConnectionId, ListenerId};
 use crate::listener::{AcceptError, Listener};
 use crate::observe::{Command, Notice, Origin, Subject};
 use crate::parts::arena::Key;
-use crate::protocol::Factory;
+use crate::protocol::{Factory, Protocol};
 use crate::reactor::Reactor;
 use crate::reactor::queues::Queue;
 use crate::reactor::source::{Owner, Session, Source};
@@ -21,6 +21,12 @@ use crate::system::stream::Stream;
 /// How long a listener pauses when there is no descriptor, unless the reactor closes one before: long
 /// enough to cost nothing, short enough not to matter beside the shortage itself.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// What an accepted connection has: a protocol, or a preparation before that.
+enum Begun {
+    Built(Box<dyn Protocol>),
+    Engine(Box<Engine>),
+}
 
 /// # Listeners and their connections
 impl Reactor {
@@ -221,24 +227,49 @@ impl Reactor {
         if self.listener_mut(listener).is_none_or(|listener| listener.has_enough(&peer)) {
             return self.turn_away(listener, stream, peer);
         }
-        let built = self.call_factory(listener, Callback::BuildProtocol, |factory, _| {
-            factory.build_protocol(peer.clone())
-        });
-        let Some(Some(protocol)) = built else { return self.turn_away(listener, stream, peer) };
+        let Some(begun) = self.begin_preparation(listener, &peer) else {
+            return self.turn_away(listener, stream, peer);
+        };
         let (mut read_rate, mut write_rate) = (None, None);
         if let Some(listener) = self.listener_mut(listener) {
             listener.came(&peer);
             (read_rate, write_rate) = (listener.admission.read_rate, listener.admission.write_rate);
         }
         let connection = Connection::new(stream, self.limits.marks);
-        let session = Source::Connection(Session::new(connection, peer, protocol));
-        let key = self.sources.insert(session, Owner::Listener(listener));
+        let session = match begun {
+            Begun::Built(protocol) => Session::new(connection, peer, protocol),
+            Begun::Engine(engine) => {
+                let now = self.time.latest();
+                Session::preparing(connection, peer, *engine, now, &mut self.memory.common)
+            }
+        };
+        let key = self.sources.insert(Source::Connection(session), Owner::Listener(listener));
         self.tell_opened(ConnectionId(key), Origin::Accepted(ListenerId(listener)));
         if read_rate.is_some() || write_rate.is_some() {
             self.set_rate(ConnectionId(key), Direction::Reading, read_rate);
             self.set_rate(ConnectionId(key), Direction::Writing, write_rate);
         }
         self.visit(key, Queue::Run, scratch);
+    }
+
+    /// Begins the preparation of a connection, or has its protocol made at once. `None`: it is to be turned away.
+    fn begin_preparation(&mut self, key: Key, peer: &Address) -> Option<Begun> {
+        let listener = self.listener_mut(key)?;
+        match listener.preparations.begin(peer) {
+            Ok(None) => {}
+            Ok(Some(engine)) => {
+                listener.preparing += 1;
+                return Some(Begun::Engine(Box::new(engine)));
+            }
+            Err(reason) => {
+                log::error!("listener at {} cannot serve a connection: {reason}", listener.local);
+                return None;
+            }
+        }
+        let built = self.call_factory(key, Callback::BuildProtocol, |factory, _| {
+            factory.build_protocol(peer.clone())
+        });
+        built?.map(Begun::Built)
     }
 
     fn turn_away(&mut self, listener: Key, stream: Stream, peer: Address) {

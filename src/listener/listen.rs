@@ -3,10 +3,17 @@
 use std::net::TcpListener;
 #[cfg(unix)]
 use std::os::unix::net::UnixListener;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 
 use crate::address::Endpoint;
 use crate::parts::token_bucket::Rate;
+use crate::reactor::preparations::Preparations;
 use crate::system::options::SocketOptions;
+#[cfg(feature = "tls")]
+use crate::tls::Role;
+#[cfg(feature = "tls")]
+use crate::tls::rustls::ServerConfig;
 
 /// How long the kernel's queue of connections waiting to be accepted may be, unless set otherwise.
 /// The kernel cuts it to its own limit (`net.core.somaxconn`, 4,096 on today's Linux).
@@ -60,6 +67,7 @@ pub struct Listen {
     pub(super) mode: Option<u32>,
     pub(super) admission: Admission,
     pub(super) socket: SocketOptions,
+    pub(super) preparations: Preparations,
 }
 
 /// Where to listen.
@@ -88,7 +96,8 @@ impl Listen {
 
     fn new(at: At) -> Self {
         let admission = Admission::default();
-        Self { at, backlog: BACKLOG, mode: None, admission, socket: SocketOptions::new() }
+        let (socket, preparations) = (SocketOptions::new(), Preparations::default());
+        Self { at, backlog: BACKLOG, mode: None, admission, socket, preparations }
     }
 
     /// The options of the listening socket, and so of its connections.
@@ -165,6 +174,30 @@ impl Listen {
     #[must_use]
     pub fn write_rate(mut self, rate: Rate) -> Self {
         self.admission.write_rate = Some(rate);
+        self
+    }
+
+    /// Encrypts each connection with TLS, as a server with this config; see [`tls`](crate::tls).
+    ///
+    /// A protocol is made, and told `connection_made`, after the handshake. A handshake that fails is logged on
+    /// the level `info`, for it is mostly the peer's fault.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use crocus::Listen;
+    /// use crocus::tls::rustls::ServerConfig;
+    ///
+    /// fn secure(config: Arc<ServerConfig>) -> Listen {
+    ///     Listen::at(":443").tls(config)
+    /// }
+    /// ```
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    #[must_use]
+    pub fn tls(mut self, config: impl Into<Arc<ServerConfig>>) -> Self {
+        self.preparations.tls = Some(Role::server(config.into()));
         self
     }
 

@@ -10,6 +10,7 @@ use crate::ids::ListenerId;
 use crate::observe::{Command, Subject};
 use crate::protocol::Factory;
 use crate::reactor::Reactor;
+use crate::reactor::preparations::Preparations;
 use crate::reactor::source::{Owner, Seated, Source};
 use crate::simulation::listener::MemoryListener;
 use crate::system::acceptor::Acceptor;
@@ -72,9 +73,9 @@ impl Reactor {
         factory: impl Factory + 'static,
     ) -> io::Result<ListenerId> {
         let listen = at.into();
-        let admission = listen.admission;
+        let (admission, preparations) = (listen.admission, listen.preparations.clone());
         let acceptor = self.acceptor(listen)?;
-        self.add_listener(acceptor, admission, Box::new(factory))
+        self.add_listener(acceptor, admission, preparations, Box::new(factory))
     }
 
     fn acceptor(&self, listen: Listen) -> io::Result<Acceptor> {
@@ -144,13 +145,15 @@ impl Reactor {
         &mut self,
         acceptor: Acceptor,
         admission: Admission,
+        preparations: Preparations,
         factory: Box<dyn Factory>,
     ) -> io::Result<ListenerId> {
         let local = acceptor.local_addr()?;
         let takes = self.check_takes_new();
         takes.map_err(|error| at_address("listening at", &local, error))?;
         let at = local.clone();
-        let listener = Seated::new(Listener::new(acceptor, local, admission), factory);
+        let listener =
+            Seated::new(Listener::new(acceptor, local, admission, preparations), factory);
         let key = self.sources.insert(Source::Listener(Box::new(listener)), Owner::None);
         let Self { sources, poller, .. } = self;
         if let Some(Source::Listener(listener)) = sources.get_mut(key)

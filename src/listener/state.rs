@@ -9,6 +9,7 @@ use super::MAX_SKIPPED;
 use super::listen::Admission;
 use crate::address::Address;
 use crate::parts::timers::TimerId;
+use crate::reactor::preparations::Preparations;
 use crate::system::acceptor::Acceptor;
 use crate::system::stream::Stream;
 
@@ -20,6 +21,9 @@ pub(crate) struct Listener {
     /// How many of the connections it accepted are open.
     pub(crate) connections: usize,
     pub(crate) admission: Admission,
+    pub(crate) preparations: Preparations,
+    /// How many of its connections have no protocol yet, for which its factory stays.
+    pub(crate) preparing: usize,
     /// How many connections each peer has; counted only if that is limited.
     peers: HashMap<IpAddr, usize>,
     /// Latched: there may be a connection to accept. Cleared only by an accept that finds none.
@@ -42,12 +46,19 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(acceptor: Acceptor, local: Address, admission: Admission) -> Self {
+    pub(crate) fn new(
+        acceptor: Acceptor,
+        local: Address,
+        admission: Admission,
+        preparations: Preparations,
+    ) -> Self {
         Self {
             acceptor: Some(acceptor),
             local,
             connections: 0,
             admission,
+            preparations,
+            preparing: 0,
             peers: HashMap::new(),
             ready: false,
             taken: VecDeque::new(),
@@ -106,9 +117,9 @@ impl Listener {
         (waiting || !self.taken.is_empty()) && !self.paused && !self.is_full()
     }
 
-    /// Whether it was stopped, and everything that it took was admitted.
+    /// Whether it was stopped, and everything that it took was admitted and has a protocol.
     pub(crate) fn is_finished(&self) -> bool {
-        self.acceptor.is_none() && self.taken.is_empty()
+        self.acceptor.is_none() && self.taken.is_empty() && self.preparing == 0
     }
 
     /// Accepts a connection.

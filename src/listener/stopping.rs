@@ -126,6 +126,15 @@ impl Reactor {
     }
 
     /// Removes a listener that is over and has no connections.
+    /// The preparation of a connection is over, or it has ended before.
+    pub(crate) fn listener_prepared(&mut self, key: Key) {
+        let Some(listener) = self.listener_mut(key) else { return };
+        listener.preparing = listener.preparing.saturating_sub(1);
+        if listener.is_finished() && !listener.over {
+            self.queue(key);
+        }
+    }
+
     fn remove_without_connections(&mut self, key: Key) {
         let done = |listener: &mut Listener| listener.over && listener.connections == 0;
         if self.listener_mut(key).is_some_and(done) {

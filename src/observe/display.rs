@@ -139,6 +139,8 @@ impl fmt::Display for Command {
             Self::PauseReading => "pause reading",
             Self::ResumeReading => "resume reading",
             Self::SetProtocol => "hand over to another protocol",
+            #[cfg(feature = "tls")]
+            Self::StartTls => "start TLS",
             Self::SetTimeout(None) => "no timeout",
             Self::SetTimeout(Some(limit)) => return write!(f, "time out after {limit:?}"),
             Self::SetCloseTimeout(limit) => return write!(f, "close within {limit:?}"),
@@ -178,6 +180,8 @@ impl fmt::Display for Stage {
             Self::FinReceived => "FIN received",
             Self::FinSent => "FIN sent",
             Self::HandedOver => "handed over to another protocol",
+            #[cfg(feature = "tls")]
+            Self::Encrypted => "encrypted",
             Self::Closing => "closing",
             Self::Lingering => "lingering",
         })

@@ -108,7 +108,8 @@ pub enum Notice {
         /// The command.
         command: Command,
     },
-    /// A connection is there; nothing about it was told before. `connection_made` comes next.
+    /// A connection is there; nothing about it was told before. `connection_made` comes next, or, over TLS, after
+    /// the handshake.
     Opened {
         /// The connection.
         connection: ConnectionId,

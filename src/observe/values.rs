@@ -139,6 +139,10 @@ pub enum Command {
     ResumeReading,
     /// `Transport::set_protocol`
     SetProtocol,
+    /// `Transport::start_tls`
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    StartTls,
     /// `Transport::set_timeout`
     SetTimeout(Option<Duration>),
     /// `Transport::set_close_timeout`
@@ -249,6 +253,10 @@ pub enum Stage {
     FinSent,
     /// Another protocol takes over; its `connection_made` is next.
     HandedOver,
+    /// The handshake of TLS is over: from here on bytes are encrypted.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    Encrypted,
     /// It closes in order: nothing more is delivered, and what waits is being sent.
     Closing,
     /// All is sent; it waits for the peer to close too.

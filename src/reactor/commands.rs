@@ -134,7 +134,7 @@ impl Reactor {
     /// If the notices to its protocol have ended, by this command or before, its timers are cancelled. Observers
     /// see no command without a `name`: the reactor itself gives it.
     #[inline(always)]
-    fn command(
+    pub(super) fn command(
         &mut self,
         id: ConnectionId,
         queue: Queue,

@@ -27,9 +27,14 @@ mod commands;
 pub(crate) mod dispatch;
 pub(crate) mod limits;
 pub(crate) mod monitor;
+pub(crate) mod preparations;
+mod preparing;
 pub(crate) mod queues;
+#[cfg(feature = "tls")]
+mod securing;
 mod session;
 pub(crate) mod source;
+
 pub(crate) mod state;
 mod visit;
 

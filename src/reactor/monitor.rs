@@ -79,6 +79,8 @@ impl Monitor {
     fn tell_stages(&mut self, connection: ConnectionId, before: Reached, now: Reached) {
         let stages = [
             (Stage::FinReceived, before.fin_received, now.fin_received),
+            #[cfg(feature = "tls")]
+            (Stage::Encrypted, before.encrypted, now.encrypted),
             (Stage::Closing, before.closing, now.closing),
             (Stage::FinSent, before.fin_sent, now.fin_sent),
             (Stage::Lingering, before.lingering, now.lingering),

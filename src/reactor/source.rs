@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 #[cfg(unix)]
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::time::Instant;
 
 use super::Reactor;
 use super::queues::Waits;
 use crate::address::Address;
-use crate::connection::Connection;
+use crate::connection::{Common, Connection, Engine};
 use crate::connector::state::{Attempt, ConnectorState};
 use crate::datagram::{DatagramProtocol, DatagramState};
 #[cfg(feature = "signals")]
@@ -119,7 +120,7 @@ pub(crate) enum Owner {
 pub(crate) struct Session {
     pub(crate) connection: Connection,
     pub(crate) peer: Address,
-    /// `None` while a callback of it runs.
+    /// `None` while a callback of it runs, and before its preparation is over.
     pub(crate) protocol: Option<Box<dyn Protocol>>,
     /// Fires at the deadline of the connection, or before.
     pub(crate) timer: Option<TimerId>,
@@ -138,7 +139,23 @@ pub(crate) struct Attached {
 
 impl Session {
     pub(crate) fn new(connection: Connection, peer: Address, protocol: Box<dyn Protocol>) -> Self {
-        Self { connection, peer, protocol: Some(protocol), timer: None, attached: None }
+        Self { protocol: Some(protocol), ..Self::unbuilt(connection, peer) }
+    }
+
+    /// One whose protocol is made when its preparation is over.
+    pub(crate) fn preparing(
+        mut connection: Connection,
+        peer: Address,
+        engine: Engine,
+        now: Instant,
+        common: &mut Common,
+    ) -> Self {
+        connection.prepare(engine, now, common);
+        Self::unbuilt(connection, peer)
+    }
+
+    fn unbuilt(connection: Connection, peer: Address) -> Self {
+        Self { connection, peer, protocol: None, timer: None, attached: None }
     }
 
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]

@@ -63,6 +63,7 @@ impl Reactor {
     ///   [`Reason::Stopped`]: a peer never takes a part for the whole.
     /// - *Idle peers* do not hold it up. A connection that has sent everything, and FIN, waits only half a
     ///   second of silence for the peer's FIN instead of the [linger time](crate::ReactorBuilder::linger).
+    ///   A handshake of TLS has one second and a half.
     /// - *Datagram sockets* are told too, and closed by default.
     /// - *Attempts to connect* fail with [`Reason::Stopped`].
     /// - *Nothing new* begins: to listen or to adopt is an error, to connect fails.

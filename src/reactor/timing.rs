@@ -7,6 +7,7 @@ use super::monitor::Monitor;
 use super::source::Source;
 use super::state::{Tick, Ticker, Ticking, TimerAction};
 use crate::callback::Callback;
+use crate::ids::ConnectionId;
 use crate::observe::{Phase, Subject, TimerEvent};
 use crate::parts::arena::Key;
 use crate::parts::clock::later;
@@ -265,9 +266,12 @@ impl Reactor {
             TimerAction::Once(call) => self.call_by_name(Callback::Timer, call),
             TimerAction::Connection(key) => {
                 self.forget_timer(key);
-                self.call_protocol(key, Callback::TimerFired, |protocol, transport| {
-                    protocol.timer_fired(transport, timer);
-                });
+                // TLS may have failed since.
+                if self.session(ConnectionId(key)).is_some_and(|it| it.connection.hears()) {
+                    self.call_protocol(key, Callback::TimerFired, |protocol, transport| {
+                        protocol.timer_fired(transport, timer);
+                    });
+                }
             }
             TimerAction::Datagram(key) => {
                 self.forget_timer(key);

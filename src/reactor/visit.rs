@@ -115,8 +115,9 @@ impl Reactor {
             seen.begin_step(&session.connection, monitor);
             let notice = loop {
                 match session.connection.next(&mut io, &mut memory.common, scratch) {
-                    Next::Tell(notice) => break notice,
+                    Next::Tell(notice) => break Some(notice),
                     Next::Again => {}
+                    Next::Prepared => break None,
                     Next::Gone => {
                         self.count(id, &mut io, &mut seen);
                         self.conclude(key);
@@ -137,8 +138,9 @@ impl Reactor {
             };
             seated = session.protocol.take();
             self.count(id, &mut io, &mut seen);
-            if let Some(protocol) = &mut seated {
-                self.tell(key, notice, protocol, scratch);
+            match notice {
+                Some(notice) => self.tell(key, notice, &mut seated, scratch),
+                None => seated = self.build(key),
             }
         }
     }
@@ -200,7 +202,14 @@ impl Reactor {
 
     /// Calls a protocol with a notice of its connection.
     #[inline]
-    fn tell(&mut self, key: Key, tell: Tell, protocol: &mut Box<dyn Protocol>, scratch: &[u8]) {
+    fn tell(
+        &mut self,
+        key: Key,
+        tell: Tell,
+        seated: &mut Option<Box<dyn Protocol>>,
+        scratch: &[u8],
+    ) {
+        let Some(protocol) = seated else { return };
         let id = ConnectionId(key);
         match tell {
             Tell::Pause => self.tell_pressure(id, true),
@@ -264,6 +273,7 @@ impl Reactor {
         let reason = session.connection.reason();
         let announced = session.connection.was_announced();
         let mut protocol = session.protocol.take();
+        let unbuilt = protocol.is_none() && !announced;
         let id = ConnectionId(key);
         let subject = Subject::Connection(id);
         if let Some(protocol) = protocol.as_mut().filter(|_| announced) {
@@ -281,8 +291,17 @@ impl Reactor {
         self.descriptor_freed();
         match owner {
             Owner::None => {}
-            Owner::Listener(listener) => self.accepted_connection_gone(listener, &peer),
-            Owner::Connector(connector) => self.connection_of_connector_lost(connector, &reason),
+            Owner::Listener(listener) => {
+                if unbuilt {
+                    log::info!("a connection of {peer} has come to no protocol: {reason}");
+                    self.listener_prepared(listener);
+                }
+                self.accepted_connection_gone(listener, &peer);
+            }
+            Owner::Connector(connector) if announced => {
+                self.connection_of_connector_lost(connector, &reason);
+            }
+            Owner::Connector(connector) => self.preparing_failed(connector, reason.clone()),
         }
         self.let_go_of_rest(subject, reason);
     }

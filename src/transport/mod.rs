@@ -4,6 +4,9 @@ mod questions;
 mod reading;
 mod settings;
 mod socket;
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+mod tls;
 
 use std::fmt;
 

@@ -38,7 +38,7 @@ impl Far {
     }
 
     /// Takes what is there; `Ok(true)` at the end.
-    pub(super) fn take_some(&mut self, all: &mut Vec<u8>) -> Result<bool, io::ErrorKind> {
+    pub fn take_some(&mut self, all: &mut Vec<u8>) -> Result<bool, io::ErrorKind> {
         match self {
             Self::Real(stream) => {
                 let mut piece = [0; 65536];

@@ -180,12 +180,15 @@ pub struct Framed<F, H> {
     buffer: Buffer,
     /// Whether `pause_writing` was called, and `resume_writing` not yet.
     told_to_pause: bool,
+    /// Whether the kept part of a frame came encrypted.
+    encrypted: bool,
 }
 
 impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
     /// A protocol for a new connection, or for one whose bytes are frames from here on.
     pub fn new(framing: F, handler: H) -> Self {
-        Self { framing, handler, buffer: Buffer::default(), told_to_pause: false }
+        let buffer = Buffer::default();
+        Self { framing, handler, buffer, told_to_pause: false, encrypted: false }
     }
 
     /// The handler, for code that has reached this protocol by
@@ -196,7 +199,7 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
 
     /// Delivers the kept bytes and `chunk`, as long as delivery is allowed.
     fn deliver(&mut self, transport: &mut Transport<'_>, chunk: &[u8]) {
-        let Self { framing, handler, buffer, told_to_pause } = self;
+        let Self { framing, handler, buffer, told_to_pause, .. } = self;
         let mut pending = Pending::new(buffer, chunk);
         while !pending.bytes().is_empty() {
             match Delivery::of(transport, *told_to_pause) {
@@ -226,6 +229,14 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
         }
     }
 
+    /// Whether a part of a frame is kept that came in clear, and what follows is encrypted: whoever sent the
+    /// one may not be the peer who sends the other.
+    fn mixes(&mut self, transport: &Transport<'_>) -> bool {
+        let encrypted = is_encrypted(transport);
+        let begun = std::mem::replace(&mut self.encrypted, encrypted) != encrypted;
+        begun && !self.buffer.unused().is_empty()
+    }
+
     /// Puts the part of a frame back if the handler has handed over, or has paused reading.
     ///
     /// It may do so in any callback, and the successor must not miss a byte. Bytes that the handler has put back
@@ -243,6 +254,16 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
         }
         self.buffer.clear();
     }
+}
+
+#[cfg(feature = "tls")]
+fn is_encrypted(transport: &Transport<'_>) -> bool {
+    transport.is_encrypted()
+}
+
+#[cfg(not(feature = "tls"))]
+fn is_encrypted(_: &Transport<'_>) -> bool {
+    false
 }
 
 /// When the next frame may be delivered.
@@ -273,6 +294,10 @@ impl<F: Framing + 'static, H: FrameHandler<F>> Protocol for Framed<F, H> {
     }
 
     fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        if self.mixes(transport) {
+            let error = FrameError::malformed("a part of a frame came before TLS");
+            return transport.lose_connection_because(Reason::protocol(error));
+        }
         self.deliver(transport, data);
     }
 

@@ -157,6 +157,8 @@ impl Lives {
             Stage::Closing => "closing",
             Stage::Lingering => "lingering",
             Stage::FinReceived | Stage::FinSent | Stage::HandedOver => return,
+            #[cfg(feature = "tls")]
+            Stage::Encrypted => return,
         };
         if let Some(life) = self.connections.get_mut(&id) {
             events.add(Kind::AsyncEnd(&id), "connection", &life.stage, at, &[]);

@@ -1,5 +1,9 @@
 //! Why a connection ended, or an attempt to make one failed.
 
+mod activity;
+
+pub use activity::Activity;
+
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -7,6 +11,8 @@ use std::sync::Arc;
 
 use crate::callback::Callback;
 use crate::parts::one_line::OneLine;
+#[cfg(feature = "tls")]
+use crate::tls::{Fault, TlsError};
 
 /// Why a connection ended, or why an attempt to connect failed.
 ///
@@ -84,6 +90,14 @@ pub enum Reason {
         /// The error, as the system gave it.
         error: Arc<io::Error>,
     },
+    /// TLS failed: in the handshake, by a peer that broke a rule, or by an end that the peer did not
+    /// announce.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    Tls {
+        /// What failed, when, and with whom.
+        error: Arc<TlsError>,
+    },
     /// The attempt was cancelled.
     Cancelled,
     /// The attempt did not finish within its timeout. (A timeout of the kernel's is
@@ -91,32 +105,6 @@ pub enum Reason {
     ConnectTimedOut,
     /// The connection was established, but the factory built no protocol for it.
     Refused,
-}
-
-/// The activity in which the system reported an error.
-///
-/// # Examples
-///
-/// ```
-/// use crocus::Activity;
-///
-/// assert_eq!(Activity::Resolving.to_string(), "looking up the name");
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum Activity {
-    /// Looking up a host name.
-    Resolving,
-    /// Binding the local address of an outgoing connection.
-    Binding,
-    /// Connecting.
-    Connecting,
-    /// Reading from or writing to an open connection.
-    Open,
-    /// Flushing the buffer, or waiting for the peer to close too.
-    Closing,
-    /// Receiving datagrams.
-    Receiving,
 }
 
 /// The party that ended a connection. There are no others, so a `match` need not expect more.
@@ -232,6 +220,11 @@ impl Reason {
             | Self::ConnectTimedOut
             | Self::Overflow { .. }
             | Self::Panicked { .. } => Who::Reactor,
+            #[cfg(feature = "tls")]
+            Self::Tls { error } => match error.fault() {
+                Fault::Tls(_) | Fault::Truncated => Who::Peer,
+                Fault::TimedOut => Who::Reactor,
+            },
             Self::Failed { error, .. } => match error.kind() {
                 Kind::ConnectionReset | Kind::ConnectionRefused | Kind::BrokenPipe => Who::Peer,
                 _ => Who::System,
@@ -277,23 +270,12 @@ impl fmt::Display for Reason {
             Self::Panicked { callback } => write!(f, "{callback} panicked"),
             Self::Stopped => f.write_str("the reactor stopped"),
             Self::Failed { activity, error } => write!(f, "{activity}: {}", OneLine(error)),
+            #[cfg(feature = "tls")]
+            Self::Tls { error } => write!(f, "{}", OneLine(error)),
             Self::Cancelled => f.write_str("cancelled"),
             Self::ConnectTimedOut => f.write_str("connecting: no answer in time"),
             Self::Refused => f.write_str("the factory refused it"),
         }
-    }
-}
-
-impl fmt::Display for Activity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Resolving => "looking up the name",
-            Self::Binding => "binding the local address",
-            Self::Connecting => "connecting",
-            Self::Open => "connection failed",
-            Self::Closing => "failed while closing",
-            Self::Receiving => "receiving datagrams",
-        })
     }
 }
 
@@ -319,6 +301,12 @@ impl From<&Reason> for io::Error {
                 Kind::TimedOut
             }
             Reason::Protocol { .. } => Kind::InvalidData,
+            #[cfg(feature = "tls")]
+            Reason::Tls { error } => match error.fault() {
+                Fault::Tls(_) => Kind::InvalidData,
+                Fault::Truncated => Kind::UnexpectedEof,
+                Fault::TimedOut => Kind::TimedOut,
+            },
             Reason::Closed => Kind::NotConnected,
             Reason::Failed { .. } | Reason::Panicked { .. } => Kind::Other,
             Reason::Aborted
@@ -336,6 +324,8 @@ impl Error for Reason {
         match self {
             Self::Failed { error, .. } => Some(error.as_ref()),
             Self::Protocol { error } => Some(&***error),
+            #[cfg(feature = "tls")]
+            Self::Tls { error } => Some(error.as_ref()),
             _ => None,
         }
     }

@@ -1,0 +1,240 @@
+//! The filter between the stream and the buffers: plain bytes on one side, those of the wire on the other.
+//!
+//! TLS is the only one. It has bytes of its own to send, an end of its own, and errors of its own.
+//! `no_filter.rs` stands in its place without the feature `tls`.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::parts::clock::later;
+use crate::parts::write_buffer::{Spares, WriteBuffer};
+use crate::reason::Reason;
+use crate::tls::{Fault, HANDSHAKE_TIMEOUT, Opened as Read};
+
+pub(crate) use crate::tls::Engine;
+
+/// The most plain bytes of a record. As many as a multiple of it are encrypted at once, so that records are full.
+const RECORD: usize = 16 * 1024;
+
+/// How many bytes may be ready for the wire: more than the kernel takes at once, mostly. What waits for a peer that
+/// does not read waits plain, and once.
+const MOST_SEALED: usize = 1024 * 1024;
+
+/// How much longer a record is than its plain bytes, at least.
+const OVERHEAD: usize = 16;
+
+pub(crate) struct Filter {
+    engine: Engine,
+    /// What is ready to leave: bytes in clear from before the switch, then those of TLS.
+    wire: WriteBuffer,
+    /// What the peer had sent of TLS before this began: it came along with something else.
+    early: Vec<u8>,
+    state: State,
+    /// When the handshake must be over.
+    by: Instant,
+    /// Told when the bytes that came before it are delivered.
+    failure: Option<Reason>,
+    /// Whether an end without close_notify counts as an end.
+    truncation_allowed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Handshaking,
+    Up,
+    /// Nothing more is encrypted: close_notify was, or TLS has failed.
+    Finished,
+}
+
+/// What the bytes of a read were.
+pub(super) enum Opened {
+    More,
+    /// The peer's last byte came before, and it says so.
+    Ended,
+    Failed(Reason),
+}
+
+impl Filter {
+    /// Begins TLS, behind bytes that are still to leave in clear.
+    pub(super) fn begin(
+        engine: Engine,
+        now: Instant,
+        clear: WriteBuffer,
+        spares: &mut Spares,
+    ) -> Box<Self> {
+        let by = later(now, HANDSHAKE_TIMEOUT);
+        let (early, state) = (Vec::new(), State::Handshaking);
+        let mut filter = Self {
+            engine,
+            wire: clear,
+            early,
+            state,
+            by,
+            failure: None,
+            truncation_allowed: false,
+        };
+        filter.take_sealed(spares);
+        Box::new(filter)
+    }
+
+    /// Takes what was put back for bytes of TLS, as long as nothing else can have come. Returns whether it has.
+    pub(super) fn take_early(&mut self, kept: &mut WriteBuffer, spares: &mut Spares) -> bool {
+        if !self.is_handshaking() || kept.is_empty() {
+            return false;
+        }
+        self.early.extend_from_slice(kept.unsent());
+        kept.clear(spares);
+        true
+    }
+
+    /// The bytes that came before a read, to be [opened](Self::open).
+    pub(super) fn early(&mut self) -> Option<Vec<u8>> {
+        (!self.early.is_empty()).then(|| mem::take(&mut self.early))
+    }
+
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.state == State::Handshaking
+    }
+
+    /// When the handshake must be over, if it is not.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.is_handshaking().then_some(self.by)
+    }
+
+    /// Has the handshake end within this time, if it would not anyway.
+    pub(super) fn hurry(&mut self, now: Instant, within: Duration) {
+        self.by = self.by.min(later(now, within));
+    }
+
+    /// Whether nothing is left to be encrypted, now or later.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state == State::Finished
+    }
+
+    /// The bytes for the wire.
+    #[inline]
+    pub(super) fn wire(&self) -> &WriteBuffer {
+        &self.wire
+    }
+
+    #[inline]
+    pub(super) fn wire_mut(&mut self) -> &mut WriteBuffer {
+        &mut self.wire
+    }
+
+    /// Whether it has something to send now. `plain`: bytes wait to be encrypted; `fin`: they are the last.
+    pub(super) fn can_send(&self, plain: bool, fin: bool) -> bool {
+        !self.wire.is_empty() || (self.state == State::Up && (plain || fin))
+    }
+
+    /// Whether FIN must wait: for bytes, for the close_notify, or, while this side is `open`, for the handshake.
+    pub(super) fn is_unfinished(&self, plain: bool, open: bool) -> bool {
+        let notify = match self.state {
+            State::Handshaking => open,
+            State::Up => true,
+            State::Finished => false,
+        };
+        !self.wire.is_empty() || plain || notify
+    }
+
+    /// Encrypts bytes, until `most` are ready for the wire, and close_notify behind them if they are the `last`.
+    pub(super) fn seal(
+        &mut self,
+        plain: &mut WriteBuffer,
+        most: usize,
+        last: bool,
+        spares: &mut Spares,
+    ) -> Result<(), Reason> {
+        if self.state != State::Up {
+            return Ok(());
+        }
+        let room = most.min(MOST_SEALED).saturating_sub(self.wire.len()).next_multiple_of(RECORD);
+        let count = plain.len().min(room);
+        if count > 0 {
+            self.engine.seal(&plain.unsent()[..count]);
+            plain.advance(count, spares);
+            if self.take_sealed(spares) < count + OVERHEAD {
+                // TLS 1.2 has no way to renew its keys; rustls closes rather than use them for too long.
+                self.state = State::Finished;
+                return Err(self.failed(used_up()));
+            }
+        }
+        if last && plain.is_empty() {
+            self.state = State::Finished;
+            self.engine.close();
+            self.take_sealed(spares);
+        }
+        Ok(())
+    }
+
+    /// Takes bytes of the wire; `sink` gets the plain ones.
+    pub(super) fn open(
+        &mut self,
+        bytes: &[u8],
+        spares: &mut Spares,
+        sink: &mut dyn FnMut(&[u8], &mut Spares),
+    ) -> Opened {
+        let opened = self.engine.open(bytes, &mut |plain| sink(plain, spares));
+        self.take_sealed(spares);
+        if self.state == State::Handshaking && !self.engine.is_handshaking() {
+            self.state = State::Up;
+        }
+        match opened {
+            Ok(Read::More) => Opened::More,
+            Ok(Read::Ended) => Opened::Ended,
+            Err(error) => {
+                let reason = self.failed(Fault::Tls(error));
+                self.state = State::Finished;
+                Opened::Failed(reason)
+            }
+        }
+    }
+
+    /// Keeps a failure until what came before it is delivered.
+    pub(super) fn put_off(&mut self, failure: Reason) {
+        self.failure = Some(failure);
+    }
+
+    pub(super) fn take_failure(&mut self) -> Option<Reason> {
+        self.failure.take()
+    }
+
+    pub(super) fn allow_truncation(&mut self, allowed: bool) {
+        self.truncation_allowed = allowed;
+    }
+
+    /// The reason of an end that the peer did not announce; `None` if it is an end like any other.
+    pub(super) fn truncated(&self) -> Option<Reason> {
+        let fine = self.truncation_allowed && !self.is_handshaking();
+        (!fine).then(|| self.failed(Fault::Truncated))
+    }
+
+    pub(super) fn timed_out(&self) -> Reason {
+        self.failed(Fault::TimedOut)
+    }
+
+    fn failed(&self, fault: Fault) -> Reason {
+        Reason::Tls { error: Arc::new(self.engine.error(fault)) }
+    }
+
+    fn take_sealed(&mut self, spares: &mut Spares) -> usize {
+        let Self { engine, wire, .. } = self;
+        engine.sealed(&mut |bytes| wire.push(bytes, spares))
+    }
+
+    /// What the handshake has agreed on, once it has.
+    pub(super) fn info(&self) -> Option<crate::tls::TlsInfo> {
+        (!self.is_handshaking()).then(|| self.engine.info())
+    }
+}
+
+fn used_up() -> Fault {
+    Fault::Tls(rustls::Error::General("the keys of this connection are used up".to_owned()))
+}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Filter").field("state", &self.state).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,268 @@
+//! What a filter adds to a connection: its preparation, and the way of the bytes through the filter.
+//!
+//! A connection that is prepared begins as `Preparing`: the filter speaks with the peer, and no protocol is there
+//! yet. A preparation that ends in the middle of what was read puts the rest back, and the next one takes it for
+//! its first bytes; so does TLS that begins on an open connection.
+
+use std::mem;
+use std::time::Instant;
+
+use super::filter::{Engine, Filter, Opened};
+use super::input::Received;
+use super::timing::Direction;
+use super::{Common, Connection, Holds, Input, Io, Life, Next, Output, Side, Tell};
+use crate::reason::Reason;
+use crate::system::poller::Readiness;
+use crate::system::stream::ByteStream;
+
+/// How many bytes are read at once from a connection with a filter, into a buffer that all share. With what the
+/// filter had before, they fit into a scratch buffer of the usual size.
+const READ: usize = 48 * 1024;
+
+/// How much more a read may bring than it has read: a record that was almost complete.
+const BEFORE: usize = 16 * 1024;
+
+/// How many round trips a handshake may still have in a shutdown. The linger time is then that of one.
+const ROUND_TRIPS: u32 = 3;
+
+/// Commands.
+impl<S: ByteStream> Connection<S> {
+    /// Has a new connection announced only after its preparation.
+    pub(crate) fn prepare(&mut self, engine: Engine, now: Instant, common: &mut Common) {
+        self.life = Life::Preparing;
+        self.add_filter(engine, now, common);
+        if common.shutting_down {
+            self.hurry(now, common);
+        }
+    }
+
+    /// Begins TLS in the middle: what was written before leaves in clear, and what is put back until the next
+    /// step is the peer's first. Returns whether it will.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is no filter"))]
+    pub(crate) fn start_tls(&mut self, engine: Engine, now: Instant, common: &mut Common) -> bool {
+        let open = self.input == Input::Open && self.output == Output::Open;
+        if !self.is_up() || !self.is_open() || !open || self.filter().is_some() {
+            return false;
+        }
+        self.add_filter(engine, now, common);
+        true
+    }
+
+    fn add_filter(&mut self, engine: Engine, now: Instant, common: &mut Common) {
+        let clear = mem::take(&mut self.outgoing);
+        let filter = Filter::begin(engine, now, clear, &mut common.spares);
+        self.extras_mut(common).filter = Some(filter);
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn allow_truncation(&mut self, allowed: bool) -> bool {
+        let filter = self.filter_mut();
+        filter.map(|filter| filter.allow_truncation(allowed)).is_some()
+    }
+
+    /// What the handshake has agreed on, once it has.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(&self) -> Option<crate::tls::TlsInfo> {
+        self.filter()?.info()
+    }
+
+    /// In a shutdown a handshake gets less time, so that a silent peer does not hold it up.
+    pub(super) fn hurry(&mut self, now: Instant, common: &Common) {
+        let within = common.linger() * ROUND_TRIPS;
+        if let Some(filter) = self.filter_mut() {
+            filter.hurry(now, within);
+        }
+    }
+}
+
+/// Questions.
+impl<S> Connection<S> {
+    #[inline(always)]
+    pub(super) fn filter(&self) -> Option<&Filter> {
+        self.extras.as_ref()?.filter.as_deref()
+    }
+
+    #[inline(always)]
+    pub(super) fn filter_mut(&mut self) -> Option<&mut Filter> {
+        self.extras.as_mut()?.filter.as_deref_mut()
+    }
+
+    /// How many bytes wait to be handed to the kernel, encrypted or still to be.
+    #[inline(always)]
+    pub(crate) fn buffered(&self) -> usize {
+        self.outgoing.len() + self.filter().map_or(0, |filter| filter.wire().len())
+    }
+
+    #[inline(always)]
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.filter().is_some_and(Filter::is_handshaking)
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.filter().is_some_and(|filter| !filter.is_handshaking())
+    }
+
+    /// Whether the handshake may read: its bytes are not the protocol's, which may have paused.
+    pub(super) fn may_shake_hands(&self) -> bool {
+        self.ready.contains(Readiness::READABLE) && !self.held.intersects(Holds::READ_RATE)
+    }
+}
+
+/// Steps of `next`.
+impl<S: ByteStream> Connection<S> {
+    /// Before a connection is announced.
+    pub(super) fn while_preparing(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        scratch: &mut [u8],
+    ) -> Next {
+        if !self.is_handshaking() {
+            self.life = Life::New;
+            return Next::Prepared;
+        }
+        self.shake_hands(io, common, scratch)
+    }
+
+    /// A step of a handshake before which nothing can be told.
+    #[inline(never)]
+    pub(super) fn shake_hands(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        scratch: &mut [u8],
+    ) -> Next {
+        let mut more = false;
+        if self.may_deliver() {
+            if io.read > 0 {
+                return self.pull(io, common, scratch);
+            }
+            more = true; // but not in this visit
+        }
+        if io.write.is_some() {
+            match self.flush(io, common) {
+                Ok(unsent) => more |= unsent,
+                Err(error) => return self.break_off(error, common),
+            }
+        }
+        self.settle(io, more)
+    }
+
+    /// Reads once, through the filter.
+    #[inline(never)]
+    pub(super) fn pull(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+        if let Some(failure) = self.filter_mut().and_then(Filter::take_failure) {
+            return self.fail_tls(failure, common);
+        }
+        if let Some(early) = self.filter_mut().and_then(Filter::early) {
+            return self.open(&early, common, scratch);
+        }
+        let fits = scratch.len().checked_sub(BEFORE).filter(|&fits| fits > 0);
+        let most = fits.unwrap_or(scratch.len()).min(READ).min(io.read);
+        let room = self.rate_allows(Direction::Reading, most, io);
+        if room == 0 {
+            return Next::Again; // held by its rate
+        }
+        let mut wire = mem::take(&mut common.wire);
+        wire.resize(READ, 0);
+        let next = match self.receive(&mut wire[..room]) {
+            Received::Bytes(count) => {
+                self.note_read(count, io, common);
+                self.open(&wire[..count], common, scratch)
+            }
+            Received::End => self.end_of_stream(),
+            Received::Nothing if self.output == Output::Broken => self.finish(),
+            Received::Nothing => Next::Again,
+            Received::Failed(error) => self.fail(error),
+        };
+        common.wire = wire;
+        next
+    }
+
+    /// Takes bytes of the wire. Plain ones are told, or kept for a protocol that does not hear them yet.
+    fn open(&mut self, bytes: &[u8], common: &mut Common, scratch: &mut [u8]) -> Next {
+        let hears = self.hears() && !self.held.are_against_delivering() && self.kept() == 0;
+        let keeps = self.is_open();
+        let Some(extras) = &mut self.extras else { return Next::Again };
+        let (kept, mut told) = (&mut extras.kept, 0);
+        let Some(filter) = &mut extras.filter else { return Next::Again };
+        let opened = filter.open(bytes, &mut common.spares, &mut |plain, spares| {
+            let here = if hears { plain.len().min(scratch.len() - told) } else { 0 };
+            scratch[told..told + here].copy_from_slice(&plain[..here]);
+            told += here;
+            if keeps && here < plain.len() {
+                kept.push(&plain[here..], spares);
+            }
+        });
+        match opened {
+            Opened::More => {}
+            Opened::Ended => {
+                self.input = Input::Ended;
+                self.ended_first.get_or_insert(Side::Peer);
+                self.ready.remove(Readiness::READABLE);
+            }
+            Opened::Failed(reason) if told == 0 && kept.is_empty() => {
+                return self.fail_tls(reason, common);
+            }
+            Opened::Failed(reason) => {
+                filter.put_off(reason);
+                self.ready |= Readiness::READABLE;
+            }
+        }
+        if told > 0 { Next::Tell(Tell::Data(told)) } else { Next::Again }
+    }
+
+    /// The end of the stream. It is the peer's end only if TLS has said so, or the protocol knows better.
+    fn end_of_stream(&mut self) -> Next {
+        let Some(reason) = self.filter().and_then(Filter::truncated) else { return Next::Again };
+        if self.output == Output::Broken {
+            return self.finish(); // and that is why
+        }
+        if self.is_handshaking() {
+            self.end(reason); // nothing was cut that anybody took for the whole
+        } else {
+            self.end_by_failure(reason);
+        }
+        Next::Gone
+    }
+
+    /// TLS has failed. Nothing more is told; an alert tells the peer.
+    #[inline(never)]
+    pub(super) fn fail_tls(&mut self, reason: Reason, common: &mut Common) -> Next {
+        self.outgoing.clear(&mut common.spares);
+        if let Some(extras) = &mut self.extras {
+            extras.kept.clear(&mut common.spares);
+        }
+        if self.output == Output::Broken {
+            self.end(reason);
+            return Next::Gone;
+        }
+        self.want_fin();
+        self.held.remove(Holds::UNREAD);
+        self.life = Life::Closing(reason);
+        Next::Again
+    }
+
+    /// Takes what was put back before TLS began for its first bytes.
+    pub(super) fn begin_filter(&mut self, common: &mut Common) {
+        let Some(extras) = &mut self.extras else { return };
+        let Some(filter) = &mut extras.filter else { return };
+        if filter.take_early(&mut extras.kept, &mut common.spares) {
+            self.held.remove(Holds::UNREAD);
+            self.ready |= Readiness::READABLE;
+        }
+    }
+
+    /// Encrypts as much as this step may send.
+    #[inline(never)]
+    pub(super) fn seal(&mut self, most: usize, common: &mut Common) {
+        let last = self.output == Output::FinWanted;
+        let Some(filter) = self.extras.as_mut().and_then(|extras| extras.filter.as_mut()) else {
+            return;
+        };
+        if let Err(reason) = filter.seal(&mut self.outgoing, most, last, &mut common.spares) {
+            self.fail_tls(reason, common);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! From an attempt that has won to a connection with a protocol, at once or after its preparation.
+
+use std::time::Instant;
+
+use crate::address::Address;
+use crate::connection::{Common, Connection, Engine};
+use crate::connector::state::Progress;
+use crate::ids::{ConnectionId, ConnectorId};
+use crate::observe::Origin;
+use crate::parts::arena::Key;
+use crate::reactor::Reactor;
+use crate::reactor::queues::Queue;
+use crate::reactor::source::{Session, Source};
+use crate::reason::Reason;
+
+impl Reactor {
+    /// The attempt becomes a connection; the connector waits until its preparation is over.
+    #[cold]
+    pub(super) fn prepare_connection(
+        &mut self,
+        connector: Key,
+        winner: Key,
+        peer: &Address,
+        engine: Engine,
+        scratch: &mut [u8],
+    ) {
+        if let Some(connector) = self.connector_mut(connector) {
+            connector.attempts.clear();
+            connector.progress = Progress::Preparing(winner);
+        }
+        self.become_connection(winner, |connection, now, common| {
+            Session::preparing(connection, peer.clone(), engine, now, common)
+        });
+        self.serve_connected(connector, winner, scratch);
+    }
+
+    /// The connection of a connector has its protocol.
+    pub(crate) fn is_connected(&mut self, connector: Key, winner: Key) {
+        self.drop_timers(connector);
+        let now = self.time.now;
+        if let Some(connector) = self.connector_mut(connector) {
+            connector.attempts.clear();
+            connector.progress = Progress::Connected(winner);
+            connector.since = Some(now);
+        }
+        self.monitor.stats.connected += 1;
+    }
+
+    /// A connection of a connector has ended before it had a protocol: the attempt has failed.
+    pub(crate) fn preparing_failed(&mut self, key: Key, reason: Reason) {
+        self.drop_timers(key);
+        if let Some(connector) = self.connector_mut(key) {
+            connector.progress = Progress::Failed(reason);
+            self.queue(key);
+        }
+    }
+
+    /// In the same slot and under the same token, so that nothing is registered twice.
+    pub(super) fn become_connection(
+        &mut self,
+        winner: Key,
+        session: impl FnOnce(Connection, Instant, &mut Common) -> Session,
+    ) {
+        let (marks, now) = (self.limits.marks, self.time.latest());
+        let Self { sources, memory, .. } = self;
+        sources.convert(winner, |source| match source {
+            Source::Attempt(attempt) => {
+                let mut connection = Connection::new(attempt.stream, marks);
+                connection.latch(attempt.latched);
+                Source::Connection(session(connection, now, &mut memory.common))
+            }
+            other => other,
+        });
+    }
+
+    pub(super) fn serve_connected(&mut self, connector: Key, winner: Key, scratch: &mut [u8]) {
+        let origin = Origin::Connected(ConnectorId(connector));
+        self.tell_opened(ConnectionId(winner), origin);
+        self.visit(winner, Queue::Run, scratch);
+    }
+}

@@ -1,0 +1,132 @@
+//! rustls without I/O: bytes of the wire in, plain bytes out, and the other way. The only file that moves bytes
+//! through rustls.
+
+use std::io::{self, BufRead, IoSlice, Write};
+
+use rustls::{Connection, Error};
+
+use super::error::{Fault, Phase, TlsError};
+use super::info::TlsInfo;
+use super::role::Role;
+use crate::address::Address;
+
+/// One connection of rustls, with its peer.
+pub(crate) struct Engine {
+    connection: Connection,
+    /// The name that a client has asked for.
+    asked_for: Option<Box<str>>,
+    peer: Address,
+}
+
+/// What some bytes of the wire were.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Opened {
+    More,
+    /// The peer's close_notify came. Whatever is behind it is ignored (RFC 8446, section 6.1).
+    Ended,
+}
+
+impl Engine {
+    /// # Errors
+    ///
+    /// If rustls cannot work with the config, or a client has no name to ask for.
+    pub(crate) fn new(role: &Role, peer: Address) -> Result<Self, TlsError> {
+        match role.begin() {
+            Ok((mut connection, asked_for)) => {
+                // What is encrypted is taken at once, and is bounded by who encrypts.
+                connection.set_buffer_limit(None);
+                Ok(Self { connection, asked_for, peer })
+            }
+            Err(error) => Err(TlsError::new(Phase::Handshake, Fault::Tls(error), peer)),
+        }
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.connection.is_handshaking()
+    }
+
+    /// Takes bytes of the wire; `plain` gets what they were.
+    ///
+    /// # Errors
+    ///
+    /// Those of rustls, after `plain` has got what came before. [`sealed`](Self::sealed) then has the alert.
+    pub(crate) fn open(
+        &mut self,
+        mut wire: &[u8],
+        plain: &mut dyn FnMut(&[u8]),
+    ) -> Result<Opened, Error> {
+        while !wire.is_empty() {
+            // rustls takes some kilobytes at a time, so that its own buffer stays small.
+            match self.connection.read_tls(&mut wire) {
+                Ok(0) => return Err(Error::General("a record that has no room".to_owned())),
+                Ok(_) => {}
+                Err(error) => return Err(Error::General(error.to_string())),
+            }
+            let state = self.connection.process_new_packets();
+            self.drain(plain);
+            if state?.peer_has_closed() {
+                return Ok(Opened::Ended);
+            }
+        }
+        Ok(Opened::More)
+    }
+
+    fn drain(&mut self, plain: &mut dyn FnMut(&[u8])) {
+        let mut reader = self.connection.reader();
+        // An error says only that nothing is there, now or for ever.
+        while let Ok(chunk @ [_, ..]) = reader.fill_buf() {
+            let count = chunk.len();
+            plain(chunk);
+            reader.consume(count);
+        }
+    }
+
+    /// Encrypts `plain` into records; [`sealed`](Self::sealed) has them.
+    pub(crate) fn seal(&mut self, plain: &[u8]) {
+        // It takes all, for it has no limit, or nothing, after an error, when nobody calls this.
+        drop(self.connection.writer().write(plain));
+    }
+
+    /// Says that this side has sent its last byte.
+    pub(crate) fn close(&mut self) {
+        self.connection.send_close_notify();
+    }
+
+    /// Hands over all that is to go onto the wire; returns how many bytes that is.
+    pub(crate) fn sealed(&mut self, take: &mut dyn FnMut(&[u8])) -> usize {
+        let mut wire = Wire { take, count: 0 };
+        while self.connection.wants_write() && self.connection.write_tls(&mut wire).is_ok() {}
+        wire.count
+    }
+
+    pub(crate) fn info(&self) -> TlsInfo {
+        TlsInfo::of(&self.connection, self.asked_for.as_deref())
+    }
+
+    pub(crate) fn error(&self, fault: Fault) -> TlsError {
+        let phase = if self.is_handshaking() { Phase::Handshake } else { Phase::Open };
+        TlsError::new(phase, fault, self.peer.clone())
+    }
+}
+
+/// Where rustls writes: it takes everything.
+struct Wire<'a> {
+    take: &'a mut dyn FnMut(&[u8]),
+    count: usize,
+}
+
+impl Write for Wire<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (self.take)(bytes);
+        self.count += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        pieces.iter().try_fold(0, |count, piece| Ok(count + self.write(piece)?))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
