@@ -71,7 +71,7 @@ pub fn is_authority(text: &str) -> bool {
 }
 
 fn may_stand_in_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
+    byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'$'..=b'.' | b';' | b'=' | b'_' | b'~')
 }
 
 /// Whether each `%` has two hexadecimal digits after it.
