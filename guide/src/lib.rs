@@ -1,0 +1,3 @@
+//! What the tests, the checks and the recordings of the guide share. The programs themselves are in `src/bin`.
+
+pub mod play;
