@@ -4,6 +4,10 @@ use std::env;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
+/// A message, around its random bytes.
+const BEFORE: &[u8] = b"You requested some random bytes:\n\n";
+const AFTER: &[u8] = b"  \n\nYou want fries with that?\n\n";
+
 /// The most messages that one line may ask for: some 16 MB.
 const MOST: usize = 200_000;
 
@@ -139,7 +143,5 @@ fn answer(line: &str) -> Vec<u8> {
 /// One message: 81 bytes, 16 of them random.
 fn message() -> Vec<u8> {
     let random: [u8; 16] = rand::random();
-    let (before, after) =
-        ("You requested some random bytes:\n\n", "  \n\nYou want fries with that?\n\n");
-    [before.as_bytes(), &random, after.as_bytes()].concat()
+    [BEFORE, &random, AFTER].concat()
 }
