@@ -5,7 +5,7 @@
 //! and so does a command that ends in `&`: the next command waits for the first line of its output, and the
 //! others are looked at when the session ends. A session begins with each `server$`.
 //!
-//! `[..]` stands for anything in a line, and a line `...` for any lines. `^C` ends the program. Programs of
+//! `NAME$ ...` shows what the program in that terminal has printed meanwhile. `[..]` stands for anything in a line, and a line `...` for any lines. `^C` ends the program. Programs of
 //! the guide listen at a free port, which the session calls 5000.
 
 use std::io::{BufRead, BufReader};
@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::text::{Page, chapters, root};
+use crate::text::{Page, pages, root};
 
 /// Longer than any program here takes on a busy machine: a session that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,19 +44,25 @@ impl Typed {
 /// The commands of a page, by session.
 fn sessions(page: &Page) -> Vec<Vec<Typed>> {
     let mut sessions: Vec<Vec<Typed>> = vec![Vec::new()];
+    let mut current = 0;
     for block in page.blocks().iter().filter(|block| block.language == "console") {
         for line in block.text.lines() {
-            if let Some((terminal, command)) = prompt(line) {
-                if terminal == "server" {
-                    sessions.push(Vec::new());
-                }
+            if line.starts_with("server$ ") && line != "server$ ..." {
+                sessions.push(Vec::new());
+            }
+            let session = sessions.last_mut().expect("never empty");
+            let place = || format!("{}:{}: {line}", page.name, block.line);
+            if let Some((terminal, "...")) = prompt(line) {
+                let at = session.iter().rposition(|typed| typed.terminal == terminal);
+                current = at.unwrap_or_else(|| panic!("{}: nothing runs there", place()));
+                session[current].output.push("...".to_owned());
+            } else if let Some((terminal, command)) = prompt(line) {
                 let (terminal, command) = (terminal.to_owned(), command.to_owned());
-                let typed = Typed { terminal, command, output: Vec::new() };
-                sessions.last_mut().expect("never empty").push(typed);
+                current = session.len();
+                session.push(Typed { terminal, command, output: Vec::new() });
             } else {
-                let typed = sessions.last_mut().and_then(|session| session.last_mut());
-                let typed =
-                    typed.unwrap_or_else(|| panic!("{}: output of no command: {line}", page.name));
+                let typed = session.get_mut(current);
+                let typed = typed.unwrap_or_else(|| panic!("{}: output of nothing", place()));
                 typed.output.push(line.to_owned());
             }
         }
@@ -284,7 +290,7 @@ fn missing_tools(session: &[Typed]) -> Vec<&str> {
 #[test]
 fn every_session_prints_what_the_text_says() {
     let (mut played, mut wrong) = (0, Vec::new());
-    for page in chapters() {
+    for page in pages() {
         for session in sessions(&page) {
             let missing = missing_tools(&session);
             if !missing.is_empty() {

@@ -30,8 +30,7 @@ struct Line<'a> {
 impl<'a> Line<'a> {
     fn of(text: &'a str) -> Self {
         let mut parts = text.splitn(3, " | ");
-        let [Some(place), Some(who), Some(_)] = [parts.next(), parts.next(), parts.next()]
-        else {
+        let [Some(place), Some(who), Some(_)] = [parts.next(), parts.next(), parts.next()] else {
             panic!("no line of a log: {text}");
         };
         Self { place, who }
