@@ -1,0 +1,110 @@
+//! The figures of the guide are drawn from recorded runs, and stand in `docs/guide/figures` as they are drawn.
+//!
+//! `BLESS=1` writes them anew. Look at them then.
+
+use std::fs;
+use std::path::Path;
+
+use crate::drawing::{WIDTH, lanes, turn, width_of};
+use crate::simulated;
+use crate::text::{chapters, root};
+use crate::transcripts::{self, Cut};
+
+/// A data address of this size does not make a page slow.
+const LARGEST: usize = 16 * 1024;
+
+/// The figures of chapters 1 to 11: which lines of which run.
+const CUTS: [(&str, Cut); 0] = [];
+
+/// Each figure by the name of its file.
+fn figures() -> Vec<(String, String)> {
+    let mut figures = vec![("00-one-turn".to_owned(), turn::draw(&simulated::one_turn()))];
+    figures.extend(
+        CUTS.iter().map(|(name, cut)| ((*name).to_owned(), lanes::draw(&transcripts::story(cut)))),
+    );
+    let simulated = [
+        ("12-every-byte-alone", simulated::every_byte_alone()),
+        ("13-longest-callback", simulated::longest_callback()),
+        ("14-calm", simulated::calm()),
+        ("14-waiting", simulated::waiting()),
+    ];
+    figures.extend(simulated.map(|(name, story)| (name.to_owned(), lanes::draw(&story))));
+    figures
+}
+
+/// Compares a generated file with the one that is committed, or writes it.
+///
+/// # Panics
+///
+/// If they differ.
+pub(crate) fn bless_or_compare(path: &Path, text: &str) {
+    let name = path.strip_prefix(root()).unwrap_or(path).display();
+    if std::env::var_os("BLESS").is_some() {
+        fs::create_dir_all(path.parent().expect("a file stands in a folder"))
+            .expect("the folder can be made");
+        fs::write(path, text).expect("the file can be written");
+        return;
+    }
+    let committed = fs::read_to_string(path).unwrap_or_default();
+    let line = committed.lines().zip(text.lines()).position(|(old, new)| old != new);
+    let line = line.unwrap_or_else(|| committed.lines().count().min(text.lines().count())) + 1;
+    assert!(
+        committed == text,
+        "{name} is not what the run shows, from line {line} on. Look, then BLESS=1"
+    );
+}
+
+#[test]
+fn the_figures_show_their_runs() {
+    for (name, svg) in figures() {
+        bless_or_compare(&root().join(format!("docs/guide/figures/{name}.svg")), &svg);
+    }
+}
+
+#[test]
+fn every_figure_stands_in_a_chapter_and_none_is_left_over() {
+    let mut used: Vec<_> = chapters()
+        .iter()
+        .flat_map(|page| page.links().into_iter().filter(|link| link.image).map(|link| link.target))
+        .collect();
+    used.sort();
+    used.dedup();
+    let mut drawn: Vec<_> =
+        figures().iter().map(|(name, _)| format!("figures/{name}.svg")).collect();
+    drawn.sort();
+    assert_eq!(used, drawn);
+    let files = fs::read_dir(root().join("docs/guide/figures")).expect("the figures are there");
+    let pictures = files.filter(|file| {
+        let name = file.as_ref().expect("the folder can be read").file_name();
+        name.to_string_lossy().ends_with(".svg")
+    });
+    assert_eq!(pictures.count(), drawn.len());
+}
+
+#[test]
+fn texts_stay_inside_of_their_figure() {
+    for (name, svg) in figures() {
+        assert!(svg.len() <= LARGEST, "{name} has {} bytes", svg.len());
+        let document =
+            roxmltree::Document::parse(&svg).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for text in document.descendants().filter(|node| node.has_tag_name("text")) {
+            let number = |attribute: &str| {
+                text.attribute(attribute).and_then(|value| value.parse::<f64>().ok())
+            };
+            let (x, class) =
+                (number("x").expect("a place"), text.attribute("class").unwrap_or_default());
+            let content = text.text().unwrap_or_default();
+            let size = if class == "title" { 15.0 } else { 13.0 };
+            let size = if class == "line" { 12.0 } else { size };
+            let width = width_of(content, size, class == "line");
+            let (left, right) = match class {
+                class if class.ends_with("middle") || class == "number" => {
+                    (x - width / 2.0, x + width / 2.0)
+                }
+                "end" => (x - width, x),
+                _ => (x, x + width),
+            };
+            assert!(left >= 0.0 && right <= WIDTH, "{name}: {content} needs {left} to {right}");
+        }
+    }
+}

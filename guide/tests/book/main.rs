@@ -1,0 +1,16 @@
+//! The guide checks itself: its listings, sessions, figures, links, terms and exercises.
+//!
+//! `BLESS=1 cargo test -p guide --test book` writes the figures, and the definitions of links that rustdoc
+//! needs, anew.
+
+mod drawing;
+mod figures;
+mod links;
+mod listings;
+mod rustdoc;
+mod sessions;
+mod simulated;
+mod terms;
+mod text;
+mod transcripts;
+mod written;

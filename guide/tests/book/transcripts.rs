@@ -1,0 +1,101 @@
+//! The transcript of a run as a story: each line has its lane, and some come from another one.
+
+use std::fs;
+
+use crate::drawing::story::{Event, Look, Phase, Story};
+use crate::text::root;
+
+/// Which lines of a transcript a figure shows, and how.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// The run: `04x` is in `guide/transcripts/04x.txt`.
+    pub(crate) run: &'static str,
+    pub(crate) title: &'static str,
+    /// The first line that is shown, and how many.
+    pub(crate) from: usize,
+    pub(crate) count: usize,
+    /// Parts of lines that are what goes wrong.
+    pub(crate) bad: &'static [&'static str],
+    /// Parts of lines after which a lane waits.
+    pub(crate) waits: &'static [&'static str],
+}
+
+/// One line: `PLACE | WHO | EVENT`.
+#[derive(Debug)]
+struct Line<'a> {
+    place: &'a str,
+    who: &'a str,
+}
+
+impl<'a> Line<'a> {
+    fn of(text: &'a str) -> Self {
+        let mut parts = text.splitn(3, " | ");
+        let [Some(place), Some(who), Some(_)] = [parts.next(), parts.next(), parts.next()]
+        else {
+            panic!("no line of a log: {text}");
+        };
+        Self { place, who }
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        Phase::ALL.into_iter().find(|phase| phase.name() == self.place)
+    }
+
+    fn lane(&self) -> String {
+        match self.place {
+            "peer" => format!("client {}", self.who.trim_start_matches('#')),
+            "sleep" | "kernel" => "kernel".to_owned(),
+            "code" => "your code".to_owned(),
+            "main" | "server" => "the server".to_owned(),
+            place if place.starts_with("thread ") => place.to_owned(),
+            _ if self.phase().is_some() => "reactor".to_owned(),
+            place => panic!("no lane for {place}"),
+        }
+    }
+
+    fn client(&self) -> Option<String> {
+        self.who.strip_prefix('#').map(|number| format!("client {number}"))
+    }
+}
+
+/// The part of a run that a figure shows.
+pub(crate) fn story(cut: &Cut) -> Story {
+    let path = root().join("guide/transcripts").join(cut.run).with_extension("txt");
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut turn = None;
+    let mut events = Vec::new();
+    for text in text.lines() {
+        let line = Line::of(text);
+        if let Some(number) = line.who.strip_prefix("turn ") {
+            turn = number.parse().ok();
+        }
+        let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+        let look = if has(cut.bad) {
+            Look::Bad
+        } else if has(cut.waits) {
+            Look::Wait
+        } else {
+            Look::Plain
+        };
+        let is_peer = line.place == "peer";
+        events.push(Event {
+            lane: line.lane(),
+            from: (line.place == "code").then(|| "reactor".to_owned()),
+            to: None,
+            client: line.client(),
+            text: text.to_owned(),
+            look,
+            turn: turn.filter(|_| !is_peer),
+            phase: line.phase(),
+        });
+    }
+    let all = events.len();
+    let events: Vec<_> = events.into_iter().skip(cut.from - 1).take(cut.count).collect();
+    assert_eq!(events.len(), cut.count, "{} has {all} lines", cut.run);
+    let shown = |parts: &[&str]| {
+        parts.iter().all(|part| events.iter().any(|event| event.text.contains(part)))
+    };
+    assert!(shown(cut.bad) && shown(cut.waits), "{}: a marked line is not in the figure", cut.run);
+    Story::of(cut.title, events)
+}
