@@ -135,8 +135,8 @@ impl Reactor {
         Ok(())
     }
 
-    /// Calls the protocol, and lends it the reactor. Meanwhile the protocol is out of its seat:
-    /// nobody can be lent something that he is a part of.
+    /// Calls the protocol, and lends it the reactor. Meanwhile the protocol is out of its seat: the
+    /// reactor cannot be lent to one of its own parts.
     fn call(&mut self, slot: usize, data: &[u8]) {
         let connection = &mut self.connections[slot];
         let Some(mut protocol) = connection.protocol.take() else { return };

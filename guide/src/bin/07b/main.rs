@@ -56,11 +56,9 @@ impl Messages {
             self.watchers.borrow_mut().push(transport.slot());
             return;
         }
-        let answer = answer(line);
-        transport.write(&answer);
-        let news = format!("{} bytes for another\n", answer.len());
+        transport.write(&answer(line));
         for &watcher in &*self.watchers.borrow() {
-            transport.reactor().write(watcher, news.as_bytes());
+            transport.reactor().write(watcher, b"a line was answered\n");
         }
     }
 }

@@ -40,9 +40,9 @@ struct Watchers {
 }
 
 impl Watchers {
-    /// Tells each watcher how much this turn has brought to all clients.
+    /// Tells each watcher what this turn has brought.
     fn tell(&mut self, reactor: &mut Reactor) {
-        let news = format!("{} bytes in this turn\n", mem::take(&mut self.untold));
+        let news = format!("lines answered in this turn: {}\n", mem::take(&mut self.untold));
         for &client in &self.clients {
             reactor.write(client, news.as_bytes());
         }
@@ -95,22 +95,19 @@ impl Messages {
         }
     }
 
-    fn line_received(&self, transport: &mut Transport<'_>, line: &str) {
+    fn line_received(&mut self, transport: &mut Transport<'_>, line: &str) {
         if line == "watch" {
             self.watchers.borrow_mut().clients.push(transport.id());
+            self.stop_waiting(transport);
             return;
         }
-        let answer = answer(line);
-        if answer.is_empty() {
-            return;
-        }
-        transport.write(&answer);
+        transport.write(&answer(line));
         let mut watchers = self.watchers.borrow_mut();
         if watchers.untold == 0 {
             let watchers = Rc::clone(&self.watchers);
             transport.reactor().call_soon(move |reactor| watchers.borrow_mut().tell(reactor));
         }
-        watchers.untold += answer.len();
+        watchers.untold += 1;
     }
 }
 

@@ -307,8 +307,8 @@ impl Reactor {
         self.connections.remove(slot);
     }
 
-    /// Calls the protocol, and lends it the reactor. Meanwhile the protocol is out of its seat:
-    /// nobody can be lent something that he is a part of.
+    /// Calls the protocol, and lends it the reactor. Meanwhile the protocol is out of its seat: the
+    /// reactor cannot be lent to one of its own parts.
     fn call(
         &mut self,
         slot: usize,
