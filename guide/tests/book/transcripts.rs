@@ -47,7 +47,7 @@ impl<'a> Line<'a> {
             "code" => "your code".to_owned(),
             "main" | "server" => "the server".to_owned(),
             place if place.starts_with("thread ") => place.to_owned(),
-            _ if self.phase().is_some() => "reactor".to_owned(),
+            _ if self.phase().is_some() || self.place == "reactor" => "reactor".to_owned(),
             place => panic!("no lane for {place}"),
         }
     }
