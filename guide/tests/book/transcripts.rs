@@ -30,8 +30,7 @@ struct Line<'a> {
 impl<'a> Line<'a> {
     fn of(text: &'a str) -> Self {
         let mut parts = text.splitn(3, " | ");
-        let [Some(place), Some(who), Some(_)] = [parts.next(), parts.next(), parts.next()]
-        else {
+        let [Some(place), Some(who), Some(_)] = [parts.next(), parts.next(), parts.next()] else {
             panic!("no line of a log: {text}");
         };
         Self { place, who }
@@ -47,6 +46,8 @@ impl<'a> Line<'a> {
             "sleep" | "kernel" => "kernel".to_owned(),
             "code" => "your code".to_owned(),
             "main" | "server" => "the server".to_owned(),
+            "reactor" => "reactor".to_owned(),
+            "thread" => "thread".to_owned(),
             place if place.starts_with("thread ") => place.to_owned(),
             _ if self.phase().is_some() => "reactor".to_owned(),
             place => panic!("no lane for {place}"),
