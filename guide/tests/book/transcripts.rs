@@ -46,6 +46,8 @@ impl<'a> Line<'a> {
             "sleep" | "kernel" => "kernel".to_owned(),
             "code" => "your code".to_owned(),
             "main" | "server" => "the server".to_owned(),
+            "reactor" => "reactor".to_owned(),
+            "thread" => "thread".to_owned(),
             place if place.starts_with("thread ") => place.to_owned(),
             _ if self.phase().is_some() || self.place == "reactor" => "reactor".to_owned(),
             place => panic!("no lane for {place}"),
