@@ -9,12 +9,12 @@
 //! the guide listen at a free port, which the session calls 5000.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::recordings::program;
 use crate::text::{Page, pages, root};
 
 /// Longer than any program here takes on a busy machine: a session that waits so long has failed.
@@ -184,13 +184,6 @@ fn shell(typed: &Typed, port: Option<&str>) -> String {
         line += &format!(" 127.0.0.1:{}", port.unwrap_or("0"));
     }
     line
-}
-
-/// A program of the guide, as cargo has built it for this test.
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test has a path");
-    let folder = test.parent().and_then(Path::parent).expect("it stands in target/debug/deps");
-    folder.join(name)
 }
 
 /// Replaces a number where it stands alone.

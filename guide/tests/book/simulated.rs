@@ -13,7 +13,7 @@ use crate::drawing::story::{Event, Look, Phase, Story};
 #[derive(Default)]
 struct Record {
     events: Vec<Event>,
-    turn: Option<u64>,
+    turn: Option<(usize, String)>,
     phase: Option<Phase>,
 }
 
@@ -26,7 +26,7 @@ impl Record {
             client: None,
             text,
             look: Look::Plain,
-            turn: self.turn,
+            turn: self.turn.clone(),
             phase: self.phase,
         });
     }
@@ -44,7 +44,7 @@ fn client(number: usize) -> String {
 impl Observer for Record {
     fn notice(&mut self, _at: Instant, notice: &Notice) {
         match notice {
-            Notice::TurnBegin { turn } => self.turn = Some(*turn),
+            Notice::TurnBegin { turn } => self.turn = Some((*turn as usize, turn.to_string())),
             Notice::PhaseBegin(step) => self.phase = phase(*step),
             Notice::Woke { slept, .. } if *slept > Duration::ZERO => {
                 self.add("kernel", None, notice.to_string());
@@ -189,7 +189,7 @@ pub(crate) fn one_turn() -> Story {
         stage.simulation.settle();
         stage.begin();
         stage.simulation.reactor().turn(None).expect("a simulated poll does not fail");
-        let turn = stage.record.borrow().events.first().and_then(|event| event.turn);
+        let turn = stage.record.borrow().events.first().and_then(|event| event.turn.clone());
         stage.retain(|event| event.turn == turn);
     })
 }

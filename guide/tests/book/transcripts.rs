@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::drawing::story::{Event, Look, Phase, Story};
+use crate::recordings::REPEATED;
 use crate::text::root;
 
 /// Which lines of a transcript a figure shows, and how.
@@ -29,6 +30,9 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn of(text: &'a str) -> Self {
+        if text == REPEATED {
+            return Self { place: "reactor", who: "-" };
+        }
         let mut parts = text.splitn(3, " | ");
         let [Some(place), Some(who), Some(_)] = [parts.next(), parts.next(), parts.next()] else {
             panic!("no line of a log: {text}");
@@ -48,7 +52,7 @@ impl<'a> Line<'a> {
             "main" | "server" => "the server".to_owned(),
             "reactor" => "reactor".to_owned(),
             "thread" => "thread".to_owned(),
-            place if place.starts_with("thread ") => place.to_owned(),
+            place if place.starts_with("thread") => place.to_owned(),
             _ if self.phase().is_some() || self.place == "reactor" => "reactor".to_owned(),
             place => panic!("no lane for {place}"),
         }
@@ -64,13 +68,16 @@ pub(crate) fn story(cut: &Cut) -> Story {
     let path = root().join("guide/transcripts").join(cut.run).with_extension("txt");
     let text =
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut turn = None;
+    let (mut turn, mut turns, mut phase) = (None, 0, None);
     let mut events = Vec::new();
     for text in text.lines() {
         let line = Line::of(text);
         if let Some(number) = line.who.strip_prefix("turn ") {
-            turn = number.parse().ok();
+            turns += 1;
+            turn = Some((turns, number.replace("[..]", "\u{2026}")));
         }
+        // Your code is called in the phase of the line before, unless it is a call.
+        phase = if text.ends_with(" a call") { Some(Phase::Calls) } else { line.phase().or(phase) };
         let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
         let look = if has(cut.bad) {
             Look::Bad
@@ -79,7 +86,7 @@ pub(crate) fn story(cut: &Cut) -> Story {
         } else {
             Look::Plain
         };
-        let is_peer = line.place == "peer";
+        let outside = line.place == "peer" || line.place == "thread" || text == REPEATED;
         events.push(Event {
             lane: line.lane(),
             from: (line.place == "code").then(|| "reactor".to_owned()),
@@ -87,8 +94,8 @@ pub(crate) fn story(cut: &Cut) -> Story {
             client: line.client(),
             text: text.to_owned(),
             look,
-            turn: turn.filter(|_| !is_peer),
-            phase: line.phase(),
+            turn: turn.clone().filter(|_| !outside),
+            phase: phase.filter(|_| !outside),
         });
     }
     let all = events.len();

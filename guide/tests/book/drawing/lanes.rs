@@ -93,7 +93,7 @@ impl<'a> Sheet<'a> {
             let middle = (left + right) / 2.0;
             let radius = RADIUS.min((right - left) / 2.0 - 1.0);
             ring::draw(svg, (middle, 66.0), radius, &turn.phases);
-            svg.text("small middle", middle, 102.0, &turn.number.to_string());
+            svg.text("small middle", middle, 102.0, &turn.number);
         }
         if !self.turns.is_empty() {
             svg.text("small", MARGIN, 70.0, "the turns");

@@ -52,8 +52,8 @@ pub(crate) struct Event {
     /// The line, as the program printed it.
     pub(crate) text: String,
     pub(crate) look: Look,
-    /// The turn in which it happens, and the phase.
-    pub(crate) turn: Option<u64>,
+    /// The turn in which it happens: the how manyth, and its number in the run.
+    pub(crate) turn: Option<(usize, String)>,
     pub(crate) phase: Option<Phase>,
 }
 
@@ -111,10 +111,10 @@ impl Story {
     pub(crate) fn turns(&self) -> Vec<Turn> {
         let mut turns: Vec<Turn> = Vec::new();
         for (index, event) in self.events.iter().enumerate() {
-            let Some(number) = event.turn else { continue };
+            let Some((count, number)) = event.turn.clone() else { continue };
             match turns.last_mut() {
-                Some(turn) if turn.number == number => turn.last = index,
-                _ => turns.push(Turn { number, first: index, last: index, phases: Vec::new() }),
+                Some(turn) if turn.count == count => turn.last = index,
+                _ => turns.push(Turn { count, number, first: index, last: index, phases: vec![] }),
             }
             let turn = turns.last_mut().expect("one was just there or pushed");
             turn.phases.extend(event.phase.filter(|phase| !turn.phases.contains(phase)));
@@ -126,7 +126,8 @@ impl Story {
 /// One turn of a story.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Turn {
-    pub(crate) number: u64,
+    pub(crate) count: usize,
+    pub(crate) number: String,
     /// The events it covers, by index.
     pub(crate) first: usize,
     pub(crate) last: usize,
