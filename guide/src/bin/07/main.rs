@@ -84,7 +84,7 @@ impl Messages {
 /// As many messages as the line says; none if it is no number.
 fn answer(line: &str) -> Vec<u8> {
     let count = line.parse().unwrap_or(0).min(MOST);
-    (0..count).flat_map(|_| message()).collect()
+    (0..count).map(|_| message()).collect::<Vec<_>>().concat()
 }
 
 /// One message: 81 bytes, 16 of them random.
