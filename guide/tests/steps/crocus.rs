@@ -49,3 +49,32 @@ fn crocus_does_what_step_11_does() -> Play {
     assert_eq!(seen, seen_by_clients("12")?);
     Ok(())
 }
+
+#[test]
+fn a_callback_that_blocks_is_named_in_step_13() -> Play {
+    use std::io::Write;
+    let mut server = start("13")?;
+    let mut terminal = server.stdin().unwrap();
+    let mut blocking = server.connect()?;
+    blocking.send("1\n")?;
+    blocking.receive(MESSAGE)?;
+    blocking.send("block\n")?;
+    let mut waiting = server.connect()?;
+    waiting.send("1\n")?;
+    terminal.write_all(b"hello\n").unwrap();
+    assert_eq!(blocking.receive(6)?, b"hello\n");
+    waiting.receive(MESSAGE)?;
+    server.wait_for("the longest so far: data_received of connection")?;
+    Ok(())
+}
+
+#[test]
+fn step_13x_has_always_something_to_tell() -> Play {
+    let mut server = start("13x")?;
+    let mut watcher = server.connect()?;
+    watcher.send("watch\n")?;
+    let text = watcher.receive(100_000)?; // and no client has said anything since
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.matches("a timer begins").count() > 10, "{text}");
+    Ok(())
+}
