@@ -181,7 +181,7 @@ pub(crate) fn a_hog_and_a_quick_client(step: &str) -> Result<Vec<String>, Findin
     let _third = server.connect()?;
     server.wait_for("#3 | writable")?; // so the server is done with the other two
     server.stop()?;
-    hog.send_until_full("0\n")?;
+    hog.send_until_full(&"0\n".repeat(10_000))?;
     quick.send("1\n")?;
     server.resume()?;
     server.wait_for("#2 | read 2 bytes")?;
