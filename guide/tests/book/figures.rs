@@ -14,7 +14,79 @@ use crate::transcripts::{self, Cut};
 const LARGEST: usize = 16 * 1024;
 
 /// The figures of chapters 1 to 11: which lines of which run.
-const CUTS: [(&str, Cut); 0] = [];
+const CUTS: [(&str, Cut); 11] = [
+    (
+        "01-one-waits",
+        Cut {
+            waits: &[("#1 | accepted", "the server"), ("#2 | sends", "client 2")],
+            ..Cut::of(
+                "01",
+                "Client 1 says nothing: the server waits for it, and client 2 for both",
+                1,
+                10,
+            )
+        },
+    ),
+    (
+        "02-threads",
+        Cut {
+            waits: &[("#1 | connects", "client 1")],
+            ..Cut::of("02", "A thread for each client: nobody waits for client 1", 1, 10)
+        },
+    ),
+    (
+        "03-turns-for-nothing",
+        Cut {
+            bad: &["for nothing"],
+            ..Cut::of("03", "The server never waits, and turns for nothing", 1, 7)
+        },
+    ),
+    (
+        "04-one-event",
+        Cut {
+            waits: &[("stops the server", "the server"), ("#2 | sends", "client 2")],
+            bad: &["turn 1 | events: 1"],
+            ..Cut::of("04x", "Two clients, one event: the second one is never accepted", 1, 13)
+        },
+    ),
+    (
+        "05-bytes-owed",
+        Cut {
+            waits: &[("bytes, [..] wait", "client 1")],
+            ..Cut::of("05", "Bytes wait for client 1, and client 2 is served", 6, 16)
+        },
+    ),
+    (
+        "06-above-and-below",
+        Cut::of("06", "The reactor reads and writes, and your code answers", 1, 16),
+    ),
+    (
+        "07-phases",
+        Cut::of("07", "What client 2 asks for is told to client 1, in the same turn", 13, 16),
+    ),
+    (
+        "08-timer",
+        Cut {
+            waits: &[("#1 | connects", "client 1")],
+            ..Cut::of("08", "A timer is set when client 1 connects, and fires", 1, 13)
+        },
+    ),
+    (
+        "09-marks",
+        Cut {
+            waits: &[("bytes, [..] wait", "client 1")],
+            ..Cut::of("09", "Messages are made as long as client 1 takes them", 8, 19)
+        },
+    ),
+    ("10-the-end", Cut::of("10", "Open, closing, lingering, gone", 8, 16)),
+    (
+        "11-a-thread",
+        Cut {
+            waits: &[("#1 | data_received", "thread")],
+            ..Cut::of("11", "A thread waits for the keyboard, and wakes the reactor", 8, 12)
+        },
+    ),
+];
 
 /// Each figure by the name of its file.
 fn figures() -> Vec<(String, String)> {
@@ -95,7 +167,7 @@ fn texts_stay_inside_of_their_figure() {
                 (number("x").expect("a place"), text.attribute("class").unwrap_or_default());
             let content = text.text().unwrap_or_default();
             let size = if class == "title" { 15.0 } else { 13.0 };
-            let size = if class == "line" { 12.0 } else { size };
+            let size = if class == "line" { 11.0 } else { size };
             let width = width_of(content, size, class == "line");
             let (left, right) = match class {
                 class if class.ends_with("middle") || class == "number" => {

@@ -7,6 +7,7 @@ mod drawing;
 mod figures;
 mod links;
 mod listings;
+mod recordings;
 mod rustdoc;
 mod sessions;
 mod simulated;

@@ -5,17 +5,17 @@
 //! and so does a command that ends in `&`: the next command waits for the first line of its output, and the
 //! others are looked at when the session ends. A session begins with each `server$`.
 //!
-//! `[..]` stands for anything in a line, and a line `...` for any lines. `^C` ends the program. Programs of
+//! `NAME$ ...` shows what the program in that terminal has printed meanwhile. `[..]` stands for anything in a line, and a line `...` for any lines. `^C` ends the program. Programs of
 //! the guide listen at a free port, which the session calls 5000.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::text::{Page, chapters, root};
+use crate::recordings::program;
+use crate::text::{Page, pages, root};
 
 /// Longer than any program here takes on a busy machine: a session that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,19 +44,25 @@ impl Typed {
 /// The commands of a page, by session.
 fn sessions(page: &Page) -> Vec<Vec<Typed>> {
     let mut sessions: Vec<Vec<Typed>> = vec![Vec::new()];
+    let mut current = 0;
     for block in page.blocks().iter().filter(|block| block.language == "console") {
         for line in block.text.lines() {
-            if let Some((terminal, command)) = prompt(line) {
-                if terminal == "server" {
-                    sessions.push(Vec::new());
-                }
+            if line.starts_with("server$ ") && line != "server$ ..." {
+                sessions.push(Vec::new());
+            }
+            let session = sessions.last_mut().expect("never empty");
+            let place = || format!("{}:{}: {line}", page.name, block.line);
+            if let Some((terminal, "...")) = prompt(line) {
+                let at = session.iter().rposition(|typed| typed.terminal == terminal);
+                current = at.unwrap_or_else(|| panic!("{}: nothing runs there", place()));
+                session[current].output.push("...".to_owned());
+            } else if let Some((terminal, command)) = prompt(line) {
                 let (terminal, command) = (terminal.to_owned(), command.to_owned());
-                let typed = Typed { terminal, command, output: Vec::new() };
-                sessions.last_mut().expect("never empty").push(typed);
+                current = session.len();
+                session.push(Typed { terminal, command, output: Vec::new() });
             } else {
-                let typed = sessions.last_mut().and_then(|session| session.last_mut());
-                let typed =
-                    typed.unwrap_or_else(|| panic!("{}: output of no command: {line}", page.name));
+                let typed = session.get_mut(current);
+                let typed = typed.unwrap_or_else(|| panic!("{}: output of nothing", place()));
                 typed.output.push(line.to_owned());
             }
         }
@@ -97,13 +103,12 @@ impl Running {
         Self { child, lines, seen: Vec::new() }
     }
 
-    /// The line at this place; `None` if the program has ended before.
+    /// The line at this place; `None` if the program has ended before, or prints no more.
     fn line(&mut self, index: usize) -> Option<&str> {
         while self.seen.len() <= index {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => self.seen.push(line),
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => panic!("no more output after {:?}", self.seen),
+                Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => return None,
             }
         }
         Some(&self.seen[index])
@@ -181,13 +186,6 @@ fn shell(typed: &Typed, port: Option<&str>) -> String {
     line
 }
 
-/// A program of the guide, as cargo has built it for this test.
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test has a path");
-    let folder = test.parent().and_then(Path::parent).expect("it stands in target/debug/deps");
-    folder.join(name)
-}
-
 /// Replaces a number where it stands alone.
 fn swap(text: &str, from: &str, to: &str) -> String {
     let is_digit = |letter: char| letter.is_ascii_digit();
@@ -220,7 +218,7 @@ fn compare(
         loop {
             let Some(line) = running.line(at) else {
                 return Err(format!(
-                    "the program ended before: {expected}\nit printed {:?}",
+                    "in the text: {expected}\nthe program did not print it, but {:#?}",
                     running.seen
                 ));
             };
@@ -284,7 +282,7 @@ fn missing_tools(session: &[Typed]) -> Vec<&str> {
 #[test]
 fn every_session_prints_what_the_text_says() {
     let (mut played, mut wrong) = (0, Vec::new());
-    for page in chapters() {
+    for page in pages() {
         for session in sessions(&page) {
             let missing = missing_tools(&session);
             if !missing.is_empty() {
@@ -310,7 +308,7 @@ fn a_session_that_differs_is_noticed() {
     assert_eq!(told(typed("printf 'a\\nb 17 c\\n'", &["a", "b [..] c"])), "");
     assert_eq!(told(typed("printf 'a\\nb\\nc\\nd\\n'", &["a", "...", "d"])), "");
     assert!(told(typed("printf 'a\\nb\\n'", &["a", "c"])).contains("the program: b"));
-    assert!(told(typed("printf 'a\\n'", &["a", "b"])).contains("ended before: b"));
+    assert!(told(typed("printf 'a\\n'", &["a", "b"])).contains("did not print it"));
     assert!(told(typed("printf 'a\\nb\\n'", &["a"])).contains("goes on: b"));
     assert_eq!(swap("127.0.0.1:5000 and 50001", "5000", "77"), "127.0.0.1:77 and 50001");
 }

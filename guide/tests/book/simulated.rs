@@ -13,7 +13,7 @@ use crate::drawing::story::{Event, Look, Phase, Story};
 #[derive(Default)]
 struct Record {
     events: Vec<Event>,
-    turn: Option<u64>,
+    turn: Option<(usize, String)>,
     phase: Option<Phase>,
 }
 
@@ -26,7 +26,7 @@ impl Record {
             client: None,
             text,
             look: Look::Plain,
-            turn: self.turn,
+            turn: self.turn.clone(),
             phase: self.phase,
         });
     }
@@ -44,7 +44,7 @@ fn client(number: usize) -> String {
 impl Observer for Record {
     fn notice(&mut self, _at: Instant, notice: &Notice) {
         match notice {
-            Notice::TurnBegin { turn } => self.turn = Some(*turn),
+            Notice::TurnBegin { turn } => self.turn = Some((*turn as usize, turn.to_string())),
             Notice::PhaseBegin(step) => self.phase = phase(*step),
             Notice::Woke { slept, .. } if *slept > Duration::ZERO => {
                 self.add("kernel", None, notice.to_string());
@@ -189,7 +189,7 @@ pub(crate) fn one_turn() -> Story {
         stage.simulation.settle();
         stage.begin();
         stage.simulation.reactor().turn(None).expect("a simulated poll does not fail");
-        let turn = stage.record.borrow().events.first().and_then(|event| event.turn);
+        let turn = stage.record.borrow().events.first().and_then(|event| event.turn.clone());
         stage.retain(|event| event.turn == turn);
     })
 }
@@ -210,18 +210,20 @@ pub(crate) fn every_byte_alone() -> Story {
 
 /// Chapter 13: an observer sees which callback took long.
 pub(crate) fn longest_callback() -> Story {
-    record("The longest callback takes 1.2 s, and client 2 waits for its end", |stage| {
-        stage.connect();
-        stage.connect();
-        stage.begin();
-        stage.send(1, "long\n");
-        stage.send(2, "short\n");
-        stage.mark(Look::Wait, "client 2 sends");
-        stage.simulation.settle();
-        stage.receive(1);
-        stage.receive(2);
-        stage.mark(Look::Bad, "took");
-    })
+    let mut story =
+        record("The longest callback takes 1.2 s, and client 2 waits for its end", |stage| {
+            stage.connect();
+            stage.connect();
+            stage.begin();
+            stage.send(1, "long\n");
+            stage.send(2, "short\n");
+            stage.simulation.settle();
+            stage.receive(1);
+            stage.receive(2);
+            stage.mark(Look::Bad, "took");
+        });
+    story.wait("client 2 sends", "client 2");
+    story
 }
 
 /// Chapter 14: one client after another, as a blocking server has them too.
@@ -239,9 +241,8 @@ pub(crate) fn calm() -> Story {
 
 /// Chapter 14: one client says nothing, and another one is served.
 pub(crate) fn waiting() -> Story {
-    record("A silent client waits, and nobody waits for it", |stage| {
+    let mut story = record("A silent client waits, and nobody waits for it", |stage| {
         stage.connect();
-        stage.mark(Look::Wait, "client 1 connects");
         for number in 2..=3 {
             stage.connect();
             stage.send(number, "1\n");
@@ -249,7 +250,9 @@ pub(crate) fn waiting() -> Story {
             stage.receive(number);
         }
         stage.retain(is_for_clients);
-    })
+    });
+    story.wait("client 1 connects", "client 1");
+    story
 }
 
 /// What clients do and what is done for them; not what the reactor is told meanwhile.

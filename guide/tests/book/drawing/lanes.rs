@@ -2,7 +2,7 @@
 
 use charts::svg::{Svg, tenth};
 
-use super::story::{Event, Look, Story, Turn};
+use super::story::{Look, Phase, Story, Turn};
 use super::{WIDTH, picture, ring, width_of};
 
 /// The left edge of the first event, behind the names of the lanes.
@@ -32,6 +32,7 @@ pub(crate) fn draw(story: &Story) -> String {
         sheet.arrows(svg);
         sheet.dots(svg);
         sheet.legend(svg);
+        sheet.key(svg);
     })
 }
 
@@ -53,7 +54,7 @@ impl<'a> Sheet<'a> {
         let turns = story.turns();
         let top = if turns.is_empty() { 56.0 } else { 108.0 };
         let widest =
-            story.events.iter().map(|event| width_of(&event.text, 12.0, true)).fold(0.0, f64::max);
+            story.events.iter().map(|event| width_of(&event.text, 11.0, true)).fold(0.0, f64::max);
         let columns = if widest + 30.0 <= (WIDTH - 2.0 * MARGIN) / 2.0 { 2 } else { 1 };
         let room = (WIDTH - 2.0 * MARGIN) / columns as f64 - 26.0;
         assert!(widest <= room, "{}: a line is too long for the figure", story.title);
@@ -69,7 +70,8 @@ impl<'a> Sheet<'a> {
     }
 
     fn height(&self) -> f64 {
-        self.below_lanes() + 10.0 + self.rows() as f64 * LINE + 8.0
+        let key = if self.turns.is_empty() { 0.0 } else { LINE + 6.0 };
+        self.below_lanes() + 10.0 + self.rows() as f64 * LINE + key + 8.0
     }
 
     fn x(&self, index: usize) -> f64 {
@@ -93,7 +95,7 @@ impl<'a> Sheet<'a> {
             let middle = (left + right) / 2.0;
             let radius = RADIUS.min((right - left) / 2.0 - 1.0);
             ring::draw(svg, (middle, 66.0), radius, &turn.phases);
-            svg.text("small middle", middle, 102.0, &turn.number.to_string());
+            svg.text("small middle", middle, 102.0, &turn.number);
         }
         if !self.turns.is_empty() {
             svg.text("small", MARGIN, 70.0, "the turns");
@@ -111,19 +113,13 @@ impl<'a> Sheet<'a> {
 
     /// A bar from each wait to the next event of its lane, or to the edge.
     fn waits(&self, svg: &mut Svg) {
-        for (index, event) in self.events(Look::Wait) {
+        for (index, lane) in &self.story.waits {
             let later = self.story.events.iter().enumerate().skip(index + 1);
-            let next = later
-                .filter(|(_, other)| other.lane == event.lane)
-                .map(|(at, _)| self.x(at))
-                .next();
-            let (left, right) = (self.x(index), next.unwrap_or(WIDTH - MARGIN));
-            svg.rectangle("wait", (left, self.y(&event.lane) - 5.0), (right - left, 10.0));
+            let next = later.filter(|(_, event)| event.lane == *lane).map(|(at, _)| self.x(at));
+            let (left, right) =
+                (self.x(*index), next.min_by(f64::total_cmp).unwrap_or(WIDTH - MARGIN));
+            svg.rectangle("wait", (left, self.y(lane) - 5.0), (right - left, 10.0));
         }
-    }
-
-    fn events(&self, look: Look) -> impl Iterator<Item = (usize, &'a Event)> {
-        self.story.events.iter().enumerate().filter(move |(_, event)| event.look == look)
     }
 
     fn arrows(&self, svg: &mut Svg) {
@@ -156,6 +152,20 @@ impl<'a> Sheet<'a> {
             let y = self.below_lanes() + 22.0 + (index % self.rows()) as f64 * LINE;
             svg.text("number", x + 9.0, y, &(index + 1).to_string());
             svg.text("line", x + 24.0, y, &event.text);
+        }
+    }
+
+    /// The phases, as they stand on the ring.
+    fn key(&self, svg: &mut Svg) {
+        if self.turns.is_empty() {
+            return;
+        }
+        let y = self.height() - 12.0;
+        svg.text("small", MARGIN, y, "a ring, from its top:");
+        for (index, phase) in Phase::ALL.into_iter().enumerate() {
+            let x = 168.0 + index as f64 * 86.0;
+            svg.rectangle(phase.name(), (x, y - 10.0), (10.0, 10.0));
+            svg.text("small", x + 15.0, y, phase.name());
         }
     }
 }

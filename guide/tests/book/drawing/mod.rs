@@ -26,7 +26,7 @@ const STYLE: &str = "\
 text{font:13px system-ui,sans-serif;fill:#1f2328}\
 .small{font-size:12px}\
 .title{font-size:15px;font-weight:600}\
-.line{font:12px ui-monospace,Menlo,Consolas,monospace}\
+.line{font:11px ui-monospace,Menlo,Consolas,monospace}\
 .panel{fill:#fff;stroke:#d0d7de}\
 .band{fill:#f6f8fa}\
 .lane{stroke:#afb8c1;stroke-width:1.5;fill:none}\

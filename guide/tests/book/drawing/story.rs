@@ -33,8 +33,6 @@ impl Phase {
 pub(crate) enum Look {
     /// It happens.
     Plain,
-    /// The lane waits from here on, until its next event.
-    Wait,
     /// It is what goes wrong.
     Bad,
 }
@@ -52,8 +50,8 @@ pub(crate) struct Event {
     /// The line, as the program printed it.
     pub(crate) text: String,
     pub(crate) look: Look,
-    /// The turn in which it happens, and the phase.
-    pub(crate) turn: Option<u64>,
+    /// The turn in which it happens: the how manyth, and its number in the run.
+    pub(crate) turn: Option<(usize, String)>,
     pub(crate) phase: Option<Phase>,
 }
 
@@ -74,16 +72,20 @@ impl Event {
         let is_client = self.lane.starts_with("client");
         let outside = if kernel { Some("kernel".to_owned()) } else { self.client.clone() };
         if is_client && kernel {
-            if has(&["receives", "sees"]) { self.from = outside } else { self.to = outside }
-        } else if self.lane == "your code" || is_client || self.lane == "kernel" {
+            if has(&["receives"]) { self.from = outside } else { self.to = outside }
+        } else if self.lane == "your code" || self.lane == "kernel" || is_client {
             // A call of your code comes from the reactor, and its recorder says so.
-        } else if has(&["accepted", "read ", "end of input", " opened", " bytes in", "event"]) {
-            self.from = outside;
-        } else if has(&["wrote ", " bytes out"]) {
+        } else if has(&["wrote ", " bytes out", "sent FIN", "call_from_thread"]) {
             self.to = outside;
+        } else if has(&INWARD) || has(&["closed"]) && self.lane != "reactor" {
+            self.from = outside;
         }
     }
 }
+
+/// Parts of lines for which something comes from outside.
+const INWARD: [&str; 7] =
+    ["accepted", " read ", "readable", "writable", " opened", " bytes in", "an event"];
 
 /// What a figure shows: some lines of one run, in their order.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -92,9 +94,23 @@ pub(crate) struct Story {
     /// From top to bottom: peers, kernel, reactor, your code.
     pub(crate) lanes: Vec<String>,
     pub(crate) events: Vec<Event>,
+    /// From which event on which lane waits, until its next event.
+    pub(crate) waits: Vec<(usize, String)>,
 }
 
 impl Story {
+    /// Has a lane wait from each event with this text on, until the next event of the lane.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such event, or no such lane.
+    pub(crate) fn wait(&mut self, text: &str, lane: &str) {
+        let found = self.events.iter().enumerate().filter(|(_, event)| event.text.contains(text));
+        let found: Vec<_> = found.map(|(index, _)| (index, lane.to_owned())).collect();
+        assert!(!found.is_empty() && self.lanes.iter().any(|name| name == lane), "{text}, {lane}");
+        self.waits.extend(found);
+    }
+
     /// A story with the lanes of its events, and with the arrows between them.
     pub(crate) fn of(title: &str, mut events: Vec<Event>) -> Self {
         let kernel = events.iter().any(|event| event.lane == "kernel" || event.lane == "reactor");
@@ -104,17 +120,17 @@ impl Story {
             names.chain(events.iter().map(|event| &event.lane)).cloned().collect();
         lanes.sort_by_key(|lane| (rank(lane), lane.len(), lane.clone()));
         lanes.dedup();
-        Self { title: title.to_owned(), lanes, events }
+        Self { title: title.to_owned(), lanes, events, waits: Vec::new() }
     }
 
     /// The turns, each with the phases in which something happened and the events that it covers.
     pub(crate) fn turns(&self) -> Vec<Turn> {
         let mut turns: Vec<Turn> = Vec::new();
         for (index, event) in self.events.iter().enumerate() {
-            let Some(number) = event.turn else { continue };
+            let Some((count, number)) = event.turn.clone() else { continue };
             match turns.last_mut() {
-                Some(turn) if turn.number == number => turn.last = index,
-                _ => turns.push(Turn { number, first: index, last: index, phases: Vec::new() }),
+                Some(turn) if turn.count == count => turn.last = index,
+                _ => turns.push(Turn { count, number, first: index, last: index, phases: vec![] }),
             }
             let turn = turns.last_mut().expect("one was just there or pushed");
             turn.phases.extend(event.phase.filter(|phase| !turn.phases.contains(phase)));
@@ -126,7 +142,8 @@ impl Story {
 /// One turn of a story.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Turn {
-    pub(crate) number: u64,
+    pub(crate) count: usize,
+    pub(crate) number: String,
     /// The events it covers, by index.
     pub(crate) first: usize,
     pub(crate) last: usize,

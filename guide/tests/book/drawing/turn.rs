@@ -53,7 +53,7 @@ fn phases(svg: &mut Svg, story: &Story) {
             let yours = event.lane == "your code";
             let x = if yours { LINES + 40.0 } else { LINES + 16.0 };
             assert!(
-                x + width_of(&event.text, 12.0, true) <= WIDTH - 8.0,
+                x + width_of(&event.text, 11.0, true) <= WIDTH - 8.0,
                 "too long: {}",
                 event.text
             );
