@@ -2,7 +2,6 @@
 //! what crocus does under the same script is the same.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
-mod recorded;
 mod right;
 mod wrong;
 
