@@ -4,7 +4,7 @@
 
 fn main() {
     println!("sleep | turn 3 | events: ?");
-    println!("latch | #1 | ?");
+    println!("latch | #1 | ? and writable");
     println!("serve | #1 | read ? bytes");
     println!("flush | #1 | wrote ? bytes, 0 wait");
 }

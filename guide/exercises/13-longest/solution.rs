@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crocus::testing::{Simulation, SimulatedClock};
+use crocus::testing::{SimulatedClock, Simulation};
 use crocus::{Notice, Observer, Protocol, Transport};
 
 /// The callback that took the longest, and how long it took.

@@ -4,6 +4,7 @@
 //! needs, anew.
 
 mod drawing;
+mod exercises;
 mod figures;
 mod links;
 mod listings;

@@ -2,6 +2,7 @@
 //! what crocus does under the same script is the same.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
+mod crocus;
 mod right;
 mod wrong;
 
