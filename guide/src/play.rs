@@ -7,6 +7,8 @@
 use std::cell::RefCell;
 use std::error::Error;
 use std::fmt::{self, Display};
+#[cfg(target_os = "linux")]
+use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
@@ -15,6 +17,8 @@ use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
+#[cfg(target_os = "linux")]
+use std::time::Instant;
 
 /// After this time nothing will come any more. Only a play that fails waits so long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -201,6 +205,27 @@ impl Program {
         self.child.id()
     }
 
+    /// Waits until the program sleeps. Before that it might still meet what the script does next in the
+    /// turn that it is in.
+    ///
+    /// # Errors
+    ///
+    /// It runs on and on.
+    #[cfg(target_os = "linux")]
+    pub fn wait_until_asleep(&self) -> Result<(), Finding> {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            let stat = fs::read_to_string(&path);
+            let stat = stat.map_err(|error| Finding::new("the program runs", error))?;
+            if stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S')) {
+                return Ok(());
+            }
+            thread::yield_now();
+        }
+        Err(Finding::new("the program waits", "it runs on and on"))
+    }
+
     /// Stops the program, as Ctrl-Z does, until [`resume`](Self::resume). It has stopped when this
     /// returns.
     ///
@@ -350,6 +375,18 @@ impl Peer {
         let told = if end == End::Closed { "the end" } else { "a reset" };
         self.note(format!("receives {all} bytes, then {told}"));
         Ok((all, end))
+    }
+
+    /// Lets the kernel keep little of what this client does not read.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    #[cfg(target_os = "linux")]
+    pub fn keep_little(&self) -> Result<(), Finding> {
+        const LITTLE: usize = 64 * 1024;
+        let kept = rustix::net::sockopt::set_socket_recv_buffer_size(&self.stream, LITTLE);
+        kept.map_err(|error| Finding::new("the kernel keeps little", error))
     }
 
     /// Sends nothing more. It may still receive.

@@ -2,11 +2,9 @@
 //!
 //! Each does one thing, waits for the line that this causes, and goes on. So a fresh run gives the same lines.
 
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use guide::play::{Finding, Program};
 
@@ -36,9 +34,6 @@ const RECORDINGS: [Recording; 11] = [
 /// The bytes of `lines answered in this turn: 1`, or what step 07 says in its place.
 const NEWS: usize = 31;
 
-/// Only a run that fails lasts so long.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// A program of the guide, as cargo has built it for this test.
 pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
@@ -52,18 +47,7 @@ fn quiet(server: &mut Program, line: &str) -> Played {
     if !line.is_empty() {
         server.wait_for(line)?;
     }
-    let stat = format!("/proc/{}/stat", server.id());
-    let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        let stat =
-            fs::read_to_string(&stat).map_err(|error| Finding::new("the program runs", error))?;
-        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('S'));
-        if state == Some(true) {
-            return Ok(());
-        }
-        thread::yield_now();
-    }
-    Err(Finding::new("the program waits", "it runs on and on"))
+    server.wait_until_asleep()
 }
 
 /// Chapter 1: the second client is served when the first one has left.

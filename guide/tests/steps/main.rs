@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
 mod crocus;
-mod recorded;
 mod right;
 mod wrong;
 
