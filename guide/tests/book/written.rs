@@ -78,6 +78,39 @@ fn every_chapter_has_its_parts() {
     }
 }
 
+/// The sentences of a page that begin like a question and are none.
+fn false_questions(page: &Page) -> Vec<String> {
+    let prose = page.prose().replace("**", "");
+    let headings = page.headings().join("\n");
+    let lines = prose.lines().chain(headings.lines());
+    // A sentence ends with one of these and a blank, or with its paragraph.
+    let marked = lines.map(|line| {
+        [". ", "? ", "! "]
+            .iter()
+            .fold(line.to_owned(), |line, end| line.replace(end, &format!("{}\n", end.trim_end())))
+    });
+    let text = marked.collect::<Vec<_>>().join("\n");
+    let sentences = text.lines();
+    let asks = |sentence: &str| sentence.trim_end().ends_with('?');
+    let begins = |sentence: &str| {
+        let word = sentence.split(' ').next().unwrap_or_default();
+        ["Who", "What", "That"].contains(&word) && !sentence.starts_with("What goes wrong")
+    };
+    sentences
+        .map(str::trim)
+        .filter(|sentence| begins(sentence) && !asks(sentence))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn only_questions_begin_with_who_what_and_that() {
+    for page in pages() {
+        let found = false_questions(&page);
+        assert!(found.is_empty(), "{}: {found:#?}", page.name);
+    }
+}
+
 /// The places in a section: lines that name a file of the source, and the names beside it.
 fn places(section: &str) -> Vec<(String, Vec<String>)> {
     let mut places = Vec::new();
