@@ -10,6 +10,9 @@ const WORDS_A_MINUTE: usize = 180;
 /// Lines of code that a reader takes in in a minute.
 const LINES_A_MINUTE: usize = 40;
 
+/// Seconds for a command and its output, or for a figure.
+const STOP: usize = 45;
+
 /// Longer than this is no chapter for an evening's break.
 const MOST_MINUTES: usize = 15;
 
@@ -24,9 +27,20 @@ fn lines(page: &Page) -> usize {
     blocks.map(|block| block.text.lines().filter(|line| !line.trim().is_empty()).count()).sum()
 }
 
+/// Commands to type, and figures to look at.
+fn stops(page: &Page) -> usize {
+    let sessions = page.blocks().into_iter().filter(|block| block.language == "console");
+    let commands: usize = sessions
+        .map(|block| block.text.matches("$ cargo").count() + block.text.matches("$ printf").count())
+        .sum();
+    commands + page.links().iter().filter(|link| link.image).count()
+}
+
+/// How long it takes, without the exercises.
 fn minutes(page: &Page) -> usize {
-    (words(page) * LINES_A_MINUTE + lines(page) * WORDS_A_MINUTE)
-        .div_ceil(WORDS_A_MINUTE * LINES_A_MINUTE)
+    let seconds =
+        words(page) * 60 / WORDS_A_MINUTE + lines(page) * 60 / LINES_A_MINUTE + stops(page) * STOP;
+    seconds.div_ceil(60)
 }
 
 #[test]
