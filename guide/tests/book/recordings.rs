@@ -256,8 +256,8 @@ pub(crate) fn check_transcripts() {
     static CHECKED: Once = Once::new();
     CHECKED.call_once(|| {
         thread::scope(|scope| {
-            RECORDINGS.iter().for_each(|recording| drop(scope.spawn(|| check(recording))))
-        })
+            RECORDINGS.iter().for_each(|recording| drop(scope.spawn(|| check(recording))));
+        });
     });
 }
 
