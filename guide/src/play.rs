@@ -21,7 +21,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 /// After this time nothing will come any more. Only a play that fails waits so long.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many lines of the log an error shows.
 const SHOWN: usize = 12;
@@ -64,6 +64,7 @@ pub struct Program {
     log: Receiver<String>,
     transcript: Rc<RefCell<Vec<String>>>,
     peers: usize,
+    patience: Duration,
 }
 
 impl Program {
@@ -96,7 +97,7 @@ impl Program {
         let addr = first.ok().and_then(|line| line.strip_prefix("listening on ")?.parse().ok());
         let transcript = Rc::default();
         match addr {
-            Some(addr) => Ok(Self { child, addr, log, transcript, peers: 0 }),
+            Some(addr) => Ok(Self { child, addr, log, transcript, peers: 0, patience: PATIENCE }),
             None => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -115,6 +116,11 @@ impl Program {
         self.transcript.borrow().clone()
     }
 
+    /// How long it is waited for a line, from now on.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     /// Reads the log until a line that contains this text, and returns that line.
     ///
     /// # Errors
@@ -131,7 +137,7 @@ impl Program {
     /// The log ends before, or nothing more comes.
     pub fn wait_for_any(&mut self, texts: &[&str]) -> Result<(usize, String), Finding> {
         loop {
-            match self.log.recv_timeout(PATIENCE) {
+            match self.log.recv_timeout(self.patience) {
                 Ok(line) => {
                     let found = texts.iter().position(|text| line.contains(text));
                     self.note(line.clone());

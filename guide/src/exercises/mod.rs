@@ -5,6 +5,7 @@
 //! package, so cargo compiles them.
 
 mod output;
+mod server;
 
 use std::fs;
 use std::io;
@@ -22,8 +23,19 @@ pub struct Exercise {
 }
 
 /// All exercises, in the order of the chapters.
-pub const ALL: [Exercise; 4] = [
+pub const ALL: [Exercise; 15] = [
     Exercise { name: "00-predict", check: output::of_a_line },
+    Exercise { name: "01-patience", check: server::is_patient_for_a_second },
+    Exercise { name: "02-cap", check: server::serves_four_at_a_time },
+    Exercise { name: "03-rest", check: server::rests_between_turns },
+    Exercise { name: "04-both", check: server::does_all_of_an_event },
+    Exercise { name: "05-short-write", check: server::writes_all },
+    Exercise { name: "06-echo", check: server::echoes },
+    Exercise { name: "07-queue", check: server::reads_on },
+    Exercise { name: "08-slow-source", check: server::ticks_slowly },
+    Exercise { name: "09-watcher", check: server::drops_a_full_watcher },
+    Exercise { name: "10-farewell", check: server::says_bye },
+    Exercise { name: "11-thread", check: server::asks_in_a_thread },
     Exercise { name: "12-lines", check: output::in_capitals },
     Exercise { name: "13-longest", check: output::of_the_observer },
     Exercise { name: "14-predict", check: output::of_the_experiment },

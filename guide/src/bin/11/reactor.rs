@@ -72,7 +72,7 @@ impl Transport<'_> {
 
     /// Whether so many bytes wait that the protocol should write no more. `resume_writing` follows.
     pub(crate) fn is_full(&mut self) -> bool {
-        self.reactor.get(self.id).is_none_or(|connection| connection.is_full)
+        self.reactor.is_full(self.id)
     }
 
     /// Reads no more from the client, until `resume_reading`.
@@ -206,6 +206,11 @@ impl Reactor {
         if was_empty && !data.is_empty() {
             self.to_flush.push(id);
         }
+    }
+
+    /// Whether so many bytes wait for a client that it should be written no more.
+    pub(crate) fn is_full(&mut self, id: ConnectionId) -> bool {
+        self.get(id).is_none_or(|connection| connection.is_full)
     }
 
     /// Has something done when all connections of this turn are served.
