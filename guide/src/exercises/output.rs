@@ -26,7 +26,7 @@ fn compare(program: &Path, expected: &str) -> Checked {
             (expected, saw) if expected == saw => {}
             (expected, saw) => {
                 let line = |line: Option<&str>| {
-                    line.map_or("the end".to_owned(), |line| format!("{line:?}"))
+                    line.map_or_else(|| "the end".to_owned(), |line| format!("{line:?}"))
                 };
                 return Err(Finding::new(format!("line {number}: {}", line(expected)), line(saw)));
             }
@@ -76,7 +76,7 @@ pub(super) fn of_the_experiment(program: &Path) -> Checked {
                 *constraint += &format!("{comma}{server}");
             }
             [name, ..] if name.ends_with(':') && !line.starts_with(' ') => {
-                lines.push(name.to_owned())
+                lines.push(name.to_owned());
             }
             _ => {}
         }

@@ -4,8 +4,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Once;
 
 use crate::drawing::{WIDTH, lanes, turn, width_of};
+use crate::recordings;
 use crate::simulated;
 use crate::text::{chapters, root};
 use crate::transcripts::{self, Cut};
@@ -111,7 +113,7 @@ fn figures() -> Vec<(String, String)> {
 /// If they differ.
 pub(crate) fn bless_or_compare(path: &Path, text: &str) {
     let name = path.strip_prefix(root()).unwrap_or(path).display();
-    if std::env::var_os("BLESS").is_some() {
+    if blesses() {
         fs::create_dir_all(path.parent().expect("a file stands in a folder"))
             .expect("the folder can be made");
         fs::write(path, text).expect("the file can be written");
@@ -126,11 +128,27 @@ pub(crate) fn bless_or_compare(path: &Path, text: &str) {
     );
 }
 
+/// Whether generated files are written, and not compared.
+pub(crate) fn blesses() -> bool {
+    std::env::var_os("BLESS").is_some()
+}
+
+/// Compares the figures with their runs. When all is written anew, the runs are recorded first.
+pub(crate) fn check_figures() {
+    static CHECKED: Once = Once::new();
+    CHECKED.call_once(|| {
+        if blesses() {
+            recordings::check_transcripts();
+        }
+        for (name, svg) in figures() {
+            bless_or_compare(&root().join(format!("docs/guide/figures/{name}.svg")), &svg);
+        }
+    });
+}
+
 #[test]
 fn the_figures_show_their_runs() {
-    for (name, svg) in figures() {
-        bless_or_compare(&root().join(format!("docs/guide/figures/{name}.svg")), &svg);
-    }
+    check_figures();
 }
 
 #[test]

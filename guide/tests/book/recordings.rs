@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::thread;
 
 use guide::play::{Finding, Program};
@@ -250,19 +251,27 @@ fn plain(line: &str, turn: &str) -> String {
     words.join(" ")
 }
 
+/// Plays all scripts, once.
+pub(crate) fn check_transcripts() {
+    static CHECKED: Once = Once::new();
+    CHECKED.call_once(|| {
+        thread::scope(|scope| {
+            RECORDINGS.iter().for_each(|recording| drop(scope.spawn(|| check(recording))));
+        });
+    });
+}
+
+fn check((name, script): &Recording) {
+    let mut server = Program::start(&program(name)).expect("it starts");
+    let result = script(&mut server);
+    let lines = settled(&server.transcript());
+    result.unwrap_or_else(|finding| panic!("{name}: {finding}\n{}", lines.join("\n")));
+    let path = root().join("guide/transcripts").join(name).with_extension("txt");
+    bless_or_compare(&path, &(lines.join("\n") + "\n"));
+}
+
 #[cfg(target_os = "linux")] // it stops a program, and looks whether it sleeps
 #[test]
 fn fresh_runs_give_the_committed_transcripts() {
-    thread::scope(|scope| {
-        for (name, script) in RECORDINGS {
-            scope.spawn(move || {
-                let mut server = Program::start(&program(name)).expect("it starts");
-                let result = script(&mut server);
-                let lines = settled(&server.transcript());
-                result.unwrap_or_else(|finding| panic!("{name}: {finding}\n{}", lines.join("\n")));
-                let path = root().join("guide/transcripts").join(name).with_extension("txt");
-                bless_or_compare(&path, &(lines.join("\n") + "\n"));
-            });
-        }
-    });
+    check_transcripts();
 }

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
-use crate::figures::bless_or_compare;
+use crate::figures::{bless_or_compare, blesses, check_figures};
 use crate::text::{pages, root};
 
 const DEFINITIONS: &str = "docs/guide/figures/definitions.md";
@@ -43,7 +43,8 @@ fn target(link: &str) -> Result<String, String> {
     if path.contains('/') {
         return Err(format!("{link} has no page in the documentation"));
     }
-    let module = stem.split_once('-').map_or(stem.to_owned(), |(number, _)| format!("ch{number}"));
+    let module =
+        stem.split_once('-').map_or_else(|| stem.to_owned(), |(number, _)| format!("ch{number}"));
     Ok(format!("crate::guide::{module}{anchor}"))
 }
 
@@ -54,7 +55,7 @@ fn data_address(svg: &str) -> String {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => address.push(char::from(byte)),
             b'-' | b'_' | b'.' | b'~' | b'/' | b':' | b';' | b'=' | b',' | b'\'' => {
-                address.push(char::from(byte))
+                address.push(char::from(byte));
             }
             other => address += &format!("%{other:02X}"),
         }
@@ -79,6 +80,9 @@ fn definitions() -> String {
 
 #[test]
 fn the_definitions_for_rustdoc_are_up_to_date() {
+    if blesses() {
+        check_figures(); // they are in the definitions
+    }
     bless_or_compare(&root().join(DEFINITIONS), &definitions());
 }
 

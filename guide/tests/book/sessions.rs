@@ -223,7 +223,7 @@ fn compare(
                 ));
             };
             at += 1;
-            let line = port.map_or(line.to_owned(), |port| swap(line, port, PORT));
+            let line = port.map_or_else(|| line.to_owned(), |port| swap(line, port, PORT));
             if fits(expected, &line) {
                 break;
             }

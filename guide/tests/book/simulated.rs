@@ -112,7 +112,7 @@ struct Stage {
 
 impl Stage {
     /// Forgets what came before.
-    fn begin(&mut self) {
+    fn begin(&self) {
         self.record.borrow_mut().events.clear();
     }
 
@@ -124,7 +124,7 @@ impl Stage {
     }
 
     /// Forgets all events but those of which `keep` says so.
-    fn retain(&mut self, keep: impl Fn(&Event) -> bool) {
+    fn retain(&self, keep: impl Fn(&Event) -> bool) {
         self.record.borrow_mut().events.retain(keep);
     }
 
@@ -135,7 +135,7 @@ impl Stage {
     }
 
     /// Gives the events whose text has this part another look.
-    fn mark(&mut self, look: Look, part: &str) {
+    fn mark(&self, look: Look, part: &str) {
         let mut record = self.record.borrow_mut();
         let marked = record.events.iter_mut().filter(|event| event.text.contains(part));
         marked.for_each(|event| event.look = look);
@@ -165,10 +165,12 @@ impl Protocol for Answering {
         if !self.line.ends_with(b"\n") {
             return;
         }
-        match std::mem::take(&mut self.line).as_slice() {
-            b"long\n" => self.clock.advance(Duration::from_millis(1200)),
-            b"call\n" => drop(transport.reactor().call_soon(|_reactor| {})),
-            _ => {}
+        let line = std::mem::take(&mut self.line);
+        if line == b"long\n" {
+            self.clock.advance(Duration::from_millis(1200));
+        }
+        if line == b"call\n" {
+            transport.reactor().call_soon(|_reactor| {});
         }
         transport.write(&[b'.'; 81]);
     }

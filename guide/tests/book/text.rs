@@ -175,17 +175,17 @@ impl Page {
         for event in self.parser() {
             match event {
                 Event::Start(Tag::CodeBlock(_) | Tag::Heading { .. } | Tag::Image { .. }) => {
-                    silent = true
+                    silent = true;
                 }
                 Event::End(TagEnd::CodeBlock | TagEnd::Heading(_) | TagEnd::Image) => {
-                    silent = false
+                    silent = false;
                 }
                 Event::Start(Tag::Strong) | Event::End(TagEnd::Strong) => prose.push_str("**"),
                 Event::Text(text) if !silent => prose.push_str(&text),
                 Event::Code(_) if !silent => prose.push_str("`code`"),
                 Event::SoftBreak => prose.push(' '),
                 Event::End(TagEnd::Paragraph | TagEnd::Item | TagEnd::TableCell) => {
-                    prose.push('\n')
+                    prose.push('\n');
                 }
                 _ => {}
             }

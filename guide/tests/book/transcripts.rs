@@ -121,11 +121,7 @@ pub(crate) fn story(cut: &Cut) -> Story {
     let events: Vec<_> = events.into_iter().skip(cut.from - 1).take(cut.count).collect();
     assert_eq!(events.len(), cut.count, "{} has {all} lines", cut.run);
     let shown = |part: &&str| events.iter().any(|event| event.text.contains(*part));
-    assert!(
-        cut.bad.iter().all(|part| shown(part)),
-        "{}: what is bad is not in the figure",
-        cut.run
-    );
+    assert!(cut.bad.iter().all(shown), "{}: what is bad is not in the figure", cut.run);
     let mut story = Story::of(cut.title, events);
     cut.waits.iter().for_each(|(text, lane)| story.wait(text, lane));
     story

@@ -10,6 +10,9 @@ const WORDS_A_MINUTE: usize = 180;
 /// Lines of code that a reader takes in in a minute.
 const LINES_A_MINUTE: usize = 40;
 
+/// Seconds for a command and its output, or for a figure.
+const STOP: usize = 45;
+
 /// Longer than this is no chapter for an evening's break.
 const MOST_MINUTES: usize = 15;
 
@@ -24,9 +27,20 @@ fn lines(page: &Page) -> usize {
     blocks.map(|block| block.text.lines().filter(|line| !line.trim().is_empty()).count()).sum()
 }
 
+/// Commands to type, and figures to look at.
+fn stops(page: &Page) -> usize {
+    let sessions = page.blocks().into_iter().filter(|block| block.language == "console");
+    let commands: usize = sessions
+        .map(|block| block.text.matches("$ cargo").count() + block.text.matches("$ printf").count())
+        .sum();
+    commands + page.links().iter().filter(|link| link.image).count()
+}
+
+/// How long it takes, without the exercises.
 fn minutes(page: &Page) -> usize {
-    (words(page) * LINES_A_MINUTE + lines(page) * WORDS_A_MINUTE)
-        .div_ceil(WORDS_A_MINUTE * LINES_A_MINUTE)
+    let seconds =
+        words(page) * 60 / WORDS_A_MINUTE + lines(page) * 60 / LINES_A_MINUTE + stops(page) * STOP;
+    seconds.div_ceil(60)
 }
 
 #[test]
@@ -75,6 +89,39 @@ fn every_chapter_has_its_parts() {
         assert!((2..=4).contains(&count), "{name} has {count} exercises");
         assert!(page.section("In crocus").is_some(), "{name} does not say where crocus has it");
         assert!(page.text.contains("> **What goes wrong"), "{name} has no box that goes wrong");
+    }
+}
+
+/// The sentences of a page that begin like a question and are none.
+fn false_questions(page: &Page) -> Vec<String> {
+    let prose = page.prose().replace("**", "");
+    let headings = page.headings().join("\n");
+    let lines = prose.lines().chain(headings.lines());
+    // A sentence ends with one of these and a blank, or with its paragraph.
+    let marked = lines.map(|line| {
+        [". ", "? ", "! "]
+            .iter()
+            .fold(line.to_owned(), |line, end| line.replace(end, &format!("{}\n", end.trim_end())))
+    });
+    let text = marked.collect::<Vec<_>>().join("\n");
+    let sentences = text.lines();
+    let asks = |sentence: &str| sentence.trim_end().ends_with('?');
+    let begins = |sentence: &str| {
+        let word = sentence.split(' ').next().unwrap_or_default();
+        ["Who", "What", "That"].contains(&word) && !sentence.starts_with("What goes wrong")
+    };
+    sentences
+        .map(str::trim)
+        .filter(|sentence| begins(sentence) && !asks(sentence))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn only_questions_begin_with_who_what_and_that() {
+    for page in pages() {
+        let found = false_questions(&page);
+        assert!(found.is_empty(), "{}: {found:#?}", page.name);
     }
 }
 
