@@ -122,9 +122,10 @@ fn first_strange(piece: &[&str], lines: &[&str], from: usize) -> String {
     piece[best.min(piece.len() - 1)].to_owned()
 }
 
+/// The listings of a page, each with the path above it.
 fn listings(page: &Page) -> Vec<(String, Block)> {
-    let named = page.blocks().into_iter().filter_map(|block| Some((path_above(&block)?, block)));
-    named.collect()
+    let blocks = page.blocks().into_iter().filter(|block| block.language == "rust");
+    blocks.filter_map(|block| Some((path_above(&block)?, block))).collect()
 }
 
 #[test]
