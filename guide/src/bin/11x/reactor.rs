@@ -76,8 +76,9 @@ impl Transport<'_> {
 
     /// Reads no more from the client, until `resume_reading`.
     pub(crate) fn pause_reading(&mut self) {
+        let is_open = self.reactor.is_open(self.id);
         if let Some(connection) = self.reactor.get(self.id) {
-            connection.is_paused = true;
+            connection.is_paused = is_open; // one that closes is read to its end
         }
     }
 
@@ -202,9 +203,9 @@ impl Reactor {
         }
     }
 
-    /// Whether so many bytes wait for a client that it should be written no more.
+    /// Whether so many bytes wait for a client that it should be written no more, or it closes.
     pub(crate) fn is_full(&mut self, id: ConnectionId) -> bool {
-        self.get(id).is_none_or(|connection| connection.is_full)
+        !self.is_open(id) || self.get(id).is_none_or(|connection| connection.is_full)
     }
 
     /// Has something done when all connections of this turn are served.
