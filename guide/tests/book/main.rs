@@ -10,6 +10,7 @@ mod links;
 mod listings;
 mod recordings;
 mod rustdoc;
+#[cfg(target_os = "linux")] // its tools are those of Linux
 mod sessions;
 mod simulated;
 mod terms;

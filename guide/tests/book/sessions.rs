@@ -9,10 +9,13 @@
 //! the guide listen at a free port, which the session calls 5000.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::recordings::program;
 use crate::text::{Page, pages, root};
@@ -24,8 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PORT: &str = "5000";
 
 /// What a session may run beside the guide's programs. The test is left out for pages that need a program
-/// which is missing.
-const TOOLS: [&str; 5] = ["printf", "nc", "wc", "head", "curl"];
+/// which is missing. `sleep` is a program that does not read.
+const TOOLS: [&str; 5] = ["printf", "nc", "wc", "head", "sleep"];
 
 /// A command with the output that the text shows.
 #[derive(Debug)]
@@ -91,7 +94,7 @@ impl Running {
     /// Starts a command in a group of its own, so that all of a pipeline can be ended.
     fn start(command: &str) -> Self {
         let mut shell = Command::new("sh");
-        shell.arg("-c").arg(format!("exec 2>&1; {command}")).current_dir(root());
+        shell.arg("-c").arg(format!("exec 2>&1; {command}")).current_dir(root()).process_group(0);
         let mut child =
             shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sh is there");
         let output = BufReader::new(child.stdout.take().expect("it is piped"));
@@ -115,8 +118,8 @@ impl Running {
     }
 
     fn end(&mut self) {
-        // It fails only if the program has ended already.
-        drop(self.child.kill());
+        // It fails only if all of the group have ended already.
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         drop(self.child.wait());
     }
 }
