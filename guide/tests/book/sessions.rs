@@ -25,7 +25,7 @@ const PORT: &str = "5000";
 
 /// What a session may run beside the guide's programs. The test is left out for pages that need a program
 /// which is missing.
-const TOOLS: [&str; 5] = ["printf", "nc", "wc", "head", "curl"];
+const TOOLS: [&str; 6] = ["printf", "nc", "wc", "head", "curl", "sleep"];
 
 /// A command with the output that the text shows.
 #[derive(Debug)]
@@ -265,7 +265,8 @@ fn missing_tools(session: &[Typed]) -> Vec<&str> {
     let commands =
         session.iter().filter(|typed| !typed.command.starts_with("cargo run -p guide --bin "));
     let words = commands.flat_map(|typed| {
-        typed.command.split('|').filter_map(|part| part.split_whitespace().next())
+        let parts = typed.command.split('|').map(|part| part.trim_start_matches([' ', '(']));
+        parts.filter_map(|part| part.split_whitespace().next())
     });
     let is_there = |tool: &str| {
         let found = Command::new("sh")
