@@ -100,9 +100,10 @@ impl Messages {
             } else if self.input.len() > LONGEST {
                 return transport.lose_connection();
             } else {
-                return;
+                return transport.resume_reading();
             }
         }
+        transport.pause_reading();
     }
 
     fn next_line(&mut self) -> Option<String> {
@@ -180,5 +181,19 @@ mod tests {
         let mut peer = simulation.connect(messages());
         simulation.advance(IDLE); // takes no time
         assert_eq!(peer.end(), Some(End::Closed));
+    }
+
+    #[test]
+    fn a_client_that_sends_no_more_gets_all() {
+        let mut simulation = Simulation::new();
+        let mut peer = simulation.connect(messages());
+        peer.send(b"2000\n");
+        peer.close_write();
+        let mut count = 0;
+        while peer.end().is_none() {
+            simulation.settle();
+            count += peer.received().len();
+        }
+        assert_eq!(count, 2000 * 81);
     }
 }

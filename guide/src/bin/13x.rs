@@ -124,9 +124,10 @@ impl Messages {
             } else if self.input.len() > LONGEST {
                 return transport.lose_connection();
             } else {
-                return;
+                return transport.resume_reading();
             }
         }
+        transport.pause_reading();
     }
 
     fn next_line(&mut self) -> Option<String> {

@@ -120,11 +120,15 @@ pub(crate) fn bless_or_compare(path: &Path, text: &str) {
         return;
     }
     let committed = fs::read_to_string(path).unwrap_or_default();
-    let line = committed.lines().zip(text.lines()).position(|(old, new)| old != new);
-    let line = line.unwrap_or_else(|| committed.lines().count().min(text.lines().count())) + 1;
+    let equal = committed.lines().zip(text.lines()).take_while(|(old, new)| old == new).count();
+    let line = |text: &str| {
+        text.lines().nth(equal).unwrap_or("the end").chars().take(80).collect::<String>()
+    };
+    let (old, new) = (line(&committed), line(text));
+    let number = equal + 1;
     assert!(
         committed == text,
-        "{name} is not what the run shows, from line {line} on. Look, then BLESS=1"
+        "{name}:{number}: {old}\nthe run: {new}\nLook at it, and then: BLESS=1"
     );
 }
 

@@ -193,6 +193,7 @@ pub(crate) const REPEATED: &str = "...";
 /// The lines without what differs from run to run: numbers that the kernel chooses, how often a turn repeats
 /// the one before, and turns in which nothing but a signal has woken the program.
 fn settled(lines: &[String]) -> Vec<String> {
+    let lines = &without_further_portions(lines);
     let (mut settled, mut last, mut counted): (Vec<_>, Vec<String>, _) =
         (Vec::new(), Vec::new(), 0);
     for turn in turns(lines) {
@@ -217,6 +218,40 @@ fn settled(lines: &[String]) -> Vec<String> {
         last = body;
     }
     settled
+}
+
+/// The lines without those that say once more that the kernel does not take all: how much room it finds for
+/// a client that does not read, and in how many portions, is its own affair.
+fn without_further_portions(lines: &[String]) -> Vec<String> {
+    let mut kept: Vec<Vec<String>> = Vec::new();
+    let mut full = Vec::new();
+    for turn in turns(lines) {
+        let mut left_out = false;
+        let mut left: Vec<String> = Vec::new();
+        for line in turn {
+            let (place, event) = line.rsplit_once(" | ").unwrap_or((line, ""));
+            if line.starts_with("peer | ") && event.starts_with("receives") {
+                full.clear();
+            }
+            let is_full = event.starts_with("wrote ")
+                && !event.ends_with(", 0 wait")
+                && event.ends_with(" wait");
+            if is_full && full.contains(&place.to_owned()) {
+                left_out = true;
+                continue;
+            }
+            if is_full {
+                full.push(place.to_owned());
+            }
+            left.push(line.clone());
+        }
+        let only_events =
+            left.iter().all(|line| line.contains(" | turn ") || line.ends_with("writable"));
+        if !(left_out && only_events) {
+            kept.push(left);
+        }
+    }
+    kept.concat()
 }
 
 /// The lines by turn; those before the first turn stand in its place.
