@@ -156,14 +156,14 @@ impl Program {
             RecvTimeoutError::Timeout => "then nothing more",
             RecvTimeoutError::Disconnected => "then the program ended",
         };
-        Finding::new(expected, format!("{}{end}", self.last_lines()))
+        Finding::new(expected, format!("{}\n          {end}", self.last_lines()))
     }
 
     /// The last lines of the transcript, for an error.
     pub fn last_lines(&self) -> String {
         let transcript = self.transcript.borrow();
         let first = transcript.len().saturating_sub(SHOWN);
-        transcript[first..].iter().map(|line| format!("{line}\n          ")).collect()
+        transcript[first..].join("\n          ")
     }
 
     /// How many lines so far contain this text.
