@@ -1,4 +1,4 @@
-//! A chat room: every member gets each line of the others. Shows how to write to all connections.
+//! How to write to all connections: a chat room, in which every member gets the lines of the others.
 //!
 //! ```text
 //! cargo run --release --example chat_server
@@ -32,8 +32,8 @@ Options:
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
-In the room: /who tells who is there, /quit leaves. Lines have at most 4096 bytes of UTF-8; who
-sends anything else is told so and leaves, and so does who does not read.
+In the room: /who tells who is there, /quit leaves. Lines have at most 4096 bytes of UTF-8. A client
+that sends anything else is told so and has to leave; so has one that does not read.
 
 Examples:
   chat_server                            then, beside it and twice: nc 127.0.0.1 5000
@@ -191,11 +191,9 @@ fn serve() -> Result<(), Exit> {
     let options = ServerOptions::from_args(HELP)?;
     let mut reactor = Reactor::builder().write_buffer_cap(BACKLOG).build()?;
     cli::observe(&mut reactor);
-    cli::drain_on_signals(&mut reactor)?;
     let room = Rc::new(RefCell::new(Room::default()));
     let guests = move |_peer| {
         Framed::new(Lines::new().max_length(LONGEST_LINE), Guest { room: Rc::clone(&room) })
     };
-    cli::listen(&mut reactor, options.place(), guests)?;
-    Ok(reactor.run()?)
+    cli::serve_on(reactor, options.place(), guests)
 }

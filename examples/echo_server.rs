@@ -1,4 +1,4 @@
-//! Sends back every byte that it receives (RFC 862).
+//! How short a server is: an echo (RFC 862) is one method, and its memory is bounded.
 //!
 //! ```text
 //! cargo run --release --example echo_server
@@ -10,7 +10,7 @@ mod shared;
 use std::process::ExitCode;
 
 use crocus::{Protocol, Transport};
-use shared::cli::{self, ServerOptions};
+use shared::cli;
 
 const HELP: &str = "\
 Sends back to everybody what they send.
@@ -42,8 +42,5 @@ impl Protocol for Echo {
 }
 
 fn main() -> ExitCode {
-    cli::run("echo_server", || {
-        let options = ServerOptions::from_args(HELP)?;
-        cli::serve(options.place(), |_peer| Echo)
-    })
+    cli::serve("echo_server", HELP, |_peer| Echo)
 }

@@ -1,12 +1,11 @@
-//! How to work without blocking: a job each second, a long calculation, and a job that waits for a
-//! disk, all beside a server that echoes.
+//! How to work without blocking: a timer, a long calculation in slices, and a disk read by a thread.
 //!
 //! ```text
 //! cargo run --release --example periodic
 //! nc 127.0.0.1 5000                      # beside it: the echo answers at once, during all jobs
 //! ```
 //!
-//! The loop serves no connection while a callback runs. So a timer calls later (`call_every`) and
+//! All of it runs beside a server that echoes. The loop serves no connection while a callback runs. So a timer calls later (`call_every`) and
 //! no callback sleeps; a long calculation runs in slices (`call_soon`), and the loop serves
 //! connections between two slices; a thread does work that may wait for a disk (`call_in_thread`).
 
@@ -68,14 +67,12 @@ fn serve() -> Result<(), Exit> {
         Ok(true)
     })?;
     let mut reactor = cli::reactor()?;
-    cli::drain_on_signals(&mut reactor)?;
     let status = Rc::new(Status::default());
-    let echo = Rc::clone(&status);
-    cli::listen(&mut reactor, options.place(), move |_peer| Echo(Rc::clone(&echo)))?;
     tell_each_second(&mut reactor, Rc::clone(&status));
-    Primes { below: primes, next: 0, found: 0, status }.count_on(&mut reactor);
+    let counting = Primes { below: primes, next: 0, found: 0, status: Rc::clone(&status) };
+    reactor.call_soon(|reactor| counting.count_on(reactor)); // once the address is printed
     count_files(&mut reactor, folder);
-    Ok(reactor.run()?)
+    cli::serve_on(reactor, options.place(), move |_peer| Echo(Rc::clone(&status)))
 }
 
 fn number(text: &str) -> Result<u64, &'static str> {

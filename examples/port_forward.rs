@@ -1,4 +1,4 @@
-//! Forwards connections: a client of one address talks to the server at another.
+//! How to join two connections: a client of one address talks to the server at another.
 //!
 //! ```text
 //! cargo run --release --example port_forward -- --listen :5000 --to example.org:80
@@ -16,11 +16,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crocus::{
-    Connect, ConnectionId, Listen, ListenerId, Protocol, Reactor, Reason, SocketOptions, TimerId,
-    Transport, Tunnel, TunnelEnd, TunnelHandler,
+    Connect, ConnectionId, Listen, Protocol, Reactor, Reason, TimerId, Transport, Tunnel,
+    TunnelEnd, TunnelHandler,
 };
 use lexopt::prelude::*;
 use shared::cli::{self, Exit};
+use shared::pairs;
 
 const HELP: &str = "\
 Forwards connections: whoever connects to one address talks to another.
@@ -45,10 +46,6 @@ Examples:
 Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a second Ctrl-C
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
 ";
-
-/// How long a side may be silent before the kernel sends a keep-alive probe. Sessions may be silent
-/// for days; one whose peer has vanished must not be kept for ever.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// How long connecting may take, unless set otherwise: shorter than most clients wait.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -128,33 +125,12 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), Exit> {
-    let options = Options::from_args()?;
-    let mut reactor = cli::reactor()?;
-    cli::drain_on_signals(&mut reactor)?;
-    let listener = listen(&mut reactor, options)?;
-    if let Some(addr) = reactor.local_addr(listener) {
-        cli::announce(addr)?;
-    }
-    Ok(reactor.run()?)
-}
-
-fn listen(reactor: &mut Reactor, options: Options) -> Result<ListenerId, Exit> {
-    let Options { listen, client } = options;
-    let most = cli::pairs_of_descriptors();
-    let client = move |_peer| client.clone();
-    match listen.strip_prefix("unix:") {
-        Some(_) => {
-            reactor.listen(Listen::at(&*listen).max_connections(most), client).map_err(|error| {
-                Exit::Failed(format!("{error}; --listen unix:PATH takes a path that is free"))
-            })
-        }
-        None => {
-            let addr = cli::resolve(&listen)?;
-            let options = SocketOptions::new().keep_alive(KEEP_ALIVE);
-            let place = Listen::at(addr).max_connections(most).socket(options);
-            reactor.listen(place, client).map_err(|error| cli::cannot_listen(addr, &error))
-        }
-    }
+    let Options { listen, client } = Options::from_args()?;
+    let place = match listen.strip_prefix("unix:") {
+        Some(_) => Listen::at(&*listen),
+        None => Listen::at(cli::resolve(&listen)?).socket(pairs::keep_alive()),
+    };
+    cli::serve_at(place.max_connections(pairs::of_descriptors()), move |_peer| client.clone())
 }
 
 struct Options {
@@ -178,8 +154,7 @@ impl Options {
             }
         }
         let to = to.ok_or_else(|| Exit::Usage("where to? It takes --to HOST:PORT".to_owned()))?;
-        let options = SocketOptions::new().keep_alive(KEEP_ALIVE);
-        let to = Connect::to(&*to).timeout(connect_timeout).socket(options);
+        let to = Connect::to(&*to).timeout(connect_timeout).socket(pairs::keep_alive());
         Ok(Self { listen, client: Client { to, idle, waits: false } })
     }
 }

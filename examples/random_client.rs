@@ -1,10 +1,12 @@
-//! The article's client on the reactor: asks for 16 random bytes, and prints two points of a square.
+//! How to write a client: it connects, collects a reply, and gives up in time, a thousand times at once.
 //!
 //! ```text
 //! cargo run --release --example random_server         # or random_server_blocking, or the article's
 //! cargo run --release --example random_client
 //! cargo run --release --example random_client -- localhost:5000 --count 3 --timeout 0.5
 //! ```
+//!
+//! It is the article's client: it asks for 16 random bytes, and prints the two points of a square that they make.
 
 mod shared;
 

@@ -1,4 +1,4 @@
-//! The article's server on the reactor: sends every client 16 random bytes and closes.
+//! The article's server with what a service needs: options, signals, a log, a reactor for each core.
 //!
 //! ```text
 //! cargo run --release --example random_server
@@ -64,7 +64,7 @@ fn serve() -> Result<(), Exit> {
     if threads != 1 {
         return serve_on_cores(threads, options);
     }
-    cli::serve(options.place(), |_peer| RandomBytes)
+    cli::serve_at(options.place(), |_peer| RandomBytes)
 }
 
 /// The same on several cores. The closure runs once in each thread.

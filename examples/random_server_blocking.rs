@@ -1,4 +1,4 @@
-//! The article's first server, without a reactor: one loop that accepts, sends and closes.
+//! The same server without a reactor: accept, send, close, one client after the other.
 //!
 //! ```text
 //! cargo run --release --example random_server_blocking
@@ -68,9 +68,13 @@ fn serve() -> Result<(), Exit> {
     if let Some(addr) = listener.local_addr()?.as_socket() {
         cli::announce(addr)?;
     }
+    let mut accepted = 0_u64;
     while !stopping.load(Ordering::Relaxed) {
         match listener.accept() {
-            Ok((stream, _peer)) => answer(&stream.into()),
+            Ok((stream, _peer)) => {
+                accepted += 1;
+                answer(&stream.into());
+            }
             Err(error) => match error.kind() {
                 // A signal, or the tick: check whether to stop.
                 io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {}
@@ -85,6 +89,7 @@ fn serve() -> Result<(), Exit> {
         }
     }
     cli::say("stopping");
+    log::info!("stopped: {accepted} accepted, {accepted} closed");
     Ok(())
 }
 

@@ -1,16 +1,17 @@
-//! Two early Internet services: discard reads without end, and chargen writes without end.
+//! How to read without end (discard), and to write without end in bounded memory (chargen).
 //!
 //! ```text
 //! cargo run --release --example simple_services -- --service chargen
 //! nc 127.0.0.1 5000 | head                            # beside it
 //! ```
 //!
-//! `chargen` shows how to write without end in bounded memory: it writes up to the high mark, and
-//! goes on when the transport calls `resume_writing`.
+//! These are two early services of the Internet. `chargen` writes up to the high mark, and goes on when the
+//! transport calls `resume_writing`.
 
 mod shared;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crocus::{Address, Factory, Protocol, Transport};
 use lexopt::ValueExt;
@@ -27,8 +28,7 @@ Options:
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
   -h, --help              this text
 
-The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once;
-chargen never finishes by itself, so its clients are dropped after 5 s.
+The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
 
 Examples:
   simple_services                        then, beside it: nc 127.0.0.1 5000 | head
@@ -55,6 +55,9 @@ const PRINTABLE: usize = 95;
 
 /// Characters in a line, as in the example of RFC 864.
 const LINE: usize = 72;
+
+/// How long a shutdown waits for a client that takes nothing: these bytes are worth no more.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// Lines are written until more than this waits to be sent: the reactor's high mark. Above it
 /// `resume_writing` is sure to come.
@@ -88,6 +91,12 @@ impl Protocol for Chargen {
 
     /// A client that has closed its half may read on: `nc < /dev/null`.
     fn eof_received(&mut self, _transport: &mut Transport<'_>) {}
+
+    /// The default would let it finish, and it never does.
+    fn shutting_down(&mut self, transport: &mut Transport<'_>) {
+        transport.set_close_timeout(LAST_WAIT);
+        transport.lose_connection();
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -126,5 +135,5 @@ fn serve() -> Result<(), Exit> {
         }
         Ok(known)
     })?;
-    cli::serve(options.place(), service)
+    cli::serve_at(options.place(), service)
 }

@@ -21,9 +21,6 @@ pub(crate) const LISTEN: &str = "127.0.0.1:5000";
 /// close too.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
-/// Descriptors that are not for connections: the program's own, and those of name lookups.
-const RESERVE: u64 = 16;
-
 /// The exit status a shell reports for a program that Ctrl-C ended: 128 + the number of SIGINT.
 pub(crate) const INTERRUPTED: i32 = 130;
 
@@ -202,7 +199,9 @@ pub(crate) fn resolve(listen: &str) -> Result<SocketAddr, Exit> {
 pub(crate) fn cannot_listen(addr: impl Display, error: &io::Error) -> Exit {
     // The reactor's errors name the address already; their source is the system's own error.
     let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    let addr = addr.to_string();
     let hint = match error.kind() {
+        _ if addr.starts_with("unix:") => "it takes a path that is free, as in unix:web.sock",
         io::ErrorKind::AddrInUse => {
             "stop the program that has it (ss -lntup names it), or try --listen 127.0.0.1:0"
         }
@@ -221,9 +220,22 @@ pub(crate) fn announce(addr: impl Display) -> Result<(), Exit> {
     print(&format!("listening on {addr}\n")).map(drop)
 }
 
-/// A whole server: it listens there, prints where, and serves until it is told to stop.
-pub(crate) fn serve(place: Listen, factory: impl Factory + 'static) -> Result<(), Exit> {
-    let mut reactor = reactor()?;
+/// A whole server without options of its own, for a `main`: it serves until it is told to stop.
+pub(crate) fn serve(name: &str, help: &'static str, factory: impl Factory + 'static) -> ExitCode {
+    run(name, || serve_at(ServerOptions::from_args(help)?.place(), factory))
+}
+
+/// The same for a place that is known already.
+pub(crate) fn serve_at(place: Listen, factory: impl Factory + 'static) -> Result<(), Exit> {
+    serve_on(reactor()?, place, factory)
+}
+
+/// The same on a reactor that is made already.
+pub(crate) fn serve_on(
+    mut reactor: Reactor,
+    place: Listen,
+    factory: impl Factory + 'static,
+) -> Result<(), Exit> {
     drain_on_signals(&mut reactor)?;
     listen(&mut reactor, place, factory)?;
     Ok(reactor.run()?)
@@ -259,6 +271,7 @@ pub(crate) fn observe(reactor: &mut Reactor) {
 
 /// On SIGINT or SIGTERM the reactor stops in order. On a second one the program ends at once.
 pub(crate) fn drain_on_signals(reactor: &mut Reactor) -> Result<(), Exit> {
+    reactor.on_stop(log_counts);
     for signal in [SIGINT, SIGTERM] {
         reactor.on_signal(signal, move |reactor| {
             if reactor.is_stopping() {
@@ -278,6 +291,7 @@ pub(crate) fn drain_on_signals(reactor: &mut Reactor) -> Result<(), Exit> {
 /// The same for several reactors: call it in the setup of each. Each signal reaches all of them.
 pub(crate) fn drain_cores_on_signals(core: &mut Core<'_>) -> io::Result<()> {
     let tells = core.index() == 0;
+    core.reactor().on_stop(log_counts);
     for signal in [SIGINT, SIGTERM] {
         core.reactor().on_signal(signal, move |reactor| {
             if reactor.is_stopping() {
@@ -292,18 +306,28 @@ pub(crate) fn drain_cores_on_signals(core: &mut Core<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// How many clients there are descriptors for, if each costs two, for itself and for a connection that is made
-/// for it. As `max_connections` this leaves the others waiting in the kernel's queue.
-pub(crate) fn pairs_of_descriptors() -> usize {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => {
-            usize::try_from(limit.saturating_sub(RESERVE) / 2).unwrap_or(usize::MAX).max(1)
-        }
-        Err(error) => {
-            log::warn!("cannot ask how many descriptors there may be: {error}");
-            usize::MAX
-        }
+/// Logs what a reactor has done. Connections that are open still are those that a shutdown drops.
+fn log_counts(reactor: &mut Reactor) {
+    let (stats, open) = (reactor.stats(), reactor.connections().len());
+    if stats.turns == 0 {
+        return; // it could not listen, and has not begun
     }
+    let mut line = format!("stopped: {} accepted, {} closed", stats.accepted, stats.closed);
+    let others = [
+        (open as u64, "dropped"),
+        (stats.turned_away, "turned away"),
+        (stats.accept_errors, "errors of accept"),
+        (stats.connected, "connected"),
+        (stats.failed, "not connected"),
+        (stats.datagrams_received, "datagrams received"),
+        (stats.datagrams_sent, "datagrams sent"),
+        (stats.bytes_read, "bytes read"),
+        (stats.bytes_written, "bytes written"),
+    ];
+    for (count, what) in others.into_iter().filter(|&(count, _)| count > 0) {
+        line += &format!(", {count} {what}");
+    }
+    log::info!("{line}");
 }
 
 #[cfg(test)]

@@ -4,3 +4,4 @@
 
 pub(crate) mod cli;
 pub(crate) mod frame;
+pub(crate) mod pairs;

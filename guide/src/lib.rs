@@ -1,4 +1,4 @@
-//! What the tests, the checks and the recordings of the guide share. The programs themselves are in `src/bin`.
+//! Shared by the tests, the checks and the recordings of the guide. The programs themselves are in `src/bin`.
 
 pub mod exercises;
 pub mod play;

@@ -26,12 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How many lines of the log an error shows.
 const SHOWN: usize = 12;
 
-/// What a script expected, and what it saw instead.
+/// An expectation of a script, and the thing that came instead.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What should have happened.
+    /// The thing that should have happened.
     pub expected: String,
-    /// What did happen.
+    /// The thing that did happen.
     pub saw: String,
 }
 
@@ -111,7 +111,7 @@ impl Program {
         self.addr
     }
 
-    /// What has happened so far.
+    /// The lines so far, of the log and of the peers.
     pub fn transcript(&self) -> Vec<String> {
         self.transcript.borrow().clone()
     }
@@ -156,14 +156,14 @@ impl Program {
             RecvTimeoutError::Timeout => "then nothing more",
             RecvTimeoutError::Disconnected => "then the program ended",
         };
-        Finding::new(expected, format!("{}{end}", self.last_lines()))
+        Finding::new(expected, format!("{}\n          {end}", self.last_lines()))
     }
 
     /// The last lines of the transcript, for an error.
     pub fn last_lines(&self) -> String {
         let transcript = self.transcript.borrow();
         let first = transcript.len().saturating_sub(SHOWN);
-        transcript[first..].iter().map(|line| format!("{line}\n          ")).collect()
+        transcript[first..].join("\n          ")
     }
 
     /// How many lines so far contain this text.

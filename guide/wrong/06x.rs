@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-/// What is called when something happens to a connection.
+/// The callbacks of one connection.
 trait Protocol {
     /// Bytes came: as many as the network delivered together.
     fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]);

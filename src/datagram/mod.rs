@@ -116,7 +116,8 @@ pub trait DatagramProtocol {
     ///
     /// `data` is the reactor's own buffer, used again for the next one: copy what you need. The buffer
     /// holds the longest datagram, so nothing is cut off. `from` is the address in the packet, which a
-    /// sender can forge.
+    /// sender can forge: it may be another server that answers, or this very socket. So limit the answers
+    /// to one source, as the example program `udp_echo` does, or two servers may answer each other for ever.
     fn datagram_received(
         &mut self,
         transport: &mut DatagramTransport<'_>,

@@ -3,12 +3,12 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,8 @@ fn build_examples() -> PathBuf {
         other => other,
     };
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--examples", "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "--examples", "--all-features", "--profile", profile])
+        .arg("--target-dir")
         .arg(profile_dir.parent().unwrap())
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
@@ -273,6 +274,35 @@ fn but_slowness(stderr: &str) -> String {
     stderr.split_inclusive('\n').filter(|line| !slow(line)).collect()
 }
 
+/// Starts a server, connects a client that says nothing, and stops the server by SIGTERM. Checks that it waits
+/// for nobody, and what it logs where `RUST_LOG` asks for `info`. `closes`: it ends each connection itself.
+///
+/// Connections that are left when the grace is over are dropped, and counted as such. So this depends on no
+/// clock.
+pub(crate) fn end_by_a_signal(command: &mut Command, closes: bool) {
+    let server = Server::start(command.env("RUST_LOG", "info"));
+    let first = server.program.error_line();
+    assert!(first.ends_with(&format!("listening on {}", server.addr)), "{command:?}: {first}");
+    let mut client = dial(server.addr);
+    if closes {
+        client.read_to_end(&mut Vec::new()).unwrap();
+    }
+    server.program.signal("TERM");
+    let end = server.program.finish();
+    drop(client);
+    let log = &end.stderr;
+    assert_eq!((end.code, counted(log, "accepted")), (Some(0), 1), "{command:?}: {log}");
+    let ended = 1 + counted(log, "connected");
+    assert_eq!((counted(log, "closed"), counted(log, "dropped")), (ended, 0), "{command:?}: {log}");
+}
+
+/// The numbers before a word in all lines of the log that count, added up.
+fn counted(log: &str, word: &str) -> u64 {
+    let lines = log.lines().filter_map(|line| line.split_once("stopped: "));
+    let counts = lines.flat_map(|(_, counts)| counts.split(", "));
+    counts.filter_map(|count| count.strip_suffix(word)?.trim_end().parse::<u64>().ok()).sum()
+}
+
 /// Connects; reading and writing wait, but not for ever.
 pub(crate) fn dial(addr: SocketAddr) -> TcpStream {
     patient(TcpStream::connect(addr).unwrap())
@@ -292,4 +322,37 @@ pub(crate) fn serve_once<T: Send + 'static>(
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     (addr, thread::spawn(move || answer(listener.accept().unwrap().0)))
+}
+
+/// A web server with one page, for as long as the test runs.
+pub(crate) fn serve_page(page: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let page = Arc::new(page);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, page) = (patient(stream.unwrap()), Arc::clone(&page));
+            thread::spawn(move || answer_requests(&stream, &page));
+        }
+    });
+    addr
+}
+
+/// Answers each head, which an empty line ends, until the client goes or has asked for the end.
+fn answer_requests(mut stream: &TcpStream, page: &[u8]) {
+    let mut option = "Connection: keep-alive".to_owned();
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        if line.starts_with("Connection: ") {
+            option = line;
+            continue;
+        }
+        if !line.is_empty() {
+            continue;
+        }
+        let head = format!("HTTP/1.1 200 OK\r\n{option}\r\nContent-Length: {}\r\n\r\n", page.len());
+        let answered = stream.write_all(&[head.as_bytes(), page].concat());
+        if answered.is_err() || option == "Connection: close" {
+            return;
+        }
+    }
 }

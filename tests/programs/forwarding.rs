@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::child::{Running, Server, TIME_LIMIT, dial, example, patient, run, tool};
+use crate::child::{Running, Server, TIME_LIMIT, dial, example, patient, run, serve_page, tool};
 use crate::util::{Folder, busy_server, full_server, pattern};
 use socket2::SockRef;
 
@@ -474,12 +474,7 @@ fn clients_wait_for_descriptors_and_are_all_served() {
 #[test]
 fn curl_with_fifty_connections_loses_none_for_lack_of_descriptors() {
     let Some(mut curl) = tool("curl") else { return };
-    let folder = Folder::new();
-    fs::write(folder.join("page"), pattern(100_000)).unwrap();
-    let root = folder.to_str().unwrap();
-    let web =
-        Server::start(example("http_server").args(["--listen", "127.0.0.1:0", "--root", root]));
-    let server = forward_with_few(64, web.addr);
+    let server = forward_with_few(64, serve_page(pattern(100_000)));
     let url = format!("http://{}/page?[1-50]", server.addr);
     let end =
         run(curl.args(["--silent", "--show-error", "--max-time", "60", "--parallel"]).args([
@@ -497,7 +492,6 @@ fn curl_with_fifty_connections_loses_none_for_lack_of_descriptors() {
     assert_eq!(end.code, Some(0), "{end:?}");
     assert_eq!(end.text(), "200 100000\n".repeat(50));
     server.stop_with_clients();
-    web.stop();
 }
 
 /// The client is accepted, and there is no descriptor for the server until the limit is raised.

@@ -7,8 +7,9 @@ mod child;
 #[path = "../util/mod.rs"]
 mod util;
 
+mod every_server;
 mod forwarding;
-mod http;
+mod mail;
 mod no_descriptors;
 mod proxying;
 mod random_numbers;
@@ -19,7 +20,6 @@ mod udp_echo;
 mod unix_sockets;
 mod waiting;
 
-// Parts of the examples, which are tested here too, name each other by these paths.
-use http::{body, status};
+// Parts of an example, which are tested here too, name each other by these paths.
 #[cfg(target_os = "linux")]
 use resp::example::{args, inline, number};

@@ -1,12 +1,11 @@
 //! The example `connect_proxy`, with curl and with clients that misbehave.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-use crate::child::{Server, dial, example, patient, run, serve_once, tool};
-use crate::util::{Folder, full_server, pattern};
+use crate::child::{Server, dial, example, patient, run, serve_once, serve_page, tool};
+use crate::util::{full_server, pattern};
 
 fn proxy(args: &[&str]) -> Server {
     Server::start(example("connect_proxy").args(["--listen", "127.0.0.1:0"]).args(args))
@@ -30,20 +29,14 @@ const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 #[test]
 fn curl_fetches_pages_through_a_tunnel() {
     let Some(mut curl) = tool("curl") else { return };
-    let folder = Folder::new();
     let page = pattern(8 << 20);
-    fs::write(folder.join("page"), &page).unwrap();
-    let root = folder.to_str().unwrap();
-    let web =
-        Server::start(example("http_server").args(["--listen", "127.0.0.1:0", "--root", root]));
     let proxy = proxy(&[]);
-    let url = format!("http://{}/page", web.addr);
+    let url = format!("http://{}/page", serve_page(page.clone()));
     let via = format!("http://{}", proxy.addr);
     let common = ["--silent", "--show-error", "--max-time", "60", "--proxytunnel", "-x", &via];
     let end = run(curl.args(common).args([&url, &url]));
     assert!(end.code == Some(0) && end.stderr.is_empty(), "{}", end.stderr);
     assert!(end.stdout == [&page[..], &page].concat(), "{} bytes", end.stdout.len());
-    web.stop();
     proxy.stop();
 }
 

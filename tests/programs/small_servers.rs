@@ -84,6 +84,62 @@ mod echo {
     }
 }
 
+mod frames {
+    use super::*;
+
+    /// Has netcat send these bytes, and returns what comes back.
+    fn netcat_gets(args: &[&str], sent: &[u8]) -> Option<Vec<u8>> {
+        let listen = ["--listen", "127.0.0.1:0"];
+        let server = Server::start(example("frame_echo").args(listen).args(args));
+        let (nc, mut keyboard) = netcat(server.addr)?;
+        keyboard.write_all(sent).unwrap();
+        drop(keyboard);
+        let end = nc.finish();
+        assert_eq!(end.code, Some(0), "{end:?}");
+        server.stop_with_clients();
+        Some(end.stdout)
+    }
+
+    #[test]
+    fn each_framing_sends_whole_messages_back_to_netcat() {
+        for (args, sent, back) in [
+            (&[][..], &b"one\r\ntwo\nhalf"[..], &b"one\r\ntwo\r\n"[..]),
+            (&["--framing", "netstrings"], b"5:a\nb,c,0:,3:abc,4:ab", b"5:a\nb,c,0:,3:abc,"),
+            (
+                &["--framing", "prefixed"],
+                b"\0\0\0\x02ab\0\0\0\0\0\0\0\x05a",
+                b"\0\0\0\x02ab\0\0\0\0",
+            ),
+            (&["--framing", "fixed", "--max-length", "4"], b"abcdefghij", b"abcdefgh"),
+        ] {
+            let Some(got) = netcat_gets(args, sent) else { return };
+            assert_eq!(got, back, "{args:?}: {}", got.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn messages_before_a_fault_are_answered() {
+        for (args, sent, back) in [
+            (["--framing", "lines"], &b"a\nmore than five\nb\n"[..], &b"a\r\n"[..]),
+            (["--framing", "netstrings"], b"1:a,6:abcdef,1:b,", b"1:a,"),
+            (["--framing", "netstrings"], b"1:a,x:b,", b"1:a,"),
+            (["--framing", "prefixed"], b"\0\0\0\x01a\0\0\0\x06abcdef", b"\0\0\0\x01a"),
+        ] {
+            let args = [&args[..], &["--max-length", "5"]].concat();
+            let Some(got) = netcat_gets(&args, sent) else { return };
+            assert_eq!(got, back, "{args:?}: {}", got.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_framing_that_is_not_there_is_named() {
+        let end = run(example("frame_echo").args(["--framing", "words"]));
+        assert!(end.complaint(2).contains("lines, netstrings, prefixed or fixed"), "{end:?}");
+        let end = run(example("frame_echo").args(["--max-length", "0"]));
+        assert!(end.complaint(2).contains("--max-length"), "{end:?}");
+    }
+}
+
 mod services {
     use super::*;
 
@@ -268,6 +324,21 @@ mod chat {
         drop(bert);
         assert_eq!(anna.hear(), "bert: half a li");
         assert_eq!(anna.hear(), "* bert has left");
+        drop(anna);
+        server.stop_with_clients();
+    }
+
+    #[test]
+    fn the_last_line_of_netcat_needs_no_end() {
+        let server = Server::example("chat_server");
+        let mut anna = Guest::join(server.addr, "anna");
+        let Some((nc, mut keyboard)) = netcat(server.addr) else { return };
+        keyboard.write_all("bert\nhalf a\u{202e}\u{2028} li".as_bytes()).unwrap();
+        drop(keyboard);
+        for heard in ["* bert is here", "bert: half a li", "* bert has left"] {
+            assert_eq!(anna.hear(), heard);
+        }
+        assert_eq!(nc.finish().text(), "name? * welcome, bert; here: anna\n");
         drop(anna);
         server.stop_with_clients();
     }

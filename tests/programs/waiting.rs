@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread::{self};
 use std::time::Duration;
 
-use crate::child::{Running, Server, TIME_LIMIT, example, run, serve_once, tool};
+use crate::child::{Running, Server, TIME_LIMIT, example, python, run, serve_once, tool};
 use crate::util::{Folder, pattern};
 use socket2::SockRef;
 
@@ -116,6 +116,21 @@ mod the_telnet {
         drop(keyboard);
         let end = program.finish();
         assert_eq!((end.code, end.text()), (Some(0), "cba"), "{end:?}");
+    }
+
+    #[test]
+    fn a_background_job_warns_of_nothing() {
+        let Some(mut shell) = python("background.py") else { return };
+        let (addr, server) = serve_once(|mut stream| {
+            let mut line = [0; 6];
+            stream.read_exact(&mut line).unwrap();
+            stream.write_all(b"thanks\n").unwrap();
+            line
+        });
+        let end = run(shell.arg(example("telnet").get_program()).arg(addr.to_string()));
+        // The terminal shows what was typed, what was answered, and no line of a log.
+        assert_eq!((end.code, end.text(), &*end.stderr), (Some(0), "hello\nthanks\n", ""));
+        assert_eq!(&server.join().unwrap(), b"hello\n");
     }
 
     #[test]

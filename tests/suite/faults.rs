@@ -23,6 +23,7 @@ fn every_test_and_defect_in_the_table_exists() {
     let mut sources = Vec::new();
     files(&package.join("src"), &mut sources);
     files(&package.join("tests"), &mut sources);
+    files(&package.join("examples"), &mut sources);
     let mut named = 0;
     for (file, name) in table.split('`').filter_map(|piece| piece.split_once("::")) {
         let there = sources.iter().any(|path| {

@@ -44,7 +44,7 @@ struct Size {
 }
 
 const FULL: Size =
-    Size { crowd: 10_000, idle: &[0, 1_000, 10_000, 18_000], members: 1_000, count: 1_000_000 };
+    Size { crowd: 10_000, idle: &[1_000, 10_000, 18_000], members: 1_000, count: 1_000_000 };
 const SMOKE: Size = Size { crowd: 300, idle: &[30], members: 100, count: 1_000 };
 
 /// Pages that HTTP servers serve, as files in a folder.

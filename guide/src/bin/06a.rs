@@ -29,7 +29,7 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// What is called when something happens to a connection.
+/// The callbacks of one connection.
 trait Protocol {
     /// Bytes came: as many as the network delivered together.
     fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]);

@@ -162,7 +162,8 @@ pub(super) fn echoes(program: &Path) -> Checked {
     client.send("hello\n")?;
     server.wait_for("data_received")?;
     client.end()?;
-    let bytes = client.receive(6)?;
+    let received = client.receive(6);
+    let bytes = received.map_err(|finding| Finding::new("\"hello\\n\" comes back", finding.saw))?;
     if bytes == b"hello\n" {
         return Ok(());
     }
@@ -231,14 +232,16 @@ pub(super) fn says_bye(program: &Path) -> Checked {
     let mut client = server.connect()?;
     client.send("3\nquit\n1\n")?;
     client.receive(3 * MESSAGE)?;
-    let bytes = client.receive(4)?;
+    let received = client.receive(4);
+    let expected = "\"bye\\n\" behind the three messages";
+    let bytes = received.map_err(|finding| Finding::new(expected, finding.saw))?;
     client.end()?;
     let (more, _end) = client.receive_to_end()?;
     if bytes == b"bye\n" && more == 0 {
         return Ok(());
     }
     let saw = format!("{:?} and {more} bytes", String::from_utf8_lossy(&bytes));
-    Err(Finding::new("\"bye\\n\", and then the end", saw))
+    Err(Finding::new(format!("{expected}, and then the end"), saw))
 }
 
 /// 11: nobody else waits for the keyboard.

@@ -28,7 +28,7 @@ const PORT: &str = "5000";
 
 /// What a session may run beside the guide's programs. The test is left out for pages that need a program
 /// which is missing. `sleep` is a program that does not read.
-const TOOLS: [&str; 5] = ["printf", "nc", "wc", "head", "sleep"];
+const TOOLS: [&str; 6] = ["printf", "nc", "wc", "head", "curl", "sleep"];
 
 /// A command with the output that the text shows.
 #[derive(Debug)]
@@ -268,7 +268,8 @@ fn missing_tools(session: &[Typed]) -> Vec<&str> {
     let commands =
         session.iter().filter(|typed| !typed.command.starts_with("cargo run -p guide --bin "));
     let words = commands.flat_map(|typed| {
-        typed.command.split('|').filter_map(|part| part.split_whitespace().next())
+        let parts = typed.command.split('|').map(|part| part.trim_start_matches([' ', '(']));
+        parts.filter_map(|part| part.split_whitespace().next())
     });
     let is_there = |tool: &str| {
         let found = Command::new("sh")
@@ -284,19 +285,33 @@ fn missing_tools(session: &[Typed]) -> Vec<&str> {
 
 #[test]
 fn every_session_prints_what_the_text_says() {
+    let all: Vec<_> = pages()
+        .iter()
+        .flat_map(|page| {
+            let name = page.name.clone();
+            sessions(page)
+                .into_iter()
+                .map(move |session| (name.clone(), session))
+                .collect::<Vec<_>>()
+        })
+        .collect();
     let (mut played, mut wrong) = (0, Vec::new());
-    for page in pages() {
-        for session in sessions(&page) {
-            let missing = missing_tools(&session);
-            if !missing.is_empty() {
-                println!("{}: a session is left out without {missing:?}", page.name);
-                continue;
+    thread::scope(|scope| {
+        let mut running = Vec::new();
+        for (name, session) in &all {
+            let missing = missing_tools(session);
+            if missing.is_empty() {
+                running.push((name, session, scope.spawn(|| play(session))));
+            } else {
+                println!("{name}: a session is left out without {missing:?}");
             }
-            played += 1;
-            let first = &session[0].command;
-            wrong.extend(play(&session).err().map(|why| format!("{}: {first}:\n{why}", page.name)));
         }
-    }
+        for (name, session, result) in running {
+            played += 1;
+            let why = result.join().expect("a play does not panic").err();
+            wrong.extend(why.map(|why| format!("{name}: {}:\n{why}", session[0].command)));
+        }
+    });
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     assert!(played > 0, "the sessions are found");
 }

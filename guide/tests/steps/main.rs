@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use guide::play::{Finding, Program};
 
-/// What a test returns: `?` ends it with what was expected and what came.
+/// The result of a test: `?` ends it with what was expected and what came.
 type Play = Result<(), Finding>;
 
 /// The bytes of one message.

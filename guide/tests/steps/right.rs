@@ -1,4 +1,4 @@
-//! What all steps do, and what they do from some chapter on.
+//! Behaviour of all steps, and of those from some chapter on.
 
 use crate::{MESSAGE, Play, check_messages, start};
 use guide::play::End;

@@ -39,7 +39,7 @@ pub const SERVICES: [&str; 6] = ["random", "echo", "bulk", "broadcast", "timers"
 const UNTIL_IT_LISTENS: Duration = Duration::from_secs(10);
 const UNTIL_IT_LISTENS_WRAPPED: Duration = Duration::from_secs(60);
 
-/// How long a server may measure itself; a million timers take Twisted a minute.
+/// How long a server may measure itself: far longer than a million timers take any of them.
 const UNTIL_IT_HAS_MEASURED: Duration = Duration::from_secs(600);
 
 /// Something that is compared.

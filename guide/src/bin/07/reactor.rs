@@ -12,7 +12,7 @@ use slab::Slab;
 /// The listener's token. A connection's token is its slot.
 const LISTENER: Token = Token(usize::MAX);
 
-/// What is called when something happens to a connection.
+/// The callbacks of one connection.
 pub(crate) trait Protocol {
     /// Bytes came: as many as the network delivered together.
     fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]);

@@ -13,7 +13,7 @@ use slab::Slab;
 /// The listener's token. A connection's token is its slot.
 const LISTENER: Token = Token(usize::MAX);
 
-/// What is called when something happens to a connection.
+/// The callbacks of one connection.
 pub(crate) trait Protocol {
     /// The connection is there.
     fn connection_made(&mut self, transport: &mut Transport<'_>);

@@ -17,7 +17,7 @@ const LISTENER: Token = Token(usize::MAX);
 const HIGH: usize = 64 * 1024;
 const LOW: usize = 16 * 1024;
 
-/// What is called when something happens to a connection.
+/// The callbacks of one connection.
 pub(crate) trait Protocol {
     /// The connection is there.
     fn connection_made(&mut self, transport: &mut Transport<'_>);

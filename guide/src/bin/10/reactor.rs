@@ -21,7 +21,7 @@ const LOW: usize = 16 * 1024;
 /// How long a connection may take to close: until its client has everything, and has closed too.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// What is called when something happens to a connection.
+/// The callbacks of one connection.
 pub(crate) trait Protocol {
     /// The connection is there.
     fn connection_made(&mut self, transport: &mut Transport<'_>);
@@ -448,7 +448,7 @@ enum Life {
     Lingering(TimerId),
 }
 
-/// What one read has brought.
+/// The outcome of one read.
 enum Input {
     Nothing,
     Data(usize),

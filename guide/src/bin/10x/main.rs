@@ -64,11 +64,15 @@ impl Protocol for Messages {
     }
 
     fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        self.wait(transport);
         self.input.extend(data);
         self.go_on(transport);
     }
 
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
+        if self.idle.is_some() {
+            self.wait(transport);
+        }
         self.go_on(transport);
     }
 
@@ -103,7 +107,6 @@ impl Messages {
 
     /// Answers line after line, as long as the client takes the answers.
     fn go_on(&mut self, transport: &mut Transport<'_>) {
-        self.wait(transport);
         while !transport.is_full() {
             if self.owed > 0 {
                 self.owed -= 1;

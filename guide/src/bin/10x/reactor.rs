@@ -20,7 +20,7 @@ const LOW: usize = 16 * 1024;
 /// How long a connection may take to close: until its client has everything, and has closed too.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// What is called when something happens to a connection.
+/// The callbacks of one connection.
 pub(crate) trait Protocol {
     /// The connection is there.
     fn connection_made(&mut self, transport: &mut Transport<'_>);
@@ -74,9 +74,8 @@ impl Transport<'_> {
 
     /// Reads no more from the client, until `resume_reading`.
     pub(crate) fn pause_reading(&mut self) {
-        let is_open = self.reactor.is_open(self.id);
         if let Some(connection) = self.reactor.get(self.id) {
-            connection.is_paused = is_open; // one that closes is read to its end
+            connection.is_paused = true;
         }
     }
 
@@ -209,9 +208,8 @@ impl Reactor {
         let timer = self.call_later(CLOSING, late);
         let Some(connection) = self.get(id) else { return };
         connection.life = Life::Closing(timer);
-        connection.is_paused = false;
+        connection.is_paused = true;
         self.to_flush.push(id);
-        self.queue(id);
     }
 
     fn is_open(&mut self, id: ConnectionId) -> bool {
@@ -441,11 +439,11 @@ impl Reactor {
 #[derive(Clone, Copy)]
 enum Life {
     Open,
-    /// It is closed when all is sent. What comes is read and dropped.
+    /// It is closed when all is sent. Nothing more is read.
     Closing(TimerId),
 }
 
-/// What one read has brought.
+/// The outcome of one read.
 enum Input {
     Nothing,
     Data(usize),

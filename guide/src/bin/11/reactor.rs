@@ -23,7 +23,7 @@ const LOW: usize = 16 * 1024;
 /// How long a connection may take to close: until its client has everything, and has closed too.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// What is called when something happens to a connection.
+/// The callbacks of one connection.
 pub(crate) trait Protocol {
     /// The connection is there.
     fn connection_made(&mut self, transport: &mut Transport<'_>);
@@ -105,7 +105,7 @@ type Call = Box<dyn FnOnce(&mut Reactor)>;
 /// The same, from another thread.
 type RemoteCall = Box<dyn FnOnce(&mut Reactor) + Send>;
 
-/// What other threads have of a reactor: they may ask for calls, and wake it.
+/// The reactor as other threads have it: they may ask for calls, and wake it.
 #[derive(Clone)]
 pub(crate) struct Handle {
     calls: Arc<Mutex<Vec<RemoteCall>>>,
@@ -489,7 +489,7 @@ enum Life {
     Lingering(TimerId),
 }
 
-/// What one read has brought.
+/// The outcome of one read.
 enum Input {
     Nothing,
     Data(usize),

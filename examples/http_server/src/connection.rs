@@ -7,12 +7,17 @@
 //! ```
 //!
 //! While more than [`HIGH`] bytes wait to be sent, neither a request nor a file is read. So a
-//! connection holds at most these bytes, one chunk of a file and one portion of input, even if the
-//! peer asks for much and reads slowly.
+//! connection holds at most these bytes, one chunk of a file or one page, and one portion of input,
+//! even if the peer asks for much and reads slowly.
 //!
 //! One timer enforces all timeouts. A step does not move it; when it fires, it checks how long ago
 //! the last step was. A whole head or a whole body is a step, a single byte is not: a peer that
-//! sends byte by byte gains no time.
+//! sends byte by byte gains no time. A head that has begun moves the timer, for it has less time.
+//!
+//! A connection may need two descriptors, its own and its file's. So a site has as many places as there
+//! are pairs, and the listener accepts no more clients than that. While all places are taken, each
+//! answer closes its connection, and a client that waits gets its place. A client that asks nothing keeps
+//! its place until the timeout.
 
 use std::cell::RefCell;
 use std::mem;
@@ -20,12 +25,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crocus::{Protocol, Reason, TimerId, Transport};
+use http_server::body::Body;
+use http_server::head::{self, Length, Request, Scan};
+use http_server::status::Status;
 
 use crate::answer::{Answer, Content, Date};
-use crate::body::Body;
 use crate::files::{self, Root};
-use crate::head::{self, Length, Request, Scan};
-use crate::status::Status;
 
 /// While more than `HIGH` bytes wait to be sent, no more are added; at `LOW` it goes on. This is
 /// enough to keep the kernel busy, and so little that it stays in the processor's cache on its way
@@ -38,11 +43,23 @@ const CHUNK: usize = 64 * 1024;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// How long to wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For the rest of a head.
+    pub(crate) head: Duration,
+    /// For a body, for the next request, and for a peer that does not read.
+    pub(crate) other: Duration,
+}
+
 /// The state that the connections of a server share.
 #[derive(Debug)]
 pub(crate) struct Site {
     root: Option<Root>,
-    timeout: Duration,
+    patience: Patience,
+    /// How many clients there may be at once.
+    places: usize,
+    clients: usize,
     date: Date,
     /// The answer being written.
     out: Vec<u8>,
@@ -51,12 +68,12 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// `timeout` is how long to wait for a head, for a body, for the next request, and for a peer
-    /// that does not read.
-    pub(crate) fn new(root: Option<Root>, timeout: Duration) -> Self {
+    pub(crate) fn new(root: Option<Root>, patience: Patience, places: usize) -> Self {
         Self {
             root,
-            timeout,
+            patience,
+            places,
+            clients: 0,
             date: Date::default(),
             out: Vec::new(),
             chunk: vec![0; CHUNK].into_boxed_slice(),
@@ -74,6 +91,7 @@ pub(crate) struct Http {
     input: Vec<u8>,
     /// When the last step was.
     since: Instant,
+    timer: Option<TimerId>,
 }
 
 /// The next task of the connection.
@@ -122,6 +140,7 @@ impl Http {
             scan: Scan::default(),
             input: Vec::new(),
             since: Instant::now(),
+            timer: None,
         }
     }
 
@@ -135,7 +154,7 @@ impl Http {
                     self.since = transport.reactor().now();
                 }
                 Ok(Step::NeedsMore(count)) => return used + count,
-                Err(status) => self.refuse(transport, status),
+                Err(status) => self.refuse(transport, status, &data[used..]),
             }
         }
         if transport.is_closing() { data.len() } else { used }
@@ -178,8 +197,7 @@ impl Http {
         };
         let body = match request.length {
             Length::Bytes(0) => return self.send(transport, answer, persistence),
-            Length::Bytes(count) => Body::Length(count),
-            Length::Chunked => Body::chunked(),
+            length => Body::of(length),
         };
         if request.expects_continue {
             if !answer.is_ok() {
@@ -194,7 +212,7 @@ impl Http {
     /// Sends an answer. Further steps send its file, if it has one.
     fn send(&mut self, transport: &mut Transport<'_>, answer: Answer, persistence: Persistence) {
         let site = &mut *self.site.borrow_mut();
-        let last = transport.reactor().is_stopping();
+        let last = transport.reactor().is_stopping() || site.clients >= site.places;
         let persistence = if last { Persistence::Close } else { persistence };
         site.out.clear();
         answer.write(&mut site.out, site.date.now(), persistence.option());
@@ -227,10 +245,21 @@ impl Http {
         }
     }
 
-    /// Answers with an error and closes, since the start of the next request is unknown.
-    fn refuse(&mut self, transport: &mut Transport<'_>, status: Status) {
+    /// Answers with an error and closes, since the start of the next request is unknown. `data` is the
+    /// unfinished head, if it is one.
+    fn refuse(&mut self, transport: &mut Transport<'_>, status: Status, data: &[u8]) {
         log::info!("{}: {}", transport.peer_addr(), status.0);
-        self.send(transport, Answer::of(status), Persistence::Close);
+        let head_only = match &self.state {
+            State::Body { answer, .. } => answer.head_only,
+            _ => data.strip_prefix(b"\r\n").unwrap_or(data).starts_with(b"HEAD "),
+        };
+        self.send(transport, Answer { head_only, ..Answer::of(status) }, Persistence::Close);
+    }
+
+    /// The same for a request of which nothing more comes.
+    fn refuse_input(&mut self, transport: &mut Transport<'_>, status: Status) {
+        let input = mem::take(&mut self.input);
+        self.refuse(transport, status, &input);
     }
 
     /// Goes on with the kept input. A connection that waits for a request keeps no buffer.
@@ -243,8 +272,19 @@ impl Http {
         }
     }
 
+    /// Whether no request has begun. Old clients end a body with a CRLF too many, which begins none
+    /// (RFC 9112, section 2.2).
     fn is_idle(&self) -> bool {
-        matches!(self.state, State::Head) && self.input.is_empty()
+        matches!(self.state, State::Head) && matches!(&*self.input, b"" | b"\r\n")
+    }
+
+    /// How long there is still time for the next step. A peer that `is_to_read` first is not late with a head.
+    fn time_left(&self, transport: &mut Transport<'_>, is_to_read: bool) -> Duration {
+        let patience = self.site.borrow().patience;
+        let is_in_head = matches!(self.state, State::Head) && !self.is_idle();
+        let limit = if is_in_head && !is_to_read { patience.head } else { patience.other };
+        let waited = transport.reactor().now().saturating_duration_since(self.since);
+        limit.saturating_sub(waited)
     }
 }
 
@@ -252,7 +292,9 @@ impl Protocol for Http {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
         transport.set_write_buffer_limits(HIGH, LOW);
         self.since = transport.reactor().now();
-        transport.call_later(self.site.borrow().timeout);
+        self.site.borrow_mut().clients += 1;
+        let left = self.time_left(transport, false);
+        self.timer = Some(transport.call_later(left));
     }
 
     fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
@@ -268,6 +310,9 @@ impl Protocol for Http {
         }
         if transport.buffered() > HIGH {
             transport.pause_reading();
+        } else if let (false, Some(timer)) = (self.input.is_empty(), self.timer) {
+            let left = self.time_left(transport, false); // what was just written will leave first
+            transport.reactor().reset_timer(timer, left);
         }
     }
 
@@ -275,7 +320,7 @@ impl Protocol for Http {
         if self.is_idle() {
             return transport.lose_connection();
         }
-        self.refuse(transport, Status::BAD_REQUEST); // the input ended within a request
+        self.refuse_input(transport, Status::BAD_REQUEST); // the input ended within a request
     }
 
     /// Nothing to do: `data_received` pauses reading.
@@ -290,17 +335,16 @@ impl Protocol for Http {
     }
 
     fn timer_fired(&mut self, transport: &mut Transport<'_>, _timer: TimerId) {
-        let waited = transport.reactor().now().saturating_duration_since(self.since);
-        let left = self.site.borrow().timeout.saturating_sub(waited);
+        let left = self.time_left(transport, transport.buffered() > 0);
         if !left.is_zero() {
-            transport.call_later(left);
+            self.timer = Some(transport.call_later(left));
         } else if transport.buffered() > 0 {
             log::info!("{}: does not read", transport.peer_addr());
             transport.abort_connection();
         } else if self.is_idle() {
             transport.lose_connection();
         } else {
-            self.refuse(transport, Status::REQUEST_TIMEOUT);
+            self.refuse_input(transport, Status::REQUEST_TIMEOUT);
         }
     }
 
@@ -312,6 +356,7 @@ impl Protocol for Http {
     }
 
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
+        self.site.borrow_mut().clients -= 1;
         log::debug!("{}: {reason}", transport.peer_addr());
     }
 }

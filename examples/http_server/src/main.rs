@@ -1,23 +1,23 @@
-//! An HTTP/1.1 server: a welcome, or the files of a directory.
+//! How a protocol keeps its place in a stream, and sends files of any size: an HTTP/1.1 server.
 //!
 //! ```text
-//! cargo run --release --example http_server -- --root target/doc
+//! cargo run --release -p http_server -- --root target/doc
 //! curl -v http://127.0.0.1:5000/crocus/        # beside it, or a browser
 //! ```
 //!
-//! Read the modules in this order: `connection` reads requests and sends answers; `head` and `body`
-//! find the end of a request and what it asks for; `answer` and `files` make the answer. Ranges,
-//! conditional requests, compression and TLS are left out; a proxy can add some of these.
+//! Read the modules in this order: `connection` reads requests and sends answers; `head`, `target` and
+//! `body`, in the library of this package, find the end of a request and what it asks for; `answer`,
+//! `conditions`, `files` and `listing` make the answer. Compression, TLS and several ranges at once are left
+//! out; a proxy can add some of these.
 
-#[path = "../shared/mod.rs"]
+#[path = "../../shared/mod.rs"]
 mod shared;
 
 mod answer;
-mod body;
+mod conditions;
 mod connection;
 mod files;
-mod head;
-mod status;
+mod listing;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -25,20 +25,25 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use connection::{Http, Site};
+use connection::{Http, Patience, Site};
 use files::Root;
 use lexopt::ValueExt;
 use shared::cli::{self, Exit, ServerOptions};
+use shared::pairs;
 
 const HELP: &str = "\
 Serves a welcome at / to everybody who asks by HTTP, or the files of a directory.
 
-Usage: http_server [--root DIR] [--timeout SECONDS] [--listen HOST:PORT] [--backlog N]
+Usage: http_server [--root DIR] [--timeout SECONDS] [--header-timeout SECONDS]
+                   [--listen HOST:PORT] [--backlog N]
 
 Options:
-      --root DIR          serve the files of DIR, index.html for a directory; names that begin with
-                          a dot, and links that lead outside, are not served
-      --timeout SECONDS   how long to wait for a request, or for a client to read [60]
+      --root DIR          serve the files of DIR; for a directory its index.html, or a list of links.
+                          Names that begin with a dot are not served, nor are links to them or to
+                          the outside. DIR may be replaced at any time: the next request gets the new one
+      --timeout SECONDS   how long to wait for a request or its body, or for a client to read [60]
+      --header-timeout SECONDS
+                          how long to wait for the rest of a request's head [10]
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
   -h, --help              this text
@@ -59,7 +64,10 @@ Environment: RUST_LOG  what to log on standard error: error, warn (default), inf
 /// How long to wait for a request: nginx's default.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest `--timeout`, in seconds: a day.
+/// How long to wait for the rest of a head, which clients send at once.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest timeout, in seconds: a day.
 const LONGEST_TIMEOUT: f64 = 86_400.0;
 
 fn main() -> ExitCode {
@@ -68,27 +76,29 @@ fn main() -> ExitCode {
 
 fn serve() -> Result<(), Exit> {
     let mut dir = None;
-    let mut timeout = TIMEOUT;
+    let mut patience = Patience { head: HEADER_TIMEOUT, other: TIMEOUT };
     let options = ServerOptions::from_args_and(HELP, |name, args| {
         match name {
             "root" => dir = Some(PathBuf::from(args.value()?)),
-            "timeout" => timeout = args.value()?.parse_with(timeout_of)?,
+            "timeout" => patience.other = args.value()?.parse_with(timeout_of)?,
+            "header-timeout" => patience.head = args.value()?.parse_with(timeout_of)?,
             _ => return Ok(false),
         }
         Ok(true)
     })?;
     let root = dir.map(root_at).transpose()?;
-    let site = Rc::new(RefCell::new(Site::new(root, timeout)));
-    cli::serve(options.place(), move |_peer| Http::new(&site))
+    let places = pairs::of_descriptors();
+    let site = Rc::new(RefCell::new(Site::new(root, patience, places)));
+    cli::serve_at(options.place().max_connections(places), move |_peer| Http::new(&site))
 }
 
 fn timeout_of(text: &str) -> Result<Duration, &'static str> {
     let seconds = text.parse().ok().filter(|&seconds| seconds > 0.0 && seconds <= LONGEST_TIMEOUT);
-    seconds.map(Duration::from_secs_f64).ok_or("--timeout takes seconds, as in 30 or 0.5")
+    seconds.map(Duration::from_secs_f64).ok_or("a timeout takes seconds, as in 30 or 0.5")
 }
 
 fn root_at(dir: PathBuf) -> Result<Root, Exit> {
-    Root::new(&dir).map_err(|error| {
+    Root::new(dir.clone()).map_err(|error| {
         Exit::Failed(format!("cannot serve {}: {error}; --root takes a directory", dir.display()))
     })
 }

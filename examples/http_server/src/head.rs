@@ -1,29 +1,28 @@
 //! Request heads: where one ends, and what it asks for.
 //!
 //! [`Scan`] finds the end, in linear time for portions of any size. Each line ends with CRLF; no
-//! other CR, LF or control byte is allowed. `httparse` then parses the whole head, and [`parse`]
-//! checks the result. A request has one possible length, or it is refused (RFC 9112,
-//! section 6.3).
-
-use std::mem::MaybeUninit;
+//! other CR, LF or control byte is allowed. Then [`parse`] reads the whole head: the request line
+//! itself, the fields with `httparse`. A request has one possible length, or it is refused
+//! (RFC 9112, section 6.3).
 
 use httparse::Header;
 
-use crate::body::{MAX_BODY, is_text};
+use crate::body::{MAX_BODY, is_text, is_token};
 use crate::status::Status;
+use crate::target;
 
 /// The longest request line, in bytes. RFC 9112 asks for 8,000 at least.
-pub(crate) const MAX_LINE: usize = 8 * 1024;
+pub const MAX_LINE: usize = 8 * 1024;
 
 /// The longest head, in bytes, request line included: the limit of Node.js.
-pub(crate) const MAX_HEAD: usize = 16 * 1024;
+pub const MAX_HEAD: usize = 16 * 1024;
 
 /// The most fields in a head: Apache's number. Browsers send about 20.
-pub(crate) const MAX_FIELDS: usize = 100;
+pub const MAX_FIELDS: usize = 100;
 
 /// Looks for the end of a head that comes in portions.
 #[derive(Debug, Default)]
-pub(crate) struct Scan {
+pub struct Scan {
     /// How many bytes were looked at.
     seen: usize,
     /// Where the current line begins.
@@ -34,8 +33,12 @@ pub(crate) struct Scan {
 
 impl Scan {
     /// Goes on in `bytes`, which begins with the bytes scanned before; returns the length of the
-    /// head once it is complete.
-    pub(crate) fn end_of_head(&mut self, bytes: &[u8]) -> Result<Option<usize>, Status> {
+    /// head once it is complete. One empty line before the request line belongs to the head.
+    ///
+    /// # Errors
+    ///
+    /// The status to answer with: the line or the head is too long, or a byte may not stand there.
+    pub fn end_of_head(&mut self, bytes: &[u8]) -> Result<Option<usize>, Status> {
         while self.seen < bytes.len() {
             if self.seen >= self.limit() {
                 return Err(if self.fields {
@@ -86,55 +89,79 @@ impl Scan {
 
 /// A request, as its head describes it.
 #[derive(PartialEq, Eq, Debug)]
-pub(crate) struct Request<'a> {
-    pub(crate) method: Method,
-    pub(crate) method_name: &'a str,
-    /// The request target as it came: visible ASCII.
-    pub(crate) target: &'a str,
-    pub(crate) keep_alive: bool,
-    /// Whether the client speaks HTTP/1.0: keep-alive has to be stated in the answer.
-    pub(crate) http_1_0: bool,
-    pub(crate) length: Length,
+pub struct Request<'a> {
+    /// The kind of its method.
+    pub method: Method,
+    /// The method's name as it came.
+    pub method_name: &'a str,
+    /// The request target as it came: visible ASCII. [`Target::of`](crate::target::Target::of) reads it.
+    pub target: &'a str,
+    /// The client may send another request after this one.
+    pub keep_alive: bool,
+    /// The client speaks HTTP/1.0: keep-alive has to be stated in the answer.
+    pub http_1_0: bool,
+    /// How long the body is.
+    pub length: Length,
     /// The client waits for `100 Continue` before it sends the body.
-    pub(crate) expects_continue: bool,
+    pub expects_continue: bool,
+    /// The fields that ask for a part, or for nothing if nothing has changed.
+    pub conditions: Conditions<'a>,
 }
 
+/// The method of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Method {
+pub enum Method {
+    /// GET.
     Get,
+    /// HEAD: the same answer as to GET, without its content.
     Head,
-    /// A method of HTTP that is not served.
+    /// Another method of HTTP.
     Other,
+    /// A method that HTTP does not define.
     Unknown,
 }
 
-/// How long the body is.
+/// How long a body is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Length {
+pub enum Length {
+    /// This many bytes; 0 without a body.
     Bytes(u64),
+    /// In chunks: the last one ends it.
     Chunked,
 }
 
-/// Parses a whole head. After an error the start of the next request is unknown.
-pub(crate) fn parse(head: &[u8]) -> Result<Request<'_>, Status> {
-    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let mut parsed = httparse::Request::new(&mut []);
-    match parsed.parse_with_uninit_headers(head, &mut fields) {
-        Ok(httparse::Status::Complete(len)) if len == head.len() => {}
-        Err(httparse::Error::Version) if has_other_version(head) => {
-            return Err(Status::VERSION_NOT_SUPPORTED);
-        }
+/// The values of some fields, as they came. Of a field that comes twice, the last one counts: at worst
+/// the client gets more than it needs.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Conditions<'a> {
+    /// `Range`: the part that is asked for.
+    pub range: Option<&'a [u8]>,
+    /// `If-Range`: the version that the part is to be of.
+    pub if_range: Option<&'a [u8]>,
+    /// `If-None-Match`: the tags of the versions that the client has.
+    pub if_none_match: Option<&'a [u8]>,
+    /// `If-Modified-Since`: the date of the version that the client has.
+    pub if_modified_since: Option<&'a [u8]>,
+}
+
+/// Parses a whole head, of which [`Scan`] has found the end.
+///
+/// # Errors
+///
+/// The status to answer with. The start of the next request is unknown then.
+pub fn parse(head: &[u8]) -> Result<Request<'_>, Status> {
+    let head = head.strip_prefix(b"\r\n").unwrap_or(head);
+    let line = head.iter().position(|&byte| byte == b'\r').ok_or(Status::BAD_REQUEST)?;
+    let (method_name, target, http_1_0) = request_line(&head[..line])?;
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let rest = head.get(line + 2..).unwrap_or_default();
+    let fields = match httparse::parse_headers(rest, &mut fields) {
+        Ok(httparse::Status::Complete((len, fields))) if len == rest.len() => fields,
         Err(httparse::Error::TooManyHeaders) => return Err(Status::FIELDS_TOO_LARGE),
         Ok(_) | Err(_) => return Err(Status::BAD_REQUEST),
-    }
-    let (method_name, target) =
-        (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
-    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
-        return Err(Status::BAD_REQUEST);
-    }
-    let http_1_0 = parsed.version == Some(0);
+    };
     let mut judge = Judge::default();
-    for field in parsed.headers.iter() {
+    for field in fields {
         judge.look_at(field)?;
     }
     if judge.hosts != 1 && !(http_1_0 && judge.hosts == 0) {
@@ -149,7 +176,32 @@ pub(crate) fn parse(head: &[u8]) -> Result<Request<'_>, Status> {
         http_1_0,
         length: judge.length(http_1_0)?,
         expects_continue: judge.expects_continue && !http_1_0,
+        conditions: judge.conditions,
     })
+}
+
+/// The method, the target, and whether the version is 1.0. A later minor version is read as 1.1
+/// (RFC 9110, section 2.5).
+fn request_line(line: &[u8]) -> Result<(&str, &str, bool), Status> {
+    let line = std::str::from_utf8(line).map_err(|_| Status::BAD_REQUEST)?;
+    let mut words = line.split(' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(Status::BAD_REQUEST);
+    };
+    let is_target = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if method.is_empty() || !method.bytes().all(is_token) {
+        return Err(Status::BAD_REQUEST);
+    }
+    if target.is_empty() || !target.bytes().all(is_target) {
+        return Err(Status::BAD_REQUEST);
+    }
+    match version.strip_prefix("HTTP/").map(str::as_bytes) {
+        Some([b'1', b'.', minor @ b'0'..=b'9']) => Ok((method, target, *minor == b'0')),
+        Some([b'0'..=b'9', b'.', b'0'..=b'9']) => Err(Status::VERSION_NOT_SUPPORTED),
+        _ => Err(Status::BAD_REQUEST),
+    }
 }
 
 fn method_of(name: &str) -> Method {
@@ -159,17 +211,6 @@ fn method_of(name: &str) -> Method {
         "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH" => Method::Other,
         _ => Method::Unknown,
     }
-}
-
-/// Whether the request line is right but for a version of HTTP that is neither 1.0 nor 1.1.
-fn has_other_version(head: &[u8]) -> bool {
-    let head = head.strip_prefix(b"\r\n").unwrap_or(head);
-    let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let mut words = line.split(|&byte| byte == b' ').skip(2);
-    let version = words.next().and_then(|word| word.strip_prefix(b"HTTP/"));
-    words.next().is_none()
-        && matches!(version, Some([major, b'.', minor])
-            if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 /// The facts about a request that its fields give.
@@ -184,36 +225,36 @@ struct Judge<'a> {
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
+    conditions: Conditions<'a>,
 }
 
 impl<'a> Judge<'a> {
     fn look_at(&mut self, field: &Header<'a>) -> Result<(), Status> {
-        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
-        match field.name.len() {
-            4 if is("Host") => self.host(field.value),
+        let Header { name, value } = *field;
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            4 if is("Host") => return self.host(value),
+            5 if is("Range") => self.conditions.range = Some(value),
             6 if is("Expect") => {
-                self.expects_continue |= field.value.eq_ignore_ascii_case(b"100-continue");
-                Ok(())
+                self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
             }
-            10 if is("Connection") => {
-                self.connection(field.value);
-                Ok(())
-            }
-            14 if is("Content-Length") => self.content_length(field.value),
-            17 if is("Transfer-Encoding") => {
-                self.transfer_encoding(field.value);
-                Ok(())
-            }
-            _ => Ok(()),
+            8 if is("If-Range") => self.conditions.if_range = Some(value),
+            10 if is("Connection") => self.connection(value),
+            13 if is("If-None-Match") => self.conditions.if_none_match = Some(value),
+            14 if is("Content-Length") => return self.content_length(value),
+            17 if is("If-Modified-Since") => self.conditions.if_modified_since = Some(value),
+            17 if is("Transfer-Encoding") => self.transfer_encoding(value),
+            _ => {}
         }
+        Ok(())
     }
 
-    /// The name is not used here, but it must be well formed (RFC 9112, section 3.2).
+    /// The name is not used here, but it must be well formed or empty (RFC 9112, section 3.2).
     fn host(&mut self, value: &[u8]) -> Result<(), Status> {
         self.hosts += 1;
-        let may_stand =
-            |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:%[]".contains(byte);
-        if value.iter().all(may_stand) { Ok(()) } else { Err(Status::BAD_REQUEST) }
+        let fits = std::str::from_utf8(value)
+            .is_ok_and(|host| host.is_empty() || target::is_authority(host));
+        if fits { Ok(()) } else { Err(Status::BAD_REQUEST) }
     }
 
     fn connection(&mut self, value: &[u8]) {
@@ -264,6 +305,33 @@ impl<'a> Judge<'a> {
 }
 
 /// The elements of a comma-separated list. Empty ones count: in a `Transfer-Encoding` they are wrong.
-fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_minor_version_may_be_any() {
+        for (version, expected) in [
+            ("HTTP/1.0", Ok(true)),
+            ("HTTP/1.1", Ok(false)),
+            ("HTTP/1.2", Ok(false)),
+            ("HTTP/1.9", Ok(false)),
+            ("HTTP/2.0", Err(Status::VERSION_NOT_SUPPORTED)),
+            ("HTTP/0.9", Err(Status::VERSION_NOT_SUPPORTED)),
+            ("HTTP/1.10", Err(Status::BAD_REQUEST)),
+            ("HTTP/1.", Err(Status::BAD_REQUEST)),
+            ("http/1.1", Err(Status::BAD_REQUEST)),
+        ] {
+            let head = format!("\r\nGET / {version}\r\nHost: h\r\n\r\n");
+            assert_eq!(
+                parse(head.as_bytes()).map(|request| request.http_1_0),
+                expected,
+                "{version}"
+            );
+        }
+    }
 }

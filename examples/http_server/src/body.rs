@@ -3,10 +3,11 @@
 //! RFC 9112, sections 6 and 7. Reading is strict: if a proxy before us read a length differently
 //! from us, a peer could smuggle requests past it.
 
+use crate::head::Length;
 use crate::status::Status;
 
 /// The longest body that is skipped, in bytes: nginx's default.
-pub(crate) const MAX_BODY: u64 = 1024 * 1024;
+pub const MAX_BODY: u64 = 1024 * 1024;
 
 /// The most bytes for all chunk extensions and the trailer together: as many as for a head.
 const MAX_EXTRA: usize = 16 * 1024;
@@ -16,26 +17,38 @@ const MAX_DIGITS: u8 = 16;
 
 /// The rest of a body.
 #[derive(Debug)]
-pub(crate) enum Body {
+pub enum Body {
     /// This many bytes.
     Length(u64),
+    /// In chunks.
     Chunked(Chunked),
 }
 
 impl Body {
-    pub(crate) fn chunked() -> Self {
-        Self::Chunked(Chunked { step: Step::Size, digits: 0, left: 0, total: 0, extra: 0 })
+    /// The body of a request whose head says how long it is.
+    pub fn of(length: Length) -> Self {
+        match length {
+            Length::Bytes(count) => Self::Length(count),
+            Length::Chunked => {
+                Self::Chunked(Chunked { step: Step::Size, digits: 0, left: 0, total: 0, extra: 0 })
+            }
+        }
     }
 
     /// Skips the bytes of `data` that belong to the body; returns how many there are.
-    pub(crate) fn skip(&mut self, data: &[u8]) -> Result<usize, Status> {
+    ///
+    /// # Errors
+    ///
+    /// The status to answer with. The start of the next request is unknown then.
+    pub fn skip(&mut self, data: &[u8]) -> Result<usize, Status> {
         match self {
             Self::Length(left) => Ok(take(left, data.len())),
             Self::Chunked(chunked) => chunked.skip(data),
         }
     }
 
-    pub(crate) fn is_over(&self) -> bool {
+    /// Whether all of it was skipped.
+    pub fn is_over(&self) -> bool {
         match self {
             Self::Length(left) => *left == 0,
             Self::Chunked(chunked) => chunked.step == Step::Over,
@@ -45,7 +58,7 @@ impl Body {
 
 /// A body in chunks, each with its size before it.
 #[derive(Debug)]
-pub(crate) struct Chunked {
+pub struct Chunked {
     step: Step,
     digits: u8,
     /// Bytes still to come of the chunk.
@@ -60,6 +73,8 @@ pub(crate) struct Chunked {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
     Size,
+    /// White space before an extension.
+    SizeSpace,
     Extension,
     SizeLf,
     Data,
@@ -67,7 +82,8 @@ enum Step {
     DataLf,
     /// The first byte of a line of the trailer, or of the empty line that ends it all.
     TrailerStart,
-    Trailer,
+    TrailerName,
+    TrailerValue,
     TrailerLf,
     EndLf,
     Over,
@@ -93,7 +109,10 @@ impl Chunked {
     fn after(&mut self, byte: u8) -> Result<Step, Status> {
         match (self.step, byte) {
             (Step::Size, b'\r') if self.digits > 0 => Ok(Step::SizeLf),
-            (Step::Size, b';') if self.digits > 0 => Ok(Step::Extension),
+            (Step::Size | Step::SizeSpace, b';') if self.digits > 0 => Ok(Step::Extension),
+            (Step::Size | Step::SizeSpace, b' ' | b'\t') if self.digits > 0 => {
+                self.extra(Step::SizeSpace)
+            }
             (Step::Size, _) => self.digit(byte),
             (Step::Extension, b'\r') => Ok(Step::SizeLf),
             (Step::Extension, _) if is_text(byte) => self.extra(Step::Extension),
@@ -104,10 +123,12 @@ impl Chunked {
                 Ok(Step::Size)
             }
             (Step::TrailerStart, b'\r') => Ok(Step::EndLf),
-            // White space at the start of a line would continue the line before.
-            (Step::TrailerStart, b' ' | b'\t') => Err(Status::BAD_REQUEST),
-            (Step::Trailer, b'\r') => Ok(Step::TrailerLf),
-            (Step::TrailerStart | Step::Trailer, _) if is_text(byte) => self.extra(Step::Trailer),
+            (Step::TrailerStart | Step::TrailerName, _) if is_token(byte) => {
+                self.extra(Step::TrailerName)
+            }
+            (Step::TrailerName, b':') => self.extra(Step::TrailerValue),
+            (Step::TrailerValue, b'\r') => Ok(Step::TrailerLf),
+            (Step::TrailerValue, _) if is_text(byte) => self.extra(Step::TrailerValue),
             (Step::TrailerLf, b'\n') => Ok(Step::TrailerStart),
             (Step::EndLf, b'\n') => Ok(Step::Over),
             _ => Err(Status::BAD_REQUEST),
@@ -154,6 +175,11 @@ pub(crate) fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
+/// Whether a byte may stand in the name of a field or of a method (RFC 9110, section 5.6.2).
+pub(crate) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
@@ -175,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_body_ends_where_it_says_whatever_the_portions() {
-        let bodies: [&[u8]; 8] = [
+        let bodies: [&[u8]; 10] = [
             b"0\r\n\r\n",
             b"5\r\nhello\r\n0\r\n\r\n",
             b"00000000000000aA\r\n0123456789012345678901234567890123456789\
@@ -185,17 +211,19 @@ mod tests {
             b"5;name=value;\"quoted\"\r\n\r\n0\r\n\r\n0\r\n\r\n",
             b"1\r\n\n\r\n000\r\n\r\n",
             b"0;last\r\n\r\n",
+            b"5 ; a = b\r\nhello\r\n0\r\n\r\n",
+            b"5\t \t;a\r\nhello\r\n0 ;b\r\n\r\n",
             b"0\r\nTrailer: value\r\nAnother: \xff\t\r\n\r\n",
             b"2\r\n\r\n\r\n2\r\n\r\n\r\n0\r\na: b\r\n\r\n",
         ];
         for body in bodies {
             let followed = [body, b"GET / HTTP/1.1\r\n"].concat();
             for portion in 1..followed.len() {
-                let end = skip(Body::chunked(), &followed, portion);
+                let end = skip(Body::of(Length::Chunked), &followed, portion);
                 assert_eq!(end, Ok(Some(body.len())), "{}", body.escape_ascii());
             }
             for len in 0..body.len() {
-                assert_eq!(skip(Body::chunked(), &body[..len], 3), Ok(None));
+                assert_eq!(skip(Body::of(Length::Chunked), &body[..len], 3), Ok(None));
             }
         }
         for portion in 1..9 {
@@ -206,12 +234,13 @@ mod tests {
 
     #[test]
     fn there_is_no_second_way_to_read_a_chunk() {
-        let bodies: [&[u8]; 27] = [
+        let bodies: [&[u8]; 33] = [
             b"\r\n",
             b";a\r\n",
             b" 5\r\nhello\r\n",
             b"5 \r\nhello\r\n",
-            b"5\t;a\r\nhello\r\n",
+            b"5 5;a\r\nhello\r\n",
+            b" ;a\r\n",
             b"+5\r\nhello\r\n",
             b"-5\r\nhello\r\n",
             b"0x5\r\nhello\r\n",
@@ -231,13 +260,18 @@ mod tests {
             b"00000000000000005\r\n",
             b"10000000000000000\r\n",
             b"0\r\n folded\r\n",
+            b"0\r\nno colon\r\n",
+            b"0\r\nname\r\n",
+            b"0\r\n: value\r\n",
+            b"0\r\na : value\r\n",
+            b"0\r\nGET / HTTP/1.1\r\n",
             b"0\r\na: b\r\n\tfolded\r\n",
             b"0\r\na: b\n\r\n",
             b"0\r\n\r0",
         ];
         for body in bodies {
             for portion in 1..9 {
-                let end = skip(Body::chunked(), body, portion);
+                let end = skip(Body::of(Length::Chunked), body, portion);
                 assert_eq!(end, Err(Status::BAD_REQUEST), "{}", body.escape_ascii());
             }
         }
@@ -250,15 +284,15 @@ mod tests {
         let extension = [&b"1;"[..], &[b'x'; MAX_EXTRA + 1]].concat();
         let trailer = [&b"0\r\n"[..], &b"a: b\r\n".repeat(MAX_EXTRA / 4 + 1)].concat();
         for portion in [1, 2, 3, 7, 4096, 100_000] {
-            assert_eq!(skip(Body::chunked(), most.as_bytes(), portion), Ok(None));
-            let end = skip(Body::chunked(), more.as_bytes(), portion);
+            assert_eq!(skip(Body::of(Length::Chunked), most.as_bytes(), portion), Ok(None));
+            let end = skip(Body::of(Length::Chunked), more.as_bytes(), portion);
             assert_eq!(end, Err(Status::CONTENT_TOO_LARGE));
-            let end = skip(Body::chunked(), b"ffffffffffffffff\r\n", portion);
+            let end = skip(Body::of(Length::Chunked), b"ffffffffffffffff\r\n", portion);
             assert_eq!(end, Err(Status::CONTENT_TOO_LARGE));
             for extra in [&extension, &trailer] {
-                let end = skip(Body::chunked(), extra, portion);
+                let end = skip(Body::of(Length::Chunked), extra, portion);
                 assert_eq!(end, Err(Status::FIELDS_TOO_LARGE));
-                assert_eq!(skip(Body::chunked(), &extra[..MAX_EXTRA], portion), Ok(None));
+                assert_eq!(skip(Body::of(Length::Chunked), &extra[..MAX_EXTRA], portion), Ok(None));
             }
         }
     }
@@ -270,11 +304,11 @@ mod tests {
         body.extend(b"\r\n");
         let full = body.repeat(16);
         assert_eq!(
-            skip(Body::chunked(), &full, 5000),
+            skip(Body::of(Length::Chunked), &full, 5000),
             Ok(None),
             "a limit is not exceeded by itself"
         );
         let over = [&full[..], b"1\r\n"].concat();
-        assert_eq!(skip(Body::chunked(), &over, 5000), Err(Status::CONTENT_TOO_LARGE));
+        assert_eq!(skip(Body::of(Length::Chunked), &over, 5000), Err(Status::CONTENT_TOO_LARGE));
     }
 }

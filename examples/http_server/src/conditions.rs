@@ -1,0 +1,149 @@
+//! Requests for a part of a file, or for nothing if it has not changed (RFC 9110, sections 13 and 14).
+//!
+//! `If-Match` and `If-Unmodified-Since` are ignored: they protect from lost updates, and nothing is updated
+//! here. Of several ranges none is served, but the whole file, as the RFC allows.
+
+use std::fs::Metadata;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http_server::head::{Conditions, list};
+use http_server::status::Status;
+use httpdate::HttpDate;
+
+/// The first second that has no date in HTTP: the year 10,000.
+const END_OF_TIME: u64 = 253_402_300_800;
+
+/// The marks of a version of a file.
+#[derive(Debug)]
+pub(crate) struct Version {
+    /// Which file it is, how long, and when it was written: a file that takes the place of another one differs
+    /// even if it is as long and as old.
+    tag: String,
+    /// In whole seconds, as HTTP has them; none for a file from the future.
+    modified: Option<SystemTime>,
+}
+
+impl Version {
+    pub(crate) fn of(file: &Metadata) -> Self {
+        let (seconds, nanos) = (file.mtime(), file.mtime_nsec());
+        let known = u64::try_from(seconds).ok().filter(|&seconds| seconds < END_OF_TIME);
+        let modified = known.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+        Self {
+            tag: format!("\"{:x}-{:x}-{seconds:x}.{nanos:x}\"", file.ino(), file.len()),
+            modified: modified.filter(|&modified| modified <= SystemTime::now()),
+        }
+    }
+
+    /// The fields that tell a client which version this is.
+    pub(crate) fn fields(&self) -> String {
+        let Self { tag, modified } = self;
+        match modified {
+            Some(time) => format!("ETag: {tag}\r\nLast-Modified: {}\r\n", HttpDate::from(*time)),
+            None => format!("ETag: {tag}\r\n"),
+        }
+    }
+
+    /// Whether the client has this version. A tag is more exact than a date, so the date counts only
+    /// without one.
+    pub(crate) fn is_known_to(&self, request: &Conditions<'_>) -> bool {
+        if let Some(tags) = request.if_none_match {
+            let opaque =
+                |tag: &'_ [u8]| tag.strip_prefix(b"W/").unwrap_or(tag) == self.tag.as_bytes();
+            return list(tags).any(|tag| tag == b"*" || opaque(tag));
+        }
+        let since = request.if_modified_since.and_then(date);
+        since.zip(self.modified).is_some_and(|(since, modified)| modified <= since)
+    }
+
+    /// The part that is asked for, of `len` bytes; `None` means all of them: no part is asked for, or one of
+    /// another version, or in a way that is not understood.
+    ///
+    /// # Errors
+    ///
+    /// `RANGE_NOT_SATISFIABLE` if none of the bytes that are asked for exists.
+    pub(crate) fn part(
+        &self,
+        request: &Conditions<'_>,
+        len: u64,
+    ) -> Result<Option<Range<u64>>, Status> {
+        let is_meant = request.if_range.is_none_or(|version| {
+            version == self.tag.as_bytes()
+                || self.modified.is_some() && date(version) == self.modified
+        });
+        match request.range.filter(|_| is_meant).and_then(|range| parse(range, len)) {
+            Some(range) if range.is_empty() => Err(Status::RANGE_NOT_SATISFIABLE),
+            range => Ok(range),
+        }
+    }
+}
+
+fn date(value: &[u8]) -> Option<SystemTime> {
+    httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()
+}
+
+/// The range that a value like `bytes=0-499`, `bytes=500-` or `bytes=-500` means, of `len` bytes. It is empty
+/// if there are none of them; `None` if the value means nothing.
+fn parse(value: &[u8], len: u64) -> Option<Range<u64>> {
+    let (unit, range) = std::str::from_utf8(value).ok()?.split_once('=')?;
+    let (first, last) =
+        range.trim().split_once('-').filter(|_| unit.eq_ignore_ascii_case("bytes"))?;
+    Some(match (first, last) {
+        ("", last) => len.saturating_sub(number(last)?)..len,
+        (first, "") => number(first)?..len,
+        (first, last) => {
+            let (first, last) = (number(first)?, number(last)?);
+            if last < first {
+                return None;
+            }
+            first..len.min(last.saturating_add(1))
+        }
+    })
+}
+
+/// A number of digits only. One that is too large for any file is as good as the largest.
+fn number(digits: &str) -> Option<u64> {
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_what_it_says_or_nothing() {
+        for (value, range) in [
+            ("bytes=0-4", 0..5),
+            ("Bytes=0-0", 0..1),
+            ("bytes= 3-7 ", 3..8),
+            ("bytes=3-", 3..10),
+            ("bytes=3-99999999999999999999999", 3..10),
+            ("bytes=-3", 7..10),
+            ("bytes=-99", 0..10),
+        ] {
+            assert_eq!(parse(value.as_bytes(), 10), Some(range), "{value}");
+        }
+        for value in ["bytes=10-", "bytes=10-12", "bytes=-0", "bytes=99999999999999999999999-"] {
+            assert!(parse(value.as_bytes(), 10).is_some_and(|range| range.is_empty()), "{value}");
+        }
+        assert!(parse(b"bytes=0-", 0).is_some_and(|range| range.is_empty()), "an empty file");
+        for value in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=4-3",
+            "bytes=+1-2",
+            "bytes=0-1,3-4",
+            "bytes 0-1",
+            "lines=0-1",
+            "bytes=0 -1",
+            "bytes=--1",
+        ] {
+            assert_eq!(parse(value.as_bytes(), 10), None, "{value}");
+        }
+    }
+}

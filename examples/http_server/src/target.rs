@@ -1,0 +1,171 @@
+//! Request targets: what a request asks for (RFC 9112, section 3.2), and what may stand there.
+
+use std::net::Ipv6Addr;
+
+use crate::status::Status;
+
+const SCHEME: &str = "http://";
+
+/// The target of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target<'a> {
+    /// `/path?query`, or `http://host/path?query` as in requests to a proxy.
+    Path {
+        /// From its first slash on, still encoded; `/` if it is empty. Each `%` has its two digits.
+        path: &'a str,
+        /// With the question mark; empty if there is none. It may hold anything.
+        query: &'a str,
+    },
+    /// `host:port`, for the method CONNECT.
+    Authority(&'a str),
+    /// `*`, the server as a whole, for the method OPTIONS.
+    Asterisk,
+}
+
+impl<'a> Target<'a> {
+    /// Reads the target of a request with this method.
+    ///
+    /// # Errors
+    ///
+    /// `BAD_REQUEST` if it is none that the method may have. The end of the request is known all the same.
+    pub fn of(method: &str, text: &'a str) -> Result<Self, Status> {
+        match (method, text) {
+            ("CONNECT", _) if is_authority(text) => return Ok(Self::Authority(text)),
+            ("CONNECT", _) => return Err(Status::BAD_REQUEST),
+            ("OPTIONS", "*") => return Ok(Self::Asterisk),
+            _ => {}
+        }
+        let origin = match text.split_at_checked(SCHEME.len()) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => {
+                let (authority, origin) =
+                    rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+                let host = authority.rsplit_once('@').map_or(authority, |(_user, host)| host);
+                if !is_authority(host) {
+                    return Err(Status::BAD_REQUEST);
+                }
+                origin
+            }
+            _ if text.starts_with('/') => text,
+            _ => return Err(Status::BAD_REQUEST),
+        };
+        let (path, query) = origin.split_at(origin.find('?').unwrap_or(origin.len()));
+        if !is_encoded(path) {
+            return Err(Status::BAD_REQUEST);
+        }
+        Ok(Self::Path { path: if path.is_empty() { "/" } else { path }, query })
+    }
+}
+
+/// Whether a text is `host` or `host:port` (RFC 3986, section 3.2): a name, an IPv4 address, or an IPv6
+/// address in brackets.
+pub fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (text, ""),
+    };
+    let host_fits = match host.strip_prefix('[') {
+        Some(ip) => ip.strip_suffix(']').is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()),
+        None => !host.is_empty() && host.bytes().all(may_stand_in_name) && is_encoded(host),
+    };
+    host_fits && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn may_stand_in_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
+}
+
+/// Whether each `%` has two hexadecimal digits after it.
+fn is_encoded(text: &str) -> bool {
+    let mut parts = text.as_bytes().split(|&byte| byte == b'%');
+    parts.next(); // before the first
+    parts.all(|part| matches!(part, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_a_host_and_perhaps_a_port() {
+        for text in [
+            "h",
+            "h:80",
+            "h:",
+            "127.0.0.1:5000",
+            "[::1]",
+            "[::1]:80",
+            "[::ffff:1.2.3.4]",
+            "a%2Fb",
+            "a_b~c",
+        ] {
+            assert!(is_authority(text), "{text}");
+        }
+        for text in [
+            "",
+            ":",
+            ":80",
+            "a:b",
+            "a:80b",
+            "a:b:80",
+            "::1",
+            "[::1",
+            "::1]",
+            "[::1]x",
+            "[::1]80",
+            "[h]",
+            "[]",
+            "[::1]]",
+            "[[::1]",
+            "[::1%25eth0]",
+            "a%zz",
+            "a%2",
+            "a%",
+            "u@h",
+            "a/b",
+            "a b",
+            "h:+1",
+            "ü",
+        ] {
+            assert!(!is_authority(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn targets_are_what_the_method_may_have() {
+        let path = |path, query| Ok(Target::Path { path, query });
+        for (method, text, expected) in [
+            ("GET", "/", path("/", "")),
+            ("GET", "/a%20b?c=%zz?", path("/a%20b", "?c=%zz?")),
+            ("GET", "http://h", path("/", "")),
+            ("POST", "HTTP://h:80?q", path("/", "?q")),
+            ("GET", "http://a@h/b", path("/b", "")),
+            ("CONNECT", "h:80", Ok(Target::Authority("h:80"))),
+            ("OPTIONS", "*", Ok(Target::Asterisk)),
+        ] {
+            assert_eq!(Target::of(method, text), expected, "{method} {text}");
+        }
+        for (method, text) in [
+            ("GET", "*"),
+            ("GET", ""),
+            ("GET", "a:b"),
+            ("GET", "[::1"),
+            ("GET", "a%zz"),
+            ("GET", ":80"),
+            ("GET", "/a%zz"),
+            ("GET", "/%"),
+            ("GET", "/%2"),
+            ("GET", "http://"),
+            ("GET", "http:///a"),
+            ("GET", "http://a:b/"),
+            ("GET", "http://[::1/"),
+            ("GET", "http://a%zz/"),
+            ("GET", "http://:80/"),
+            ("GET", "https://h/"),
+            ("CONNECT", "/"),
+            ("CONNECT", "a:b"),
+            ("CONNECT", ":80"),
+        ] {
+            assert_eq!(Target::of(method, text), Err(Status::BAD_REQUEST), "{method} {text}");
+        }
+    }
+}
