@@ -195,6 +195,12 @@ pub(super) fn ticks_slowly(program: &Path) -> Checked {
         let saw = format!("{} ms", elapsed.as_millis());
         return Err(Finding::new("ten ticks take a second", saw));
     }
+    client.end()?;
+    let (more, _end) = client.receive_to_end()?;
+    if more > 0 {
+        let expected = "ten ticks, and none of those that were for a client that has left";
+        return Err(Finding::new(expected, format!("{more} bytes more")));
+    }
     match server.count("timers | ") {
         0..10 => Err(Finding::new("a timer fires before each tick", server.last_lines())),
         _ => Ok(()),
