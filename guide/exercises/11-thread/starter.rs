@@ -136,8 +136,10 @@ impl Messages {
     fn ask(&mut self, transport: &mut Transport<'_>) {
         self.stop_waiting(transport);
         let mut line = String::new();
-        if let Err(error) = io::stdin().read_line(&mut line) {
-            line = format!("no answer: {error}\n");
+        match io::stdin().read_line(&mut line) {
+            Ok(0) => line.push_str("nobody is there\n"),
+            Ok(_) => {}
+            Err(error) => line = format!("no answer: {error}\n"),
         }
         transport.write(line.as_bytes());
     }

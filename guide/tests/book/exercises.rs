@@ -48,3 +48,32 @@ fn every_exercise_is_complete_and_its_chapter_has_it() {
         assert!(page.is_some_and(|page| page.text.contains(&place)), "no chapter names {place}");
     }
 }
+
+/// The lines of a program, without its comments and the path of its reactor.
+fn code(path: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join("guide").join(path)).expect("a program can be read");
+    let lines = text.lines().map(str::trim);
+    let code = lines.filter(|line| !line.starts_with("//") && !line.starts_with("#[path"));
+    code.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn solutions_that_are_a_step_have_its_code() {
+    for (solution, step) in [
+        ("exercises/04-both/solution.rs", "src/bin/04.rs"),
+        ("exercises/05-short-write/solution.rs", "src/bin/05.rs"),
+        ("exercises/07-queue/solution.rs", "src/bin/07/main.rs"),
+        ("exercises/11-thread/solution.rs", "src/bin/11/main.rs"),
+    ] {
+        assert_eq!(code(solution), code(step), "{solution}");
+    }
+}
+
+#[test]
+fn the_reactor_of_07_queue_lacks_one_line_of_chapter_7() {
+    let mut right = code("src/bin/07/reactor.rs");
+    let wrong = code("exercises/07-queue/reactor.rs");
+    let missing = right.iter().zip(&wrong).position(|(a, b)| a != b).expect("they differ");
+    assert_eq!(right.remove(missing), "self.to_serve.push(slot);");
+    assert_eq!(right, wrong);
+}

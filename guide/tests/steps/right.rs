@@ -249,3 +249,16 @@ fn a_question_is_answered_at_the_server_in_step_11() -> Play {
     server.wait_for("latch | waker | readable")?;
     Ok(())
 }
+
+#[test]
+fn a_question_has_an_answer_when_nobody_is_at_the_server() -> Play {
+    for step in ["11", "12"] {
+        println!("{step}");
+        let mut server = start(step)?;
+        drop(server.stdin());
+        let mut client = server.connect()?;
+        client.send("ask\n")?;
+        assert_eq!(client.receive(16)?, b"nobody is there\n", "{step}");
+    }
+    Ok(())
+}

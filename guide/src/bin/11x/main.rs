@@ -135,8 +135,10 @@ impl Messages {
         let (id, handle) = (transport.id(), transport.reactor().handle());
         let started = thread::Builder::new().spawn(move || {
             let mut line = String::new();
-            if let Err(error) = io::stdin().read_line(&mut line) {
-                line = format!("no answer: {error}\n");
+            match io::stdin().read_line(&mut line) {
+                Ok(0) => line.push_str("nobody is there\n"),
+                Ok(_) => {}
+                Err(error) => line = format!("no answer: {error}\n"),
             }
             handle.call_from_thread(move |reactor| reactor.write(id, line.as_bytes()));
         });
