@@ -9,7 +9,7 @@ use std::thread;
 use crate::child::{Server, end_by_a_signal, example};
 
 /// The servers with connections and their options, but those that are packages of their own; `UPSTREAM` stands for a server that says nothing.
-const SERVERS: [(&str, &[&str]); 13] = [
+const SERVERS: [(&str, &[&str]); 12] = [
     ("chat_server", &[]),
     ("connect_proxy", &[]),
     ("echo_server", &[]),
@@ -19,7 +19,6 @@ const SERVERS: [(&str, &[&str]); 13] = [
     ("random_server", &[]),
     ("random_server", &["--threads", "2"]),
     ("random_server_blocking", &[]),
-    ("resp_server", &[]),
     ("simple_services", &["--service", "chargen"]),
     ("simple_services", &["--service", "discard"]),
     ("smtp_sink", &[]),

@@ -13,13 +13,8 @@ mod mail;
 mod no_descriptors;
 mod proxying;
 mod random_numbers;
-mod resp;
 mod scarce;
 mod small_servers;
 mod udp_echo;
 mod unix_sockets;
 mod waiting;
-
-// Parts of an example, which are tested here too, name each other by these paths.
-#[cfg(target_os = "linux")]
-use resp::example::{args, inline, number};

@@ -21,7 +21,7 @@ use crate::recordings::program;
 use crate::text::{Page, pages, root};
 
 /// Longer than any program here takes on a busy machine: a session that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The port in the text; a session has another one.
 const PORT: &str = "5000";

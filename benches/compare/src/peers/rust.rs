@@ -10,12 +10,8 @@ use super::tools::package;
 use super::{Found, Place, Program, SERVICES, Task};
 use crate::service::BACKLOG;
 
-/// crocus's example programs by the service they have.
+/// crocus's programs by the service they have: packages of its workspace.
 const EXAMPLES: [(&str, &str); 2] = [("http", "http_server"), ("resp", "resp_server")];
-
-/// The targets that cargo builds for that: one is a package, the other an example.
-const TARGETS: [&str; 8] =
-    ["-p", "http_server", "--bin", "http_server", "-p", "crocus", "--example", "resp_server"];
 
 struct Own {
     name: &'static str,
@@ -49,7 +45,7 @@ fn build_examples(tests: bool) -> Result<HashMap<String, PathBuf>, String> {
     let mut command = Command::new(cargo);
     command.args(["build", "--message-format", "json-render-diagnostics"]);
     command.args(if tests { &[][..] } else { &["--release"] });
-    command.args(TARGETS);
+    command.args(EXAMPLES.iter().flat_map(|(_, name)| ["-p", name]));
     command.arg("--manifest-path").arg(package().join("../../Cargo.toml"));
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| format!("{command:?}: {error}"))?;

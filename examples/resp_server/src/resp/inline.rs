@@ -1,13 +1,13 @@
 //! The words of an inline request, quoted or not, split as Redis' `sdssplitargs` does.
 
-use crate::args::Span;
+use super::args::Word;
 
-/// Splits `line` into words: appends them to `text` without quotes, and their positions to `spans`.
+/// Splits `line` into words: appends them to `text` without quotes, and their positions to `words`.
 /// `None`: a quote is not closed, or a word goes on after a closing quote.
 ///
 /// In double quotes `\n`, `\r`, `\t`, `\b`, `\a` and `\x41` mean the same as in C, and any other
 /// character after `\` means itself; in single quotes only `\'` is special.
-pub(crate) fn split(line: &[u8], text: &mut Vec<u8>, spans: &mut Vec<Span>) -> Option<()> {
+pub(crate) fn split(line: &[u8], text: &mut Vec<u8>, words: &mut Vec<Word>) -> Option<()> {
     let mut rest = line;
     loop {
         rest = skip_space(rest);
@@ -16,7 +16,7 @@ pub(crate) fn split(line: &[u8], text: &mut Vec<u8>, spans: &mut Vec<Span>) -> O
         }
         let start = text.len();
         rest = word(rest, text)?;
-        spans.push(Span::new(start, text.len() - start));
+        words.push(Word::at(start, text.len() - start));
     }
 }
 
@@ -102,13 +102,16 @@ fn meaning(escaped: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::args::Args;
     use super::*;
 
     fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
-        let (mut text, mut spans) = (Vec::new(), Vec::new());
-        split(line, &mut text, &mut spans)?;
-        let word = |span: &Span| text[span.start as usize..][..span.len as usize].to_vec();
-        Some(spans.iter().map(word).collect())
+        let (mut text, mut words) = (Vec::new(), Vec::new());
+        split(line, &mut text, &mut words)?;
+        if words.is_empty() {
+            return Some(Vec::new());
+        }
+        Some(Args::new(&text, &words, &[]).from(0).map(<[u8]>::to_vec).collect())
     }
 
     #[test]
