@@ -235,6 +235,6 @@ fn answer(line: &str) -> Vec<u8> {
 
 /// One message: 81 bytes, 16 of them random.
 fn message() -> Vec<u8> {
-    let random: [u8; 16] = rand::random();
+    let random = rand::random::<u128>().to_le_bytes();
     [BEFORE, &random, AFTER].concat()
 }
