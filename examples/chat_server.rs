@@ -24,11 +24,12 @@ use shared::cli::{self, Exit, ServerOptions};
 const HELP: &str = "\
 A chat room for everybody who connects: type a name, and then lines.
 
-Usage: chat_server [--listen HOST:PORT] [--backlog N]
+Usage: chat_server [--listen HOST:PORT] [--backlog N] [--trace FILE]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.

@@ -21,12 +21,13 @@ use shared::pairs;
 const HELP: &str = "\
 A forward proxy: clients say with CONNECT where to. (curl does, with --proxytunnel for http:// too.)
 
-Usage: connect_proxy [--port PORT] [--listen HOST:PORT] [--backlog N]
+Usage: connect_proxy [--port PORT] [--listen HOST:PORT] [--backlog N] [--trace FILE]
 
 Options:
       --port PORT         the only port that it connects to [any]
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.

@@ -15,11 +15,12 @@ use shared::cli;
 const HELP: &str = "\
 Sends back to everybody what they send.
 
-Usage: echo_server [--listen HOST:PORT] [--backlog N]
+Usage: echo_server [--listen HOST:PORT] [--backlog N] [--trace FILE]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.

@@ -25,12 +25,14 @@ const HELP: &str = "\
 Sends each message back, in the same framing.
 
 Usage: frame_echo [--framing NAME] [--max-length BYTES] [--listen HOST:PORT] [--backlog N]
+                  [--trace FILE]
 
 Options:
       --framing NAME      lines, netstrings, prefixed or fixed [lines]
       --max-length BYTES  the longest message; of fixed, the length of each [1024]
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The framings: lines end in LF or CRLF, netstrings are 5:hello, and prefixed have their length before them,

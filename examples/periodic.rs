@@ -26,13 +26,14 @@ use shared::cli::{self, Exit, ServerOptions};
 const HELP: &str = "\
 Echoes, prints a line each second, and meanwhile counts primes and the files of a folder.
 
-Usage: periodic [--listen HOST:PORT] [--backlog N] [--primes N] [--folder PATH]
+Usage: periodic [--listen HOST:PORT] [--backlog N] [--primes N] [--folder PATH] [--trace FILE]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
       --primes N          count the primes below N [10000000]
       --folder PATH       count the files in there, and in the folders within [.]
+      --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.

@@ -33,6 +33,7 @@ Options:
   -t, --to ADDRESS               where to connect to, for each connection anew
       --connect-timeout SECONDS  how long that may take, name lookup included [10]
       --idle-timeout SECONDS     resets a session in which nothing moves for so long [never]
+      --trace FILE               writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help                     this text
 
 An ADDRESS is HOST:PORT, or unix:PATH for a Unix socket.
@@ -146,6 +147,7 @@ impl Options {
         while let Some(arg) = args.next()? {
             match arg {
                 Short('h') | Long("help") => return Err(Exit::Help(HELP)),
+                Long("trace") => cli::trace_to(args.value()?)?,
                 Short('l') | Long("listen") => listen = place(&args.value()?.string()?)?,
                 Short('t') | Long("to") => to = Some(place(&args.value()?.string()?)?),
                 Long("connect-timeout") => connect_timeout = args.value()?.parse_with(seconds)?,

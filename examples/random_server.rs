@@ -5,7 +5,8 @@
 //! cargo run --release --example random_client        # beside it, or: nc 127.0.0.1 5000 | xxd
 //! ```
 //!
-//! To watch the reactor turn: `RUST_LOG=crocus=trace cargo run --example random_server`
+//! To watch the reactor turn: `RUST_LOG=crocus=trace cargo run --example random_server`, or with `-- --trace FILE`
+//! for a time line: open FILE at <https://ui.perfetto.dev>.
 
 mod shared;
 
@@ -19,12 +20,13 @@ use shared::frame;
 const HELP: &str = "\
 Serves 16 random bytes in a frame of 81 to everybody who connects, all at the same time.
 
-Usage: random_server [--listen HOST:PORT] [--backlog N] [--threads N]
+Usage: random_server [--listen HOST:PORT] [--backlog N] [--threads N] [--trace FILE]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
       --threads N         how many reactors share the port, each in a thread; 0: one per core [1]
+      --trace FILE        writes each turn (of one reactor) to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.

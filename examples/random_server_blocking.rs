@@ -60,7 +60,10 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), Exit> {
-    let options = ServerOptions::from_args(HELP)?;
+    let options = ServerOptions::from_args_and(HELP, |name, _| match name {
+        "trace" => Err(Exit::Usage("invalid option '--trace': it has no reactor".to_owned())),
+        _ => Ok(false),
+    })?;
     let backlog = options.backlog.unwrap_or(BACKLOG);
     let listener = listen(options.listen, backlog)
         .map_err(|error| cli::cannot_listen(options.listen, &error))?;

@@ -20,12 +20,13 @@ use shared::cli::{self, Exit, ServerOptions};
 const HELP: &str = "\
 Serves discard (RFC 863), which reads and forgets, or chargen (RFC 864), which writes without end.
 
-Usage: simple_services [--service NAME] [--listen HOST:PORT] [--backlog N]
+Usage: simple_services [--service NAME] [--listen HOST:PORT] [--backlog N] [--trace FILE]
 
 Options:
       --service NAME      discard or chargen [chargen]
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.

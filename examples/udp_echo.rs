@@ -24,10 +24,11 @@ use shared::cli::{self, Exit};
 const HELP: &str = "\
 Sends every datagram back to where it came from.
 
-Usage: udp_echo [--listen HOST:PORT]
+Usage: udp_echo [--listen HOST:PORT] [--trace FILE]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
+      --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops it.

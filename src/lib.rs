@@ -201,8 +201,8 @@ pub use ids::WatchId;
 pub use ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
 pub use listener::Listen;
 pub use observe::{
-    Command, LogObserver, Notice, Observer, Origin, Outcome, Phase, Queue, Stage, Stats, Subject,
-    TimerEvent, TimerOwner, TurnReport,
+    ChromeTrace, Command, LogObserver, Notice, Observer, Origin, Outcome, Phase, Queue, Record,
+    Recorder, Stage, Stats, Subject, TimerEvent, TimerOwner, TurnReport,
 };
 pub use parts::pool::ThreadError;
 pub use parts::timers::TimerId;

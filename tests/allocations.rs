@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use crocus::framing::{Decoder, FrameHandler, Framed, LengthPrefixed, Lines};
 use crocus::{
-    ConnectionId, DatagramProtocol, DatagramTransport, Factory, Protocol, Reactor, TimerId,
-    Transport,
+    ConnectionId, DatagramProtocol, DatagramTransport, Factory, Protocol, Reactor, Recorder,
+    Subject, TimerId, Transport,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 
@@ -168,6 +168,7 @@ fn main() {
     a_connection_that_is_answered_and_closed_allocates_nothing();
     a_length_that_lies_allocates_nothing_ahead();
     an_echo_allocates_nothing("an_echo_by_a_lent_reactor", |_| Borrower);
+    an_echo_under_a_full_recorder_allocates_nothing();
     a_peak_of_timers_and_calls_is_given_back();
     the_buffer_of_a_hand_over_is_given_back();
 }
@@ -269,6 +270,28 @@ fn an_echo_allocates_nothing(name: &str, factory: impl Factory + 'static) {
 
     assert!(callbacks >= (CONNECTIONS * MESSAGES) as u64, "{callbacks} callbacks");
     nothing(&format!("steady_state_of_{name}_allocates_nothing"), change);
+}
+
+/// The ring is full after the first exchange. One listener is left out, so that each notice is sifted.
+fn an_echo_under_a_full_recorder_allocates_nothing() {
+    let (mut reactor, addr) = server(|_| Echo);
+    let recorder = Rc::new(RefCell::new(Recorder::new(100)));
+    reactor.set_observer(Some(Box::new(Rc::clone(&recorder))));
+    let page = reactor.listen("127.0.0.1:0", |_| Greet).unwrap();
+    for (name, sifts) in [("a_full_recorder", false), ("one_that_leaves_out", true)] {
+        if sifts {
+            recorder.borrow_mut().leave_out(Subject::Listener(page));
+        }
+        let mut clients = connect(addr, CONNECTIONS);
+        exchange(&mut reactor, &mut clients, 20);
+        let before = recorder.borrow().count();
+        let region = Region::new(ALLOCATOR);
+        exchange(&mut reactor, &mut clients, MESSAGES);
+        let change = region.change();
+        let recorded = recorder.borrow().count() - before;
+        assert!(recorded >= (6 * CONNECTIONS * MESSAGES) as u64, "{recorded} notices");
+        nothing(&format!("an_echo_under_{name}_allocates_nothing"), change);
+    }
 }
 
 fn a_datagram_echo_allocates_nothing() {

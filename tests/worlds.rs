@@ -22,6 +22,8 @@ mod chance;
 mod driver;
 #[path = "worlds/ledger.rs"]
 mod ledger;
+#[path = "util/trace.rs"]
+mod trace;
 #[path = "worlds/watcher.rs"]
 mod watcher;
 

@@ -4,13 +4,16 @@
 //! Exit status: 0 it did what was asked; 1 something failed; 2 bad usage; 130 a second Ctrl-C.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::fmt::Display;
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{self, ExitCode};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crocus::{Address, Core, Factory, Listen, LogObserver, Reactor};
+use crocus::{Address, ChromeTrace, Core, Factory, Listen, LogObserver, Reactor};
 use lexopt::prelude::*;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -127,7 +130,7 @@ impl ServerOptions {
     }
 
     /// The same, with options of the program's own: `more` gets the name of one, without `--`,
-    /// takes its value, and returns whether it knows the option.
+    /// takes its value, and returns whether it knows the option. It is asked before `--trace` is taken.
     pub(crate) fn from_args_and(
         help: &'static str,
         mut more: impl FnMut(&str, &mut lexopt::Parser) -> Result<bool, Exit>,
@@ -144,7 +147,12 @@ impl ServerOptions {
                 Long("backlog") => backlog = Some(args.value()?.parse_with(backlog_of)?),
                 Long(name) => {
                     let name = name.to_owned();
-                    if !more(&name, &mut args)? {
+                    if more(&name, &mut args)? {
+                        continue;
+                    }
+                    if name == "trace" {
+                        trace_to(args.value()?)?;
+                    } else {
                         return Err(lexopt::Error::UnexpectedOption(format!("--{name}")).into());
                     }
                 }
@@ -262,10 +270,36 @@ pub(crate) fn reactor() -> Result<Reactor, Exit> {
     Ok(reactor)
 }
 
-/// Logs the turns of a reactor where `RUST_LOG` asks for it.
+/// The file of `--trace`, until a reactor takes it. It belongs to the process, as the log does, so that no
+/// program has to pass it on.
+static TRACE: Mutex<Option<File>> = Mutex::new(None);
+
+/// Takes the value of `--trace`: the next reactor that is observed writes its turns there.
+pub(crate) fn trace_to(path: OsString) -> Result<(), Exit> {
+    let file = File::create(&path).map_err(|error| {
+        let path = path.display();
+        Exit::Failed(format!("cannot write to {path}: {error}; --trace takes a file of its own"))
+    })?;
+    *TRACE.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    Ok(())
+}
+
+/// What `RUST_LOG` and `--trace` ask for.
+pub(crate) type Observers = (Option<LogObserver>, Option<ChromeTrace<File>>);
+
+/// The observers that log the turns of a reactor where `RUST_LOG` asks for it, and write them to the file of
+/// `--trace`. `None`: neither is asked for. Of several reactors the first one writes.
+pub(crate) fn observers() -> Option<Observers> {
+    let log = log::log_enabled!(target: "crocus::turn", log::Level::Debug).then(LogObserver::new);
+    let file = TRACE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let trace = file.map(ChromeTrace::new);
+    (log.is_some() || trace.is_some()).then_some((log, trace))
+}
+
+/// Has the turns of a reactor logged and written as far as it is asked for.
 pub(crate) fn observe(reactor: &mut Reactor) {
-    if log::log_enabled!(target: "crocus::turn", log::Level::Debug) {
-        reactor.set_observer(Some(Box::new(LogObserver::new())));
+    if let Some(observers) = observers() {
+        reactor.set_observer(Some(Box::new(observers)));
     }
 }
 

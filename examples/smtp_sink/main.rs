@@ -35,13 +35,14 @@ use shared::cli::{self, Exit, ServerOptions};
 const HELP: &str = "\
 Takes every mail that it is sent by SMTP, prints it or saves it, and delivers none.
 
-Usage: smtp_sink [--folder DIR] [--max-size BYTES] [--listen HOST:PORT] [--backlog N]
+Usage: smtp_sink [--folder DIR] [--max-size BYTES] [--listen HOST:PORT] [--backlog N] [--trace FILE]
 
 Options:
       --folder DIR        save each message there as a file NUMBER.eml, instead of printing it
       --max-size BYTES    the longest message [10485760]
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.

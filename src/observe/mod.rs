@@ -2,18 +2,22 @@
 //!
 //! An [`Observer`] is told of each step of the loop as a [`Notice`], and can change none of it. Without
 //! an observer a step costs a branch. [`Stats`] are always counted; [`LogObserver`] logs each step through
-//! the `log` crate.
+//! the `log` crate, [`Recorder`] keeps the last ones, and [`ChromeTrace`] writes them for a viewer.
 
 mod display;
 mod log;
 mod notice;
+mod recorder;
 mod stats;
+mod trace;
 mod values;
 pub(crate) mod watcher;
 
 pub use self::log::LogObserver;
 pub use notice::Notice;
+pub use recorder::{Record, Recorder};
 pub use stats::{Stats, TurnReport};
+pub use trace::ChromeTrace;
 pub use values::{Command, Origin, Outcome, Phase, Queue, Stage, Subject, TimerEvent, TimerOwner};
 
 use std::cell::RefCell;
@@ -64,8 +68,9 @@ use std::time::Instant;
 pub trait Observer {
     /// Something has happened, at this moment.
     ///
-    /// The moments of a reactor's notices never go back. A later notice may be about an earlier beginning:
-    /// in the simulation most have the same moment, and their order counts.
+    /// The moments of a reactor's notices never go back. Those that follow each other with neither user code
+    /// nor a system call between them may have the same one, as most have in the simulation: their order
+    /// counts.
     fn notice(&mut self, at: Instant, notice: &Notice);
 }
 

@@ -2,6 +2,9 @@
 //!
 //! A notice is told at once while the loop itself works. A notice from a callback, or from outside
 //! of a turn, waits: see [`Observer`].
+//!
+//! Reading the clock costs more than all else that is done for a notice. So it is read where user code or a
+//! system call has taken time, and a notice that follows another at once gets the time of that one.
 
 use std::time::Instant;
 
@@ -13,6 +16,9 @@ use crate::parts::clock::Clock;
 pub(crate) struct Watcher {
     pub(crate) observer: Box<dyn Observer>,
     clock: Clock,
+    /// The time of the last notice, and what has happened since it was read.
+    last: Instant,
+    since: Since,
     waiting: Vec<(Instant, Notice)>,
     /// Whether a turn is running that it has seen begin.
     in_turn: bool,
@@ -20,6 +26,17 @@ pub(crate) struct Watcher {
     depth: u32,
     /// The owner of the callback that is running.
     subject: Option<Subject>,
+}
+
+/// What has taken time since the clock was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// Nothing: a mark of the turn was told.
+    Mark,
+    /// Nothing: bytes were received.
+    Received,
+    /// A system call or user code.
+    Work,
 }
 
 /// A callback that is running.
@@ -31,8 +48,9 @@ pub(crate) struct Running {
 
 impl Watcher {
     pub(crate) fn new(observer: Box<dyn Observer>, clock: Clock) -> Self {
-        let (waiting, subject) = (Vec::new(), None);
-        Self { observer, clock, waiting, in_turn: false, depth: 0, subject }
+        let (last, since) = (clock.now(), Since::Work);
+        let (waiting, in_turn, depth, subject) = (Vec::new(), false, 0, None);
+        Self { observer, clock, last, since, waiting, in_turn, depth, subject }
     }
 
     pub(crate) fn begin_turn(&mut self) {
@@ -47,8 +65,30 @@ impl Watcher {
     }
 
     pub(crate) fn take(&mut self, notice: Notice) {
-        let at = self.clock.now();
-        self.take_at(at, notice);
+        let (reuse, since) = match &notice {
+            Notice::Event { .. } | Notice::Queued { .. } | Notice::Woken => (true, self.since),
+            Notice::PhaseBegin(_) => (self.since == Since::Mark, Since::Mark),
+            Notice::TurnEnd(_) => (self.since == Since::Mark, Since::Work),
+            Notice::TurnBegin { .. } => (false, Since::Mark),
+            Notice::Received { .. } => (false, Since::Received),
+            _ => (false, Since::Work),
+        };
+        if !reuse {
+            self.last = self.clock.now();
+        }
+        self.since = since;
+        self.tell(notice);
+    }
+
+    /// The end of the sleep, after which the reactor has just read the clock.
+    pub(crate) fn take_woke(&mut self, at: Instant, notice: Notice) {
+        (self.last, self.since) = (at, Since::Mark);
+        self.tell(notice);
+    }
+
+    /// A source was visited: time has passed, even if there is nothing to tell.
+    pub(crate) fn worked(&mut self) {
+        self.since = Since::Work;
     }
 
     pub(crate) fn take_command(&mut self, to: Subject, command: Command) {
@@ -57,10 +97,13 @@ impl Watcher {
     }
 
     pub(crate) fn begin_callback(&mut self, subject: Subject, callback: Callback) -> Running {
-        let began = self.clock.now();
-        self.take_at(began, Notice::CallbackBegin { subject, callback });
+        if self.since != Since::Received {
+            self.last = self.clock.now();
+        }
+        self.since = Since::Work;
+        self.tell(Notice::CallbackBegin { subject, callback });
         self.depth += 1;
-        Running { began, outer: self.subject.replace(subject) }
+        Running { began: self.last, outer: self.subject.replace(subject) }
     }
 
     /// Ends a callback, unless it is the one that has set this observer.
@@ -77,19 +120,19 @@ impl Watcher {
         self.subject = running.outer;
         self.depth -= 1;
         let took = ended.saturating_duration_since(running.began);
-        self.take_at(ended, Notice::CallbackEnd { subject, callback, took });
+        (self.last, self.since) = (ended, Since::Work);
+        self.tell(Notice::CallbackEnd { subject, callback, took });
     }
 
-    fn take_at(&mut self, at: Instant, notice: Notice) {
-        if !self.in_turn && notice.is_of_the_turn() {
-            return; // it was set in the middle of this turn
-        }
+    fn tell(&mut self, notice: Notice) {
         if self.in_turn && self.depth == 0 {
-            self.tell_what_waits();
-            self.observer.notice(at, &notice);
-        } else {
-            self.waiting.push((at, notice));
-        }
+            if !self.waiting.is_empty() {
+                self.tell_what_waits();
+            }
+            self.observer.notice(self.last, &notice);
+        } else if self.in_turn || !notice.is_of_the_turn() {
+            self.waiting.push((self.last, notice));
+        } // else it was set in the middle of this turn
     }
 
     fn tell_what_waits(&mut self) {

@@ -38,6 +38,22 @@ impl Monitor {
         }
     }
 
+    /// Tells the observer of the end of the sleep; the clock has just been read.
+    pub(crate) fn woke(&mut self, at: Instant, events: usize) {
+        let slept = self.report.slept;
+        if let Some(watcher) = &mut self.watcher {
+            watcher.take_woke(at, Notice::Woke { slept, events });
+        }
+    }
+
+    /// Notes that a source was visited.
+    #[inline(always)]
+    pub(crate) fn worked(&mut self) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher.worked();
+        }
+    }
+
     /// Tells the observer of a command.
     #[inline(always)]
     pub(crate) fn command(&mut self, to: Subject, make: impl FnOnce() -> Command) {

@@ -154,9 +154,7 @@ impl Reactor {
         self.time.read(self.limits.slow_callback);
         let now = self.time.now;
         self.monitor.report.slept = began.map_or(Duration::ZERO, |began| now - began);
-        let Self { monitor, poller, .. } = self;
-        let slept = monitor.report.slept;
-        monitor.note(|| Notice::Woke { slept, events: poller.ready.len() });
+        self.monitor.woke(now, self.poller.ready.len());
         result
     }
 
@@ -206,6 +204,7 @@ impl Reactor {
             if !self.visit(key, Queue::Run, &mut scratch) {
                 self.serve_other(key, &mut scratch);
             }
+            self.monitor.worked();
         }
         self.memory.give_back_scratch(scratch);
         self.queues.give_back(queue);
@@ -234,6 +233,7 @@ impl Reactor {
         for &key in &queue {
             self.monitor.report.flushed += 1;
             self.visit(key, Queue::Flush, &mut scratch);
+            self.monitor.worked();
         }
         self.memory.give_back_scratch(scratch);
         self.queues.give_back(queue);

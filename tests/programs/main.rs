@@ -15,6 +15,7 @@ mod proxying;
 mod random_numbers;
 mod scarce;
 mod small_servers;
+mod traces;
 mod udp_echo;
 mod unix_sockets;
 mod waiting;

@@ -13,6 +13,7 @@ mod folder;
 mod log;
 mod logged;
 mod recorder;
+mod trace;
 mod watchdog;
 mod world;
 
@@ -31,6 +32,7 @@ pub use self::folder::Folder;
 pub use self::log::{Log, say, tag};
 pub use self::logged::{logged, logged_up_to};
 pub use self::recorder::Recorder;
+pub use self::trace::{Shared, sums_of_trace};
 pub use self::watchdog::Watchdog;
 pub use self::world::{World, outside};
 

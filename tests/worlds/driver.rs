@@ -7,12 +7,13 @@ use std::rc::Rc;
 use std::time::Duration;
 use std::{io, iter};
 
-use crocus::Reactor;
 use crocus::testing::{Cut, End, Peer, PeerListener, Simulation};
+use crocus::{ChromeTrace, Reactor};
 
 use crate::actors::{OnPurpose, Scene};
 use crate::chance::{Chance, Profile, Step};
 use crate::ledger::{Limits, Progress, Seen, expected_bytes};
+use crate::trace::Shared;
 use crate::watcher::Watcher;
 
 const MAX_LATENCY: usize = 20;
@@ -40,6 +41,9 @@ const OTHERS: [&str; 6] = [
     "not an address",
 ];
 
+/// One world of so many is traced: reading the JSON takes longer than the world.
+const TRACED: u64 = 10;
+
 /// The far end of a connection, in the hands of the test.
 struct Far {
     peer: Option<Peer>,
@@ -56,6 +60,8 @@ pub struct World {
     sim: Simulation,
     scene: Rc<Scene>,
     watcher: Rc<RefCell<Watcher>>,
+    /// A trace of everything.
+    file: Option<Shared>,
     fars: Vec<Far>,
     outside: Vec<PeerListener>,
     latency: Duration,
@@ -97,13 +103,15 @@ impl World {
         let mut sim = Simulation::with_limits(builder, seed);
         let scene = Scene::new(chance, profile, limits, trace);
         let watcher = Watcher::new(&scene);
-        sim.reactor().set_observer(Some(Box::new(Rc::clone(&watcher))));
+        let file = seed.is_multiple_of(TRACED).then(Shared::default);
+        let observers = (Rc::clone(&watcher), file.clone().map(ChromeTrace::new));
+        sim.reactor().set_observer(Some(Box::new(observers)));
         sim.set_blackhole(BLACKHOLE);
         let several = [BLACKHOLE.ip(), IpAddr::from([10, 0, 0, 2]), IpAddr::from([127, 0, 0, 1])];
         sim.set_host(SEVERAL, &several);
         let (fars, latency) = (Vec::new(), Duration::ZERO);
         let (outside, accept_errors) = (Vec::new(), 0);
-        let mut world = Self { sim, scene, watcher, fars, outside, latency, accept_errors };
+        let mut world = Self { sim, scene, watcher, file, fars, outside, latency, accept_errors };
         world.set_up();
         world
     }
@@ -662,12 +670,15 @@ impl World {
 
     /// Drops the reactor, with whatever there is in it.
     fn drop_reactor(self, drained: bool) -> Result<(), String> {
-        let Self { sim, scene, watcher, fars, outside, .. } = self;
+        let Self { sim, scene, watcher, file, fars, outside, .. } = self;
         scene.quiet.set(true);
         scene.ledger.borrow_mut().stop_asked = true;
         drop(sim);
         drop((fars, outside));
         watcher.borrow().balance();
+        if let Some(file) = file {
+            watcher.borrow().compare_trace(&file.bytes());
+        }
         let mut ledger = scene.ledger.borrow_mut();
         ledger.balance(drained);
         if ledger.objections.is_empty() { Ok(()) } else { Err(ledger.objections.join("\n")) }

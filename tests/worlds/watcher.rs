@@ -12,6 +12,7 @@ use crocus::{
 };
 
 use crate::actors::Scene;
+use crate::trace::sums_of_trace;
 
 /// Listens to all notices of a reactor.
 pub struct Watcher {
@@ -46,6 +47,15 @@ impl Watcher {
         let (sums, mut counted) = (self.sums, stats);
         counted.slow_callbacks = 0; // how long is too long is not told
         self.demand(sums == counted, || format!("{sums:?}, but {counted:?} was counted"));
+    }
+
+    /// Compares the sums with those of a trace of the same turns.
+    pub fn compare_trace(&self, trace: &[u8]) {
+        match sums_of_trace(trace) {
+            Ok(sums) => self
+                .demand(sums == self.sums, || format!("{:?}, but the trace {sums:?}", self.sums)),
+            Err(fault) => self.demand(false, || format!("a trace with a fault: {fault}")),
+        }
     }
 
     /// When the reactor is gone, each beginning has had its end.

@@ -96,6 +96,8 @@ pub struct Request<'a> {
     pub method_name: &'a str,
     /// The request target as it came: visible ASCII. [`Target::of`](crate::target::Target::of) reads it.
     pub target: &'a str,
+    /// The name and port that the client asks by; empty if it sent none. Well formed, and no more.
+    pub host: &'a str,
     /// The client may send another request after this one.
     pub keep_alive: bool,
     /// The client speaks HTTP/1.0: keep-alive has to be stated in the answer.
@@ -171,6 +173,7 @@ pub fn parse(head: &[u8]) -> Result<Request<'_>, Status> {
         method: method_of(method_name),
         method_name,
         target,
+        host: judge.host,
         // After CONNECT the client may already send bytes that are meant for another server.
         keep_alive: !judge.close && (!http_1_0 || judge.keep_alive) && method_name != "CONNECT",
         http_1_0,
@@ -217,6 +220,7 @@ fn method_of(name: &str) -> Method {
 #[derive(Default)]
 struct Judge<'a> {
     hosts: usize,
+    host: &'a str,
     content_length: Option<u64>,
     /// The transfer coding named last, and whether others came before it.
     coding: Option<&'a [u8]>,
@@ -249,11 +253,11 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    /// The name is not used here, but it must be well formed or empty (RFC 9112, section 3.2).
-    fn host(&mut self, value: &[u8]) -> Result<(), Status> {
+    /// It must be well formed or empty (RFC 9112, section 3.2).
+    fn host(&mut self, value: &'a [u8]) -> Result<(), Status> {
         self.hosts += 1;
-        let fits = std::str::from_utf8(value)
-            .is_ok_and(|host| host.is_empty() || target::is_authority(host));
+        self.host = std::str::from_utf8(value).map_err(|_| Status::BAD_REQUEST)?;
+        let fits = self.host.is_empty() || target::is_authority(self.host);
         if fits { Ok(()) } else { Err(Status::BAD_REQUEST) }
     }
 

@@ -35,7 +35,7 @@ const HELP: &str = "\
 Serves a welcome at / to everybody who asks by HTTP, or the files of a directory.
 
 Usage: http_server [--root DIR] [--timeout SECONDS] [--header-timeout SECONDS]
-                   [--listen HOST:PORT] [--backlog N]
+                   [--listen HOST:PORT] [--backlog N] [--trace FILE]
 
 Options:
       --root DIR          serve the files of DIR; for a directory its index.html, or a list of links.
@@ -46,6 +46,7 @@ Options:
                           how long to wait for the rest of a request's head [10]
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order: answers are finished,

@@ -39,12 +39,13 @@ use shared::cli::{self, Exit, ServerOptions};
 const HELP: &str = "\
 Serves keys and values, which may expire, to clients of Redis. Keeps nothing on disk.
 
-Usage: resp_server [--listen HOST:PORT] [--backlog N] [--max-bulk BYTES]
+Usage: resp_server [--listen HOST:PORT] [--backlog N] [--max-bulk BYTES] [--trace FILE]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
       --max-bulk BYTES    the longest key or value [536870912, which is 512 MiB]
+      --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 There are no passwords: whoever can connect can read and change everything.
