@@ -8,6 +8,7 @@ mod exercises;
 mod figures;
 mod links;
 mod listings;
+#[cfg(target_os = "linux")] // it stops a program, and looks whether it sleeps
 mod recordings;
 mod rustdoc;
 #[cfg(target_os = "linux")] // its tools are those of Linux

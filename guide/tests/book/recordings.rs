@@ -11,6 +11,7 @@ use guide::play::{Finding, Program};
 
 use crate::figures::bless_or_compare;
 use crate::text::root;
+use crate::transcripts::REPEATED;
 
 /// What a script finds, or the lines that it has made.
 type Played = Result<(), Finding>;
@@ -187,9 +188,6 @@ fn somebody_types(server: &mut Program) -> Played {
     first.receive(6).map(drop)
 }
 
-/// A line of a transcript for turns that are left out.
-pub(crate) const REPEATED: &str = "...";
-
 /// The lines without what differs from run to run: numbers that the kernel chooses, how often a turn repeats
 /// the one before, and turns in which nothing but a signal has woken the program.
 fn settled(lines: &[String]) -> Vec<String> {
@@ -305,7 +303,6 @@ fn check((name, script): &Recording) {
     bless_or_compare(&path, &(lines.join("\n") + "\n"));
 }
 
-#[cfg(target_os = "linux")] // it stops a program, and looks whether it sleeps
 #[test]
 fn fresh_runs_give_the_committed_transcripts() {
     check_transcripts();

@@ -3,8 +3,10 @@
 use std::fs;
 
 use crate::drawing::story::{Event, Look, Phase, Story};
-use crate::recordings::REPEATED;
 use crate::text::root;
+
+/// A line of a transcript for turns that are left out.
+pub(crate) const REPEATED: &str = "...";
 
 /// Which lines of a transcript a figure shows, and how.
 #[derive(Debug)]
