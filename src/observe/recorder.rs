@@ -1,6 +1,6 @@
 //! The observer that keeps the last notices.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Instant;
 
@@ -39,7 +39,7 @@ pub struct Record {
     pub number: u64,
     /// When it happened.
     pub at: Instant,
-    /// What happened.
+    /// The notice.
     pub notice: Notice,
 }
 
@@ -48,8 +48,8 @@ pub struct Record {
 /// It holds as many as it was made for; a new one takes the place of the oldest. It takes its memory when it
 /// is made, and none later, except for what a notice itself shares, such as the error in a reason.
 ///
-/// What belongs to a page or a console that shows the records would fill them with itself:
-/// [`leave_out`](Self::leave_out) keeps it out.
+/// A page or a console that shows the records would fill them with itself: [`leave_out`](Self::leave_out)
+/// keeps it out.
 ///
 /// # Examples
 ///
@@ -77,14 +77,14 @@ pub struct Recorder {
     oldest: usize,
     /// How many notices were recorded since it was made.
     count: u64,
-    left_out: HashSet<Subject>,
-    /// What happened in this turn, while something is left out.
+    left_out: BTreeSet<Subject>,
+    /// The state of this turn, while something is left out.
     turn: Turn,
     /// The marks of a turn of which nothing else was recorded yet.
     marks: Vec<(Instant, Notice)>,
 }
 
-/// What a turn has brought so far.
+/// The notices that a turn has brought so far.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Turn {
     /// Nothing but its own marks.
@@ -110,7 +110,7 @@ impl Recorder {
             capacity,
             oldest: 0,
             count: 0,
-            left_out: HashSet::new(),
+            left_out: BTreeSet::new(),
             turn: Turn::Empty,
             marks: Vec::new(),
         }
@@ -231,10 +231,10 @@ impl Recorder {
 
     /// Records a notice while something is left out. The marks of a turn wait until it is known whether
     /// anything else happens in it.
-    fn sift(&mut self, at: Instant, notice: &Notice) {
+    fn sift(&mut self, at: Instant, notice: Notice) {
         let is_mark = matches!(notice, Notice::TurnBegin { .. }) || notice.is_of_the_turn();
         if !is_mark {
-            if self.leaves_out(notice) {
+            if self.leaves_out(&notice) {
                 self.turn = self.turn.max(Turn::LeftOut);
                 return;
             }
@@ -243,8 +243,8 @@ impl Recorder {
         if matches!(notice, Notice::TurnBegin { .. }) {
             self.turn = Turn::Empty;
         }
-        self.marks.push((at, notice.clone()));
         let ends = matches!(notice, Notice::TurnEnd(_));
+        self.marks.push((at, notice));
         if self.turn == Turn::Recorded || ends && self.turn == Turn::Empty {
             let mut marks = std::mem::take(&mut self.marks);
             marks.drain(..).for_each(|(at, notice)| self.push(at, notice));
@@ -257,8 +257,12 @@ impl Recorder {
 
 impl Observer for Recorder {
     fn notice(&mut self, at: Instant, notice: &Notice) {
+        self.notice_owned(at, notice.clone());
+    }
+
+    fn notice_owned(&mut self, at: Instant, notice: Notice) {
         if self.left_out.is_empty() {
-            self.push(at, notice.clone());
+            self.push(at, notice);
         } else {
             self.sift(at, notice);
         }

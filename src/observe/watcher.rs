@@ -28,7 +28,7 @@ pub(crate) struct Watcher {
     subject: Option<Subject>,
 }
 
-/// What has taken time since the clock was read.
+/// The last thing that has taken time since the clock was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Since {
     /// Nothing: a mark of the turn was told.
@@ -129,7 +129,7 @@ impl Watcher {
             if !self.waiting.is_empty() {
                 self.tell_what_waits();
             }
-            self.observer.notice(self.last, &notice);
+            self.observer.notice_owned(self.last, notice);
         } else if self.in_turn || !notice.is_of_the_turn() {
             self.waiting.push((self.last, notice));
         } // else it was set in the middle of this turn
@@ -137,7 +137,7 @@ impl Watcher {
 
     fn tell_what_waits(&mut self) {
         for (at, notice) in self.waiting.drain(..) {
-            self.observer.notice(at, &notice);
+            self.observer.notice_owned(at, notice);
         }
     }
 }

@@ -28,7 +28,7 @@ impl Write for Shared {
     }
 }
 
-/// What a trace has told so far.
+/// The facts that a trace has told so far.
 #[derive(Default)]
 struct Reader {
     /// The names of the slices that are open, in each row.

@@ -1,4 +1,4 @@
-//! What the page is told: the recorder, and a frame of what has happened since the last one.
+//! The source of the page: the recorder, and a frame of all that has happened since the last one.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -44,7 +44,7 @@ pub(crate) struct Feed {
     frames: u64,
 }
 
-/// What does not change.
+/// Facts that do not change.
 #[derive(Serialize)]
 struct About {
     mode: &'static str,
@@ -226,10 +226,15 @@ impl Feed {
 
 impl Observer for Feed {
     fn notice(&mut self, at: Instant, notice: &Notice) {
-        let before = self.recorder.count();
-        self.recorder.notice(at, notice);
+        self.notice_owned(at, notice.clone());
+    }
+
+    fn notice_owned(&mut self, at: Instant, notice: Notice) {
+        let (before, mut tally) = (self.recorder.count(), self.tally);
+        tally.count(&notice);
+        self.recorder.notice_owned(at, notice);
         if self.recorder.count() > before {
-            self.tally.count(notice);
+            self.tally = tally; // it was not left out
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::feed::{FRAME, Feed};
 
 const HTML: &str = include_str!("page.html");
 
-/// What stands in the page in the place of the nonce.
+/// The place of the nonce in the page.
 const NONCE: &str = "{nonce}";
 
 /// How long a head may take, and how long a page may take nothing of the stream.
@@ -28,7 +28,7 @@ const MOST_PAGES: usize = 32;
 /// Frames that a page has not taken are old: few of them fit into the kernel's buffer.
 const BUFFER: usize = 64 * 1024;
 
-/// What all connections of the page share.
+/// The state that all connections of the page share.
 #[derive(Clone)]
 pub(crate) struct Site {
     feed: Rc<RefCell<Feed>>,
@@ -75,7 +75,7 @@ pub(crate) struct Page {
     asked: bool,
 }
 
-/// What a request asks for.
+/// The parts of the site.
 enum Wanted {
     Page,
     Frames,

@@ -1,4 +1,4 @@
-//! What lasts: connections and timers, and the remarks about them.
+//! Connections, timers, and the remarks about them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
@@ -32,7 +32,7 @@ pub(crate) struct Rows {
     turn: u64,
 }
 
-/// What the notices tell of a connection. The reactor knows the rest.
+/// A connection as far as notices tell of it. The reactor knows the rest.
 struct Known {
     peer: String,
     opened: Option<Instant>,

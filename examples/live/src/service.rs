@@ -38,7 +38,7 @@ impl Mode {
     }
 }
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Clone)]
 pub(crate) struct Service {
     mode: Mode,

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 pub(super) enum Row {
     /// The turns, phases and callbacks.
     Reactor = 1,
-    /// What other threads did.
+    /// Wake-ups by other threads.
     Others = 2,
 }
 

@@ -1,4 +1,4 @@
-//! What lasts longer than a turn: connections, timers, attempts to connect, and the counters.
+//! Connections, timers, attempts to connect and counters, which last longer than a turn.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -11,7 +11,7 @@ use crate::observe::{Command, Notice, Origin, Outcome, Stage, Subject, TimerEven
 use crate::parts::timers::TimerId;
 use crate::reason::Reason;
 
-/// What is open, and the values of the counters that were written last.
+/// All that is open, and the values of the counters that were written last.
 #[derive(Default)]
 pub(super) struct Lives {
     connections: HashMap<ConnectionId, Life>,

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
-use crate::child::{Running, dial};
+use crate::child::{Running, dial, patient};
 use crate::{Live, page_of};
 
-/// What the page may weigh.
+/// The most bytes that the page may have.
 const MOST_BYTES: usize = 40_000;
 
 fn names(frames: &[Value]) -> BTreeSet<String> {
@@ -128,26 +130,54 @@ fn frames_go_on_for_the_others_when_the_first_page_leaves() {
     second.until(|frame| frame["frame"].as_u64().unwrap() > number + 5);
 }
 
+/// More than the kernel's buffers between the server and a page with a small window hold.
+const MANY_BYTES: usize = 600_000;
+
+/// Nobody needs so many frames for that.
+const MOST_FRAMES: usize = 600;
+
+/// The most memory for a page that does not read: far less than its frames.
+const MEMORY: usize = 8 * 1024 * 1024;
+
 #[test]
 fn a_page_that_does_not_read_gets_the_newest_frame_and_no_queue() {
     let live = Live::start(&[]);
-    let mut lazy = live.watch();
+    let mut lazy = live.watch_by(narrow(live.page));
     lazy.next();
     let mut eager = live.watch();
     let memory = live.server.memory();
+    let addr = live.addr();
+    let stop = AtomicBool::new(false);
+    let (mut sent, mut frames, mut last) = (0, 0, 0);
     // Many turns make large frames; the lazy page's buffers are full after some of them.
     thread::scope(|scope| {
-        let addr = live.addr();
-        let busy = scope.spawn(move || (0..3000).for_each(|_| ask(addr)));
-        while !busy.is_finished() {
-            eager.next();
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                ask(addr);
+            }
+        });
+        while sent < MANY_BYTES && frames < MOST_FRAMES {
+            let frame = eager.next();
+            (sent, frames) = (sent + frame.to_string().len(), frames + 1);
+            last = frame["frame"].as_u64().unwrap();
         }
+        stop.store(true, Ordering::Relaxed);
     });
-    let last = eager.next()["frame"].as_u64().unwrap();
-    let seen = lazy.until(|frame| frame["frame"].as_u64().unwrap() >= last);
+    assert!(sent >= MANY_BYTES, "{sent} bytes in {frames} frames");
+    let seen = lazy.until(|frame| frame["frame"].as_u64().unwrap() > last);
     let numbers: Vec<u64> = seen.iter().map(|frame| frame["frame"].as_u64().unwrap()).collect();
     assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
-    assert!(live.server.memory() < memory + 8 * 1024 * 1024, "its frames do not queue");
+    let missed = numbers.windows(2).map(|pair| pair[1] - pair[0] - 1).sum::<u64>();
+    assert!(missed > 0, "all {} frames were kept for it", numbers.len());
+    assert!(live.server.memory() < memory + MEMORY, "its frames do not queue");
+}
+
+/// Connects with a small buffer for what it receives.
+fn narrow(addr: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&addr.into()).unwrap();
+    patient(socket.into())
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::Live;
 use crate::child::dial;
 use crate::driver::Browser;
 
-/// That the console is empty, and that nothing was asked for elsewhere.
+/// Checks that the console is empty, and that nothing was asked for elsewhere.
 fn check_manners(browser: &Browser, origin: &str) {
     assert_eq!(browser.console(), [""; 0]);
     for url in browser.requests() {
@@ -26,7 +26,7 @@ fn points_on_the_screen_are_the_points_sent() {
     }
     browser.until("document.getElementById('count').dataset.count === '80'");
     browser.until("document.getElementById('counter-closed').textContent === '40'");
-    // What is drawn is not the background: at each point a pixel.
+    // At each point a pixel is not the background.
     let missing = "(canvas => {
         const { width, height } = canvas, { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
         const column = x => Math.floor((x / 1e4 + 1) / 2 * width), row = y => Math.floor((1 - (y / 1e4 + 1) / 2) * height);

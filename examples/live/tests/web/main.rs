@@ -48,7 +48,11 @@ impl Live {
     }
 
     pub(crate) fn watch(&self) -> Frames {
-        let mut stream = dial(self.page);
+        self.watch_by(dial(self.page))
+    }
+
+    /// The same by a connection to the page that is there.
+    pub(crate) fn watch_by(&self, mut stream: TcpStream) -> Frames {
         let host = self.page;
         stream
             .write_all(format!("GET /frames HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())
