@@ -128,7 +128,7 @@ impl Guest {
             "/who" => drop(transport.write(format!("* here: {}\n", room.names()).as_bytes())),
             _ => {
                 let id = transport.id();
-                let plain: String = text.chars().filter(|&char| is_harmless(char)).collect();
+                let plain: String = text.chars().filter(|&char| cli::is_harmless(char)).collect();
                 room.tell_others(transport.reactor(), id, &format!("{name}: {plain}\n"));
             }
         }
@@ -173,15 +173,6 @@ impl FrameHandler<Lines> for Guest {
         self.leave(transport, &error);
         transport.lose_connection_because(Reason::protocol(error));
     }
-}
-
-/// Control characters could move the cursor of other terminals or ring the bell. The others that are left
-/// out begin a new line or turn the direction of the text, so that it seems to come from somebody else.
-fn is_harmless(char: char) -> bool {
-    let separates = matches!(char, '\u{2028}' | '\u{2029}');
-    let directs = matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}')
-        || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !char.is_control() && !separates && !directs
 }
 
 fn main() -> ExitCode {

@@ -108,18 +108,20 @@ struct Request {
     port: u16,
 }
 
-/// Reads `CONNECT HOST:PORT HTTP/1.1`. Connecting finds out whether the host is one.
+/// Reads `CONNECT HOST:PORT HTTP/1.1`, or with another minor version. Connecting finds out whether the host is one.
 fn request(line: &[u8]) -> Result<Request, &'static str> {
     let words: Vec<_> = str::from_utf8(line).unwrap_or_default().split(' ').collect();
-    let [method, target, "HTTP/1.0" | "HTTP/1.1"] = words[..] else {
+    let [method, target, version] = words[..] else { return Err("400 Bad Request") };
+    if !matches!(version.as_bytes(), [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9']) {
         return Err("400 Bad Request");
-    };
+    }
     if method != "CONNECT" {
         return Err("405 Method Not Allowed");
     }
-    let parts = target.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
-    let is_host = |host: &str| !host.is_empty() && (host.starts_with('[') || !host.contains(':'));
-    let (host, port) = parts.filter(|(host, _)| is_host(host)).ok_or("400 Bad Request")?;
+    let (host, port) = target.rsplit_once(':').ok_or("400 Bad Request")?;
+    let is_host = !host.is_empty() && (host.starts_with('[') || !host.contains(':'));
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit()); // `parse` takes a plus
+    let port = port.parse().ok().filter(|_| is_host && is_number).ok_or("400 Bad Request")?;
     Ok(Request { host: host.to_owned(), port })
 }
 

@@ -11,8 +11,9 @@
 //!
 //! # What it is for
 //!
-//! * To **learn or teach** how an event loop works: [`Reactor::turn`] is the loop, and the source is made
-//!   to be read (see [Layout](#layout)).
+//! * To **learn or teach** how an event loop works: the [guide] builds one from a server that blocks, in
+//!   fifteen chapters. [`Reactor::turn`] is the loop, and the source is made to be read (see
+//!   [Layout](#layout)).
 //! * To **embed** in a small server: a plain value without globals, bounded buffers, few dependencies, and
 //!   [tests without sockets](testing).
 //! * To run and change its example programs: the repository has a dozen, from an echo to HTTP.
@@ -166,6 +167,8 @@ mod extras;
 mod factories;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+#[cfg(all(doc, not(doctest)))]
+pub mod guide;
 mod handle;
 #[cfg(doc)]
 pub mod how;

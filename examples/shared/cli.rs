@@ -85,19 +85,28 @@ pub(crate) fn print(text: &str) -> Result<bool, Exit> {
     }
 }
 
-/// Prints one line on standard error, with control characters escaped. If that fails, there is no
-/// other place to report it.
+/// Prints one line on standard error, with all that is not harmless escaped. If that fails,
+/// there is no other place to report it.
 pub(crate) fn say(line: &str) {
     let mut safe = String::with_capacity(line.len() + 1);
     for char in line.chars() {
-        if char.is_control() {
-            safe.extend(char.escape_default());
-        } else {
+        if is_harmless(char) {
             safe.push(char);
+        } else {
+            safe.extend(char.escape_default());
         }
     }
     safe.push('\n');
     let _ = io::stderr().write_all(safe.as_bytes());
+}
+
+/// Whether a terminal shows a character and does nothing else. Control characters could move its cursor or ring
+/// its bell. The others that are left out begin a new line or turn the direction of the text, so that it seems to come from somebody else.
+pub(crate) fn is_harmless(char: char) -> bool {
+    let separates = matches!(char, '\u{2028}' | '\u{2029}');
+    let directs = matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !char.is_control() && !separates && !directs
 }
 
 /// An address as people type it, `HOST:PORT`, or `:PORT` for the default host.

@@ -46,7 +46,7 @@ Options:
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
-Control characters are escaped where a message is printed; a file has the very bytes.
+Where a message is printed, control characters are escaped; a file has the bytes as they came.
 
 Examples:
   smtp_sink                     then: swaks --server 127.0.0.1:5000 --to anna@example.org
@@ -122,8 +122,9 @@ impl Commands {
             match &*name.to_ascii_uppercase() {
                 "BODY" => {}
                 "SIZE" => {
-                    let size: u64 = value.parse().map_err(|_| "501 SIZE takes a number")?;
-                    if size > self.sink.max_size as u64 {
+                    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+                    let size = value.parse::<u64>().ok().filter(|_| is_number);
+                    if size.ok_or("501 SIZE takes a number")? > self.sink.max_size as u64 {
                         return Err("552 the message is too long");
                     }
                 }
@@ -202,12 +203,14 @@ impl FrameHandler<Lines> for Commands {
     }
 }
 
-/// Takes `FROM:<path> parameters` apart. A path is printed, so it has no control characters.
+/// Takes `FROM:<path> parameters` apart. A path is printed, so it has no control characters. Only one in quotes
+/// has angle brackets of its own.
 fn path_behind<'a>(word: &str, argument: &'a str) -> Option<(&'a str, &'a str)> {
     let (found, rest) = argument.split_at_checked(word.len())?;
     let (path, parameters) = rest.trim_start().strip_prefix('<')?.rsplit_once('>')?;
-    let is_one = found.eq_ignore_ascii_case(word) && !path.contains(char::is_control);
-    is_one.then_some((path, parameters))
+    let is_path =
+        path.chars().all(cli::is_harmless) && (path.starts_with('"') || !path.contains(['<', '>']));
+    (found.eq_ignore_ascii_case(word) && is_path).then_some((path, parameters))
 }
 
 /// The phase of a message.

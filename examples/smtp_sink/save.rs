@@ -35,15 +35,15 @@ pub(crate) fn to_folder(
     Err(io::Error::other("all numbers are taken"))
 }
 
-/// Prints a message, with control characters escaped.
+/// Prints a message, with control characters escaped, and those that could rearrange the text.
 pub(crate) fn to_output(number: u64, envelope: &Envelope, message: &[u8]) -> io::Result<()> {
     let text = String::from_utf8_lossy(message).replace("\r\n", "\n");
     let mut safe = format!("message {number}\n{}", head_of(envelope)).replace("\r\n", "\n");
     for char in text.chars() {
         match char {
             '\n' | '\t' => safe.push(char),
-            char if char.is_control() => safe.extend(char.escape_default()),
-            char => safe.push(char),
+            char if cli::is_harmless(char) => safe.push(char),
+            char => safe.extend(char.escape_default()),
         }
     }
     match cli::print(&safe) {

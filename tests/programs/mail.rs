@@ -51,7 +51,8 @@ fn smtplib_holds_a_session_and_all_messages_arrive() {
 fn swaks_sends_a_message_that_is_printed() {
     let Some(mut swaks) = tool("swaks") else { return };
     let server = sink(&[]);
-    let body = ["--from", "a@example.org", "--to", "b@example.org", "--body", "one\\n.two\x07\\n"];
+    let body =
+        ["--from", "a@example.org", "--to", "b@example.org", "--body", "one\\n.two\x07\u{202e}\\n"];
     let at = ["--server", "127.0.0.1", "--port", &server.addr.port().to_string()];
     let end = run(swaks.args(at).args(body));
     assert_eq!(end.code, Some(0), "{end:?}");
@@ -59,7 +60,7 @@ fn swaks_sends_a_message_that_is_printed() {
     assert_eq!(server.program.line(), "Return-Path: <a@example.org>");
     assert_eq!(server.program.line(), "Delivered-To: b@example.org");
     while server.program.line() != "one" {}
-    assert_eq!(server.program.line(), ".two\\u{7}");
+    assert_eq!(server.program.line(), ".two\\u{7}\\u{202e}");
 }
 
 #[test]
@@ -106,6 +107,26 @@ fn no_message_is_smuggled_behind_bare_line_feeds() {
     let answer = pipelined(server.addr, all.as_bytes());
     assert_eq!(codes(&answer), ["220", "250", "250", "354", "250", "221"], "{answer}");
     assert_eq!(folder.names(), ["1.eml"]);
+    server.stop_with_clients();
+}
+
+#[test]
+fn paths_and_parameters_that_are_none_are_refused() {
+    let server = sink(&[]);
+    for (command, code) in [
+        ("MAIL FROM:<a\u{202e}b>", "501"),
+        ("MAIL FROM:<a\x1bb>", "501"),
+        ("MAIL FROM:<a>b>", "501"),
+        ("MAIL FROM:<<a>", "501"),
+        ("MAIL FROM:<a> X=<b>", "501"),
+        ("MAIL FROM:<a> X=b", "555"),
+        ("MAIL FROM:<a> SIZE=+5", "501"),
+        ("MAIL FROM:<a> SIZE=", "501"),
+        ("MAIL FROM:<\"a>b\"@c> SIZE=5", "250"),
+    ] {
+        let answer = pipelined(server.addr, format!("{command}\r\nQUIT\r\n").as_bytes());
+        assert_eq!(codes(&answer), ["220", code, "221"], "{command:?}");
+    }
     server.stop_with_clients();
 }
 

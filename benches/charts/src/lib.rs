@@ -11,6 +11,7 @@
 //! | [`curves`], [`bars`], [`cloud`] | the kinds of panels |
 //! | [`table`] | a table, as Markdown and for a terminal |
 //! | [`number`] | numbers with three digits that count and a unit |
+//! | [`svg`] | the little of SVG that these need; the figures of the guide use it too |
 #![forbid(unsafe_code)]
 
 mod axis;
@@ -21,5 +22,5 @@ pub mod curves;
 pub mod number;
 pub mod sheet;
 mod style;
-mod svg;
+pub mod svg;
 pub mod table;

@@ -2,51 +2,55 @@
 
 /// A drawing as it grows.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Svg {
+pub struct Svg {
     text: String,
 }
 
 impl Svg {
-    pub(crate) fn into_text(self) -> String {
+    /// What was drawn, as SVG.
+    pub fn into_text(self) -> String {
         self.text
     }
 
     /// Appends SVG as it is.
-    pub(crate) fn raw(&mut self, markup: &str) {
+    pub fn raw(&mut self, markup: &str) {
         self.text += markup;
         self.text.push('\n');
     }
 
     /// Draws `content` moved by `x` and `y`.
-    pub(crate) fn moved(&mut self, x: f64, y: f64, content: impl FnOnce(&mut Self)) {
+    pub fn moved(&mut self, x: f64, y: f64, content: impl FnOnce(&mut Self)) {
         self.group(&format!("translate({} {})", tenth(x), tenth(y)), content);
     }
 
     /// Draws `content` with this transformation.
-    pub(crate) fn group(&mut self, transform: &str, content: impl FnOnce(&mut Self)) {
+    pub fn group(&mut self, transform: &str, content: impl FnOnce(&mut Self)) {
         self.raw(&format!("<g transform=\"{transform}\">"));
         content(self);
         self.raw("</g>");
     }
 
-    pub(crate) fn text(&mut self, class: &str, x: f64, y: f64, text: &str) {
+    /// A text that begins at a place on its base line; the class says how it looks.
+    pub fn text(&mut self, class: &str, x: f64, y: f64, text: &str) {
         let (x, y, text) = (tenth(x), tenth(y), escape(text));
         self.raw(&format!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{text}</text>"));
     }
 
     /// A rectangle by its corner and its size.
-    pub(crate) fn rectangle(&mut self, class: &str, corner: (f64, f64), size: (f64, f64)) {
+    pub fn rectangle(&mut self, class: &str, corner: (f64, f64), size: (f64, f64)) {
         let [x, y, width, height] = [corner.0, corner.1, size.0, size.1].map(tenth);
         self.raw(&format!(
             "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"/>"
         ));
     }
 
-    pub(crate) fn path(&mut self, class: &str, path: &Path) {
+    /// A path.
+    pub fn path(&mut self, class: &str, path: &Path) {
         self.raw(&format!("<path class=\"{class}\" d=\"{}\"/>", path.d));
     }
 
-    pub(crate) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
+    /// A straight line.
+    pub fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         self.path(class, &Path::through([from, to]));
     }
 }
@@ -55,28 +59,29 @@ impl Svg {
 ///
 /// The steps are those between rounded points, so rounding does not add up.
 #[derive(Default, Debug)]
-pub(crate) struct Path {
+pub struct Path {
     d: String,
     /// The point before, in tenths.
     at: (i64, i64),
 }
 
 impl Path {
-    pub(crate) fn through(points: impl IntoIterator<Item = (f64, f64)>) -> Self {
+    /// A line through these points.
+    pub fn through(points: impl IntoIterator<Item = (f64, f64)>) -> Self {
         let mut path = Self::default();
         path.add(points);
         path
     }
 
     /// Adds a line through these points, apart from what is there.
-    pub(crate) fn add(&mut self, points: impl IntoIterator<Item = (f64, f64)>) {
+    pub fn add(&mut self, points: impl IntoIterator<Item = (f64, f64)>) {
         for (index, (x, y)) in points.into_iter().enumerate() {
             if index == 0 { self.move_to(x, y) } else { self.line_to(x, y) }
         }
     }
 
     /// A line of no length, which round caps make a dot.
-    pub(crate) fn dot(&mut self, x: f64, y: f64) {
+    pub fn dot(&mut self, x: f64, y: f64) {
         self.move_to(x, y);
         self.d += "h0";
     }
@@ -103,7 +108,7 @@ impl Path {
 }
 
 /// Text that may stand between tags and in attributes.
-pub(crate) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -121,7 +126,7 @@ pub(crate) fn escape(text: &str) -> String {
 }
 
 /// A coordinate as exact as it can be seen.
-pub(crate) fn tenth(value: f64) -> f64 {
+pub fn tenth(value: f64) -> f64 {
     // Adding zero makes a zero of minus zero, which would be printed with its sign.
     (value * 10.0).round() / 10.0 + 0.0
 }

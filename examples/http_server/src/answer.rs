@@ -82,7 +82,10 @@ impl Answer {
         };
         // Writing to a vector cannot fail.
         if let Some((kind, len)) = kind_and_len {
-            let _ = write!(out, "Content-Type: {kind}\r\nContent-Length: {len}\r\n");
+            for part in ["Content-Type: ", kind, "\r\nContent-Length: "] {
+                out.extend_from_slice(part.as_bytes());
+            }
+            let _ = write!(out, "{len}\r\n");
         }
         if let Some(option) = connection {
             let _ = write!(out, "Connection: {option}\r\n");
@@ -105,7 +108,7 @@ fn get(
         return if path == "/" { Ok(text(WELCOME.into(), TEXT)) } else { Err(Status::NOT_FOUND) };
     };
     Ok(match root.find(path)? {
-        Found::File(body, kind) => file(request, body, kind),
+        Found::File(body, version, kind) => file(request, body, version, kind),
         Found::Listing(page) => text(page.into(), PAGE),
         Found::Directory => Answer {
             fields: format!("Location: {path}/{query}\r\n"),
@@ -115,17 +118,17 @@ fn get(
 }
 
 /// A file, a part of it, or nothing if the client has it.
-fn file(request: &Request<'_>, mut body: Body, kind: &'static str) -> Answer {
-    let version = Version::of(&body.metadata);
-    let (mut fields, len) = (version.fields(), body.len());
+fn file(request: &Request<'_>, mut body: Body, version: Version, kind: &'static str) -> Answer {
+    let len = body.len();
     if version.is_known_to(&request.conditions) {
-        return Answer::new(Status::NOT_MODIFIED, Content::Nothing, fields);
+        return Answer::new(Status::NOT_MODIFIED, Content::Nothing, version.into_fields());
     }
-    fields.push_str("Accept-Ranges: bytes\r\n");
     let part = match request.method {
         Method::Get => version.part(&request.conditions, len),
         _ => Ok(None), // a range has no meaning for HEAD
     };
+    let mut fields = version.into_fields();
+    fields.push_str("Accept-Ranges: bytes\r\n");
     match part {
         Ok(None) => Answer::new(Status::OK, Content::File(body, kind), fields),
         Ok(Some(part)) => {

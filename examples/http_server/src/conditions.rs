@@ -3,6 +3,7 @@
 //! `If-Match` and `If-Unmodified-Since` are ignored: they protect from lost updates, and nothing is updated
 //! here. Of several ranges none is served, but the whole file, as the RFC allows.
 
+use std::fmt::Write;
 use std::fs::Metadata;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
@@ -15,12 +16,15 @@ use httpdate::HttpDate;
 /// The first second that has no date in HTTP: the year 10,000.
 const END_OF_TIME: u64 = 253_402_300_800;
 
+/// Room for the fields of an answer with a file, in bytes: a tag, a date, and the range it may have.
+const FIELDS: usize = 256;
+
 /// The marks of a version of a file.
 #[derive(Debug)]
 pub(crate) struct Version {
-    /// Which file it is, how long, and when it was written: a file that takes the place of another one differs
-    /// even if it is as long and as old.
-    tag: String,
+    /// The fields that tell a client which version this is; the tag stands in the first one.
+    fields: String,
+    tag: Range<usize>,
     /// In whole seconds, as HTTP has them; none for a file from the future.
     modified: Option<SystemTime>,
 }
@@ -30,27 +34,36 @@ impl Version {
         let (seconds, nanos) = (file.mtime(), file.mtime_nsec());
         let known = u64::try_from(seconds).ok().filter(|&seconds| seconds < END_OF_TIME);
         let modified = known.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
-        Self {
-            tag: format!("\"{:x}-{:x}-{seconds:x}.{nanos:x}\"", file.ino(), file.len()),
-            modified: modified.filter(|&modified| modified <= SystemTime::now()),
+        let modified = modified.filter(|&modified| modified <= SystemTime::now());
+        let mut fields = String::with_capacity(FIELDS);
+        fields.push_str("ETag: ");
+        let start = fields.len();
+        push_tag(
+            &mut fields,
+            [file.ino(), file.len(), seconds.cast_unsigned(), nanos.cast_unsigned()],
+        );
+        let tag = start..fields.len();
+        fields.push_str("\r\n");
+        if let Some(time) = modified {
+            let _ = write!(fields, "Last-Modified: {}\r\n", HttpDate::from(time)); // to a string: cannot fail
         }
+        Self { fields, tag, modified }
+    }
+
+    fn tag(&self) -> &[u8] {
+        &self.fields.as_bytes()[self.tag.clone()]
     }
 
     /// The fields that tell a client which version this is.
-    pub(crate) fn fields(&self) -> String {
-        let Self { tag, modified } = self;
-        match modified {
-            Some(time) => format!("ETag: {tag}\r\nLast-Modified: {}\r\n", HttpDate::from(*time)),
-            None => format!("ETag: {tag}\r\n"),
-        }
+    pub(crate) fn into_fields(self) -> String {
+        self.fields
     }
 
     /// Whether the client has this version. A tag is more exact than a date, so the date counts only
     /// without one.
     pub(crate) fn is_known_to(&self, request: &Conditions<'_>) -> bool {
         if let Some(tags) = request.if_none_match {
-            let opaque =
-                |tag: &'_ [u8]| tag.strip_prefix(b"W/").unwrap_or(tag) == self.tag.as_bytes();
+            let opaque = |tag: &'_ [u8]| tag.strip_prefix(b"W/").unwrap_or(tag) == self.tag();
             return list(tags).any(|tag| tag == b"*" || opaque(tag));
         }
         let since = request.if_modified_since.and_then(date);
@@ -69,13 +82,31 @@ impl Version {
         len: u64,
     ) -> Result<Option<Range<u64>>, Status> {
         let is_meant = request.if_range.is_none_or(|version| {
-            version == self.tag.as_bytes()
-                || self.modified.is_some() && date(version) == self.modified
+            version == self.tag() || self.modified.is_some() && date(version) == self.modified
         });
         match request.range.filter(|_| is_meant).and_then(|range| parse(range, len)) {
             Some(range) if range.is_empty() => Err(Status::RANGE_NOT_SATISFIABLE),
             range => Ok(range),
         }
+    }
+}
+
+/// Writes a tag: which file it is, how long, and when it was written, in seconds and nanoseconds. So a file
+/// that takes the place of another one differs even if it is as long and as old.
+fn push_tag(out: &mut String, [inode, len, seconds, nanos]: [u64; 4]) {
+    for (before, number) in [('"', inode), ('-', len), ('-', seconds), ('.', nanos)] {
+        out.push(before);
+        push_hex(out, number);
+    }
+    out.push('"');
+}
+
+/// As `{:x}` writes it, in a tenth of the time: each answer with a file has four of them.
+fn push_hex(out: &mut String, number: u64) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    for place in (0..digits).rev() {
+        let digit = (number >> (4 * place)) & 0xf;
+        out.push(char::from(b"0123456789abcdef"[digit as usize]));
     }
 }
 
@@ -111,6 +142,15 @@ fn number(digits: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tag_has_its_numbers_in_hexadecimal() {
+        for [a, b, c, d] in [[0, 1, 15, 16], [0x1234_5678_9abc_def0, u64::MAX, 1 << 60, 255]] {
+            let mut tag = String::new();
+            push_tag(&mut tag, [a, b, c, d]);
+            assert_eq!(tag, format!("\"{a:x}-{b:x}-{c:x}.{d:x}\""));
+        }
+    }
 
     #[test]
     fn a_range_is_what_it_says_or_nothing() {

@@ -10,14 +10,14 @@
 //! connection holds at most these bytes, one chunk of a file or one page, and one portion of input,
 //! even if the peer asks for much and reads slowly.
 //!
-//! One timer enforces all timeouts. A step does not move it; when it fires, it checks how long ago
-//! the last step was. A whole head or a whole body is a step, a single byte is not: a peer that
-//! sends byte by byte gains no time. A head that has begun moves the timer, for it has less time.
+//! One timer enforces all timeouts. Nothing moves it. It fires after the shortest of them, checks how long
+//! ago the last step was, and begins again with the time that is left. A whole head or a whole body is a step,
+//! a single byte is not: a peer that sends byte by byte gains no time.
 //!
 //! A connection may need two descriptors, its own and its file's. So a site has as many places as there
 //! are pairs, and the listener accepts no more clients than that. While all places are taken, each
-//! answer closes its connection, and a client that waits gets its place. A client that asks nothing keeps
-//! its place until the timeout.
+//! answer closes its connection, and a client that waits gets its place. A client that asks nothing then
+//! has no longer than for a head, too.
 
 use std::cell::RefCell;
 use std::mem;
@@ -52,6 +52,12 @@ pub(crate) struct Patience {
     pub(crate) other: Duration,
 }
 
+impl Patience {
+    fn shortest(self) -> Duration {
+        self.head.min(self.other)
+    }
+}
+
 /// The state that the connections of a server share.
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -79,6 +85,11 @@ impl Site {
             chunk: vec![0; CHUNK].into_boxed_slice(),
         }
     }
+
+    /// Whether all places are taken, so that other clients may be waiting for one.
+    fn is_full(&self) -> bool {
+        self.clients >= self.places
+    }
 }
 
 /// The protocol of one connection.
@@ -91,7 +102,6 @@ pub(crate) struct Http {
     input: Vec<u8>,
     /// When the last step was.
     since: Instant,
-    timer: Option<TimerId>,
 }
 
 /// The next task of the connection.
@@ -140,7 +150,6 @@ impl Http {
             scan: Scan::default(),
             input: Vec::new(),
             since: Instant::now(),
-            timer: None,
         }
     }
 
@@ -212,7 +221,7 @@ impl Http {
     /// Sends an answer. Further steps send its file, if it has one.
     fn send(&mut self, transport: &mut Transport<'_>, answer: Answer, persistence: Persistence) {
         let site = &mut *self.site.borrow_mut();
-        let last = transport.reactor().is_stopping() || site.clients >= site.places;
+        let last = transport.reactor().is_stopping() || site.is_full();
         let persistence = if last { Persistence::Close } else { persistence };
         site.out.clear();
         answer.write(&mut site.out, site.date.now(), persistence.option());
@@ -282,7 +291,9 @@ impl Http {
     fn time_left(&self, transport: &mut Transport<'_>, is_to_read: bool) -> Duration {
         let patience = self.site.borrow().patience;
         let is_in_head = matches!(self.state, State::Head) && !self.is_idle();
-        let limit = if is_in_head && !is_to_read { patience.head } else { patience.other };
+        let keeps_others_out = self.is_idle() && self.site.borrow().is_full();
+        let is_short = !is_to_read && (is_in_head || keeps_others_out);
+        let limit = if is_short { patience.head } else { patience.other };
         let waited = transport.reactor().now().saturating_duration_since(self.since);
         limit.saturating_sub(waited)
     }
@@ -293,8 +304,8 @@ impl Protocol for Http {
         transport.set_write_buffer_limits(HIGH, LOW);
         self.since = transport.reactor().now();
         self.site.borrow_mut().clients += 1;
-        let left = self.time_left(transport, false);
-        self.timer = Some(transport.call_later(left));
+        let patience = self.site.borrow().patience;
+        transport.call_later(patience.shortest());
     }
 
     fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
@@ -310,9 +321,6 @@ impl Protocol for Http {
         }
         if transport.buffered() > HIGH {
             transport.pause_reading();
-        } else if let (false, Some(timer)) = (self.input.is_empty(), self.timer) {
-            let left = self.time_left(transport, false); // what was just written will leave first
-            transport.reactor().reset_timer(timer, left);
         }
     }
 
@@ -337,7 +345,8 @@ impl Protocol for Http {
     fn timer_fired(&mut self, transport: &mut Transport<'_>, _timer: TimerId) {
         let left = self.time_left(transport, transport.buffered() > 0);
         if !left.is_zero() {
-            self.timer = Some(transport.call_later(left));
+            let patience = self.site.borrow().patience;
+            transport.call_later(left.min(patience.shortest()));
         } else if transport.buffered() > 0 {
             log::info!("{}: does not read", transport.peer_addr());
             transport.abort_connection();

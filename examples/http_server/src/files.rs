@@ -12,6 +12,7 @@
 //! The loop's thread reads the files, a chunk at a time. From the page cache a chunk takes
 //! microseconds; a slow disk makes all connections wait.
 
+use std::borrow::Cow;
 #[cfg(target_os = "linux")]
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -30,6 +31,7 @@ use http_server::status::Status;
 use percent_encoding::percent_decode_str;
 use rustix::fs::{Mode, OFlags};
 
+use crate::conditions::Version;
 use crate::listing;
 
 /// The file that is served for a directory.
@@ -51,7 +53,8 @@ pub(crate) struct Root {
 /// A file, or a directory in one of two ways.
 #[derive(Debug)]
 pub(crate) enum Found {
-    File(Body, &'static str),
+    /// With its version and its type.
+    File(Body, Version, &'static str),
     /// The page that lists a directory without an index.
     Listing(String),
     /// A directory, requested without the final slash. Relative links in it need the slash.
@@ -76,8 +79,8 @@ impl Root {
             asked.push(INDEX);
         }
         #[cfg(target_os = "linux")]
-        if let Some(file) = self.open_quickly(&asked) {
-            return Ok(Found::File(file, content_type(&asked)));
+        if let Some((body, version)) = self.open_quickly(&asked) {
+            return Ok(Found::File(body, version, content_type(&asked)));
         }
         let root = self.path.canonicalize().map_err(|error| status_of(&self.path, &error))?;
         if is_directory && fs::symlink_metadata(root.join(&asked)).is_err() {
@@ -88,24 +91,29 @@ impl Root {
         if found.is_dir() && !is_directory {
             return Ok(Found::Directory);
         }
-        Ok(Found::File(open(&found)?, content_type(&asked)))
+        let (body, metadata) = open(&found)?;
+        Ok(Found::File(body, Version::of(&metadata), content_type(&asked)))
     }
 
     /// Opens a file below the root that no link leads to, with three system calls instead of one for
     /// each directory of its path. `None` decides nothing: [`find`](Self::find) goes the longer way.
     #[cfg(target_os = "linux")]
-    fn open_quickly(&self, asked: &Path) -> Option<Body> {
+    fn open_quickly(&self, asked: &Path) -> Option<(Body, Version)> {
         use rustix::fs::{ResolveFlags, openat2};
-        let there = fs::symlink_metadata(self.path.join(asked)).ok().filter(Metadata::is_file)?;
+        let mut whole =
+            PathBuf::with_capacity(self.path.as_os_str().len() + asked.as_os_str().len() + 1);
+        whole.extend([self.path.as_path(), asked]);
+        let there = fs::symlink_metadata(whole).ok().filter(Metadata::is_file)?;
         let mut last = self.last.borrow_mut();
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         let file = openat2(&*last, asked, FLAGS, Mode::empty(), resolve).ok();
-        let body = file.and_then(|file| Body::new(file.into()).ok());
-        let found = body.filter(|body| identity(&body.metadata) == identity(&there));
-        if found.is_none() {
+        let found = file.and_then(|file| Body::new(file.into()).ok());
+        let found = found.filter(|(_, metadata)| identity(metadata) == identity(&there));
+        let Some((body, metadata)) = found else {
             *last = open_directory(&self.path).ok()?; // another one may have taken its place
-        }
-        found
+            return None;
+        };
+        Some((body, Version::of(&metadata)))
     }
 }
 
@@ -126,17 +134,16 @@ fn identity(file: &Metadata) -> (u64, u64) {
 #[derive(Debug)]
 pub(crate) struct Body {
     file: File,
-    pub(crate) metadata: Metadata,
     rest: Range<u64>,
 }
 
 impl Body {
-    fn new(file: File) -> io::Result<Self> {
+    fn new(file: File) -> io::Result<(Self, Metadata)> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::ErrorKind::NotFound.into());
         }
-        Ok(Self { file, rest: 0..metadata.len(), metadata })
+        Ok((Self { file, rest: 0..metadata.len() }, metadata))
     }
 
     /// Leaves this part of it.
@@ -180,7 +187,7 @@ fn inside(root: &Path, asked: &Path) -> Result<PathBuf, Status> {
     Ok(found)
 }
 
-fn open(path: &Path) -> Result<Body, Status> {
+fn open(path: &Path) -> Result<(Body, Metadata), Status> {
     if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
         return Err(Status::NOT_FOUND);
     }
@@ -219,14 +226,14 @@ fn status_of(path: &Path, error: &io::Error) -> Status {
 
 /// The path of a target, relative to the root.
 fn relative(path: &str) -> Result<PathBuf, Status> {
-    let mut relative = PathBuf::new();
+    let mut relative = PathBuf::with_capacity(path.len() + INDEX.len()); // it does not grow
     let names = path.strip_prefix('/').ok_or(Status::BAD_REQUEST)?;
     if names.is_empty() {
         return Ok(relative);
     }
     // Split first, decode then: an encoded slash is part of a name, and no file has such a name.
     for segment in names.strip_suffix('/').unwrap_or(names).split('/') {
-        let name: Vec<u8> = percent_decode_str(segment).collect();
+        let name = Cow::from(percent_decode_str(segment));
         if name.contains(&0) {
             return Err(Status::BAD_REQUEST);
         }

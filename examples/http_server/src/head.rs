@@ -47,18 +47,20 @@ impl Scan {
                     Status::URI_TOO_LONG
                 });
             }
-            let byte = bytes[self.seen];
             let after_cr = self.seen > 0 && bytes[self.seen - 1] == b'\r';
+            if !after_cr && is_text(bytes[self.seen]) {
+                let rest = &bytes[self.seen..bytes.len().min(self.limit())];
+                self.seen += rest.iter().position(|&byte| !is_text(byte)).unwrap_or(rest.len());
+                continue;
+            }
             self.seen += 1;
-            match byte {
+            match bytes[self.seen - 1] {
+                b'\r' if !after_cr => {}
                 b'\n' if after_cr => {
                     if self.end_of_line()? {
                         return Ok(Some(self.seen));
                     }
                 }
-                _ if after_cr => return Err(Status::BAD_REQUEST),
-                b'\r' => {}
-                _ if is_text(byte) => {}
                 _ => return Err(Status::BAD_REQUEST),
             }
         }

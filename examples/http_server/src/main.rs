@@ -43,7 +43,8 @@ Options:
                           the outside. DIR may be replaced at any time: the next request gets the new one
       --timeout SECONDS   how long to wait for a request or its body, or for a client to read [60]
       --header-timeout SECONDS
-                          how long to wait for the rest of a request's head [10]
+                          how long to wait for the rest of a request's head, and for a request
+                          while no more clients fit [10]
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
       --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev

@@ -56,22 +56,35 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Whether a text is `host` or `host:port` (RFC 3986, section 3.2): a name, an IPv4 address, or an IPv6
-/// address in brackets.
+/// Whether a text is `host` or `host:port` (RFC 3986, section 3.2): a name, an IPv4 address, or in brackets an
+/// IPv6 address or one of a later version.
 pub fn is_authority(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (text, ""),
     };
     let host_fits = match host.strip_prefix('[') {
-        Some(ip) => ip.strip_suffix(']').is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()),
+        Some(ip) => ip.strip_suffix(']').is_some_and(is_ip_literal),
         None => !host.is_empty() && host.bytes().all(may_stand_in_name) && is_encoded(host),
     };
     host_fits && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Whether a text may stand in brackets: an IPv6 address, or one of a later version, as in `v7.a:b`.
+fn is_ip_literal(text: &str) -> bool {
+    let Some(later) = text.strip_prefix(['v', 'V']) else {
+        return text.parse::<Ipv6Addr>().is_ok();
+    };
+    later.split_once('.').is_some_and(|(version, address)| {
+        !version.is_empty()
+            && version.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && !address.is_empty()
+            && address.bytes().all(|byte| byte == b':' || byte != b'%' && may_stand_in_name(byte))
+    })
+}
+
 fn may_stand_in_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
+    byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'$'..=b'.' | b';' | b'=' | b'_' | b'~')
 }
 
 /// Whether each `%` has two hexadecimal digits after it.
@@ -95,6 +108,8 @@ mod tests {
             "[::1]",
             "[::1]:80",
             "[::ffff:1.2.3.4]",
+            "[v7.a]",
+            "[VfF.fe80::a+b]:80",
             "a%2Fb",
             "a_b~c",
         ] {
@@ -117,6 +132,13 @@ mod tests {
             "[::1]]",
             "[[::1]",
             "[::1%25eth0]",
+            "[v]",
+            "[v7]",
+            "[v7.]",
+            "[v.a]",
+            "[vg.a]",
+            "[v7.a%41]",
+            "[v7.a/b]",
             "a%zz",
             "a%2",
             "a%",

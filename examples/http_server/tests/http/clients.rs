@@ -174,19 +174,34 @@ fn curl_with_a_host_that_is_none_gets_400() {
 }
 
 /// A server that may have so many descriptors.
-fn server_with_few(descriptors: usize, root: &Path) -> Server {
+fn server_with_few(descriptors: usize, root: &Path, args: &[&str]) -> Server {
     let server = program();
     let mut limited = Command::new("sh");
     limited.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]);
     limited.arg(server.get_program()).args(["--listen", "127.0.0.1:0", "--root"]).arg(root);
-    Server::start(&mut limited)
+    Server::start(limited.args(args))
+}
+
+/// Each of the clients could keep its place for a day. The curl behind them waits for one of them to lose it.
+#[test]
+fn idle_clients_lose_their_places_to_curl() {
+    let root = Folder::new();
+    let server = server_with_few(32, &root, &["--timeout", "86400", "--header-timeout", SHORT]);
+    let idle: Vec<Client> = (0..20).map(|_| Client::new(&server)).collect();
+    let url = format!("http://{}/", server.addr);
+    let Some(mut curl) = curl(&["--output", "/dev/null", "--write-out", "%{http_code}"]) else {
+        return;
+    };
+    assert_eq!(run(curl.arg(&url)).text(), "200");
+    drop(idle);
+    server.stop_with_clients();
 }
 
 #[test]
 fn each_client_gets_its_file_though_descriptors_are_few() {
     let root = Folder::new();
     sparse(&root.join("large"), 1 << 28);
-    let server = server_with_few(64, &root);
+    let server = server_with_few(64, &root, &[]);
     let mut clients: Vec<Client> = (0..80).map(|_| Client::new(&server)).collect();
     for client in &mut clients {
         client.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -206,7 +221,7 @@ fn each_client_gets_its_file_though_descriptors_are_few() {
 fn curl_with_eighty_connections_gets_eighty_files() {
     let root = Folder::new();
     fs::write(root.join("page"), noise(100_000)).unwrap();
-    let server = server_with_few(64, &root);
+    let server = server_with_few(64, &root, &[]);
     let url = format!("http://{}/page?[1-80]", server.addr);
     let Some(mut curl) = curl(&["--parallel", "--parallel-immediate", "--parallel-max", "80"])
     else {

@@ -32,6 +32,18 @@ fn a_head_has_less_time_than_the_rest() {
     server.stop_with_clients();
 }
 
+/// The head came while the answer before it filled the buffers. Its time begins when the client has read that.
+#[test]
+fn a_head_behind_an_unread_answer_gets_408_soon() {
+    let root = Folder::new();
+    sparse(&root.join("file"), 8 << 20);
+    let args = ["--header-timeout", SHORT, "--timeout", "86400", "--root", root.to_str().unwrap()];
+    let server = server(&args);
+    let mut client = Client::new(&server);
+    client.send("GET /file HTTP/1.1\r\nHost: h\r\n\r\nGET /file");
+    assert_eq!(statuses(&client.responses()), [200, 408]);
+}
+
 #[test]
 fn a_request_that_stalls_gets_408() {
     let server = server(&["--timeout", SHORT, "--header-timeout", SHORT]);

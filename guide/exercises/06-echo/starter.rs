@@ -1,0 +1,29 @@
+//! Exercise 06, echo: a server on the reactor of chapter 6 that sends back what it gets.
+//!
+//! Write the protocol. The reactor stays as it is.
+
+#[path = "../../src/bin/06/reactor.rs"]
+#[allow(dead_code, reason = "the protocol does not write yet")]
+mod reactor;
+
+use std::env;
+use std::io;
+use std::net::TcpListener;
+
+use reactor::{Protocol, Reactor, Transport};
+
+fn main() -> io::Result<()> {
+    let addr = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:5000".to_owned());
+    let listener = TcpListener::bind(addr)?;
+    println!("listening on {}", listener.local_addr()?);
+    let mut reactor = Reactor::new(listener, || Echo)?;
+    reactor.run()
+}
+
+struct Echo;
+
+impl Protocol for Echo {
+    fn data_received(&mut self, _transport: &mut Transport<'_>, _data: &[u8]) {
+        // Your code.
+    }
+}

@@ -1,0 +1,211 @@
+//! The reactor: everything that is the same for all servers.
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+/// The listener's token. A connection's token is its slot.
+const LISTENER: Token = Token(usize::MAX);
+
+/// The callbacks of one connection.
+pub(crate) trait Protocol {
+    /// Bytes came: as many as the network delivered together.
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]);
+}
+
+/// A connection, lent to its protocol: with the reactor, and so with everything.
+pub(crate) struct Transport<'a> {
+    reactor: &'a mut Reactor,
+    slot: usize,
+}
+
+impl Transport<'_> {
+    /// Notes bytes that are to be sent. They leave after the callback.
+    pub(crate) fn write(&mut self, data: &[u8]) {
+        self.reactor.connections[self.slot].output.extend(data);
+    }
+}
+
+/// Makes a protocol for each new connection.
+type Factory = Box<dyn FnMut() -> Box<dyn Protocol>>;
+
+/// The poller, the listener, and the connections by slot.
+pub(crate) struct Reactor {
+    poll: Poll,
+    listener: TcpListener,
+    factory: Factory,
+    connections: Slab<Connection>,
+    accepted: usize,
+    turns: usize,
+}
+
+impl Reactor {
+    /// A reactor that serves each client of this listener with a protocol of its own.
+    pub(crate) fn new<P: Protocol + 'static>(
+        listener: std::net::TcpListener,
+        mut factory: impl FnMut() -> P + 'static,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let (poll, mut listener) = (Poll::new()?, TcpListener::from_std(listener));
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let factory: Factory = Box::new(move || Box::new(factory()));
+        Ok(Self { poll, listener, factory, connections: Slab::new(), accepted: 0, turns: 0 })
+    }
+
+    /// Runs turns for ever.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(128);
+        loop {
+            self.turn(&mut events)?;
+        }
+    }
+
+    /// Sleeps until there are events, and serves each.
+    fn turn(&mut self, events: &mut Events) -> io::Result<()> {
+        self.turns += 1;
+        self.sleep(events)?;
+        for event in &*events {
+            match event.token() {
+                LISTENER => self.accept(),
+                Token(slot) => self.serve(slot, event),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the kernel. A signal may end the wait without an event.
+    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
+        match self.poll.poll(events, None) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
+            result => result?,
+        }
+        eprintln!("kernel | turn {} | events: {}", self.turns, events.iter().count());
+        Ok(())
+    }
+
+    /// Accepts until nobody waits.
+    fn accept(&mut self) {
+        loop {
+            let accepted = self.listener.accept();
+            match accepted.and_then(|(stream, _peer)| self.add(stream)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return eprintln!("server | listener | failed: {error}"),
+            }
+        }
+    }
+
+    fn add(&mut self, mut stream: TcpStream) -> io::Result<()> {
+        self.accepted += 1;
+        eprintln!("server | #{} | accepted", self.accepted);
+        let entry = self.connections.vacant_entry();
+        let token = Token(entry.key());
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut stream, token, both)?;
+        let protocol = (self.factory)();
+        entry.insert(Connection::new(self.accepted, stream, protocol));
+        Ok(())
+    }
+
+    /// Serves one connection, and drops it if it is over.
+    fn serve(&mut self, slot: usize, event: &Event) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        let number = connection.number;
+        eprintln!("kernel | #{number} | {}", describe(event));
+        let read = self.read(slot);
+        let connection = &mut self.connections[slot];
+        match read.and_then(|()| connection.flush()) {
+            Ok(()) if !connection.is_over() => return,
+            Ok(()) => eprintln!("server | #{number} | closed"),
+            Err(error) => eprintln!("server | #{number} | failed: {error}"),
+        }
+        self.connections.remove(slot);
+    }
+
+    /// Reads until nothing is left, and passes on what came.
+    fn read(&mut self, slot: usize) -> io::Result<()> {
+        let mut buffer = [0; 4096];
+        while let Some(count) = self.connections[slot].read(&mut buffer)? {
+            self.call(slot, &buffer[..count]);
+        }
+        Ok(())
+    }
+
+    /// Calls the protocol, and lends it the reactor. Meanwhile the protocol is out of its seat: the
+    /// reactor cannot be lent to one of its own parts.
+    fn call(&mut self, slot: usize, data: &[u8]) {
+        let connection = &mut self.connections[slot];
+        let Some(mut protocol) = connection.protocol.take() else { return };
+        eprintln!("code | #{} | data_received", connection.number);
+        protocol.data_received(&mut Transport { reactor: self, slot }, data);
+        self.connections[slot].protocol = Some(protocol);
+    }
+}
+
+/// One client, its protocol, and the bytes that are owed to it.
+struct Connection {
+    number: usize,
+    stream: TcpStream,
+    protocol: Option<Box<dyn Protocol>>,
+    has_ended: bool,
+    output: Vec<u8>,
+}
+
+impl Connection {
+    fn new(number: usize, stream: TcpStream, protocol: Box<dyn Protocol>) -> Self {
+        Self { number, stream, protocol: Some(protocol), has_ended: false, output: Vec::new() }
+    }
+
+    /// Whether the client has ended, and has everything.
+    fn is_over(&self) -> bool {
+        self.has_ended && self.output.is_empty()
+    }
+
+    /// Reads once, and says how many bytes came; `None` if nothing is left.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        while !self.has_ended {
+            match self.stream.read(buffer) {
+                Ok(0) => self.has_ended = true,
+                Ok(count) => {
+                    eprintln!("server | #{} | read {count} bytes", self.number);
+                    return Ok(Some(count));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes until nothing is owed, or the kernel takes no more.
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.output.is_empty() {
+            match self.stream.write(&self.output) {
+                Ok(count) => {
+                    self.output.drain(..count);
+                    let owed = self.output.len();
+                    eprintln!("server | #{} | wrote {count} bytes, {owed} wait", self.number);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An event in words, for the log.
+fn describe(event: &Event) -> &'static str {
+    match (event.is_readable(), event.is_writable()) {
+        (true, true) => "readable and writable",
+        (true, false) => "readable",
+        (false, true) => "writable",
+        (false, false) => "neither readable nor writable",
+    }
+}

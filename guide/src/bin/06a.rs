@@ -1,0 +1,240 @@
+//! Step 06a: the product is a protocol, which the reactor calls.
+
+use std::env;
+use std::io::{self, ErrorKind, Read, Write};
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+/// A message, around its random bytes.
+const BEFORE: &[u8] = b"You requested some random bytes:\n\n";
+const AFTER: &[u8] = b"  \n\nYou want fries with that?\n\n";
+
+/// The most messages that one line may ask for: some 16 MB.
+const MOST: usize = 200_000;
+
+/// The listener's token. A connection's token is its slot.
+const LISTENER: Token = Token(usize::MAX);
+
+fn main() -> io::Result<()> {
+    let addr = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:5000".to_owned());
+    let listener = std::net::TcpListener::bind(addr)?;
+    println!("listening on {}", listener.local_addr()?);
+    let mut reactor = Reactor::new(listener)?;
+    let mut events = Events::with_capacity(128);
+    loop {
+        reactor.turn(&mut events)?;
+    }
+}
+
+/// The callbacks of one connection.
+trait Protocol {
+    /// Bytes came: as many as the network delivered together.
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]);
+}
+
+/// Our code: answers each line `N` with N messages.
+struct Messages {
+    input: Vec<u8>,
+}
+
+impl Protocol for Messages {
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        self.input.extend(data);
+        while let Some(end) = self.input.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = self.input.drain(..=end).collect();
+            transport.write(&answer(&String::from_utf8_lossy(&line)));
+        }
+    }
+}
+
+/// A connection, lent to its protocol: with the reactor, and so with everything.
+struct Transport<'a> {
+    reactor: &'a mut Reactor,
+    slot: usize,
+}
+
+impl Transport<'_> {
+    /// Notes bytes that are to be sent. They leave after the callback.
+    fn write(&mut self, data: &[u8]) {
+        self.reactor.connections[self.slot].output.extend(data);
+    }
+}
+
+/// The poller, the listener, and the connections by slot.
+struct Reactor {
+    poll: Poll,
+    listener: TcpListener,
+    connections: Slab<Connection>,
+    accepted: usize,
+    turns: usize,
+}
+
+impl Reactor {
+    fn new(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let (poll, mut listener) = (Poll::new()?, TcpListener::from_std(listener));
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        Ok(Self { poll, listener, connections: Slab::new(), accepted: 0, turns: 0 })
+    }
+
+    /// Sleeps until there are events, and serves each.
+    fn turn(&mut self, events: &mut Events) -> io::Result<()> {
+        self.turns += 1;
+        self.sleep(events)?;
+        for event in &*events {
+            match event.token() {
+                LISTENER => self.accept(),
+                Token(slot) => self.serve(slot, event),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the kernel. A signal may end the wait without an event.
+    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
+        match self.poll.poll(events, None) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
+            result => result?,
+        }
+        eprintln!("kernel | turn {} | events: {}", self.turns, events.iter().count());
+        Ok(())
+    }
+
+    /// Accepts until nobody waits.
+    fn accept(&mut self) {
+        loop {
+            let accepted = self.listener.accept();
+            match accepted.and_then(|(stream, _peer)| self.add(stream)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return eprintln!("server | listener | failed: {error}"),
+            }
+        }
+    }
+
+    fn add(&mut self, mut stream: TcpStream) -> io::Result<()> {
+        self.accepted += 1;
+        eprintln!("server | #{} | accepted", self.accepted);
+        let entry = self.connections.vacant_entry();
+        let token = Token(entry.key());
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut stream, token, both)?;
+        let protocol = Box::new(Messages { input: Vec::new() });
+        entry.insert(Connection::new(self.accepted, stream, protocol));
+        Ok(())
+    }
+
+    /// Serves one connection, and drops it if it is over.
+    fn serve(&mut self, slot: usize, event: &Event) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        let number = connection.number;
+        eprintln!("kernel | #{number} | {}", describe(event));
+        let read = self.read(slot);
+        let connection = &mut self.connections[slot];
+        match read.and_then(|()| connection.flush()) {
+            Ok(()) if !connection.is_over() => return,
+            Ok(()) => eprintln!("server | #{number} | closed"),
+            Err(error) => eprintln!("server | #{number} | failed: {error}"),
+        }
+        self.connections.remove(slot);
+    }
+
+    /// Reads until nothing is left, and passes on what came.
+    fn read(&mut self, slot: usize) -> io::Result<()> {
+        let mut buffer = [0; 4096];
+        while let Some(count) = self.connections[slot].read(&mut buffer)? {
+            self.call(slot, &buffer[..count]);
+        }
+        Ok(())
+    }
+
+    /// Calls the protocol, and lends it the reactor. Meanwhile the protocol is out of its seat: the
+    /// reactor cannot be lent to one of its own parts.
+    fn call(&mut self, slot: usize, data: &[u8]) {
+        let connection = &mut self.connections[slot];
+        let Some(mut protocol) = connection.protocol.take() else { return };
+        eprintln!("code | #{} | data_received", connection.number);
+        protocol.data_received(&mut Transport { reactor: self, slot }, data);
+        self.connections[slot].protocol = Some(protocol);
+    }
+}
+
+/// One client, its protocol, and the bytes that are owed to it.
+struct Connection {
+    number: usize,
+    stream: TcpStream,
+    protocol: Option<Box<dyn Protocol>>,
+    has_ended: bool,
+    output: Vec<u8>,
+}
+
+impl Connection {
+    fn new(number: usize, stream: TcpStream, protocol: Box<dyn Protocol>) -> Self {
+        Self { number, stream, protocol: Some(protocol), has_ended: false, output: Vec::new() }
+    }
+
+    /// Whether the client has ended, and has everything.
+    fn is_over(&self) -> bool {
+        self.has_ended && self.output.is_empty()
+    }
+
+    /// Reads once, and says how many bytes came; `None` if nothing is left.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        while !self.has_ended {
+            match self.stream.read(buffer) {
+                Ok(0) => self.has_ended = true,
+                Ok(count) => {
+                    eprintln!("server | #{} | read {count} bytes", self.number);
+                    return Ok(Some(count));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes until nothing is owed, or the kernel takes no more.
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.output.is_empty() {
+            match self.stream.write(&self.output) {
+                Ok(count) => {
+                    self.output.drain(..count);
+                    let owed = self.output.len();
+                    eprintln!("server | #{} | wrote {count} bytes, {owed} wait", self.number);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An event in words, for the log.
+fn describe(event: &Event) -> &'static str {
+    match (event.is_readable(), event.is_writable()) {
+        (true, true) => "readable and writable",
+        (true, false) => "readable",
+        (false, true) => "writable",
+        (false, false) => "neither readable nor writable",
+    }
+}
+
+/// As many messages as the line says; none if it is no number.
+fn answer(line: &str) -> Vec<u8> {
+    let count = line.trim().parse().unwrap_or(0).min(MOST);
+    (0..count).map(|_| message()).collect::<Vec<_>>().concat()
+}
+
+/// One message: 81 bytes, 16 of them random.
+fn message() -> Vec<u8> {
+    let random = rand::random::<u128>().to_le_bytes();
+    [BEFORE, &random, AFTER].concat()
+}

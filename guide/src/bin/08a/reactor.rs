@@ -1,0 +1,397 @@
+//! The reactor: everything that is the same for all servers.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+/// The listener's token. A connection's token is its slot.
+const LISTENER: Token = Token(usize::MAX);
+
+/// The callbacks of one connection.
+pub(crate) trait Protocol {
+    /// The connection is there.
+    fn connection_made(&mut self, transport: &mut Transport<'_>);
+
+    /// Bytes came: as many as the network delivered together.
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]);
+
+    /// The connection is over. Nothing follows.
+    fn connection_lost(&mut self, transport: &mut Transport<'_>);
+}
+
+/// A connection, lent to its protocol: with the reactor, and so with everything.
+pub(crate) struct Transport<'a> {
+    reactor: &'a mut Reactor,
+    slot: usize,
+}
+
+impl Transport<'_> {
+    /// The place of this connection, by which others may write to it.
+    pub(crate) fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// The whole reactor: a callback may do anything to any connection.
+    pub(crate) fn reactor(&mut self) -> &mut Reactor {
+        self.reactor
+    }
+
+    /// Notes bytes that are to be sent. They leave after the callback.
+    pub(crate) fn write(&mut self, data: &[u8]) {
+        self.reactor.write(self.slot, data);
+    }
+}
+
+/// Makes a protocol for each new connection.
+type Factory = Box<dyn FnMut() -> Box<dyn Protocol>>;
+
+/// Something to be done later, with the reactor.
+type Call = Box<dyn FnOnce(&mut Reactor)>;
+
+/// A timer: the time when it is due, and its number, for two may be due at the same time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TimerId {
+    deadline: Instant,
+    number: usize,
+}
+
+/// The poller, the listener, and the connections by slot.
+pub(crate) struct Reactor {
+    poll: Poll,
+    listener: TcpListener,
+    factory: Factory,
+    connections: Slab<Connection>,
+    accepts: bool,
+    timers: BTreeMap<TimerId, Call>,
+    timers_set: usize,
+    to_serve: Vec<usize>,
+    calls: Vec<Call>,
+    to_flush: Vec<usize>,
+    accepted: usize,
+    turns: usize,
+}
+
+impl Reactor {
+    /// A reactor that serves each client of this listener with a protocol of its own.
+    pub(crate) fn new<P: Protocol + 'static>(
+        listener: std::net::TcpListener,
+        mut factory: impl FnMut() -> P + 'static,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let (poll, mut listener) = (Poll::new()?, TcpListener::from_std(listener));
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let factory: Factory = Box::new(move || Box::new(factory()));
+        Ok(Self {
+            poll,
+            listener,
+            factory,
+            connections: Slab::new(),
+            accepts: false,
+            timers: BTreeMap::new(),
+            timers_set: 0,
+            to_serve: Vec::new(),
+            calls: Vec::new(),
+            to_flush: Vec::new(),
+            accepted: 0,
+            turns: 0,
+        })
+    }
+
+    /// Runs turns for ever.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(128);
+        loop {
+            self.turn(&mut events)?;
+        }
+    }
+
+    /// Notes bytes that are to be sent to a connection. They leave at the end of the turn.
+    ///
+    /// If some wait already, the connection is in the queue, or the kernel will say when it takes
+    /// more.
+    pub(crate) fn write(&mut self, slot: usize, data: &[u8]) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let was_empty = connection.output.is_empty();
+        connection.output.extend(data);
+        if was_empty && !data.is_empty() {
+            self.to_flush.push(slot);
+        }
+    }
+
+    /// Has something done when all connections of this turn are served.
+    pub(crate) fn call_soon(&mut self, call: impl FnOnce(&mut Self) + 'static) {
+        self.calls.push(Box::new(call));
+    }
+
+    /// Has something done after a delay.
+    pub(crate) fn call_later(
+        &mut self,
+        delay: Duration,
+        call: impl FnOnce(&mut Self) + 'static,
+    ) -> TimerId {
+        self.timers_set += 1;
+        let timer = TimerId { deadline: Instant::now() + delay, number: self.timers_set };
+        self.timers.insert(timer, Box::new(call));
+        timer
+    }
+
+    /// Does nothing if the timer has fired already.
+    pub(crate) fn cancel(&mut self, timer: TimerId) {
+        self.timers.remove(&timer);
+    }
+
+    /// Drops a connection in the calls phase: no callback of it runs then.
+    pub(crate) fn close(&mut self, slot: usize) {
+        self.call_soon(move |reactor| reactor.lose(slot, "closed"));
+    }
+
+    /// One pass of the loop through its phases.
+    fn turn(&mut self, events: &mut Events) -> io::Result<()> {
+        self.turns += 1;
+        self.sleep(events)?;
+        self.latch(events);
+        self.timers();
+        self.serve();
+        self.calls();
+        self.flush();
+        Ok(())
+    }
+
+    /// Waits for the kernel, or until the next timer is due. A signal may end the wait without an
+    /// event.
+    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
+        match self.poll.poll(events, self.timeout()) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
+            result => result?,
+        }
+        eprintln!("sleep | turn {} | events: {}", self.turns, events.iter().count());
+        Ok(())
+    }
+
+    /// How long the reactor may sleep; `None` if there is no timer either.
+    fn timeout(&self) -> Option<Duration> {
+        let has_queued =
+            !self.to_serve.is_empty() || !self.calls.is_empty() || !self.to_flush.is_empty();
+        if has_queued {
+            return Some(Duration::ZERO);
+        }
+        let (next, _call) = self.timers.first_key_value()?;
+        Some(next.deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Notes what the events say, and does nothing else.
+    fn latch(&mut self, events: &Events) {
+        for event in events {
+            if event.token() == LISTENER {
+                eprintln!("latch | listener | {}", describe(event));
+                self.accepts = true;
+                continue;
+            }
+            let Token(slot) = event.token();
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            eprintln!("latch | #{} | {}", connection.number, describe(event));
+            if event.is_readable() && !connection.is_readable {
+                connection.is_readable = true;
+                self.to_serve.push(slot);
+            }
+            if event.is_writable() && !connection.output.is_empty() {
+                self.to_flush.push(slot);
+            }
+        }
+    }
+
+    /// Fires the timers that are due. Those that are set meanwhile wait for the next turn.
+    fn timers(&mut self) {
+        let (now, last) = (Instant::now(), self.timers_set);
+        while let Some(timer) = self.timers.first_entry()
+            && timer.key().deadline <= now
+            && timer.key().number <= last
+        {
+            let (id, call) = timer.remove_entry();
+            eprintln!("timers | timer {} | fires", id.number);
+            call(self);
+        }
+    }
+
+    /// Accepts, and reads once from each connection in the queue.
+    fn serve(&mut self) {
+        if mem::take(&mut self.accepts) {
+            self.accept();
+        }
+        for slot in mem::take(&mut self.to_serve) {
+            let outcome = self.read(slot);
+            self.settle(slot, outcome);
+        }
+    }
+
+    /// Runs the calls that were asked for before this phase.
+    fn calls(&mut self) {
+        for call in mem::take(&mut self.calls) {
+            eprintln!("code | - | a call");
+            call(self);
+        }
+    }
+
+    /// Sends what the connections in the queue are owed.
+    fn flush(&mut self) {
+        for slot in mem::take(&mut self.to_flush) {
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            let outcome = connection.flush();
+            self.settle(slot, outcome);
+        }
+    }
+
+    /// Accepts until nobody waits.
+    fn accept(&mut self) {
+        loop {
+            let accepted = self.listener.accept();
+            match accepted.and_then(|(stream, _peer)| self.add(stream)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return eprintln!("serve | listener | failed: {error}"),
+            }
+        }
+    }
+
+    fn add(&mut self, mut stream: TcpStream) -> io::Result<()> {
+        self.accepted += 1;
+        eprintln!("serve | #{} | accepted", self.accepted);
+        let entry = self.connections.vacant_entry();
+        let (slot, token) = (entry.key(), Token(entry.key()));
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut stream, token, both)?;
+        let protocol = (self.factory)();
+        entry.insert(Connection::new(self.accepted, stream, protocol));
+        self.call(slot, "connection_made", |protocol, transport| {
+            protocol.connection_made(transport);
+        });
+        Ok(())
+    }
+
+    /// Reads once, and passes on what came. The connection goes to the back of the queue, for there
+    /// may be more.
+    fn read(&mut self, slot: usize) -> io::Result<()> {
+        let mut buffer = [0; 4096];
+        let Some(connection) = self.connections.get_mut(slot) else { return Ok(()) };
+        let Some(count) = connection.read(&mut buffer)? else { return Ok(()) };
+        self.to_serve.push(slot);
+        self.call(slot, "data_received", |protocol, transport| {
+            protocol.data_received(transport, &buffer[..count]);
+        });
+        Ok(())
+    }
+
+    /// Drops a connection if it has failed, or is over.
+    fn settle(&mut self, slot: usize, outcome: io::Result<()>) {
+        match (outcome, self.connections.get(slot)) {
+            (Ok(()), Some(connection)) if connection.is_over() => self.lose(slot, "closed"),
+            (Ok(()), _) => {}
+            (Err(error), _) => self.lose(slot, &format!("failed: {error}")),
+        }
+    }
+
+    /// Tells the protocol that the connection is over, and drops both.
+    fn lose(&mut self, slot: usize, why: &str) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        eprintln!("reactor | #{} | {why}", connection.number);
+        self.call(slot, "connection_lost", |protocol, transport| {
+            protocol.connection_lost(transport);
+        });
+        self.connections.remove(slot);
+    }
+
+    /// Calls the protocol, and lends it the reactor. Meanwhile the protocol is out of its seat: the
+    /// reactor cannot be lent to one of its own parts.
+    fn call(
+        &mut self,
+        slot: usize,
+        name: &str,
+        callback: impl FnOnce(&mut dyn Protocol, &mut Transport<'_>),
+    ) {
+        let connection = &mut self.connections[slot];
+        let Some(mut protocol) = connection.protocol.take() else { return };
+        eprintln!("code | #{} | {name}", connection.number);
+        callback(&mut *protocol, &mut Transport { reactor: self, slot });
+        self.connections[slot].protocol = Some(protocol);
+    }
+}
+
+/// One client, its protocol, and the bytes that are owed to it.
+struct Connection {
+    number: usize,
+    stream: TcpStream,
+    protocol: Option<Box<dyn Protocol>>,
+    is_readable: bool,
+    has_ended: bool,
+    output: Vec<u8>,
+}
+
+impl Connection {
+    fn new(number: usize, stream: TcpStream, protocol: Box<dyn Protocol>) -> Self {
+        Self {
+            number,
+            stream,
+            protocol: Some(protocol),
+            is_readable: false,
+            has_ended: false,
+            output: Vec::new(),
+        }
+    }
+
+    /// Whether the client has ended, and has everything.
+    fn is_over(&self) -> bool {
+        self.has_ended && self.output.is_empty()
+    }
+
+    /// Reads once, and says how many bytes came; `None` if nothing is left.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        while !self.has_ended {
+            match self.stream.read(buffer) {
+                Ok(0) => self.has_ended = true,
+                Ok(count) => {
+                    eprintln!("serve | #{} | read {count} bytes", self.number);
+                    return Ok(Some(count));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.is_readable = false;
+        Ok(None)
+    }
+
+    /// Writes until nothing is owed, or the kernel takes no more.
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.output.is_empty() {
+            match self.stream.write(&self.output) {
+                Ok(count) => {
+                    self.output.drain(..count);
+                    let owed = self.output.len();
+                    eprintln!("flush | #{} | wrote {count} bytes, {owed} wait", self.number);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An event in words, for the log.
+fn describe(event: &Event) -> &'static str {
+    match (event.is_readable(), event.is_writable()) {
+        (true, true) => "readable and writable",
+        (true, false) => "readable",
+        (false, true) => "writable",
+        (false, false) => "neither readable nor writable",
+    }
+}

@@ -1,0 +1,42 @@
+//! Checks your programs of a chapter: `cargo run -p guide --bin check 04`.
+
+use std::process::ExitCode;
+
+use guide::exercises::{self, Exercise};
+
+fn main() -> ExitCode {
+    let chapter = std::env::args().nth(1).unwrap_or_default();
+    let exercises = Exercise::find(&chapter);
+    if exercises.is_empty() {
+        eprintln!("no exercise begins with {chapter}; try: cargo run -p guide --bin check 04");
+        return ExitCode::from(2);
+    }
+    let mut passed = true;
+    for exercise in exercises {
+        passed &= check(&exercise);
+    }
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Says what came of an exercise, and whether it is done.
+fn check(exercise: &Exercise) -> bool {
+    let name = exercise.name;
+    let example = exercise.example("starter");
+    let folder = match exercises::build(&["--example", &example]) {
+        Ok(folder) => folder,
+        Err(error) => {
+            println!("{name}: {error}");
+            return false;
+        }
+    };
+    match exercise.check(&folder.join("examples").join(example)) {
+        Ok(()) => println!("{name}: done"),
+        Err(finding) => {
+            println!("{name}: not yet\n{finding}");
+            println!("The program is guide/exercises/{name}/starter.rs");
+            println!("A hint: cargo run -p guide --bin hint {name}");
+            return false;
+        }
+    }
+    true
+}
