@@ -30,7 +30,10 @@ fn check(exercise: &Exercise) -> bool {
         }
     };
     match exercise.check(&folder.join("examples").join(example)) {
-        Ok(()) => println!("{name}: done"),
+        Ok(()) => {
+            println!("{name}: done");
+            println!("Compare: cargo run -p guide --bin solution {name}");
+        }
         Err(finding) => {
             println!("{name}: not yet\n{finding}");
             println!("The program is guide/exercises/{name}/starter.rs");

@@ -31,8 +31,8 @@ const CUTS: [(&str, Cut); 11] = [
     (
         "02-threads",
         Cut {
-            waits: &[("#1 | connects", "client 1")],
-            ..Cut::of("02", "A thread for each client: nobody waits for client 1", 1, 10)
+            waits: &[("#1 | accepted", "thread 1")],
+            ..Cut::of("02", "A thread for each client: only thread 1 waits for client 1", 1, 10)
         },
     ),
     (
