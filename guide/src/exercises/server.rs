@@ -213,7 +213,7 @@ pub(super) fn ticks_slowly(program: &Path) -> Checked {
     }
 }
 
-/// 09: a watcher that does not read is dropped.
+/// 09: a watcher that reads gets its copies, and one that does not read is dropped.
 pub(super) fn drops_a_full_watcher(program: &Path) -> Checked {
     const MANY: usize = 100_000;
     let mut server = Program::start(program)?;
@@ -223,6 +223,10 @@ pub(super) fn drops_a_full_watcher(program: &Path) -> Checked {
     watcher.send("watch\n")?;
     server.wait_for("#1 | data_received")?;
     let mut client = server.connect()?;
+    client.send("1\n")?;
+    client.receive(MESSAGE)?;
+    let copy = watcher.receive(MESSAGE);
+    copy.map_err(|finding| Finding::new("a watcher that reads gets its copy", finding.saw))?;
     client.send(&format!("{MANY}\n"))?;
     client.receive(MANY * MESSAGE)?;
     client.send("1\n")?;

@@ -67,6 +67,42 @@ fn a_label_means_the_same_on_every_page() {
     assert!(targets.len() > 5, "the labels are found");
 }
 
+/// Each `path` that is the text of a link, and the label behind it.
+fn named_paths(page: &Page) -> Vec<(&str, &str)> {
+    let links = page.text.split("[`").skip(1).filter_map(|rest| {
+        let (path, rest) = rest.split_once("`][")?;
+        Some((path, rest.split_once(']')?.0))
+    });
+    links.filter(|(path, _)| path.contains('/') && !path.contains('\n')).collect()
+}
+
+/// The links of a page that show one path and lead to another.
+fn misnamed(page: &Page) -> Vec<String> {
+    let links = page.links();
+    let target = |label: &str| {
+        let link = links.iter().find(|link| link.label.as_deref() == Some(label));
+        link.map_or("", |link| &link.target)
+    };
+    let named = named_paths(page).into_iter();
+    named
+        .filter(|(path, label)| !target(label).ends_with(path))
+        .map(|(path, _)| path.to_owned())
+        .collect()
+}
+
+#[test]
+fn a_link_leads_to_the_file_that_it_names() {
+    let mut count = 0;
+    for page in pages() {
+        count += named_paths(&page).len();
+        assert!(misnamed(&page).is_empty(), "{}: {:?}", page.name, misnamed(&page));
+    }
+    assert!(count > 30, "the links are found");
+    let text = "[`src/a.rs`][b.rs]\n\n[b.rs]: ../../src/b.rs\n";
+    let page = Page { name: "page.md".to_owned(), text: text.to_owned() };
+    assert_eq!(misnamed(&page), ["src/a.rs"]);
+}
+
 #[test]
 fn a_link_to_nothing_is_noticed() {
     let text = "# A page\n\n[a](#a-page) [b](#b) [c](00.md) [d][d] [e][e]\n\n[d]: no-such.md\n";

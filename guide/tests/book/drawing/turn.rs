@@ -5,8 +5,8 @@ use charts::svg::Svg;
 use super::story::{Phase, Story};
 use super::{WIDTH, picture, ring, width_of};
 
-const CENTRE: (f64, f64) = (158.0, 196.0);
-const RADIUS: f64 = 82.0;
+const CENTRE: (f64, f64) = (150.0, 196.0);
+const RADIUS: f64 = 74.0;
 /// Where the lines of the phases begin.
 const LINES: f64 = 318.0;
 const TOP: f64 = 62.0;
