@@ -195,7 +195,10 @@ impl Reactor {
                     return self.connected(connector, key, &peer, scratch);
                 }
                 // A spurious event: the answer is still to come.
-                Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                    attempt.latched = Readiness::default();
+                    return;
+                }
                 Err(error) => error,
             },
         };

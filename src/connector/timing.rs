@@ -7,6 +7,7 @@ use crate::reactor::Reactor;
 use crate::reactor::source::Source;
 use crate::reactor::state::TimerAction;
 use crate::reason::Reason;
+use crate::system::poller::Readiness;
 
 impl Reactor {
     /// Has a busy server tried again, after a longer time with each try, until the timeout.
@@ -61,7 +62,10 @@ impl Reactor {
         let Some(connector) = self.connector_mut(key) else { return false };
         let attempts = connector.attempts.clone();
         let stands = |&attempt: &Key| match self.sources.get(attempt) {
-            Some(Source::Attempt(attempt)) => attempt.stream.peer_addr().is_ok(),
+            Some(Source::Attempt(attempt)) => {
+                // Or it stood, and was reset before anybody looked: an event has told of that.
+                attempt.latched != Readiness::default() || attempt.stream.peer_addr().is_ok()
+            }
             _ => false,
         };
         let standing = attempts.into_iter().find(stands);

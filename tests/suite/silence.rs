@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -212,6 +212,22 @@ fn a_connection_that_stood_up_while_a_callback_worked_is_made() {
     world.until("an outcome", |_| log.len() > 0);
     assert_eq!(log.lines(), ["c made"]);
     drop(outside.accept());
+}
+
+#[test]
+fn a_connection_reset_while_a_callback_worked_has_not_timed_out() {
+    let mut world = World::real();
+    let outside = TcpListener::bind("127.0.0.1:0").unwrap();
+    let log = Log::new();
+    let client = RecordingClient::new(&log, "c", |_| None);
+    let place = Connect::to(outside.local_addr().unwrap()).timeout(LIMIT);
+    world.reactor().connect(place, client);
+    work(world.reactor(), move || {
+        let (far, _) = outside.accept().unwrap();
+        socket2::SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
+    });
+    world.until("an outcome", |_| log.len() > 0);
+    assert_eq!(log.lines(), ["c failed Failed(ConnectionReset)"]);
 }
 
 // A delay counts from when it is asked for.
