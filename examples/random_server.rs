@@ -32,7 +32,7 @@ Options:
       --threads N         how many reactors share the port, each in a thread; 0: one per core [1]
       --cert FILE --key FILE  speak TLS with these, in PEM; SIGHUP reads them again
       --self-signed       speak TLS with a certificate made for this run, to try things with
-      --trace FILE        writes each turn (of one reactor) to FILE, for the viewer at ui.perfetto.dev
+      --trace FILE        writes each turn (of one reactor) to FILE, for ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.

@@ -1,5 +1,5 @@
-//! A server whose reactor shows itself in a browser: the article's 81 bytes, an echo or a chat at one port, and
-//! at a second port of the same reactor a page that draws each turn.
+//! How to look at a reactor: one that shows itself in a browser. It serves the article's 81 bytes, an echo or a
+//! chat at one port, and at a second port of the same reactor a page that draws each turn.
 //!
 //! ```text
 //! cargo run --release -p live            # then open the address that it prints, and, beside it:
