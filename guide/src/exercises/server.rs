@@ -149,6 +149,7 @@ pub(super) fn writes_all(program: &Path) -> Checked {
     let mut client = server.connect()?;
     client.send(&format!("{MANY}\n"))?;
     client.end()?;
+    server.wait_for("#1 | wrote")?; // a client that reads meanwhile could make room for all in one write
     let (count, end) = client.receive_to_end()?;
     if count == MANY * MESSAGE {
         return Ok(());
