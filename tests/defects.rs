@@ -923,7 +923,7 @@ impl Copy {
         failed.or_else(|| said.lines().last()).map(str::to_owned)
     }
 
-    /// What tests say that fail. A run that hangs is ended.
+    /// The output of tests that fail. A run that hangs is ended.
     fn run(&self, tests: &[&str], names: &[&str], worlds: &str) -> Option<String> {
         let cargo = [&[env!("CARGO"), "test", "-p", "crocus"], tests].concat();
         let built = self.output(&[cargo.as_slice(), &["--no-run"]].concat(), worlds);

@@ -293,7 +293,7 @@ pub(crate) fn trace_to(path: OsString) -> Result<(), Exit> {
     Ok(())
 }
 
-/// What `RUST_LOG` and `--trace` ask for.
+/// The observers that `RUST_LOG` and `--trace` ask for.
 pub(crate) type Observers = (Option<LogObserver>, Option<ChromeTrace<File>>);
 
 /// The observers that log the turns of a reactor where `RUST_LOG` asks for it, and write them to the file of

@@ -26,9 +26,9 @@ const OVERHEAD: usize = 16;
 
 pub(crate) struct Filter {
     engine: Engine,
-    /// What is ready to leave: bytes in clear from before the switch, then those of TLS.
+    /// The bytes that are ready to leave: those in clear from before the switch, then those of TLS.
     wire: WriteBuffer,
-    /// What the peer had sent of TLS before this began: it came along with something else.
+    /// The bytes of TLS that came before this began, along with something else.
     early: Vec<u8>,
     state: State,
     /// When the handshake must be over.
@@ -47,7 +47,7 @@ enum State {
     Finished,
 }
 
-/// What the bytes of a read were.
+/// The outcome of opening the bytes of a read.
 pub(super) enum Opened {
     More,
     /// The peer's last byte came before, and it says so.
@@ -223,7 +223,7 @@ impl Filter {
         engine.sealed(&mut |bytes| wire.push(bytes, spares))
     }
 
-    /// What the handshake has agreed on, once it has.
+    /// The outcome of the handshake, once it is over.
     pub(super) fn info(&self) -> Option<crate::tls::TlsInfo> {
         (!self.is_handshaking()).then(|| self.engine.info())
     }

@@ -126,7 +126,7 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// What goes another way: bytes that were put back, and those that a filter has to open.
+    /// The other ways in: bytes that were put back, and those that a filter has to open.
     #[inline(never)]
     fn deliver_by_extras(
         &mut self,

@@ -1,4 +1,4 @@
-//! What a filter adds to a connection: its preparation, and the way of the bytes through the filter.
+//! A connection with a filter: its preparation, and the way of the bytes through the filter.
 //!
 //! A connection that is prepared begins as `Preparing`: the filter speaks with the peer, and no protocol is there
 //! yet. A preparation that ends in the middle of what was read puts the rest back, and the next one takes it for
@@ -60,7 +60,7 @@ impl<S: ByteStream> Connection<S> {
         filter.map(|filter| filter.allow_truncation(allowed)).is_some()
     }
 
-    /// What the handshake has agreed on, once it has.
+    /// The outcome of the handshake, once it is over.
     #[cfg(feature = "tls")]
     pub(crate) fn tls(&self) -> Option<crate::tls::TlsInfo> {
         self.filter()?.info()

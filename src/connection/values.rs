@@ -194,7 +194,7 @@ pub(crate) struct Common {
     /// Whether the reactor shuts down, so that each protocol is to be told.
     pub(crate) shutting_down: bool,
     pub(super) spares: Spares,
-    /// What was read last from a connection with a filter.
+    /// The bytes read last from a connection with a filter.
     pub(super) wire: Vec<u8>,
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     extras: Vec<Box<Extras>>,

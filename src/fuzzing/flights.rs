@@ -63,7 +63,7 @@ fn configs(versions: &[&'static SupportedProtocolVersion]) -> Configs {
     (server.into(), client.into())
 }
 
-/// What the protocol was told.
+/// The calls that the protocol got.
 #[derive(Default)]
 struct Seen {
     made: bool,
@@ -118,7 +118,7 @@ impl Protocol for Checked {
 struct Far {
     tls: Connection,
     peer: Peer,
-    /// What is on its way, and may be damaged.
+    /// The bytes on their way, which may be damaged.
     out: Vec<u8>,
     written: Vec<u8>,
     got: Vec<u8>,

@@ -22,7 +22,7 @@ use crate::system::stream::Stream;
 /// enough to cost nothing, short enough not to matter beside the shortage itself.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// What an accepted connection has: a protocol, or a preparation before that.
+/// How an accepted connection begins: with a protocol, or with a preparation before that.
 enum Begun {
     Built(Box<dyn Protocol>),
     Engine(Box<Engine>),

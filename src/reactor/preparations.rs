@@ -1,4 +1,4 @@
-//! What a listener or a connector has done to a connection before it is announced: the handshake of TLS.
+//! The steps that a connection goes through before it is announced: the handshake of TLS.
 //!
 //! Preparations come in the order of the fields. What one has read and does not need goes to the next.
 

@@ -95,7 +95,7 @@ pub enum Reason {
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     Tls {
-        /// What failed, when, and with whom.
+        /// The fault, the phase and the peer.
         error: Arc<TlsError>,
     },
     /// The attempt was cancelled.

@@ -18,7 +18,7 @@ pub(crate) struct Engine {
     peer: Address,
 }
 
-/// What some bytes of the wire were.
+/// The outcome of opening some bytes of the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Opened {
     More,
@@ -33,7 +33,7 @@ impl Engine {
     pub(crate) fn new(role: &Role, peer: Address) -> Result<Self, TlsError> {
         match role.begin() {
             Ok((mut connection, asked_for)) => {
-                // What is encrypted is taken at once, and is bounded by who encrypts.
+                // Encrypted bytes are taken at once, and the caller bounds how many it encrypts.
                 connection.set_buffer_limit(None);
                 Ok(Self { connection, asked_for, peer })
             }

@@ -62,7 +62,7 @@ pub enum Phase {
     Open,
 }
 
-/// What failed.
+/// The fault.
 ///
 /// # Examples
 ///
@@ -93,7 +93,7 @@ impl TlsError {
         self.phase
     }
 
-    /// What failed.
+    /// The fault.
     pub fn fault(&self) -> &Fault {
         &self.fault
     }

@@ -1,9 +1,9 @@
-//! What a handshake has agreed on.
+//! The outcome of a handshake.
 
 use rustls::pki_types::CertificateDer;
 use rustls::{Connection, HandshakeKind, ProtocolVersion, SupportedCipherSuite};
 
-/// What a TLS handshake has agreed on, from [`Transport::tls`](crate::Transport::tls), and for
+/// The outcome of a TLS handshake, from [`Transport::tls`](crate::Transport::tls), and for
 /// [`Factory::build_tls_protocol`](crate::Factory::build_tls_protocol).
 ///
 /// # Examples

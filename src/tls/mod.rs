@@ -84,7 +84,7 @@
 //! * **Full records.** Bytes are encrypted when they leave, so all that waits then shares records of 16 KiB, and
 //!   leaves in one system call.
 //!
-//! What is counted as read and written is what has moved through the socket, encrypted:
+//! Bytes are counted as read and written as they move through the socket, encrypted:
 //! [`bytes_read`](crate::Transport::bytes_read), [`Stats`](crate::Stats), rates and budgets.
 //!
 //! *Not* promised: early data (0-RTT), which could be replayed. It is off, whatever a config says.

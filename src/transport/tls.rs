@@ -6,7 +6,7 @@ use crate::tls::{Role, TlsInfo};
 
 /// # TLS
 impl Transport<'_> {
-    /// What the handshake of TLS has agreed on; `None` if the connection is not encrypted, or not yet.
+    /// The outcome of the handshake of TLS; `None` if the connection is not encrypted, or not yet.
     ///
     /// It is there from `connection_made` on, if the listener or the connector has a config, and else after the
     /// handshake of [`start_tls`](Self::start_tls). See the example of [`TlsInfo`].
@@ -41,13 +41,13 @@ impl Transport<'_> {
 
     /// Encrypts the connection from here on, as a server or a client: STARTTLS.
     ///
-    /// What was written before leaves in clear. What is written from here on waits for the handshake, and
-    /// leaves encrypted. Until the handshake is over nothing is delivered, and [`is_reading`](Self::is_reading)
+    /// Bytes that were written before leave in clear. Those written from here on wait for the handshake, and
+    /// leave encrypted. Until the handshake is over nothing is delivered, and [`is_reading`](Self::is_reading)
     /// is `false`; then `data_received` gets what came encrypted. If another protocol is to take over by
     /// [`set_protocol`](Self::set_protocol), it gets its `connection_made` after the handshake.
     ///
-    /// What came behind the command, in the same piece, is the first of TLS or an attack, and never data. So a
-    /// protocol [puts it back](Self::unread), before or after this call: all that is put back until the
+    /// Bytes that came along behind the command are the first of TLS or an attack, and never data. So a
+    /// protocol [puts them back](Self::unread), before or after this call: all that is put back until the
     /// handshake is over goes to TLS, which takes a ClientHello and refuses anything else. A
     /// [`Framed`](crate::framing::Framed) does this by itself.
     ///

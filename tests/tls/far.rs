@@ -20,7 +20,7 @@ pub(crate) struct TlsFar {
     pub(crate) notified: bool,
     /// The end of the stream.
     pub(crate) ended: Option<Result<(), std::io::ErrorKind>>,
-    /// What TLS failed of, mostly an alert.
+    /// The error by which TLS failed, mostly an alert.
     pub(crate) error: Option<Error>,
     /// How many bytes are sent and read at once.
     pub(crate) portion: usize,

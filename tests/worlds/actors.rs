@@ -33,7 +33,7 @@ pub struct OnPurpose;
 /// State that everybody in one world shares.
 pub struct Scene {
     pub chance: Chance,
-    /// What a callback that works winds, so that nothing in here may take the time of the turn for now.
+    /// The clock that a working callback winds, so that nothing in here may take the time of the turn for now.
     pub clock: SimulatedClock,
     pub profile: &'static Profile,
     pub ledger: RefCell<Ledger>,

@@ -1,4 +1,4 @@
-//! What a rate allows, reckoned by the clock and not by turns.
+//! The bytes that a rate allows, reckoned by the clock and not by turns.
 
 use std::time::Instant;
 

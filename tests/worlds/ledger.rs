@@ -87,7 +87,7 @@ pub struct Party {
     pub stirred: Option<Instant>,
     /// When all that this peer has sent has arrived.
     pub arrived: Option<Instant>,
-    /// What its rates for reading and for writing allow.
+    /// The allowances of its rates for reading and for writing.
     pub may_read: Option<Allowance>,
     pub may_write: Option<Allowance>,
     /// The bytes it wrote in this turn and the last.

@@ -10,7 +10,7 @@ use crate::ledger::Ledger;
 /// The first bytes of a datagram are its number.
 const NUMBER: usize = 4;
 
-/// What a datagram takes in a buffer besides its bytes.
+/// The room that a datagram takes in a buffer besides its bytes.
 const HEADERS: usize = 28;
 
 /// In how many turns of a shutdown a socket is given what waits before it is told.

@@ -7,7 +7,7 @@ pub struct Svg {
 }
 
 impl Svg {
-    /// What was drawn, as SVG.
+    /// The drawing, as SVG.
     pub fn into_text(self) -> String {
         self.text
     }

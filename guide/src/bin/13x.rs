@@ -43,7 +43,7 @@ fn main() -> io::Result<()> {
     reactor.run()
 }
 
-/// What the reactor has done since the watchers were told.
+/// The notices since the watchers were told.
 #[derive(Default)]
 struct Seen {
     text: String,

@@ -9,7 +9,7 @@ use crate::play::{Finding, Program};
 
 type Checked = Result<(), Finding>;
 
-/// What a program prints.
+/// The output of a program.
 fn output(program: &Path) -> Result<String, Finding> {
     let output = Command::new(program).output();
     let output = output.map_err(|error| Finding::new("the program runs", error))?;

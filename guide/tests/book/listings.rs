@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::text::{Block, Page, chapters, root};
 
-/// What a reader can take in between two programs that run.
+/// The most lines that a reader can take in between two programs that run.
 const MOST_ADDED: usize = 90;
 
 /// The line of a listing that stands for lines left out.

@@ -13,7 +13,7 @@ use crate::figures::bless_or_compare;
 use crate::text::root;
 use crate::transcripts::REPEATED;
 
-/// What a script finds, or the lines that it has made.
+/// The lines that a script has made, or its finding.
 type Played = Result<(), Finding>;
 
 /// The name of a program and its transcript, and the script.

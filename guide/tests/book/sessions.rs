@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The port in the text; a session has another one.
 const PORT: &str = "5000";
 
-/// What a session may run beside the guide's programs. The test is left out for pages that need a program
+/// The other programs that a session may run. The test is left out for pages that need a program
 /// which is missing. `sleep` is a program that does not read.
 const TOOLS: [&str; 6] = ["printf", "nc", "wc", "head", "curl", "sleep"];
 
@@ -172,7 +172,7 @@ impl Play {
     }
 }
 
-/// What the shell has to run for a command in the text.
+/// The line that the shell runs for a command in the text.
 fn shell(typed: &Typed, port: Option<&str>) -> String {
     let command = typed.command.trim_end_matches(" &");
     let Some(rest) = command.strip_prefix("cargo run -p guide --bin ") else {

@@ -9,7 +9,7 @@ use crocus::{Command, Notice, Observer, Phase as Step, Protocol, Transport};
 
 use crate::drawing::story::{Event, Look, Phase, Story};
 
-/// What happened, as it grows: notices of the reactor, and between them what the script does.
+/// The record as it grows: notices of the reactor, and between them what the script does.
 #[derive(Default)]
 struct Record {
     events: Vec<Event>,
@@ -257,7 +257,7 @@ pub(crate) fn waiting() -> Story {
     story
 }
 
-/// What clients do and what is done for them; not what the reactor is told meanwhile.
+/// The actions of clients and those for them; not what the reactor is told meanwhile.
 fn is_for_clients(event: &Event) -> bool {
     let does = [" connects", " sends ", " receives ", " opened", " bytes in", " bytes out"];
     does.iter().any(|part| event.text.contains(part))

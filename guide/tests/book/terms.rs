@@ -48,7 +48,7 @@ fn find(text: &str, term: &str) -> Option<usize> {
     found.map(|(at, _)| at)
 }
 
-/// What is wrong with the use of a term in these chapters.
+/// The faults in the use of a term in these chapters.
 fn fault(term: &Term, chapters: &[Page]) -> Option<String> {
     let explained = chapters.iter().find(|page| page.number() == Some(term.chapter))?;
     let before = chapters.iter().filter(|page| page.number() < Some(term.chapter));

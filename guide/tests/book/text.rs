@@ -167,7 +167,7 @@ impl Page {
         Some(rest.split("\n## ").next().unwrap_or(rest))
     }
 
-    /// What is read as text: paragraphs, lists and tables, in which a strong word has its stars. Neither
+    /// The parts that are read as text: paragraphs, lists and tables, in which a strong word has its stars. Neither
     /// headings nor code.
     pub(crate) fn prose(&self) -> String {
         let mut prose = String::new();

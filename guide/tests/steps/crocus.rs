@@ -6,7 +6,7 @@ use std::thread;
 use crate::{MESSAGE, Play, program, start};
 use guide::play::{End, Finding, Peer, Program};
 
-/// What clients see of a server that may do all that the script asks for.
+/// The view that clients have of a server that may do all that the script asks for.
 fn seen_by_clients(step: &str) -> Result<Vec<String>, Finding> {
     let mut server = start(step)?;
     let mut seen = Vec::new();

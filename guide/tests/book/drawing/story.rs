@@ -87,7 +87,7 @@ impl Event {
 const INWARD: [&str; 7] =
     ["accepted", " read ", "readable", "writable", " opened", " bytes in", "an event"];
 
-/// What a figure shows: some lines of one run, in their order.
+/// The story of a figure: some lines of one run, in their order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Story {
     pub(crate) title: String,

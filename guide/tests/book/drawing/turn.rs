@@ -42,7 +42,7 @@ fn names(svg: &mut Svg) {
     svg.text("middle", CENTRE.0, CENTRE.1 + 14.0, "the reactor");
 }
 
-/// What happened in each phase, in order.
+/// The events of each phase, in order.
 fn phases(svg: &mut Svg, story: &Story) {
     let mut y = TOP;
     for (index, phase) in Phase::ALL.into_iter().enumerate() {
