@@ -77,7 +77,7 @@
 //!    errno; an error of bind names the address and has the errno in its inner error.
 //! 9. **Names are never reused.** A stale [`ConnectionId`] or [`TimerId`] refers to nothing, and methods
 //!    that take one report this.
-//! 10. **A reactor is a plain value.** No globals, no signal handlers unless asked for; `run` may be
+//! 10. **A reactor is a plain value.** No globals and no signal handlers unless asked for; `run` may be
 //!    called again, a host loop may call [`turn`](Reactor::turn) instead.
 //! 11. **One order of everything.** The phases of a [turn](Reactor::turn) are fixed. Time is monotonic,
 //!     and a turn judges by one reading what is due; timers with one deadline fire in the order they were
@@ -119,10 +119,12 @@
 //! * `signals` (off): `Reactor::on_signal` and `Reactor::drain_on_signals`, and `Simulation::signal` to test
 //!   what they do.
 //! * `tls` (off): encrypted connections, `crocus::tls`, by rustls with ring: ten crates more.
+//! * `activation` (off): sockets that systemd or a parent has opened, `Listen::inherited` and `Datagrams::inherited`:
+//!   one crate more.
 //!
 //! ```toml
 //! [dependencies]
-//! crocus = { version = "0.1", features = ["signals", "tls"] }
+//! crocus = { version = "0.1", features = ["signals", "tls", "activation"] }
 //! ```
 //!
 //! # Layout
@@ -221,6 +223,8 @@ pub use reactor::builder::ReactorBuilder;
 pub use reactor::state::{Ended, Tick};
 pub use reason::{Activity, Reason, Who};
 pub use simulation::testing;
+#[cfg(all(unix, feature = "activation"))]
+pub use system::inherited::Inherited;
 pub use system::keep_alive::KeepAlive;
 pub use system::options::SocketOptions;
 pub use system::poller::Readiness;
