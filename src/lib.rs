@@ -35,6 +35,8 @@
 //! [watch](how::watch) ·
 //! [measure](how::measure).
 //!
+//! The page [production] is about systemd, HAProxy, limits, and restarts that lose no request.
+//!
 //! Where to begin: [`Protocol`] and [`Transport`] for a server; [`Reactor::connect`] and [`Reconnecting`]
 //! for a client; [`framing`] for messages; [`DatagramProtocol`] for UDP. If you know another library, the
 //! page [terms] has its words beside those of crocus, and a glossary.
@@ -180,6 +182,24 @@ mod parts;
 #[cfg(doc)]
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
+#[cfg(doc)]
+// Of two definitions of a link the first one counts. Those of rustdoc come before those of GitHub.
+/// [100 ms]: crate::ReactorBuilder::slow_callback
+/// [`Cores`]: crate::Cores
+/// [`LogObserver`]: crate::LogObserver
+/// [`Reactor::stats`]: crate::Reactor::stats
+/// [`backlog`]: crate::Listen::backlog
+/// [`max_connections_per_peer`]: crate::Listen::max_connections_per_peer
+/// [`max_connections`]: crate::Listen::max_connections
+/// [`reuse_port`]: crate::SocketOptions::reuse_port
+/// [`shutting_down`]: crate::Protocol::shutting_down
+/// [`write_buffer_cap`]: crate::ReactorBuilder::write_buffer_cap
+/// [close timeout]: crate::ReactorBuilder::close_timeout
+/// [observer]: crate::how::watch
+/// [take over]: crate::how::take_over
+#[doc = "\n"]
+#[doc = include_str!("../docs/production.md")]
+pub mod production {}
 mod protocol;
 mod reason;
 mod simulation;
