@@ -26,7 +26,7 @@ use crocus::{
 };
 use folder::Folder;
 
-/// What the child is to do: words with spaces between them.
+/// The variable that says how the child is to act: in words with spaces between them.
 const SCRIPT: &str = "CROCUS_ACTIVATION";
 
 /// How many descriptors a child looks at.
@@ -252,7 +252,7 @@ fn an_error_says_what_the_socket_is() {
     ];
     let said = said(&end);
     assert_eq!(said[..expected.len()], expected);
-    // All are open still. What is no TCP, UDP or Unix socket was not touched.
+    // All are open still. The ones that are no TCP, UDP or Unix sockets were not touched.
     let open: Vec<_> = said.last().unwrap().split(' ').skip(1).take(6).collect();
     assert_eq!(open, ["3c", "4c", "5c", "6", "7", "8c"]);
 }

@@ -1,4 +1,4 @@
-//! What is told to the service manager, systemd or another one that speaks its protocol (sd_notify(3)).
+//! Notices to the service manager: systemd, or another one that speaks its protocol (sd_notify(3)).
 //!
 //! The words are those of the crate `sd-notify`. It sends them too, but to a path only: systemd's own socket is
 //! one, and that of some containers and supervisors is a name in Linux's abstract namespace.

@@ -27,7 +27,7 @@ const TICK: Duration = Duration::from_millis(1);
 
 const FIELDS: usize = 16;
 
-/// What is asked of whom, how often and how long.
+/// The server that is asked, how often and how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) server: SocketAddr,

@@ -35,7 +35,7 @@ const HELP: &str = "\
 Restarts servers under load in several ways, and counts the requests that each way loses.
 
 Usage: restart [--only WAY]... [--rate N] [--seconds S] [--restarts N] [--keep-alive]
-               [--stop-delay S] [--wrk]
+               [--away S] [--stop-delay S] [--wrk]
 
 Options:
       --only WAY      one of the ways below; several times for several [all of them]
@@ -43,6 +43,8 @@ Options:
       --seconds S     how long each way is under load, at least [30]
       --restarts N    how often the servers are restarted meanwhile [10]
       --keep-alive    ask on connections that stay open [each request on a connection of its own]
+      --away S        how long it takes from the end of a server to the start of its successor, where
+                      that one starts after it [0]
       --stop-delay S  how long servers go on that were told to stop [0, and 2 for proxy-told]
       --wrk           ask with the program wrk instead, on 100 connections that stay open
   -h, --help          this text
@@ -68,6 +70,7 @@ struct Options {
     restarts: u32,
     keep_alive: bool,
     stop_delay: Option<String>,
+    away: u32,
     wrk: bool,
 }
 
@@ -90,7 +93,8 @@ fn experiment(options: &Options) -> Result<(), Exit> {
 
 /// Sets the servers up, and restarts them while they are under load.
 fn trial(way: Way, options: &Options) -> Result<Tally, Exit> {
-    let site = Site::set_up(way, options.stop_delay.as_deref())?;
+    let away = Duration::from_secs(options.away.into());
+    let site = Site::set_up(way, options.stop_delay.as_deref(), away)?;
     let plan = Plan {
         server: site.addr,
         rate: options.rate,
@@ -155,6 +159,7 @@ impl Options {
             restarts: 10,
             keep_alive: false,
             stop_delay: None,
+            away: 0,
             wrk: false,
         };
         let mut args = lexopt::Parser::from_env();
@@ -169,6 +174,7 @@ impl Options {
                 Long("restarts") => {
                     options.restarts = args.value()?.parse_with(count("--restarts"))?;
                 }
+                Long("away") => options.away = args.value()?.parse_with(count("--away"))?,
                 Long("stop-delay") => options.stop_delay = Some(args.value()?.string()?),
                 Long("keep-alive") => options.keep_alive = true,
                 Long("wrk") => options.wrk = true,

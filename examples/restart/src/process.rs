@@ -73,7 +73,7 @@ pub(crate) fn hand_over(socket: &TcpListener, options: &[String]) -> Result<Proc
 }
 
 fn wait_until_it_listens(command: &mut Command) -> Result<Process, Exit> {
-    // What the server says of its end goes nowhere: the tally says more.
+    // The server's last words go nowhere: the tally says more.
     let command = command.env(ROLE, "1").stdout(Stdio::piped()).stderr(Stdio::null());
     let mut process = Process::start(command)?;
     let mut line = String::new();

@@ -1,6 +1,8 @@
 //! The ways to restart.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::thread;
+use std::time::Duration;
 
 use crate::process::{Process, free_port, hand_over, start_server};
 use crate::proxy::{Extent, Proxy};
@@ -9,6 +11,9 @@ use crate::shared::cli::Exit;
 /// How long a server goes on that tells its proxy first: longer than the proxy takes to see it, which is two
 /// checks of half a second.
 const STOP_DELAY: &str = "2";
+
+/// How many clients may wait in the socket that the parent keeps: as the unit file says. std has 128.
+const BACKLOG: i32 = 4096;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Way {
@@ -56,6 +61,8 @@ pub(crate) struct Site {
     pub(crate) addr: SocketAddr,
     /// The options of the servers, without their addresses.
     options: Vec<String>,
+    /// How long a server is away that stops before its successor starts.
+    away: Duration,
     set_up: SetUp,
 }
 
@@ -69,30 +76,32 @@ enum SetUp {
 }
 
 impl Site {
-    /// Starts the servers, which go on for `stop_delay` seconds once they were told to stop.
-    pub(crate) fn set_up(way: Way, stop_delay: Option<&str>) -> Result<Self, Exit> {
+    /// Starts the servers, which go on for `stop_delay` seconds once they were told to stop. Those that stop before their
+    /// successors start are `away` for so long.
+    pub(crate) fn set_up(way: Way, stop_delay: Option<&str>, away: Duration) -> Result<Self, Exit> {
         let stop_delay = stop_delay.unwrap_or(if way == Way::ProxyTold { STOP_DELAY } else { "0" });
         let mut options = vec!["--stop-delay".to_owned(), stop_delay.to_owned()];
         let extent = match way {
             Way::Kept | Way::Handed => {
                 let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+                rustix::net::listen(&socket, BACKLOG).map_err(std::io::Error::from)?;
                 let (addr, server) = (socket.local_addr()?, Some(hand_over(&socket, &options)?));
                 let set_up = match way {
                     Way::Kept => SetUp::Kept(socket, server),
                     _ => SetUp::Handed(socket, server),
                 };
-                return Ok(Self { addr, options, set_up });
+                return Ok(Self { addr, options, away, set_up });
             }
             Way::Alone => {
                 let addr = free_port()?;
                 let set_up = SetUp::Alone(Some(start_server(addr, &options)?));
-                return Ok(Self { addr, options, set_up });
+                return Ok(Self { addr, options, away, set_up });
             }
             Way::Shared => {
                 options.push("--reuse-port".to_owned());
                 let addr = free_port()?;
                 let set_up = SetUp::Shared(Some(start_server(addr, &options)?));
-                return Ok(Self { addr, options, set_up });
+                return Ok(Self { addr, options, away, set_up });
             }
             Way::ProxyPlain => Extent::Plain,
             Way::Proxy => Extent::Whole,
@@ -103,19 +112,21 @@ impl Site {
             *server = Some(start_server(*addr, &options)?);
         }
         let proxy = Proxy::start(extent, [servers[0].0, servers[1].0])?;
-        Ok(Self { addr: proxy.addr, options, set_up: SetUp::Proxied(proxy, servers) })
+        Ok(Self { addr: proxy.addr, options, away, set_up: SetUp::Proxied(proxy, servers) })
     }
 
     /// Restarts each server once.
     pub(crate) fn restart(&mut self) -> Result<(), Exit> {
-        let Self { addr, options, set_up } = self;
+        let Self { addr, options, away, set_up } = self;
         match set_up {
             SetUp::Alone(server) => {
                 stop(server)?;
+                thread::sleep(*away);
                 *server = Some(start_server(*addr, options)?);
             }
             SetUp::Kept(socket, server) => {
                 stop(server)?;
+                thread::sleep(*away);
                 *server = Some(hand_over(socket, options)?);
             }
             SetUp::Handed(socket, server) => {
@@ -131,6 +142,7 @@ impl Site {
             SetUp::Proxied(proxy, servers) => {
                 for (place, (addr, server)) in servers.iter_mut().enumerate() {
                     stop(server)?;
+                    thread::sleep(*away);
                     *server = Some(start_server(*addr, options)?);
                     proxy.wait_until_steady(place)?;
                 }
