@@ -1,0 +1,4 @@
+//! The programs over TLS, with clients and servers that are not ours, and with peers that misbehave.
+
+mod random_numbers;
+mod telnet;
