@@ -10,13 +10,18 @@ use crocus::tls::rustls::ServerConfig;
 use crocus::tls::rustls::crypto::ring::default_provider;
 use crocus::tls::rustls::pki_types::pem::PemObject;
 use crocus::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use crocus::tls::rustls::server::{ClientHello, ResolvesServerCert};
+use crocus::tls::rustls::server::{
+    ClientHello, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions,
+};
 use crocus::tls::rustls::sign::CertifiedKey;
 use crocus::{Factory, Listen, Reactor};
 use ring::digest::{SHA256, digest};
 use signal_hook::consts::SIGHUP;
 
 use crate::shared::cli::{self, Exit};
+
+/// How many sessions are kept for clients that resume one: rustls' number.
+const SESSIONS: usize = 256;
 
 /// The names in a certificate that is made: the ways to say "this machine".
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -68,9 +73,11 @@ impl TlsOptions {
         if let Source::Made = source {
             cli::say(&format!("a certificate was made for this run, {}", description(&first)));
         }
-        let certificates = Arc::new(Certificates { source, now: RwLock::new(first) });
+        let (now, sessions) = (RwLock::new(first), RwLock::new(no_sessions()));
+        let certificates = Arc::new(Certificates { source, now, sessions });
         let resolver: Arc<dyn ResolvesServerCert> = Arc::<Certificates>::clone(&certificates);
         let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(resolver);
+        config.session_storage = Arc::<Certificates>::clone(&certificates);
         config.alpn_protocols = self.alpn;
         Ok(Some(ServerTls { config: Arc::new(config), certificates }))
     }
@@ -101,20 +108,21 @@ impl ServerTls {
     }
 
     /// On SIGHUP reads the files again. Connections that are open keep what they have agreed on, and if a
-    /// file cannot be used, so do new ones.
+    /// file cannot be used, so do new ones. A session that began with a former certificate cannot be resumed.
     ///
-    /// A client that resumes a session from before is shown no certificate at all.
+    /// The reactor waits for the disk, for two small files.
     pub(crate) fn reload_on_hangup(&self, reactor: &mut Reactor) -> io::Result<()> {
         let certificates = Arc::clone(&self.certificates);
         reactor.on_signal(SIGHUP, move |_| certificates.load_again())
     }
 }
 
-/// The certificate of a server, with its key.
+/// The certificate of a server with its key, and the sessions that began with it.
 #[derive(Debug)]
 struct Certificates {
     source: Source,
     now: RwLock<Arc<CertifiedKey>>,
+    sessions: RwLock<Arc<ServerSessionMemoryCache>>,
 }
 
 #[derive(Debug)]
@@ -139,12 +147,40 @@ impl Certificates {
             }
         }
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = now;
+        *self.sessions.write().unwrap_or_else(PoisonError::into_inner) = no_sessions();
     }
+
+    fn sessions(&self) -> Arc<ServerSessionMemoryCache> {
+        Arc::clone(&self.sessions.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn no_sessions() -> Arc<ServerSessionMemoryCache> {
+    ServerSessionMemoryCache::new(SESSIONS)
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// A client that resumes a session is shown no certificate, so the sessions go with the certificate.
+impl StoresServerSessions for Certificates {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.sessions().put(key, value)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.sessions().get(key)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.sessions().take(key)
+    }
+
+    fn can_cache(&self) -> bool {
+        self.sessions().can_cache()
     }
 }
 

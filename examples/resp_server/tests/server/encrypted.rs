@@ -189,4 +189,8 @@ fn a_certificate_is_made_and_its_fingerprint_is_told() {
     cli.args(["-p", &server.addr.port().to_string(), "--tls", "--insecure", "PING"]);
     assert_eq!(run(&mut cli).text(), "PONG\n");
     assert_eq!((fingerprint.len(), fingerprint.split(':').count()), (95, 32), "{said}");
+    server.program.signal("HUP");
+    let said = server.program.error_line();
+    assert!(said.starts_with("another certificate was made, for localhost"), "{said}");
+    assert_ne!(said.rsplit_once(' ').unwrap().1, fingerprint);
 }
