@@ -116,11 +116,13 @@ pub(crate) fn hint(error: &TlsError) -> &'static str {
 
 fn hint_of(fault: &CertificateError) -> &'static str {
     use CertificateError::{
-        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
-        NotValidYetContext, Other, UnknownIssuer,
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext,
+        NotValidYet, NotValidYetContext, Other, UnknownIssuer,
     };
     match fault {
-        UnknownIssuer => {
+        // A signature is bad if one who is trusted has the name of the signer, and another key: two certificates
+        // that were made to try things with.
+        UnknownIssuer | BadSignature => {
             "nobody who is trusted has signed it; --ca FILE names whom to trust instead"
         }
         NotValidForName | NotValidForNameContext { .. } => {
