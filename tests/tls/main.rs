@@ -13,6 +13,18 @@ mod far;
 #[cfg(unix)]
 mod clients;
 mod closing;
+#[cfg(unix)]
+mod front;
+#[cfg(unix)]
+mod gnutls;
+#[cfg(unix)]
+mod halves;
 mod handshakes;
 mod moving;
+#[cfg(unix)]
+mod openssl;
+#[cfg(unix)]
+mod scanners;
 mod switching;
+#[cfg(unix)]
+mod web;
