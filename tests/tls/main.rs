@@ -13,6 +13,7 @@ mod far;
 #[cfg(unix)]
 mod clients;
 mod closing;
+mod crowd;
 #[cfg(unix)]
 mod front;
 #[cfg(unix)]
@@ -20,6 +21,8 @@ mod gnutls;
 #[cfg(unix)]
 mod halves;
 mod handshakes;
+#[cfg(unix)]
+mod hostile;
 mod moving;
 #[cfg(unix)]
 mod openssl;
