@@ -8,7 +8,7 @@
 //! ```
 #![cfg(target_os = "linux")]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
@@ -145,7 +145,13 @@ impl Crowd {
         drop(served(&server, &self.configs)); // another that comes meanwhile
         for mut client in self.clients {
             // Its end may be a reset: there is something that it has not read.
-            while client.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
+            let end = loop {
+                match client.read(&mut [0; 4096]) {
+                    Ok(1..) => {}
+                    end => break end.map_err(|error| error.kind()),
+                }
+            };
+            assert_ne!(end, Err(ErrorKind::WouldBlock), "{stop:?}: it is never let go");
         }
         let took = self.begin.elapsed();
         assert!(took >= HANDSHAKE_TIMEOUT, "{stop:?}: nobody is let go before: {took:?}");
