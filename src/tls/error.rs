@@ -76,8 +76,10 @@ pub enum Phase {
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The peer broke a rule, sent an alert, or showed no certificate that is trusted. The peer was sent
-    /// an alert that says so, unless it has sent one itself.
+    /// The peer broke a rule, sent an alert, or showed no certificate that is trusted.
+    ///
+    /// The peer was sent an alert that says so, unless it has sent one itself, or rustls has none for it, as
+    /// for a handshake message that is too long or mixed with other records: then it gets FIN alone.
     Tls(rustls::Error),
     /// The connection ended without a close_notify: the peer has not said that these were all its bytes.
     Truncated,

@@ -74,6 +74,11 @@ pub(crate) fn run(command: &mut Command) -> Finished {
     Running::start(command).finish()
 }
 
+/// The same for a program that may take longer than others.
+pub(crate) fn run_for(command: &mut Command, limit: Duration) -> Finished {
+    Running::start(command).finish_within(limit)
+}
+
 /// A program that runs. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -145,8 +150,12 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub(crate) fn finish(mut self) -> Finished {
-        let end = Instant::now() + TIME_LIMIT;
+    pub(crate) fn finish(self) -> Finished {
+        self.finish_within(TIME_LIMIT)
+    }
+
+    fn finish_within(mut self, limit: Duration) -> Finished {
+        let end = Instant::now() + limit;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;

@@ -13,18 +13,19 @@ use crate::handshakes::fault;
 use crate::util::{Folder, Log, Recorder, World};
 
 /// A folder with a certificate and its key in files.
-fn files(configs: &Configs) -> Folder {
+pub(crate) fn files(configs: &Configs) -> Folder {
     let folder = Folder::new();
+    std::fs::write(folder.join("ca.pem"), &configs.authority_pem).unwrap();
     std::fs::write(folder.join("cert.pem"), &configs.certificate_pem).unwrap();
     std::fs::write(folder.join("key.pem"), &configs.key_pem).unwrap();
     folder
 }
 
-fn path(folder: &Folder, name: &str) -> String {
+pub(crate) fn path(folder: &Folder, name: &str) -> String {
     folder.join(name).to_str().unwrap().to_owned()
 }
 
-fn secure(program: &str, folder: &Folder) -> Server {
+pub(crate) fn secure(program: &str, folder: &Folder) -> Server {
     let (cert, key) = (path(folder, "cert.pem"), path(folder, "key.pem"));
     let options = ["--listen", "127.0.0.1:0", "--cert", &cert, "--key", &key];
     Server::start(example(program).args(options))
@@ -40,7 +41,7 @@ fn s_client(server: &Server, folder: &Folder, more: &[&str]) -> Option<(Running,
 }
 
 /// Reads until a line is there, among the many that OpenSSL prints.
-fn until(client: &Running, wanted: &str) {
+pub(crate) fn until(client: &Running, wanted: &str) {
     while client.line() != wanted {}
 }
 

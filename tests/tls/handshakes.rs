@@ -260,6 +260,28 @@ both! {
     }
 }
 
+/// Anybody may have sent it, for it is not encrypted. So it is FIN that counts.
+#[test]
+fn a_close_notify_in_the_handshake_and_fin_end_it_at_once() {
+    let mut world = World::simulated();
+    let (log, configs) = (Log::new(), Configs::new());
+    let addr = served(&mut world, &log, &configs);
+    let hello = TlsFar::client(world.dial(addr), &configs.client).take_out();
+    world.pass(MS); // that one has left
+    for before in [&b""[..], &hello] {
+        let closed = world.reactor().stats().closed;
+        let mut far = world.dial(addr);
+        world.send(&mut far, &[before, b"\x15\x03\x03\0\x02\x01\0"].concat());
+        world.pass(MS);
+        assert_eq!(world.reactor().stats().closed, closed, "not by that alone");
+        far.close_write();
+        let (_, end) = world.read_to_end(&mut far);
+        assert_eq!((end, log.len()), (Ok(()), 0));
+        world.pass(MS);
+        assert_eq!(world.reactor().stats().closed, closed + 1);
+    }
+}
+
 #[test]
 fn plain_http_and_garbage_are_answered_with_an_alert() {
     let every_byte: Vec<u8> = (0..=255).cycle().take(5000).collect();
