@@ -119,6 +119,8 @@
 //! * `signals` (off): `Reactor::on_signal` and `Reactor::drain_on_signals`, and `Simulation::signal` to test
 //!   what they do.
 //! * `tls` (off): encrypted connections, `crocus::tls`, by rustls with ring: ten crates more.
+//! * `proxy` (off): the PROXY protocol, `crocus::proxy`, with which a server behind a proxy knows its clients: one
+//!   crate more.
 //!
 //! ```toml
 //! [dependencies]
@@ -142,7 +144,7 @@
 //! | `transport/`, `handle.rs`, `answer.rs`, `observe/` | a connection, lent to a callback; other threads; watching the loop |
 //! | `reason/`, `address/`, `ids.rs`, `callback.rs` | why a connection ended; addresses; identifiers |
 //! | `system/` | the kernel: poller, streams, listening sockets |
-//! | `tls/` | TLS without I/O, by rustls |
+//! | `tls/`, `proxy/` | TLS without I/O, by rustls; the PROXY protocol |
 //! | `simulation/` | the simulated network in memory, and [`testing`] |
 //! | `parts/` | plain values: arena, timers, buffers, token bucket, clock |
 //! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Tunnel`], [`Cores`] |
@@ -179,6 +181,9 @@ mod parts;
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
 mod protocol;
+#[cfg(feature = "proxy")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]
+pub mod proxy;
 mod reason;
 mod simulation;
 mod system;
