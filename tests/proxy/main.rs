@@ -16,5 +16,7 @@ mod child;
 mod far;
 mod header;
 mod limits;
+#[cfg(unix)]
+mod proxies;
 mod refusing;
 mod under_tls;

@@ -10,6 +10,8 @@
 //! `conditions`, `files` and `listing` make the answer. Compression, TLS and several ranges at once are left
 //! out; a proxy can add some of these.
 
+#[path = "../../shared/proxied.rs"]
+mod proxied;
 #[path = "../../shared/mod.rs"]
 mod shared;
 
@@ -28,6 +30,7 @@ use std::time::Duration;
 use connection::{Http, Patience, Site};
 use files::Root;
 use lexopt::ValueExt;
+use proxied::ProxyOptions;
 use shared::cli::{self, Exit, ServerOptions};
 use shared::pairs;
 
@@ -35,7 +38,7 @@ const HELP: &str = "\
 Serves a welcome at / to everybody who asks by HTTP, or the files of a directory.
 
 Usage: http_server [--root DIR] [--timeout SECONDS] [--header-timeout SECONDS]
-                   [--listen HOST:PORT] [--backlog N] [--trace FILE]
+                   [--listen HOST:PORT] [--backlog N] [--trace FILE] [--proxy-protocol NETWORKS]
 
 Options:
       --root DIR          serve the files of DIR; for a directory its index.html, or a list of links.
@@ -47,6 +50,9 @@ Options:
                           while no more clients fit [10]
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --proxy-protocol NETWORKS
+                          read a PROXY header first, and serve only proxies in these networks, as in
+                          10.0.0.0/8,::1; the log names the clients, and not the proxy
       --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
@@ -77,21 +83,22 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), Exit> {
-    let mut dir = None;
+    let (mut dir, mut proxies) = (None, ProxyOptions::default());
     let mut patience = Patience { head: HEADER_TIMEOUT, other: TIMEOUT };
     let options = ServerOptions::from_args_and(HELP, |name, args| {
         match name {
             "root" => dir = Some(PathBuf::from(args.value()?)),
             "timeout" => patience.other = args.value()?.parse_with(timeout_of)?,
             "header-timeout" => patience.head = args.value()?.parse_with(timeout_of)?,
-            _ => return Ok(false),
+            _ => return proxies.take(name, args),
         }
         Ok(true)
     })?;
     let root = dir.map(root_at).transpose()?;
     let places = pairs::of_descriptors();
     let site = Rc::new(RefCell::new(Site::new(root, patience, places)));
-    cli::serve_at(options.place().max_connections(places), move |_peer| Http::new(&site))
+    let place = proxies.behind(options.place()).max_connections(places);
+    cli::serve_at(place, move |_peer| Http::new(&site))
 }
 
 fn timeout_of(text: &str) -> Result<Duration, &'static str> {
