@@ -285,8 +285,7 @@ mod tests {
 
     #[test]
     fn other_bytes_are_refused_as_soon_as_it_shows() {
-        for bytes in [&b"G"[..], b"PROXX", b"PROXYT", b"\r\n\r\n\0\r\nQUIX", b"\x16\x03\x01", b"\0"]
-        {
+        for bytes in [&b"G"[..], b"PROXX", b"PROXYT", b"\r\n\r\n\0\r\nQUIX", b"\x16", b"\0"] {
             assert_eq!(fault(bytes), Fault::Missing, "{bytes:?}");
             assert_eq!(read(&bytes[..bytes.len() - 1], &proxy()), Ok(None), "{bytes:?}");
         }
