@@ -243,7 +243,7 @@ fn nginx_tells_whose_connection_it_is() {
     let mut far = far(client);
     world.send(&mut far, b"hello");
     world.until("the data", |_| log.has("s data hello"));
-    assert_eq!(log.lines()[..2], [format!("built for the proxy"), "s made".to_owned()]);
+    assert_eq!(log.lines()[..2], ["built for the proxy", "s made"]);
     assert_eq!(log.lines()[2], format!("of {from} at {}", port.addr()));
 }
 
