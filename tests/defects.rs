@@ -938,7 +938,8 @@ const DEFECTS_OF_PROXY: &[(&str, &str, &str, &str)] = &[
         "a preface, as a header is one, is lost before TLS",
         "src/connection/securing.rs",
         r#"        let clear = mem::take(&mut self.outgoing);"#,
-        r#"        let clear = mem::take(&mut mem::take(&mut self.outgoing));"#,
+        r#"        self.outgoing.clear(&mut common.spares);
+        let clear = mem::take(&mut self.outgoing);"#,
     ),
 ];
 
