@@ -18,11 +18,13 @@ mod shared;
 #[path = "shared/trust.rs"]
 mod trust;
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crocus::proxy::Version;
 use crocus::{
     Connect, ConnectionId, Listen, Protocol, Reactor, Reason, TimerId, Transport, Tunnel,
     TunnelEnd, TunnelHandler,
@@ -41,6 +43,7 @@ Options:
   -l, --listen ADDRESS           where to listen; port 0 chooses a free one [127.0.0.1:5000]
   -t, --to ADDRESS               where to connect to, for each connection anew
       --connect-timeout SECONDS  how long that may take, name lookup included [10]
+      --send-proxy[=v1|v2]       tells the server whose each connection is, by a PROXY header [v1]
       --idle-timeout SECONDS     resets a session in which nothing moves for so long [never]
       --cert FILE --key FILE     speak TLS with clients, with these, in PEM; SIGHUP reads them again
       --self-signed              the same with a certificate made for this run, to try things with
@@ -77,6 +80,8 @@ const EXHAUSTED: [i32; 2] = [23, 24];
 struct Client {
     to: Connect,
     idle: Option<Duration>,
+    /// The server is told whose the connection is.
+    header: Option<Version>,
     /// There was no descriptor for the server: try again, after a while.
     waits: bool,
 }
@@ -91,7 +96,16 @@ impl Client {
         if let Some(limit) = self.idle {
             tunnel = tunnel.idle_timeout(limit);
         }
-        tunnel.connect(transport, self.to.clone());
+        tunnel.connect(transport, self.target(transport));
+    }
+
+    /// Where to connect to, with the header for this client: the first bytes, and in clear.
+    fn target(&self, transport: &Transport<'_>) -> Connect {
+        let to = self.to.clone();
+        match (self.header, transport.local_addr()) {
+            (Some(version), Ok(here)) => to.preface(version.header(transport.peer_addr(), &here)),
+            _ => to, // one that is gone already has no address
+        }
     }
 }
 
@@ -161,7 +175,7 @@ struct Options {
 impl Options {
     fn from_args() -> Result<Self, Exit> {
         let (mut listen, mut to) = (cli::LISTEN.to_owned(), None);
-        let (mut connect_timeout, mut idle) = (CONNECT_TIMEOUT, None);
+        let (mut connect_timeout, mut idle, mut header) = (CONNECT_TIMEOUT, None, None);
         let (mut tls, mut ca) = (TlsOptions::default(), None);
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = args.next()? {
@@ -171,6 +185,7 @@ impl Options {
                 Short('l') | Long("listen") => listen = place(&args.value()?.string()?)?,
                 Short('t') | Long("to") => to = Some(args.value()?.string()?),
                 Long("connect-timeout") => connect_timeout = args.value()?.parse_with(seconds)?,
+                Long("send-proxy") => header = Some(version(args.optional_value())?),
                 Long("idle-timeout") => idle = Some(args.value()?.parse_with(seconds)?),
                 Long("ca") => ca = Some(PathBuf::from(args.value()?)),
                 Long(name) => {
@@ -184,7 +199,7 @@ impl Options {
         }
         let to = to.ok_or_else(|| Exit::Usage("where to? It takes --to HOST:PORT".to_owned()))?;
         let to = target(&to, ca.as_deref())?.timeout(connect_timeout).socket(pairs::keep_alive());
-        Ok(Self { listen, tls, client: Client { to, idle, waits: false } })
+        Ok(Self { listen, tls, client: Client { to, idle, header, waits: false } })
     }
 }
 
@@ -199,6 +214,12 @@ fn target(to: &str, ca: Option<&Path>) -> Result<Connect, Exit> {
     let server = cli::address(server, "localhost")?;
     let name = trust::name_at(&server)?;
     Ok(Connect::to(&*server).tls(trust::client(ca)?, Some(name)))
+}
+
+/// The version of `--send-proxy`. HAProxy's `send-proxy` is version 1, too.
+fn version(value: Option<OsString>) -> Result<Version, Exit> {
+    let Some(value) = value else { return Ok(Version::V1) };
+    value.parse().map_err(Exit::from)
 }
 
 fn seconds(text: &str) -> Result<Duration, &'static str> {

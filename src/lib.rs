@@ -30,6 +30,7 @@
 //! [embed in another loop](how::embed) ·
 //! [call in from a thread, and get an answer](how::call_in) ·
 //! [take over sockets from systemd](how::take_over) ·
+//! [stand behind a proxy](how::stand_behind_a_proxy) ·
 //! [log](how::log) ·
 //! [test](how::test) ·
 //! [watch](how::watch) ·
@@ -123,6 +124,8 @@
 //! * `tls` (off): encrypted connections, `crocus::tls`, by rustls with ring: ten crates more.
 //! * `activation` (off): sockets that systemd or a parent has opened, `Listen::inherited` and `Datagrams::inherited`:
 //!   one crate more.
+//! * `proxy` (off): the PROXY protocol, `crocus::proxy`, with which a server behind a proxy knows its clients: one
+//!   crate more.
 //!
 //! ```toml
 //! [dependencies]
@@ -146,7 +149,7 @@
 //! | `transport/`, `handle.rs`, `answer.rs`, `observe/` | a connection, lent to a callback; other threads; watching the loop |
 //! | `reason/`, `address/`, `ids.rs`, `callback.rs` | why a connection ended; addresses; identifiers |
 //! | `system/` | the kernel: poller, streams, listening sockets |
-//! | `tls/` | TLS without I/O, by rustls |
+//! | `tls/`, `proxy/` | TLS without I/O, by rustls; the PROXY protocol |
 //! | `simulation/` | the simulated network in memory, and [`testing`] |
 //! | `parts/` | plain values: arena, timers, buffers, token bucket, clock |
 //! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Tunnel`], [`Cores`] |
@@ -201,6 +204,9 @@ pub mod performance {}
 #[doc = include_str!("../docs/production.md")]
 pub mod production {}
 mod protocol;
+#[cfg(feature = "proxy")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]
+pub mod proxy;
 mod reason;
 mod simulation;
 mod system;

@@ -79,6 +79,8 @@ impl TlsOptions {
         let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(resolver);
         config.session_storage = Arc::<Certificates>::clone(&certificates);
         config.alpn_protocols = self.alpn;
+        // The best suite that both have, and not the one that a client names first: scanners ask for that.
+        config.ignore_client_order = true;
         Ok(Some(ServerTls { config: Arc::new(config), certificates }))
     }
 

@@ -100,6 +100,8 @@ impl<S: ByteStream> Connection<S> {
     fn activity(&self) -> Activity {
         match self.life {
             Life::Closing(_) | Life::Lingering(_) => Activity::Closing,
+            #[cfg(feature = "proxy")]
+            Life::Preparing(super::Preparation::Header(_)) => Activity::Identifying,
             #[cfg(feature = "tls")]
             _ if self.is_handshaking() => Activity::Handshaking,
             _ => Activity::Open,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::script::Driver;
-use super::{Engine, Holds, Next};
+use super::{Engine, Holds, Next, Step};
 use crate::reason::Reason;
 use crate::tls::pair::engines;
 use crate::tls::{HANDSHAKE_TIMEOUT, Opened};
@@ -34,7 +34,8 @@ impl Both {
     fn preparing() -> Self {
         let (server, client) = engines();
         let mut driver = Driver::new();
-        driver.connection.prepare(server, driver.now, &mut driver.common);
+        let step = Step::Handshake(Box::new(server));
+        driver.connection.prepare(step, driver.now, &mut driver.common);
         assert_eq!(driver.serve(), Next::Rest);
         Self::of(driver, client)
     }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use crate::address::Endpoint;
 use crate::parts::token_bucket::Rate;
+#[cfg(feature = "proxy")]
+use crate::proxy::Network;
 use crate::reactor::preparations::Preparations;
 #[cfg(all(unix, feature = "activation"))]
 use crate::system::inherited::{self, Inherited, Listening};
@@ -195,6 +197,9 @@ impl Listen {
     /// addresses, as every host with IPv6 has; refuse whole networks in the
     /// factory.
     ///
+    /// Behind a proxy that sends a PROXY header the peer is the one that it names. Then a connection beyond the limit
+    /// is closed when its header has come.
+    ///
     /// Twisted's `LimitConnectionsByPeer`.
     #[must_use]
     pub fn max_connections_per_peer(mut self, connections: usize) -> Self {
@@ -217,6 +222,30 @@ impl Listen {
     #[must_use]
     pub fn write_rate(mut self, rate: Rate) -> Self {
         self.admission.write_rate = Some(rate);
+        self
+    }
+
+    /// Has each connection begin with a PROXY header, from proxies in these networks only; see
+    /// [`proxy`](crate::proxy).
+    ///
+    /// Whatever comes from elsewhere is turned away. With [TLS](Self::tls) the header comes first, in clear.
+    ///
+    /// Needs the feature `proxy`. HAProxy's `accept-proxy`, nginx's `listen … proxy_protocol`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Listen;
+    /// use crocus::proxy::Network;
+    ///
+    /// let place = Listen::at(":443").proxy_protocol(["10.0.0.0/8".parse()?, Network::unix()]);
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[cfg(feature = "proxy")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]
+    #[must_use]
+    pub fn proxy_protocol(mut self, trusted: impl IntoIterator<Item = Network>) -> Self {
+        self.preparations.proxies = Some(trusted.into_iter().collect());
         self
     }
 

@@ -11,6 +11,8 @@
 //! `conditions`, `files` and `listing` make the answer. HTTP/2, compression and several ranges at once are left
 //! out; a proxy can add some of these.
 
+#[path = "../../shared/proxied.rs"]
+mod proxied;
 #[path = "../../shared/secure.rs"]
 mod secure;
 #[path = "../../shared/mod.rs"]
@@ -31,6 +33,7 @@ use std::time::Duration;
 use connection::{Http, Patience, Site};
 use files::Root;
 use lexopt::ValueExt;
+use proxied::ProxyOptions;
 use secure::TlsOptions;
 use shared::cli::{self, Exit, ServerOptions};
 use shared::pairs;
@@ -39,7 +42,7 @@ const HELP: &str = "\
 Serves a welcome at / to everybody who asks by HTTP or HTTPS, or the files of a directory.
 
 Usage: http_server [--root DIR] [--timeout SECONDS] [--header-timeout SECONDS]
-                   [--cert FILE --key FILE | --self-signed]
+                   [--cert FILE --key FILE | --self-signed] [--proxy-protocol NETWORKS]
                    [--listen HOST:PORT] [--backlog N] [--trace FILE]
 
 Options:
@@ -54,6 +57,9 @@ Options:
       --self-signed       serve HTTPS with a certificate made for this run, to try things with
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
+      --proxy-protocol NETWORKS
+                          read a PROXY header first, and serve only proxies in these networks, as in
+                          10.0.0.0/8,::1; the log names the clients, and not the proxy
       --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
@@ -88,21 +94,23 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), Exit> {
-    let (mut dir, mut tls) = (None, TlsOptions::of_protocols(&PROTOCOLS));
+    let (mut dir, mut proxies) = (None, ProxyOptions::default());
+    let mut tls = TlsOptions::of_protocols(&PROTOCOLS);
     let mut patience = Patience { head: HEADER_TIMEOUT, other: TIMEOUT };
     let options = ServerOptions::from_args_and(HELP, |name, args| {
         match name {
             "root" => dir = Some(PathBuf::from(args.value()?)),
             "timeout" => patience.other = args.value()?.parse_with(timeout_of)?,
             "header-timeout" => patience.head = args.value()?.parse_with(timeout_of)?,
-            _ => return tls.take(name, args),
+            _ => return Ok(tls.take(name, args)? || proxies.take(name, args)?),
         }
         Ok(true)
     })?;
     let root = dir.map(root_at).transpose()?;
     let places = pairs::of_descriptors();
     let site = Rc::new(RefCell::new(Site::new(root, patience, places)));
-    secure::serve(tls, options.place().max_connections(places), move |_peer| Http::new(&site))
+    let place = proxies.behind(options.place()).max_connections(places);
+    secure::serve(tls, place, move |_peer| Http::new(&site))
 }
 
 fn timeout_of(text: &str) -> Result<Duration, &'static str> {

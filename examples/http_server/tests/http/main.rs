@@ -11,6 +11,7 @@ mod child;
 #[allow(dead_code, unreachable_pub, reason = "other test programs use all of it")]
 mod folder;
 
+mod behind_a_proxy;
 mod clients;
 mod deadlines;
 mod downloads;
