@@ -100,7 +100,7 @@ impl<S> Connection<S> {
 
     #[cfg(feature = "tls")]
     pub(crate) fn is_encrypted(&self) -> bool {
-        self.filter().is_some_and(|filter| !filter.is_handshaking())
+        self.filter().is_some_and(Filter::is_secure)
     }
 
     /// Whether the handshake may read: its bytes are not the protocol's, which may have paused.
@@ -111,6 +111,11 @@ impl<S> Connection<S> {
 
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
+    /// Whether what waits can leave only after the handshake.
+    pub(super) fn has_to_shake_hands(&self) -> bool {
+        self.is_handshaking() && self.is_unfinished()
+    }
+
     /// Before a connection is announced.
     pub(super) fn while_preparing(
         &mut self,
