@@ -370,7 +370,8 @@ fn attempts_can_be_cancelled_in_the_handshake() {
 fn an_address_that_has_answered_is_the_only_one_while_it_shakes_hands() {
     let configs = Configs::new();
     let mut simulation = Simulation::new();
-    simulation.set_host("example.org", &["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()]);
+    simulation
+        .set_host("example.org", &["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()]);
     let mut first = simulation.listen("192.0.2.1:443").unwrap();
     let mut second = simulation.listen("192.0.2.2:443").unwrap();
     let place = Connect::to("example.org:443").tls(Arc::clone(&configs.client), None);

@@ -13,6 +13,7 @@ mod far;
 #[cfg(unix)]
 mod clients;
 mod closing;
+mod cuts;
 mod handshakes;
 mod moving;
 mod switching;

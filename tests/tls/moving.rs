@@ -235,6 +235,9 @@ fn new_keys_are_answered_and_go_unnoticed() {
 fn a_peer_that_asks_for_keys_and_reads_nothing_costs_no_memory() {
     let mut world = World::simulated();
     let (log, mut far) = served(&mut world, &Configs::new(), |a| a);
+    if let World::Simulated(simulation) = &mut world {
+        simulation.set_window(100); // it holds no answers either
+    }
     for _ in 0..30 {
         far.tls.refresh_traffic_keys().unwrap();
         far.send();
