@@ -77,6 +77,8 @@ struct Checked {
     seen: Rc<RefCell<Seen>>,
     /// For the scene that begins in clear.
     config: Option<Arc<ServerConfig>>,
+    /// Closes its half behind the first answer.
+    closes_its_half: bool,
 }
 
 impl Protocol for Checked {
@@ -91,6 +93,9 @@ impl Protocol for Checked {
         if transport.tls().is_some() {
             seen.data.extend_from_slice(data);
             transport.write(data);
+            if self.closes_its_half {
+                transport.lose_write_connection();
+            }
             return;
         }
         match (&self.config, data) {
@@ -108,8 +113,9 @@ impl Protocol for Checked {
         transport.lose_connection();
     }
 
-    fn connection_lost(&mut self, _: &mut Transport<'_>, _: &Reason) {
+    fn connection_lost(&mut self, _: &mut Transport<'_>, reason: &Reason) {
         let mut seen = self.seen.borrow_mut();
+        assert!(!matches!(reason, Reason::Failed { .. }), "nobody resets: {reason}");
         assert!(seen.made && !std::mem::replace(&mut seen.lost, true));
     }
 }
@@ -236,7 +242,10 @@ fn begin(simulation: &mut Simulation, scene: u8, seen: &Rc<RefCell<Seen>>) -> Fa
     let name = ServerName::try_from("localhost").expect("a constant");
     let of_client =
         || ClientConnection::new(Arc::clone(client), name.clone()).expect("a constant").into();
-    let checked = |config| Checked { seen: Rc::clone(seen), config };
+    // rustls panics with debug assertions if it has an alert to send behind close_notify (rustls#959), and a fuzzer
+    // takes each panic for a fault, even one that is caught: so only without them, by `cargo fuzz run -O`.
+    let closes_its_half = scene & 16 != 0 && !cfg!(all(fuzzing, debug_assertions));
+    let checked = |config| Checked { seen: Rc::clone(seen), config, closes_its_half };
     match scene % 4 {
         0 | 1 => {
             let mut protocol = Some(checked(None));
