@@ -30,7 +30,7 @@ const LONG: Duration = Duration::from_secs(60);
 const CLIENT: usize = 0;
 const SERVER_SIDE: usize = 1;
 
-/// What happens to one direction behind so many of its bytes.
+/// The fate of one direction behind so many of its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Then {
     /// All that has come is worked on, then the rest comes.
@@ -62,7 +62,7 @@ struct Relay {
     /// Whether the fate has come.
     met: bool,
     logs: [Log; 2],
-    /// What the receiver had been told when so many bytes had passed.
+    /// All that the receiver had been told when so many bytes had passed.
     told: Vec<Vec<String>>,
 }
 
@@ -70,7 +70,7 @@ struct Relay {
 struct Outcome {
     lines: [Vec<String>; 2],
     passed: [usize; 2],
-    /// What the receiver of the direction had been told after each byte.
+    /// All that the receiver of the direction had been told after each byte.
     told: Vec<Vec<String>>,
 }
 
@@ -150,7 +150,7 @@ impl Relay {
         Outcome { lines: self.logs.each_ref().map(Log::take), passed: self.passed, told: self.told }
     }
 
-    /// What is to happen behind the bytes that have passed.
+    /// Does to the direction whatever is due behind the bytes that have passed.
     fn meet_fate(&mut self) {
         let Fate { direction, at, then } = self.fate;
         if then == Then::Crawls {
@@ -257,7 +257,7 @@ fn at_every_byte(then: Then, check: impl Fn(Fate, &Outcome, &Outcome)) {
     }
 }
 
-/// What both are told if nothing happens.
+/// The lines of both if nothing happens.
 fn usual() -> [Vec<String>; 2] {
     let client: &[&str] = &[
         "c made",

@@ -308,7 +308,7 @@ impl Scene {
         let after = transport.buffered();
         let turn = transport.reactor().stats().turns;
         let mut ledger = self.ledger.borrow_mut();
-        // What TLS has to say may have been added to what was left.
+        // TLS may have added bytes of its own to what was left.
         let own = if ledger.parties[who].uses_tls() { OWN } else { 0 };
         let cap = ledger.limits.cap;
         // Bytes written in this turn or the last may not have had a chance to leave.

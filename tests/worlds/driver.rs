@@ -507,7 +507,7 @@ impl World {
             ledger.look_for_room(other_side, self.scene.clock.now());
         }
         let party = &ledger.parties[far.who];
-        // What one hears that has sent no TLS ends with an alert.
+        // One that has sent no TLS hears an alert at the end.
         if peer.end() == Some(End::Closed) && !party.eof && !party.spoiled {
             match peer.is_truncated() {
                 true => ledger.received_truncation(far.who),
