@@ -746,7 +746,7 @@ const DEFECTS_OF_TLS: &[(&str, &str, &str, &str)] = &[
         "take truncation for the end",
         "src/connection/filter.rs",
         r#"        let fine = self.truncation_allowed && !self.is_handshaking();"#,
-        r#"        let fine = true;"#,
+        r#"        let fine = !self.is_handshaking();"#,
     ),
     (
         "send the answer from before the switch encrypted",

@@ -25,7 +25,9 @@ struct Both {
 }
 
 impl Both {
-    fn of(driver: Driver, client: Engine) -> Self {
+    /// With marks above what TLS has to say for itself.
+    fn of(mut driver: Driver, client: Engine) -> Self {
+        driver.set_marks(10_000, 1000);
         driver.script.wire_mut().window = usize::MAX;
         let taken = driver.script.wire().written.len();
         Self { driver, client, taken, got: Vec::new(), notified: false }
@@ -344,6 +346,7 @@ fn row_59_a_rate_holds_in_the_handshake_of_one_that_closes() {
 fn marks_count_what_is_encrypted_and_what_is_not() {
     let mut both = Both::up();
     both.client_reads();
+    both.driver.set_marks(100, 25);
     both.driver.script.wire_mut().window = 0;
     both.driver.write(&[7; 150], CAP);
     assert_eq!(both.driver.connection.buffered(), 150);
@@ -354,6 +357,13 @@ fn marks_count_what_is_encrypted_and_what_is_not() {
     both.driver.script.opens(100_000);
     both.driver.settle();
     assert_eq!((both.driver.heard().as_str(), both.driver.connection.buffered()), ("Resume", 0));
+
+    // As many as the mark allows are more once they are encrypted, and whoever asks sees that.
+    both.driver.script.wire_mut().window = 0;
+    both.driver.write(&[7; 100], CAP);
+    both.driver.settle();
+    assert!(both.driver.connection.buffered() > 100);
+    assert_eq!(both.driver.heard(), "Pause");
 }
 
 #[test]

@@ -277,17 +277,13 @@ impl Scene {
 
     /// Writes as much of an answer as is asked for, and closes behind its end.
     fn answer(&self, transport: &mut Transport, who: usize) {
-        // Bytes of TLS alone bring no pressure, so nobody tells it to go on when they have left.
-        let mut begins = self.profile.secured && !self.ledger.borrow().parties[who].writing_paused;
         while self.ledger.borrow().parties[who].owes > 0 {
             let (high, _) = transport.write_buffer_limits();
             let owed = self.ledger.borrow().parties[who].owes;
             let size = self.chance.size(self.profile.max_write).min(owed);
-            let full = transport.buffered() > high && !begins;
-            if full || !self.write(transport, who, size) {
+            if transport.buffered() > high || !self.write(transport, who, size) {
                 return;
             }
-            begins = false;
             self.ledger.borrow_mut().parties[who].owes -= size;
             if size == owed {
                 self.lose(transport, who);

@@ -16,7 +16,7 @@ use crate::datagrams::Outside;
 use crate::far::FarEnd;
 use crate::ledger::{Limits, Progress, expected_bytes};
 use crate::names;
-use crate::secured::{BEGINS_IN_CLEAR, Line, OWN, RECORD, Secrets, Side, Switch};
+use crate::secured::{BEGINS_IN_CLEAR, Line, RECORD, Secrets, Side, Switch};
 use crate::trace::Shared;
 use crate::watcher::Watcher;
 
@@ -676,7 +676,6 @@ impl World {
             ledger.parties[who].line = Line::Secure;
         }
         let party = &ledger.parties[who];
-        let own = if party.uses_tls() { OWN } else { 0 };
         let reading = party.reads();
         let closing = party.closing.is_some();
         let same =
@@ -685,11 +684,8 @@ impl World {
         let overdue = closing && timed_by.is_some_and(|since| since + party.close_timeout <= now);
         let half_shut = party.write_closed && buffered == 0;
         let over = !closing && half_shut && party.eof;
-        let pressed = if party.writing_paused {
-            buffered > party.marks.1
-        } else {
-            buffered <= party.marks.0 + own
-        };
+        let pressed =
+            if party.writing_paused { buffered > party.marks.1 } else { buffered <= party.marks.0 };
         let timeout_missed = !closing
             && party.finishing.is_none()
             && party.timeout.is_some_and(|(limit, since)| {
