@@ -880,6 +880,12 @@ const DEFECTS_OF_TLS: &[(&str, &str, &str, &str)] = &[
         r#"        let _ = (now, within);"#,
     ),
     (
+        "pressure that encryption adds is not told",
+        "src/connection/output.rs",
+        r#"            && (self.has_plain() || !self.is_handshaking())"#,
+        r#"            && self.has_plain()"#,
+    ),
+    (
         "new keys with each read, whether the peer takes them or not",
         "src/tls/engine.rs",
         r#"            self.drain(plain);

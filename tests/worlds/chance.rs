@@ -511,7 +511,7 @@ pub const SECURED: Profile = Profile {
     length: 80,
     panics: 150,
     clients: 16,
-    framed: 0,
+    framed: 4,
     answers: 6,
     max_write: 1500,
     secured: true,

@@ -296,7 +296,7 @@ impl World {
             let party = &mut ledger.parties[other_side];
             let known = matches!(party.line, Line::Clear | Line::Secure);
             let free = party.reads() && !party.throttled && known;
-            let waits = arrived && party.is_open() && free && party.got + party.in_hand() < sent;
+            let waits = arrived && party.is_open() && free && party.lacks(sent);
             party.turns_unserved = if waits { party.turns_unserved + 1 } else { 0 };
             let starves = party.turns_unserved > MAX_IDLE_TURNS;
             ledger.demand(!starves, || {
@@ -761,9 +761,9 @@ impl World {
         let reading = party.reads() && !party.eof;
         let alive = !reader.gone && reader.lost.is_none();
         let undelivered = match reader.is_protocol {
-            true if withheld == 0 => party.got != reader.sent,
+            true if withheld == 0 => party.lacks(reader.sent),
             true => party.got + withheld + RECORD < reader.sent,
-            false => party.got != reader.whole,
+            false => party.lacks(reader.whole),
         };
         let ended = if reader.is_protocol {
             reader.lost.is_some() || (reader.write_closed && withheld == 0)
@@ -773,7 +773,7 @@ impl World {
         let (spoiled, cut) = (reader.spoiled && waiting == 0, reader.was_reset);
         let (got, sent) = (reader.got, party.sent);
         let reads = drained || (reader.is_open() && reader.reads() && !reader.eof);
-        let stuck = reads && alive && (buffered > 0 || got != sent);
+        let stuck = reads && alive && (buffered > 0 || reader.lacks(sent));
         ledger.demand(!(reading && alive && undelivered), || {
             format!("{who} was not given all that {other_side} sent")
         });

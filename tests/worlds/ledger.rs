@@ -146,7 +146,17 @@ impl Party {
 
     /// How many bytes it was read and not given: a begun frame.
     pub fn in_hand(&self) -> usize {
-        if self.is_framed() { self.read - self.got } else { 0 }
+        if self.is_framed() && !self.uses_tls() { self.read - self.got } else { 0 }
+    }
+
+    /// Whether it was given so little of `sent` bytes that more than a begun frame is missing. Over TLS nobody but
+    /// the framing knows how many bytes that is.
+    pub fn lacks(&self, sent: usize) -> bool {
+        let begun = match self.frames.get(&self.current) {
+            Some(frame) if self.uses_tls() => frame - 1,
+            _ => self.in_hand(),
+        };
+        self.got + begun < sent
     }
 
     pub fn is_framed(&self) -> bool {
@@ -1100,7 +1110,8 @@ impl Ledger {
         };
         if loss.orderly && in_time && takes_all {
             let (got, sent) = (reader.got + reader.in_hand(), party.sent);
-            self.demand(got == sent, || {
+            let all = got == sent || (reader.uses_tls() && !reader.lacks(sent));
+            self.demand(all, || {
                 format!("{who} closed in order, but {other_side} got {got} of {sent} bytes")
             });
         }

@@ -282,7 +282,7 @@ impl Ledger {
             // All that had come whole was told before.
             Fault::Truncated => {
                 let allowed = open && party.allows_truncation;
-                let all = |whole| !open || party.closing.is_some() || party.got == whole;
+                let all = |whole| !open || party.closing.is_some() || !party.lacks(whole);
                 !allowed
                     && other.is_none_or(|other| {
                         other.may_be_cut() && (other.is_protocol || all(other.whole))
@@ -324,7 +324,7 @@ impl Ledger {
         }
         let other = party.other_side.map(|other_side| &self.parties[other_side]);
         // All that came before was told before.
-        let all = |sent| party.line != Line::Secure || party.got == sent;
+        let all = |sent| party.line != Line::Secure || !party.lacks(sent);
         let deserved = other.is_none_or(|other| other.spoiled && all(other.sent));
         self.demand(deserved, || format!("{who} closes, and nobody knows why"));
         self.close(who, at);
