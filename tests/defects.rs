@@ -914,10 +914,115 @@ const DEFECTS_OF_TLS: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
+/// The same for the recorder and the trace. Tests of the suite must find them.
+const DEFECTS_OF_RECORDS: &[(&str, &str, &str, &str)] = &[
+    (
+        "the newest notice is dropped when the recorder is full",
+        "src/observe/recorder.rs",
+        r#"        place.0 = at;
+        place.1.clone_from(notice);"#,
+        r#"        let _ = (at, place);"#,
+    ),
+    (
+        "a full recorder counts no more",
+        "src/observe/recorder.rs",
+        r#"        self.count += 1;
+        if self.ring.len() < self.capacity {"#,
+        r#"        if self.ring.len() < self.capacity {
+            self.count += 1;"#,
+    ),
+    (
+        "connections of what is left out are recorded",
+        "src/observe/recorder.rs",
+        r#"                    self.left_out.insert(Subject::Connection(*connection));"#,
+        r#""#,
+    ),
+    (
+        "turns of what is left out are recorded",
+        "src/observe/recorder.rs",
+        r#"        } else if ends {
+            self.marks.clear();"#,
+        r#"        } else if ends {
+            let mut marks = std::mem::take(&mut self.marks);
+            marks.drain(..).for_each(|(at, notice)| self.push(at, &notice));"#,
+    ),
+    (
+        "a connection that is gone stays left out",
+        "src/observe/recorder.rs",
+        r#"                self.left_out.remove(&Subject::Connection(*connection))"#,
+        r#"                self.left_out.contains(&Subject::Connection(*connection))"#,
+    ),
+    (
+        "a phase of the trace has no end",
+        "src/observe/trace/mod.rs",
+        r#"    fn begin_phase(&mut self, phase: Phase, at: u64) {
+        self.end(PHASE, at);"#,
+        r#"    fn begin_phase(&mut self, phase: Phase, at: u64) {"#,
+    ),
+    (
+        "a callback ends after its phase in the trace",
+        "src/observe/trace/mod.rs",
+        r#"            Notice::CallbackEnd { .. } => self.end(CALLBACK, at),"#,
+        r#"            Notice::CallbackEnd { .. } => self.end(PHASE, at),"#,
+    ),
+    (
+        "a trace has no limit",
+        "src/observe/trace/mod.rs",
+        r#"        if self.events.written > self.limit {"#,
+        r#"        if self.events.written == u64::MAX {"#,
+    ),
+    (
+        "a trace does not say what it dropped",
+        "src/observe/trace/mod.rs",
+        r#"            Progress::Full { dropped } => return *dropped += 1,"#,
+        r#"            Progress::Full { .. } => return,"#,
+    ),
+    (
+        "a trace is written at its end only",
+        "src/observe/trace/mod.rs",
+        r#"        self.lives.count(&mut self.events, self.ready as u64, at);
+        self.events.flush();"#,
+        r#"        self.lives.count(&mut self.events, self.ready as u64, at);"#,
+    ),
+    (
+        "a name breaks the trace",
+        "src/observe/trace/events.rs",
+        r#"                '"' | '\\' => write!(self.0, "\\{char}")?,"#,
+        r#"                '"' | '\\' => write!(self.0, "{char}")?,"#,
+    ),
+    (
+        "the trace goes on after an error of its writer",
+        "src/observe/trace/events.rs",
+        r#"            self.error = Some(error);"#,
+        r#"            let _ = error;"#,
+    ),
+    (
+        "connections that are open at the end of a trace have no end",
+        "src/observe/trace/mod.rs",
+        r#"        self.lives.end_all(&mut self.events, at);"#,
+        r#""#,
+    ),
+    (
+        "bytes that wait are counted twice in the trace",
+        "src/observe/trace/lives.rs",
+        r#"            self.buffered = self.buffered - life.waiting + waiting;"#,
+        r#"            self.buffered += waiting;"#,
+    ),
+    (
+        "an arrow of the trace begins nowhere",
+        "src/observe/trace/lives.rs",
+        r#"        events.add(Kind::ArrowBegin(Row::Reactor, id), name, &name, from, &[]);
+"#,
+        r#"        let _ = from;
+"#,
+    ),
+];
+
 #[test]
 fn each_defect_is_found() {
     let mut missed = find(DEFECTS, Copy::first_failure);
     missed.extend(find(DEFECTS_OF_TLS, Copy::first_failure_of_tls));
+    missed.extend(find(DEFECTS_OF_RECORDS, Copy::first_failure_of_records));
     assert!(missed.is_empty(), "not found: {missed:?}");
 }
 
@@ -1017,7 +1122,17 @@ impl Copy {
             "moving::",
             "switching::",
         ];
-        let said = self.run(&tests, &names, FIRST_WORLDS)?;
+        self.first_of(&tests, &names)
+    }
+
+    /// The same with the tests of observers.
+    fn first_failure_of_records(&self) -> Option<String> {
+        let tests = ["--no-fail-fast", "--lib", "--test", "suite"];
+        self.first_of(&tests, &["observe::", "observing::", "recording::", "tracing::"])
+    }
+
+    fn first_of(&self, tests: &[&str], names: &[&str]) -> Option<String> {
+        let said = self.run(tests, names, FIRST_WORLDS)?;
         let failed = said.lines().find(|line| line.ends_with("FAILED"));
         failed.or_else(|| said.lines().last()).map(str::to_owned)
     }

@@ -70,35 +70,8 @@ pub trait Observer {
     ///
     /// The moments of a reactor's notices never go back. Those that follow each other with neither user code
     /// nor a system call between them may have the same one, as most have in the simulation: their order
-    /// counts.
+    /// counts. [`Notice::Sent`] has that of the end of the callback whose bytes they are, before the system call.
     fn notice(&mut self, at: Instant, notice: &Notice);
-
-    /// The same, with the notice given away. The reactor calls this one.
-    ///
-    /// An observer that keeps notices saves a copy if it overrides it. The default calls
-    /// [`notice`](Self::notice).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Instant;
-    /// use crocus::{Notice, Observer};
-    ///
-    /// struct All(Vec<Notice>);
-    ///
-    /// impl Observer for All {
-    ///     fn notice(&mut self, at: Instant, notice: &Notice) {
-    ///         self.notice_owned(at, notice.clone());
-    ///     }
-    ///
-    ///     fn notice_owned(&mut self, _at: Instant, notice: Notice) {
-    ///         self.0.push(notice);
-    ///     }
-    /// }
-    /// ```
-    fn notice_owned(&mut self, at: Instant, notice: Notice) {
-        self.notice(at, &notice);
-    }
 }
 
 /// Tells both, the first one first.
@@ -107,11 +80,6 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
         self.0.notice(at, notice);
         self.1.notice(at, notice);
     }
-
-    fn notice_owned(&mut self, at: Instant, notice: Notice) {
-        self.0.notice(at, &notice);
-        self.1.notice_owned(at, notice);
-    }
 }
 
 /// Tells it if it is there.
@@ -119,12 +87,6 @@ impl<O: Observer> Observer for Option<O> {
     fn notice(&mut self, at: Instant, notice: &Notice) {
         if let Some(observer) = self {
             observer.notice(at, notice);
-        }
-    }
-
-    fn notice_owned(&mut self, at: Instant, notice: Notice) {
-        if let Some(observer) = self {
-            observer.notice_owned(at, notice);
         }
     }
 }
@@ -138,18 +100,10 @@ impl<O: Observer + ?Sized> Observer for Rc<RefCell<O>> {
     fn notice(&mut self, at: Instant, notice: &Notice) {
         self.borrow_mut().notice(at, notice);
     }
-
-    fn notice_owned(&mut self, at: Instant, notice: Notice) {
-        self.borrow_mut().notice_owned(at, notice);
-    }
 }
 
 impl<O: Observer + ?Sized> Observer for Box<O> {
     fn notice(&mut self, at: Instant, notice: &Notice) {
         (**self).notice(at, notice);
-    }
-
-    fn notice_owned(&mut self, at: Instant, notice: Notice) {
-        (**self).notice_owned(at, notice);
     }
 }

@@ -194,12 +194,14 @@ impl Recorder {
         kept.map(|(number, (at, notice))| (number, *at, notice))
     }
 
-    fn push(&mut self, at: Instant, notice: Notice) {
+    fn push(&mut self, at: Instant, notice: &Notice) {
         self.count += 1;
         if self.ring.len() < self.capacity {
-            return self.ring.push((at, notice));
+            return self.ring.push((at, notice.clone()));
         }
-        self.ring[self.oldest] = (at, notice);
+        let place = &mut self.ring[self.oldest];
+        place.0 = at;
+        place.1.clone_from(notice);
         self.oldest = if self.oldest + 1 == self.capacity { 0 } else { self.oldest + 1 };
     }
 
@@ -231,10 +233,10 @@ impl Recorder {
 
     /// Records a notice while something is left out. The marks of a turn wait until it is known whether
     /// anything else happens in it.
-    fn sift(&mut self, at: Instant, notice: Notice) {
+    fn sift(&mut self, at: Instant, notice: &Notice) {
         let is_mark = matches!(notice, Notice::TurnBegin { .. }) || notice.is_of_the_turn();
         if !is_mark {
-            if self.leaves_out(&notice) {
+            if self.leaves_out(notice) {
                 self.turn = self.turn.max(Turn::LeftOut);
                 return;
             }
@@ -244,10 +246,10 @@ impl Recorder {
             self.turn = Turn::Empty;
         }
         let ends = matches!(notice, Notice::TurnEnd(_));
-        self.marks.push((at, notice));
+        self.marks.push((at, notice.clone()));
         if self.turn == Turn::Recorded || ends && self.turn == Turn::Empty {
             let mut marks = std::mem::take(&mut self.marks);
-            marks.drain(..).for_each(|(at, notice)| self.push(at, notice));
+            marks.drain(..).for_each(|(at, notice)| self.push(at, &notice));
             self.marks = marks;
         } else if ends {
             self.marks.clear();
@@ -257,10 +259,6 @@ impl Recorder {
 
 impl Observer for Recorder {
     fn notice(&mut self, at: Instant, notice: &Notice) {
-        self.notice_owned(at, notice.clone());
-    }
-
-    fn notice_owned(&mut self, at: Instant, notice: Notice) {
         if self.left_out.is_empty() {
             self.push(at, notice);
         } else {

@@ -35,6 +35,9 @@ enum Since {
     Mark,
     /// Nothing: bytes were received.
     Received,
+    /// Nothing, or the system call that sends what the callback has written. It gets the time of the callback's
+    /// end: another reading would cost more than the call's length is worth.
+    Callback,
     /// A system call or user code.
     Work,
 }
@@ -71,6 +74,7 @@ impl Watcher {
             Notice::TurnEnd(_) => (self.since == Since::Mark, Since::Work),
             Notice::TurnBegin { .. } => (false, Since::Mark),
             Notice::Received { .. } => (false, Since::Received),
+            Notice::Sent { .. } => (self.since == Since::Callback, Since::Work),
             _ => (false, Since::Work),
         };
         if !reuse {
@@ -120,7 +124,7 @@ impl Watcher {
         self.subject = running.outer;
         self.depth -= 1;
         let took = ended.saturating_duration_since(running.began);
-        (self.last, self.since) = (ended, Since::Work);
+        (self.last, self.since) = (ended, Since::Callback);
         self.tell(Notice::CallbackEnd { subject, callback, took });
     }
 
@@ -129,7 +133,7 @@ impl Watcher {
             if !self.waiting.is_empty() {
                 self.tell_what_waits();
             }
-            self.observer.notice_owned(self.last, notice);
+            self.observer.notice(self.last, &notice);
         } else if self.in_turn || !notice.is_of_the_turn() {
             self.waiting.push((self.last, notice));
         } // else it was set in the middle of this turn
@@ -137,7 +141,7 @@ impl Watcher {
 
     fn tell_what_waits(&mut self) {
         for (at, notice) in self.waiting.drain(..) {
-            self.observer.notice_owned(at, notice);
+            self.observer.notice(at, &notice);
         }
     }
 }

@@ -40,6 +40,47 @@ impl Seen {
             self.reached = Some(connection.reached());
         }
     }
+
+    /// Counts the bytes that have moved since the last step, and tells the observer what has changed.
+    #[inline]
+    fn count(
+        &mut self,
+        id: ConnectionId,
+        connection: &Connection,
+        io: &mut Io,
+        monitor: &mut Monitor,
+    ) {
+        let received = mem::take(&mut io.received);
+        let sent = io.sent - mem::replace(&mut self.sent, io.sent);
+        monitor.stats.bytes_read += received as u64;
+        monitor.stats.bytes_written += sent as u64;
+        if monitor.is_watched() {
+            self.tell_step(id, connection, (received, sent), monitor);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_step(
+        &mut self,
+        connection: ConnectionId,
+        state: &Connection,
+        (received, sent): (usize, usize),
+        monitor: &mut Monitor,
+    ) {
+        let Some(before) = self.reached.take() else { return };
+        if received > 0 {
+            monitor.note(|| Notice::Received { connection, bytes: received });
+        }
+        if sent > 0 {
+            let waiting = state.buffered();
+            monitor.note(|| Notice::Sent { connection, bytes: sent, waiting });
+        }
+        monitor.reached(connection, before, state.reached());
+        if self.queued {
+            monitor.queued(|| Subject::Connection(connection), Queue::Run, true);
+        }
+    }
 }
 
 impl Queue {
@@ -119,7 +160,7 @@ impl Reactor {
                     Next::Again => {}
                     Next::Prepared => break None,
                     Next::Gone => {
-                        self.count(id, &mut io, &mut seen);
+                        seen.count(id, &session.connection, &mut io, monitor);
                         self.conclude(key);
                         return true;
                     }
@@ -131,13 +172,13 @@ impl Reactor {
                         slot.waits.note_sent(io.sent, limits.write_budget, turn);
                         seen.queued =
                             next == Next::Yield && queues.add(Queue::Run, key, &mut slot.waits);
-                        self.count(id, &mut io, &mut seen);
+                        seen.count(id, &session.connection, &mut io, monitor);
                         return true;
                     }
                 }
             };
             seated = session.protocol.take();
-            self.count(id, &mut io, &mut seen);
+            seen.count(id, &session.connection, &mut io, monitor);
             match notice {
                 Some(notice) => self.tell(key, notice, &mut seated, scratch),
                 None => seated = self.build(key),
@@ -159,37 +200,6 @@ impl Reactor {
     #[cold]
     fn let_go_of_lost(&mut self, id: ConnectionId, protocol: Option<Box<dyn Protocol>>) {
         self.let_go(Subject::Connection(id), protocol);
-    }
-
-    /// Counts the bytes that have moved since the last step, and tells the observer what has changed.
-    #[inline]
-    fn count(&mut self, id: ConnectionId, io: &mut Io, seen: &mut Seen) {
-        let received = mem::take(&mut io.received);
-        let sent = io.sent - mem::replace(&mut seen.sent, io.sent);
-        self.monitor.stats.bytes_read += received as u64;
-        self.monitor.stats.bytes_written += sent as u64;
-        if self.monitor.is_watched() {
-            self.tell_step(id, received, sent, seen);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn tell_step(&mut self, id: ConnectionId, received: usize, sent: usize, seen: &mut Seen) {
-        let Some(before) = seen.reached.take() else { return };
-        let Self { sources, monitor, .. } = self;
-        let Some(session) = sources.session(id.0) else { return };
-        let (reached, waiting) = (session.connection.reached(), session.connection.buffered());
-        if received > 0 {
-            monitor.note(|| Notice::Received { connection: id, bytes: received });
-        }
-        if sent > 0 {
-            monitor.note(|| Notice::Sent { connection: id, bytes: sent, waiting });
-        }
-        monitor.reached(id, before, reached);
-        if seen.queued {
-            monitor.queued(|| Subject::Connection(id), Queue::Run, true);
-        }
     }
 
     pub(crate) fn tell_opened(&mut self, id: ConnectionId, origin: Origin) {

@@ -320,8 +320,6 @@ pub struct Ledger {
     /// Connections of secure listeners, with the server and the peer; and all peers that there ever were.
     pub taken: BTreeMap<ConnectionId, (usize, Option<SocketAddr>)>,
     pub ever_taken: BTreeSet<SocketAddr>,
-    /// How many bytes have moved on any wire.
-    pub moved: usize,
     names: BTreeMap<SocketAddr, usize>,
     /// The turn and the key of the timer that fired last.
     last_fired: Option<(u64, Instant, usize)>,
@@ -364,7 +362,6 @@ impl Ledger {
             unmade: BTreeMap::new(),
             taken: BTreeMap::new(),
             ever_taken: BTreeSet::new(),
-            moved: 0,
             names: BTreeMap::new(),
             last_fired: None,
             calls_made: 0,
@@ -632,7 +629,6 @@ impl Ledger {
 
     /// Bytes were read from the socket of a connection.
     pub fn read(&mut self, id: ConnectionId, bytes: usize, at: Instant) {
-        self.moved += bytes;
         let Some(&who) = self.ids.get(&id) else {
             self.unmade.entry(id).or_default().0 += bytes;
             return;
@@ -667,7 +663,6 @@ impl Ledger {
 
     /// Bytes were handed to the kernel, which has room for them.
     pub fn took(&mut self, id: ConnectionId, bytes: usize, at: Instant) {
-        self.moved += bytes;
         let Some(&who) = self.ids.get(&id) else {
             self.unmade.entry(id).or_default().1 += bytes;
             return;

@@ -226,13 +226,9 @@ impl Feed {
 
 impl Observer for Feed {
     fn notice(&mut self, at: Instant, notice: &Notice) {
-        self.notice_owned(at, notice.clone());
-    }
-
-    fn notice_owned(&mut self, at: Instant, notice: Notice) {
         let (before, mut tally) = (self.recorder.count(), self.tally);
-        tally.count(&notice);
-        self.recorder.notice_owned(at, notice);
+        tally.count(notice);
+        self.recorder.notice(at, notice);
         if self.recorder.count() > before {
             self.tally = tally; // it was not left out
         }

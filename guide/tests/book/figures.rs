@@ -14,6 +14,12 @@ use crate::transcripts::{self, Cut};
 /// A data address of this size does not make a page slow.
 const LARGEST: usize = 16 * 1024;
 
+/// The photographs, which are made by hand: of `examples/live`, 1000 pixels wide, in 16 colours.
+const PHOTOGRAPHS: [&str; 1] = ["13-blocked.png"];
+
+/// A photograph of this size does neither.
+const LARGEST_PHOTOGRAPH: u64 = 32 * 1024;
+
 /// The figures of chapters 1 to 11: which lines of which run.
 const CUTS: [(&str, Cut); 11] = [
     (
@@ -163,16 +169,25 @@ fn every_figure_stands_in_a_chapter_and_none_is_left_over() {
         .collect();
     used.sort();
     used.dedup();
-    let mut drawn: Vec<_> =
+    let mut known: Vec<_> =
         figures().iter().map(|(name, _)| format!("figures/{name}.svg")).collect();
-    drawn.sort();
-    assert_eq!(used, drawn);
+    known.extend(PHOTOGRAPHS.map(|name| format!("figures/{name}")));
+    known.sort();
+    assert_eq!(used, known);
     let files = fs::read_dir(root().join("docs/guide/figures")).expect("the figures are there");
     let pictures = files.filter(|file| {
         let name = file.as_ref().expect("the folder can be read").file_name();
-        name.to_string_lossy().ends_with(".svg")
+        !name.to_string_lossy().ends_with(".md")
     });
-    assert_eq!(pictures.count(), drawn.len());
+    assert_eq!(pictures.count(), known.len());
+}
+
+#[test]
+fn photographs_are_small() {
+    for name in PHOTOGRAPHS {
+        let file = fs::metadata(root().join("docs/guide/figures").join(name)).expect("it is there");
+        assert!(file.len() <= LARGEST_PHOTOGRAPH, "{name} has {} bytes", file.len());
+    }
 }
 
 #[test]

@@ -6,9 +6,12 @@
 //! for rustdoc copies no pictures.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
+use std::{fs, io};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 
 use crate::figures::{bless_or_compare, blesses, check_figures};
 use crate::text::{pages, root};
@@ -28,8 +31,8 @@ fn target(link: &str) -> Result<String, String> {
         return Ok("crate".to_owned());
     }
     if let Some(file) = path.strip_prefix("figures/") {
-        let svg = fs::read_to_string(root().join("docs/guide/figures").join(file));
-        return Ok(data_address(&svg.map_err(|error| format!("{file}: {error}"))?));
+        return picture(&root().join("docs/guide/figures").join(file))
+            .map_err(|error| format!("{file}: {error}"));
     }
     if let Some(file) = path.strip_prefix("../../src/") {
         return Ok(format!("../../../src/crocus/{file}.html"));
@@ -49,6 +52,14 @@ fn target(link: &str) -> Result<String, String> {
 }
 
 /// An address that holds the picture itself.
+fn picture(file: &Path) -> io::Result<String> {
+    if file.extension().is_some_and(|kind| kind == "png") {
+        return Ok(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(fs::read(file)?)));
+    }
+    Ok(data_address(&fs::read_to_string(file)?))
+}
+
+/// A drawing as an address that can still be read.
 fn data_address(svg: &str) -> String {
     let mut address = "data:image/svg+xml,".to_owned();
     for byte in svg.replace('\n', " ").replace('"', "'").bytes() {
@@ -166,7 +177,7 @@ fn the_pages_of_rustdoc_have_their_links_and_figures() {
         wrong.extend(
             images
                 .iter()
-                .filter(|src| !src.starts_with("data:image/svg+xml,"))
+                .filter(|src| !src.starts_with("data:image/"))
                 .map(|src| format!("{place}: a picture from {src}")),
         );
         assert_eq!(images.len(), page.links().iter().filter(|link| link.image).count(), "{place}");

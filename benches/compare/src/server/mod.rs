@@ -25,6 +25,7 @@ pub const SERVERS: &[(&str, Serve)] = &[
     ("limit", limit::serve),
     ("limit-more", limit::serve_in_one_segment),
     ("crocus", on_crocus::serve),
+    ("recorded", on_crocus::serve_recorded),
     ("mio", naive_mio::serve),
     ("tokio", on_tokio::serve),
     ("calloop", on_calloop::serve),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crocus::{
-    Address, ConnectionId, Factory, Listen, Protocol, Reactor, Reason, TimerId, Transport,
+    Address, ConnectionId, Factory, Listen, Protocol, Reactor, Reason, Recorder, TimerId, Transport,
 };
 
 use super::measuring::{self, Timers, start_calling};
@@ -14,24 +14,40 @@ use crate::service::{BACKLOG, RANDOM_HEAD, RANDOM_TAIL, bulk_block};
 
 pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
-        "random" => listen(|_: Address| Random),
-        "echo" => listen(|_: Address| Echo),
+        "timers" => timers(count),
+        "calls" => calls(count),
+        _ => serve_by(Reactor::new()?, service),
+    }
+}
+
+/// The same with a recorder: the difference is its cost.
+pub fn serve_recorded(service: &str, _: u64) -> io::Result<()> {
+    let mut reactor = Reactor::new()?;
+    let recorder = Rc::new(RefCell::new(Recorder::new(RECORDS)));
+    reactor.set_observer(Some(Box::new(recorder)));
+    serve_by(reactor, service)
+}
+
+/// The notices of some 500 messages. Many more are no longer in the cache when they are overwritten.
+const RECORDS: usize = 4_000;
+
+fn serve_by(reactor: Reactor, service: &str) -> io::Result<()> {
+    match service {
+        "random" => listen(reactor, |_: Address| Random),
+        "echo" => listen(reactor, |_: Address| Echo),
         "bulk" => {
             let block: Rc<[u8]> = bulk_block().into();
-            listen(move |_: Address| Bulk { block: block.clone() })
+            listen(reactor, move |_: Address| Bulk { block: block.clone() })
         }
         "broadcast" => {
             let all = Rc::default();
-            listen(move |_: Address| Member { all: Rc::clone(&all) })
+            listen(reactor, move |_: Address| Member { all: Rc::clone(&all) })
         }
-        "timers" => timers(count),
-        "calls" => calls(count),
         _ => super::no_such_service(),
     }
 }
 
-fn listen(factory: impl Factory + 'static) -> io::Result<()> {
-    let mut reactor = Reactor::new()?;
+fn listen(mut reactor: Reactor, factory: impl Factory + 'static) -> io::Result<()> {
     let place = Listen::at("127.0.0.1:0").backlog(BACKLOG);
     let listener = reactor.listen(place, factory)?;
     if let Some(addr) = reactor.local_addr(listener) {
