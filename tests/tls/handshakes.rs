@@ -367,6 +367,22 @@ fn attempts_can_be_cancelled_in_the_handshake() {
 }
 
 #[test]
+fn a_silent_handshake_does_not_hold_a_shutdown_up() {
+    let mut simulation = Simulation::new();
+    let place = Listen::at("127.0.0.1:443").tls(Configs::new().server);
+    let factory = Watching { log: Log::new(), name: "s" };
+    simulation.reactor().listen(place, factory).unwrap();
+    let silent = simulation.dial("127.0.0.1:443");
+    simulation.settle();
+    let begun = simulation.elapsed();
+    simulation.reactor().shutdown(10 * HANDSHAKE_TIMEOUT);
+    simulation.reactor().run().unwrap();
+    let took = simulation.elapsed() - begun;
+    assert!(took < 2 * SECOND, "{took:?}: three round trips of half a second");
+    drop(silent);
+}
+
+#[test]
 fn an_address_that_has_answered_is_the_only_one_while_it_shakes_hands() {
     let configs = Configs::new();
     let mut simulation = Simulation::new();
