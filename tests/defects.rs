@@ -736,6 +736,14 @@ const DEFECTS_OF_TLS: &[(&str, &str, &str, &str)] = &[
         "",
     ),
     (
+        "hide a failure of TLS behind a reset",
+        "src/connection/ending.rs",
+        r#"            Life::Closing(failure @ Reason::Tls { .. })
+            | Life::Lingering(failure @ Reason::Tls { .. }) => failure.clone(),
+"#,
+        "",
+    ),
+    (
         "forget close_notify",
         "src/connection/filter.rs",
         r#"            self.engine.close();

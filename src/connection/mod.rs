@@ -89,7 +89,7 @@
 //! | 48 | Lingering | a stop | Gone, for its reason if the peer has sent nothing since, else stopped | nothing |
 //! | 49 | Open, held | silence for the timeout, but not all events were told | Open | nothing, until they are |
 //! | 50 | Preparing | its handshake is over | New | nothing: the reactor has its protocol made; then as 1 |
-//! | 51 | Preparing | bytes that TLS refuses | Closing, an alert sent | nothing |
+//! | 51 | Preparing | bytes that TLS refuses | Closing, an alert sent; this stays the reason if the peer resets | nothing |
 //! | 52 | Preparing | FIN; the time of the handshake is up | Gone | nothing |
 //! | 53 | Open | `start_tls` | Open, shaking hands | nothing until that is over; what was put back is of TLS |
 //! | 54 | Open, TLS | close_notify | Open, input told | what came before it, `Eof` |

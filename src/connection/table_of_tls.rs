@@ -129,6 +129,13 @@ fn row_51_a_failed_handshake_sends_an_alert_and_fin() {
     both.driver.settle();
     both.assert_gone("in the handshake");
     assert_eq!(both.driver.heard(), "");
+
+    let mut both = Both::preparing();
+    both.driver.script.peer_sends(b"GET / HTTP/1.1\r\n\r\n");
+    both.driver.settle();
+    both.driver.script.peer_resets();
+    both.driver.settle();
+    both.assert_gone("in the handshake");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use rustls::{Error as RustlsError, InvalidMessage};
+
 use crate::address::Address;
 
 /// Why TLS ended a connection: what failed, in which phase, and with whom.
@@ -102,11 +104,21 @@ impl TlsError {
     pub fn peer(&self) -> &Address {
         &self.peer
     }
+
+    /// Whether the first bytes of the peer were not TLS at all.
+    fn is_no_tls(&self) -> bool {
+        let no_record = Fault::Tls(RustlsError::InvalidMessage(InvalidMessage::InvalidContentType));
+        self.phase == Phase::Handshake && self.fault == no_record
+    }
 }
 
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TLS with {} {}: {}", self.peer, self.phase, self.fault)
+        write!(f, "TLS with {} {}: {}", self.peer, self.phase, self.fault)?;
+        if self.is_no_tls() {
+            f.write_str(" (it does not seem to speak TLS)")?;
+        }
+        Ok(())
     }
 }
 

@@ -240,6 +240,35 @@ fn a_certificate_is_read_again_and_nobody_is_lost() {
     server.stop_with_clients();
 }
 
+/// A client that resumes one is shown no certificate.
+#[test]
+fn a_session_with_a_former_certificate_is_not_resumed() {
+    for (version, reads_again) in
+        [("-tls1_2", false), ("-tls1_2", true), ("-tls1_3", false), ("-tls1_3", true)]
+    {
+        let folder = files(&Configs::for_programs());
+        let server = secure("echo_server", &folder);
+        let session = path(&folder, "session.pem");
+        let saving = [version, "-sess_out", &session];
+        let Some((client, mut keyboard)) = s_client(&server, &folder, &saving) else { return };
+        writeln!(keyboard, "hello").unwrap(); // the tickets come before the echo
+        until(&client, "hello");
+        writeln!(keyboard, "Q").unwrap();
+        assert_eq!(client.finish().code, Some(0));
+        if reads_again {
+            server.program.signal("HUP");
+            assert_eq!(server.program.error_line(), "the certificate was read again");
+        }
+        let resuming = [version, "-sess_in", &session];
+        let (client, mut keyboard) = s_client(&server, &folder, &resuming).unwrap();
+        writeln!(keyboard, "Q").unwrap();
+        let end = client.finish();
+        let resumed = end.text().lines().any(|line| line.starts_with("Reused, "));
+        assert_eq!(resumed, !reads_again, "{version}: {end:?}");
+        server.stop_with_clients();
+    }
+}
+
 #[test]
 fn a_certificate_is_made_to_try_things_with_and_the_server_says_so() {
     let options = ["--listen", "127.0.0.1:0", "--self-signed"];
