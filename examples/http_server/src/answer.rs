@@ -37,6 +37,26 @@ pub(crate) enum Content {
     File(Body, &'static str),
 }
 
+/// Whether a connection stays open after its answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Persistence {
+    KeepAlive,
+    /// For a client of HTTP/1.0: the answer has to say so.
+    KeepAliveTold,
+    Close,
+}
+
+impl Persistence {
+    /// The option for the `Connection` field.
+    pub(crate) fn option(self) -> Option<&'static str> {
+        match self {
+            Self::KeepAlive => None,
+            Self::KeepAliveTold => Some("keep-alive"),
+            Self::Close => Some("close"),
+        }
+    }
+}
+
 impl Answer {
     fn new(status: Status, content: Content, fields: String) -> Self {
         Self { status, content, fields, head_only: false }

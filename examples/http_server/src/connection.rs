@@ -12,7 +12,8 @@
 //!
 //! One timer enforces all timeouts. Nothing moves it. It fires after the shortest of them, checks how long
 //! ago the last step was, and begins again with the time that is left. A whole head or a whole body is a step,
-//! a single byte is not: a peer that sends byte by byte gains no time.
+//! a single byte is not: a peer that sends byte by byte gains no time. Only a shutdown has a timeout of its own, for
+//! a connection that has not asked yet.
 //!
 //! A connection may need two descriptors, its own and its file's. So a site has as many places as there
 //! are pairs, and the listener accepts no more clients than that. While all places are taken, each
@@ -29,7 +30,7 @@ use http_server::body::Body;
 use http_server::head::{self, Length, Request, Scan};
 use http_server::status::Status;
 
-use crate::answer::{Answer, Content, Date};
+use crate::answer::{Answer, Content, Date, Persistence};
 use crate::files::{self, Root};
 
 /// While more than `HIGH` bytes wait to be sent, no more are added; at `LOW` it goes on. This is
@@ -44,6 +45,10 @@ const CHUNK: usize = 64 * 1024;
 /// What a client begins with that speaks TLS: the type of a record with a part of the handshake, and the first
 /// byte of its version. To a port without TLS this is a head that is refused.
 const CLIENT_HELLO: [u8; 2] = [0x16, 0x03];
+
+/// How long a connection that is new when the server stops may still ask: its request may be on the way. With it an
+/// answer has more than half of the grace, which is 5 s.
+const FIRST_REQUEST: Duration = Duration::from_secs(2);
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -109,6 +114,14 @@ pub(crate) struct Http {
     input: Vec<u8>,
     /// When the last step was.
     since: Instant,
+    history: History,
+}
+
+/// Whether the client has asked before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum History {
+    New,
+    Asked,
 }
 
 /// The next task of the connection.
@@ -121,26 +134,6 @@ enum State {
     Body { body: Body, answer: Answer, persistence: Persistence },
     /// To send the rest of a file.
     File { file: files::Body, persistence: Persistence },
-}
-
-/// Whether a connection stays open after its answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Persistence {
-    KeepAlive,
-    /// For a client of HTTP/1.0: the answer has to say so.
-    KeepAliveTold,
-    Close,
-}
-
-impl Persistence {
-    /// The option for the `Connection` field.
-    fn option(self) -> Option<&'static str> {
-        match self {
-            Self::KeepAlive => None,
-            Self::KeepAliveTold => Some("keep-alive"),
-            Self::Close => Some("close"),
-        }
-    }
 }
 
 /// The result of a step, with the number of bytes it used.
@@ -157,6 +150,7 @@ impl Http {
             scan: Scan::default(),
             input: Vec::new(),
             since: Instant::now(),
+            history: History::New,
         }
     }
 
@@ -203,6 +197,7 @@ impl Http {
 
     /// Answers a request, now or after its body.
     fn answer(&mut self, transport: &mut Transport<'_>, request: &Request<'_>) {
+        self.history = History::Asked;
         let answer = Answer::to(request, self.site.borrow().root.as_ref());
         let Request { method_name, target, .. } = request;
         log::info!("{}: {method_name} {target}: {}", transport.peer_addr(), answer.status.0);
@@ -366,8 +361,20 @@ impl Protocol for Http {
         }
     }
 
-    /// A request that has begun is answered; the answer closes.
+    /// A request that has begun is answered; the answer closes. So is the first request of a new connection: to
+    /// close it now would lose a request that its client has sent just before.
     fn shutting_down(&mut self, transport: &mut Transport<'_>) {
+        if !self.is_idle() {
+            return;
+        }
+        match self.history {
+            History::New => drop(transport.set_timeout(Some(FIRST_REQUEST))),
+            History::Asked => transport.lose_connection(),
+        }
+    }
+
+    /// The time for a first request is over. One that has begun has the time of every request.
+    fn timed_out(&mut self, transport: &mut Transport<'_>) {
         if self.is_idle() {
             transport.lose_connection();
         }
@@ -378,5 +385,77 @@ impl Protocol for Http {
             Reason::Tls { error } => log::info!("{error}"), // it names the peer
             _ => log::debug!("{}: {reason}", transport.peer_addr()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+    use crocus::testing::{End, Peer, Simulation};
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    const MS: Duration = Duration::from_millis(1);
+    /// Of a shutdown; longer than anything that the tests wait for.
+    const GRACE: Duration = Duration::from_secs(3600);
+
+    /// A client of a server that stops. It has asked this before.
+    fn client_of_the_last_hour(asked: &[u8]) -> (Simulation, Peer) {
+        let patience = Patience { head: Duration::from_secs(10), other: Duration::from_secs(60) };
+        let site = Rc::new(RefCell::new(Site::new(None, patience, usize::MAX)));
+        let mut simulation = Simulation::new();
+        let mut peer = simulation.connect(Http::new(&site));
+        peer.send(asked);
+        simulation.settle();
+        assert_eq!(peer.received().is_empty(), asked.is_empty());
+        simulation.reactor().shutdown(GRACE);
+        simulation.settle();
+        (simulation, peer)
+    }
+
+    /// That its only answer is one that closes.
+    fn assert_is_last(peer: &mut Peer) {
+        let answer = String::from_utf8(peer.received()).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+        assert_eq!(peer.end(), Some(End::Closed));
+    }
+
+    #[test]
+    fn a_first_request_on_its_way_is_answered_after_the_signal() {
+        let (mut simulation, mut peer) = client_of_the_last_hour(b"");
+        simulation.advance(FIRST_REQUEST - MS);
+        assert_eq!(peer.end(), None);
+        peer.send(REQUEST);
+        simulation.settle();
+        assert_is_last(&mut peer);
+    }
+
+    #[test]
+    fn a_first_request_that_has_begun_has_its_usual_time() {
+        let (mut simulation, mut peer) = client_of_the_last_hour(b"");
+        peer.send(&REQUEST[..9]);
+        simulation.advance(FIRST_REQUEST * 2);
+        assert_eq!(peer.end(), None);
+        peer.send(&REQUEST[9..]);
+        simulation.settle();
+        assert_is_last(&mut peer);
+    }
+
+    #[test]
+    fn a_new_client_that_says_nothing_is_not_waited_for_long() {
+        for said in [&b""[..], b"\r\n"] {
+            let (mut simulation, mut peer) = client_of_the_last_hour(b"");
+            peer.send(said);
+            simulation.advance(FIRST_REQUEST);
+            assert_eq!((peer.received(), peer.end()), (vec![], Some(End::Closed)));
+        }
+    }
+
+    #[test]
+    fn a_client_that_was_answered_is_closed_at_once() {
+        let (_simulation, mut peer) = client_of_the_last_hour(REQUEST);
+        assert_eq!(peer.end(), Some(End::Closed));
     }
 }
