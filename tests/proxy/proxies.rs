@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -262,6 +263,13 @@ fn forward(to: impl ToString, version: &str) -> Server {
     Server::start(example("port_forward").args(options))
 }
 
+/// The same to a server that speaks TLS, whose authority is in a file.
+fn forward_over_tls(to: SocketAddr, version: &str, authority: &Path) -> Server {
+    let to = format!("tls:localhost:{}", to.port());
+    let options = ["--listen", "127.0.0.1:0", "--to", &to, version, "--ca"];
+    Server::start(example("port_forward").args(options).arg(authority))
+}
+
 /// Waits until a program listens.
 fn until_it_listens(addr: SocketAddr) {
     let begin = Instant::now();
@@ -316,6 +324,64 @@ fn nginx_behind_port_forward_knows_the_client() {
             server.stop_with_clients();
         }
     }
+}
+
+/// The header goes ahead of the ClientHello, in clear: HAProxy reads it before it begins TLS.
+#[test]
+fn haproxy_gets_the_header_and_then_tls_from_port_forward() {
+    let (folder, port, configs) = (Folder::new(), Port::new(), Configs::for_programs());
+    let (pem, authority) = (folder.join("both.pem"), folder.join("authority.pem"));
+    std::fs::write(&pem, [&*configs.certificate_pem, &configs.key_pem].concat()).unwrap();
+    std::fs::write(&authority, &configs.authority_pem).unwrap();
+    let section = format!(
+        "frontend f\n mode http\n bind {} accept-proxy ssl crt {}\n http-request return status 200 \
+         content-type text/plain lf-string \"%[src]:%[src_port] by %[ssl_fc_protocol] for %[ssl_fc_sni]\"\n",
+        port.addr(),
+        pem.display()
+    );
+    let Some(_haproxy) = haproxy(&folder, &section) else { return };
+    until_it_listens(port.addr());
+    for version in ["--send-proxy=v1", "--send-proxy=v2"] {
+        let server = forward_over_tls(port.addr(), version, &authority);
+        let (from, answer) = ask(server.addr);
+        let told = format!("\r\n\r\n{from} by TLSv1.3 for localhost");
+        assert!(answer.ends_with(&told), "{version}: {answer}");
+        server.stop_with_clients();
+    }
+}
+
+/// The echo takes both off again.
+#[test]
+fn our_own_programs_put_the_header_in_front_of_tls() {
+    let (folder, configs) = (Folder::new(), Configs::for_programs());
+    let [cert, key, authority] = ["cert.pem", "key.pem", "authority.pem"].map(|it| folder.join(it));
+    std::fs::write(&cert, &configs.certificate_pem).unwrap();
+    std::fs::write(&key, &configs.key_pem).unwrap();
+    std::fs::write(&authority, &configs.authority_pem).unwrap();
+    let mut command = example("echo_server");
+    command.args(["--listen", "127.0.0.1:0", "--proxy-protocol", "127.0.0.1", "--cert"]);
+    let echo = Server::start(command.arg(cert).arg("--key").arg(key));
+    for version in ["--send-proxy=v1", "--send-proxy=v2"] {
+        let server = forward_over_tls(echo.addr, version, &authority);
+        let mut client = dial(server.addr);
+        client.write_all(b"hello").unwrap();
+        let mut answer = [0; 5];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"hello");
+        drop(client);
+        server.stop_with_clients();
+    }
+    // A forwarder that sends none is refused: its ClientHello is no header.
+    let to = format!("tls:localhost:{}", echo.addr.port());
+    let options = ["--listen", "127.0.0.1:0", "--to", &to, "--ca"];
+    let server = Server::start(example("port_forward").args(options).arg(&authority));
+    let mut client = dial(server.addr);
+    assert_eq!(client.read(&mut [0]).unwrap(), 0, "closed in order");
+    let line = server.program.error_line();
+    assert!(line.contains(": shaking hands: Connection reset by peer"), "{line}");
+    drop(client);
+    server.stop_with_clients();
+    echo.stop_with_clients();
 }
 
 #[test]
