@@ -2,18 +2,19 @@
 #![allow(dead_code, reason = "each program uses a part of it")]
 
 use std::fmt::Display;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crocus::tls::rustls::ServerConfig;
 use crocus::tls::rustls::crypto::ring::default_provider;
-use crocus::tls::rustls::pki_types::pem::PemObject;
+use crocus::tls::rustls::pki_types::pem::{self, PemObject};
 use crocus::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crocus::tls::rustls::server::{
     ClientHello, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions,
 };
 use crocus::tls::rustls::sign::CertifiedKey;
+use crocus::tls::rustls::{Error, ServerConfig};
 use crocus::{Factory, Listen, Reactor};
 use ring::digest::{SHA256, digest};
 use signal_hook::consts::SIGHUP;
@@ -25,6 +26,9 @@ const SESSIONS: usize = 256;
 
 /// The names in a certificate that is made: the ways to say "this machine".
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// A word of the label of a key in PKCS #8, or of the fields of an older one, if a passphrase has encrypted it.
+const ENCRYPTED: &[u8] = b"ENCRYPTED";
 
 /// `--cert FILE --key FILE`, or `--self-signed`; without them a server speaks in clear.
 #[derive(Debug, Default)]
@@ -193,28 +197,60 @@ impl Source {
             Self::Made => made()?,
         };
         let certified = CertifiedKey::from_der(chain, key, &default_provider());
-        certified.map(Arc::new).map_err(|error| {
-            Exit::Failed(format!("the certificate and its key cannot be used: {error}"))
-        })
+        certified.map(Arc::new).map_err(|error| self.unusable(&error))
+    }
+
+    fn unusable(&self, error: &Error) -> Exit {
+        let hint = match error {
+            Error::InconsistentKeys(_) => "is the key that of the first certificate in the file?",
+            Error::InvalidCertificate(_) => "the file has to begin with the server's certificate",
+            _ => "a key is RSA of 2,048 bits or more, ECDSA with P-256 or P-384, or Ed25519",
+        };
+        let which = match self {
+            Self::Files { cert, key } => format!(", {} and {}", cert.display(), key.display()),
+            Self::Made => String::new(),
+        };
+        Exit::Failed(format!("the certificate and its key cannot be used{which}: {error}; {hint}"))
     }
 }
 
 fn chain_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, Exit> {
     let chain =
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = chain.map_err(|error| unreadable("certificate", path.display(), error))?;
+    let chain = chain.map_err(|error| unreadable("certificate", path, cause(&error)))?;
     if chain.is_empty() {
-        return Err(unreadable("certificate", path.display(), "there is none"));
+        return Err(unreadable("certificate", path, cause(&pem::Error::NoItemsFound)));
     }
     Ok(chain)
 }
 
 fn key_in(path: &Path) -> Result<PrivateKeyDer<'static>, Exit> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| unreadable("key", path.display(), error))
+    let pem = fs::read(path).map_err(|error| unreadable("key", path, error))?;
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
+        if !pem.windows(ENCRYPTED.len()).any(|word| word == ENCRYPTED) {
+            return unreadable("key", path, cause(&error));
+        }
+        let path = path.display();
+        Exit::Failed(format!(
+            "cannot read the key {path}: a passphrase has encrypted it; openssl pkey -in {path} decrypts it"
+        ))
+    })
 }
 
-fn unreadable(what: &str, path: impl Display, error: impl Display) -> Exit {
-    Exit::Failed(format!("cannot read the {what} {path}: {error}; it takes a file in PEM"))
+fn unreadable(what: &str, path: &Path, cause: impl Display) -> Exit {
+    let path = path.display();
+    Exit::Failed(format!("cannot read the {what} {path}: {cause}; it takes a file in PEM"))
+}
+
+/// Why a file in PEM cannot be read, without the bytes that rustls shows.
+fn cause(error: &pem::Error) -> String {
+    match error {
+        pem::Error::Io(error) => error.to_string(),
+        pem::Error::NoItemsFound => "there is none".to_owned(),
+        pem::Error::MissingSectionEnd { .. } => "an END line is missing".to_owned(),
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is not whole".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// A certificate that is signed by its own key.

@@ -118,11 +118,12 @@ fn hint_of(fault: &CertificateError) -> &'static str {
     use CertificateError::{
         BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext,
         NotValidYet, NotValidYetContext, Other, UnknownIssuer,
+        UnsupportedSignatureAlgorithmForPublicKeyContext,
     };
     match fault {
-        // A signature is bad if one who is trusted has the name of the signer, and another key: two certificates
-        // that were made to try things with.
-        UnknownIssuer | BadSignature => {
+        // A signature is bad, or of another kind than the key, if one who is trusted has the name of the signer,
+        // and another key: two certificates that were made to try things with.
+        UnknownIssuer | BadSignature | UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "nobody who is trusted has signed it; --ca FILE names whom to trust instead"
         }
         NotValidForName | NotValidForNameContext { .. } => {

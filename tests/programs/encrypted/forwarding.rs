@@ -280,3 +280,67 @@ fn options_that_do_not_fit_are_told() {
         assert!(end.complaint(code).contains(said), "{options:?}: {end:?}");
     }
 }
+
+/// The files are those of OpenSSL.
+#[test]
+fn a_certificate_or_key_that_cannot_be_used_is_told_with_a_hint() {
+    let folder = Folder::new();
+    let certificate = Certificate::new(&folder);
+    let [_, cert, _, key] = certificate.options();
+    let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let openssl =
+        |args: &[&str]| tool("openssl").is_some_and(|mut it| run(it.args(args)).code == Some(0));
+    let pkey = ["pkey", "-in", &key, "-aes256", "-passout", "pass:secret", "-out"];
+    if !openssl(&[&pkey[..], &[&file("new")]].concat())
+        || !openssl(&[&pkey[..], &[&file("old"), "-traditional"]].concat())
+        || !openssl(&["genpkey", "-algorithm", "ed448", "-out", &file("rare")])
+        || !openssl(&["genpkey", "-algorithm", "ed25519", "-out", &file("other")])
+    {
+        assert!(tool("openssl").is_none(), "it makes no keys");
+        return;
+    }
+    let pem = std::fs::read_to_string(&cert).unwrap();
+    std::fs::write(folder.join("part"), &pem[..pem.len() / 2]).unwrap();
+    let unusable = |name: &str| {
+        format!("the certificate and its key cannot be used, {cert} and {}: ", file(name))
+    };
+    let encrypted = |name: &str| {
+        format!("{0}: a passphrase has encrypted it; openssl pkey -in {0} decrypts it", file(name))
+    };
+    for (cert, key, start, end) in [
+        (&cert, file("new"), "cannot read the key ".to_owned(), encrypted("new")),
+        (&cert, file("old"), "cannot read the key ".to_owned(), encrypted("old")),
+        (&cert, file("rare"), unusable("rare"), "P-384, or Ed25519".to_owned()),
+        (
+            &cert,
+            file("other"),
+            unusable("other"),
+            "KeyMismatch; is the key that of the first certificate in the file?".to_owned(),
+        ),
+        (
+            &cert,
+            cert.clone(),
+            "cannot read the key ".to_owned(),
+            ": there is none; it takes a file in PEM".to_owned(),
+        ),
+        (
+            &file("part"),
+            key.clone(),
+            "cannot read the certificate ".to_owned(),
+            ": an END line is missing; it takes a file in PEM".to_owned(),
+        ),
+        (
+            &cert,
+            file("none"),
+            "cannot read the key ".to_owned(),
+            ": No such file or directory (os error 2); it takes a file in PEM".to_owned(),
+        ),
+    ] {
+        let options =
+            ["--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--cert", cert, "--key", &key];
+        let ended = run(example("port_forward").args(options));
+        let complaint = ended.complaint(1);
+        let complaint = complaint.strip_prefix("port_forward: ").unwrap_or(complaint);
+        assert!(complaint.starts_with(&start) && complaint.ends_with(&end), "{complaint}");
+    }
+}
