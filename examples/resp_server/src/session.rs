@@ -36,6 +36,9 @@ const LONGEST_ALARM: u64 = 60_000;
 /// at once, and so may reset the connection before its error has arrived.
 const REFUSED_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a connection that is new when the server stops may still ask: its request may be on the way.
+const FIRST_REQUEST: Duration = Duration::from_secs(2);
+
 /// The state that all connections share.
 pub(crate) type Shared = Rc<RefCell<State>>;
 
@@ -56,6 +59,14 @@ pub(crate) struct Session {
     is_held: bool,
     /// The client has closed its half: no more bytes come.
     is_last: bool,
+    history: History,
+}
+
+/// Whether the client has asked before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum History {
+    New,
+    Asked,
 }
 
 impl Session {
@@ -67,6 +78,7 @@ impl Session {
             unsent: VecDeque::new(),
             is_held: false,
             is_last: false,
+            history: History::New,
         }
     }
 }
@@ -102,6 +114,22 @@ impl Protocol for Session {
         self.go_on(transport);
     }
 
+    /// The first requests of a new connection are answered, which closes it: to close it now would lose a request
+    /// that its client has sent just before.
+    fn shutting_down(&mut self, transport: &mut Transport<'_>) {
+        match self.history {
+            History::New => drop(transport.set_timeout(Some(FIRST_REQUEST))),
+            History::Asked => transport.default_shutting_down(),
+        }
+    }
+
+    /// The time for a first request is over. One that was answered closes behind its replies.
+    fn timed_out(&mut self, transport: &mut Transport<'_>) {
+        if self.history == History::New {
+            transport.lose_connection();
+        }
+    }
+
     fn connection_lost(&mut self, _transport: &mut Transport<'_>, reason: &Reason) {
         if let Reason::Tls { error } = reason {
             log::info!("{error}"); // it names the peer
@@ -119,8 +147,9 @@ impl Session {
         server.replies.clear(); // a panic would have left some
         server.replies.version = self.client.version;
         server.now = millis_since_1970();
-        let client = &mut self.client;
+        let (client, history) = (&mut self.client, &mut self.history);
         let decoded = self.decoder.decode(data, |args| {
+            *history = History::Asked;
             commands::execute(server, client, args);
             let goes_on = !client.is_leaving && server.replies.len() <= room;
             if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -146,9 +175,15 @@ impl Session {
         }
         self.send(transport);
         debug_assert!(self.is_held || self.unsent.is_empty(), "what fits is sent");
-        if self.client.is_leaving || decoded.is_err() {
+        if self.client.is_leaving || decoded.is_err() || self.was_last(transport) {
             transport.lose_connection();
         }
+    }
+
+    /// Whether the server stops, and all that has come is answered.
+    fn was_last(&self, transport: &mut Transport<'_>) -> bool {
+        let is_answered = self.history == History::Asked && !self.is_held;
+        is_answered && transport.reactor().is_stopping()
     }
 
     /// Sends portions of big values, as long as no more than the high-water mark waits.
@@ -200,4 +235,81 @@ fn expire(shared: &Shared, reactor: &mut Reactor) {
         server.store.expire(now, EXPIRED_AT_ONCE);
     }
     set_alarm(shared, reactor);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+    use crocus::testing::{End, Peer, Simulation};
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    /// Of a shutdown; longer than anything that the tests wait for.
+    const GRACE: Duration = Duration::from_secs(3600);
+    const MAX_BULK: usize = 1 << 20;
+
+    /// A client of a server that stops. It has asked this before.
+    fn client_of_the_last_hour(asked: &[u8]) -> (Simulation, Peer) {
+        let state = State { server: Server::new(MAX_BULK), alarm: None };
+        let shared = Rc::new(RefCell::new(state));
+        let client = shared.borrow_mut().server.admit("a client".to_owned());
+        let mut simulation = Simulation::new();
+        let mut peer = simulation.connect(Session::new(shared, client, MAX_BULK));
+        peer.send(asked);
+        simulation.settle();
+        assert_eq!(peer.received().is_empty(), asked.is_empty());
+        simulation.reactor().shutdown(GRACE);
+        simulation.settle();
+        (simulation, peer)
+    }
+
+    #[test]
+    fn a_first_request_on_its_way_is_answered_after_the_signal() {
+        let (mut simulation, mut peer) = client_of_the_last_hour(b"");
+        simulation.advance(FIRST_REQUEST - MS);
+        peer.send(b"PI");
+        simulation.advance(FIRST_REQUEST - MS);
+        assert_eq!(peer.end(), None);
+        peer.send(b"NG\r\nPING\r\n");
+        simulation.settle();
+        assert_eq!(peer.received(), b"+PONG\r\n+PONG\r\n");
+        assert_eq!(peer.end(), Some(End::Closed));
+    }
+
+    /// It takes the second half of the reply later than a silent client is closed.
+    #[test]
+    fn a_first_reply_is_whole_however_slowly_it_is_taken() {
+        let (mut simulation, mut peer) = client_of_the_last_hour(b"");
+        let value = "v".repeat(MAX_BULK);
+        let mut requests = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${MAX_BULK}\r\n{value}\r\n");
+        requests += "GET k\r\n";
+        peer.send_all(&mut simulation, requests.as_bytes()).unwrap();
+        let mut reply = peer.receive(MAX_BULK / 2);
+        simulation.advance(FIRST_REQUEST * 2);
+        loop {
+            let more = peer.received();
+            if more.is_empty() {
+                break;
+            }
+            reply.extend(more);
+            simulation.settle();
+        }
+        assert!(reply.starts_with(b"+OK\r\n") && reply.ends_with(b"v\r\n"));
+        assert_eq!(reply.len(), format!("+OK\r\n${MAX_BULK}\r\n\r\n").len() + MAX_BULK);
+        assert_eq!(peer.end(), Some(End::Closed));
+    }
+
+    #[test]
+    fn a_new_client_that_says_nothing_is_not_waited_for_long() {
+        let (mut simulation, mut peer) = client_of_the_last_hour(b"");
+        simulation.advance(FIRST_REQUEST);
+        assert_eq!((peer.received(), peer.end()), (vec![], Some(End::Closed)));
+    }
+
+    #[test]
+    fn a_client_that_was_answered_is_closed_at_once() {
+        let (_simulation, mut peer) = client_of_the_last_hour(b"PING\r\n");
+        assert_eq!(peer.end(), Some(End::Closed));
+    }
 }
