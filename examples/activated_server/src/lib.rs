@@ -162,6 +162,7 @@ impl Server {
     fn reload(&self) {
         self.manager.tell_reloading();
         let status = match load(self.page.as_ref()) {
+            Ok(_) if self.page.is_none() => "no page to read again; --page gives one".to_owned(),
             Ok(page) => {
                 self.site.borrow_mut().page = page;
                 "the page was read again".to_owned()

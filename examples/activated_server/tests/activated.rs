@@ -209,6 +209,18 @@ fn a_manager_in_the_abstract_namespace_hears_the_same() {
 }
 
 #[test]
+fn a_reload_without_a_page_says_that_there_is_none() {
+    let folder = Folder::new();
+    let manager = Manager::at_path(&folder);
+    let server = Server::start(listening().env("NOTIFY_SOCKET", &manager.1));
+    assert_eq!(manager.hear(), "READY=1\nSTATUS=serving\n");
+    server.program.signal("HUP");
+    assert!(manager.hear().starts_with("RELOADING=1\n"));
+    assert_eq!(manager.hear(), "READY=1\nSTATUS=no page to read again; --page gives one\n");
+    assert_serves(&get(server.addr, "/"));
+}
+
+#[test]
 fn a_manager_that_is_gone_stops_nobody() {
     let folder = Folder::new();
     let mut command = listening();
