@@ -42,7 +42,7 @@ Examples:
   echo_server --listen [::1]:0           any free port, IPv6
   echo_server --self-signed              then: openssl s_client -connect 127.0.0.1:5000 -quiet
 
-Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a second Ctrl-C
+Exit status: 0 stopped as asked, 1 cannot listen or read FILE, 2 bad usage, 130 a second Ctrl-C
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
 ";
 

@@ -52,7 +52,7 @@ Options:
   -h, --help                     this text
 
 An ADDRESS is HOST:PORT, or unix:PATH for a Unix socket; for --to also tls:HOST:PORT, a server that
-speaks TLS, whose certificate has to be for HOST.
+speaks TLS, whose certificate has to be for HOST. A PROXY header goes ahead of it, in clear.
 The first line of output tells where it listens. Ctrl-C or SIGTERM stops in order, a second one at once.
 
 Examples:
@@ -61,8 +61,9 @@ Examples:
   port_forward --listen unix:web.sock --to example.org:80   then: nc -U web.sock
   port_forward --self-signed --to 127.0.0.1:6379            then: redis-cli --tls --insecure -p 5000
   port_forward --to tls:example.org:443                     then: nc 127.0.0.1 5000
+  port_forward --send-proxy --to 127.0.0.1:5001    for: echo_server --listen :5001 --proxy-protocol 127.0.0.1
 
-Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a second Ctrl-C
+Exit status: 0 stopped as asked, 1 cannot listen or read FILE, 2 bad usage, 130 a second Ctrl-C
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
 ";
 

@@ -68,7 +68,7 @@ Examples:
   smtp_sink --folder /tmp       then: curl smtp://127.0.0.1:5000 --mail-rcpt a@b -T letter.txt
   smtp_sink --self-signed       then: swaks --tls --server 127.0.0.1:5000 --to anna@example.org
 
-Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a second Ctrl-C
+Exit status: 0 stopped as asked, 1 cannot listen or read FILE, 2 bad usage, 130 a second Ctrl-C
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
 ";
 

@@ -72,7 +72,7 @@ Examples:
   http_server --self-signed             then: curl --insecure https://127.0.0.1:5000/
   RUST_LOG=info http_server             logs each request
 
-Exit status: 0 stopped as asked, 1 cannot listen or serve DIR, 2 bad usage, 130 stopped by a second
+Exit status: 0 stopped as asked, 1 cannot listen, serve DIR or read FILE, 2 bad usage, 130 a second
              Ctrl-C
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
 ";

@@ -69,7 +69,7 @@ Examples:
 Commands: those on strings and on keys of any type, on expiry, transactions, and some about the
 server. `redis-cli -p 5000 command list` names them, and `help` in redis-cli explains them.
 
-Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a second Ctrl-C
+Exit status: 0 stopped as asked, 1 cannot listen or read FILE, 2 bad usage, 130 a second Ctrl-C
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
 ";
 
