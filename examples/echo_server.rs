@@ -5,6 +5,8 @@
 //! nc 127.0.0.1 5000                                   # beside it
 //! ```
 
+#[path = "shared/proxied.rs"]
+mod proxied;
 #[path = "shared/secure.rs"]
 mod secure;
 mod shared;
@@ -12,6 +14,7 @@ mod shared;
 use std::process::ExitCode;
 
 use crocus::{Protocol, Transport};
+use proxied::ProxyOptions;
 use secure::TlsOptions;
 use shared::cli::{self, ServerOptions};
 
@@ -19,13 +22,15 @@ const HELP: &str = "\
 Sends back to everybody what they send.
 
 Usage: echo_server [--listen HOST:PORT] [--backlog N] [--trace FILE]
-                   [--cert FILE --key FILE | --self-signed]
+                   [--cert FILE --key FILE | --self-signed] [--proxy-protocol NETWORKS]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
       --cert FILE --key FILE  speak TLS with these, in PEM; SIGHUP reads them again
       --self-signed       speak TLS with a certificate made for this run, to try things with
+      --proxy-protocol NETWORKS  read a PROXY header first, and serve only proxies in these, as in
+                          10.0.0.0/8,::1
       --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
@@ -51,8 +56,10 @@ impl Protocol for Echo {
 
 fn main() -> ExitCode {
     cli::run("echo_server", || {
-        let mut tls = TlsOptions::default();
-        let options = ServerOptions::from_args_and(HELP, |name, args| tls.take(name, args))?;
-        secure::serve(tls, options.place(), |_peer| Echo)
+        let (mut tls, mut proxies) = (TlsOptions::default(), ProxyOptions::default());
+        let options = ServerOptions::from_args_and(HELP, |name, args| {
+            Ok(tls.take(name, args)? || proxies.take(name, args)?)
+        })?;
+        secure::serve(tls, proxies.behind(options.place()), |_peer| Echo)
     })
 }

@@ -4,19 +4,25 @@
 //! cargo run --release --example random_server         # or random_server_blocking, or the article's
 //! cargo run --release --example random_client
 //! cargo run --release --example random_client -- localhost:5000 --count 3 --timeout 0.5
+//! cargo run --release --example random_client -- --tls --ca cert.pem   # for a server with --cert cert.pem
 //! ```
 //!
 //! It is the article's client: it asks for 16 random bytes, and prints the two points of a square that they make.
 
 mod shared;
+#[path = "shared/trust.rs"]
+mod trust;
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::mem;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crocus::tls::rustls::ClientConfig;
+use crocus::tls::rustls::pki_types::ServerName;
 use crocus::{
     Activity, Address, Connect, Connector, Endpoint, Factory, Protocol, Reactor, Reason, TimerId,
     Transport,
@@ -24,11 +30,12 @@ use crocus::{
 use lexopt::prelude::*;
 use shared::cli::{self, Exit};
 use shared::frame::{self, Point};
+use trust::TrustOptions;
 
 const HELP: &str = "\
 Asks a server for 16 random bytes and prints the two points of [-1,1] x [-1,1] that they make.
 
-Usage: random_client [HOST:PORT] [--count N] [--timeout SECONDS]
+Usage: random_client [HOST:PORT] [--count N] [--timeout SECONDS] [--tls [--ca FILE]]
 
 Arguments:
   HOST:PORT  the server [localhost:5000]
@@ -36,12 +43,15 @@ Arguments:
 Options:
       --count N          ask so many times at once [1]
       --timeout SECONDS  how long one reply may take, connecting included [10]
+      --tls              speak TLS with the server, whose certificate has to be for HOST
+      --ca FILE          trust the authorities in FILE, in PEM, instead of those of this system
   -h, --help             this text
 
 Examples:
   random_client                          the server of this machine
   random_client 192.0.2.7:5000
   random_client :5001 --count 100 --timeout 2.5
+  random_client --tls --ca cert.pem      a server with --cert cert.pem
 
 Exit status: 0 all replies came whole, 1 one did not, 2 bad usage
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
@@ -77,6 +87,8 @@ struct Inquiry {
     name: String,
     /// Where to connect: at first the name; after the first connection, its address.
     server: Endpoint,
+    /// How to encrypt, and the name that the server's certificate must have. `None`: in clear.
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// How long one reply may take.
     timeout: Duration,
     /// How many questions are still to be asked.
@@ -93,13 +105,17 @@ struct Inquiry {
 impl Inquiry {
     fn from_args() -> Result<Self, Exit> {
         let (mut name, mut count, mut timeout) = (SERVER.to_owned(), 1, TIMEOUT);
-        let mut given = false;
+        let (mut given, mut trust) = (false, TrustOptions::default());
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = args.next()? {
             match arg {
                 Short('h') | Long("help") => return Err(Exit::Help(HELP)),
                 Long("count") => count = args.value()?.parse_with(at_least_one)?,
                 Long("timeout") => timeout = args.value()?.parse_with(seconds)?,
+                Long(other) => {
+                    let other = other.to_owned();
+                    trust.take(&other, &mut args)?;
+                }
                 Value(text) if !given => {
                     name = cli::address(&text.string()?, "localhost")?;
                     given = true;
@@ -107,9 +123,14 @@ impl Inquiry {
                 other => return Err(other.unexpected().into()),
             }
         }
+        let tls = match trust.client()? {
+            Some(config) => Some((config, trust::name_at(&name)?)),
+            None => None,
+        };
         let files = rlimit::increase_nofile_limit(count.saturating_add(OTHER_FILES))?;
         Ok(Self {
             server: Endpoint::from(&name),
+            tls,
             name,
             timeout,
             left: count,
@@ -164,6 +185,7 @@ impl Inquiry {
                 error.to_string(),
                 "ulimit -n tells and sets the limit, and a smaller --count needs fewer",
             ),
+            Reason::Tls { error } => (reason.to_string(), trust::hint(error)),
             _ => (reason.to_string(), "is the address right, and the network up?"),
         };
         format!("cannot reach {name}: {cause}; {hint}")
@@ -188,7 +210,10 @@ fn ask_more(shared: &Rc<RefCell<Inquiry>>, reactor: &mut Reactor) {
     while inquiry.left > 0 && inquiry.open < at_once {
         inquiry.left -= 1;
         inquiry.open += 1;
-        let place = Connect::to(inquiry.server.clone()).timeout(inquiry.timeout);
+        let mut place = Connect::to(inquiry.server.clone()).timeout(inquiry.timeout);
+        if let Some((config, name)) = &inquiry.tls {
+            place = place.tls(Arc::clone(config), Some(name.clone()));
+        }
         let question = Question { inquiry: Rc::clone(shared), asked: reactor.now() };
         reactor.connect(place, question);
     }

@@ -79,16 +79,16 @@ fn serve() -> Result<(), Exit> {
 /// The same on several cores. The closure runs once in each thread.
 fn serve_on_cores(threads: usize, options: ServerOptions, tls: TlsOptions) -> Result<(), Exit> {
     let addr = options.listen;
-    let certificates = tls.certificates()?;
+    let tls = tls.server()?;
     let cores = Cores::start(threads, move |core| {
         cli::observe(core.reactor());
         cli::drain_cores_on_signals(core)?;
         let mut place = options.place();
-        if let Some(certificates) = &certificates {
+        if let Some(tls) = &tls {
             if core.index() == 0 {
-                certificates.reload_on_hangup(core.reactor())?; // for all of them
+                tls.reload_on_hangup(core.reactor())?; // for all of them
             }
-            place = certificates.secure(place);
+            place = tls.secure(place);
         }
         core.listen(place, |_peer| RandomBytes)?;
         Ok(())

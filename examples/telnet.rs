@@ -4,6 +4,7 @@
 //! cargo run --release --example periodic                  # echoes what you type; or any server
 //! cargo run --release --example telnet -- localhost:5000  # Ctrl-D ends the input
 //! cargo run --release --example telnet -- localhost:5000 < questions > answers
+//! cargo run --release --example telnet -- --tls example.org:443
 //! ```
 //!
 //! The reactor watches standard input and its socket. A file cannot be watched, and printing may
@@ -11,6 +12,8 @@
 //! bounded: neither side is read while the other does not take more.
 
 mod shared;
+#[path = "shared/trust.rs"]
+mod trust;
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -21,26 +24,32 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use crocus::{
-    Activity, Address, ConnectionId, Connector, Factory, Protocol, Reactor, Readiness, Ready,
-    Reason, ThreadError, Transport, WatchId,
+    Activity, Address, Connect, ConnectionId, Connector, Factory, Protocol, Reactor, Readiness,
+    Ready, Reason, ThreadError, Transport, WatchId,
 };
 use lexopt::prelude::*;
 use shared::cli::{self, Exit};
+use trust::TrustOptions;
 
 const HELP: &str = "\
 Sends what you type to a server, and prints what it answers.
 
-Usage: telnet HOST:PORT
+Usage: telnet HOST:PORT [--tls [--ca FILE]]
 
 Options:
-  -h, --help  this text
+      --tls      speak TLS with the server, whose certificate has to be for HOST
+      --ca FILE  trust the authorities in FILE, in PEM, instead of those that this system trusts
+  -h, --help     this text
 
 Ctrl-D (the end of the input) closes our half of the connection; the server's answer is printed to its
-end. Ctrl-C leaves at once. It is a plain connection, without the options of the Telnet protocol.
+end. Ctrl-C leaves at once. The options of the Telnet protocol are left out. With --tls an answer whose
+end TLS does not confirm is printed too, but counts as failed: somebody may have cut it off.
 
 Examples:
   telnet localhost:5000
   telnet localhost:5000 < questions > answers
+  telnet --tls example.org:443
+  telnet --tls --ca cert.pem localhost:5000     for a server with --cert cert.pem
 
 Exit status: 0 the connection ended in order, 1 it failed, 2 bad usage
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
@@ -57,30 +66,41 @@ fn main() -> ExitCode {
 }
 
 fn talk() -> Result<(), Exit> {
-    let server = server_from_args()?;
+    let (server, place) = server_from_args()?;
     // A job in the background is stopped as it reads the terminal, inside of a callback. Nobody else is
     // served here, so this is nothing to warn of.
     let mut reactor = Reactor::builder().slow_callback(None).build()?;
     cli::observe(&mut reactor);
     let talk = Shared::default();
-    reactor.connect(&server, Caller { server: server.clone(), talk: Rc::clone(&talk) });
+    reactor.connect(place, Caller { server, talk: Rc::clone(&talk) });
     reactor.run()?; // returns when the connection has ended and all of it is printed
     mem::replace(&mut talk.borrow_mut().outcome, Ok(()))
 }
 
-fn server_from_args() -> Result<String, Exit> {
-    let mut server = None;
+/// The server as it was named, and how to connect to it.
+fn server_from_args() -> Result<(String, Connect), Exit> {
+    let (mut server, mut trust) = (None, TrustOptions::default());
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {
             Short('h') | Long("help") => return Err(Exit::Help(HELP)),
+            Long(name) => {
+                let name = name.to_owned();
+                trust.take(&name, &mut args)?;
+            }
             Value(text) if server.is_none() => {
                 server = Some(cli::address(&text.string()?, "localhost")?);
             }
             other => return Err(other.unexpected().into()),
         }
     }
-    server.ok_or_else(|| Exit::Usage("it takes the server's address, as in localhost:5000".into()))
+    let nowhere = || Exit::Usage("it takes the server's address, as in localhost:5000".into());
+    let server = server.ok_or_else(nowhere)?;
+    let mut place = Connect::to(&*server);
+    if let Some(config) = trust.client()? {
+        place = place.tls(config, Some(trust::name_at(&server)?));
+    }
+    Ok((server, place))
 }
 
 /// The state that the connection, the keyboard and the printing thread share.
@@ -143,6 +163,7 @@ impl Factory for Caller {
             Reason::Failed { activity: Activity::Resolving, .. } => {
                 "is it spelt right? An address will do too, as in 127.0.0.1:5000"
             }
+            Reason::Tls { error } => trust::hint(error),
             _ => "is the address right, and the network up?",
         };
         let cause = match reason {

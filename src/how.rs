@@ -19,6 +19,7 @@ pages! {
     embed
     call_in
     take_over
+    stand_behind_a_proxy
     log
     test
     watch

@@ -30,10 +30,13 @@
 //! [embed in another loop](how::embed) ·
 //! [call in from a thread, and get an answer](how::call_in) ·
 //! [take over sockets from systemd](how::take_over) ·
+//! [stand behind a proxy](how::stand_behind_a_proxy) ·
 //! [log](how::log) ·
 //! [test](how::test) ·
 //! [watch](how::watch) ·
 //! [measure](how::measure).
+//!
+//! The page [production] is about systemd, HAProxy, limits, and restarts that lose no request.
 //!
 //! Where to begin: [`Protocol`] and [`Transport`] for a server; [`Reactor::connect`] and [`Reconnecting`]
 //! for a client; [`framing`] for messages; [`DatagramProtocol`] for UDP. If you know another library, the
@@ -77,7 +80,7 @@
 //!    errno; an error of bind names the address and has the errno in its inner error.
 //! 9. **Names are never reused.** A stale [`ConnectionId`] or [`TimerId`] refers to nothing, and methods
 //!    that take one report this.
-//! 10. **A reactor is a plain value.** No globals, no signal handlers unless asked for; `run` may be
+//! 10. **A reactor is a plain value.** No globals and no signal handlers unless asked for; `run` may be
 //!    called again, a host loop may call [`turn`](Reactor::turn) instead.
 //! 11. **One order of everything.** The phases of a [turn](Reactor::turn) are fixed. Time is monotonic,
 //!     and a turn judges by one reading what is due; timers with one deadline fire in the order they were
@@ -119,10 +122,14 @@
 //! * `signals` (off): `Reactor::on_signal` and `Reactor::drain_on_signals`, and `Simulation::signal` to test
 //!   what they do.
 //! * `tls` (off): encrypted connections, `crocus::tls`, by rustls with ring: ten crates more.
+//! * `activation` (off): sockets that systemd or a parent has opened, `Listen::inherited` and `Datagrams::inherited`:
+//!   one crate more.
+//! * `proxy` (off): the PROXY protocol, `crocus::proxy`, with which a server behind a proxy knows its clients: one
+//!   crate more.
 //!
 //! ```toml
 //! [dependencies]
-//! crocus = { version = "0.1", features = ["signals", "tls"] }
+//! crocus = { version = "0.1", features = ["signals", "tls", "activation"] }
 //! ```
 //!
 //! # Layout
@@ -142,7 +149,7 @@
 //! | `transport/`, `handle.rs`, `answer.rs`, `observe/` | a connection, lent to a callback; other threads; watching the loop |
 //! | `reason/`, `address/`, `ids.rs`, `callback.rs` | why a connection ended; addresses; identifiers |
 //! | `system/` | the kernel: poller, streams, listening sockets |
-//! | `tls/` | TLS without I/O, by rustls |
+//! | `tls/`, `proxy/` | TLS without I/O, by rustls; the PROXY protocol |
 //! | `simulation/` | the simulated network in memory, and [`testing`] |
 //! | `parts/` | plain values: arena, timers, buffers, token bucket, clock |
 //! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Tunnel`], [`Cores`] |
@@ -178,7 +185,28 @@ mod parts;
 #[cfg(doc)]
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
+#[cfg(doc)]
+// Of two definitions of a link the first one counts. Those of rustdoc come before those of GitHub.
+/// [100 ms]: crate::ReactorBuilder::slow_callback
+/// [`Cores`]: crate::Cores
+/// [`LogObserver`]: crate::LogObserver
+/// [`Reactor::stats`]: crate::Reactor::stats
+/// [`backlog`]: crate::Listen::backlog
+/// [`max_connections_per_peer`]: crate::Listen::max_connections_per_peer
+/// [`max_connections`]: crate::Listen::max_connections
+/// [`reuse_port`]: crate::SocketOptions::reuse_port
+/// [`shutting_down`]: crate::Protocol::shutting_down
+/// [`write_buffer_cap`]: crate::ReactorBuilder::write_buffer_cap
+/// [close timeout]: crate::ReactorBuilder::close_timeout
+/// [observer]: crate::how::watch
+/// [take over]: crate::how::take_over
+#[doc = "\n"]
+#[doc = include_str!("../docs/production.md")]
+pub mod production {}
 mod protocol;
+#[cfg(feature = "proxy")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]
+pub mod proxy;
 mod reason;
 mod simulation;
 mod system;
@@ -221,6 +249,8 @@ pub use reactor::builder::ReactorBuilder;
 pub use reactor::state::{Ended, Tick};
 pub use reason::{Activity, Reason, Who};
 pub use simulation::testing;
+#[cfg(all(unix, feature = "activation"))]
+pub use system::inherited::Inherited;
 pub use system::keep_alive::KeepAlive;
 pub use system::options::SocketOptions;
 pub use system::poller::Readiness;

@@ -730,6 +730,14 @@ const DEFECTS_OF_TLS: &[(&str, &str, &str, &str)] = &[
         "",
     ),
     (
+        "hide a failure of TLS behind a reset",
+        "src/connection/ending.rs",
+        r#"            Life::Closing(failure @ Reason::Tls { .. })
+            | Life::Lingering(failure @ Reason::Tls { .. }) => failure.clone(),
+"#,
+        "",
+    ),
+    (
         "forget close_notify",
         "src/connection/filter.rs",
         r#"            self.engine.close();
@@ -828,6 +836,118 @@ const DEFECTS_OF_TLS: &[(&str, &str, &str, &str)] = &[
         "src/connection/commands.rs",
         r#"        self.hears() && !held && !self.is_handshaking()"#,
         r#"        self.hears() && !held"#,
+    ),
+];
+
+/// The same for the PROXY protocol. Rows of the table or tests of `tests/proxy` must find them.
+const DEFECTS_OF_PROXY: &[(&str, &str, &str, &str)] = &[
+    (
+        "the bytes behind a header are lost",
+        "src/connection/preparing.rs",
+        r#"                    extras.kept.push(&behind, &mut common.spares);"#,
+        r#"                    let _ = extras;"#,
+    ),
+    (
+        "a header is believed whoever sends it",
+        "src/reactor/preparations.rs",
+        r#"            return if proxies.iter().any(|network| network.contains(peer)) {"#,
+        r#"            return if proxies.iter().all(|network| network.contains(peer) || true) {"#,
+    ),
+    (
+        "a limit per peer counts by the proxy in spite of its header",
+        "src/listener/accepting.rs",
+        r#"        let stays = listener.identified(peer);"#,
+        r#"        let stays = listener.identified(&listener.local.clone());"#,
+    ),
+    (
+        "a header has no deadline",
+        "src/connection/preparing.rs",
+        r#"            Life::Preparing(Preparation::Header(header)) => Some(header.deadline()),"#,
+        r#"            Life::Preparing(Preparation::Header(_)) => None,"#,
+    ),
+    (
+        "a header that waits in the stream is late",
+        "src/connection/timing.rs",
+        r#"        if !io.asked {
+            // A flush"#,
+        r#"        if !io.asked && !prepares_for_too_long {
+            // A flush"#,
+    ),
+    (
+        "a shutdown waits for a header as long as ever",
+        "src/connection/preparing.rs",
+        r#"            header.hurry(now, within);"#,
+        r#"            let _ = header;"#,
+    ),
+    (
+        "a wrong checksum of a header is no matter",
+        "src/proxy/header.rs",
+        r#"            if crc32c(&blank) != u32::from_be_bytes(told) {"#,
+        r#"            if crc32c(&blank) == !u32::from_be_bytes(told) {"#,
+    ),
+    (
+        "a header of the proxy's own must make sense",
+        "src/proxy/header.rs",
+        r#"    if command == LOCAL && checked != Err(Fault::Checksum) {"#,
+        r#"    if command == LOCAL && checked.is_ok() {"#,
+    ),
+    (
+        "a header may have any length",
+        "src/proxy/header.rs",
+        r#"    if len > LONGEST_HEADER {"#,
+        r#"    if len > usize::from(u16::MAX) + FIXED {"#,
+    ),
+    (
+        "a line of a header may have any length",
+        "src/proxy/header.rs",
+        r#"    let begin = &bytes[..bytes.len().min(LONGEST_LINE)];"#,
+        r#"    let begin = bytes;"#,
+    ),
+    (
+        "any number of connections may wait for their header",
+        "src/listener/state.rs",
+        r#"        if self.unidentified >= crate::proxy::MOST_UNIDENTIFIED {"#,
+        r#"        if self.unidentified == usize::MAX {"#,
+    ),
+    (
+        "a connection that ends in its header stays counted",
+        "src/listener/state.rs",
+        r#"        if self.preparations.begin_with_a_header() && !identified {
+            self.unidentified = self.unidentified.saturating_sub(1);"#,
+        r#"        if self.preparations.begin_with_a_header() && !identified {"#,
+    ),
+    (
+        "a listener does not go on when a header has come",
+        "src/listener/accepting.rs",
+        r#"        if has_room {
+            self.queue(key);
+        }"#,
+        r#"        let _ = has_room;"#,
+    ),
+    (
+        "TLS behind a header is taken for data",
+        "src/listener/accepting.rs",
+        r#"        let step = listener.preparations.after_header(peer);"#,
+        r#"        let step = listener.preparations.after_header(peer).map(|_| None);"#,
+    ),
+    (
+        "a wrong header is closed in order",
+        "src/connection/preparing.rs",
+        r#"                self.abort(reason); // nothing was said yet that a reset could take away"#,
+        r#"                self.end(reason);"#,
+    ),
+    (
+        "the peer stays the proxy after its header",
+        "src/reactor/identifying.rs",
+        r#"        session.peer = peer.clone();"#,
+        r#""#,
+    ),
+    (
+        "a preface, as a header is one, is lost before TLS",
+        "src/connection/securing.rs",
+        r#"        let clear = mem::take(&mut self.outgoing);"#,
+        r#"        self.outgoing.clear(&mut common.spares);
+        let clear = mem::take(&mut self.outgoing);"#,
     ),
 ];
 
@@ -939,6 +1059,7 @@ const DEFECTS_OF_RECORDS: &[(&str, &str, &str, &str)] = &[
 fn each_defect_is_found() {
     let mut missed = find(DEFECTS, Copy::first_failure);
     missed.extend(find(DEFECTS_OF_TLS, Copy::first_failure_of_tls));
+    missed.extend(find(DEFECTS_OF_PROXY, Copy::first_failure_of_proxy));
     missed.extend(find(DEFECTS_OF_RECORDS, Copy::first_failure_of_records));
     assert!(missed.is_empty(), "not found: {missed:?}");
 }
@@ -1023,6 +1144,20 @@ impl Copy {
         let tests = ["--no-fail-fast", "--lib", "--test", "tls"];
         let names =
             ["connection::table_of_tls", "closing::", "handshakes::", "moving::", "switching::"];
+        self.first_of(&tests, &names)
+    }
+
+    /// The same with the tests of the PROXY protocol that need no other program.
+    fn first_failure_of_proxy(&self) -> Option<String> {
+        let tests = ["--no-fail-fast", "--lib", "--test", "proxy"];
+        let names = [
+            "connection::table_of_headers",
+            "proxy::header",
+            "announcing::",
+            "limits::",
+            "refusing::",
+            "under_tls::",
+        ];
         self.first_of(&tests, &names)
     }
 

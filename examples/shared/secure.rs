@@ -1,20 +1,30 @@
 //! The options of a server that speaks TLS, beside those of `shared`: its certificate, read from files or made to try things with.
+#![allow(dead_code, reason = "each program uses a part of it")]
 
 use std::fmt::Display;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crocus::tls::rustls::ServerConfig;
 use crocus::tls::rustls::crypto::ring::default_provider;
 use crocus::tls::rustls::pki_types::pem::PemObject;
 use crocus::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use crocus::tls::rustls::server::{ClientHello, ResolvesServerCert};
+use crocus::tls::rustls::server::{
+    ClientHello, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions,
+};
 use crocus::tls::rustls::sign::CertifiedKey;
 use crocus::{Factory, Listen, Reactor};
+use ring::digest::{SHA256, digest};
 use signal_hook::consts::SIGHUP;
 
 use crate::shared::cli::{self, Exit};
+
+/// How many sessions are kept for clients that resume one: rustls' number.
+const SESSIONS: usize = 256;
+
+/// The names in a certificate that is made: the ways to say "this machine".
+const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// `--cert FILE --key FILE`, or `--self-signed`; without them a server speaks in clear.
 #[derive(Debug, Default)]
@@ -22,9 +32,17 @@ pub(crate) struct TlsOptions {
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
     self_signed: bool,
+    alpn: Vec<Vec<u8>>,
 }
 
 impl TlsOptions {
+    /// For a server of protocols that have names in ALPN. A client that asks for none is served, and one that
+    /// asks for others only is refused (RFC 7301).
+    pub(crate) fn of_protocols(names: &[&str]) -> Self {
+        let alpn = names.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Self { alpn, ..Self::default() }
+    }
+
     /// Takes an option if it is one of these; for [`from_args_and`](cli::ServerOptions::from_args_and).
     pub(crate) fn take(&mut self, name: &str, args: &mut lexopt::Parser) -> Result<bool, Exit> {
         match name {
@@ -36,36 +54,77 @@ impl TlsOptions {
         Ok(true)
     }
 
-    /// The certificates to serve with; `None`: in clear.
+    /// The TLS of the server; `None`: it speaks in clear.
     ///
     /// # Errors
     ///
     /// If the options contradict each other, or a file cannot be read or has no certificate or key.
-    pub(crate) fn certificates(self) -> Result<Option<Arc<Certificates>>, Exit> {
+    pub(crate) fn server(self) -> Result<Option<ServerTls>, Exit> {
         let source = match (self.cert, self.key, self.self_signed) {
             (None, None, false) => return Ok(None),
             (Some(cert), Some(key), false) => Source::Files { cert, key },
-            (None, None, true) => {
-                cli::say(
-                    "a certificate was made for this run; nobody trusts it but who is told to",
-                );
-                Source::Made
-            }
+            (None, None, true) => Source::Made,
             (_, _, true) => {
                 return Err(Exit::Usage("--self-signed makes both, --cert and --key".to_owned()));
             }
             _ => return Err(Exit::Usage("--cert and --key go together".to_owned())),
         };
-        let now = RwLock::new(source.load()?);
-        Ok(Some(Arc::new(Certificates { source, now })))
+        let first = source.load()?;
+        if let Source::Made = source {
+            cli::say(&format!("a certificate was made for this run, {}", description(&first)));
+        }
+        let (now, sessions) = (RwLock::new(first), RwLock::new(no_sessions()));
+        let certificates = Arc::new(Certificates { source, now, sessions });
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Certificates>::clone(&certificates);
+        let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(resolver);
+        config.session_storage = Arc::<Certificates>::clone(&certificates);
+        config.alpn_protocols = self.alpn;
+        // The best suite that both have, and not the one that a client names first: scanners ask for that.
+        config.ignore_client_order = true;
+        Ok(Some(ServerTls { config: Arc::new(config), certificates }))
+    }
+
+    /// Has all encrypted that is accepted at a place, if it is to be.
+    ///
+    /// # Errors
+    ///
+    /// As of [`server`](Self::server).
+    pub(crate) fn secure(self, reactor: &mut Reactor, place: Listen) -> Result<Listen, Exit> {
+        let Some(tls) = self.server()? else { return Ok(place) };
+        tls.reload_on_hangup(reactor)?;
+        Ok(tls.secure(place))
     }
 }
 
-/// The certificate of a server, which can be exchanged while it runs.
+/// The TLS of a server: its config, and a certificate that can be exchanged while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerTls {
+    pub(crate) config: Arc<ServerConfig>,
+    certificates: Arc<Certificates>,
+}
+
+impl ServerTls {
+    /// Encrypts what is accepted at a place.
+    pub(crate) fn secure(&self, place: Listen) -> Listen {
+        place.tls(Arc::clone(&self.config))
+    }
+
+    /// On SIGHUP reads the files again. Connections that are open keep what they have agreed on, and if a
+    /// file cannot be used, so do new ones. A session that began with a former certificate cannot be resumed.
+    ///
+    /// The reactor waits for the disk, for two small files.
+    pub(crate) fn reload_on_hangup(&self, reactor: &mut Reactor) -> io::Result<()> {
+        let certificates = Arc::clone(&self.certificates);
+        reactor.on_signal(SIGHUP, move |_| certificates.load_again())
+    }
+}
+
+/// The certificate of a server with its key, and the sessions that began with it.
 #[derive(Debug)]
-pub(crate) struct Certificates {
+struct Certificates {
     source: Source,
     now: RwLock<Arc<CertifiedKey>>,
+    sessions: RwLock<Arc<ServerSessionMemoryCache>>,
 }
 
 #[derive(Debug)]
@@ -75,25 +134,31 @@ enum Source {
 }
 
 impl Certificates {
-    /// Encrypts what is accepted at a place.
-    pub(crate) fn secure(self: &Arc<Self>, place: Listen) -> Listen {
-        let config = ServerConfig::builder().with_no_client_auth();
-        place.tls(config.with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>))
+    fn load_again(&self) {
+        let now = match self.source.load() {
+            Ok(now) => now,
+            Err(Exit::Failed(message)) => {
+                return cli::say(&format!("{message}; the former one stays"));
+            }
+            Err(_) => return, // nothing else is said of files
+        };
+        match self.source {
+            Source::Files { .. } => cli::say("the certificate was read again"),
+            Source::Made => {
+                cli::say(&format!("another certificate was made, {}", description(&now)));
+            }
+        }
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = now;
+        *self.sessions.write().unwrap_or_else(PoisonError::into_inner) = no_sessions();
     }
 
-    /// On SIGHUP reads the files again. Connections that are open keep what they have agreed on, and if a
-    /// file cannot be used, so do new ones.
-    pub(crate) fn reload_on_hangup(self: &Arc<Self>, reactor: &mut Reactor) -> io::Result<()> {
-        let certificates = Arc::clone(self);
-        reactor.on_signal(SIGHUP, move |_| match certificates.source.load() {
-            Ok(now) => {
-                *certificates.now.write().unwrap_or_else(PoisonError::into_inner) = now;
-                cli::say("the certificate was read again");
-            }
-            Err(Exit::Failed(message)) => cli::say(&format!("{message}; the former one stays")),
-            Err(_) => {}
-        })
+    fn sessions(&self) -> Arc<ServerSessionMemoryCache> {
+        Arc::clone(&self.sessions.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn no_sessions() -> Arc<ServerSessionMemoryCache> {
+    ServerSessionMemoryCache::new(SESSIONS)
 }
 
 impl ResolvesServerCert for Certificates {
@@ -102,26 +167,30 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
+/// A client that resumes a session is shown no certificate, so the sessions go with the certificate.
+impl StoresServerSessions for Certificates {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.sessions().put(key, value)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.sessions().get(key)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.sessions().take(key)
+    }
+
+    fn can_cache(&self) -> bool {
+        self.sessions().can_cache()
+    }
+}
+
 impl Source {
     fn load(&self) -> Result<Arc<CertifiedKey>, Exit> {
         let (chain, key) = match self {
-            Self::Files { cert, key } => {
-                let chain = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect);
-                let chain: Vec<_> =
-                    chain.map_err(|error| unreadable("certificate", cert.display(), error))?;
-                let key = PrivateKeyDer::from_pem_file(key)
-                    .map_err(|error| unreadable("key", key.display(), error))?;
-                (chain, key)
-            }
-            Self::Made => {
-                let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-                let made = rcgen::generate_simple_self_signed(names)
-                    .map_err(|error| Exit::Failed(format!("cannot make a certificate: {error}")))?;
-                let key = made.signing_key.serialize_der();
-                let key =
-                    PrivateKeyDer::try_from(key).map_err(|error| Exit::Failed(error.into()))?;
-                (vec![made.cert.der().clone()], key)
-            }
+            Self::Files { cert, key } => (chain_in(cert)?, key_in(key)?),
+            Self::Made => made()?,
         };
         let certified = CertifiedKey::from_der(chain, key, &default_provider());
         certified.map(Arc::new).map_err(|error| {
@@ -130,8 +199,48 @@ impl Source {
     }
 }
 
+fn chain_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, Exit> {
+    let chain =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.map_err(|error| unreadable("certificate", path.display(), error))?;
+    if chain.is_empty() {
+        return Err(unreadable("certificate", path.display(), "there is none"));
+    }
+    Ok(chain)
+}
+
+fn key_in(path: &Path) -> Result<PrivateKeyDer<'static>, Exit> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| unreadable("key", path.display(), error))
+}
+
 fn unreadable(what: &str, path: impl Display, error: impl Display) -> Exit {
     Exit::Failed(format!("cannot read the {what} {path}: {error}; it takes a file in PEM"))
+}
+
+/// A certificate that is signed by its own key.
+fn made() -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Exit> {
+    let made = rcgen::generate_simple_self_signed(NAMES.map(str::to_owned))
+        .map_err(|error| Exit::Failed(format!("cannot make a certificate: {error}")))?;
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der());
+    let key = key.map_err(|error| Exit::Failed(error.to_owned()))?;
+    Ok((vec![made.cert.der().clone()], key))
+}
+
+/// Says of a certificate that was made for whom it is, and how to recognise it.
+fn description(certified: &CertifiedKey) -> String {
+    let [first, second, third] = NAMES;
+    let fingerprint = certified.cert.first().map_or_else(String::new, |own| fingerprint(own));
+    format!(
+        "for {first}, {second} and {third}; only a client that is told to trusts it; \
+         SHA-256 fingerprint {fingerprint}"
+    )
+}
+
+/// In the form in which OpenSSL and browsers show it.
+fn fingerprint(certificate: &[u8]) -> String {
+    let bytes = digest(&SHA256, certificate);
+    let pairs: Vec<_> = bytes.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    pairs.join(":")
 }
 
 /// A whole server, in clear or encrypted: as [`serve_at`](cli::serve_at).
@@ -140,8 +249,16 @@ pub(crate) fn serve(
     place: Listen,
     factory: impl Factory + 'static,
 ) -> Result<(), Exit> {
-    let Some(certificates) = tls.certificates()? else { return cli::serve_at(place, factory) };
-    let mut reactor = cli::reactor()?;
-    certificates.reload_on_hangup(&mut reactor)?;
-    cli::serve_on(reactor, certificates.secure(place), factory)
+    serve_on(cli::reactor()?, tls, place, factory)
+}
+
+/// The same on a reactor that is made already: as [`serve_on`](cli::serve_on).
+pub(crate) fn serve_on(
+    mut reactor: Reactor,
+    tls: TlsOptions,
+    place: Listen,
+    factory: impl Factory + 'static,
+) -> Result<(), Exit> {
+    let place = tls.secure(&mut reactor, place)?;
+    cli::serve_on(reactor, place, factory)
 }

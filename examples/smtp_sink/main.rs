@@ -7,10 +7,17 @@
 //!
 //! It is for tests of programs that send mail ([RFC 5321]): it takes every message and delivers none. Each phase
 //! of the connection is a protocol with its own framing, and one hands over to the other. Bytes that have come
-//! already go along, so clients need not wait for each answer (PIPELINING). STARTTLS would be one phase more.
+//! already go along, so clients need not wait for each answer (PIPELINING).
 //!
+//! With a certificate it offers STARTTLS ([RFC 3207]). Nothing that was said in clear counts behind that command,
+//! and bytes that have come along with it are no commands: they are the first of TLS, or else an attack, which ends
+//! the connection.
+//!
+//! [RFC 3207]: https://www.rfc-editor.org/rfc/rfc3207
 //! [RFC 5321]: https://www.rfc-editor.org/rfc/rfc5321
 
+#[path = "../shared/secure.rs"]
+mod secure;
 #[path = "../shared/mod.rs"]
 mod shared;
 
@@ -23,34 +30,43 @@ use std::mem;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crocus::framing::{FrameError, FrameHandler, Framed, Lines};
+use crocus::tls::TlsInfo;
+use crocus::tls::rustls::ServerConfig;
 use crocus::{ConnectionId, Protocol, Reactor, Reason, Transport};
 use dot_stuffed::DotStuffed;
 use lexopt::ValueExt;
 use save::Envelope;
+use secure::TlsOptions;
 use shared::cli::{self, Exit, ServerOptions};
 
 const HELP: &str = "\
 Takes every mail that it is sent by SMTP, prints it or saves it, and delivers none.
 
-Usage: smtp_sink [--folder DIR] [--max-size BYTES] [--listen HOST:PORT] [--backlog N] [--trace FILE]
+Usage: smtp_sink [--folder DIR] [--max-size BYTES] [--cert FILE --key FILE | --self-signed]
+                 [--listen HOST:PORT] [--backlog N] [--trace FILE]
 
 Options:
       --folder DIR        save each message there as a file NUMBER.eml, instead of printing it
       --max-size BYTES    the longest message [10485760]
+      --cert FILE --key FILE  offer STARTTLS with these, in PEM; SIGHUP reads them again
+      --self-signed       the same with a certificate made for this run, to try things with
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
       --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
-Where a message is printed, control characters are escaped; a file has the bytes as they came.
+Where a message is printed, control characters are escaped; a file has the bytes as they came. In front
+of a message stand its sender and recipients, and how it was encrypted, if it was.
 
 Examples:
   smtp_sink                     then: swaks --server 127.0.0.1:5000 --to anna@example.org
   smtp_sink --folder /tmp       then: curl smtp://127.0.0.1:5000 --mail-rcpt a@b -T letter.txt
+  smtp_sink --self-signed       then: swaks --tls --server 127.0.0.1:5000 --to anna@example.org
 
 Exit status: 0 stopped as asked, 1 cannot listen, 2 bad usage, 130 stopped by a second Ctrl-C
 Environment: RUST_LOG  what to log on standard error: error, warn (default), info, debug, trace
@@ -72,6 +88,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 struct Sink {
     folder: Option<PathBuf>,
     max_size: usize,
+    /// For STARTTLS. `None`: it is not offered.
+    tls: Option<Arc<ServerConfig>>,
     /// How many messages came.
     count: Cell<u64>,
 }
@@ -90,8 +108,34 @@ impl Commands {
         Framed::new(Lines::new().max_length(LONGEST_LINE), commands)
     }
 
+    /// Begins TLS, and forgets what was said in clear.
+    fn start_tls(
+        &mut self,
+        transport: &mut Transport<'_>,
+        argument: &str,
+    ) -> Result<(), &'static str> {
+        if transport.is_encrypted() {
+            return Err("503 it is encrypted already");
+        }
+        let config = self.sink.tls.as_ref().ok_or("454 there is no certificate here")?;
+        if !argument.is_empty() {
+            return Err("501 it takes no argument");
+        }
+        self.envelope = Envelope::default();
+        transport.write(b"220 go ahead\r\n"); // the last in clear
+        if !transport.start_tls(Arc::clone(config)) {
+            transport.lose_connection(); // no command in clear comes after that answer
+        }
+        Ok(())
+    }
+
     /// Carries out a command that leaves the phase as it is; returns the reply.
-    fn command(&mut self, verb: &str, argument: &str) -> Result<String, &'static str> {
+    fn command(
+        &mut self,
+        verb: &str,
+        argument: &str,
+        is_encrypted: bool,
+    ) -> Result<String, &'static str> {
         match verb {
             "HELO" | "EHLO" if argument.is_empty() => return Err("501 your name is missing"),
             "HELO" | "EHLO" | "RSET" => self.envelope = Envelope::default(),
@@ -105,7 +149,9 @@ impl Commands {
             "HELO" => "250 localhost".to_owned(),
             "EHLO" => {
                 let size = self.sink.max_size;
-                format!("250-localhost\r\n250-8BITMIME\r\n250-PIPELINING\r\n250 SIZE {size}")
+                let offers_tls = self.sink.tls.is_some() && !is_encrypted;
+                let tls = if offers_tls { "250-STARTTLS\r\n" } else { "" };
+                format!("250-localhost\r\n250-8BITMIME\r\n250-PIPELINING\r\n{tls}250 SIZE {size}")
             }
             _ => "250 OK".to_owned(),
         })
@@ -160,6 +206,10 @@ impl Protocol for Commands {
         write!(transport, "{}\r\n", self.opening);
     }
 
+    fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
+        log_end(transport, reason);
+    }
+
     fn timed_out(&mut self, transport: &mut Transport<'_>) {
         part(transport, "421 too long a silence");
     }
@@ -167,6 +217,19 @@ impl Protocol for Commands {
     fn shutting_down(&mut self, transport: &mut Transport<'_>) {
         part(transport, "421 shutting down");
     }
+}
+
+/// Logs the end of a connection, a failure of TLS above all.
+fn log_end(transport: &Transport<'_>, reason: &Reason) {
+    match reason {
+        Reason::Tls { error } => log::info!("{error}"), // it names the peer
+        _ => log::debug!("{}: {reason}", transport.peer_addr()),
+    }
+}
+
+/// The version of TLS and the suite.
+fn described(tls: &TlsInfo) -> Option<String> {
+    Some(format!("{:?}, {:?}", tls.version()?, tls.cipher_suite()?.suite()))
 }
 
 /// Sends a last reply, and closes.
@@ -190,8 +253,14 @@ impl FrameHandler<Lines> for Commands {
                 let message = Message { sink: Rc::clone(&self.sink), envelope };
                 transport.set_protocol(Framed::new(DotStuffed(self.sink.max_size), message));
             }
+            "STARTTLS" => {
+                if let Err(refusal) = self.start_tls(transport, argument.trim()) {
+                    write!(transport, "{refusal}\r\n");
+                }
+            }
             verb => {
-                let reply = self.command(verb, argument.trim());
+                let is_encrypted = transport.is_encrypted();
+                let reply = self.command(verb, argument.trim(), is_encrypted);
                 write!(transport, "{}\r\n", reply.as_deref().unwrap_or_else(|error| error));
             }
         }
@@ -231,6 +300,10 @@ impl Protocol for Message {
             part(transport, "421 shutting down");
         }
     }
+
+    fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
+        log_end(transport, reason);
+    }
 }
 
 impl FrameHandler<DotStuffed> for Message {
@@ -239,6 +312,8 @@ impl FrameHandler<DotStuffed> for Message {
         transport.pause_reading();
         let (id, peer, sink) = (transport.id(), transport.peer_addr(), Rc::clone(&self.sink));
         let envelope = self.envelope.take().unwrap_or_default();
+        let tls = transport.tls().as_ref().and_then(described);
+        let envelope = Envelope { tls, ..envelope };
         log::info!("{peer}: {} bytes, {envelope:?}", message.len());
         let number = sink.count.get() + 1;
         sink.count.set(number);
@@ -282,12 +357,12 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), Exit> {
-    let (mut folder, mut max_size) = (None, LONGEST_MESSAGE);
+    let (mut folder, mut max_size, mut tls) = (None, LONGEST_MESSAGE, TlsOptions::default());
     let options = ServerOptions::from_args_and(HELP, |name, args| {
         match name {
             "folder" => folder = Some(PathBuf::from(args.value()?)),
             "max-size" => max_size = args.value()?.parse()?,
-            _ => return Ok(false),
+            _ => return tls.take(name, args),
         }
         Ok(true)
     })?;
@@ -295,8 +370,14 @@ fn serve() -> Result<(), Exit> {
         let folder = folder.display();
         return Err(Exit::Failed(format!("{folder} is no folder; --folder takes one that exists")));
     }
-    let sink = Rc::new(Sink { folder, max_size, count: Cell::new(0) });
-    cli::serve_at(options.place(), move |_peer| {
+    let mut reactor = cli::reactor()?;
+    let tls = tls.server()?;
+    if let Some(tls) = &tls {
+        tls.reload_on_hangup(&mut reactor)?;
+    }
+    let tls = tls.map(|tls| tls.config);
+    let sink = Rc::new(Sink { folder, max_size, tls, count: Cell::new(0) });
+    cli::serve_on(reactor, options.place(), move |_peer| {
         Commands::phase(Rc::clone(&sink), "220 localhost takes every message".to_owned())
     })
 }

@@ -11,6 +11,8 @@ use crate::shared::cli;
 pub(crate) struct Envelope {
     pub(crate) from: Option<String>,
     pub(crate) to: Vec<String>,
+    /// How the message came encrypted; `None`: in clear.
+    pub(crate) tls: Option<String>,
 }
 
 /// Saves a message in the first file from this number on that is not there yet.
@@ -54,8 +56,9 @@ pub(crate) fn to_output(number: u64, envelope: &Envelope, message: &[u8]) -> io:
 }
 
 /// The lines that a mail server adds where it delivers.
-fn head_of(Envelope { from, to }: &Envelope) -> String {
+fn head_of(Envelope { from, to, tls }: &Envelope) -> String {
     let from = from.as_deref().unwrap_or_default();
     let to = to.iter().map(|to| format!("Delivered-To: {to}\r\n"));
-    format!("Return-Path: <{from}>\r\n{}", to.collect::<String>())
+    let tls = tls.iter().map(|tls| format!("X-Encrypted: {tls}\r\n"));
+    format!("Return-Path: <{from}>\r\n{}{}", to.collect::<String>(), tls.collect::<String>())
 }

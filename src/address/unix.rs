@@ -85,6 +85,33 @@ impl UnixAddress {
         }
     }
 
+    /// From a field of a fixed length, as `sun_path` is: a path ends at the first NUL, an abstract name begins with
+    /// one.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn from_padded(field: &[u8]) -> Self {
+        let end = field.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        match &field[..end] {
+            [] => Self::unnamed(),
+            [0, name @ ..] => Self::abstract_name(name),
+            path => Self::from_bytes(path.split(|&byte| byte == 0).next().unwrap_or_default()),
+        }
+    }
+
+    /// The same field. What has no room is cut, which no address of the system's needs.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn to_padded(&self) -> [u8; 108] {
+        let (at, name) = match self.0.as_deref() {
+            None => (0, &[][..]),
+            Some(Name::Path(path)) => (0, path.as_os_str().as_encoded_bytes()),
+            Some(Name::Abstract(name)) => (1, name.as_slice()),
+        };
+        let mut field = [0; 108];
+        for (byte, of_name) in field[at..].iter_mut().zip(name) {
+            *byte = *of_name;
+        }
+        field
+    }
+
     #[cfg(unix)]
     fn from_bytes(path: &[u8]) -> Self {
         use std::os::unix::ffi::OsStrExt;

@@ -15,7 +15,7 @@ impl<S: ByteStream> Connection<S> {
     /// Begins an orderly close, for the reason given or the one that the state shows.
     pub(crate) fn close(&mut self, because: Option<Reason>) -> bool {
         match self.life {
-            Life::Preparing => return self.end(because.unwrap_or(Reason::Closed)),
+            Life::Preparing(_) => return self.end(because.unwrap_or(Reason::Closed)),
             // With a filter it has spoken with its peer.
             Life::New if self.filter().is_none() => {
                 return self.end(because.unwrap_or(Reason::Closed));
@@ -59,7 +59,7 @@ impl<S: ByteStream> Connection<S> {
     /// A read finds what has come and was not reported yet, so that it is delivered before.
     pub(crate) fn shut_down(&mut self, now: Instant, common: &Common) -> bool {
         match self.life {
-            Life::Preparing => {
+            Life::Preparing(_) => {
                 self.hurry(now, common);
                 self.ready |= Readiness::READABLE;
                 true

@@ -83,17 +83,25 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// Ends it because the system reported an error.
+    /// Ends it because the system reported an error. If TLS has failed before, that stays the reason: peers that
+    /// do not speak it reset a connection whose hello they have not read.
     #[inline(never)]
     pub(crate) fn fail(&mut self, error: io::Error) -> Next {
         let error = self.take_hangup_error().unwrap_or(error);
-        self.end_by_failure(Reason::failed(self.activity(), error));
+        self.end_by_failure(match &self.life {
+            #[cfg(feature = "tls")]
+            Life::Closing(failure @ Reason::Tls { .. })
+            | Life::Lingering(failure @ Reason::Tls { .. }) => failure.clone(),
+            _ => Reason::failed(self.activity(), error),
+        });
         Next::Gone
     }
 
     fn activity(&self) -> Activity {
         match self.life {
             Life::Closing(_) | Life::Lingering(_) => Activity::Closing,
+            #[cfg(feature = "proxy")]
+            Life::Preparing(super::Preparation::Header(_)) => Activity::Identifying,
             #[cfg(feature = "tls")]
             _ if self.is_handshaking() => Activity::Handshaking,
             _ => Activity::Open,

@@ -80,7 +80,7 @@ impl<S: ByteStream> Connection<S> {
     #[inline(always)]
     pub(super) fn may_deliver(&self) -> bool {
         match self.input {
-            Input::Open if self.is_handshaking() => self.may_shake_hands(),
+            Input::Open if self.is_handshaking() => self.may_prepare(),
             Input::Open if self.kept() == 0 => {
                 self.ready.contains(Readiness::READABLE) && !self.held.are_against_reading()
             }

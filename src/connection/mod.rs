@@ -89,7 +89,7 @@
 //! | 48 | Lingering | a stop | Gone, for its reason if the peer has sent nothing since, else stopped | nothing |
 //! | 49 | Open, held | silence for the timeout, but not all events were told | Open | nothing, until they are |
 //! | 50 | Preparing | its handshake is over | New | nothing: the reactor has its protocol made; then as 1 |
-//! | 51 | Preparing | bytes that TLS refuses | Closing, an alert sent | nothing |
+//! | 51 | Preparing | bytes that TLS refuses | Closing, an alert sent; this stays the reason if the peer resets | nothing |
 //! | 52 | Preparing | FIN; the time of the handshake is up | Gone | nothing |
 //! | 53 | Open | `start_tls` | Open, shaking hands | nothing until that is over; what was put back is of TLS |
 //! | 54 | Open, TLS | close_notify | Open, input told | what came before it, `Eof` |
@@ -98,6 +98,9 @@
 //! | 57 | HandingOver, shaking hands | the handshake is over | as 22 | as 22 |
 //! | 58 | Closing, TLS | all sent | as 26, after close_notify | nothing |
 //! | 59 | Closing, shaking hands | the handshake is over | as 58, or at once if nothing waits | nothing |
+//! | 60 | Preparing | its PROXY header is whole | New, or Preparing for TLS | nothing: as 50; what came behind is delivered, or of TLS |
+//! | 61 | Preparing | bytes that are no header | Gone, reset | nothing |
+//! | 62 | Preparing | FIN before the header is whole; its time is up | Gone | nothing |
 
 mod commands;
 mod ending;
@@ -106,8 +109,14 @@ mod filter;
 #[cfg(not(feature = "tls"))]
 #[path = "no_filter.rs"]
 mod filter;
+#[cfg(feature = "proxy")]
+mod header;
+#[cfg(not(feature = "proxy"))]
+#[path = "no_header.rs"]
+mod header;
 mod input;
 mod output;
+mod preparing;
 #[cfg(any(test, fuzzing))]
 mod script;
 mod securing;
@@ -115,12 +124,18 @@ mod securing;
 pub(crate) mod sequences;
 #[cfg(test)]
 mod table;
+#[cfg(all(test, feature = "proxy"))]
+mod table_of_headers;
 #[cfg(all(test, feature = "tls"))]
 mod table_of_tls;
 mod timing;
 mod values;
 
+#[cfg(feature = "tls")]
 pub(crate) use filter::Engine;
+#[cfg(feature = "proxy")]
+pub(crate) use header::Header;
+pub(crate) use preparing::Step;
 pub(crate) use timing::Direction;
 pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Reached, Tell, Traffic};
 
@@ -130,7 +145,9 @@ use crate::system::poller::Readiness;
 use crate::system::stream::{ByteStream, Stream};
 use input::Input;
 use output::{Output, Pressure};
+use preparing::Preparation;
 use timing::Extras;
+use values::{Side, Told};
 
 /// One connection.
 pub(crate) struct Connection<S = Stream> {
@@ -158,7 +175,7 @@ pub(crate) struct Connection<S = Stream> {
 #[derive(Debug)]
 enum Life {
     /// Its preparation is not over: it has no protocol yet.
-    Preparing,
+    Preparing(Preparation),
     /// Its protocol was not told of it yet.
     New,
     Open,
@@ -171,21 +188,6 @@ enum Life {
     /// Everything is sent, FIN too; waiting for the peer's FIN.
     Lingering(Reason),
     Gone(Reason),
-}
-
-/// Which of the notices that come once the present protocol has had; `life` does not show it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Told {
-    Nothing,
-    Made,
-    OfShutdown,
-}
-
-/// One side of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Side {
-    Us,
-    Peer,
 }
 
 impl<S: ByteStream> Connection<S> {
@@ -221,7 +223,7 @@ impl<S: ByteStream> Connection<S> {
     pub(crate) fn next(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
         self.begin_step(io, common);
         match self.life {
-            Life::Preparing => self.while_preparing(io, common, scratch),
+            Life::Preparing(_) => self.while_preparing(io, common, scratch),
             Life::New => self.announce(io, common),
             Life::Open | Life::Finishing => self.while_open(io, common, scratch),
             Life::HandingOver => self.while_handing_over(io, common, scratch),

@@ -1,8 +1,6 @@
-//! A connection with a filter: its preparation, and the way of the bytes through the filter.
+//! A connection with a filter: the way of the bytes through it.
 //!
-//! A connection that is prepared begins as `Preparing`: the filter speaks with the peer, and no protocol is there
-//! yet. A preparation that ends in the middle of what was read puts the rest back, and the next one takes it for
-//! its first bytes; so does TLS that begins on an open connection.
+//! What was put back when TLS begins, by a protocol or by the step of the preparation before it, is its first input.
 
 use std::mem;
 use std::time::Instant;
@@ -22,20 +20,8 @@ const READ: usize = 48 * 1024;
 /// How much more a read may bring than it has read: a record that was almost complete.
 const BEFORE: usize = 16 * 1024;
 
-/// How many round trips a handshake may still have in a shutdown. The linger time is then that of one.
-const ROUND_TRIPS: u32 = 3;
-
 /// Commands.
 impl<S: ByteStream> Connection<S> {
-    /// Has a new connection announced only after its preparation.
-    pub(crate) fn prepare(&mut self, engine: Engine, now: Instant, common: &mut Common) {
-        self.life = Life::Preparing;
-        self.add_filter(engine, now, common);
-        if common.shutting_down {
-            self.hurry(now, common);
-        }
-    }
-
     /// Begins TLS in the middle: what was written before leaves in clear, and what is put back until the next
     /// step is the peer's first. Returns whether it will.
     #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is no filter"))]
@@ -48,7 +34,7 @@ impl<S: ByteStream> Connection<S> {
         true
     }
 
-    fn add_filter(&mut self, engine: Engine, now: Instant, common: &mut Common) {
+    pub(super) fn add_filter(&mut self, engine: Engine, now: Instant, common: &mut Common) {
         let clear = mem::take(&mut self.outgoing);
         let filter = Filter::begin(engine, now, clear, &mut common.spares);
         self.extras_mut(common).filter = Some(filter);
@@ -64,14 +50,6 @@ impl<S: ByteStream> Connection<S> {
     #[cfg(feature = "tls")]
     pub(crate) fn tls(&self) -> Option<crate::tls::TlsInfo> {
         self.filter()?.info()
-    }
-
-    /// In a shutdown a handshake gets less time, so that a silent peer does not hold it up.
-    pub(super) fn hurry(&mut self, now: Instant, common: &Common) {
-        let within = common.linger() * ROUND_TRIPS;
-        if let Some(filter) = self.filter_mut() {
-            filter.hurry(now, within);
-        }
     }
 }
 
@@ -102,29 +80,10 @@ impl<S> Connection<S> {
     pub(crate) fn is_encrypted(&self) -> bool {
         self.filter().is_some_and(|filter| !filter.is_handshaking())
     }
-
-    /// Whether the handshake may read: its bytes are not the protocol's, which may have paused.
-    pub(super) fn may_shake_hands(&self) -> bool {
-        self.ready.contains(Readiness::READABLE) && !self.held.intersects(Holds::READ_RATE)
-    }
 }
 
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
-    /// Before a connection is announced.
-    pub(super) fn while_preparing(
-        &mut self,
-        io: &mut Io,
-        common: &mut Common,
-        scratch: &mut [u8],
-    ) -> Next {
-        if !self.is_handshaking() {
-            self.life = Life::New;
-            return Next::Prepared;
-        }
-        self.shake_hands(io, common, scratch)
-    }
-
     /// A step of a handshake before which nothing can be told.
     #[inline(never)]
     pub(super) fn shake_hands(

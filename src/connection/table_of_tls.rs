@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::script::Driver;
-use super::{Engine, Holds, Next};
+use super::{Engine, Holds, Next, Step};
 use crate::reason::Reason;
 use crate::tls::pair::engines;
 use crate::tls::{HANDSHAKE_TIMEOUT, Opened};
@@ -34,7 +34,8 @@ impl Both {
     fn preparing() -> Self {
         let (server, client) = engines();
         let mut driver = Driver::new();
-        driver.connection.prepare(server, driver.now, &mut driver.common);
+        let step = Step::Handshake(Box::new(server));
+        driver.connection.prepare(step, driver.now, &mut driver.common);
         assert_eq!(driver.serve(), Next::Rest);
         Self::of(driver, client)
     }
@@ -126,6 +127,13 @@ fn row_51_a_failed_handshake_sends_an_alert_and_fin() {
     both.driver.settle();
     both.assert_gone("in the handshake");
     assert_eq!(both.driver.heard(), "");
+
+    let mut both = Both::preparing();
+    both.driver.script.peer_sends(b"GET / HTTP/1.1\r\n\r\n");
+    both.driver.settle();
+    both.driver.script.peer_resets();
+    both.driver.settle();
+    both.assert_gone("in the handshake");
 }
 
 #[test]

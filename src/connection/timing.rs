@@ -217,19 +217,16 @@ impl<S: ByteStream> Connection<S> {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let extras = self.extras.as_ref()?;
         let of_life = match self.life {
-            Life::Preparing | Life::New | Life::Open | Life::HandingOver => extras.idle_deadline(),
+            Life::Preparing(_) | Life::New | Life::Open | Life::HandingOver => {
+                extras.idle_deadline()
+            }
             Life::Finishing | Life::Closing(_) => extras.close_by,
             Life::Lingering(_) => extras.linger_end(),
             Life::Gone(_) => None,
         };
         let refills = [&extras.reading, &extras.writing];
         let refills = refills.into_iter().filter_map(|throttle| throttle.as_ref()?.refilled);
-        refills.chain(of_life).chain(self.handshake_deadline()).min()
-    }
-
-    /// When a handshake must be over. Not while it closes, which has a limit of its own.
-    fn handshake_deadline(&self) -> Option<Instant> {
-        self.filter().filter(|_| self.is_open())?.deadline()
+        refills.chain(of_life).chain(self.preparation_deadline()).min()
     }
 
     /// Whether `TimedOut` is being told.
@@ -297,10 +294,10 @@ impl<S: ByteStream> Connection<S> {
     pub(super) fn judge_deadlines(&mut self, io: &mut Io) -> Option<Next> {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= io.now);
         let unsent = self.buffered();
-        let shakes_hands_for_too_long = due(self.handshake_deadline());
+        let prepares_for_too_long = due(self.preparation_deadline());
         let extras = self.extras.as_ref()?;
         let is_due = match self.life {
-            _ if shakes_hands_for_too_long => true,
+            _ if prepares_for_too_long => true,
             Life::Open => due(extras.idle_deadline()) && !io.timed_out,
             Life::Finishing | Life::Closing(_) => due(extras.close_by),
             Life::Lingering(_) => due(extras.linger_end()),
@@ -319,8 +316,7 @@ impl<S: ByteStream> Connection<S> {
                 io.write.is_some() && (io.read > 0 || matches!(self.life, Life::Closing(_)));
             return Some(if may_ask { self.ask_the_stream(io) } else { Next::Yield });
         }
-        if shakes_hands_for_too_long && let Some(filter) = self.filter() {
-            let reason = filter.timed_out();
+        if prepares_for_too_long && let Some(reason) = self.late_preparation() {
             self.end(reason);
             return Some(Next::Gone);
         }

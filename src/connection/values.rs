@@ -39,6 +39,21 @@ pub(crate) enum Tell {
     Handover,
 }
 
+/// Which of the notices that come once the present protocol has had; `life` does not show it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Told {
+    Nothing,
+    Made,
+    OfShutdown,
+}
+
+/// One side of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    Us,
+    Peer,
+}
+
 /// The stages that a connection has reached, for observers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Reached {
@@ -151,6 +166,11 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
+    /// Whether nothing was read yet.
+    pub(crate) fn is_unread(self) -> bool {
+        self.read == 0
+    }
+
     pub(crate) fn idle_since(self, common: &Common) -> Instant {
         common.began + Duration::from_nanos(self.active)
     }

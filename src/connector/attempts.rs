@@ -230,13 +230,12 @@ impl Reactor {
             self.tell_attempt_end(connector, &to, won);
         }
         self.drop_attempts(connector, Some(winner));
-        let begun = self.connector_mut(connector).map(|it| it.connect.preparations.begin(peer));
-        match begun {
-            None | Some(Ok(None)) => self.build_at_once(connector, winner, peer, scratch),
-            Some(Ok(Some(engine))) => {
-                self.prepare_connection(connector, winner, peer, engine, scratch);
-            }
-            Some(Err(reason)) => {
+        let Self { sources, time, .. } = self;
+        let Some(Source::Connector(found)) = sources.get(connector) else { return };
+        match found.connect.preparations.first(peer, || time.latest()) {
+            Ok(None) => self.build_at_once(connector, winner, peer, scratch),
+            Ok(Some(step)) => self.prepare_connection(connector, winner, peer, step, scratch),
+            Err(reason) => {
                 self.sources.remove(winner);
                 self.descriptor_freed();
                 self.give_up(connector, reason);
@@ -264,7 +263,7 @@ impl Reactor {
             }
         };
         self.is_connected(connector, winner);
-        self.become_connection(winner, |connection, _, _| {
+        self.become_connection(connector, winner, |connection, _, _| {
             Session::new(connection, peer.clone(), protocol)
         });
         self.serve_connected(connector, winner, scratch);

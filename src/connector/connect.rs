@@ -1,7 +1,6 @@
 //! A place to connect to, with its options.
 
 use std::net::SocketAddr;
-#[cfg(feature = "tls")]
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +42,8 @@ pub struct Connect {
     pub(crate) local_addr: Option<SocketAddr>,
     pub(crate) socket: SocketOptions,
     pub(crate) preparations: Preparations,
+    /// The first bytes to be sent.
+    pub(crate) preface: Option<Arc<[u8]>>,
 }
 
 impl Connect {
@@ -121,6 +122,38 @@ impl Connect {
         self
     }
 
+    /// Sends these bytes first of all: before what the protocol writes, and in clear, before the handshake of TLS.
+    ///
+    /// A PROXY header is such a preface; see the example of `crocus::proxy::Version`. The bytes are in the
+    /// [buffer](crate::Transport::buffered) when the protocol is told `connection_made`, or have left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Protocol, Transport};
+    /// use crocus::Connect;
+    ///
+    /// # struct Greeter;
+    /// # impl Protocol for Greeter {
+    /// #     fn connection_made(&mut self, transport: &mut Transport) {
+    /// #         transport.write(b"hello");
+    /// #     }
+    /// # }
+    /// # let mut simulation = Simulation::new();
+    /// # let mut server = simulation.listen("127.0.0.1:80")?;
+    /// let place = Connect::to("127.0.0.1:80").preface(b"PROXY UNKNOWN\r\n");
+    /// simulation.reactor().connect(place, |_peer| Greeter);
+    /// simulation.settle();
+    /// assert_eq!(server.accept().unwrap().received(), b"PROXY UNKNOWN\r\nhello");
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn preface(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.preface = Some(bytes.as_ref().into());
+        self
+    }
+
     /// Where to connect to.
     ///
     /// # Examples
@@ -146,6 +179,7 @@ where
             local_addr: None,
             socket: SocketOptions::new(),
             preparations: Preparations::default(),
+            preface: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::address::Address;
-use crate::connection::{Common, Connection, Engine};
+use crate::connection::{Common, Connection, Step};
 use crate::connector::state::Progress;
 use crate::ids::{ConnectionId, ConnectorId};
 use crate::observe::Origin;
@@ -21,15 +21,15 @@ impl Reactor {
         connector: Key,
         winner: Key,
         peer: &Address,
-        engine: Engine,
+        step: Step,
         scratch: &mut [u8],
     ) {
         if let Some(connector) = self.connector_mut(connector) {
             connector.attempts.clear();
             connector.progress = Progress::Preparing(winner);
         }
-        self.become_connection(winner, |connection, now, common| {
-            Session::preparing(connection, peer.clone(), engine, now, common)
+        self.become_connection(connector, winner, |connection, now, common| {
+            Session::preparing(connection, peer.clone(), step, now, common)
         });
         self.serve_connected(connector, winner, scratch);
     }
@@ -58,15 +58,20 @@ impl Reactor {
     /// In the same slot and under the same token, so that nothing is registered twice.
     pub(super) fn become_connection(
         &mut self,
+        connector: Key,
         winner: Key,
         session: impl FnOnce(Connection, Instant, &mut Common) -> Session,
     ) {
+        let preface = self.connector_mut(connector).and_then(|it| it.connect.preface.clone());
         let (marks, now) = (self.limits.marks, self.time.latest());
         let Self { sources, memory, .. } = self;
         sources.convert(winner, |source| match source {
             Source::Attempt(attempt) => {
                 let mut connection = Connection::new(attempt.stream, marks);
                 connection.latch(attempt.latched);
+                if let Some(preface) = preface {
+                    connection.write(&preface, &mut memory.common);
+                }
                 Source::Connection(session(connection, now, &mut memory.common))
             }
             other => other,

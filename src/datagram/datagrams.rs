@@ -1,8 +1,12 @@
 //! A place for datagrams, with its options.
 
+#[cfg(all(unix, feature = "activation"))]
+use std::io;
 use std::net::UdpSocket;
 
 use crate::address::Endpoint;
+#[cfg(all(unix, feature = "activation"))]
+use crate::system::inherited::{self, Inherited};
 use crate::system::options::SocketOptions;
 
 /// A place to bind a datagram socket to, with its options, for
@@ -36,6 +40,33 @@ impl Datagrams {
     /// Binds there with the default options.
     pub fn at(place: impl Into<Self>) -> Self {
         place.into()
+    }
+
+    /// Takes a UDP socket that was handed over when this process was started: as `Listen::inherited` takes
+    /// listeners. See [`Inherited`], and **call this at the beginning of `main`**.
+    ///
+    /// Needs the feature `activation`; for Unix.
+    ///
+    /// # Errors
+    ///
+    /// As [`Listen::inherited`](crate::Listen::inherited).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use crocus::{Datagrams, DatagramProtocol, Reactor};
+    ///
+    /// # struct Echo;
+    /// # impl DatagramProtocol for Echo {}
+    /// let place = Datagrams::inherited("dns")?;
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.listen_udp(place, Echo)?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[cfg(all(unix, feature = "activation"))]
+    #[cfg_attr(docsrs, doc(cfg(feature = "activation")))]
+    pub fn inherited(which: impl Into<Inherited>) -> io::Result<Self> {
+        inherited::datagrams(&which.into()).map(Self::from)
     }
 
     /// The options of the socket.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::callback::Callback;
-use crate::connection::{Connection, Direction, Engine};
+use crate::connection::{Connection, Direction, Step};
 use crate::ids::{ConnectionId, ListenerId};
 use crate::listener::{AcceptError, Listener};
 use crate::observe::{Command, Notice, Origin, Subject};
@@ -16,6 +16,7 @@ use crate::reactor::Reactor;
 use crate::reactor::queues::Queue;
 use crate::reactor::source::{Owner, Session, Source};
 use crate::reactor::state::TimerAction;
+use crate::reason::Reason;
 use crate::system::stream::Stream;
 
 /// How long a listener pauses when there is no descriptor, unless the reactor closes one before: long
@@ -25,7 +26,7 @@ const RETRY: Duration = Duration::from_millis(100);
 /// How an accepted connection begins: with a protocol, or with a preparation before that.
 enum Begun {
     Built(Box<dyn Protocol>),
-    Engine(Box<Engine>),
+    Step(Step),
 }
 
 /// # Listeners and their connections
@@ -224,11 +225,9 @@ impl Reactor {
     /// Makes a session of an accepted connection, or closes it.
     fn admit(&mut self, listener: Key, stream: Stream, peer: Address, scratch: &mut [u8]) {
         self.monitor.stats.accepted += 1;
-        if self.listener_mut(listener).is_none_or(|listener| listener.has_enough(&peer)) {
-            return self.turn_away(listener, stream, peer);
-        }
-        let Some(begun) = self.begin_preparation(listener, &peer) else {
-            return self.turn_away(listener, stream, peer);
+        let begun = match self.begin_preparation(listener, &peer) {
+            Ok(begun) => begun,
+            Err(reason) => return self.turn_away(listener, stream, peer, reason),
         };
         let (mut read_rate, mut write_rate) = (None, None);
         if let Some(listener) = self.listener_mut(listener) {
@@ -238,9 +237,9 @@ impl Reactor {
         let connection = Connection::new(stream, self.limits.marks);
         let session = match begun {
             Begun::Built(protocol) => Session::new(connection, peer, protocol),
-            Begun::Engine(engine) => {
+            Begun::Step(step) => {
                 let now = self.time.latest();
-                Session::preparing(connection, peer, *engine, now, &mut self.memory.common)
+                Session::preparing(connection, peer, step, now, &mut self.memory.common)
             }
         };
         let key = self.sources.insert(Source::Connection(session), Owner::Listener(listener));
@@ -252,30 +251,75 @@ impl Reactor {
         self.visit(key, Queue::Run, scratch);
     }
 
-    /// Begins the preparation of a connection, or has its protocol made at once. `None`: it is to be turned away.
-    fn begin_preparation(&mut self, key: Key, peer: &Address) -> Option<Begun> {
-        let listener = self.listener_mut(key)?;
-        match listener.preparations.begin(peer) {
+    /// Begins the preparation of a connection, or has its protocol made at once.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it is to be turned away.
+    fn begin_preparation(&mut self, key: Key, peer: &Address) -> Result<Begun, Reason> {
+        let Self { sources, time, .. } = self;
+        let Some(Source::Listener(listener)) = sources.get_mut(key) else {
+            return Err(Reason::Stopped);
+        };
+        if !listener.has_room_for(peer) {
+            return Err(Reason::PeerLimit);
+        }
+        match listener.preparations.first(peer, || time.latest()) {
             Ok(None) => {}
-            Ok(Some(engine)) => {
+            Ok(Some(step)) => {
                 listener.preparing += 1;
-                return Some(Begun::Engine(Box::new(engine)));
+                return Ok(Begun::Step(step));
             }
             Err(reason) => {
-                log::error!("listener at {} cannot serve a connection: {reason}", listener.local);
-                return None;
+                // With headers it is a proxy that is not trusted, else a config that cannot work.
+                let level = match listener.preparations.begin_with_a_header() {
+                    true => log::Level::Info,
+                    false => log::Level::Error,
+                };
+                log::log!(level, "listener at {} cannot serve {peer}: {reason}", listener.local);
+                return Err(reason);
             }
         }
         let built = self.call_factory(key, Callback::BuildProtocol, |factory, _| {
             factory.build_protocol(peer.clone())
         });
-        built?.map(Begun::Built)
+        match built {
+            Some(Some(protocol)) => Ok(Begun::Built(protocol)),
+            Some(None) => Err(Reason::Refused),
+            None => Err(Reason::Panicked { callback: Callback::BuildProtocol }),
+        }
     }
 
-    fn turn_away(&mut self, listener: Key, stream: Stream, peer: Address) {
+    /// A PROXY header has named the peer of a connection. Returns the next step of its preparation, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it is to be turned away.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn admit_identified(
+        &mut self,
+        key: Key,
+        peer: &Address,
+    ) -> Result<Option<Step>, Reason> {
+        let Some(listener) = self.listener_mut(key) else { return Err(Reason::Stopped) };
+        let was_full = listener.is_full();
+        let stays = listener.identified(peer);
+        let has_room = was_full && listener.can_accept();
+        let step = listener.preparations.after_header(peer);
+        if let Err(reason) = &step {
+            log::error!("listener at {} cannot serve a connection: {reason}", listener.local);
+        }
+        if has_room {
+            self.queue(key);
+        }
+        if stays { step } else { Err(Reason::PeerLimit) }
+    }
+
+    fn turn_away(&mut self, listener: Key, stream: Stream, peer: Address, reason: Reason) {
         drop(stream);
         self.monitor.stats.turned_away += 1;
-        self.monitor.note(|| Notice::TurnedAway { listener: ListenerId(listener), peer });
+        let listener = ListenerId(listener);
+        self.monitor.note(|| Notice::TurnedAway { listener, peer, reason });
         self.descriptor_freed();
     }
 

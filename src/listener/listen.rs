@@ -1,5 +1,7 @@
 //! A place to listen at, with its options.
 
+#[cfg(all(unix, feature = "activation"))]
+use std::io;
 use std::net::TcpListener;
 #[cfg(unix)]
 use std::os::unix::net::UnixListener;
@@ -8,7 +10,11 @@ use std::sync::Arc;
 
 use crate::address::Endpoint;
 use crate::parts::token_bucket::Rate;
+#[cfg(feature = "proxy")]
+use crate::proxy::Network;
 use crate::reactor::preparations::Preparations;
+#[cfg(all(unix, feature = "activation"))]
+use crate::system::inherited::{self, Inherited, Listening};
 use crate::system::options::SocketOptions;
 #[cfg(feature = "tls")]
 use crate::tls::Role;
@@ -22,7 +28,8 @@ const BACKLOG: u32 = 4096;
 /// A place to listen at, with its options, for [`Reactor::listen`](crate::Reactor::listen).
 ///
 /// Made from anything that an [`Endpoint`] is made from, but no host name; or from a socket of std that is
-/// bound and listens, to take it over: one from a parent process, or made with other options. A `backlog`
+/// bound and listens, to take it over: one from a parent process, or made with other options; with the feature
+/// `activation`, from one that was handed over when the process was started (`Listen::inherited`). A `backlog`
 /// and `mode` come too late for such a socket and are ignored, and the file of an adopted Unix socket is
 /// not removed when the listener stops: the program that made it has to do this.
 ///
@@ -94,6 +101,44 @@ impl Listen {
         place.into()
     }
 
+    /// Takes a socket that was handed over when this process was started, by systemd or by a parent: see
+    /// [`Inherited`], and **call this at the beginning of `main`**.
+    ///
+    /// TCP and Unix sockets, by name or by place. Each is given away once; of several with one name, each call gets
+    /// the next. The options of a socket that is taken over apply to it, as for one of std. The socket
+    /// stays in the hands of the one who opened it: when this reactor stops listening, clients go on waiting in
+    /// its queue, for the next process that takes it.
+    ///
+    /// Needs the feature `activation`; for Unix.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if no socket at all was handed over. `InvalidInput` if none has this name, or it is of another
+    /// kind, does not listen, or was taken already; the message says which, and what there is.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use crocus::{Listen, Protocol, Reactor};
+    ///
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// let web = Listen::inherited("web")?.max_connections_per_peer(8);
+    /// let admin = Listen::inherited(1)?; // the second one
+    /// let mut reactor = Reactor::new()?;
+    /// let listener = reactor.listen(web, |_peer| Idle)?;
+    /// println!("listening on {}", reactor.local_addr(listener).unwrap());
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[cfg(all(unix, feature = "activation"))]
+    #[cfg_attr(docsrs, doc(cfg(feature = "activation")))]
+    pub fn inherited(which: impl Into<Inherited>) -> io::Result<Self> {
+        Ok(match inherited::listener(&which.into())? {
+            Listening::Tcp(listener) => Self::from(listener),
+            Listening::Unix(listener) => Self::from(listener),
+        })
+    }
+
     fn new(at: At) -> Self {
         let admission = Admission::default();
         let (socket, preparations) = (SocketOptions::new(), Preparations::default());
@@ -152,6 +197,9 @@ impl Listen {
     /// addresses, as every host with IPv6 has; refuse whole networks in the
     /// factory.
     ///
+    /// Behind a proxy that sends a PROXY header the peer is the one that it names. Then a connection beyond the limit
+    /// is closed when its header has come.
+    ///
     /// Twisted's `LimitConnectionsByPeer`.
     #[must_use]
     pub fn max_connections_per_peer(mut self, connections: usize) -> Self {
@@ -174,6 +222,30 @@ impl Listen {
     #[must_use]
     pub fn write_rate(mut self, rate: Rate) -> Self {
         self.admission.write_rate = Some(rate);
+        self
+    }
+
+    /// Has each connection begin with a PROXY header, from proxies in these networks only; see
+    /// [`proxy`](crate::proxy).
+    ///
+    /// Whatever comes from elsewhere is turned away. With [TLS](Self::tls) the header comes first, in clear.
+    ///
+    /// Needs the feature `proxy`. HAProxy's `accept-proxy`, nginx's `listen … proxy_protocol`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Listen;
+    /// use crocus::proxy::Network;
+    ///
+    /// let place = Listen::at(":443").proxy_protocol(["10.0.0.0/8".parse()?, Network::unix()]);
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[cfg(feature = "proxy")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]
+    #[must_use]
+    pub fn proxy_protocol(mut self, trusted: impl IntoIterator<Item = Network>) -> Self {
+        self.preparations.proxies = Some(trusted.into_iter().collect());
         self
     }
 

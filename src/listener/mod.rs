@@ -14,6 +14,7 @@ pub use listen::Listen;
 pub(crate) use state::Listener;
 
 use std::io;
+
 /// How many connections in a row may be skipped without a pause. A firewall forbids connections one by one
 /// (EPERM) with an error that is also that of a process that may not accept at all. The queue of waiting
 /// connections is rarely as long, and a failed accept costs a microsecond.

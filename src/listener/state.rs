@@ -24,6 +24,8 @@ pub(crate) struct Listener {
     pub(crate) preparations: Preparations,
     /// How many of its connections have no protocol yet, for which its factory stays.
     pub(crate) preparing: usize,
+    /// How many have not had their PROXY header: it is not known yet whose they are.
+    unidentified: usize,
     /// How many connections each peer has; counted only if that is limited.
     peers: HashMap<IpAddr, usize>,
     /// Latched: there may be a connection to accept. Cleared only by an accept that finds none.
@@ -59,6 +61,7 @@ impl Listener {
             admission,
             preparations,
             preparing: 0,
+            unidentified: 0,
             peers: HashMap::new(),
             ready: false,
             taken: VecDeque::new(),
@@ -77,15 +80,36 @@ impl Listener {
         self.skipped >= MAX_SKIPPED
     }
 
+    /// Whether a peer may have another connection, as far as it is known who it is.
+    pub(crate) fn has_room_for(&self, peer: &Address) -> bool {
+        self.preparations.begin_with_a_header() || !self.has_enough(peer)
+    }
+
     /// Whether a peer has as many connections as allowed.
-    pub(crate) fn has_enough(&self, peer: &Address) -> bool {
+    fn has_enough(&self, peer: &Address) -> bool {
         let (Some(max), Some(ip)) = (self.admission.max_per_peer, peer.ip()) else { return false };
         self.peers.get(&ip.to_canonical()).copied().unwrap_or(0) >= max
     }
 
-    /// Counts a new connection of a peer.
+    /// Counts a new connection, for its peer if that is known.
     pub(crate) fn came(&mut self, peer: &Address) {
         self.connections += 1;
+        match self.preparations.begin_with_a_header() {
+            true => self.unidentified += 1,
+            false => self.count(peer),
+        }
+    }
+
+    /// Counts a connection for the peer that its header has named. Returns whether it may stay.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn identified(&mut self, peer: &Address) -> bool {
+        self.unidentified = self.unidentified.saturating_sub(1);
+        let has_enough = self.has_enough(peer);
+        self.count(peer);
+        !has_enough
+    }
+
+    fn count(&mut self, peer: &Address) {
         if self.admission.max_per_peer.is_some()
             && let Some(ip) = peer.ip()
         {
@@ -93,9 +117,13 @@ impl Listener {
         }
     }
 
-    /// Counts a connection of a peer that is gone.
-    pub(crate) fn went(&mut self, peer: &Address) {
+    /// Counts a connection that is gone. `identified`: a header had named its peer.
+    pub(crate) fn went(&mut self, peer: &Address, identified: bool) {
         self.connections = self.connections.saturating_sub(1);
+        if self.preparations.begin_with_a_header() && !identified {
+            self.unidentified = self.unidentified.saturating_sub(1);
+            return;
+        }
         let Some(ip) = peer.ip().filter(|_| self.admission.max_per_peer.is_some()) else { return };
         let ip = ip.to_canonical();
         if let Some(count) = self.peers.get_mut(&ip) {
@@ -106,8 +134,12 @@ impl Listener {
         }
     }
 
-    /// Whether it has as many connections as allowed.
+    /// Whether it has as many connections as allowed, or too many of them wait for their header.
     pub(crate) fn is_full(&self) -> bool {
+        #[cfg(feature = "proxy")]
+        if self.unidentified >= crate::proxy::MOST_UNIDENTIFIED {
+            return true;
+        }
         self.admission.max_connections.is_some_and(|max| self.connections >= max)
     }
 

@@ -115,17 +115,17 @@ impl Reactor {
         self.remove_without_connections(key);
     }
 
-    pub(crate) fn accepted_connection_gone(&mut self, key: Key, peer: &Address) {
+    /// A connection that it accepted is gone. `identified`: a PROXY header had named its peer.
+    pub(crate) fn accepted_connection_gone(&mut self, key: Key, peer: &Address, identified: bool) {
         let Some(listener) = self.listener_mut(key) else { return };
         let was_full = listener.is_full();
-        listener.went(peer);
+        listener.went(peer, identified);
         if was_full && listener.can_accept() {
             self.queue(key);
         }
         self.remove_without_connections(key);
     }
 
-    /// Removes a listener that is over and has no connections.
     /// The preparation of a connection is over, or it has ended before.
     pub(crate) fn listener_prepared(&mut self, key: Key) {
         let Some(listener) = self.listener_mut(key) else { return };
@@ -135,6 +135,7 @@ impl Reactor {
         }
     }
 
+    /// Removes a listener that is over and has no connections.
     fn remove_without_connections(&mut self, key: Key) {
         let done = |listener: &mut Listener| listener.over && listener.connections == 0;
         if self.listener_mut(key).is_some_and(done) {

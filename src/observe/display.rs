@@ -49,6 +49,11 @@ fn fmt_traffic(notice: &Notice, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Notice::Opened { connection, peer, origin } => {
             write!(f, "connection {connection} with {peer} opened, {origin}")
         }
+        #[cfg(feature = "proxy")]
+        Notice::Identified { connection, peer, proxy, local } => match local {
+            true => write!(f, "connection {connection}: of the proxy {proxy} itself"),
+            false => write!(f, "connection {connection}: of {peer}, by the proxy {proxy}"),
+        },
         Notice::Stage { connection, stage } => write!(f, "connection {connection}: {stage}"),
         Notice::Gone { connection, peer, reason } => {
             write!(f, "connection {connection} with {peer} ended: {reason}")
@@ -76,8 +81,8 @@ fn fmt_traffic(notice: &Notice, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Notice::ConnectFailed { connector, reason } => {
             write!(f, "connector {connector} failed: {reason}")
         }
-        Notice::TurnedAway { listener, peer } => {
-            write!(f, "listener {listener}: turned {peer} away")
+        Notice::TurnedAway { listener, peer, reason } => {
+            write!(f, "listener {listener}: turned {peer} away: {reason}")
         }
         Notice::CannotAccept { listener, error } => {
             write!(f, "listener {listener} cannot accept: {error}")

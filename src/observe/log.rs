@@ -40,6 +40,8 @@ impl Observer for LogObserver {
 
 fn level_of(notice: &Notice) -> log::Level {
     match notice {
+        #[cfg(feature = "proxy")]
+        Notice::Identified { .. } => log::Level::Debug,
         Notice::Opened { .. }
         | Notice::Gone { .. }
         | Notice::Pressure { .. }

@@ -108,15 +108,28 @@ pub enum Notice {
         /// The command.
         command: Command,
     },
-    /// A connection is there; nothing about it was told before. `connection_made` comes next, or, over TLS, after
-    /// the handshake.
+    /// A connection is there; nothing about it was told before. `connection_made` comes next, or after a PROXY
+    /// header and the handshake of TLS.
     Opened {
         /// The connection.
         connection: ConnectionId,
-        /// Its peer.
+        /// Its peer. At a listener with [PROXY protocol](crate::Listen) that is the proxy.
         peer: Address,
         /// Where it comes from.
         origin: Origin,
+    },
+    /// A PROXY header has said whose a connection is.
+    #[cfg(feature = "proxy")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]
+    Identified {
+        /// The connection.
+        connection: ConnectionId,
+        /// From here on its peer.
+        peer: Address,
+        /// The peer of the connection itself.
+        proxy: Address,
+        /// Whether the proxy has connected for itself.
+        local: bool,
     },
     /// A connection has come to another stage of its life.
     Stage {
@@ -209,12 +222,14 @@ pub enum Notice {
         /// Why.
         reason: Reason,
     },
-    /// A listener's limits or its factory refused a connection.
+    /// A listener's limits or its factory refused a connection, or it comes from no trusted proxy.
     TurnedAway {
         /// The listener.
         listener: ListenerId,
         /// The peer.
         peer: Address,
+        /// Why.
+        reason: Reason,
     },
     /// A listener could not accept.
     CannotAccept {
@@ -255,6 +270,8 @@ impl Notice {
             | Self::Received { connection, .. }
             | Self::Sent { connection, .. }
             | Self::Pressure { connection, .. } => Some(Subject::Connection(*connection)),
+            #[cfg(feature = "proxy")]
+            Self::Identified { connection, .. } => Some(Subject::Connection(*connection)),
             Self::DatagramReceived { socket, .. } | Self::DatagramSent { socket, .. } => {
                 Some(Subject::Datagram(*socket))
             }

@@ -25,6 +25,8 @@ mod commands;
 
 // Nothing public.
 pub(crate) mod dispatch;
+#[cfg(feature = "proxy")]
+mod identifying;
 pub(crate) mod limits;
 pub(crate) mod monitor;
 pub(crate) mod preparations;

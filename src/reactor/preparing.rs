@@ -1,4 +1,4 @@
-//! Connections that are prepared before they have a protocol: by the handshake of TLS.
+//! Connections that are prepared before they have a protocol: by a PROXY header, by the handshake of TLS.
 
 use super::Reactor;
 use super::source::Owner;
@@ -10,11 +10,19 @@ use crate::protocol::Protocol;
 use crate::reason::Reason;
 
 impl Reactor {
-    /// The preparation of a connection is over: has its owner make a protocol. `None`: it has refused, and the
-    /// connection closes.
+    /// A step of a connection's preparation is over: begins the next one, or has its owner make a protocol. `None`:
+    /// there is none yet, or the connection is refused and closes.
+    pub(super) fn prepared(&mut self, key: Key) -> Option<Box<dyn Protocol>> {
+        #[cfg(feature = "proxy")]
+        if !self.identify(key) {
+            return None;
+        }
+        self.build(key)
+    }
+
     #[cold]
     #[inline(never)]
-    pub(super) fn build(&mut self, key: Key) -> Option<Box<dyn Protocol>> {
+    fn build(&mut self, key: Key) -> Option<Box<dyn Protocol>> {
         let id = ConnectionId(key);
         let owner = self.sources.owner(key)?;
         let (Owner::Listener(factory) | Owner::Connector(factory)) = owner else { return None };
@@ -42,22 +50,23 @@ impl Reactor {
             None => Reason::Panicked { callback: Callback::BuildProtocol },
         };
         match owner {
-            Owner::Listener(listener) => {
-                self.note_turned_away(listener, key);
-                self.lose_connection(id, Some(refusal));
-            }
+            Owner::Listener(listener) => self.turn_away_prepared(listener, key, refusal),
             _ => self.abort(id, refusal), // and the connector hears it at once
         }
         None
     }
 
-    fn note_turned_away(&mut self, listener: Key, key: Key) {
+    /// Closes an accepted connection that has no protocol yet.
+    pub(super) fn turn_away_prepared(&mut self, listener: Key, key: Key, reason: Reason) {
         self.monitor.stats.turned_away += 1;
         let Self { sources, monitor, .. } = self;
         if let Some(session) = sources.session(key) {
-            let peer = &session.peer;
-            monitor
-                .note(|| Notice::TurnedAway { listener: ListenerId(listener), peer: peer.clone() });
+            let (listener, peer) = (ListenerId(listener), &session.peer);
+            monitor.note(|| {
+                let (peer, reason) = (peer.clone(), reason.clone());
+                Notice::TurnedAway { listener, peer, reason }
+            });
         }
+        self.lose_connection(ConnectionId(key), Some(reason));
     }
 }

@@ -9,6 +9,14 @@ use crate::parts::timers::Timers;
 use crate::system::poller::Poller;
 
 impl Session {
+    /// Whether a PROXY header has said whose it is.
+    pub(super) fn is_identified(&self) -> bool {
+        #[cfg(feature = "proxy")]
+        return self.attached.as_ref().is_some_and(|attached| attached.proxy.is_some());
+        #[cfg(not(feature = "proxy"))]
+        false
+    }
+
     /// Cancels the timers of a protocol that gets no more notices, and that of the deadline: the next
     /// visit sets it anew.
     #[inline]

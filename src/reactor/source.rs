@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::Reactor;
 use super::queues::Waits;
 use crate::address::Address;
-use crate::connection::{Common, Connection, Engine};
+use crate::connection::{Common, Connection, Step};
 use crate::connector::state::{Attempt, ConnectorState};
 use crate::datagram::{DatagramProtocol, DatagramState};
 #[cfg(feature = "signals")]
@@ -24,6 +24,8 @@ use crate::parts::arena::{Arena, Key};
 use crate::parts::owned_timers::OwnedTimers;
 use crate::parts::timers::TimerId;
 use crate::protocol::{Factory, Protocol};
+#[cfg(feature = "proxy")]
+use crate::proxy::ProxyInfo;
 use crate::system::poller::Readiness;
 
 /// Something the poller reports on, or that the loop serves.
@@ -128,13 +130,16 @@ pub(crate) struct Session {
     pub(crate) attached: Option<Box<Attached>>,
 }
 
-/// The timers and the successor of a session's protocol.
+/// The parts of a session that few have: the timers and the successor of its protocol, what a proxy has said.
 #[derive(Default)]
 pub(crate) struct Attached {
     /// Set by `Transport::call_later`.
     pub(crate) timers: OwnedTimers,
     /// The protocol that takes over at the next handover.
     pub(crate) successor: Option<Box<dyn Protocol>>,
+    /// The PROXY header, which has said whose the connection is.
+    #[cfg(feature = "proxy")]
+    pub(crate) proxy: Option<Box<ProxyInfo>>,
 }
 
 impl Session {
@@ -146,11 +151,11 @@ impl Session {
     pub(crate) fn preparing(
         mut connection: Connection,
         peer: Address,
-        engine: Engine,
+        step: Step,
         now: Instant,
         common: &mut Common,
     ) -> Self {
-        connection.prepare(engine, now, common);
+        connection.prepare(step, now, common);
         Self::unbuilt(connection, peer)
     }
 

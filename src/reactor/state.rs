@@ -181,6 +181,8 @@ impl Memory {
     pub(crate) fn give_back_attached(&mut self, mut used: Box<Attached>) {
         if self.attached.len() < SPARE_ATTACHED {
             used.timers.clear();
+            #[cfg(feature = "proxy")]
+            drop(used.proxy.take());
             self.attached.push(used);
         }
     }

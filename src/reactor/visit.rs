@@ -108,7 +108,7 @@ impl Queue {
         let Slot { source, waits, registered, .. } = slot;
         waits.leave(self);
         let Source::Connection(session) = source else { return };
-        io.fresh = *registered == Registered::No;
+        io.fresh = *registered == Registered::No && session.connection.traffic().is_unread();
         let Some(budget) = io.write else { return };
         // Half of what waits, if that is more: a connection that many others write to keeps up with them.
         let more = (session.connection.buffered() / 2).saturating_sub(budget);
@@ -181,7 +181,7 @@ impl Reactor {
             seen.count(id, &session.connection, &mut io, monitor);
             match notice {
                 Some(notice) => self.tell(key, notice, &mut seated, scratch),
-                None => seated = self.build(key),
+                None => seated = self.prepared(key),
             }
         }
     }
@@ -284,6 +284,7 @@ impl Reactor {
         let announced = session.connection.was_announced();
         let mut protocol = session.protocol.take();
         let unbuilt = protocol.is_none() && !announced;
+        let identified = session.is_identified();
         let id = ConnectionId(key);
         let subject = Subject::Connection(id);
         if let Some(protocol) = protocol.as_mut().filter(|_| announced) {
@@ -306,7 +307,7 @@ impl Reactor {
                     log::info!("a connection of {peer} has come to no protocol: {reason}");
                     self.listener_prepared(listener);
                 }
-                self.accepted_connection_gone(listener, &peer);
+                self.accepted_connection_gone(listener, &peer, identified);
             }
             Owner::Connector(connector) if announced => {
                 self.connection_of_connector_lost(connector, &reason);

@@ -20,6 +20,10 @@ pub enum Activity {
     Binding,
     /// Connecting.
     Connecting,
+    /// Reading the PROXY header, before a connection is announced.
+    #[cfg(feature = "proxy")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]
+    Identifying,
     /// Shaking hands, before an encrypted connection is announced or goes on.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
@@ -38,6 +42,8 @@ impl fmt::Display for Activity {
             Self::Resolving => "looking up the name",
             Self::Binding => "binding the local address",
             Self::Connecting => "connecting",
+            #[cfg(feature = "proxy")]
+            Self::Identifying => "reading the PROXY header",
             #[cfg(feature = "tls")]
             Self::Handshaking => "shaking hands",
             Self::Open => "connection failed",

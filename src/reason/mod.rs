@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use crate::callback::Callback;
 use crate::parts::one_line::OneLine;
+#[cfg(feature = "proxy")]
+use crate::proxy::{self, ProxyError};
 #[cfg(feature = "tls")]
 use crate::tls::{Fault, TlsError};
 
@@ -98,6 +100,16 @@ pub enum Reason {
         /// The fault, the phase and the peer.
         error: Arc<TlsError>,
     },
+    /// There was no PROXY header of a trusted proxy, so that it is not known whose the connection was.
+    #[cfg(feature = "proxy")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]
+    Proxy {
+        /// The fault, and the peer of the connection itself.
+        error: Arc<ProxyError>,
+    },
+    /// The peer had as many connections already as the listener
+    /// [allows](crate::Listen::max_connections_per_peer).
+    PeerLimit,
     /// The attempt was cancelled.
     Cancelled,
     /// The attempt did not finish within its timeout. (A timeout of the kernel's is
@@ -219,7 +231,13 @@ impl Reason {
             | Self::CloseTimedOut { .. }
             | Self::ConnectTimedOut
             | Self::Overflow { .. }
+            | Self::PeerLimit
             | Self::Panicked { .. } => Who::Reactor,
+            #[cfg(feature = "proxy")]
+            Self::Proxy { error } => match error.fault() {
+                proxy::Fault::Untrusted | proxy::Fault::TimedOut => Who::Reactor,
+                _ => Who::Peer,
+            },
             #[cfg(feature = "tls")]
             Self::Tls { error } => match error.fault() {
                 Fault::Tls(_) | Fault::Truncated => Who::Peer,
@@ -272,6 +290,9 @@ impl fmt::Display for Reason {
             Self::Failed { activity, error } => write!(f, "{activity}: {}", OneLine(error)),
             #[cfg(feature = "tls")]
             Self::Tls { error } => write!(f, "{}", OneLine(error)),
+            #[cfg(feature = "proxy")]
+            Self::Proxy { error } => error.fmt(f),
+            Self::PeerLimit => f.write_str("its peer has as many connections as it may"),
             Self::Cancelled => f.write_str("cancelled"),
             Self::ConnectTimedOut => f.write_str("connecting: no answer in time"),
             Self::Refused => f.write_str("the factory refused it"),
@@ -307,11 +328,19 @@ impl From<&Reason> for io::Error {
                 Fault::Truncated => Kind::UnexpectedEof,
                 Fault::TimedOut => Kind::TimedOut,
             },
+            #[cfg(feature = "proxy")]
+            Reason::Proxy { error } => match error.fault() {
+                proxy::Fault::Untrusted => Kind::PermissionDenied,
+                proxy::Fault::Truncated => Kind::UnexpectedEof,
+                proxy::Fault::TimedOut => Kind::TimedOut,
+                _ => Kind::InvalidData,
+            },
             Reason::Closed => Kind::NotConnected,
             Reason::Failed { .. } | Reason::Panicked { .. } => Kind::Other,
             Reason::Aborted
             | Reason::Overflow { .. }
             | Reason::Stopped
+            | Reason::PeerLimit
             | Reason::Cancelled
             | Reason::Refused => Kind::ConnectionAborted,
         };
@@ -326,6 +355,8 @@ impl Error for Reason {
             Self::Protocol { error } => Some(&***error),
             #[cfg(feature = "tls")]
             Self::Tls { error } => Some(error.as_ref()),
+            #[cfg(feature = "proxy")]
+            Self::Proxy { error } => Some(error.as_ref()),
             _ => None,
         }
     }

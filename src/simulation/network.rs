@@ -316,7 +316,8 @@ impl Network {
             Payload::Bytes(_) if link.kind == Kind::Tcp && link.ends[from].open => {
                 self.send(index, 1 - from, Payload::Reset);
             }
-            Payload::End => {
+            // To an end that has sent a reset it says nothing: the reset is on its way still, and counts.
+            Payload::End if link.ends[1 - from].stage != Stage::Down => {
                 link.pipes[from].end_arrived = true;
                 link.settle_ends();
             }

@@ -6,6 +6,8 @@ pub(crate) mod acceptor;
 pub(crate) mod adopted;
 pub(crate) mod binding;
 pub(crate) mod error;
+#[cfg(all(unix, feature = "activation"))]
+pub(crate) mod inherited;
 pub(crate) mod keep_alive;
 pub(crate) mod options;
 pub(crate) mod poller;

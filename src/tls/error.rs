@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use rustls::{Error as RustlsError, InvalidMessage};
+
 use crate::address::Address;
 
 /// Why TLS ended a connection: what failed, in which phase, and with whom.
@@ -74,8 +76,10 @@ pub enum Phase {
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The peer broke a rule, sent an alert, or showed no certificate that is trusted. The peer was sent
-    /// an alert that says so, unless it has sent one itself.
+    /// The peer broke a rule, sent an alert, or showed no certificate that is trusted.
+    ///
+    /// The peer was sent an alert that says so, unless it has sent one itself, or rustls has none for it, as
+    /// for a handshake message that is too long or mixed with other records: then it gets FIN alone.
     Tls(rustls::Error),
     /// The connection ended without a close_notify: the peer has not said that these were all its bytes.
     Truncated,
@@ -102,11 +106,21 @@ impl TlsError {
     pub fn peer(&self) -> &Address {
         &self.peer
     }
+
+    /// Whether the first bytes of the peer were not TLS at all.
+    fn is_no_tls(&self) -> bool {
+        let no_record = Fault::Tls(RustlsError::InvalidMessage(InvalidMessage::InvalidContentType));
+        self.phase == Phase::Handshake && self.fault == no_record
+    }
 }
 
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TLS with {} {}: {}", self.peer, self.phase, self.fault)
+        write!(f, "TLS with {} {}: {}", self.peer, self.phase, self.fault)?;
+        if self.is_no_tls() {
+            f.write_str(" (it does not seem to speak TLS)")?;
+        }
+        Ok(())
     }
 }
 

@@ -80,7 +80,8 @@
 //!   when they get a close_notify.)
 //! * **Bounded buffers.** The [marks](crate::Transport::set_write_buffer_limits) and the cap count the bytes that
 //!   wait to be encrypted and those that are. While a peer does not read, no more than 1 MiB is encrypted. rustls
-//!   keeps at most one record that is not complete, or 64 KiB of a handshake message.
+//!   keeps at most one record that is not complete, or 64 KiB of the records of one handshake message: a longer one is
+//!   refused.
 //! * **Full records.** Bytes are encrypted when they leave, so all that waits then shares records of 16 KiB, and
 //!   leaves in one system call.
 //!

@@ -52,9 +52,18 @@ impl Role {
         to: &Endpoint,
     ) -> Self {
         match name.or_else(|| name_of(to)) {
-            Some(name) => Self(Side::Client(config, name)),
+            Some(name) => Self::client_of(config, name),
             None => Self(Side::Nameless),
         }
+    }
+
+    fn client_of(config: Arc<ClientConfig>, name: ServerName<'static>) -> Self {
+        if !config.enable_early_data {
+            return Self(Side::Client(config, name));
+        }
+        let mut config = (*config).clone(); // it shares the sessions
+        config.enable_early_data = false; // nothing would be sent early, so a server shall not wait for it
+        Self(Side::Client(Arc::new(config), name))
     }
 
     /// A connection of rustls, and the name that a client asks for.
@@ -95,7 +104,7 @@ impl From<Arc<ServerConfig>> for Role {
 
 impl From<(Arc<ClientConfig>, ServerName<'static>)> for Role {
     fn from((config, name): (Arc<ClientConfig>, ServerName<'static>)) -> Self {
-        Self(Side::Client(config, name))
+        Self::client_of(config, name)
     }
 }
 

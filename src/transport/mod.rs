@@ -1,5 +1,8 @@
 //! A connection, lent to a callback.
 
+#[cfg(feature = "proxy")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]
+mod proxy;
 mod questions;
 mod reading;
 mod settings;

@@ -151,7 +151,7 @@ impl Transport<'_> {
         !self.connection().is_some_and(Connection::is_open)
     }
 
-    /// The peer's address.
+    /// The peer's address; behind a proxy that [says it](crate::Listen), that of the client.
     ///
     /// # Examples
     ///

@@ -34,13 +34,18 @@ fn build_examples() -> PathBuf {
         "debug" => "dev",
         other => other,
     };
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--examples", "--all-features", "--profile", profile])
-        .arg("--target-dir")
-        .arg(profile_dir.parent().unwrap())
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--examples", "--all-features", "--profile", profile]);
+    cargo.arg("--target-dir").arg(profile_dir.parent().unwrap());
+    // Cargo says to its tests what it is testing. If that went on to this cargo, it would compile `ring` anew, which
+    // asks for it, and the next cargo once more: minutes, with all that stands on it.
+    for (name, _) in std::env::vars_os() {
+        let said = name.to_str().unwrap_or_default();
+        if said.starts_with("CARGO_PKG_") || said.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
     assert!(built.success(), "the examples do not compile");
     profile_dir.join("examples")
 }
@@ -67,6 +72,11 @@ pub(crate) fn tool(name: &str) -> Option<Command> {
 /// Runs a program to its end.
 pub(crate) fn run(command: &mut Command) -> Finished {
     Running::start(command).finish()
+}
+
+/// The same for a program that may take longer than others.
+pub(crate) fn run_for(command: &mut Command, limit: Duration) -> Finished {
+    Running::start(command).finish_within(limit)
 }
 
 /// A program that runs. Killed when dropped.
@@ -140,8 +150,12 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub(crate) fn finish(mut self) -> Finished {
-        let end = Instant::now() + TIME_LIMIT;
+    pub(crate) fn finish(self) -> Finished {
+        self.finish_within(TIME_LIMIT)
+    }
+
+    fn finish_within(mut self, limit: Duration) -> Finished {
+        let end = Instant::now() + limit;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;

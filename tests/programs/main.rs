@@ -2,11 +2,13 @@
 //! limit of descriptors.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
+mod certificate;
 mod child;
 #[macro_use]
 #[path = "../util/mod.rs"]
 mod util;
 
+mod encrypted;
 mod every_server;
 mod forwarding;
 mod mail;

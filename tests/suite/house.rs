@@ -14,7 +14,12 @@ const LONGEST_FUNCTION: usize = 50;
 const LARGEST_CIRCLE: usize = 8;
 
 /// Files that hold nothing but tests.
-const TESTS: [&str; 3] = ["connection::script", "connection::table", "connection::table_of_tls"];
+const TESTS: [&str; 4] = [
+    "connection::script",
+    "connection::table",
+    "connection::table_of_headers",
+    "connection::table_of_tls",
+];
 
 /// The source files by module: `connection::input`; the root is empty.
 type Tree = BTreeMap<String, String>;
@@ -167,7 +172,8 @@ fn lower_folders_do_not_know_the_reactor() {
         ("address", &["parts"]),
         ("system", &["parts", "simulation", "address"]),
         ("tls", &["address"]),
-        ("connection", &["parts", "system", "reason", "tls"]),
+        ("proxy", &["address"]),
+        ("connection", &["parts", "system", "address", "reason", "tls", "proxy"]),
         ("observe", &["parts", "address", "callback", "ids", "reason", "system"]),
     ] {
         for (module, homes) in imports.iter().filter(|(module, _)| is_below(module, folder)) {

@@ -1,4 +1,4 @@
-//! The tools of a simulation: sending all.
+//! The tools of a simulation: sending all; and segments that cross on their way.
 
 use std::cell::RefCell;
 use std::io;
@@ -71,4 +71,25 @@ fn sending_all_says_why_it_cannot() {
     let error = aborting.send_all(&mut simulation, &[0; 200_000]).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     assert!(error.to_string().contains("has failed"), "{error}");
+}
+
+#[test]
+fn a_reset_that_crosses_our_end_is_told() {
+    let ms = Duration::from_millis;
+    let mut simulation = Simulation::new();
+    let log = Log::new();
+    let mut peer =
+        simulation.connect(Recorder::new(&log, "a").on_made(|transport| transport.pause_reading()));
+    simulation.settle();
+    simulation.set_latency(ms(20));
+    peer.close_write();
+    simulation.advance(ms(15));
+    let id = simulation.reactor().connections()[0];
+    simulation.reactor().transport(id).unwrap().lose_write_connection();
+    simulation.advance(ms(10)); // our end is on its way, theirs has come
+    peer.reset();
+    simulation.advance(ms(15)); // it meets nobody
+    assert_eq!(log.count("a lost"), 0);
+    simulation.advance(ms(10));
+    assert_eq!(log.take().last().unwrap(), "a lost Failed(ConnectionReset)");
 }

@@ -13,18 +13,19 @@ use crate::handshakes::fault;
 use crate::util::{Folder, Log, Recorder, World};
 
 /// A folder with a certificate and its key in files.
-fn files(configs: &Configs) -> Folder {
+pub(crate) fn files(configs: &Configs) -> Folder {
     let folder = Folder::new();
+    std::fs::write(folder.join("ca.pem"), &configs.authority_pem).unwrap();
     std::fs::write(folder.join("cert.pem"), &configs.certificate_pem).unwrap();
     std::fs::write(folder.join("key.pem"), &configs.key_pem).unwrap();
     folder
 }
 
-fn path(folder: &Folder, name: &str) -> String {
+pub(crate) fn path(folder: &Folder, name: &str) -> String {
     folder.join(name).to_str().unwrap().to_owned()
 }
 
-fn secure(program: &str, folder: &Folder) -> Server {
+pub(crate) fn secure(program: &str, folder: &Folder) -> Server {
     let (cert, key) = (path(folder, "cert.pem"), path(folder, "key.pem"));
     let options = ["--listen", "127.0.0.1:0", "--cert", &cert, "--key", &key];
     Server::start(example(program).args(options))
@@ -40,7 +41,7 @@ fn s_client(server: &Server, folder: &Folder, more: &[&str]) -> Option<(Running,
 }
 
 /// Reads until a line is there, among the many that OpenSSL prints.
-fn until(client: &Running, wanted: &str) {
+pub(crate) fn until(client: &Running, wanted: &str) {
     while client.line() != wanted {}
 }
 
@@ -238,6 +239,35 @@ fn a_certificate_is_read_again_and_nobody_is_lost() {
     until(&client, "after");
     drop((keyboard, client));
     server.stop_with_clients();
+}
+
+/// A client that resumes one is shown no certificate.
+#[test]
+fn a_session_with_a_former_certificate_is_not_resumed() {
+    for (version, reads_again) in
+        [("-tls1_2", false), ("-tls1_2", true), ("-tls1_3", false), ("-tls1_3", true)]
+    {
+        let folder = files(&Configs::for_programs());
+        let server = secure("echo_server", &folder);
+        let session = path(&folder, "session.pem");
+        let saving = [version, "-sess_out", &session];
+        let Some((client, mut keyboard)) = s_client(&server, &folder, &saving) else { return };
+        writeln!(keyboard, "hello").unwrap(); // the tickets come before the echo
+        until(&client, "hello");
+        writeln!(keyboard, "Q").unwrap();
+        assert_eq!(client.finish().code, Some(0));
+        if reads_again {
+            server.program.signal("HUP");
+            assert_eq!(server.program.error_line(), "the certificate was read again");
+        }
+        let resuming = [version, "-sess_in", &session];
+        let (client, mut keyboard) = s_client(&server, &folder, &resuming).unwrap();
+        writeln!(keyboard, "Q").unwrap();
+        let end = client.finish();
+        let resumed = end.text().lines().any(|line| line.starts_with("Reused, "));
+        assert_eq!(resumed, !reads_again, "{version}: {end:?}");
+        server.stop_with_clients();
+    }
 }
 
 #[test]

@@ -135,6 +135,12 @@ impl TlsFar {
         self.out.is_empty()
     }
 
+    /// How many bytes for the wire the far end did not take yet.
+    pub(crate) fn waiting(&mut self) -> usize {
+        self.encrypt();
+        self.out.len()
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.is_some()
     }

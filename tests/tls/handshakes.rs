@@ -235,6 +235,53 @@ fn a_peer_that_leaves_in_the_handshake_is_named() {
     assert_eq!(reasons.take(), [expected]);
 }
 
+both! {
+    fn a_reset_behind_what_is_no_tls_does_not_hide_it(world) {
+        for waits in [false, true] {
+            let (log, configs) = (Log::new(), Configs::new());
+            let mut server = world.listen_outside();
+            let to = Connect::to(server.addr()).tls(Arc::clone(&configs.client), None);
+            let reasons = Log::new();
+            let heard = reasons.clone();
+            let factory = RecordingClient::new(&log, "c", |_| None)
+                .on_failed(move |_, reason| heard.push(reason.to_string()));
+            world.reactor().connect(to, factory);
+            let mut far = world.accept(&mut server);
+            assert_eq!(world.read(&mut far, 1), [22], "the hello");
+            world.send(&mut far, b"220 in clear\r\n");
+            if waits {
+                world.read_to_end(&mut far).1.unwrap(); // hello, alert and FIN: it lingers
+            }
+            far.reset();
+            world.until("the failure", |_| reasons.len() == 1);
+            let told = reasons.take().pop().unwrap();
+            assert!(told.ends_with("InvalidContentType (it does not seem to speak TLS)"), "{told}");
+        }
+    }
+}
+
+/// Anybody may have sent it, for it is not encrypted. So it is FIN that counts.
+#[test]
+fn a_close_notify_in_the_handshake_and_fin_end_it_at_once() {
+    let mut world = World::simulated();
+    let (log, configs) = (Log::new(), Configs::new());
+    let addr = served(&mut world, &log, &configs);
+    let hello = TlsFar::client(world.dial(addr), &configs.client).take_out();
+    world.pass(MS); // that one has left
+    for before in [&b""[..], &hello] {
+        let closed = world.reactor().stats().closed;
+        let mut far = world.dial(addr);
+        world.send(&mut far, &[before, b"\x15\x03\x03\0\x02\x01\0"].concat());
+        world.pass(MS);
+        assert_eq!(world.reactor().stats().closed, closed, "not by that alone");
+        far.close_write();
+        let (_, end) = world.read_to_end(&mut far);
+        assert_eq!((end, log.len()), (Ok(()), 0));
+        world.pass(MS);
+        assert_eq!(world.reactor().stats().closed, closed + 1);
+    }
+}
+
 #[test]
 fn plain_http_and_garbage_are_answered_with_an_alert() {
     let every_byte: Vec<u8> = (0..=255).cycle().take(5000).collect();

@@ -13,6 +13,21 @@ mod far;
 #[cfg(unix)]
 mod clients;
 mod closing;
+mod crowd;
+#[cfg(unix)]
+mod front;
+#[cfg(unix)]
+mod gnutls;
+#[cfg(unix)]
+mod halves;
 mod handshakes;
+#[cfg(unix)]
+mod hostile;
 mod moving;
+#[cfg(unix)]
+mod openssl;
+#[cfg(unix)]
+mod scanners;
 mod switching;
+#[cfg(unix)]
+mod web;

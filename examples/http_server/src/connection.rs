@@ -41,6 +41,10 @@ const LOW: usize = HIGH / 4;
 /// Bytes read from a file at once.
 const CHUNK: usize = 64 * 1024;
 
+/// What a client begins with that speaks TLS: the type of a record with a part of the handshake, and the first
+/// byte of its version. To a port without TLS this is a head that is refused.
+const CLIENT_HELLO: [u8; 2] = [0x16, 0x03];
+
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// How long to wait.
@@ -65,7 +69,6 @@ pub(crate) struct Site {
     patience: Patience,
     /// How many clients there may be at once.
     places: usize,
-    clients: usize,
     date: Date,
     /// The answer being written.
     out: Vec<u8>,
@@ -79,16 +82,20 @@ impl Site {
             root,
             patience,
             places,
-            clients: 0,
             date: Date::default(),
             out: Vec::new(),
             chunk: vec![0; CHUNK].into_boxed_slice(),
         }
     }
 
-    /// Whether all places are taken, so that other clients may be waiting for one.
-    fn is_full(&self) -> bool {
-        self.clients >= self.places
+    /// Whether all places are taken, so that other clients may be waiting for one. A client whose handshake of TLS is
+    /// not over has one too, though it has no protocol yet: so it is the listener that counts.
+    fn is_full(&self, transport: &mut Transport<'_>) -> bool {
+        let id = transport.id();
+        let reactor = transport.reactor();
+        let listener = reactor.listener_of(id);
+        let clients = listener.and_then(|listener| reactor.connection_count(listener));
+        clients.is_some_and(|clients| clients >= self.places)
     }
 }
 
@@ -221,7 +228,7 @@ impl Http {
     /// Sends an answer. Further steps send its file, if it has one.
     fn send(&mut self, transport: &mut Transport<'_>, answer: Answer, persistence: Persistence) {
         let site = &mut *self.site.borrow_mut();
-        let last = transport.reactor().is_stopping() || site.is_full();
+        let last = transport.reactor().is_stopping() || site.is_full(transport);
         let persistence = if last { Persistence::Close } else { persistence };
         site.out.clear();
         answer.write(&mut site.out, site.date.now(), persistence.option());
@@ -257,7 +264,9 @@ impl Http {
     /// Answers with an error and closes, since the start of the next request is unknown. `data` is the
     /// unfinished head, if it is one.
     fn refuse(&mut self, transport: &mut Transport<'_>, status: Status, data: &[u8]) {
-        log::info!("{}: {}", transport.peer_addr(), status.0);
+        let speaks_tls = matches!(self.state, State::Head) && data.starts_with(&CLIENT_HELLO);
+        let why = if speaks_tls { "; it speaks TLS, and this port does not" } else { "" };
+        log::info!("{}: {}{why}", transport.peer_addr(), status.0);
         let head_only = match &self.state {
             State::Body { answer, .. } => answer.head_only,
             _ => data.strip_prefix(b"\r\n").unwrap_or(data).starts_with(b"HEAD "),
@@ -291,7 +300,7 @@ impl Http {
     fn time_left(&self, transport: &mut Transport<'_>, is_to_read: bool) -> Duration {
         let patience = self.site.borrow().patience;
         let is_in_head = matches!(self.state, State::Head) && !self.is_idle();
-        let keeps_others_out = self.is_idle() && self.site.borrow().is_full();
+        let keeps_others_out = self.is_idle() && self.site.borrow().is_full(transport);
         let is_short = !is_to_read && (is_in_head || keeps_others_out);
         let limit = if is_short { patience.head } else { patience.other };
         let waited = transport.reactor().now().saturating_duration_since(self.since);
@@ -302,8 +311,8 @@ impl Http {
 impl Protocol for Http {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
         transport.set_write_buffer_limits(HIGH, LOW);
+        transport.allow_truncation(true); // a request tells its end itself
         self.since = transport.reactor().now();
-        self.site.borrow_mut().clients += 1;
         let patience = self.site.borrow().patience;
         transport.call_later(patience.shortest());
     }
@@ -365,7 +374,9 @@ impl Protocol for Http {
     }
 
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
-        self.site.borrow_mut().clients -= 1;
-        log::debug!("{}: {reason}", transport.peer_addr());
+        match reason {
+            Reason::Tls { error } => log::info!("{error}"), // it names the peer
+            _ => log::debug!("{}: {reason}", transport.peer_addr()),
+        }
     }
 }

@@ -20,6 +20,8 @@
 mod client;
 mod commands;
 mod resp;
+#[path = "../../shared/secure.rs"]
+mod secure;
 mod server;
 mod session;
 #[path = "../../shared/mod.rs"]
@@ -32,6 +34,7 @@ use std::rc::Rc;
 
 use crocus::Address;
 use lexopt::ValueExt;
+use secure::TlsOptions;
 use server::Server;
 use session::{Session, State};
 use shared::cli::{self, Exit, ServerOptions};
@@ -40,11 +43,14 @@ const HELP: &str = "\
 Serves keys and values, which may expire, to clients of Redis. Keeps nothing on disk.
 
 Usage: resp_server [--listen HOST:PORT] [--backlog N] [--max-bulk BYTES] [--trace FILE]
+                   [--cert FILE --key FILE | --self-signed]
 
 Options:
   -l, --listen HOST:PORT  where to listen; port 0 chooses a free one [127.0.0.1:5000]
       --backlog N         how many may wait to be accepted [4096, or what the kernel allows]
       --max-bulk BYTES    the longest key or value [536870912, which is 512 MiB]
+      --cert FILE --key FILE  speak TLS with these, in PEM; SIGHUP reads them again
+      --self-signed       speak TLS with a certificate made for this run, to try things with
       --trace FILE        writes each turn to FILE, for the viewer at ui.perfetto.dev
   -h, --help              this text
 
@@ -58,6 +64,7 @@ Examples:
   resp_server                           then, beside it: redis-cli -p 5000
   resp_server --listen 127.0.0.1:6379   where clients of Redis look unless told otherwise
   resp_server --max-bulk 1048576        for values of up to 1 MiB
+  resp_server --self-signed             then: redis-cli --tls --insecure -p 5000
 
 Commands: those on strings and on keys of any type, on expiry, transactions, and some about the
 server. `redis-cli -p 5000 command list` names them, and `help` in redis-cli explains them.
@@ -74,20 +81,21 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), Exit> {
-    let mut max_bulk = MAX_BULK;
+    let (mut max_bulk, mut tls) = (MAX_BULK, TlsOptions::default());
     let options = ServerOptions::from_args_and(HELP, |name, args| {
-        let known = name == "max-bulk";
-        if known {
+        if name == "max-bulk" {
             max_bulk = args.value()?.parse_with(max_bulk_of)?;
+            return Ok(true);
         }
-        Ok(known)
+        tls.take(name, args)
     })?;
     let mut reactor = cli::reactor()?;
     cli::drain_on_signals(&mut reactor)?;
+    let place = tls.secure(&mut reactor, options.place())?;
     let state = State { server: Server::new(max_bulk), alarm: None };
     let shared = Rc::new(RefCell::new(state));
     let sessions = Rc::clone(&shared);
-    let addr = cli::listen(&mut reactor, options.place(), move |peer: Address| {
+    let addr = cli::listen(&mut reactor, place, move |peer: Address| {
         let client = sessions.borrow_mut().server.admit(peer.to_string());
         Session::new(Rc::clone(&sessions), client, max_bulk)
     })?;

@@ -74,6 +74,7 @@ impl Session {
 impl Protocol for Session {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
         transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER);
+        transport.allow_truncation(true); // a request tells its end itself
     }
 
     fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
@@ -101,7 +102,10 @@ impl Protocol for Session {
         self.go_on(transport);
     }
 
-    fn connection_lost(&mut self, _transport: &mut Transport<'_>, _reason: &Reason) {
+    fn connection_lost(&mut self, _transport: &mut Transport<'_>, reason: &Reason) {
+        if let Reason::Tls { error } = reason {
+            log::info!("{error}"); // it names the peer
+        }
         self.shared.borrow_mut().server.part_from(&mut self.client);
     }
 }

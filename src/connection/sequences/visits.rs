@@ -137,7 +137,7 @@ impl Sequence<'_> {
     fn count_states(&mut self) {
         let connection = &self.driver.connection;
         let life = match connection.life {
-            Life::Preparing | Life::New => 0,
+            Life::Preparing(_) | Life::New => 0,
             Life::Open | Life::Finishing => 1,
             Life::HandingOver => 2,
             Life::Closing(_) => 3,

@@ -70,6 +70,11 @@ impl Lives {
             Notice::Opened { connection, peer, origin } => {
                 self.begin_life(events, *connection, peer, *origin, at);
             }
+            #[cfg(feature = "proxy")]
+            Notice::Identified { connection, peer, .. } => {
+                let peer = ("peer", Arg::Text(peer as _));
+                self.on_row(events, *connection, "identified", at, &[peer]);
+            }
             Notice::Stage { connection, stage } => {
                 self.on_row(events, *connection, &stage.to_string(), at, &[]);
                 self.next_stage(events, *connection, *stage, at);
@@ -246,7 +251,9 @@ fn note_mark<W: Write>(events: &mut Events<W>, notice: &Notice, at: u64) {
         Notice::ConnectFailed { reason, .. } => {
             mark("not connected", &[("why", Arg::Text(reason as _))]);
         }
-        Notice::TurnedAway { peer, .. } => mark("turned away", &[("peer", Arg::Text(peer as _))]),
+        Notice::TurnedAway { peer, reason, .. } => {
+            mark("turned away", &[("peer", Arg::Text(peer as _)), ("why", Arg::Text(reason as _))]);
+        }
         Notice::CannotAccept { error, .. } => {
             let name =
                 if is_out_of_descriptors(error) { "out of descriptors" } else { "not accepted" };

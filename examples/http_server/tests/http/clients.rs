@@ -174,7 +174,7 @@ fn curl_with_a_host_that_is_none_gets_400() {
 }
 
 /// A server that may have so many descriptors.
-fn server_with_few(descriptors: usize, root: &Path, args: &[&str]) -> Server {
+pub(crate) fn server_with_few(descriptors: usize, root: &Path, args: &[&str]) -> Server {
     let server = program();
     let mut limited = Command::new("sh");
     limited.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_connection_without_a_request_is_closed_without_a_word() {
+pub(super) fn a_connection_without_a_request_is_closed_without_a_word() {
     let server = server(&["--timeout", SHORT]);
     assert_eq!(Client::new(&server).responses(), [], "before the first");
     let responses = until_closed(&server, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -14,7 +14,7 @@ fn a_connection_without_a_request_is_closed_without_a_word() {
 
 /// The head of a request has its own time; one that a client has sent in time may stall in its body.
 #[test]
-fn a_head_has_less_time_than_the_rest() {
+pub(super) fn a_head_has_less_time_than_the_rest() {
     let server = server(&["--header-timeout", SHORT]);
     let (mut idle, mut body) = (Client::new(&server), Client::new(&server));
     body.send("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhell");
@@ -34,7 +34,7 @@ fn a_head_has_less_time_than_the_rest() {
 
 /// The head came while the answer before it filled the buffers. Its time begins when the client has read that.
 #[test]
-fn a_head_behind_an_unread_answer_gets_408_soon() {
+pub(super) fn a_head_behind_an_unread_answer_gets_408_soon() {
     let root = Folder::new();
     sparse(&root.join("file"), 8 << 20);
     let args = ["--header-timeout", SHORT, "--timeout", "86400", "--root", root.to_str().unwrap()];
@@ -45,7 +45,7 @@ fn a_head_behind_an_unread_answer_gets_408_soon() {
 }
 
 #[test]
-fn a_request_that_stalls_gets_408() {
+pub(super) fn a_request_that_stalls_gets_408() {
     let server = server(&["--timeout", SHORT, "--header-timeout", SHORT]);
     for request in [
         "G",
@@ -65,7 +65,7 @@ fn a_request_that_stalls_gets_408() {
 /// A byte now and then is no progress: what would be the whole request after an hour is refused
 /// as soon as one that stalls.
 #[test]
-fn a_request_that_drips_gets_408() {
+pub(super) fn a_request_that_drips_gets_408() {
     let server = server(&["--timeout", SHORT, "--header-timeout", SHORT]);
     for start in [
         "GET /?",
@@ -75,7 +75,7 @@ fn a_request_that_drips_gets_408() {
     ] {
         let mut client = Client::new(&server);
         client.send(start);
-        client.0.get_ref().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        client.0.get_ref().socket().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let mut drops = 0;
         while let Err(error) = client.0.fill_buf() {
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
@@ -83,7 +83,7 @@ fn a_request_that_drips_gets_408() {
             drops += 1;
             assert!(drops < 1000, "it never ends");
         }
-        client.0.get_ref().set_read_timeout(Some(TIME_LIMIT)).unwrap();
+        client.0.get_ref().socket().set_read_timeout(Some(TIME_LIMIT)).unwrap();
         assert_eq!(statuses(&client.responses()), [408]);
     }
     assert_sound(&server);

@@ -213,7 +213,7 @@ fn that_nobody_reads_take_no_memory() {
     let mut clients: Vec<Client> = (0..READERS).map(|_| Client::new(&server)).collect();
     for client in &mut clients {
         // As much as the kernel takes: the server does not read on either.
-        client.0.get_ref().set_nonblocking(true).unwrap();
+        client.0.get_ref().socket().set_nonblocking(true).unwrap();
         let _ = client.0.get_mut().write(requests.as_bytes());
     }
     let mut given_up = 0;
@@ -226,7 +226,7 @@ fn that_nobody_reads_take_no_memory() {
 }
 
 #[test]
-fn a_file_that_shrinks_is_not_taken_for_whole() {
+pub(super) fn a_file_that_shrinks_is_not_taken_for_whole() {
     const LEN: u64 = 1 << 30;
     let root = Folder::new();
     fs::write(root.join("index.html"), "index").unwrap();

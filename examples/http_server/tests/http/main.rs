@@ -1,26 +1,31 @@
-//! The HTTP server from outside: with curl, wget, Chromium and wrk, with bytes as they come, and with
-//! peers that lie about lengths, stall, never read, or want other people's files.
+//! The HTTP server from outside: with curl, wget, Chromium and wrk, with bytes as they come, with peers that lie
+//! about lengths, stall, never read, or want other people's files, and much of it again over TLS.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 #![cfg(target_os = "linux")] // memory and descriptors are read in /proc
 
+#[path = "../../../../tests/programs/certificate.rs"]
+mod certificate;
 #[path = "../../../../tests/programs/child.rs"]
 mod child;
 #[path = "../../../../tests/util/folder.rs"]
 #[allow(dead_code, unreachable_pub, reason = "other test programs use all of it")]
 mod folder;
 
+mod behind_a_proxy;
 mod clients;
 mod deadlines;
 mod downloads;
+mod encrypted;
 mod files;
 mod folders;
 mod refusals;
 mod requests;
 mod the_end;
+mod wire;
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,6 +36,7 @@ use child::{Running, Server, TIME_LIMIT, dial, run, tool};
 use folder::Folder;
 use http_server::body::MAX_BODY;
 use http_server::head::{MAX_FIELDS, MAX_HEAD, MAX_LINE};
+use wire::Wire;
 
 const WELCOME: &[u8] = b"Welcome to crocus. Start it with --root DIR to serve files.\n";
 
@@ -43,7 +49,7 @@ fn serving(root: &Path) -> Server {
 }
 
 fn server(args: &[&str]) -> Server {
-    Server::start(program().args(["--listen", "127.0.0.1:0"]).args(args))
+    Server::start(program().args(["--listen", "127.0.0.1:0"]).args(args).args(wire::options()))
 }
 
 fn program() -> Command {
@@ -72,7 +78,7 @@ fn noise(len: usize) -> Vec<u8> {
     bytes
 }
 
-struct Client(BufReader<TcpStream>);
+struct Client(BufReader<Wire>);
 
 #[derive(PartialEq, Eq, Debug)]
 struct Response {
@@ -88,18 +94,17 @@ impl Client {
     }
 
     fn connect(addr: SocketAddr) -> Self {
-        let stream = dial(addr);
-        stream.set_nodelay(true).unwrap();
-        Self(BufReader::new(stream))
+        let wire = Wire::dial(addr);
+        wire.socket().set_nodelay(true).unwrap();
+        Self(BufReader::new(wire))
     }
 
     fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
-    fn send_end(&self) {
-        // It fails if the server has closed already, which is no fault here.
-        let _ = self.0.get_ref().shutdown(Shutdown::Write);
+    fn send_end(&mut self) {
+        self.0.get_mut().close_write();
     }
 
     /// The next response to anything but HEAD; `None` at the end.

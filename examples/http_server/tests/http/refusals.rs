@@ -1,5 +1,7 @@
 //! Requests that are none, or that could be read in two ways.
 
+use std::net::Shutdown;
+
 use super::*;
 
 /// A request of which nothing but the fields is given.
@@ -232,7 +234,7 @@ fn bytes_of_a_body_are_no_request() {
 }
 
 #[test]
-fn heads_and_bodies_are_refused_just_above_the_limit() {
+pub(super) fn heads_and_bodies_are_refused_just_above_the_limit() {
     let server = server(&[]);
     let of_line = |len: usize| {
         let rest = "GET /? HTTP/1.1\r\n".len();
@@ -291,11 +293,11 @@ fn an_endless_request_gets_its_answer() {
     ] {
         let mut client = Client::new(&server);
         client.send(&start);
-        let mut sender = client.0.get_ref().try_clone().unwrap();
+        let mut sender = client.0.get_ref().socket().try_clone().unwrap();
         let portion = forever.repeat(8192);
         let sending = thread::spawn(move || while sender.write_all(portion.as_bytes()).is_ok() {});
         assert_eq!(statuses(&client.responses()), [status], "{start:?} {forever:?}");
-        client.0.get_ref().shutdown(Shutdown::Both).unwrap();
+        client.0.get_ref().socket().shutdown(Shutdown::Both).unwrap();
         sending.join().unwrap();
     }
     let grown = server.peak_memory() - before;

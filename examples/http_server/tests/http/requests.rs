@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn pipelined_ones_are_answered_in_order() {
+pub(super) fn pipelined_ones_are_answered_in_order() {
     let dir = Folder::new();
     let mut requests = Vec::new();
     let mut expected = Vec::new();
@@ -61,7 +61,7 @@ const CONVERSATION: &str = "\
 const STATUSES: [u16; 12] = [200, 200, 200, 404, 405, 405, 501, 100, 200, 200, 200, 200];
 
 #[test]
-fn of_every_kind_are_answered_whatever_the_portions() {
+pub(super) fn of_every_kind_are_answered_whatever_the_portions() {
     let server = server(&[]);
     let at_once = until_closed(&server, CONVERSATION);
     assert_eq!(statuses(&at_once), STATUSES);
@@ -91,7 +91,7 @@ fn of_a_later_minor_version_are_served_as_of_1_1() {
 }
 
 #[test]
-fn head_that_is_refused_gets_no_content() {
+pub(super) fn head_that_is_refused_gets_no_content() {
     let server = server(&["--timeout", SHORT, "--header-timeout", SHORT]);
     let long = format!("HEAD /{} HTTP/1.1\r\n\r\n", "x".repeat(MAX_LINE));
     let chunked = "HEAD / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx";

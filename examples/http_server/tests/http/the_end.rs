@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn closes_the_idle_and_lets_answers_and_requests_be_finished() {
+pub(super) fn closes_the_idle_and_lets_answers_and_requests_be_finished() {
     const LEN: u64 = 64 << 20;
     let root = Folder::new();
     fs::write(root.join("index.html"), "index").unwrap();

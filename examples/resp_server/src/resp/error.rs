@@ -12,10 +12,11 @@ pub(crate) enum ProtocolError {
     TooLong,
     LineTooLong,
     Quotes,
+    Tls,
 }
 
-/// Redis' messages, where Redis has one: it takes any two bytes for the end of a bulk string, and
-/// closes without a message when a request is too long.
+/// Redis' messages, where Redis has one: it takes any two bytes for the end of a bulk string,
+/// closes without a message when a request is too long, and has a client wait that speaks TLS.
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -30,6 +31,7 @@ impl fmt::Display for ProtocolError {
             Self::TooLong => f.write_str("too big request"),
             Self::LineTooLong => f.write_str("too big inline request"),
             Self::Quotes => f.write_str("unbalanced quotes in request"),
+            Self::Tls => f.write_str("this port does not speak TLS"),
         }
     }
 }

@@ -15,6 +15,10 @@ const MAX_ARGS: i64 = 1024 * 1024;
 /// The longest inline request, without its end of line; Redis' number.
 pub(super) const MAX_INLINE: usize = 64 * 1024;
 
+/// What a client begins with that speaks TLS: the type of a record with a part of the handshake, and the first
+/// byte of its version. No line of a client of Redis begins so.
+const CLIENT_HELLO: [u8; 2] = [0x16, 0x03];
+
 /// The longest number in a header: the least one of 64 bits, with its sign.
 const MAX_DIGITS: usize = 20;
 
@@ -236,6 +240,9 @@ impl Request {
     }
 
     fn scan_line(&mut self, bytes: &[u8]) -> Result<Scan, ProtocolError> {
+        if bytes.starts_with(&CLIENT_HELLO) {
+            return Err(ProtocolError::Tls);
+        }
         let looked_at = self.at;
         let Some(more) = bytes[looked_at..].iter().position(|&byte| byte == b'\n') else {
             self.at = bytes.len();

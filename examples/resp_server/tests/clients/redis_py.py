@@ -1,14 +1,19 @@
-"""A session of redis-py: python3 redis_py.py PORT. Fails at the first reply that is not as expected."""
+"""A session of redis-py: python3 redis_py.py PORT [CERTIFICATE]. Fails at the first reply that is not as expected.
+
+With a certificate it speaks TLS, and trusts nothing else.
+"""
 
 import sys
 
 import redis
 
-port = int(sys.argv[1])
+options = {"port": int(sys.argv[1])}
+if len(sys.argv) > 2:
+    options |= {"ssl": True, "ssl_ca_certs": sys.argv[2], "ssl_check_hostname": True}
 
 
 def session(version):
-    client = redis.Redis(port=port, protocol=version, decode_responses=True, client_name="tester")
+    client = redis.Redis(**options, protocol=version, decode_responses=True, client_name="tester")
     assert client.ping() and client.flushall()
     assert client.client_getname() == "tester"
     info = client.client_info()

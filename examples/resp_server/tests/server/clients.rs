@@ -5,22 +5,33 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
-use crate::child::{run, tool};
+use crate::child::{Server, run, tool};
 use crate::start;
 
 /// Runs a script, if `check` says that what it imports is installed.
 fn session(interpreter: &str, check: &[&str], script: &str) {
+    let server = start();
+    session_with(&server, interpreter, check, script, &[]);
+    server.stop_with_clients();
+}
+
+/// The same with a server that is there, and arguments behind its port.
+pub(crate) fn session_with(
+    server: &Server,
+    interpreter: &str,
+    check: &[&str],
+    script: &str,
+    arguments: &[&str],
+) {
     let Some(mut command) = tool(interpreter) else { return };
     if run(Command::new(interpreter).args(check)).code != Some(0) {
         assert!(env::var_os("CI").is_none(), "{check:?} fails, and this is CI");
         eprintln!("SKIPPED: {interpreter} {check:?} fails");
         return;
     }
-    let server = start();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
-    let end = run(command.arg(path).arg(server.addr.port().to_string()));
+    let end = run(command.arg(path).arg(server.addr.port().to_string()).args(arguments));
     assert_eq!((end.code, end.text()), (Some(0), "as expected\n"), "{}", end.stderr);
-    server.stop_with_clients();
 }
 
 #[test]

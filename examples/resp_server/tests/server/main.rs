@@ -1,13 +1,19 @@
-//! The server with the clients of Redis, beside Redis itself, and against peers that misbehave.
+//! The server with the clients of Redis, beside Redis itself, against peers that misbehave, and over TLS.
 #![cfg(target_os = "linux")] // memory is read from /proc
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
+#[path = "../../../../tests/programs/certificate.rs"]
+mod certificate;
 #[path = "../../../../tests/programs/child.rs"]
 mod child;
+#[path = "../../../../tests/util/folder.rs"]
+#[allow(dead_code, unreachable_pub, reason = "other test programs use all of it")]
+mod folder;
 
 mod beside_redis;
 mod bytes;
 mod clients;
+mod encrypted;
 mod memory;
 mod program;
 mod redis_tools;
@@ -16,7 +22,6 @@ mod suite;
 mod time;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::Command;
 use std::time::Instant;
 
@@ -60,7 +65,7 @@ pub(crate) fn ask(server: &Server, lines: &str) -> String {
 }
 
 /// Reads exactly what is expected.
-pub(crate) fn expect(stream: &mut TcpStream, expected: &[u8]) {
+pub(crate) fn expect(stream: &mut impl Read, expected: &[u8]) {
     let mut got = vec![0; expected.len()];
     stream.read_exact(&mut got).unwrap();
     assert!(got == expected, "{}", got[..got.len().min(200)].escape_ascii());

@@ -1,0 +1,182 @@
+//! The preparation of a connection, before it is announced: its PROXY header, the handshake of TLS.
+//!
+//! A connection that is prepared begins as `Preparing`, and has no protocol yet. Each [`Step`] reads what it needs.
+//! What came behind it is put back, and is the first input of the next step, or of the protocol.
+
+use std::time::Instant;
+
+use super::filter::{Engine, Filter};
+use super::header::{Header, ProxyInfo, Taken};
+use super::input::Received;
+use super::timing::Direction;
+use super::{Common, Connection, Holds, Io, Life, Next};
+use crate::reason::Reason;
+use crate::system::poller::Readiness;
+use crate::system::stream::ByteStream;
+
+/// How many round trips a preparation may still have in a shutdown. The linger time is then that of one.
+const ROUND_TRIPS: u32 = 3;
+
+/// A step of a preparation.
+pub(crate) enum Step {
+    /// A header says whose connection it is.
+    #[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "nobody has one"))]
+    Header(Box<Header>),
+    /// TLS.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nobody has one"))]
+    Handshake(Box<Engine>),
+}
+
+/// The state of a preparation.
+#[derive(Debug)]
+pub(super) enum Preparation {
+    Header(Box<Header>),
+    /// The header is whole, and not taken yet.
+    #[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "nobody has one"))]
+    Identified(Box<ProxyInfo>),
+    /// The filter has the state of the handshake.
+    Handshake,
+}
+
+/// Commands.
+impl<S: ByteStream> Connection<S> {
+    /// Begins a step, before which a new connection is not announced.
+    pub(crate) fn prepare(&mut self, step: Step, now: Instant, common: &mut Common) {
+        self.life = Life::Preparing(match step {
+            Step::Header(header) => {
+                self.extras_mut(common); // for its deadline, and for what comes behind it
+                Preparation::Header(header)
+            }
+            Step::Handshake(engine) => {
+                self.add_filter(*engine, now, common);
+                Preparation::Handshake
+            }
+        });
+        if common.shutting_down {
+            self.hurry(now, common);
+        }
+    }
+
+    /// Takes the header that was the last step. The connection is new then, and may go through another.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn identify(&mut self) -> Option<Box<ProxyInfo>> {
+        match std::mem::replace(&mut self.life, Life::New) {
+            Life::Preparing(Preparation::Identified(info)) => Some(info),
+            life => {
+                self.life = life;
+                None
+            }
+        }
+    }
+
+    /// In a shutdown a preparation gets less time, so that a silent peer does not hold it up.
+    pub(super) fn hurry(&mut self, now: Instant, common: &Common) {
+        let within = common.linger() * ROUND_TRIPS;
+        if let Life::Preparing(Preparation::Header(header)) = &mut self.life {
+            header.hurry(now, within);
+        } else if let Some(filter) = self.filter_mut() {
+            filter.hurry(now, within);
+        }
+    }
+}
+
+/// Questions.
+impl<S> Connection<S> {
+    /// When a header or a handshake must be over. Not while it closes, which has a limit of its own.
+    pub(super) fn preparation_deadline(&self) -> Option<Instant> {
+        match &self.life {
+            Life::Preparing(Preparation::Header(header)) => Some(header.deadline()),
+            _ => self.filter().filter(|_| self.is_open())?.deadline(),
+        }
+    }
+
+    /// The reason if that was not in time.
+    pub(super) fn late_preparation(&self) -> Option<Reason> {
+        match &self.life {
+            Life::Preparing(Preparation::Header(header)) => Some(header.timed_out()),
+            _ => self.filter().map(Filter::timed_out),
+        }
+    }
+
+    /// Whether a preparation may read: its bytes are not the protocol's, which may have paused.
+    pub(super) fn may_prepare(&self) -> bool {
+        self.ready.contains(Readiness::READABLE) && !self.held.intersects(Holds::READ_RATE)
+    }
+}
+
+/// Steps of `next`.
+impl<S: ByteStream> Connection<S> {
+    /// Before a connection is announced.
+    pub(super) fn while_preparing(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        scratch: &mut [u8],
+    ) -> Next {
+        match &self.life {
+            Life::Preparing(Preparation::Header(_)) => self.await_header(io, common, scratch),
+            Life::Preparing(Preparation::Identified(_)) => Next::Prepared,
+            _ if self.is_handshaking() => self.shake_hands(io, common, scratch),
+            _ => {
+                self.life = Life::New;
+                Next::Prepared
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn await_header(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+        let waits = self.may_prepare();
+        if waits && io.read > 0 {
+            return self.read_header(io, common, scratch);
+        }
+        self.settle(io, waits)
+    }
+
+    fn read_header(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+        let Life::Preparing(Preparation::Header(header)) = &self.life else { return Next::Again };
+        let most = header.room().min(scratch.len()).min(io.read);
+        let room = self.rate_allows(Direction::Reading, most, io);
+        if room == 0 {
+            return Next::Again; // held by its rate
+        }
+        match self.receive(&mut scratch[..room]) {
+            Received::Bytes(count) => {
+                self.note_read(count, io, common);
+                self.take_header(&scratch[..count], common)
+            }
+            Received::End => {
+                if let Life::Preparing(Preparation::Header(header)) = &self.life {
+                    let reason = header.truncated();
+                    self.end(reason);
+                }
+                Next::Gone
+            }
+            Received::Nothing => Next::Again,
+            Received::Failed(error) => self.fail(error),
+        }
+    }
+
+    /// Takes bytes of the header. What is behind it is put back.
+    fn take_header(&mut self, bytes: &[u8], common: &mut Common) -> Next {
+        let Life::Preparing(Preparation::Header(header)) = &mut self.life else {
+            return Next::Again;
+        };
+        match header.take(bytes) {
+            Taken::More => Next::Again,
+            Taken::Whole(info, behind) => {
+                self.life = Life::Preparing(Preparation::Identified(info));
+                if let Some(extras) = &mut self.extras
+                    && !behind.is_empty()
+                {
+                    extras.kept.push(&behind, &mut common.spares);
+                }
+                Next::Prepared
+            }
+            Taken::Wrong(reason) => {
+                self.abort(reason); // nothing was said yet that a reset could take away
+                Next::Gone
+            }
+        }
+    }
+}
