@@ -4,8 +4,9 @@
 //! A program of its own: `tests/defects.rs` builds and runs it alone.
 //!
 //! Part `chance` says what may happen, and in which kind of world: `calm`, `stormy`, `crowded`, `timed`,
-//! `wild`, `posted` or `named`. `actors` act inside the reactor, `framed` behind a framing, `datagrams` without
-//! connections; `names` has them connect to names. `driver` is the world around them. `ledger` records and
+//! `wild`, `posted`, `named` or `secured`. `actors` act inside the reactor, `framed` behind a framing, `datagrams` without
+//! connections; `names` has them connect to names, `secured` has them
+//! speak TLS, also with a `far` end that has rustls alone. `driver` is the world around them. `ledger` records and
 //! objects, with `allowance` for rates and `post` for datagrams. `watcher` checks what an observer is told.
 //!
 //! Time passes in callbacks too, in worlds that are wild or posted. So the ledger takes the time from the clock
@@ -28,6 +29,8 @@ mod chance;
 mod datagrams;
 #[path = "worlds/driver.rs"]
 mod driver;
+#[path = "worlds/far.rs"]
+mod far;
 #[path = "worlds/framed.rs"]
 mod framed;
 #[path = "worlds/ledger.rs"]
@@ -36,6 +39,8 @@ mod ledger;
 mod names;
 #[path = "worlds/post.rs"]
 mod post;
+#[path = "worlds/secured.rs"]
+mod secured;
 #[path = "util/trace.rs"]
 mod trace;
 #[path = "worlds/watcher.rs"]
@@ -47,10 +52,13 @@ use std::sync::Once;
 use std::{env, panic};
 
 use actors::OnPurpose;
-use chance::{CALM, CROWDED, NAMED, POSTED, Profile, STORMY, TIMED, WILD};
+use chance::{CALM, CROWDED, NAMED, POSTED, Profile, SECURED, STORMY, TIMED, WILD};
 
 /// How many worlds of each kind `cargo test` lives through.
 const WORLDS: u64 = 800;
+
+/// Of so many there is one that speaks TLS, which takes many times as long.
+const SECURED_SHARE: u64 = 10;
 
 /// Keeps panics that happen on purpose out of the output.
 fn silence_expected_panics() {
@@ -75,8 +83,9 @@ fn worlds(profile: &'static Profile) {
     if let Some(seed) = setting("CROCUS_SEED") {
         return world(profile, seed, true);
     }
-    let count = setting("CROCUS_WORLDS").unwrap_or(WORLDS);
-    (0..count).for_each(|seed| world(profile, seed, false));
+    let count: u64 = setting("CROCUS_WORLDS").unwrap_or(WORLDS);
+    let share = if profile.secured { SECURED_SHARE } else { 1 };
+    (0..count / share).for_each(|seed| world(profile, seed, false));
 }
 
 fn world(profile: &'static Profile, seed: u64, trace: bool) {
@@ -121,6 +130,21 @@ fn named() {
 #[test]
 fn posted() {
     worlds(&POSTED);
+}
+
+#[test]
+fn secured() {
+    worlds(&SECURED);
+}
+
+/// The keys of TLS are others each time.
+#[test]
+fn a_seed_gives_the_same_history_over_tls_too() {
+    silence_expected_panics();
+    for seed in 0..8 {
+        let history = || driver::history(seed, &SECURED).expect("it is a world without a fault");
+        assert_eq!(history(), history(), "world {seed}");
+    }
 }
 
 #[test]

@@ -97,6 +97,11 @@ impl Filter {
         self.state == State::Handshaking
     }
 
+    /// Whether the handshake has come to a good end; a failed one is over too.
+    pub(super) fn is_secure(&self) -> bool {
+        !self.engine.is_handshaking()
+    }
+
     /// When the handshake must be over, if it is not.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.is_handshaking().then_some(self.by)
@@ -180,7 +185,11 @@ impl Filter {
         sink: &mut dyn FnMut(&[u8], &mut Spares),
     ) -> Opened {
         let opened = self.engine.open(bytes, &mut |plain| sink(plain, spares));
-        self.take_sealed(spares);
+        if self.state == State::Finished {
+            self.engine.sealed(&mut |_| {}); // nothing follows close_notify, not even an alert
+        } else {
+            self.take_sealed(spares);
+        }
         if self.state == State::Handshaking && !self.engine.is_handshaking() {
             self.state = State::Up;
         }
@@ -229,7 +238,7 @@ impl Filter {
 
     /// The outcome of the handshake, once it is over.
     pub(super) fn info(&self) -> Option<crate::tls::TlsInfo> {
-        (!self.is_handshaking()).then(|| self.engine.info())
+        self.is_secure().then(|| self.engine.info())
     }
 }
 

@@ -182,6 +182,9 @@ impl<S: ByteStream> Connection<S> {
     /// Whether the peer may have sent bytes that are to be discarded. Above the bound they stay in the
     /// kernel, which then slows the peer down.
     pub(super) fn may_discard(&self) -> bool {
+        if self.has_to_shake_hands() {
+            return self.input == Input::Open && self.may_prepare();
+        }
         self.input == Input::Open
             && self.ready.contains(Readiness::READABLE)
             && self.discarded() < MOST_DISCARDED
@@ -190,8 +193,8 @@ impl<S: ByteStream> Connection<S> {
     /// Reads once and discards the bytes. Once per visit: connections that are served come first.
     #[inline(never)]
     pub(super) fn discard(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
-        if self.is_handshaking() && self.is_unfinished() {
-            return self.pull(io, common, scratch); // what waits can leave only after it
+        if self.has_to_shake_hands() {
+            return self.pull(io, common, scratch);
         }
         let room = scratch.len().min(io.read);
         match self.receive(&mut scratch[..room]) {

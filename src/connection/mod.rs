@@ -262,7 +262,8 @@ impl<S: ByteStream> Connection<S> {
                 more = true; // `Pause` comes before a write, and this visit has had its write
             }
             match self.flush(io, common) {
-                Ok(unsent) => more |= unsent,
+                // Encrypted bytes are more than they were in clear.
+                Ok(unsent) => more |= unsent || (self.extras.is_some() && self.is_to_pause()),
                 Err(error) => return self.break_off(error, common),
             }
             if self.is_to_resume() {

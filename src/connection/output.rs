@@ -108,8 +108,11 @@ impl<S: ByteStream> Connection<S> {
     /// the protocol is told also when the kernel would take everything at once.
     #[inline(always)]
     pub(super) fn is_to_pause(&self) -> bool {
-        // Not for bytes that are TLS's own: only a write of the protocol's begins pressure.
-        self.pressure == Pressure::Low && self.buffered() > self.marks.high() && self.has_plain()
+        // Not for the bytes of a handshake alone, which nobody can have asked to be fewer. Behind it all that waits
+        // counts, as whoever asks how much that is will see.
+        self.pressure == Pressure::Low
+            && self.buffered() > self.marks.high()
+            && (self.has_plain() || !self.is_handshaking())
     }
 
     #[inline(always)]

@@ -78,12 +78,17 @@ impl<S> Connection<S> {
 
     #[cfg(feature = "tls")]
     pub(crate) fn is_encrypted(&self) -> bool {
-        self.filter().is_some_and(|filter| !filter.is_handshaking())
+        self.filter().is_some_and(Filter::is_secure)
     }
 }
 
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
+    /// Whether what waits can leave only after the handshake.
+    pub(super) fn has_to_shake_hands(&self) -> bool {
+        self.is_handshaking() && self.is_unfinished()
+    }
+
     /// A step of a handshake before which nothing can be told.
     #[inline(never)]
     pub(super) fn shake_hands(

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::script::Driver;
-use super::{Engine, Holds, Next, Step};
+use super::{Direction, Engine, Holds, Next, Step};
+use crate::parts::token_bucket::Rate;
 use crate::reason::Reason;
 use crate::tls::pair::engines;
 use crate::tls::{HANDSHAKE_TIMEOUT, Opened};
@@ -24,7 +25,9 @@ struct Both {
 }
 
 impl Both {
-    fn of(driver: Driver, client: Engine) -> Self {
+    /// With marks above what TLS has to say for itself.
+    fn of(mut driver: Driver, client: Engine) -> Self {
+        driver.set_marks(10_000, 1000);
         driver.script.wire_mut().window = usize::MAX;
         let taken = driver.script.wire().written.len();
         Self { driver, client, taken, got: Vec::new(), notified: false }
@@ -182,6 +185,8 @@ fn row_53_what_was_put_back_is_the_first_of_tls() {
     let mut both = Both::switching();
     both.driver.unread(b"MAIL FROM\r\n");
     both.driver.settle();
+    let connection = &both.driver.connection;
+    assert!(!connection.is_encrypted() && connection.tls().is_none(), "it has failed");
     both.driver.script.peer_ends();
     both.driver.settle();
     both.assert_gone("in the handshake");
@@ -219,6 +224,13 @@ fn row_55_fin_alone_is_no_end() {
     both.driver.script.peer_ends();
     both.driver.settle();
     assert_eq!(both.driver.heard(), "[whole] Eof");
+
+    let mut both = Both::switching();
+    assert!(both.driver.connection.allow_truncation(true));
+    both.driver.script.peer_ends();
+    both.driver.settle();
+    both.assert_gone("truncated");
+    assert_eq!(both.driver.heard(), "", "in the handshake there is nothing to be told");
 }
 
 #[test]
@@ -242,6 +254,26 @@ fn row_56_bytes_that_are_no_tls_end_it_behind_what_came_before() {
 }
 
 #[test]
+fn row_56_no_alert_follows_close_notify() {
+    let mut both = Both::up();
+    both.driver.shut_write();
+    both.driver.settle();
+    both.client_reads();
+    both.client.seal(b"good");
+    let mut bytes = Vec::new();
+    both.client.sealed(&mut |piece| bytes.extend_from_slice(piece));
+    bytes.extend_from_slice(&[23, 3, 3, 0, 20]);
+    bytes.extend_from_slice(&[0; 20]);
+    both.driver.script.peer_sends(&bytes);
+    both.driver.settle();
+    assert_eq!(both.driver.heard(), "[good]");
+    both.driver.script.peer_ends();
+    both.driver.settle();
+    both.assert_gone("on the open connection");
+    assert!(!both.driver.script.wire().wrote_after_fin);
+}
+
+#[test]
 fn row_57_a_protocol_that_takes_over_is_made_after_the_handshake() {
     let mut both = Both::switching();
     assert!(both.driver.hand_over());
@@ -252,6 +284,21 @@ fn row_57_a_protocol_that_takes_over_is_made_after_the_handshake() {
     both.client_writes(b"hello");
     both.driver.settle();
     assert_eq!(both.driver.heard(), "Handover [hello]");
+}
+
+#[test]
+fn row_57_silence_in_the_handshake_is_told_to_nobody() {
+    let mut both = Both::switching();
+    let Driver { connection, common, now, .. } = &mut both.driver;
+    connection.set_timeout(Some(MS), *now, common);
+    assert!(both.driver.hand_over());
+    both.driver.settle();
+    both.driver.pass(5 * MS);
+    both.driver.settle();
+    let deadline = both.driver.connection.deadline().unwrap();
+    assert!(deadline > both.driver.now, "it would be visited without end");
+    both.shake_hands();
+    assert_eq!(both.driver.heard(), "Handover");
 }
 
 #[test]
@@ -284,9 +331,30 @@ fn row_59_closing_in_the_handshake_waits_for_it_only_with_bytes_to_send() {
 }
 
 #[test]
+fn row_59_a_rate_holds_in_the_handshake_of_one_that_closes() {
+    let mut both = Both::switching();
+    let rate = Rate::per_second(1000).burst(50);
+    both.driver.set_rate(Direction::Reading, Some(rate));
+    both.driver.write(b"bye", CAP);
+    both.driver.close();
+    both.client_sends();
+    both.driver.settle();
+    let limit = both.driver.connection.deadline().unwrap() - both.driver.now;
+    assert!(limit <= 100 * MS, "it goes on when there is a portion: {limit:?}");
+    for _ in 0..100 {
+        both.driver.pass(50 * MS);
+        both.driver.settle();
+        both.client_reads();
+        both.client_sends();
+    }
+    assert!(both.got == b"bye" && both.notified);
+}
+
+#[test]
 fn marks_count_what_is_encrypted_and_what_is_not() {
     let mut both = Both::up();
     both.client_reads();
+    both.driver.set_marks(100, 25);
     both.driver.script.wire_mut().window = 0;
     both.driver.write(&[7; 150], CAP);
     assert_eq!(both.driver.connection.buffered(), 150);
@@ -297,6 +365,13 @@ fn marks_count_what_is_encrypted_and_what_is_not() {
     both.driver.script.opens(100_000);
     both.driver.settle();
     assert_eq!((both.driver.heard().as_str(), both.driver.connection.buffered()), ("Resume", 0));
+
+    // As many as the mark allows are more once they are encrypted, and whoever asks sees that.
+    both.driver.script.wire_mut().window = 0;
+    both.driver.write(&[7; 100], CAP);
+    both.driver.settle();
+    assert!(both.driver.connection.buffered() > 100);
+    assert_eq!(both.driver.heard(), "Pause");
 }
 
 #[test]

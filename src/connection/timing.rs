@@ -217,12 +217,11 @@ impl<S: ByteStream> Connection<S> {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let extras = self.extras.as_ref()?;
         let of_life = match self.life {
-            Life::Preparing(_) | Life::New | Life::Open | Life::HandingOver => {
-                extras.idle_deadline()
-            }
+            Life::New | Life::Open => extras.idle_deadline(),
             Life::Finishing | Life::Closing(_) => extras.close_by,
             Life::Lingering(_) => extras.linger_end(),
-            Life::Gone(_) => None,
+            // There is no protocol yet that could be told of silence, for as long as a handshake takes.
+            Life::Preparing(_) | Life::HandingOver | Life::Gone(_) => None,
         };
         let refills = [&extras.reading, &extras.writing];
         let refills = refills.into_iter().filter_map(|throttle| throttle.as_ref()?.refilled);

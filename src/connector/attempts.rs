@@ -110,10 +110,7 @@ impl Reactor {
     /// Tries the next address that can be tried; gives up if there is none and none is being tried.
     pub(crate) fn try_next(&mut self, key: Key) {
         loop {
-            let Some(connector) = self.connector_mut(key) else { return };
-            if let Some(timer) = connector.head_start.take() {
-                self.timers.call_off(timer, &mut self.monitor);
-            }
+            self.drop_head_start(key);
             let Some(connector) = self.connector_mut(key) else { return };
             let Some(addr) = connector.candidates.pop_front() else {
                 if connector.attempts.is_empty() {

@@ -53,6 +53,14 @@ impl Reactor {
         }
     }
 
+    /// No other address is tried beside those that are.
+    pub(super) fn drop_head_start(&mut self, key: Key) {
+        let timer = self.connector_mut(key).and_then(|connector| connector.head_start.take());
+        if let Some(timer) = timer {
+            self.timers.call_off(timer, &mut self.monitor);
+        }
+    }
+
     pub(super) fn tell_attempt_end(
         &mut self,
         key: Key,

@@ -24,8 +24,10 @@ impl Reactor {
         step: Step,
         scratch: &mut [u8],
     ) {
+        self.drop_head_start(connector);
         if let Some(connector) = self.connector_mut(connector) {
             connector.attempts.clear();
+            connector.candidates.clear(); // this address has won, whatever becomes of its preparation
             connector.progress = Progress::Preparing(winner);
         }
         self.become_connection(connector, winner, |connection, now, common| {

@@ -42,6 +42,9 @@ gSEAkMFBCkVLYwxW7BmIMP+AbwZd0BAG88wxWKMenWIYjNg=
 /// a close timeout.
 const LONG: Duration = Duration::from_secs(60);
 
+/// The far end takes at least so many bytes of an answer when it reads, if so many wait: half of a window.
+const SMALLEST_TAKE: usize = 32 * 1024;
+
 /// Begins TLS, in the scene that begins in clear.
 const SWITCH: u8 = b'S';
 
@@ -77,6 +80,8 @@ struct Checked {
     seen: Rc<RefCell<Seen>>,
     /// For the scene that begins in clear.
     config: Option<Arc<ServerConfig>>,
+    /// Closes its half behind the first answer.
+    closes_its_half: bool,
 }
 
 impl Protocol for Checked {
@@ -91,6 +96,9 @@ impl Protocol for Checked {
         if transport.tls().is_some() {
             seen.data.extend_from_slice(data);
             transport.write(data);
+            if self.closes_its_half {
+                transport.lose_write_connection();
+            }
             return;
         }
         match (&self.config, data) {
@@ -108,8 +116,9 @@ impl Protocol for Checked {
         transport.lose_connection();
     }
 
-    fn connection_lost(&mut self, _: &mut Transport<'_>, _: &Reason) {
+    fn connection_lost(&mut self, _: &mut Transport<'_>, reason: &Reason) {
         let mut seen = self.seen.borrow_mut();
+        assert!(!matches!(reason, Reason::Failed { .. }), "nobody resets: {reason}");
         assert!(seen.made && !std::mem::replace(&mut seen.lost, true));
     }
 }
@@ -217,8 +226,12 @@ pub fn flights(data: &[u8]) {
     if !far.finished {
         far.peer.close_write();
     }
-    far.read();
-    simulation.advance(LONG);
+    // A protocol that is paused, since its peer does not read, sees the end behind what it has not read yet: so
+    // the far end reads, a window full at a time.
+    for _ in 0..=far.written.len() / SMALLEST_TAKE {
+        far.read();
+        simulation.advance(LONG);
+    }
     far.read();
     simulation.advance(LONG);
     check(&far, &seen.borrow());
@@ -236,7 +249,10 @@ fn begin(simulation: &mut Simulation, scene: u8, seen: &Rc<RefCell<Seen>>) -> Fa
     let name = ServerName::try_from("localhost").expect("a constant");
     let of_client =
         || ClientConnection::new(Arc::clone(client), name.clone()).expect("a constant").into();
-    let checked = |config| Checked { seen: Rc::clone(seen), config };
+    // rustls panics with debug assertions if it has an alert to send behind close_notify (rustls#959), and a fuzzer
+    // takes each panic for a fault, even one that is caught: so only without them, by `cargo fuzz run -O`.
+    let closes_its_half = scene & 16 != 0 && !cfg!(all(fuzzing, debug_assertions));
+    let checked = |config| Checked { seen: Rc::clone(seen), config, closes_its_half };
     match scene % 4 {
         0 | 1 => {
             let mut protocol = Some(checked(None));

@@ -414,6 +414,42 @@ fn attempts_can_be_cancelled_in_the_handshake() {
 }
 
 #[test]
+fn a_silent_handshake_does_not_hold_a_shutdown_up() {
+    let mut simulation = Simulation::new();
+    let place = Listen::at("127.0.0.1:443").tls(Configs::new().server);
+    let factory = Watching { log: Log::new(), name: "s" };
+    simulation.reactor().listen(place, factory).unwrap();
+    let silent = simulation.dial("127.0.0.1:443");
+    simulation.settle();
+    let begun = simulation.elapsed();
+    simulation.reactor().shutdown(10 * HANDSHAKE_TIMEOUT);
+    simulation.reactor().run().unwrap();
+    let took = simulation.elapsed() - begun;
+    assert!(took < 2 * SECOND, "{took:?}: three round trips of half a second");
+    drop(silent);
+}
+
+#[test]
+fn an_address_that_has_answered_is_the_only_one_while_it_shakes_hands() {
+    let configs = Configs::new();
+    let mut simulation = Simulation::new();
+    simulation
+        .set_host("example.org", &["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()]);
+    let mut first = simulation.listen("192.0.2.1:443").unwrap();
+    let mut second = simulation.listen("192.0.2.2:443").unwrap();
+    let place = Connect::to("example.org:443").tls(Arc::clone(&configs.client), None);
+    let log = Log::new();
+    let factory = Watching { log: log.clone(), name: "c" };
+    simulation.reactor().connect(place.head_start(MS).timeout(2 * SECOND), factory);
+    simulation.advance(SECOND);
+    let peer = first.accept();
+    assert!(peer.is_some() && second.accept().is_none());
+    simulation.advance(2 * SECOND);
+    assert_eq!(log.take(), ["c failed ConnectTimedOut"]);
+    assert!(second.accept().is_none());
+}
+
+#[test]
 fn a_chain_of_certificates_as_long_as_rustls_takes_is_no_problem() {
     let (server, client) = long_chain();
     for cut in [Cut::Whole, Cut::Every(1000)] {

@@ -14,6 +14,7 @@ mod far;
 mod clients;
 mod closing;
 mod crowd;
+mod cuts;
 #[cfg(unix)]
 mod front;
 #[cfg(unix)]

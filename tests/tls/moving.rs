@@ -5,11 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crocus::framing::{FrameHandler, Framed, Lines};
 use crocus::testing::{Cut, Simulation};
 use crocus::{Connect, Listen, Protocol, Rate, Reactor, Reason, Transport};
 
 use crate::certificates::{Configs, VERSIONS};
 use crate::closing::served;
+use crate::far::TlsFar;
 use crate::util::{Log, MS, Recorder, SECOND, World, pattern, tag};
 
 both! {
@@ -142,7 +144,7 @@ fn a_stream_that_is_cut_at_any_one_byte_goes_on() {
         let factory = move |_| Recorder::new(&server, "s").with_data().echoing();
         let id = world.reactor().listen(place, factory).unwrap();
         let addr = world.reactor().local_addr(id).unwrap().socket_addr().unwrap();
-        let mut far = crate::far::TlsFar::client(world.dial(addr), &configs.client);
+        let mut far = TlsFar::client(world.dial(addr), &configs.client);
         far.write(b"hello");
         let (mut sent, mut cut) = (0, false);
         let mut rest = far.take_out();
@@ -231,10 +233,57 @@ fn new_keys_are_answered_and_go_unnoticed() {
     assert!(far.error.is_none());
 }
 
+/// Answers each line with as many bytes as fit below the high mark, before they are encrypted.
+struct Full(Log);
+
+impl Protocol for Full {}
+
+impl FrameHandler<Lines> for Full {
+    fn frame_received(&mut self, transport: &mut Transport, line: &[u8]) {
+        self.0.push(String::from_utf8_lossy(line));
+        if line == b"first" {
+            transport.write(&[b'.'; 1000]);
+        }
+    }
+}
+
+#[test]
+fn pressure_that_encryption_adds_is_told_so_that_frames_wait_for_it() {
+    let mut world = World::simulated();
+    let configs = Configs::new();
+    let log = Log::new();
+    let its = log.clone();
+    let place = Listen::at("127.0.0.1:0").tls(Arc::clone(&configs.server));
+    let factory = move |_| Framed::new(Lines::new(), Full(its.clone()));
+    let id = world.reactor().listen(place, factory).unwrap();
+    let addr = world.reactor().local_addr(id).unwrap().socket_addr().unwrap();
+    let mut far = TlsFar::client(world.dial(addr), &configs.client);
+    far.shake_hands(&mut world);
+    world.pass(MS);
+    world.only().set_write_buffer_limits(1000, 100);
+    if let World::Simulated(simulation) = &mut world {
+        simulation.set_window(40); // which the answer of the handshake fills
+    }
+    for line in [&b"first\r\n"[..], b"second\r\n"] {
+        far.write(line);
+        for _ in 0..5 {
+            far.send();
+            world.pass(MS); // it comes to rest
+        }
+    }
+    assert!(world.only().buffered() > 1000, "more than was written");
+    assert_eq!(log.take(), ["first"]);
+    far.until_got(&mut world, 1000);
+    assert_eq!(log.take(), ["second"]);
+}
+
 #[test]
 fn a_peer_that_asks_for_keys_and_reads_nothing_costs_no_memory() {
     let mut world = World::simulated();
     let (log, mut far) = served(&mut world, &Configs::new(), |a| a);
+    if let World::Simulated(simulation) = &mut world {
+        simulation.set_window(100); // it holds no answers either
+    }
     for _ in 0..30 {
         far.tls.refresh_traffic_keys().unwrap();
         far.send();
@@ -259,7 +308,7 @@ fn a_rate_holds_for_the_bytes_of_the_wire() {
         .write_rate(Rate::per_second(1000));
     let id = world.reactor().listen(place, move |_| Recorder::new(&server, "s").echoing()).unwrap();
     let addr = world.reactor().local_addr(id).unwrap().socket_addr().unwrap();
-    let mut far = crate::far::TlsFar::client(world.dial(addr), &configs.client);
+    let mut far = TlsFar::client(world.dial(addr), &configs.client);
     let data = pattern(10_000);
     far.write(&data);
     let mut seconds = 0;

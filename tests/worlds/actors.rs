@@ -1,6 +1,7 @@
 //! Random protocols, factories and functions inside the reactor, and the actions that they may take.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::panic_any;
 use std::rc::Rc;
@@ -15,6 +16,7 @@ use crocus::{
 use crate::allowance::Allowance;
 use crate::chance::{Action, Chance, Profile};
 use crate::ledger::{Call, Client, Ledger, Limits, Progress, Server, Timer, expected_bytes};
+use crate::secured::{Line, OWN, Secrets, Side};
 
 /// A world stays small: so many ends of connections, listeners, timers.
 const MAX_PARTIES: usize = 40;
@@ -37,6 +39,8 @@ pub struct Scene {
     pub clock: SimulatedClock,
     pub profile: &'static Profile,
     pub ledger: RefCell<Ledger>,
+    /// For worlds that are secured.
+    pub secrets: Option<Secrets>,
     /// Addresses and names that a client may connect to.
     pub places: RefCell<Vec<String>>,
     /// How long segments travel now.
@@ -48,6 +52,8 @@ pub struct Scene {
     /// With none left, no actor starts an action, so that the world ends.
     pub actions_left: Cell<usize>,
     pub trace: bool,
+    /// All that is noted, in a number, if anybody asks for that.
+    pub history: Cell<Option<u64>>,
 }
 
 impl Scene {
@@ -56,9 +62,11 @@ impl Scene {
         clock: SimulatedClock,
         profile: &'static Profile,
         limits: Limits,
+        secrets: Option<Secrets>,
         trace: bool,
     ) -> Rc<Self> {
         Rc::new(Self {
+            secrets,
             chance,
             clock,
             profile,
@@ -69,17 +77,27 @@ impl Scene {
             quiet: Cell::new(false),
             actions_left: Cell::new(400),
             trace,
+            history: Cell::new(None),
         })
     }
 
     pub fn note(&self, what: impl FnOnce() -> String) {
+        if let Some(before) = self.history.get() {
+            let mut hasher = DefaultHasher::new();
+            (before, what()).hash(&mut hasher);
+            return self.history.set(Some(hasher.finish()));
+        }
         if self.trace {
             eprintln!("{}", what());
         }
     }
 
-    /// After how long an address outside answers somebody who connects; `None` if it may not.
+    /// After how long an address outside answers somebody who connects; `None` if it may not, or if that is not
+    /// all.
     pub fn answers_after(&self, to: &Address) -> Option<Duration> {
+        if self.profile.secured {
+            return None; // a handshake comes behind it
+        }
         let answers = to.socket_addr().is_some_and(|to| OUTSIDE.contains(&to));
         answers.then(|| self.latency.get())
     }
@@ -88,8 +106,12 @@ impl Scene {
         self.ledger.borrow().parties.len() < MAX_PARTIES
     }
 
-    pub fn new_actor(self: &Rc<Self>) -> Actor {
+    pub fn new_actor(self: &Rc<Self>, line: Line) -> Actor {
         let who = self.ledger.borrow_mut().new_protocol();
+        self.ledger.borrow_mut().parties[who].line = line;
+        if matches!(line, Line::Begins(_)) {
+            return Actor { scene: Rc::clone(self), who, number: 0 };
+        }
         if self.profile.answers > 0 && self.chance.one_in(self.profile.answers) {
             self.ledger.borrow_mut().parties[who].owes = self.chance.size(8000);
         }
@@ -216,6 +238,7 @@ impl Scene {
                 self.ledger.borrow_mut().parties[who].paused = false;
             }
             Action::Lose => self.lose(&mut transport, who),
+            Action::LoseWrite if self.is_in_clear(who) => {} // TLS could not begin any more
             Action::LoseWrite => {
                 transport.lose_write_connection();
                 self.ledger.borrow_mut().parties[who].write_closed = true;
@@ -228,6 +251,7 @@ impl Scene {
             Action::SetTimer => self.set_timer(&mut transport, who, turn),
             Action::Swap => self.swap(&mut transport, who),
             Action::SetRate => self.set_rate(&mut transport, who),
+            Action::AllowTruncation => self.allow_truncation(&mut transport, who),
             Action::SetMarks => {
                 let (high, low) = (self.chance.size(1000), self.chance.size(1000));
                 transport.set_write_buffer_limits(high, low);
@@ -268,7 +292,11 @@ impl Scene {
     }
 
     /// Writes so many bytes; returns whether they were taken.
-    fn write(&self, transport: &mut Transport, who: usize, size: usize) -> bool {
+    pub fn write(&self, transport: &mut Transport, who: usize, size: usize) -> bool {
+        let size = self.writable(who, size);
+        if size == 0 {
+            return false;
+        }
         let said = self.ledger.borrow().parties[who].sent;
         let data = expected_bytes(who, said, said + size);
         let (before, was_closing) = (transport.buffered(), transport.is_closing());
@@ -276,6 +304,8 @@ impl Scene {
         let after = transport.buffered();
         let turn = transport.reactor().stats().turns;
         let mut ledger = self.ledger.borrow_mut();
+        // TLS may have added bytes of its own to what was left.
+        let own = if ledger.parties[who].uses_tls() { OWN } else { 0 };
         let cap = ledger.limits.cap;
         // Bytes written in this turn or the last may not have had a chance to leave.
         let left = before.saturating_sub(ledger.parties[who].fresh.of(turn));
@@ -290,16 +320,16 @@ impl Scene {
         }
         let party = &ledger.parties[who];
         let shut = party.closing.is_some() || party.write_closed || party.broken || was_closing;
-        let right = if taken { !shut && left <= cap } else { shut || before > cap };
+        let right = if taken { !shut && left <= cap + own } else { shut || before > cap };
         ledger.demand(right, || format!("{who} wrote: {taken}, {before} before, {left} left"));
-        let bound = cap + ledger.parties[who].fresh.of(turn);
+        let bound = cap + own + ledger.parties[who].fresh.of(turn);
         ledger.demand(!taken || after <= bound, || format!("{who} buffers {after} bytes"));
         let wanted = if taken { before + data.len() } else { before };
         ledger.demand(after == wanted, || format!("{who} buffers {after}, not {wanted} bytes"));
         taken
     }
 
-    fn lose(&self, transport: &mut Transport, who: usize) {
+    pub fn lose(&self, transport: &mut Transport, who: usize) {
         let mut ledger = self.ledger.borrow_mut();
         ledger.parties[who].asked_to_close = true;
         if !self.chance.one_in(4) {
@@ -331,7 +361,10 @@ impl Scene {
             let number = ledger.new_successor(who);
             (number, ledger.parties[who].other_side, ledger.parties[who].got)
         };
-        let most = if other_side.is_some() && self.chance.one_in(2) { got } else { 0 };
+        let mut most = if other_side.is_some() && self.chance.one_in(2) { got } else { 0 };
+        if self.ledger.borrow().parties[who].line == Line::Handshaking {
+            most = 0; // it would go to TLS
+        }
         let unused = self.chance.below(most + 1);
         let bytes = other_side
             .map(|other_side| expected_bytes(other_side, got - unused, got))
@@ -520,8 +553,14 @@ impl Scene {
         if !self.has_room() || clients >= self.profile.clients {
             return;
         }
-        let timeout = self.chance.millis(1, 400);
-        let place = Connect::to(to.clone()).timeout(timeout).head_start(self.chance.millis(1, 50));
+        let timeout = self.chance.millis(1, if self.profile.secured { 3000 } else { 400 });
+        let mut place =
+            Connect::to(to.clone()).timeout(timeout).head_start(self.chance.millis(1, 50));
+        let port = to.rsplit(':').next().and_then(|port| port.parse().ok());
+        if let Some(secrets) = self.secrets_for(port) {
+            let (config, name) = secrets.client(!self.chance.one_in(12));
+            place = place.tls(config, Some(name));
+        }
         let reconnecting = self.chance.one_in(3);
         let client = Client {
             id: None,
@@ -539,7 +578,8 @@ impl Scene {
             dropped: false,
         };
         self.ledger.borrow_mut().clients.push(client);
-        let caller = OutgoingFactory { scene: Rc::clone(self), client: clients };
+        let line = self.line(port, Side::Client);
+        let caller = OutgoingFactory { scene: Rc::clone(self), client: clients, line };
         let id = if reconnecting {
             let backoff = Backoff::new()
                 .initial(self.chance.millis(0, 20))
@@ -602,9 +642,13 @@ impl Scene {
         let addr = SocketAddr::from(([127, 0, 0, 1], 5000 + self.chance.below(4) as u16));
         let max = if self.chance.one_in(3) { self.chance.between(1, 3) } else { usize::MAX };
         let backlog = self.chance.between(1, 8);
-        self.ledger.borrow_mut().servers.push(Server::new(addr, max));
-        let factory = ServerFactory { scene: Rc::clone(self), server };
-        let place = Listen::at(addr).backlog(backlog as u32).max_connections(max);
+        let line = self.line(Some(addr.port()), Side::Server);
+        self.ledger.borrow_mut().servers.push(Server::new(addr, max, line == Line::Secure));
+        let factory = ServerFactory { scene: Rc::clone(self), server, line };
+        let mut place = Listen::at(addr).backlog(backlog as u32).max_connections(max);
+        if let Some(secrets) = self.secrets_for(Some(addr.port())) {
+            place = place.tls(secrets.server());
+        }
         self.note_listeners(reactor);
         let listened = reactor.listen(place, factory);
         let mut ledger = self.ledger.borrow_mut();
@@ -789,6 +833,7 @@ impl Actor {
         let _inside = scene.enter("a protocol");
         let now = transport.reactor().now();
         let mut ledger = scene.ledger.borrow_mut();
+        ledger.sees_line(who, call, transport.is_encrypted());
         let mine = ledger.parties[who].current == self.number;
         if mine && ledger.parties[who].withheld && transport.is_reading() {
             // When sending has failed nobody waits for it any more, and the rest is delivered.
@@ -868,6 +913,7 @@ impl Protocol for Actor {
                 ledger.meet(local, who);
             }
             drop(ledger);
+            scene.switch_if_due(transport, who);
             scene.answer(transport, who);
         });
     }
@@ -879,7 +925,13 @@ impl Protocol for Actor {
             let mut ledger = scene.ledger.borrow_mut();
             ledger.demand(!data.is_empty(), || format!("{who} was given no data"));
             ledger.served(who, turn, data.len());
-            ledger.received(who, data);
+            drop(ledger);
+            let (clear, rest) = data.split_at(scene.in_clear(who, data.len()));
+            scene.ledger.borrow_mut().received(who, clear);
+            if !rest.is_empty() {
+                transport.unread(rest);
+            }
+            scene.switch_if_due(transport, who);
         });
     }
 
@@ -989,6 +1041,7 @@ impl Drop for Actor {
 struct ServerFactory {
     scene: Rc<Scene>,
     server: usize,
+    line: Line,
 }
 
 impl Factory for ServerFactory {
@@ -1003,7 +1056,7 @@ impl Factory for ServerFactory {
         if !scene.quiet.get() && scene.chance.one_in(20) {
             return None;
         }
-        let actor = scene.new_actor();
+        let actor = scene.new_actor(self.line);
         let mut ledger = scene.ledger.borrow_mut();
         ledger.parties[actor.who].listener = Some(self.server);
         if let Some(addr) = peer.socket_addr() {
@@ -1047,6 +1100,7 @@ impl Drop for ServerFactory {
 struct OutgoingFactory {
     scene: Rc<Scene>,
     client: usize,
+    line: Line,
 }
 
 impl OutgoingFactory {
@@ -1095,7 +1149,7 @@ impl Factory for OutgoingFactory {
         if scene.chance.one_in(20) {
             return None;
         }
-        let actor = scene.new_actor();
+        let actor = scene.new_actor(self.line);
         let mut ledger = scene.ledger.borrow_mut();
         ledger.parties[actor.who].client = Some(client);
         ledger.clients[client].progress = Progress::Built(actor.who);

@@ -92,6 +92,8 @@ pub enum Action {
     Post,
     /// Connects to names.
     Ask,
+    /// Takes the end of the stream for the peer's, as a protocol does whose own framing tells.
+    AllowTruncation,
     Nest,
     Stop,
     Shutdown,
@@ -122,6 +124,9 @@ pub enum Step {
     Freeze,
     /// A socket outside sends datagrams.
     Post,
+    /// A far end sends what is no TLS, or asks for new keys.
+    Spoil,
+    Rekey,
 }
 
 /// A kind of worlds.
@@ -141,6 +146,8 @@ pub struct Profile {
     pub answers: usize,
     /// How many bytes are written at once at the most.
     pub max_write: usize,
+    /// Whether its connections are encrypted, from their first byte or from a command on.
+    pub secured: bool,
 }
 
 /// Much is sent and nobody misbehaves on purpose, so all of it must arrive.
@@ -181,6 +188,7 @@ pub const CALM: Profile = Profile {
     framed: 6,
     answers: 0,
     max_write: 2000,
+    secured: false,
 };
 
 /// Everything at once.
@@ -241,6 +249,7 @@ pub const STORMY: Profile = Profile {
     framed: 6,
     answers: 0,
     max_write: 800,
+    secured: false,
 };
 
 /// Connections come and go, to many listeners, from many clients: slots are freed and taken again.
@@ -287,6 +296,7 @@ pub const CROWDED: Profile = Profile {
     framed: 0,
     answers: 0,
     max_write: 100,
+    secured: false,
 };
 
 /// Timers, calls and stops, with few connections.
@@ -329,6 +339,7 @@ pub const TIMED: Profile = Profile {
     framed: 0,
     answers: 0,
     max_write: 50,
+    secured: false,
 };
 
 /// Callbacks that work for long, stops of the process, peers that read slowly and steadily, rates.
@@ -385,6 +396,7 @@ pub const WILD: Profile = Profile {
     framed: 2,
     answers: 4,
     max_write: 1500,
+    secured: false,
 };
 
 /// Datagrams, which the network loses, doubles and shuffles at times, with callbacks that work for long.
@@ -417,6 +429,7 @@ pub const POSTED: Profile = Profile {
     framed: 0,
     answers: 0,
     max_write: 200,
+    secured: false,
 };
 
 /// Names whose lookup never ends, many at once, and attempts that give up while they wait for them.
@@ -445,4 +458,61 @@ pub const NAMED: Profile = Profile {
     framed: 0,
     answers: 0,
     max_write: 50,
+    secured: false,
+};
+
+/// Connections over TLS, encrypted at once or in the middle, with peers that cut them, damage them, or never answer.
+pub const SECURED: Profile = Profile {
+    name: "secured",
+    actions: &[
+        (24, Action::Write),
+        (4, Action::PauseReading),
+        (6, Action::ResumeReading),
+        (3, Action::Lose),
+        (3, Action::LoseWrite),
+        (1, Action::Abort),
+        (3, Action::SetTimeout),
+        (2, Action::SetTimer),
+        (2, Action::SetMarks),
+        (2, Action::SetCloseTimeout),
+        (2, Action::AllowTruncation),
+        (8, Action::Elsewhere),
+        (1, Action::Soon),
+        (4, Action::Connect),
+        (1, Action::GiveUp),
+        (1, Action::StopListening),
+        (1, Action::PauseAccepting),
+        (2, Action::ResumeAccepting),
+        (4, Action::Swap),
+        (3, Action::SetRate),
+        (1, Action::Stop),
+        (1, Action::Shutdown),
+    ],
+    steps: &[
+        (20, Step::Turn),
+        (6, Step::Settle),
+        (6, Step::Advance),
+        (12, Step::Inside),
+        (6, Step::Dial),
+        (4, Step::Join),
+        (3, Step::Pair),
+        (18, Step::Send),
+        (12, Step::Read),
+        (4, Step::CloseWrite),
+        (1, Step::Reset),
+        (2, Step::Drop),
+        (6, Step::Accept),
+        (2, Step::ChangeNetwork),
+        (1, Step::FailAccept),
+        (2, Step::Spoil),
+        (2, Step::Rekey),
+        (2, Step::Rest),
+    ],
+    length: 80,
+    panics: 150,
+    clients: 16,
+    framed: 4,
+    answers: 6,
+    max_write: 1500,
+    secured: true,
 };

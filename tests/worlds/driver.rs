@@ -7,14 +7,16 @@ use std::rc::Rc;
 use std::time::Duration;
 use std::{io, iter};
 
-use crocus::testing::{Cut, End, Peer, PeerListener, Simulation};
+use crocus::testing::{Cut, End, PeerListener, Simulation};
 use crocus::{ChromeTrace, Reactor};
 
 use crate::actors::{OUTSIDE, OnPurpose, Scene};
 use crate::chance::{Chance, Profile, Step};
 use crate::datagrams::Outside;
+use crate::far::FarEnd;
 use crate::ledger::{Limits, Progress, expected_bytes};
 use crate::names;
+use crate::secured::{BEGINS_IN_CLEAR, Line, RECORD, Secrets, Side, Switch};
 use crate::trace::Shared;
 use crate::watcher::Watcher;
 
@@ -47,7 +49,7 @@ const TRACED: u64 = 10;
 
 /// The far end of a connection, in the hands of the test.
 struct Far {
-    peer: Option<Peer>,
+    peer: Option<FarEnd>,
     who: usize,
     /// Whether it ever reads.
     reads: bool,
@@ -82,12 +84,16 @@ pub struct World {
 
 /// Runs a whole world. `Err` says what broke the contract.
 pub fn live(seed: u64, profile: &'static Profile, trace: bool) -> Result<(), String> {
-    let mut world = World::new(seed, profile, trace);
-    for _ in 0..world.scene.chance.between(5, profile.length) {
-        world.step();
-        world.outcome()?;
-    }
-    world.end()
+    World::new(seed, profile, trace).live()
+}
+
+/// All that happens in a world, in a number.
+pub fn history(seed: u64, profile: &'static Profile) -> Option<u64> {
+    let world = World::new(seed, profile, false);
+    let scene = Rc::clone(&world.scene);
+    scene.history.set(Some(seed));
+    world.live().ok()?;
+    scene.history.get()
 }
 
 impl World {
@@ -114,7 +120,8 @@ impl World {
             .close_timeout(limits.close_timeout)
             .linger(limits.linger);
         let mut sim = Simulation::with_limits(builder, seed);
-        let scene = Scene::new(chance, sim.clock(), profile, limits, trace);
+        let secrets = profile.secured.then(|| Secrets::new(seed));
+        let scene = Scene::new(chance, sim.clock(), profile, limits, secrets, trace);
         let watcher = Watcher::new(&scene);
         let file = seed.is_multiple_of(TRACED).then(Shared::default);
         let observers = (Rc::clone(&watcher), file.clone().map(ChromeTrace::new));
@@ -128,6 +135,15 @@ impl World {
             Self { sim, scene, watcher, file, fars, outside, post, latency, accept_errors };
         world.set_up();
         world
+    }
+
+    fn live(mut self) -> Result<(), String> {
+        for _ in 0..self.scene.chance.between(5, self.scene.profile.length) {
+            self.step();
+            self.pump();
+            self.outcome()?;
+        }
+        self.end()
     }
 
     fn set_up(&mut self) {
@@ -239,6 +255,13 @@ impl World {
             Step::Run => self.run(),
             Step::Freeze => self.freeze(),
             Step::Post => self.post.act(&self.scene),
+            Step::Spoil => self.with_far(Self::spoil),
+            Step::Rekey => self.with_far(|world, far| {
+                if let Some(peer) = &mut world.fars[far].peer {
+                    peer.rekey();
+                }
+                world.enter(far, &[]);
+            }),
         }
     }
 
@@ -266,12 +289,14 @@ impl World {
     fn count_turns_unserved(&self) {
         let mut ledger = self.scene.ledger.borrow_mut();
         for far in &self.fars {
-            let sent = ledger.parties[far.who].sent;
+            let peer = &ledger.parties[far.who];
+            let sent = if self.scene.profile.secured { peer.whole } else { peer.sent };
             let Some(other_side) = ledger.parties[far.who].other_side else { continue };
             let arrived = far.peer.is_some() && far.arrived <= self.sim.elapsed();
             let party = &mut ledger.parties[other_side];
-            let free = party.reads() && !party.throttled;
-            let waits = arrived && party.is_open() && free && party.got + party.in_hand() < sent;
+            let known = matches!(party.line, Line::Clear | Line::Secure);
+            let free = party.reads() && !party.throttled && known;
+            let waits = arrived && party.is_open() && free && party.lacks(sent);
             party.turns_unserved = if waits { party.turns_unserved + 1 } else { 0 };
             let starves = party.turns_unserved > MAX_IDLE_TURNS;
             ledger.demand(!starves, || {
@@ -287,8 +312,9 @@ impl World {
         self.scene.action(self.sim.reactor(), who);
     }
 
-    fn add_far(&mut self, peer: Peer, who: usize, dialled: Option<SocketAddr>) {
+    fn add_far(&mut self, mut peer: FarEnd, who: usize, dialled: Option<SocketAddr>) {
         let chance = &self.scene.chance;
+        peer.silent = self.scene.profile.secured && chance.one_in(10);
         let reads = !chance.one_in(5);
         let now = self.sim.elapsed();
         let steady = reads && self.scene.profile.name == "wild" && chance.one_in(2);
@@ -310,22 +336,42 @@ impl World {
         let peer = self.sim.dial(addr);
         let who = self.scene.ledger.borrow_mut().new_peer();
         self.scene.ledger.borrow_mut().meet(peer.addr(), who);
+        let peer = match &self.scene.secrets {
+            None => FarEnd::clear(peer),
+            Some(secrets) if addr.port() == BEGINS_IN_CLEAR => {
+                let rustls = secrets.connection(Side::Client);
+                FarEnd::begins(peer, Side::Client, Switch::of(who), rustls)
+            }
+            Some(secrets) => FarEnd::secure(peer, secrets.connection(Side::Client)),
+        };
         self.add_far(peer, who, Some(addr));
     }
 
     fn join(&mut self) {
-        if self.scene.has_room() {
-            let actor = self.scene.new_actor();
-            let who = self.scene.ledger.borrow_mut().new_peer();
-            self.scene.ledger.borrow_mut().pair_up(who, actor.who);
-            let peer = self.sim.connect(self.scene.dress(actor));
-            self.add_far(peer, who, None);
+        if !self.scene.has_room() {
+            return;
         }
+        let is_client = self.scene.profile.secured && self.scene.chance.one_in(2);
+        let (its, far_side) = match is_client {
+            true => (Side::Client, Side::Server),
+            false => (Side::Server, Side::Client),
+        };
+        let actor = self.scene.new_actor(self.scene.line(Some(BEGINS_IN_CLEAR), its));
+        let who = self.scene.ledger.borrow_mut().new_peer();
+        self.scene.ledger.borrow_mut().pair_up(who, actor.who);
+        let switch = Switch::of(if is_client { actor.who } else { who });
+        let peer = self.sim.connect(self.scene.dress(actor));
+        let peer = match &self.scene.secrets {
+            None => FarEnd::clear(peer),
+            Some(secrets) => FarEnd::begins(peer, far_side, switch, secrets.connection(far_side)),
+        };
+        self.add_far(peer, who, None);
     }
 
     fn pair(&mut self) {
         if self.scene.has_room() {
-            let (one, other) = (self.scene.new_actor(), self.scene.new_actor());
+            let actor = |side| self.scene.new_actor(self.scene.line(Some(BEGINS_IN_CLEAR), side));
+            let (one, other) = (actor(Side::Client), actor(Side::Server));
             self.scene.ledger.borrow_mut().pair_up(one.who, other.who);
             self.sim.pair(self.scene.dress(one), self.scene.dress(other));
         }
@@ -335,6 +381,10 @@ impl World {
         for at in 0..self.outside.len() {
             while let Some(peer) = self.outside[at].accept() {
                 let who = self.scene.ledger.borrow_mut().new_peer();
+                let peer = match &self.scene.secrets {
+                    None => FarEnd::clear(peer),
+                    Some(secrets) => FarEnd::secure(peer, secrets.connection(Side::Server)),
+                };
                 self.add_far(peer, who, None);
             }
         }
@@ -348,14 +398,19 @@ impl World {
         }
     }
 
-    fn send(&mut self, far: usize) {
-        let far = &mut self.fars[far];
+    fn send(&mut self, at: usize) {
+        let far = &mut self.fars[at];
         let Some(peer) = &mut far.peer else { return };
         let mut ledger = self.scene.ledger.borrow_mut();
         let said = ledger.parties[far.who].sent;
         let size = self.scene.chance.size(self.scene.profile.max_write);
         let taken = peer.send(&expected_bytes(far.who, said, said + size));
         ledger.parties[far.who].sent += taken;
+        if self.scene.profile.secured {
+            drop(ledger);
+            return self.enter(at, &[]);
+        }
+        ledger.parties[far.who].written += taken;
         let arrives = self.scene.clock.now() + self.latency;
         ledger.parties[far.who].arrived = ledger.parties[far.who].arrived.max(Some(arrives));
         far.arrived = far.arrived.max(self.sim.elapsed() + self.latency);
@@ -370,12 +425,16 @@ impl World {
     }
 
     /// Takes what has arrived at a far end.
-    fn take(&mut self, far: usize, max: usize) {
-        let far = &mut self.fars[far];
+    fn take(&mut self, at: usize, max: usize) {
+        let far = &mut self.fars[at];
         let Some(peer) = &mut far.peer else { return };
-        let data = if max == usize::MAX { peer.received() } else { peer.receive(max) };
+        let data = peer.receive(max);
+        if self.scene.profile.secured {
+            return self.enter(at, &data);
+        }
         let mut ledger = self.scene.ledger.borrow_mut();
         ledger.received(far.who, &data);
+        ledger.parties[far.who].read += data.len();
         if let Some(other_side) = ledger.parties[far.who].other_side.filter(|_| !data.is_empty()) {
             ledger.look_for_room(other_side, self.scene.clock.now());
         }
@@ -384,15 +443,74 @@ impl World {
         }
     }
 
-    fn close_write(&mut self, far: usize) {
-        let far = &mut self.fars[far];
+    fn close_write(&mut self, at: usize) {
+        let far = &mut self.fars[at];
         let connected = self.scene.ledger.borrow().parties[far.who].other_side.is_some();
         if let Some(peer) = &mut far.peer
             && connected
         {
-            peer.close_write();
+            let polite = !self.scene.profile.secured || !self.scene.chance.one_in(3);
+            peer.close_write(polite);
             far.arrived = far.arrived.max(self.sim.elapsed() + self.latency);
             self.scene.ledger.borrow_mut().parties[far.who].write_closed = true;
+            self.scene.ledger.borrow_mut().parties[far.who].notified = peer.says_its_end();
+            self.enter(at, &[]);
+        }
+    }
+
+    /// A far end sends what is no TLS.
+    fn spoil(&mut self, at: usize) {
+        let far = &mut self.fars[at];
+        if far.peer.as_mut().is_some_and(FarEnd::spoil) {
+            self.scene.ledger.borrow_mut().parties[far.who].spoiled = true;
+        }
+        self.enter(at, &[]);
+    }
+
+    /// Far ends go on with their handshakes, and with what waits for room.
+    fn pump(&mut self) {
+        if !self.scene.profile.secured {
+            return;
+        }
+        for at in 0..self.fars.len() {
+            let far = &mut self.fars[at];
+            let Some(peer) = &mut far.peer else { continue };
+            let owes = peer.owes();
+            if owes > 0 {
+                let mut ledger = self.scene.ledger.borrow_mut();
+                let said = ledger.parties[far.who].sent;
+                let taken = peer.send(&expected_bytes(far.who, said, said + owes));
+                ledger.parties[far.who].sent += taken;
+            }
+            let came = peer.pump();
+            self.enter(at, &came);
+        }
+    }
+
+    /// Enters the bytes that a far end got, and what it has sent, which are of TLS.
+    fn enter(&mut self, at: usize, got: &[u8]) {
+        let far = &mut self.fars[at];
+        let Some(peer) = &mut far.peer else { return };
+        let mut ledger = self.scene.ledger.borrow_mut();
+        ledger.received(far.who, got);
+        let party = &mut ledger.parties[far.who];
+        party.whole = peer.whole();
+        let (sends, takes) = (peer.sent > party.written, peer.got > party.read);
+        (party.written, party.read) = (peer.sent, peer.got);
+        if sends {
+            party.arrived = party.arrived.max(Some(self.scene.clock.now() + self.latency));
+            far.arrived = far.arrived.max(self.sim.elapsed() + self.latency);
+        }
+        if let Some(other_side) = party.other_side.filter(|_| takes) {
+            ledger.look_for_room(other_side, self.scene.clock.now());
+        }
+        let party = &ledger.parties[far.who];
+        // One that has sent no TLS hears an alert at the end.
+        if peer.end() == Some(End::Closed) && !party.eof && !party.spoiled {
+            match peer.is_truncated() {
+                true => ledger.received_truncation(far.who),
+                false => ledger.received_end(far.who),
+            }
         }
     }
 
@@ -403,7 +521,7 @@ impl World {
         ledger.parties[far.who].gone = true;
         if reset {
             // With both ends sent and received there is no connection left that could be reset.
-            peer.received();
+            peer.receive(usize::MAX);
             let over = ledger.parties[far.who].write_closed && peer.end() == Some(End::Closed);
             ledger.parties[far.who].was_reset = !over;
         }
@@ -420,10 +538,11 @@ impl World {
         self.scene.latency.set(self.latency);
         self.sim.set_cut(cut);
         self.sim.set_latency(self.latency);
+        let least = if self.scene.profile.secured { 200 } else { 16 };
         let window = if self.scene.profile.name == "posted" && chance.one_in(2) {
             1 << 20
         } else {
-            16 + chance.size(3000)
+            least + chance.size(3000)
         };
         self.sim.set_window(window);
         let mut ledger = self.scene.ledger.borrow_mut();
@@ -516,6 +635,7 @@ impl World {
     /// Each far end that reads takes what has arrived.
     fn drain(&mut self) {
         self.post.read(&self.scene);
+        self.pump();
         for far in 0..self.fars.len() {
             if self.fars[far].reads && self.fars[far].pace.is_none() {
                 self.take(far, usize::MAX);
@@ -547,6 +667,13 @@ impl World {
             return ledger.object(format!("{who} is gone and was not told"));
         };
         let buffered = transport.buffered();
+        let encrypted = transport.is_encrypted();
+        if ledger.parties[who].line == Line::Handshaking {
+            if !encrypted {
+                return; // nothing is told before it is over
+            }
+            ledger.parties[who].line = Line::Secure;
+        }
         let party = &ledger.parties[who];
         let reading = party.reads();
         let closing = party.closing.is_some();
@@ -573,7 +700,10 @@ impl World {
         if let Some(other_side) = other_side
             && !closing
         {
-            self.check_stream(who, other_side, buffered);
+            match self.scene.profile.secured {
+                true => self.check_secure_stream(who, other_side, buffered),
+                false => self.check_stream(who, other_side, buffered),
+            }
         }
     }
 
@@ -606,6 +736,50 @@ impl World {
         ledger.demand(!end_missed, || format!("{who} was not told the end of {other_side}"));
         ledger.demand(!cut, || format!("{who} was not told the reset by {other_side}"));
         let stuck = reads && alive && (buffered > 0 || got != sent);
+        ledger.demand(!stuck, || {
+            format!(
+                "{other_side} reads and got {got} of {sent} bytes; {buffered} are kept by {who}"
+            )
+        });
+    }
+
+    /// The same over TLS, where bytes can be told in whole records only.
+    fn check_secure_stream(&mut self, who: usize, other_side: usize, buffered: usize) {
+        let other_id = self.scene.ledger.borrow().parties[other_side].id;
+        let other = other_id.and_then(|id| self.sim.reactor().transport(id));
+        let withheld = other.map_or(0, |other| other.buffered());
+        let far = self.fars.iter().find(|far| far.who == other_side);
+        let peer = far.and_then(|far| far.peer.as_ref());
+        let drained = far.is_some_and(|far| far.reads) && peer.is_some_and(FarEnd::hears);
+        let waiting = peer.map_or(0, FarEnd::waiting);
+        let mut ledger = self.scene.ledger.borrow_mut();
+        let (party, reader) = (&ledger.parties[who], &ledger.parties[other_side]);
+        if party.line != Line::Secure || (reader.is_protocol && reader.line != Line::Secure) {
+            return;
+        }
+        let reading = party.reads() && !party.eof;
+        let alive = !reader.gone && reader.lost.is_none();
+        let undelivered = match reader.is_protocol {
+            true if withheld == 0 => party.lacks(reader.sent),
+            true => party.got + withheld + RECORD < reader.sent,
+            false => party.lacks(reader.whole),
+        };
+        let ended = if reader.is_protocol {
+            reader.lost.is_some() || (reader.write_closed && withheld == 0)
+        } else {
+            (reader.write_closed && waiting == 0) || reader.gone
+        };
+        let (spoiled, cut) = (reader.spoiled && waiting == 0, reader.was_reset);
+        let (got, sent) = (reader.got, party.sent);
+        let reads = drained || (reader.is_open() && reader.reads() && !reader.eof);
+        let stuck = reads && alive && (buffered > 0 || reader.lacks(sent));
+        ledger.demand(!(reading && alive && undelivered), || {
+            format!("{who} was not given all that {other_side} sent")
+        });
+        ledger
+            .demand(!(reading && ended), || format!("{who} was not told the end of {other_side}"));
+        ledger.demand(!(reading && spoiled), || format!("{who} took what {other_side} spoiled"));
+        ledger.demand(!cut, || format!("{who} was not told the reset by {other_side}"));
         ledger.demand(!stuck, || {
             format!(
                 "{other_side} reads and got {got} of {sent} bytes; {buffered} are kept by {who}"
@@ -671,13 +845,18 @@ impl World {
             let closed = server.closed;
             let there =
                 |party: &&crate::ledger::Party| party.listener == Some(number) && !party.dropped;
-            let open = ledger.parties.iter().filter(there).count();
+            let open = match server.secure {
+                true => ledger.taken.values().filter(|(other, _)| *other == number).count(),
+                false => ledger.parties.iter().filter(there).count(),
+            };
+            let taken = &ledger.ever_taken;
             let accepts = !closed && !server.paused && open < server.max;
             let waits = |far: &&Far| {
                 far.peer.is_some()
                     && far.dialled == Some(server.addr)
                     && ledger.parties[far.who].other_side.is_none()
                     && !ledger.parties[far.who].eof
+                    && far.peer.as_ref().is_some_and(|peer| !taken.contains(&peer.addr()))
             };
             let waiting: Vec<usize> = self.fars.iter().filter(waits).map(|far| far.who).collect();
             drop(ledger);
@@ -711,10 +890,20 @@ impl World {
         }
         self.check_nothing_left();
         self.outcome()?;
-        self.fars.iter_mut().for_each(|far| far.reads = true);
+        self.have_all_read();
         self.calm_down();
         self.fars.clear();
         self.drop_reactor(true)
+    }
+
+    /// From here on each far end reads, and answers in a handshake.
+    fn have_all_read(&mut self) {
+        for far in &mut self.fars {
+            far.reads = true;
+            if let Some(peer) = &mut far.peer {
+                peer.silent = false;
+            }
+        }
     }
 
     /// Stops twice, since the last callbacks of the first stop may have set up something new.
@@ -747,7 +936,7 @@ impl World {
     /// Closes everything; then `run` has nothing to wait for.
     fn leave(&mut self) {
         self.scene.quiet.set(true);
-        self.fars.iter_mut().for_each(|far| far.reads = true);
+        self.have_all_read();
         self.scene.close_everything(self.sim.reactor());
         self.outside.clear();
         match self.catch_expected_panics(|sim| sim.reactor().run()) {

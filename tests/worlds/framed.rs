@@ -13,7 +13,8 @@ const LONGEST: usize = 300;
 impl Scene {
     /// An actor as a protocol: as it is, or behind a framing.
     pub fn dress(self: &Rc<Self>, actor: Actor) -> Box<dyn Protocol> {
-        if self.profile.framed == 0 || !self.chance.one_in(self.profile.framed) {
+        let framed = self.profile.framed > 0 && self.chance.one_in(self.profile.framed);
+        if !framed || self.is_in_clear(actor.who) {
             return Box::new(actor);
         }
         let size = self.chance.size(LONGEST);

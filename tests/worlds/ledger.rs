@@ -3,7 +3,7 @@
 //! Nothing in here acts. The actors enter what they do. The calls that they get are checked
 //! against the entries. At the end, and whenever the world is at rest, the ledger must balance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use crocus::{ConnectionId, ConnectorId, ListenerId, Reason, TimerId};
 
 use crate::allowance::Allowance;
 use crate::post::Post;
+use crate::secured::{Line, RECORD, failure};
 
 /// The first bytes of each stream name who sends it.
 const NAME: usize = 4;
@@ -76,7 +77,7 @@ pub struct Party {
     pub timed_by: Option<Instant>,
     /// Since when it only waits for its protocol to go on writing, and for its peer to take that.
     pub finishing: Option<Instant>,
-    /// How many bytes were read from its socket, and how many in the turn of that number.
+    /// How many bytes of the wire were read from its socket, and how many in the turn of that number.
     pub read: usize,
     read_in_turn: (u64, usize),
     /// How many bytes the kernel took of it, when it took some last, and since when it has room for more.
@@ -97,6 +98,15 @@ pub struct Party {
     pub asked_to_close: bool,
     /// It closed for a reason of its own.
     pub closed_because: bool,
+    /// How it comes to be encrypted, and when its handshake began in the middle.
+    pub line: Line,
+    pub began: Option<Instant>,
+    /// The end of the stream counts as the peer's.
+    pub allows_truncation: bool,
+    /// Of a far end: it said that it ends; it sent what is no TLS; how many bytes are whole on the wire.
+    pub notified: bool,
+    pub spoiled: bool,
+    pub whole: usize,
     /// It was told of the shutdown that goes on; since which turn it is owed that, if it came up in it.
     pub told_of_shutdown: bool,
     pub up_since: u64,
@@ -136,7 +146,17 @@ impl Party {
 
     /// How many bytes it was read and not given: a begun frame.
     pub fn in_hand(&self) -> usize {
-        if self.is_framed() { self.read - self.got } else { 0 }
+        if self.is_framed() && !self.uses_tls() { self.read - self.got } else { 0 }
+    }
+
+    /// Whether it was given so little of `sent` bytes that more than a begun frame is missing. Over TLS nobody but
+    /// the framing knows how many bytes that is.
+    pub fn lacks(&self, sent: usize) -> bool {
+        let begun = match self.frames.get(&self.current) {
+            Some(frame) if self.uses_tls() => frame - 1,
+            _ => self.in_hand(),
+        };
+        self.got + begun < sent
     }
 
     pub fn is_framed(&self) -> bool {
@@ -230,6 +250,8 @@ pub struct Client {
 
 pub struct Server {
     pub id: Option<ListenerId>,
+    /// Its protocols are made after a handshake.
+    pub secure: bool,
     pub addr: SocketAddr,
     pub max: usize,
     pub started: bool,
@@ -243,9 +265,10 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn new(addr: SocketAddr, max: usize) -> Self {
+    pub fn new(addr: SocketAddr, max: usize, secure: bool) -> Self {
         Self {
             id: None,
+            secure,
             addr,
             max,
             started: false,
@@ -292,6 +315,11 @@ pub struct Ledger {
     pub post: Post,
     pub good_name_takes: Duration,
     pub ids: BTreeMap<ConnectionId, usize>,
+    /// The bytes that connections have read and written before they had a protocol.
+    unmade: BTreeMap<ConnectionId, (usize, usize)>,
+    /// Connections of secure listeners, with the server and the peer; and all peers that there ever were.
+    pub taken: BTreeMap<ConnectionId, (usize, Option<SocketAddr>)>,
+    pub ever_taken: BTreeSet<SocketAddr>,
     names: BTreeMap<SocketAddr, usize>,
     /// The turn and the key of the timer that fired last.
     last_fired: Option<(u64, Instant, usize)>,
@@ -331,6 +359,9 @@ impl Ledger {
             post: Post::default(),
             good_name_takes: Duration::ZERO,
             ids: BTreeMap::new(),
+            unmade: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            ever_taken: BTreeSet::new(),
             names: BTreeMap::new(),
             last_fired: None,
             calls_made: 0,
@@ -404,7 +435,8 @@ impl Ledger {
         let party = &mut self.parties[who];
         party.successor = Some(successor);
         party.got -= unused;
-        party.returned = party.read - party.got;
+        // Over TLS what was put back may come along with what was read with it.
+        party.returned = if party.uses_tls() { 0 } else { party.read - party.got };
         party.turns_unserved = 0;
         self.forget_timers(who);
     }
@@ -508,7 +540,14 @@ impl Ledger {
         self.parties[who].ever_eof = true;
         if let Some(other_side) = self.parties[who].other_side {
             let got = self.parties[who].got + self.parties[who].part;
-            let sent = self.parties[other_side].sent;
+            let other = &self.parties[other_side];
+            let cut = self.parties[who].allows_truncation && !other.is_protocol && !other.notified;
+            let sent = if cut { other.whole } else { other.sent };
+            let announced = self.parties[who].line != Line::Secure
+                || self.parties[who].allows_truncation
+                || other.is_protocol
+                || other.notified;
+            self.demand(announced, || format!("{who} was told an end that was not announced"));
             self.demand(got == sent, || {
                 format!("{who} was told the end after {got} of {sent} bytes from {other_side}")
             });
@@ -568,7 +607,7 @@ impl Ledger {
             return false;
         };
         let has_come = other_side.arrived.is_some_and(|at| at <= now) && !other_side.gone;
-        let waits = has_come && other_side.sent > party.read;
+        let waits = has_come && other_side.written > party.read;
         (waits && party.reads() && !party.throttled && !party.broken)
             || (buffered > 0 && self.takes(who, now))
     }
@@ -577,7 +616,10 @@ impl Ledger {
     fn takes(&self, who: usize, now: Instant) -> bool {
         let party = &self.parties[who];
         let alive = |other_side: usize| !self.parties[other_side].gone;
-        !party.throttled
+        // In a handshake what waits cannot leave.
+        let may_leave = !matches!(party.line, Line::Begins(_) | Line::Handshaking);
+        may_leave
+            && !party.throttled
             && !party.broken
             && party.other_side.is_some_and(alive)
             && party.room.is_some_and(|at| at <= now)
@@ -587,10 +629,16 @@ impl Ledger {
 
     /// Bytes were read from the socket of a connection.
     pub fn read(&mut self, id: ConnectionId, bytes: usize, at: Instant) {
-        let Some(&who) = self.ids.get(&id) else { return };
+        let Some(&who) = self.ids.get(&id) else {
+            self.unmade.entry(id).or_default().0 += bytes;
+            return;
+        };
         let party = &mut self.parties[who];
         party.read += bytes;
         party.is_active(at);
+        if party.uses_tls() {
+            party.turns_unserved = 0; // a record may take many turns
+        }
         let (turn, open) = (self.turn, party.closing.is_none());
         let other_side = party.other_side;
         let before = if party.read_in_turn.0 == turn { party.read_in_turn.1 } else { 0 };
@@ -615,7 +663,10 @@ impl Ledger {
 
     /// Bytes were handed to the kernel, which has room for them.
     pub fn took(&mut self, id: ConnectionId, bytes: usize, at: Instant) {
-        let Some(&who) = self.ids.get(&id) else { return };
+        let Some(&who) = self.ids.get(&id) else {
+            self.unmade.entry(id).or_default().1 += bytes;
+            return;
+        };
         let party = &mut self.parties[who];
         party.is_active(at);
         party.written += bytes;
@@ -627,13 +678,11 @@ impl Ledger {
 
     /// Notes whether the kernel has room for more of what `who` writes, since the last write.
     pub fn look_for_room(&mut self, who: usize, at: Instant) {
-        if !self.parties[who].is_protocol {
+        if !self.parties[who].is_protocol || !self.parties[who].made {
             return;
         }
         let Some(other_side) = self.parties[who].other_side else { return };
-        let reader = &self.parties[other_side];
-        let under_way =
-            self.parties[who].written - if reader.is_protocol { reader.read } else { reader.got };
+        let under_way = self.parties[who].written - self.parties[other_side].read;
         let room = &mut self.parties[who].room;
         *room = if under_way < self.window { room.or(Some(at)) } else { None };
     }
@@ -650,6 +699,9 @@ impl Ledger {
 
     pub fn made(&mut self, who: usize, id: ConnectionId) {
         self.parties[who].id = Some(id);
+        let (read, written) = self.unmade.remove(&id).unwrap_or_default();
+        self.parties[who].read += read;
+        self.parties[who].written += written;
         if let Some(other) = self.ids.insert(id, who) {
             self.object(format!("{id} was {other} and is {who} now"));
         }
@@ -672,9 +724,11 @@ impl Ledger {
             self.demand(given, || format!("{who} was given {bytes} bytes, old and new"));
         }
         let party = &mut self.parties[who];
+        // A record that was almost complete may come along.
+        let more = if party.uses_tls() { RECORD } else { 0 };
         let portion = &mut party.portion;
         *portion = (turn, if portion.0 == turn { portion.1 + bytes } else { bytes });
-        let (served, budget) = (portion.1, self.limits.read_budget);
+        let (served, budget) = (portion.1, self.limits.read_budget + more);
         self.demand(served <= budget, || {
             format!("{who} was given {served} bytes in one turn, with a budget of {budget}")
         });
@@ -688,7 +742,7 @@ impl Ledger {
         let takes = self.takes(who, now);
         let deserved = match reason {
             Reason::Closed => (party.asked_to_close || party.write_closed) && buffered == 0,
-            Reason::PeerClosed => party.ever_eof && buffered == 0,
+            Reason::PeerClosed => (party.ever_eof || self.may_have_ended(who)) && buffered == 0,
             Reason::Aborted => party.aborted,
             Reason::TimedOut => party.timed_out,
             Reason::Protocol { .. } => party.closed_because && buffered == 0,
@@ -698,8 +752,13 @@ impl Ledger {
             Reason::Overflow { .. } => party.overflowed,
             Reason::Panicked { .. } => party.panicked,
             Reason::Stopped => self.stop_asked,
-            Reason::Failed { error, .. } => error.kind() != io::ErrorKind::NotConnected,
-            _ => false,
+            Reason::Failed { error, .. } => {
+                let other = party.other_side.map(|other_side| &self.parties[other_side]);
+                let gone = |other: &Party| other.gone || other.lost.is_some();
+                error.kind() != io::ErrorKind::NotConnected && other.is_none_or(gone)
+            }
+            other => failure(other)
+                .is_some_and(|error| self.deserves_failure(who, error, self.shutdown_in.is_some())),
         };
         let own = matches!(reason, Reason::Protocol { .. });
         let orderly = reason.is_clean() || own;
@@ -771,9 +830,31 @@ impl Ledger {
     // Listeners.
 
     pub fn accepted(&mut self, server: usize) {
-        let turn = self.turn;
         let there = |party: &&Party| party.listener == Some(server) && !party.dropped;
         let open = self.parties.iter().filter(there).count();
+        if self.servers[server].secure {
+            // It was accepted before; a listener that was stopped since keeps its handshakes.
+            let record = &self.servers[server];
+            let legal = record.started && !record.told_stopped && open < record.max;
+            return self
+                .demand(legal, || format!("listener {server} had a protocol made too late"));
+        }
+        self.take(server, open);
+    }
+
+    /// A secure listener has accepted a connection, which has no protocol yet.
+    pub fn opened(&mut self, id: ConnectionId, listener: ListenerId, peer: Option<SocketAddr>) {
+        let server = self.servers.iter().position(|server| server.id == Some(listener));
+        let Some(server) = server.filter(|server| self.servers[*server].secure) else { return };
+        let open = self.taken.values().filter(|(other, _)| *other == server).count();
+        self.taken.insert(id, (server, peer));
+        self.ever_taken.extend(peer);
+        self.take(server, open);
+    }
+
+    /// A listener that has so many connections accepts another.
+    fn take(&mut self, server: usize, open: usize) {
+        let turn = self.turn;
         let budget = self.limits.accept_budget;
         let record = &mut self.servers[server];
         let portion = &mut record.portion;
@@ -1024,7 +1105,8 @@ impl Ledger {
         };
         if loss.orderly && in_time && takes_all {
             let (got, sent) = (reader.got + reader.in_hand(), party.sent);
-            self.demand(got == sent, || {
+            let all = got == sent || (reader.uses_tls() && !reader.lacks(sent));
+            self.demand(all, || {
                 format!("{who} closed in order, but {other_side} got {got} of {sent} bytes")
             });
         }

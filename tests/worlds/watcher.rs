@@ -25,6 +25,8 @@ pub struct Watcher {
     timers: BTreeMap<TimerId, TimerOwner>,
     attempts: BTreeSet<(ConnectorId, String)>,
     sums: Stats,
+    /// Connections that were made, until their protocol is told.
+    unannounced: BTreeSet<ConnectionId>,
 }
 
 impl Watcher {
@@ -39,6 +41,7 @@ impl Watcher {
             timers: BTreeMap::new(),
             attempts: BTreeSet::new(),
             sums: Stats::default(),
+            unannounced: BTreeSet::new(),
         }))
     }
 
@@ -52,8 +55,16 @@ impl Watcher {
     /// Compares the sums with those of a trace of the same turns.
     pub fn compare_trace(&self, trace: &[u8]) {
         match sums_of_trace(trace) {
-            Ok(sums) => self
-                .demand(sums == self.sums, || format!("{:?}, but the trace {sums:?}", self.sums)),
+            Ok(mut sums) => {
+                if self.scene.profile.secured {
+                    // A trace does not tell whether a connection has come through its handshake.
+                    let Stats { accepted, connected, .. } = self.sums;
+                    (sums.accepted, sums.connected) = (accepted, connected);
+                }
+                self.demand(sums == self.sums, || {
+                    format!("{:?}, but the trace {sums:?}", self.sums)
+                });
+            }
             Err(fault) => self.demand(false, || format!("a trace with a fault: {fault}")),
         }
     }
@@ -105,6 +116,9 @@ impl Watcher {
         self.callbacks.push((subject, callback));
         if let (Subject::Connection(id), Callback::DataReceived) = (subject, callback) {
             self.scene.ledger.borrow_mut().framing_served(id);
+        }
+        if let (Subject::Connection(id), Callback::ConnectionMade) = (subject, callback) {
+            self.sums.connected += u64::from(self.unannounced.remove(&id));
         }
         self.sums.callbacks += 1;
     }
@@ -188,18 +202,29 @@ impl Observer for Watcher {
             }
             Notice::CallbackEnd { subject, callback, .. } => self.end_callback(subject, callback),
             Notice::Panicked { .. } => self.sums.panics += 1,
-            Notice::Opened { connection, origin, .. } => {
+            Notice::Opened { connection, origin, ref peer } => {
                 let former = self.open.insert(connection, Vec::new());
                 self.demand(former.is_none(), || format!("{connection} opened twice"));
                 match origin {
-                    crocus::Origin::Accepted(_) => self.sums.accepted += 1,
-                    crocus::Origin::Connected(_) => self.sums.connected += 1,
+                    crocus::Origin::Accepted(listener) => {
+                        self.sums.accepted += 1;
+                        let mut ledger = self.scene.ledger.borrow_mut();
+                        ledger.opened(connection, listener, peer.socket_addr());
+                    }
+                    crocus::Origin::Connected(_) => drop(self.unannounced.insert(connection)),
                     _ => {}
                 }
             }
-            Notice::Stage { connection, stage } => self.reaches(connection, stage),
+            Notice::Stage { connection, stage } => {
+                self.reaches(connection, stage);
+                if stage == Stage::Closing && self.in_turn {
+                    self.scene.ledger.borrow_mut().tls_may_have_failed(connection, at);
+                }
+            }
             Notice::Gone { connection, .. } => {
                 self.open.remove(&connection);
+                self.unannounced.remove(&connection);
+                self.scene.ledger.borrow_mut().taken.remove(&connection);
                 self.sums.closed += 1;
             }
             Notice::Received { connection, bytes } => {
@@ -236,8 +261,12 @@ impl Observer for Watcher {
                 self.attempt_ends(connector, to, outcome);
             }
             Notice::ConnectFailed { .. } => self.sums.failed += 1,
-            Notice::TurnedAway { .. } => {
-                self.sums.accepted += 1;
+            Notice::TurnedAway { ref peer, .. } => {
+                let peer = peer.socket_addr();
+                // A secure one has counted already, if its factory refuses it after the handshake.
+                let known = |(_, other): &(usize, _)| peer.is_some() && *other == peer;
+                let before = self.scene.ledger.borrow().taken.values().any(known);
+                self.sums.accepted += u64::from(!before);
                 self.sums.turned_away += 1;
             }
             Notice::CannotAccept { .. } => self.sums.accept_errors += 1,
