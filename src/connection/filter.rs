@@ -144,6 +144,8 @@ impl Filter {
     }
 
     /// Encrypts bytes, until `most` are ready for the wire, and close_notify behind them if they are the `last`.
+    ///
+    /// One record at a time, so that each is copied while it is in the cache, and all have the same memory.
     pub(super) fn seal(
         &mut self,
         plain: &mut WriteBuffer,
@@ -155,10 +157,12 @@ impl Filter {
             return Ok(());
         }
         let room = most.min(MOST_SEALED).saturating_sub(self.wire.len()).next_multiple_of(RECORD);
-        let count = plain.len().min(room);
-        if count > 0 {
+        let mut left = plain.len().min(room);
+        while left > 0 {
+            let count = left.min(RECORD);
             self.engine.seal(&plain.unsent()[..count]);
             plain.advance(count, spares);
+            left -= count;
             if self.take_sealed(spares) < count + OVERHEAD {
                 // TLS 1.2 has no way to renew its keys; rustls closes rather than use them for too long.
                 self.state = State::Finished;
