@@ -3,6 +3,7 @@
 //! TLS is the only one. It has bytes of its own to send, an end of its own, and errors of its own.
 //! `no_filter.rs` stands in its place without the feature `tls`.
 
+use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,8 +22,8 @@ const RECORD: usize = 16 * 1024;
 /// does not read waits plain, and once.
 const MOST_SEALED: usize = 1024 * 1024;
 
-/// How much longer a record is than its plain bytes, at least.
-const OVERHEAD: usize = 16;
+/// The first byte of an alert that TLS 1.2 sends; version 1.3 makes all of its records look like data.
+const ALERT: u8 = 21;
 
 pub(crate) struct Filter {
     engine: Engine,
@@ -144,13 +145,17 @@ impl Filter {
     }
 
     /// Encrypts bytes, until `most` are ready for the wire, and close_notify behind them if they are the `last`.
+    ///
+    /// # Errors
+    ///
+    /// If the keys are used up.
     pub(super) fn seal(
         &mut self,
         plain: &mut WriteBuffer,
         most: usize,
         last: bool,
         spares: &mut Spares,
-    ) -> Result<(), Reason> {
+    ) -> io::Result<()> {
         if self.state != State::Up {
             return Ok(());
         }
@@ -158,12 +163,11 @@ impl Filter {
         let count = plain.len().min(room);
         if count > 0 {
             self.engine.seal(&plain.unsent()[..count]);
-            plain.advance(count, spares);
-            if self.take_sealed(spares) < count + OVERHEAD {
-                // TLS 1.2 has no way to renew its keys; rustls closes rather than use them for too long.
+            if !self.take_records(spares) {
                 self.state = State::Finished;
-                return Err(self.failed(used_up()));
+                return Err(io::Error::other(self.engine.error(used_up())));
             }
+            plain.advance(count, spares);
         }
         if last && plain.is_empty() {
             self.state = State::Finished;
@@ -227,9 +231,23 @@ impl Filter {
         Reason::Tls { error: Arc::new(self.engine.error(fault)) }
     }
 
-    fn take_sealed(&mut self, spares: &mut Spares) -> usize {
+    fn take_sealed(&mut self, spares: &mut Spares) {
         let Self { engine, wire, .. } = self;
-        engine.sealed(&mut |bytes| wire.push(bytes, spares))
+        engine.sealed(&mut |record| wire.push(record, spares));
+    }
+
+    /// Takes the records of plain bytes; `false` if there are none, because the keys are used up.
+    ///
+    /// TLS 1.2 has no way to renew its keys. rustls says close_notify then, in place of the bytes. The peer must not
+    /// get that: it would take what it has for all.
+    fn take_records(&mut self, spares: &mut Spares) -> bool {
+        let Self { engine, wire, .. } = self;
+        let mut used_up = false;
+        let count = engine.sealed(&mut |record| match record.first() {
+            Some(&ALERT) => used_up = true,
+            _ => wire.push(record, spares),
+        });
+        count > 0 && !used_up
     }
 
     /// The outcome of the handshake, once it is over.

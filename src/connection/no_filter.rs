@@ -1,5 +1,6 @@
 //! In the place of `filter.rs` without the feature `tls`: no connection has a filter, and the compiler knows it.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use crate::parts::write_buffer::{Spares, WriteBuffer};
@@ -70,7 +71,7 @@ impl Filter {
         _: usize,
         _: bool,
         _: &mut Spares,
-    ) -> Result<(), Reason> {
+    ) -> io::Result<()> {
         match *self {}
     }
 

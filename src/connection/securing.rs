@@ -2,6 +2,7 @@
 //!
 //! What was put back when TLS begins, by a protocol or by the step of the preparation before it, is its first input.
 
+use std::io;
 use std::mem;
 use std::time::Instant;
 
@@ -220,13 +221,11 @@ impl<S: ByteStream> Connection<S> {
 
     /// Encrypts as much as this step may send.
     #[inline(never)]
-    pub(super) fn seal(&mut self, most: usize, common: &mut Common) {
+    pub(super) fn seal(&mut self, most: usize, common: &mut Common) -> io::Result<()> {
         let last = self.output == Output::FinWanted;
         let Some(filter) = self.extras.as_mut().and_then(|extras| extras.filter.as_mut()) else {
-            return;
+            return Ok(());
         };
-        if let Err(reason) = filter.seal(&mut self.outgoing, most, last, &mut common.spares) {
-            self.fail_tls(reason, common);
-        }
+        filter.seal(&mut self.outgoing, most, last, &mut common.spares)
     }
 }

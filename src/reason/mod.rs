@@ -155,6 +155,15 @@ impl Reason {
         Self::Failed { activity, error: Arc::new(error) }
     }
 
+    /// As [`failed`](Self::failed), but an error of TLS is one, in whichever way it came.
+    pub(crate) fn of_failure(activity: Activity, error: Arc<io::Error>) -> Self {
+        #[cfg(feature = "tls")]
+        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
+            return Self::Tls { error: Arc::new(error.clone()) };
+        }
+        Self::Failed { activity, error }
+    }
+
     /// A reason of the protocol's own, from a text or any error.
     ///
     /// # Examples

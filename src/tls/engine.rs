@@ -98,7 +98,8 @@ impl Engine {
 
     /// Encrypts `plain` into records; [`sealed`](Self::sealed) has them.
     pub(crate) fn seal(&mut self, plain: &[u8]) {
-        // It takes all, for it has no limit, or nothing, after an error, when nobody calls this.
+        // It takes all, for it has no limit; or nothing, after an error, when nobody calls this, or when its keys are
+        // used up, and then there is an alert in place of the records.
         drop(self.connection.writer().write(plain));
     }
 
@@ -108,7 +109,7 @@ impl Engine {
         self.connection.send_close_notify();
     }
 
-    /// Hands over all that is to go onto the wire; returns how many bytes that is.
+    /// Hands over all that is to go onto the wire, record by record; returns how many bytes that is.
     pub(crate) fn sealed(&mut self, take: &mut dyn FnMut(&[u8])) -> usize {
         let mut wire = Wire { take, count: 0 };
         while self.connection.wants_write() && self.connection.write_tls(&mut wire).is_ok() {}
