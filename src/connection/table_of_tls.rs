@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::script::Driver;
-use super::{Direction, Engine, Holds, Next, Step};
+use super::script::{Driver, Kind};
+use super::{Direction, Engine, Holds, Next, Step, Tell};
 use crate::parts::token_bucket::Rate;
 use crate::reason::Reason;
 use crate::tls::pair::{engines, short_lived_engines};
@@ -276,6 +276,28 @@ fn row_56_bytes_that_are_no_tls_end_it_behind_what_came_before() {
     both.driver.release(Holds::PROTOCOL);
     both.driver.settle();
     assert_eq!(both.driver.heard(), "[good]");
+    both.driver.script.peer_ends();
+    both.driver.settle();
+    both.assert_gone("on the open connection");
+}
+
+#[test]
+fn row_56_whoever_closes_before_the_fault_is_told_does_not_wait() {
+    let mut both = Both::up();
+    both.client.seal(b"good");
+    let mut bytes = Vec::new();
+    both.client.sealed(&mut |piece| bytes.extend_from_slice(piece));
+    bytes.extend_from_slice(&[23, 3, 3, 0, 20]);
+    bytes.extend_from_slice(&[0; 20]);
+    both.driver.script.peer_sends(&bytes);
+    both.driver.take_events();
+    both.driver.visit(Kind::Serve, |driver, tell| {
+        assert_eq!(tell, Tell::Data(4));
+        driver.write(b"answer", CAP);
+        driver.close();
+    });
+    both.driver.settle();
+    assert_eq!(both.driver.script.wire().fins, 1, "nothing more can leave");
     both.driver.script.peer_ends();
     both.driver.settle();
     both.assert_gone("on the open connection");
