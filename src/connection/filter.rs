@@ -3,6 +3,7 @@
 //! TLS is the only one. It has bytes of its own to send, an end of its own, and errors of its own.
 //! `no_filter.rs` stands in its place without the feature `tls`.
 
+use std::any::Any;
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub(super) enum Opened {
     /// The peer's last byte came before, and it says so.
     Ended,
     Failed(Reason),
+    /// Code of the config has.
+    Panicked(Box<dyn Any + Send>),
 }
 
 impl Filter {
@@ -196,6 +199,10 @@ impl Filter {
         match opened {
             Ok(Read::More) => Opened::More,
             Ok(Read::Ended) => Opened::Ended,
+            Ok(Read::Panicked) => {
+                self.state = State::Finished;
+                self.engine.take_panic().map_or(Opened::More, Opened::Panicked)
+            }
             Err(error) => {
                 let reason = self.failed(Fault::Tls(error));
                 self.state = State::Finished;

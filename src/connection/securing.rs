@@ -1,6 +1,7 @@
 //! A connection with a filter: the way of the bytes through it.
 //!
-//! What was put back when TLS begins, by a protocol or by the step of the preparation before it, is its first input.
+//! Bytes that were put back when TLS begins, by a protocol or by the step of the preparation before it, are its
+//! first input.
 
 use std::io;
 use std::mem;
@@ -173,6 +174,11 @@ impl<S: ByteStream> Connection<S> {
             Opened::Failed(reason) => {
                 filter.put_off(reason);
                 self.ready |= Readiness::READABLE;
+            }
+            Opened::Panicked(payload) => {
+                common.panic = Some(payload);
+                self.end_by_fault(Reason::config_panicked());
+                return Next::Gone;
             }
         }
         if told > 0 { Next::Tell(Tell::Data(told)) } else { Next::Again }

@@ -78,7 +78,7 @@ pub enum Reason {
         /// The error that the protocol gave; boxed, so that a reason stays small.
         error: Arc<Box<dyn Error + Send + Sync>>,
     },
-    /// A callback of this connection panicked.
+    /// A callback of this connection panicked, or code of its config of TLS.
     Panicked {
         /// The callback.
         callback: Callback,
@@ -162,6 +162,11 @@ impl Reason {
             return Self::Tls { error: Arc::new(error.clone()) };
         }
         Self::Failed { activity, error }
+    }
+
+    /// Code of a config of TLS panicked.
+    pub(crate) fn config_panicked() -> Self {
+        Self::Panicked { callback: Callback::TlsConfig }
     }
 
     /// A reason of the protocol's own, from a text or any error.

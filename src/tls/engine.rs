@@ -1,6 +1,7 @@
 //! rustls without I/O: bytes of the wire in, plain bytes out, and the other way. The only file that moves bytes
 //! through rustls.
 
+use std::any::Any;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -19,6 +20,8 @@ pub(crate) struct Engine {
     peer: Address,
     /// Whether this side has said that it has sent its last byte.
     closed: bool,
+    /// A panic of code that the config has brought.
+    panic: Option<Box<dyn Any + Send>>,
 }
 
 /// The outcome of opening some bytes of the wire.
@@ -27,6 +30,8 @@ pub(crate) enum Opened {
     More,
     /// The peer's close_notify came. Whatever is behind it is ignored (RFC 8446, section 6.1).
     Ended,
+    /// Code that the config has brought, as to choose a certificate or to verify one, has panicked.
+    Panicked,
 }
 
 impl Engine {
@@ -38,7 +43,7 @@ impl Engine {
             Ok((mut connection, asked_for)) => {
                 // Encrypted bytes are taken at once, and the caller bounds how many it encrypts.
                 connection.set_buffer_limit(None);
-                Ok(Self { connection, asked_for, peer, closed: false })
+                Ok(Self { connection, asked_for, peer, closed: false, panic: None })
             }
             Err(error) => Err(TlsError::new(Phase::Handshake, Fault::Tls(error), peer)),
         }
@@ -65,7 +70,7 @@ impl Engine {
                 Ok(_) => {}
                 Err(error) => return Err(Error::General(error.to_string())),
             }
-            let state = self.process();
+            let Some(state) = self.process() else { return Ok(Opened::Panicked) };
             self.drain(plain);
             if state?.peer_has_closed() {
                 return Ok(Opened::Ended);
@@ -74,16 +79,26 @@ impl Engine {
         Ok(Opened::More)
     }
 
-    /// Has rustls work on what it was given.
+    /// Has rustls work on what it was given. `None`: code of the config has panicked.
     ///
     /// With debug assertions rustls 0.23 panics when it has an alert to send behind close_notify (rustls#959), which
     /// any peer can bring about on a connection that is half closed. Nobody else's bytes are to end a reactor.
-    fn process(&mut self) -> Result<IoState, Error> {
-        if !(cfg!(debug_assertions) && self.closed) {
-            return self.connection.process_new_packets();
+    fn process(&mut self) -> Option<Result<IoState, Error>> {
+        match catch_unwind(AssertUnwindSafe(|| self.connection.process_new_packets())) {
+            Ok(processed) => Some(processed),
+            Err(_) if cfg!(debug_assertions) && self.closed => {
+                Some(Err(Error::General("not TLS, behind close_notify".to_owned())))
+            }
+            Err(payload) => {
+                self.panic = Some(payload);
+                None
+            }
         }
-        let processed = catch_unwind(AssertUnwindSafe(|| self.connection.process_new_packets()));
-        processed.unwrap_or_else(|_| Err(Error::General("not TLS, behind close_notify".to_owned())))
+    }
+
+    /// The panic behind [`Opened::Panicked`].
+    pub(crate) fn take_panic(&mut self) -> Option<Box<dyn Any + Send>> {
+        self.panic.take()
     }
 
     fn drain(&mut self, plain: &mut dyn FnMut(&[u8])) {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crocus::testing::{Cut, Simulation};
 use crocus::tls::rustls::pki_types::ServerName;
+use crocus::tls::rustls::server::{ClientHello, ResolvesServerCert};
+use crocus::tls::rustls::sign::CertifiedKey;
 use crocus::tls::rustls::{CertificateError, Error, ProtocolVersion};
 use crocus::tls::{Fault, HANDSHAKE_TIMEOUT, Phase, TlsInfo};
 use crocus::{Address, Connect, Connector, Factory, Listen, Protocol, Reason, Who};
@@ -123,6 +125,54 @@ both! {
         assert_eq!(log.len(), 0, "no protocol was made");
         assert_eq!(world.reactor().stats().connected, 0);
     }
+}
+
+/// Certificates for every name but one, which shows a bug.
+#[derive(Debug)]
+struct Buggy(Arc<dyn ResolvesServerCert>);
+
+impl ResolvesServerCert for Buggy {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        assert!(hello.server_name() != Some("example.org"), "a bug");
+        self.0.resolve(hello)
+    }
+}
+
+fn with_a_bug() -> Configs {
+    let mut configs = Configs::new();
+    let mut server = (*configs.server).clone();
+    server.cert_resolver = Arc::new(Buggy(server.cert_resolver));
+    configs.server = server.into();
+    configs
+}
+
+#[test]
+fn a_bug_of_a_config_stays_in_its_connection() {
+    let mut world = World::real();
+    let (log, configs) = (Log::new(), with_a_bug());
+    let addr = served(&mut world, &log, &configs);
+    let to = |name| {
+        let name = ServerName::try_from(name).unwrap();
+        Connect::to(addr).tls(Arc::clone(&configs.client), Some(name))
+    };
+    world.reactor().connect(to("example.org"), Watching { log: log.clone(), name: "c" });
+    world.until("the failure", |_| log.count("c failed") == 1);
+    world.until("its end", |world| world.reactor().stats().closed == 2);
+    assert_eq!((log.len(), world.reactor().stats().panics), (1, 1));
+    world.reactor().connect(to("localhost"), Watching { log: log.clone(), name: "c" });
+    world.until("another", |_| log.has("s made") && log.has("c made"));
+}
+
+#[test]
+#[should_panic(expected = "a bug")]
+fn a_bug_of_a_config_fails_a_simulated_test() {
+    let mut world = World::simulated();
+    let (log, configs) = (Log::new(), with_a_bug());
+    let addr = served(&mut world, &log, &configs);
+    let name = ServerName::try_from("example.org").unwrap();
+    let to = Connect::to(addr).tls(Arc::clone(&configs.client), Some(name));
+    world.reactor().connect(to, Watching { log: log.clone(), name: "c" });
+    world.pass(SECOND);
 }
 
 #[test]
