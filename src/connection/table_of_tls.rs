@@ -253,6 +253,14 @@ fn row_55_fin_alone_is_no_end() {
     both.driver.settle();
     assert_eq!(both.driver.heard(), "[whole] Eof");
 
+    let mut both = Both::up();
+    assert!(both.driver.connection.allow_truncation(true));
+    assert!(both.driver.hand_over());
+    both.driver.queued = true;
+    both.driver.script.peer_ends();
+    both.driver.settle();
+    assert_eq!(both.driver.heard(), "Handover Eof", "it is a setting of the connection");
+
     let mut both = Both::switching();
     assert!(both.driver.connection.allow_truncation(true));
     both.driver.script.peer_ends();
