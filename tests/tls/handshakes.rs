@@ -464,6 +464,21 @@ fn attempts_can_be_cancelled_in_the_handshake() {
 }
 
 #[test]
+fn a_reactor_that_is_dropped_in_a_handshake_tells_what_it_has_begun() {
+    let mut world = World::simulated();
+    let (log, configs) = (Log::new(), Configs::new());
+    let addr = served(&mut world, &log, &configs);
+    let _silent = world.dial(addr);
+    let server = world.listen_outside();
+    let to = Connect::to(server.addr()).tls(Arc::clone(&configs.client), None);
+    world.reactor().connect(to, Watching { log: log.clone(), name: "c" });
+    world.pass(MS);
+    assert_eq!((world.reactor().stats().accepted, log.len()), (1, 0));
+    drop(world);
+    assert_eq!(log.take(), ["c failed Stopped"]);
+}
+
+#[test]
 fn a_silent_handshake_does_not_hold_a_shutdown_up() {
     let mut simulation = Simulation::new();
     let place = Listen::at("127.0.0.1:443").tls(Configs::new().server);
