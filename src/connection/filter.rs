@@ -19,8 +19,8 @@ pub(crate) use crate::tls::Engine;
 /// The most plain bytes of a record. As many as a multiple of it are encrypted at once, so that records are full.
 const RECORD: usize = 16 * 1024;
 
-/// How many bytes may be ready for the wire: more than the kernel takes at once, mostly. What waits for a peer that
-/// does not read waits plain, and once.
+/// How many bytes may be ready for the wire: more than the kernel takes at once, mostly. Bytes for a peer that does not
+/// read wait plain, and once.
 const MOST_SEALED: usize = 1024 * 1024;
 
 /// The first byte of an alert that TLS 1.2 sends; version 1.3 makes all of its records look like data.
