@@ -171,6 +171,144 @@ fn main() {
     an_echo_under_a_full_recorder_allocates_nothing();
     a_peak_of_timers_and_calls_is_given_back();
     the_buffer_of_a_hand_over_is_given_back();
+    #[cfg(feature = "tls")]
+    an_idle_connection_by_tls_takes_little_beside_rustls();
+}
+
+/// The most of the heap that an idle connection by TLS may take beside what rustls takes for it: its slot, what
+/// most connections do without, and the filter. A quarter of the least that rustls takes, which keeps a buffer of
+/// 4 KiB for the next record.
+#[cfg(feature = "tls")]
+const MOST_BESIDE_RUSTLS: usize = 1024;
+
+/// After the handshake and an echo, with the clients' own memory freed.
+#[cfg(feature = "tls")]
+fn an_idle_connection_by_tls_takes_little_beside_rustls() {
+    use crocus::tls::rustls::{ClientConnection, Connection, ServerConnection};
+    // With the listener they almost fill a table of 128, so that its free room hardly counts.
+    const IDLE: usize = 120;
+    let (server, client) = tls::configs();
+    let begin = || ClientConnection::new(client.clone(), "localhost".try_into().unwrap()).unwrap();
+
+    let region = Region::new(ALLOCATOR);
+    let mut alone: Vec<Box<Connection>> = Vec::with_capacity(IDLE);
+    for _ in 0..IDLE {
+        let mut connection = Box::new(ServerConnection::new(server.clone()).unwrap().into());
+        tls::echo_in_memory(&mut connection, &mut begin());
+        alone.push(connection);
+    }
+    let of_rustls = in_use(&region.change()) / IDLE;
+    drop(alone);
+
+    let mut reactor = patient_reactor();
+    let place = crocus::Listen::at("127.0.0.1:0").tls(server.clone());
+    let listener = reactor.listen(place, |_| Echo).unwrap();
+    let addr = reactor.local_addr(listener).unwrap().socket_addr().unwrap();
+    drop(tls::echo_by(&mut reactor, addr, &mut begin())); // the buffers that all connections share
+    while !reactor.connections().is_empty() {
+        reactor.turn(None).unwrap();
+    }
+    let mut sockets = Vec::with_capacity(IDLE);
+    let region = Region::new(ALLOCATOR);
+    for _ in 0..IDLE {
+        sockets.push(tls::echo_by(&mut reactor, addr, &mut begin()));
+    }
+    let in_all = in_use(&region.change()) / IDLE;
+    let beside = in_all.saturating_sub(of_rustls);
+    assert!(beside <= MOST_BESIDE_RUSTLS, "{in_all} bytes, {of_rustls} of them are rustls'");
+    assert!(of_rustls >= 4096, "{of_rustls} bytes: rustls' buffer is not counted");
+    println!("test an_idle_connection_by_tls_takes_little_beside_rustls ... ok");
+    println!("  {in_all} bytes, {of_rustls} of them are rustls'");
+}
+
+/// Both sides of a connection by TLS, for the test of its memory.
+#[cfg(feature = "tls")]
+mod tls {
+    use std::sync::Arc;
+
+    use crocus::tls::rustls::client::Resumption;
+    use crocus::tls::rustls::pki_types::PrivateKeyDer;
+    use crocus::tls::rustls::server::NoServerSessionStorage;
+    use crocus::tls::rustls::{
+        ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig,
+    };
+
+    use super::*;
+
+    const MESSAGE: [u8; 64] = [7; 64];
+
+    /// Neither side remembers sessions: that would count for the connections.
+    pub(crate) fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let chain = vec![made.cert.der().clone()];
+        let mut roots = RootCertStore::empty();
+        roots.add(chain[0].clone()).unwrap();
+        let server = ServerConfig::builder().with_no_client_auth();
+        let mut server = server.with_single_cert(chain, key).unwrap();
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        let client = ClientConfig::builder().with_root_certificates(roots);
+        let mut client = client.with_no_client_auth();
+        client.resumption = Resumption::disabled();
+        (server.into(), client.into())
+    }
+
+    /// A handshake and an echo without a network. The server takes what comes at once, as a reactor does.
+    pub(crate) fn echo_in_memory(server: &mut Connection, client: &mut ClientConnection) {
+        client.writer().write_all(&MESSAGE).unwrap();
+        let mut back = [0; MESSAGE.len()];
+        loop {
+            let mut wire = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut wire).unwrap();
+            }
+            let mut wire = wire.as_slice();
+            while !wire.is_empty() {
+                server.read_tls(&mut wire).unwrap();
+                server.process_new_packets().unwrap();
+                let mut plain = [0; MESSAGE.len()];
+                if let Ok(count) = server.reader().read(&mut plain) {
+                    server.writer().write_all(&plain[..count]).unwrap();
+                }
+            }
+            let mut wire = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut wire).unwrap();
+            }
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            client.process_new_packets().unwrap();
+            if client.reader().read(&mut back).is_ok() {
+                return assert_eq!(back, MESSAGE);
+            }
+        }
+    }
+
+    /// The same with a server on the reactor; returns the client's socket, which is still connected.
+    pub(crate) fn echo_by(
+        reactor: &mut Reactor,
+        addr: SocketAddr,
+        client: &mut ClientConnection,
+    ) -> TcpStream {
+        let mut socket = TcpStream::connect(addr).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        client.writer().write_all(&MESSAGE).unwrap();
+        let mut back = [0; MESSAGE.len()];
+        loop {
+            while client.wants_write() {
+                client.write_tls(&mut socket).unwrap(); // the kernel has room for it
+            }
+            reactor.turn(Some(MILLISECOND)).unwrap();
+            match client.read_tls(&mut socket) {
+                Ok(count) => assert_ne!(count, 0, "the server has closed"),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+            client.process_new_packets().unwrap();
+            if client.reader().read(&mut back).is_ok() {
+                assert_eq!(back, MESSAGE);
+                return socket;
+            }
+        }
+    }
 }
 
 /// Memory kept for later: far less than a byte for each of them.

@@ -816,8 +816,8 @@ const DEFECTS_OF_TLS: &[(&str, &str, &str, &str)] = &[
     (
         "records that are not full",
         "src/connection/filter.rs",
-        r#"        let count = plain.len().min(room);"#,
-        r#"        let count = plain.len().min(room).min(100);"#,
+        r#"        let mut left = plain.len().min(room);"#,
+        r#"        let mut left = plain.len().min(room).min(100);"#,
     ),
     (
         "a timer fires after TLS has failed",

@@ -149,6 +149,8 @@ impl Filter {
 
     /// Encrypts bytes, until `most` are ready for the wire, and close_notify behind them if they are the `last`.
     ///
+    /// One record at a time, so that each is copied while it is in the cache, and all have the same memory.
+    ///
     /// # Errors
     ///
     /// If the keys are used up.
@@ -163,14 +165,16 @@ impl Filter {
             return Ok(());
         }
         let room = most.min(MOST_SEALED).saturating_sub(self.wire.len()).next_multiple_of(RECORD);
-        let count = plain.len().min(room);
-        if count > 0 {
+        let mut left = plain.len().min(room);
+        while left > 0 {
+            let count = left.min(RECORD);
             self.engine.seal(&plain.unsent()[..count]);
             if !self.take_records(spares) {
                 self.state = State::Finished;
                 return Err(io::Error::other(self.engine.error(used_up())));
             }
             plain.advance(count, spares);
+            left -= count;
         }
         if last && plain.is_empty() {
             self.state = State::Finished;

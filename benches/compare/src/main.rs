@@ -5,6 +5,7 @@
 //! clients. The services are in [`service`], the tasks in [`workloads`], the measuring in [`rounds`] and
 //! [`counting`], and the results in [`figures`].
 
+mod certificates;
 mod counting;
 mod figures;
 mod load;
@@ -51,7 +52,9 @@ fn play(role: Role) -> io::Result<bool> {
         Role::Help => println!("{}", options::HELP),
         Role::Compare(options) => return run::compare(&options),
         Role::Report { file } => report::from_json(&file)?,
-        Role::Serve { server, service, count } => server::serve(&server, &service, count)?,
+        Role::Serve { server, service, count, root } => {
+            server::serve(&server, &service, count, root.as_deref())?;
+        }
         Role::Load { load, server } => load::serve(&serde_json::from_str(&load)?, server)?,
     }
     Ok(true)

@@ -29,7 +29,7 @@ pub enum Role {
     Help,
     Compare(Options),
     Report { file: PathBuf },
-    Serve { server: String, service: String, count: u64 },
+    Serve { server: String, service: String, count: u64, root: Option<PathBuf> },
     Load { load: String, server: SocketAddr },
 }
 
@@ -114,7 +114,8 @@ fn named(name: &str, args: &mut lexopt::Parser) -> Result<Role, lexopt::Error> {
             let (server, service) = (args.value()?.string()?, args.value()?.string()?);
             let count = args.optional_value().or_else(|| args.value().ok());
             let count = count.map_or(Ok(0), |count| count.parse())?;
-            Role::Serve { server, service, count }
+            let root = args.value().ok().map(PathBuf::from);
+            Role::Serve { server, service, count, root }
         }
         _ => return Err(format!("there is no {name}").into()),
     })
@@ -170,9 +171,19 @@ mod tests {
     fn roles_are_read_with_what_they_need() {
         assert_eq!(parse(&["--rounds", "1", "--help"]), Ok(Role::Help));
         assert_eq!(parse(&["report", "a.json"]), Ok(Role::Report { file: "a.json".into() }));
-        let serve = |count| Role::Serve { server: "mio".into(), service: "calls".into(), count };
+        let serve = |count| {
+            let (server, service) = ("mio".into(), "calls".into());
+            Role::Serve { server, service, count, root: None }
+        };
         assert_eq!(parse(&["serve", "mio", "calls", "1000"]), Ok(serve(1000)));
         assert_eq!(parse(&["serve", "mio", "calls"]), Ok(serve(0)));
+        let secured = Role::Serve {
+            server: "tokio".into(),
+            service: "tls-echo".into(),
+            count: 0,
+            root: Some("a folder".into()),
+        };
+        assert_eq!(parse(&["serve", "tokio", "tls-echo", "0", "a folder"]), Ok(secured));
         let server = SocketAddr::from(([127, 0, 0, 1], 80));
         let load = "\"Download\"".to_owned();
         assert_eq!(parse(&["load", &load, "127.0.0.1:80"]), Ok(Role::Load { load, server }));

@@ -201,7 +201,7 @@ impl<'a> Entrant<'a> {
     /// Latency at a rate, for the round of that index.
     fn pace(&mut self, index: usize, rate: f64, options: &Options) {
         let Some(Play::Ours(session, plan)) = &mut self.play else { return };
-        if *plan == Plan::Once || matches!(self.workload.kind, Kind::Loop(Load::Download)) {
+        if *plan == Plan::Once || matches!(self.workload.kind, Kind::Loop(Load::Download { .. })) {
             return;
         }
         // The pace is that of whole groups of operations, where some are done together.

@@ -10,6 +10,7 @@
 //! | `echo` | each chunk that comes is sent back, until the peer closes. A peer that does not read is not read: no buffer grows without bound |
 //! | `bulk` | endless copies of [`BULK`] are sent until the peer closes or resets. Nothing is read |
 //! | `broadcast` | each chunk that comes is sent to all connections, its sender among them |
+//! | `tls-random`, `tls-echo`, `tls-bulk` | the first three over TLS, see [`crate::certificates`]. The answer of `tls-random` comes after the handshake, and close_notify behind it |
 //!
 //! Two services use no network. The server measures itself and prints one line of JSON, see
 //! [`TimerFigures`] and [`CallFigures`], and exits:
@@ -28,6 +29,9 @@ use std::io;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+/// A service with this before its name is the same over TLS.
+pub const OVER_TLS: &str = "tls-";
 
 /// The backlog of all servers.
 pub const BACKLOG: u32 = 4096;

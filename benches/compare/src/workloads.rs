@@ -5,7 +5,8 @@ use std::{fs, io};
 
 use charts::number::grouped;
 
-use crate::load::Load;
+use crate::certificates;
+use crate::load::{Load, Tls};
 
 /// One row of the comparison.
 #[derive(Clone, Debug)]
@@ -39,18 +40,24 @@ pub enum Kind {
 struct Size {
     crowd: usize,
     idle: &'static [usize],
+    tls_idle: usize,
     members: usize,
     count: u64,
 }
 
-const FULL: Size =
-    Size { crowd: 10_000, idle: &[1_000, 10_000, 18_000], members: 1_000, count: 1_000_000 };
-const SMOKE: Size = Size { crowd: 300, idle: &[30], members: 100, count: 1_000 };
+const FULL: Size = Size {
+    crowd: 10_000,
+    idle: &[1_000, 10_000, 18_000],
+    tls_idle: 5_000, // each has a full handshake, and with fewer their memory is not measured
+    members: 1_000,
+    count: 1_000_000,
+};
+const SMOKE: Size = Size { crowd: 300, idle: &[30], tls_idle: 30, members: 100, count: 1_000 };
 
 /// Pages that HTTP servers serve, as files in a folder.
 const PAGES: [(&str, usize); 2] = [("small", 1024), ("1m", 1024 * 1024)];
 
-/// All workloads; their HTTP servers serve files in `folder`, which are written there.
+/// All workloads; the files that HTTP servers serve, and the certificate, are written to `folder`.
 ///
 /// # Errors
 ///
@@ -65,7 +72,7 @@ pub fn all(folder: &Path, smoke: bool) -> io::Result<Vec<Workload>> {
         service: "bulk",
         operation: "MiB",
         baseline: "limit",
-        kind: Kind::Loop(Load::Download),
+        kind: Kind::Loop(Load::Download { tls: None }),
         counted: Some(40),
     });
     all.extend(size.idle.iter().copied().map(idle));
@@ -87,6 +94,8 @@ pub fn all(folder: &Path, smoke: bool) -> io::Result<Vec<Workload>> {
         all.push(page(folder, name, length)?);
     }
     all.extend([1, 16].into_iter().flat_map(redis));
+    certificates::make(folder)?;
+    all.extend(over_tls(folder, &size));
     Ok(all)
 }
 
@@ -103,13 +112,18 @@ fn random(size: &Size) -> Vec<Workload> {
     let at_once = |clients: usize| {
         let title = format!("81 bytes, {clients} at once");
         let counted = (clients <= 64).then_some(2_000);
-        workload(format!("random-{clients}"), title, Kind::Loop(Load::Ask { clients }), counted)
+        workload(
+            format!("random-{clients}"),
+            title,
+            Kind::Loop(Load::Ask { clients, tls: None }),
+            counted,
+        )
     };
     let crowd = size.crowd;
     let stampede = workload(
         "stampede".into(),
         format!("81 bytes, stampede of {}", grouped(crowd as u64)),
-        Kind::Stampede(Load::Ask { clients: crowd }),
+        Kind::Stampede(Load::Ask { clients: crowd, tls: None }),
         None,
     );
     [1, 64, 512].map(at_once).into_iter().chain([stampede]).collect()
@@ -141,7 +155,7 @@ fn echo() -> Vec<Workload> {
         exchange(
             format!("echo-{size}-{clients}{suffix}"),
             format!("echo of {length}, {connections}{more}"),
-            Load::Exchange { clients, size, pipeline, idle: 0 },
+            Load::Exchange { clients, size, pipeline, idle: 0, tls: None },
             (clients <= 64 && pipeline * size <= 16 * 1024).then_some(2_560 * pipeline as u64),
         )
     };
@@ -153,7 +167,7 @@ fn echo() -> Vec<Workload> {
 }
 
 fn idle(idle: usize) -> Workload {
-    let load = Load::Exchange { clients: 64, size: 64, pipeline: 1, idle };
+    let load = Load::Exchange { clients: 64, size: 64, pipeline: 1, idle, tls: None };
     exchange(
         format!("idle-{idle}"),
         format!("64 active beside {} idle", grouped(idle as u64)),
@@ -200,6 +214,49 @@ fn redis(pipeline: u64) -> [Workload; 3] {
         kind: Kind::Redis { command, pipeline },
         counted: (command == "get").then_some(20_000),
     })
+}
+
+/// How many operations are counted of those in which a handshake is most of the work.
+const COUNTED_HANDSHAKES: u64 = 500;
+
+/// The cost of a handshake is the inverse of how many a second of the server's CPU time has room for.
+fn over_tls(folder: &Path, size: &Size) -> Vec<Workload> {
+    let tls = |resumes| Some(Tls { folder: folder.to_owned(), resumes });
+    let workload = |name: String, title: String, service, operation, load, counted| Workload {
+        name,
+        title,
+        service,
+        operation,
+        baseline: "limit",
+        kind: Kind::Loop(load),
+        counted,
+    };
+    let ask = |resumes, kind: &str| {
+        let title = format!("TLS: 81 bytes after a {kind} handshake, 64 at once");
+        let load = Load::Ask { clients: 64, tls: tls(resumes) };
+        let name = format!("tls-{kind}-64");
+        workload(name, title, "tls-random", "connection", load, Some(COUNTED_HANDSHAKES))
+    };
+    let exchange = |name, title, size, idle, counted| {
+        let load = Load::Exchange { clients: 64, size, pipeline: 1, idle, tls: tls(false) };
+        workload(name, title, "tls-echo", "message", load, counted)
+    };
+    let echo = |size: usize, length| {
+        let title = format!("TLS: echo of {length}, 64 connections");
+        exchange(format!("tls-echo-{size}-64"), title, size, 0, Some(2_560))
+    };
+    let idle = size.tls_idle;
+    let beside = format!("TLS: 64 active beside {} idle", grouped(idle as u64));
+    let bulk = Load::Download { tls: tls(false) };
+    let stream = "TLS: one stream without end".to_owned();
+    vec![
+        ask(false, "full"),
+        ask(true, "resumed"),
+        echo(64, "64 B"),
+        echo(16 * 1024, "16 KiB"),
+        exchange(format!("tls-idle-{idle}"), beside, 64, idle, None),
+        workload("tls-bulk".into(), stream, "tls-bulk", "MiB", bulk, Some(40)),
+    ]
 }
 
 /// Above so many timers calloop is not asked: each one that is moved or cancelled is searched for among

@@ -1,17 +1,16 @@
 //! An endless stream: each operation is one MiB of it.
 
 use std::io;
-use std::net::SocketAddr;
 
 use mio::{Registry, Token};
 
-use super::{Client, Connection, Progress};
+use super::{Client, Connection, Place, Progress};
 use crate::service::{BULK_PERIOD, bulk_block};
 
 const OPERATION: usize = 1024 * 1024;
 
 pub struct Download {
-    server: SocketAddr,
+    place: Place,
     connection: Connection,
     /// The pattern, long enough to be compared with a whole read from any place in its period.
     pattern: Vec<u8>,
@@ -25,9 +24,10 @@ impl Download {
     /// # Errors
     ///
     /// If it cannot connect.
-    pub fn new(server: SocketAddr) -> io::Result<Self> {
-        let (connection, pattern) = (Connection::new(server)?, bulk_block().repeat(6));
-        Ok(Self { server, connection, pattern, phase: 0, received: 0 })
+    pub fn new(place: &Place) -> io::Result<Self> {
+        let (connection, pattern) = (Connection::to(place)?, bulk_block().repeat(6));
+        let place = place.clone();
+        Ok(Self { place, connection, pattern, phase: 0, received: 0 })
     }
 }
 
@@ -50,7 +50,7 @@ impl Client for Download {
                 self.received %= OPERATION;
                 return Ok(Some(operations as u64));
             }
-            if count < scratch.len() {
+            if self.connection.is_drained(count, scratch.len()) {
                 break; // a short read: nothing more is there
             }
         }
@@ -58,7 +58,7 @@ impl Client for Download {
     }
 
     fn renew(&mut self) -> io::Result<()> {
-        *self = Self::new(self.server)?;
+        *self = Self::new(&self.place)?;
         Ok(())
     }
 }

@@ -1,12 +1,11 @@
 //! Messages on an established connection: each must come back as it was sent.
 
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use mio::{Registry, Token};
 
-use super::{Client, Connection, Progress};
+use super::{Client, Connection, Place, Progress};
 
 /// Random bytes that messages are cut from, so that none is like another.
 pub struct Text(Vec<u8>);
@@ -18,7 +17,7 @@ impl Text {
 }
 
 pub struct Exchange {
-    server: SocketAddr,
+    place: Place,
     connection: Connection,
     text: Rc<Text>,
     /// Of one message, and how many are sent together.
@@ -34,15 +33,10 @@ impl Exchange {
     /// # Errors
     ///
     /// If it cannot connect.
-    pub fn new(
-        server: SocketAddr,
-        text: &Rc<Text>,
-        size: usize,
-        pipeline: usize,
-    ) -> io::Result<Self> {
-        let connection = Connection::new(server)?;
+    pub fn new(place: &Place, text: &Rc<Text>, size: usize, pipeline: usize) -> io::Result<Self> {
+        let (place, connection) = (place.clone(), Connection::to(place)?);
         let (text, at) = (Rc::clone(text), rand::random_range(0..64 * 1024));
-        Ok(Self { server, connection, text, size, pipeline, at, sent: 0, received: 0 })
+        Ok(Self { place, connection, text, size, pipeline, at, sent: 0, received: 0 })
     }
 
     fn total(&self) -> usize {
@@ -56,7 +50,7 @@ impl Exchange {
             let Some(count) = self.connection.write(&text[self.sent..])? else { break };
             self.sent += count;
         }
-        Ok(())
+        self.connection.flush()
     }
 
     /// Reads all that is there, and compares it.
@@ -68,7 +62,7 @@ impl Exchange {
                 return Err(io::Error::other("what came back is not what was sent"));
             }
             self.received += count;
-            if count < scratch.len() {
+            if self.connection.is_drained(count, scratch.len()) {
                 break; // a short read: nothing more is there
             }
         }
@@ -95,7 +89,7 @@ impl Client for Exchange {
     }
 
     fn renew(&mut self) -> io::Result<()> {
-        *self = Self::new(self.server, &self.text, self.size, self.pipeline)?;
+        *self = Self::new(&self.place, &self.text, self.size, self.pipeline)?;
         Ok(())
     }
 }

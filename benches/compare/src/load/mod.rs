@@ -15,6 +15,7 @@ mod group;
 mod request;
 mod role;
 mod run;
+mod tls;
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -23,13 +24,14 @@ use mio::{Events, Poll, Registry, Token};
 use serde::{Deserialize, Serialize};
 
 pub use ask::Ask;
-pub use connection::Connection;
+pub use connection::{Connection, Place};
 pub use download::Download;
 pub use exchange::Exchange;
 pub use group::Group;
 pub use request::Request;
 pub use role::{Load, READY, serve};
 use run::Run;
+pub use tls::Tls;
 
 /// How long to wait for the next answer of any client; those that are not answered then have failed.
 pub const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -78,6 +80,9 @@ pub trait Client {
     fn renew(&mut self) -> io::Result<()>;
 }
 
+/// How large the buffer is that clients read into.
+const SCRATCH: usize = 256 * 1024;
+
 /// Each client has so many tokens.
 const TOKENS: usize = 1 << 16;
 
@@ -95,7 +100,7 @@ impl<C: Client> Crowd<C> {
     ///
     /// If the system has no poller for it.
     pub fn new(clients: Vec<C>) -> io::Result<Self> {
-        let scratch = vec![0; 256 * 1024];
+        let scratch = vec![0; SCRATCH];
         Ok(Self { poll: Poll::new()?, clients, scratch, broken: Vec::new() })
     }
 

@@ -11,18 +11,20 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::Text;
 use super::request::Page;
-use super::{Ask, Client, Connection, Crowd, Download, Exchange, Group, Outcome, Plan, Request};
+use super::{
+    Ask, Client, Connection, Crowd, Download, Exchange, Group, Outcome, Place, Plan, Request, Tls,
+};
 
 /// The clients, and their requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Load {
     /// Clients that connect for each answer of 81 bytes.
-    Ask { clients: usize },
+    Ask { clients: usize, tls: Option<Tls> },
     /// Clients that each send `pipeline` messages at once, and wait for them to come back; beside them
     /// some that only hold a connection.
-    Exchange { clients: usize, size: usize, pipeline: usize, idle: usize },
+    Exchange { clients: usize, size: usize, pipeline: usize, idle: usize, tls: Option<Tls> },
     /// One client that reads an endless stream.
-    Download,
+    Download { tls: Option<Tls> },
     /// A chat.
     Group { members: usize },
     /// Clients that ask for one file by HTTP.
@@ -39,13 +41,13 @@ pub const READY: &str = "ready";
 /// If it cannot connect, or stdin says something else than plans.
 pub fn serve(load: &Load, server: SocketAddr) -> io::Result<()> {
     match load {
-        Load::Ask { clients } => obey(each(*clients, || Ok(Ask::new(server)))?),
-        Load::Exchange { clients, size, pipeline, idle } => {
-            let text = Text::new(size * pipeline);
-            let _idle = each(*idle, || Connection::new(server))?;
-            obey(each(*clients, || Exchange::new(server, &text, *size, *pipeline))?)
+        Load::Ask { clients, tls } => obey(each(*clients, || Ask::new(server, tls.as_ref()))?),
+        Load::Exchange { clients, size, pipeline, idle, tls } => {
+            let (place, text) = (Place::new(server, tls.as_ref())?, Text::new(size * pipeline));
+            let _idle = each(*idle, || Connection::used(&place))?;
+            obey(each(*clients, || Exchange::new(&place, &text, *size, *pipeline))?)
         }
-        Load::Download => obey(vec![Download::new(server)?]),
+        Load::Download { tls } => obey(vec![Download::new(&Place::new(server, tls.as_ref())?)?]),
         Load::Group { members } => obey(vec![Group::new(server, *members)?]),
         Load::Request { clients, file } => {
             let name = file.file_name().unwrap_or_default().to_string_lossy();

@@ -32,7 +32,7 @@ pub use scratch::Scratch;
 
 use crate::server::SERVERS;
 
-/// The services of the contract, which a server that is made for the comparison has.
+/// The services of the contract without TLS, which a server that is made for the comparison has.
 pub const SERVICES: [&str; 6] = ["random", "echo", "bulk", "broadcast", "timers", "calls"];
 
 /// How long a server may take to listen. Under a wrapper, valgrind for example, all is slower.
@@ -58,7 +58,7 @@ pub struct Task {
     pub service: String,
     /// The COUNT of `timers` and `calls`.
     pub count: u64,
-    /// The directory whose files `http` serves.
+    /// The directory whose files `http` serves, and in which the certificate is.
     pub root: Option<PathBuf>,
     /// On which cores it runs; none: on all.
     pub cores: Vec<usize>,

@@ -1,4 +1,4 @@
-//! nginx: `random` by its stream module, and files by HTTP.
+//! nginx: `random` by its stream module, with TLS too, and files by HTTP.
 //!
 //! One process, and Debian's configuration, except for settings that would end or disturb a
 //! measurement: keep-alive without a limit of requests, and no access log. `multi_accept`
@@ -13,6 +13,7 @@ use std::process::Command;
 
 use super::tools::ask;
 use super::{Found, Place, Program, Task};
+use crate::certificates::{CERTIFICATE, KEY};
 use crate::service::BACKLOG;
 
 /// Users other than root do not have /usr/sbin in their PATH in Debian.
@@ -71,7 +72,7 @@ impl Stream {
 
 impl Program for Nginx {
     fn serves(&self, service: &str) -> bool {
-        service == "http" || service == "random" && self.sendfile
+        service == "http" || ["random", "tls-random"].contains(&service) && self.sendfile
     }
 
     fn picks_its_port(&self) -> bool {
@@ -81,7 +82,8 @@ impl Program for Nginx {
     fn arguments(&self, task: &Task, place: &Place) -> io::Result<Vec<OsString>> {
         let config = match task.service.as_str() {
             "http" => self.http(task, place)?,
-            _ => self.stream(place)?,
+            "tls-random" => self.stream(place, &over_tls(task)?)?,
+            _ => self.stream(place, "")?,
         };
         let path = place.dir.join("nginx.conf");
         fs::write(&path, config)
@@ -91,18 +93,19 @@ impl Program for Nginx {
 }
 
 impl Nginx {
-    fn stream(&self, place: &Place) -> io::Result<String> {
+    fn stream(&self, place: &Place, tls: &str) -> io::Result<String> {
         let load = match &self.stream {
             Stream::Module(path) => format!("load_module {};\n", quoted(path)?),
             Stream::BuiltIn => String::new(),
             Stream::None => return Err(io::Error::other("not installed: libnginx-mod-stream")),
         };
         let addr = place.addr;
+        let ssl = if tls.is_empty() { "" } else { " ssl" };
         Ok(format!(
             r#"{load}{}
 stream {{
     server {{
-        listen {addr} backlog={BACKLOG};
+        listen {addr}{ssl} backlog={BACKLOG};{tls}
         return "{RANDOM}";
     }}
 }}
@@ -138,6 +141,20 @@ http {{
             common(place)?
         ))
     }
+}
+
+/// Tickets instead of a cache, as the Rust servers have them.
+fn over_tls(task: &Task) -> io::Result<String> {
+    let folder = task.root.as_deref().ok_or_else(|| io::Error::other("no directory is given"))?;
+    let (certificate, key) = (quoted(&folder.join(CERTIFICATE))?, quoted(&folder.join(KEY))?);
+    Ok(format!(
+        "
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        ssl_protocols TLSv1.3;
+        ssl_session_cache off;
+        ssl_session_tickets on;"
+    ))
 }
 
 /// One process that does not go into the background, and writes to its own directory only.

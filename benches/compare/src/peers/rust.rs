@@ -8,7 +8,8 @@ use std::{env, fs, io};
 
 use super::tools::package;
 use super::{Found, Place, Program, SERVICES, Task};
-use crate::service::BACKLOG;
+use crate::server::TLS_SERVERS;
+use crate::service::{BACKLOG, OVER_TLS};
 
 /// crocus's programs by the service they have: packages of its workspace.
 const EXAMPLES: [(&str, &str); 2] = [("http", "http_server"), ("resp", "resp_server")];
@@ -63,15 +64,25 @@ fn executable(line: &str) -> Option<(String, PathBuf)> {
     Some((message["target"]["name"].as_str()?.to_owned(), path.into()))
 }
 
-/// `serve NAME SERVICE COUNT` of this program.
+/// `serve NAME SERVICE COUNT` of this program; over TLS with the folder of the certificate.
 fn serve(name: &str, task: &Task) -> io::Result<Vec<OsString>> {
     let words = ["serve", name, &task.service, &task.count.to_string()].map(OsString::from);
-    Ok([env::current_exe()?.into()].into_iter().chain(words).collect())
+    let root = task.root.clone().filter(|_| task.service.starts_with(OVER_TLS));
+    let root = root.map(OsString::from);
+    Ok([env::current_exe()?.into()].into_iter().chain(words).chain(root).collect())
+}
+
+/// Whether a server of this program has a service of the contract, as far as is known before it starts.
+fn has(name: &str, service: &str) -> bool {
+    if service.starts_with(OVER_TLS) {
+        return TLS_SERVERS.iter().any(|(known, _)| *known == name);
+    }
+    SERVICES.contains(&service)
 }
 
 impl Program for Own {
     fn serves(&self, service: &str) -> bool {
-        SERVICES.contains(&service)
+        has(self.name, service)
     }
 
     fn arguments(&self, task: &Task, _: &Place) -> io::Result<Vec<OsString>> {
@@ -81,7 +92,7 @@ impl Program for Own {
 
 impl Program for Crocus {
     fn serves(&self, service: &str) -> bool {
-        SERVICES.contains(&service) || EXAMPLES.iter().any(|(known, _)| *known == service)
+        has("crocus", service) || EXAMPLES.iter().any(|(known, _)| *known == service)
     }
 
     fn arguments(&self, task: &Task, _: &Place) -> io::Result<Vec<OsString>> {

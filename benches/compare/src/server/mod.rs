@@ -11,11 +11,15 @@ mod threads;
 mod writing;
 
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::service::BACKLOG;
+use crate::certificates;
+use crate::service::{BACKLOG, OVER_TLS};
 
 /// The entry of a server; it gets the name of a service, and the count if the service takes one.
 type Serve = fn(service: &str, count: u64) -> io::Result<()>;
@@ -33,6 +37,16 @@ pub const SERVERS: &[(&str, Serve)] = &[
     ("threads", threads::serve),
 ];
 
+/// The entry of a server that speaks TLS; it gets the name of the service without its prefix.
+type ServeOverTls = fn(service: &str, config: Arc<ServerConfig>) -> io::Result<()>;
+
+/// The Rust servers that speak TLS, by name.
+pub const TLS_SERVERS: &[(&str, ServeOverTls)] = &[
+    ("limit", limit::serve_over_tls),
+    ("crocus", on_crocus::serve_over_tls),
+    ("tokio", on_tokio::serve_over_tls),
+];
+
 /// How long servers wait that cannot accept, as without descriptors, before they try again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -41,10 +55,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// If there is no such server, or it does not have this service, or the system refuses something.
-pub fn serve(server: &str, service: &str, count: u64) -> io::Result<()> {
-    let found = SERVERS.iter().find(|(name, _)| *name == server);
-    let (_, serve) = found.ok_or_else(|| io::Error::other("no such server"))?;
+pub fn serve(server: &str, service: &str, count: u64, root: Option<&Path>) -> io::Result<()> {
+    if let Some(service) = service.strip_prefix(OVER_TLS) {
+        let Some(serve) = find(TLS_SERVERS, server) else { return no_such_service() };
+        let folder = root.ok_or_else(|| io::Error::other("no folder with a certificate"))?;
+        return serve(service, certificates::server_config(folder)?);
+    }
+    let serve = find(SERVERS, server).ok_or_else(|| io::Error::other("no such server"))?;
     serve(service, count)
+}
+
+fn find<T: Copy>(servers: &[(&str, T)], name: &str) -> Option<T> {
+    servers.iter().find(|(known, _)| *known == name).map(|&(_, serve)| serve)
 }
 
 /// The error of a server that does not have a service.

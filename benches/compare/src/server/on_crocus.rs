@@ -3,11 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crocus::{
     Address, ConnectionId, Factory, Listen, Protocol, Reactor, Reason, Recorder, TimerId, Transport,
 };
+
+use rustls::ServerConfig;
 
 use super::measuring::{self, Timers, start_calling};
 use crate::service::{BACKLOG, RANDOM_HEAD, RANDOM_TAIL, bulk_block};
@@ -16,7 +19,7 @@ pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
         "timers" => timers(count),
         "calls" => calls(count),
-        _ => serve_by(Reactor::new()?, service),
+        _ => serve_by(Reactor::new()?, service, place()),
     }
 }
 
@@ -25,30 +28,37 @@ pub fn serve_recorded(service: &str, _: u64) -> io::Result<()> {
     let mut reactor = Reactor::new()?;
     let recorder = Rc::new(RefCell::new(Recorder::new(RECORDS)));
     reactor.set_observer(Some(Box::new(recorder)));
-    serve_by(reactor, service)
+    serve_by(reactor, service, place())
+}
+
+pub fn serve_over_tls(service: &str, config: Arc<ServerConfig>) -> io::Result<()> {
+    serve_by(Reactor::new()?, service, place().tls(config))
 }
 
 /// The notices of some 500 messages. Many more are no longer in the cache when they are overwritten.
 const RECORDS: usize = 4_000;
 
-fn serve_by(reactor: Reactor, service: &str) -> io::Result<()> {
+fn place() -> Listen {
+    Listen::at("127.0.0.1:0").backlog(BACKLOG)
+}
+
+fn serve_by(reactor: Reactor, service: &str, place: Listen) -> io::Result<()> {
     match service {
-        "random" => listen(reactor, |_: Address| Random),
-        "echo" => listen(reactor, |_: Address| Echo),
+        "random" => listen(reactor, place, |_: Address| Random),
+        "echo" => listen(reactor, place, |_: Address| Echo),
         "bulk" => {
             let block: Rc<[u8]> = bulk_block().into();
-            listen(reactor, move |_: Address| Bulk { block: block.clone() })
+            listen(reactor, place, move |_: Address| Bulk { block: block.clone() })
         }
         "broadcast" => {
             let all = Rc::default();
-            listen(reactor, move |_: Address| Member { all: Rc::clone(&all) })
+            listen(reactor, place, move |_: Address| Member { all: Rc::clone(&all) })
         }
         _ => super::no_such_service(),
     }
 }
 
-fn listen(mut reactor: Reactor, factory: impl Factory + 'static) -> io::Result<()> {
-    let place = Listen::at("127.0.0.1:0").backlog(BACKLOG);
+fn listen(mut reactor: Reactor, place: Listen, factory: impl Factory + 'static) -> io::Result<()> {
     let listener = reactor.listen(place, factory)?;
     if let Some(addr) = reactor.local_addr(listener) {
         println!("listening on {addr}");

@@ -1,5 +1,7 @@
 //! tokio as most would use it in one thread: a task for each connection, each with its own buffer.
 
+mod tls;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{self, Instant, Sleep};
+
+pub use tls::serve as serve_over_tls;
 
 use super::measuring::{self, Delays, Timers, start_calling};
 use super::{ACCEPT_PAUSE, listen, no_such_service};

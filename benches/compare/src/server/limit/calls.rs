@@ -1,7 +1,7 @@
 //! The system calls of the limit, as thin as can be: no check that the kernel does not make.
 #![allow(unsafe_code)] // the purpose of this file
 
-use std::io;
+use std::io::{self, IoSlice};
 
 /// A file descriptor; closed by [`close`] only.
 pub type Fd = libc::c_int;
@@ -65,6 +65,13 @@ pub fn send_before_the_end(fd: Fd, data: &[u8]) -> Option<usize> {
 fn send_with(fd: Fd, data: &[u8], flags: libc::c_int) -> Option<usize> {
     // SAFETY: the kernel reads no more than the slice holds.
     let count = unsafe { libc::send(fd, data.as_ptr().cast(), data.len(), flags) };
+    usize::try_from(count).ok()
+}
+
+/// How many bytes of the pieces were taken; `None` as for [`send`].
+pub fn writev(fd: Fd, pieces: &[IoSlice<'_>]) -> Option<usize> {
+    // SAFETY: an IoSlice is an iovec, and the kernel reads no more than the slices hold. SIGPIPE is ignored by std.
+    let count = unsafe { libc::writev(fd, pieces.as_ptr().cast(), pieces.len() as libc::c_int) };
     usize::try_from(count).ok()
 }
 

@@ -8,6 +8,7 @@
 //! short read means that the socket is drained, and saves the read that would only say so.
 
 mod calls;
+mod tls;
 
 use std::collections::HashMap;
 use std::os::fd::IntoRawFd;
@@ -15,6 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, mem};
 
 use calls::{EDGE, Event, Fd, IN, OUT};
+
+pub use tls::serve as serve_over_tls;
 
 use super::measuring::{Call, start_calling};
 use crate::service::{RANDOM_LENGTH, READ_BUFFER, bulk_block, write_random};
