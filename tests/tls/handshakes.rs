@@ -127,6 +127,23 @@ both! {
     }
 }
 
+both! {
+    fn a_client_whose_certificate_is_refused_hears_it_behind_its_handshake(world) {
+        let (log, configs) = (Log::new(), Configs::mutual());
+        let addr = served(world, &log, &configs);
+        let without = Configs::client_of(&configs.authority_pem);
+        world.reactor().connect(
+            Connect::to(addr).tls(without, None),
+            Watching { log: log.clone(), name: "c" },
+        );
+        world.until("the loss", |_| log.count("c owner lost") == 1);
+        let lines = log.take();
+        assert!(lines[0].starts_with("c built") && lines[1] == "c made", "{lines:?}");
+        assert_eq!(lines[3], "c owner lost Open Tls(AlertReceived(CertificateRequired))");
+        assert_eq!(lines.len(), 4, "the server has made no protocol: {lines:?}");
+    }
+}
+
 /// Certificates for every name but one, which shows a bug.
 #[derive(Debug)]
 struct Buggy(Arc<dyn ResolvesServerCert>);
