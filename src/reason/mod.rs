@@ -254,8 +254,9 @@ impl Reason {
             },
             #[cfg(feature = "tls")]
             Self::Tls { error } => match error.fault() {
+                // A config that cannot work, or keys that are used up: rustls has no other name for a fault on this side.
+                Fault::Tls(rustls::Error::General(_)) | Fault::TimedOut => Who::Reactor,
                 Fault::Tls(_) | Fault::Truncated => Who::Peer,
-                Fault::TimedOut => Who::Reactor,
             },
             Self::Failed { error, .. } => match error.kind() {
                 Kind::ConnectionReset | Kind::ConnectionRefused | Kind::BrokenPipe => Who::Peer,
@@ -379,6 +380,23 @@ impl Error for Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// rustls has no other name for them: a config that cannot work, keys that are used up.
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_config_that_cannot_work_is_not_the_peers_fault() {
+        use crate::tls::Phase;
+        let who = |error| {
+            let peer = crate::Address::Tcp(([127, 0, 0, 1], 443).into());
+            let error = TlsError::new(Phase::Handshake, Fault::Tls(error), peer);
+            Reason::Tls { error: error.into() }.who()
+        };
+        let ours = rustls::Error::General("no server certificate chain resolved".to_owned());
+        assert_eq!(who(ours), Who::Reactor);
+        assert_eq!(who(rustls::Error::DecryptError), Who::Peer);
+        let too_long = rustls::Error::from(rustls::InvalidMessage::MessageTooLarge);
+        assert_eq!(who(too_long), Who::Peer);
+    }
 
     #[test]
     fn a_reason_becomes_an_error_with_its_errno() {

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rustls::{Connection, Error, IoState};
+use rustls::{Connection, Error, InvalidMessage, IoState};
 
 use super::error::{Fault, Phase, TlsError};
 use super::info::TlsInfo;
@@ -66,9 +66,9 @@ impl Engine {
         while !wire.is_empty() {
             // rustls takes some kilobytes at a time, so that its own buffer stays small.
             match self.connection.read_tls(&mut wire) {
-                Ok(0) => return Err(Error::General("a record that has no room".to_owned())),
+                // Its buffer is full: a record, or a handshake message, is longer than any may be.
+                Ok(0) | Err(_) => return Err(InvalidMessage::MessageTooLarge.into()),
                 Ok(_) => {}
-                Err(error) => return Err(Error::General(error.to_string())),
             }
             let Some(state) = self.process() else { return Ok(Opened::Panicked) };
             self.drain(plain);
@@ -87,7 +87,7 @@ impl Engine {
         match catch_unwind(AssertUnwindSafe(|| self.connection.process_new_packets())) {
             Ok(processed) => Some(processed),
             Err(_) if cfg!(debug_assertions) && self.closed => {
-                Some(Err(Error::General("not TLS, behind close_notify".to_owned())))
+                Some(Err(InvalidMessage::InvalidContentType.into())) // the fault itself is lost
             }
             Err(payload) => {
                 self.panic = Some(payload);
