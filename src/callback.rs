@@ -57,6 +57,9 @@ pub enum Callback {
     Signal,
     /// A function given to `watch`.
     Watch,
+    /// Code of a config of TLS, as to choose a certificate or to verify one (feature `tls`). It is no call of the
+    /// reactor's: an observer hears of it only if it panics.
+    TlsConfig,
     /// The `Drop` of a user's value that the reactor dropped.
     Drop,
 }
@@ -87,6 +90,7 @@ impl fmt::Display for Callback {
             Self::Call => "a call",
             Self::Signal => "a signal",
             Self::Watch => "the function",
+            Self::TlsConfig => "the config of TLS",
             Self::Drop => "a drop",
         })
     }

@@ -19,6 +19,7 @@ pages! {
     embed
     call_in
     take_over
+    encrypt
     stand_behind_a_proxy
     log
     test

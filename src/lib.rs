@@ -30,6 +30,7 @@
 //! [embed in another loop](how::embed) ·
 //! [call in from a thread, and get an answer](how::call_in) ·
 //! [take over sockets from systemd](how::take_over) ·
+//! [encrypt](how::encrypt) ·
 //! [stand behind a proxy](how::stand_behind_a_proxy) ·
 //! [log](how::log) ·
 //! [test](how::test) ·

@@ -880,6 +880,12 @@ const DEFECTS_OF_TLS: &[(&str, &str, &str, &str)] = &[
         r#"        if true {"#,
     ),
     (
+        "the peer takes the end of the keys for the end",
+        "src/connection/filter.rs",
+        r#"            Some(&ALERT) => used_up = true,"#,
+        r#"            Some(&ALERT) if false => used_up = true,"#,
+    ),
+    (
         "a shutdown waits for silent handshakes",
         "src/connection/filter.rs",
         r#"        self.by = self.by.min(later(now, within));"#,

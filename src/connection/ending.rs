@@ -78,7 +78,7 @@ impl<S: ByteStream> Connection<S> {
     fn reason_of_both(&self) -> Reason {
         let error = self.extras.as_ref().and_then(|extras| extras.sending_failed.as_ref());
         match error {
-            Some(error) => Reason::Failed { activity: self.activity(), error: Arc::clone(error) },
+            Some(error) => Reason::of_failure(self.activity(), Arc::clone(error)),
             None => self.orderly_reason(),
         }
     }
@@ -92,7 +92,7 @@ impl<S: ByteStream> Connection<S> {
             #[cfg(feature = "tls")]
             Life::Closing(failure @ Reason::Tls { .. })
             | Life::Lingering(failure @ Reason::Tls { .. }) => failure.clone(),
-            _ => Reason::failed(self.activity(), error),
+            _ => Reason::of_failure(self.activity(), Arc::new(error)),
         });
         Next::Gone
     }

@@ -3,6 +3,8 @@
 //! TLS is the only one. It has bytes of its own to send, an end of its own, and errors of its own.
 //! `no_filter.rs` stands in its place without the feature `tls`.
 
+use std::any::Any;
+use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,12 +19,12 @@ pub(crate) use crate::tls::Engine;
 /// The most plain bytes of a record. As many as a multiple of it are encrypted at once, so that records are full.
 const RECORD: usize = 16 * 1024;
 
-/// How many bytes may be ready for the wire: more than the kernel takes at once, mostly. What waits for a peer that
-/// does not read waits plain, and once.
+/// How many bytes may be ready for the wire: more than the kernel takes at once, mostly. Bytes for a peer that does not
+/// read wait plain, and once.
 const MOST_SEALED: usize = 1024 * 1024;
 
-/// How much longer a record is than its plain bytes, at least.
-const OVERHEAD: usize = 16;
+/// The first byte of an alert that TLS 1.2 sends; version 1.3 makes all of its records look like data.
+const ALERT: u8 = 21;
 
 pub(crate) struct Filter {
     engine: Engine,
@@ -53,6 +55,8 @@ pub(super) enum Opened {
     /// The peer's last byte came before, and it says so.
     Ended,
     Failed(Reason),
+    /// Code of the config has.
+    Panicked(Box<dyn Any + Send>),
 }
 
 impl Filter {
@@ -146,13 +150,17 @@ impl Filter {
     /// Encrypts bytes, until `most` are ready for the wire, and close_notify behind them if they are the `last`.
     ///
     /// One record at a time, so that each is copied while it is in the cache, and all have the same memory.
+    ///
+    /// # Errors
+    ///
+    /// If the keys are used up.
     pub(super) fn seal(
         &mut self,
         plain: &mut WriteBuffer,
         most: usize,
         last: bool,
         spares: &mut Spares,
-    ) -> Result<(), Reason> {
+    ) -> io::Result<()> {
         if self.state != State::Up {
             return Ok(());
         }
@@ -161,13 +169,12 @@ impl Filter {
         while left > 0 {
             let count = left.min(RECORD);
             self.engine.seal(&plain.unsent()[..count]);
+            if !self.take_records(spares) {
+                self.state = State::Finished;
+                return Err(io::Error::other(self.engine.error(used_up())));
+            }
             plain.advance(count, spares);
             left -= count;
-            if self.take_sealed(spares) < count + OVERHEAD {
-                // TLS 1.2 has no way to renew its keys; rustls closes rather than use them for too long.
-                self.state = State::Finished;
-                return Err(self.failed(used_up()));
-            }
         }
         if last && plain.is_empty() {
             self.state = State::Finished;
@@ -196,6 +203,10 @@ impl Filter {
         match opened {
             Ok(Read::More) => Opened::More,
             Ok(Read::Ended) => Opened::Ended,
+            Ok(Read::Panicked) => {
+                self.state = State::Finished;
+                self.engine.take_panic().map_or(Opened::More, Opened::Panicked)
+            }
             Err(error) => {
                 let reason = self.failed(Fault::Tls(error));
                 self.state = State::Finished;
@@ -231,9 +242,23 @@ impl Filter {
         Reason::Tls { error: Arc::new(self.engine.error(fault)) }
     }
 
-    fn take_sealed(&mut self, spares: &mut Spares) -> usize {
+    fn take_sealed(&mut self, spares: &mut Spares) {
         let Self { engine, wire, .. } = self;
-        engine.sealed(&mut |bytes| wire.push(bytes, spares))
+        engine.sealed(&mut |record| wire.push(record, spares));
+    }
+
+    /// Takes the records of plain bytes; `false` if there are none, because the keys are used up.
+    ///
+    /// TLS 1.2 has no way to renew its keys. rustls says close_notify then, in place of the bytes. The peer must not
+    /// get that: it would take what it has for all.
+    fn take_records(&mut self, spares: &mut Spares) -> bool {
+        let Self { engine, wire, .. } = self;
+        let mut used_up = false;
+        let count = engine.sealed(&mut |record| match record.first() {
+            Some(&ALERT) => used_up = true,
+            _ => wire.push(record, spares),
+        });
+        count > 0 && !used_up
     }
 
     /// The outcome of the handshake, once it is over.

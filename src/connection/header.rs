@@ -15,7 +15,7 @@ pub(crate) use crate::proxy::ProxyInfo;
 #[derive(Debug)]
 pub(crate) struct Header {
     proxy: Address,
-    /// What has come of it.
+    /// Its bytes that have come.
     bytes: Vec<u8>,
     /// When it must be whole.
     by: Instant,

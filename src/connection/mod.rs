@@ -94,7 +94,7 @@
 //! | 53 | Open | `start_tls` | Open, shaking hands | nothing until that is over; what was put back is of TLS |
 //! | 54 | Open, TLS | close_notify | Open, input told | what came before it, `Eof` |
 //! | 55 | Open, TLS | FIN without close_notify | Gone, unless that is allowed | what came before it |
-//! | 56 | Open, TLS | bytes that TLS refuses | Closing, an alert sent | what came before it |
+//! | 56 | Open, TLS | bytes that TLS refuses | Closing, an alert sent; nothing that waits can leave | what came before it |
 //! | 57 | HandingOver, shaking hands | the handshake is over | as 22 | as 22 |
 //! | 58 | Closing, TLS | all sent | as 26, after close_notify | nothing |
 //! | 59 | Closing, shaking hands | the handshake is over | as 58, or at once if nothing waits | nothing |
@@ -143,6 +143,7 @@ use crate::parts::write_buffer::WriteBuffer;
 use crate::reason::Reason;
 use crate::system::poller::Readiness;
 use crate::system::stream::{ByteStream, Stream};
+use filter::Filter;
 use input::Input;
 use output::{Output, Pressure};
 use preparing::Preparation;
@@ -310,6 +311,10 @@ impl<S: ByteStream> Connection<S> {
 
     #[inline(never)]
     fn while_closing(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+        // Nothing can be encrypted any more, so what waits would wait for the close timeout.
+        if let Some(failure) = self.filter_mut().and_then(Filter::take_failure) {
+            return self.fail_tls(failure, common);
+        }
         let mut more = false;
         if self.may_discard() {
             if io.read > 0 {

@@ -1,5 +1,7 @@
 //! In the place of `filter.rs` without the feature `tls`: no connection has a filter, and the compiler knows it.
 
+use std::any::Any;
+use std::io;
 use std::time::{Duration, Instant};
 
 use crate::parts::write_buffer::{Spares, WriteBuffer};
@@ -16,6 +18,7 @@ pub(super) enum Opened {
     More,
     Ended,
     Failed(Reason),
+    Panicked(Box<dyn Any + Send>),
 }
 
 #[expect(clippy::needless_pass_by_ref_mut, reason = "the same interface")]
@@ -70,7 +73,7 @@ impl Filter {
         _: usize,
         _: bool,
         _: &mut Spares,
-    ) -> Result<(), Reason> {
+    ) -> io::Result<()> {
         match *self {}
     }
 

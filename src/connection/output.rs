@@ -180,7 +180,7 @@ impl<S: ByteStream> Connection<S> {
     #[inline(always)]
     fn send_up_to(&mut self, most: usize, io: &mut Io, common: &mut Common) -> io::Result<()> {
         if self.filter().is_some() {
-            self.seal(most, common);
+            self.seal(most, common)?;
         }
         let filter = self.extras.as_ref().and_then(|extras| extras.filter.as_deref());
         let wire = filter.map(Filter::wire);

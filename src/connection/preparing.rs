@@ -1,7 +1,7 @@
 //! The preparation of a connection, before it is announced: its PROXY header, the handshake of TLS.
 //!
 //! A connection that is prepared begins as `Preparing`, and has no protocol yet. Each [`Step`] reads what it needs.
-//! What came behind it is put back, and is the first input of the next step, or of the protocol.
+//! Bytes that came behind it are put back, and are the first input of the next step, or of the protocol.
 
 use std::time::Instant;
 
@@ -157,7 +157,7 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    /// Takes bytes of the header. What is behind it is put back.
+    /// Takes bytes of the header. Those behind it are put back.
     fn take_header(&mut self, bytes: &[u8], common: &mut Common) -> Next {
         let Life::Preparing(Preparation::Header(header)) = &mut self.life else {
             return Next::Again;

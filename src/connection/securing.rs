@@ -1,7 +1,9 @@
 //! A connection with a filter: the way of the bytes through it.
 //!
-//! What was put back when TLS begins, by a protocol or by the step of the preparation before it, is its first input.
+//! Bytes that were put back when TLS begins, by a protocol or by the step of the preparation before it, are its
+//! first input.
 
+use std::io;
 use std::mem;
 use std::time::Instant;
 
@@ -173,6 +175,11 @@ impl<S: ByteStream> Connection<S> {
                 filter.put_off(reason);
                 self.ready |= Readiness::READABLE;
             }
+            Opened::Panicked(payload) => {
+                common.panic = Some(payload);
+                self.end_by_fault(Reason::config_panicked());
+                return Next::Gone;
+            }
         }
         if told > 0 { Next::Tell(Tell::Data(told)) } else { Next::Again }
     }
@@ -220,13 +227,11 @@ impl<S: ByteStream> Connection<S> {
 
     /// Encrypts as much as this step may send.
     #[inline(never)]
-    pub(super) fn seal(&mut self, most: usize, common: &mut Common) {
+    pub(super) fn seal(&mut self, most: usize, common: &mut Common) -> io::Result<()> {
         let last = self.output == Output::FinWanted;
         let Some(filter) = self.extras.as_mut().and_then(|extras| extras.filter.as_mut()) else {
-            return;
+            return Ok(());
         };
-        if let Err(reason) = filter.seal(&mut self.outgoing, most, last, &mut common.spares) {
-            self.fail_tls(reason, common);
-        }
+        filter.seal(&mut self.outgoing, most, last, &mut common.spares)
     }
 }

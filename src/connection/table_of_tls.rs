@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use super::script::Driver;
-use super::{Direction, Engine, Holds, Next, Step};
+use super::script::{Driver, Kind};
+use super::{Direction, Engine, Holds, Next, Step, Tell};
 use crate::parts::token_bucket::Rate;
 use crate::reason::Reason;
-use crate::tls::pair::engines;
+use crate::tls::pair::{engines, short_lived_engines};
 use crate::tls::{HANDSHAKE_TIMEOUT, Opened};
 
 const CAP: usize = 100_000;
@@ -35,7 +35,10 @@ impl Both {
 
     /// A connection that is announced after its handshake.
     fn preparing() -> Self {
-        let (server, client) = engines();
+        Self::preparing_with(engines())
+    }
+
+    fn preparing_with((server, client): (Engine, Engine)) -> Self {
         let mut driver = Driver::new();
         let step = Step::Handshake(Box::new(server));
         driver.connection.prepare(step, driver.now, &mut driver.common);
@@ -58,7 +61,11 @@ impl Both {
     }
 
     fn up() -> Self {
-        let mut both = Self::preparing();
+        Self::up_with(engines())
+    }
+
+    fn up_with(engines: (Engine, Engine)) -> Self {
+        let mut both = Self::preparing_with(engines);
         both.shake_hands();
         both.driver.settle();
         assert_eq!(both.driver.heard(), "Made");
@@ -98,6 +105,27 @@ impl Both {
         assert!(self.driver.connection.is_gone(), "it goes on");
         let reason = self.driver.connection.reason().to_string();
         assert!(reason.contains(text), "{reason}");
+    }
+}
+
+/// With TLS 1.2. The first record is of the handshake.
+#[test]
+fn row_15_a_write_that_the_keys_do_not_cover_is_no_end_for_the_peer() {
+    for last in [1, 15, 16, 1000, 40_000] {
+        let mut both = Both::up_with(short_lived_engines(3));
+        both.client_reads();
+        both.driver.write(b"one", CAP);
+        both.driver.settle();
+        both.driver.write(b"two", CAP);
+        both.driver.settle();
+        both.driver.set_marks(100, 25);
+        both.driver.write(&vec![7; last], CAP);
+        both.driver.settle();
+        both.client_reads();
+        assert!(both.got == b"onetwo" && !both.notified, "it took a part for all");
+        both.assert_gone("used up");
+        let heard = both.driver.heard();
+        assert_eq!(heard, if last > 100 { "Pause Resume" } else { "" });
     }
 }
 
@@ -225,6 +253,14 @@ fn row_55_fin_alone_is_no_end() {
     both.driver.settle();
     assert_eq!(both.driver.heard(), "[whole] Eof");
 
+    let mut both = Both::up();
+    assert!(both.driver.connection.allow_truncation(true));
+    assert!(both.driver.hand_over());
+    both.driver.queued = true;
+    both.driver.script.peer_ends();
+    both.driver.settle();
+    assert_eq!(both.driver.heard(), "Handover Eof", "it is a setting of the connection");
+
     let mut both = Both::switching();
     assert!(both.driver.connection.allow_truncation(true));
     both.driver.script.peer_ends();
@@ -248,6 +284,28 @@ fn row_56_bytes_that_are_no_tls_end_it_behind_what_came_before() {
     both.driver.release(Holds::PROTOCOL);
     both.driver.settle();
     assert_eq!(both.driver.heard(), "[good]");
+    both.driver.script.peer_ends();
+    both.driver.settle();
+    both.assert_gone("on the open connection");
+}
+
+#[test]
+fn row_56_whoever_closes_before_the_fault_is_told_does_not_wait() {
+    let mut both = Both::up();
+    both.client.seal(b"good");
+    let mut bytes = Vec::new();
+    both.client.sealed(&mut |piece| bytes.extend_from_slice(piece));
+    bytes.extend_from_slice(&[23, 3, 3, 0, 20]);
+    bytes.extend_from_slice(&[0; 20]);
+    both.driver.script.peer_sends(&bytes);
+    both.driver.take_events();
+    both.driver.visit(Kind::Serve, |driver, tell| {
+        assert_eq!(tell, Tell::Data(4));
+        driver.write(b"answer", CAP);
+        driver.close();
+    });
+    both.driver.settle();
+    assert_eq!(both.driver.script.wire().fins, 1, "nothing more can leave");
     both.driver.script.peer_ends();
     both.driver.settle();
     both.assert_gone("on the open connection");

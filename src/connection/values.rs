@@ -1,5 +1,6 @@
 //! The arguments and results of a connection.
 
+use std::any::Any;
 use std::ops::BitOr;
 use std::time::{Duration, Instant};
 
@@ -216,6 +217,8 @@ pub(crate) struct Common {
     pub(super) spares: Spares,
     /// The bytes read last from a connection with a filter.
     pub(super) wire: Vec<u8>,
+    /// The panic that has just ended a connection, outside a callback.
+    pub(crate) panic: Option<Box<dyn Any + Send>>,
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     extras: Vec<Box<Extras>>,
 }
@@ -223,7 +226,7 @@ pub(crate) struct Common {
 impl Common {
     pub(crate) fn new(closing_times: ClosingTimes, cap: usize, began: Instant) -> Self {
         let (spares, wire, extras) = (Spares::default(), Vec::new(), Vec::new());
-        Self { closing_times, cap, began, shutting_down: false, spares, wire, extras }
+        Self { closing_times, cap, began, shutting_down: false, spares, wire, panic: None, extras }
     }
 
     /// A moment as nanoseconds, which take half the room of an `Instant` and last for centuries.

@@ -95,6 +95,11 @@ impl Connect {
     /// and told `connection_made`, after the handshake; if that fails, `connection_failed` is told why. The first
     /// address that answers is taken: no other one is tried if its handshake fails.
     ///
+    /// In TLS 1.3 the handshake is over for a client before the server has seen the client's certificate. If the server
+    /// refuses that, `connection_lost` is told, with the server's alert, and not `connection_failed`.
+    ///
+    /// Needs the feature `tls`. Twisted's `connectSSL`.
+    ///
     /// # Examples
     ///
     /// ```

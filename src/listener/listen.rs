@@ -254,6 +254,8 @@ impl Listen {
     /// A protocol is made, and told `connection_made`, after the handshake. A handshake that fails is logged on
     /// the level `info`, for it is mostly the peer's fault.
     ///
+    /// Needs the feature `tls`. Twisted's `listenSSL`.
+    ///
     /// # Examples
     ///
     /// ```

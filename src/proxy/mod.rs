@@ -49,8 +49,8 @@
 //! * **Only the trusted are believed.** Anybody can send a header. A connection from an address that is not among
 //!   the networks given is turned away when it is accepted, and no byte of it is read:
 //!   [`Fault::Untrusted`]. From a trusted one a header is required.
-//! * **Nothing is lost, and nothing is taken for something else.** The header may come in any pieces. What is
-//!   behind it, in the same segment or later, is the first data of the protocol, or of [TLS](crate::tls)
+//! * **Nothing is lost, and nothing is taken for something else.** The header may come in any pieces. The
+//!   bytes behind it, in the same segment or later, are the first data of the protocol, or of [TLS](crate::tls)
 //!   (feature `tls`) if the listener has that too: the header comes first, in clear, as HAProxy sends it.
 //! * **Bounded.** A header has [5 seconds](HEADER_TIMEOUT) and [4,096 bytes](LONGEST_HEADER). At most
 //!   [1,024](MOST_UNIDENTIFIED) connections of a listener wait for theirs. Further ones wait in the kernel.

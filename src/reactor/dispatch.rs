@@ -158,7 +158,12 @@ impl Reactor {
     }
 
     #[cold]
-    fn note_panic(&mut self, subject: Subject, callback: Callback, payload: Box<dyn Any + Send>) {
+    pub(super) fn note_panic(
+        &mut self,
+        subject: Subject,
+        callback: Callback,
+        payload: Box<dyn Any + Send>,
+    ) {
         self.monitor.stats.panics += 1;
         let described = self.describe(subject);
         let message = OneLine(message(payload.as_ref())).to_string();

@@ -277,6 +277,10 @@ impl Reactor {
     /// closed, then the owner is told and may already reconnect.
     #[inline(never)]
     fn conclude(&mut self, key: Key) {
+        if let Some(payload) = self.memory.common.panic.take() {
+            let subject = Subject::Connection(ConnectionId(key));
+            self.note_panic(subject, Callback::TlsConfig, payload);
+        }
         let Self { sources, timers, monitor, .. } = self;
         let Some(session) = sources.session(key) else { return };
         session.cancel_timers(timers, monitor);

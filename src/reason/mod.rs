@@ -78,7 +78,7 @@ pub enum Reason {
         /// The error that the protocol gave; boxed, so that a reason stays small.
         error: Arc<Box<dyn Error + Send + Sync>>,
     },
-    /// A callback of this connection panicked.
+    /// A callback of this connection panicked, or code of its config of TLS.
     Panicked {
         /// The callback.
         callback: Callback,
@@ -153,6 +153,20 @@ pub enum Who {
 impl Reason {
     pub(crate) fn failed(activity: Activity, error: io::Error) -> Self {
         Self::Failed { activity, error: Arc::new(error) }
+    }
+
+    /// As [`failed`](Self::failed), but an error of TLS is one, in whichever way it came.
+    pub(crate) fn of_failure(activity: Activity, error: Arc<io::Error>) -> Self {
+        #[cfg(feature = "tls")]
+        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
+            return Self::Tls { error: Arc::new(error.clone()) };
+        }
+        Self::Failed { activity, error }
+    }
+
+    /// Code of a config of TLS panicked.
+    pub(crate) fn config_panicked() -> Self {
+        Self::Panicked { callback: Callback::TlsConfig }
     }
 
     /// A reason of the protocol's own, from a text or any error.
@@ -240,8 +254,9 @@ impl Reason {
             },
             #[cfg(feature = "tls")]
             Self::Tls { error } => match error.fault() {
+                // A config that cannot work, or keys that are used up: rustls has no other name for a fault on this side.
+                Fault::Tls(rustls::Error::General(_)) | Fault::TimedOut => Who::Reactor,
                 Fault::Tls(_) | Fault::Truncated => Who::Peer,
-                Fault::TimedOut => Who::Reactor,
             },
             Self::Failed { error, .. } => match error.kind() {
                 Kind::ConnectionReset | Kind::ConnectionRefused | Kind::BrokenPipe => Who::Peer,
@@ -365,6 +380,23 @@ impl Error for Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// rustls has no other name for them: a config that cannot work, keys that are used up.
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_config_that_cannot_work_is_not_the_peers_fault() {
+        use crate::tls::Phase;
+        let who = |error| {
+            let peer = crate::Address::Tcp(([127, 0, 0, 1], 443).into());
+            let error = TlsError::new(Phase::Handshake, Fault::Tls(error), peer);
+            Reason::Tls { error: error.into() }.who()
+        };
+        let ours = rustls::Error::General("no server certificate chain resolved".to_owned());
+        assert_eq!(who(ours), Who::Reactor);
+        assert_eq!(who(rustls::Error::DecryptError), Who::Peer);
+        let too_long = rustls::Error::from(rustls::InvalidMessage::MessageTooLarge);
+        assert_eq!(who(too_long), Who::Peer);
+    }
 
     #[test]
     fn a_reason_becomes_an_error_with_its_errno() {

@@ -1,10 +1,11 @@
 //! rustls without I/O: bytes of the wire in, plain bytes out, and the other way. The only file that moves bytes
 //! through rustls.
 
+use std::any::Any;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rustls::{Connection, Error, IoState};
+use rustls::{Connection, Error, InvalidMessage, IoState};
 
 use super::error::{Fault, Phase, TlsError};
 use super::info::TlsInfo;
@@ -19,6 +20,8 @@ pub(crate) struct Engine {
     peer: Address,
     /// Whether this side has said that it has sent its last byte.
     closed: bool,
+    /// A panic of code that the config has brought.
+    panic: Option<Box<dyn Any + Send>>,
 }
 
 /// The outcome of opening some bytes of the wire.
@@ -27,6 +30,8 @@ pub(crate) enum Opened {
     More,
     /// The peer's close_notify came. Whatever is behind it is ignored (RFC 8446, section 6.1).
     Ended,
+    /// Code that the config has brought, as to choose a certificate or to verify one, has panicked.
+    Panicked,
 }
 
 impl Engine {
@@ -38,7 +43,7 @@ impl Engine {
             Ok((mut connection, asked_for)) => {
                 // Encrypted bytes are taken at once, and the caller bounds how many it encrypts.
                 connection.set_buffer_limit(None);
-                Ok(Self { connection, asked_for, peer, closed: false })
+                Ok(Self { connection, asked_for, peer, closed: false, panic: None })
             }
             Err(error) => Err(TlsError::new(Phase::Handshake, Fault::Tls(error), peer)),
         }
@@ -61,11 +66,11 @@ impl Engine {
         while !wire.is_empty() {
             // rustls takes some kilobytes at a time, so that its own buffer stays small.
             match self.connection.read_tls(&mut wire) {
-                Ok(0) => return Err(Error::General("a record that has no room".to_owned())),
+                // Its buffer is full: a record, or a handshake message, is longer than any may be.
+                Ok(0) | Err(_) => return Err(InvalidMessage::MessageTooLarge.into()),
                 Ok(_) => {}
-                Err(error) => return Err(Error::General(error.to_string())),
             }
-            let state = self.process();
+            let Some(state) = self.process() else { return Ok(Opened::Panicked) };
             self.drain(plain);
             if state?.peer_has_closed() {
                 return Ok(Opened::Ended);
@@ -74,16 +79,26 @@ impl Engine {
         Ok(Opened::More)
     }
 
-    /// Has rustls work on what it was given.
+    /// Has rustls work on what it was given. `None`: code of the config has panicked.
     ///
     /// With debug assertions rustls 0.23 panics when it has an alert to send behind close_notify (rustls#959), which
     /// any peer can bring about on a connection that is half closed. Nobody else's bytes are to end a reactor.
-    fn process(&mut self) -> Result<IoState, Error> {
-        if !(cfg!(debug_assertions) && self.closed) {
-            return self.connection.process_new_packets();
+    fn process(&mut self) -> Option<Result<IoState, Error>> {
+        match catch_unwind(AssertUnwindSafe(|| self.connection.process_new_packets())) {
+            Ok(processed) => Some(processed),
+            Err(_) if cfg!(debug_assertions) && self.closed => {
+                Some(Err(InvalidMessage::InvalidContentType.into())) // the fault itself is lost
+            }
+            Err(payload) => {
+                self.panic = Some(payload);
+                None
+            }
         }
-        let processed = catch_unwind(AssertUnwindSafe(|| self.connection.process_new_packets()));
-        processed.unwrap_or_else(|_| Err(Error::General("not TLS, behind close_notify".to_owned())))
+    }
+
+    /// The panic behind [`Opened::Panicked`].
+    pub(crate) fn take_panic(&mut self) -> Option<Box<dyn Any + Send>> {
+        self.panic.take()
     }
 
     fn drain(&mut self, plain: &mut dyn FnMut(&[u8])) {
@@ -98,7 +113,8 @@ impl Engine {
 
     /// Encrypts `plain` into records; [`sealed`](Self::sealed) has them.
     pub(crate) fn seal(&mut self, plain: &[u8]) {
-        // It takes all, for it has no limit, or nothing, after an error, when nobody calls this.
+        // It takes all, for it has no limit; or nothing, after an error, when nobody calls this, or when its keys are
+        // used up, and then there is an alert in place of the records.
         drop(self.connection.writer().write(plain));
     }
 
@@ -108,7 +124,7 @@ impl Engine {
         self.connection.send_close_notify();
     }
 
-    /// Hands over all that is to go onto the wire; returns how many bytes that is.
+    /// Hands over all that is to go onto the wire, record by record; returns how many bytes that is.
     pub(crate) fn sealed(&mut self, take: &mut dyn FnMut(&[u8])) -> usize {
         let mut wire = Wire { take, count: 0 };
         while self.connection.wants_write() && self.connection.write_tls(&mut wire).is_ok() {}

@@ -82,6 +82,9 @@
 //!   wait to be encrypted and those that are. While a peer does not read, no more than 1 MiB is encrypted. rustls
 //!   keeps at most one record that is not complete, or 64 KiB of the records of one handshake message: a longer one is
 //!   refused.
+//! * **A bug stays in its connection.** A config may bring code of yours: to choose a certificate, to verify one,
+//!   to keep sessions. A panic in it, while the peer's bytes are read, ends that connection only, with
+//!   [`Reason::Panicked`](crate::Reason::Panicked).
 //! * **Full records.** Bytes are encrypted when they leave, so all that waits then shares records of 16 KiB, and
 //!   leaves in one system call.
 //!

@@ -104,7 +104,8 @@ impl Transport<'_> {
     /// before anything newer; then `eof_received`, if the peer has closed its half already. To
     /// `protocol` this looks like a new connection.
     ///
-    /// The settings of the connection stay: timeouts, water marks, rates, and whether reading is paused;
+    /// The settings of the connection stay: timeouts, water marks, rates, whether an end of TLS may be truncated, and
+    /// whether reading is paused;
     /// if it is, the calls after `connection_made` wait for [`resume_reading`](Self::resume_reading).
     /// The timers of [`call_later`](Self::call_later) are the former protocol's and are cancelled by
     /// this; those set between this call and the exchange never fire. If the former protocol was told

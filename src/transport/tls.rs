@@ -96,6 +96,9 @@ impl Transport<'_> {
     /// peers close without a close_notify. Without it the connection is lost, as
     /// [truncated](crate::tls::Fault::Truncated).
     ///
+    /// It stays when another protocol [takes over](Self::set_protocol), as the other settings of a connection: one
+    /// whose framing does not tell takes it back.
+    ///
     /// Returns `false`, without effect, if TLS has not begun.
     ///
     /// Needs the feature `tls`.

@@ -87,7 +87,7 @@ pub(crate) fn fault(reason: &Reason) -> String {
     }
 }
 
-/// What an observer hears of connections: `opened`, `identified ADDRESS`, `turned away REASON`, `gone ADDRESS REASON`;
+/// Notices of connections, as an observer hears them: `opened`, `identified ADDRESS`, `turned away REASON`, `gone ADDRESS REASON`;
 /// an address of this machine is `here`.
 #[derive(Clone, Default)]
 pub(crate) struct Heard(Rc<RefCell<Vec<String>>>);

@@ -14,7 +14,7 @@ use crocus::{Address, Factory, Handle, Listen, Notice, Observer, Protocol, React
 use crate::child::TIME_LIMIT;
 use crate::handshakes::fault;
 
-/// What every page consists of.
+/// The content of every page.
 pub(crate) const PAGE: &str = "<title>ready</title>\n";
 
 /// Behind the last byte of a client that has closed its half.
@@ -29,7 +29,7 @@ pub(crate) struct Front {
     ends: Receiver<String>,
 }
 
-/// What it does with the bytes of a client.
+/// Its use of the bytes of a client.
 #[derive(Clone, Copy)]
 enum Service {
     Echo,
@@ -71,12 +71,12 @@ impl Front {
         Self { addr, handle, thread: Some(thread), met, ends }
     }
 
-    /// What was agreed on with the next client.
+    /// The agreement with the next client.
     pub(crate) fn met(&self) -> TlsInfo {
         self.met.recv_timeout(TIME_LIMIT).expect("somebody comes through the handshake")
     }
 
-    /// What was agreed on with all who have come through the handshake since then.
+    /// The agreements with all who have come through the handshake since then.
     pub(crate) fn met_more(&self) -> Vec<TlsInfo> {
         self.met.try_iter().collect()
     }

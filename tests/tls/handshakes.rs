@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crocus::testing::{Cut, Simulation};
 use crocus::tls::rustls::pki_types::ServerName;
+use crocus::tls::rustls::server::{ClientHello, ResolvesServerCert};
+use crocus::tls::rustls::sign::CertifiedKey;
 use crocus::tls::rustls::{CertificateError, Error, ProtocolVersion};
 use crocus::tls::{Fault, HANDSHAKE_TIMEOUT, Phase, TlsInfo};
 use crocus::{Address, Connect, Connector, Factory, Listen, Protocol, Reason, Who};
@@ -123,6 +125,71 @@ both! {
         assert_eq!(log.len(), 0, "no protocol was made");
         assert_eq!(world.reactor().stats().connected, 0);
     }
+}
+
+both! {
+    fn a_client_whose_certificate_is_refused_hears_it_behind_its_handshake(world) {
+        let (log, configs) = (Log::new(), Configs::mutual());
+        let addr = served(world, &log, &configs);
+        let without = Configs::client_of(&configs.authority_pem);
+        world.reactor().connect(
+            Connect::to(addr).tls(without, None),
+            Watching { log: log.clone(), name: "c" },
+        );
+        world.until("the loss", |_| log.count("c owner lost") == 1);
+        let lines = log.take();
+        assert!(lines[0].starts_with("c built") && lines[1] == "c made", "{lines:?}");
+        assert_eq!(lines[3], "c owner lost Open Tls(AlertReceived(CertificateRequired))");
+        assert_eq!(lines.len(), 4, "the server has made no protocol: {lines:?}");
+    }
+}
+
+/// Certificates for every name but one, which shows a bug.
+#[derive(Debug)]
+struct Buggy(Arc<dyn ResolvesServerCert>);
+
+impl ResolvesServerCert for Buggy {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        assert!(hello.server_name() != Some("example.org"), "a bug");
+        self.0.resolve(hello)
+    }
+}
+
+fn with_a_bug() -> Configs {
+    let mut configs = Configs::new();
+    let mut server = (*configs.server).clone();
+    server.cert_resolver = Arc::new(Buggy(server.cert_resolver));
+    configs.server = server.into();
+    configs
+}
+
+#[test]
+fn a_bug_of_a_config_stays_in_its_connection() {
+    let mut world = World::real();
+    let (log, configs) = (Log::new(), with_a_bug());
+    let addr = served(&mut world, &log, &configs);
+    let to = |name| {
+        let name = ServerName::try_from(name).unwrap();
+        Connect::to(addr).tls(Arc::clone(&configs.client), Some(name))
+    };
+    world.reactor().connect(to("example.org"), Watching { log: log.clone(), name: "c" });
+    world.until("the failure", |_| log.count("c failed") == 1);
+    world.until("its end", |world| world.reactor().stats().closed == 2);
+    assert_eq!((log.len(), world.reactor().stats().panics), (1, 1));
+    world.reactor().connect(to("localhost"), Watching { log: log.clone(), name: "c" });
+    world.until("another", |_| log.has("s made") && log.has("c made"));
+}
+
+#[test]
+#[should_panic(expected = "a bug")]
+fn a_bug_of_a_config_fails_a_simulated_test() {
+    let mut world = World::simulated();
+    let (log, configs) = (Log::new(), with_a_bug());
+    let addr = served(&mut world, &log, &configs);
+    let name = ServerName::try_from("example.org").unwrap();
+    let to = Connect::to(addr).tls(Arc::clone(&configs.client), Some(name));
+    world.reactor().connect(to, Watching { log: log.clone(), name: "c" });
+    world.pass(SECOND);
 }
 
 #[test]
@@ -411,6 +478,21 @@ fn attempts_can_be_cancelled_in_the_handshake() {
         assert!(end.is_err(), "it was cut");
         assert!(world.reactor().endpoint(id).is_none());
     }
+}
+
+#[test]
+fn a_reactor_that_is_dropped_in_a_handshake_tells_what_it_has_begun() {
+    let mut world = World::simulated();
+    let (log, configs) = (Log::new(), Configs::new());
+    let addr = served(&mut world, &log, &configs);
+    let _silent = world.dial(addr);
+    let server = world.listen_outside();
+    let to = Connect::to(server.addr()).tls(Arc::clone(&configs.client), None);
+    world.reactor().connect(to, Watching { log: log.clone(), name: "c" });
+    world.pass(MS);
+    assert_eq!((world.reactor().stats().accepted, log.len()), (1, 0));
+    drop(world);
+    assert_eq!(log.take(), ["c failed Stopped"]);
 }
 
 #[test]
