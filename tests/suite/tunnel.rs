@@ -386,9 +386,9 @@ both! {
     }
 }
 
-/// It is in the middle of nothing, and does not hold up a shutdown for longer than others.
+/// It is in the middle of nothing, and does not hold up a shutdown.
 #[test]
-fn one_that_nothing_has_passed_is_closed_in_order_in_a_shutdown() {
+fn one_that_nothing_has_passed_is_closed_at_once_in_a_shutdown() {
     for sends in [false, true] {
         let mut world = World::simulated();
         let (log, mut near, mut far) = tunnel(&mut world, |tunnel| tunnel.quiet(SECOND * 10));
@@ -398,31 +398,13 @@ fn one_that_nothing_has_passed_is_closed_in_order_in_a_shutdown() {
         }
         world.reactor().shutdown(HOUR);
         world.pass(SECOND * 9);
-        assert_eq!(log.count("ended"), 0);
-        world.pass(SECOND);
+        assert_eq!(log.count("ended"), usize::from(!sends));
         let end = if sends { Err(ErrorKind::ConnectionReset) } else { Ok(()) };
         let got = world.read_to_end(&mut far);
         assert_eq!(got, (if sends { b"x".to_vec() } else { vec![] }, end));
         assert_eq!(world.read_to_end(&mut near), (vec![], end));
         world.run().unwrap();
     }
-}
-
-#[test]
-fn a_first_request_on_its_way_passes_in_a_shutdown() {
-    let mut world = World::simulated();
-    let (_log, mut near, mut far) = tunnel(&mut world, |tunnel| tunnel.quiet(SECOND * 10));
-    world.reactor().shutdown(HOUR);
-    world.pass(SECOND * 9);
-    world.send(&mut near, b"question");
-    world.pass(SECOND * 9);
-    assert_eq!(far.receive(100).unwrap(), b"question");
-    world.send(&mut far, b"answer");
-    world.pass(SECOND * 11);
-    let reset = Err(ErrorKind::ConnectionReset);
-    assert_eq!(world.read_to_end(&mut near), (b"answer".to_vec(), reset), "it may not be all");
-    assert_eq!(world.read_to_end(&mut far), (vec![], reset));
-    world.run().unwrap();
 }
 
 both! {

@@ -54,7 +54,7 @@ impl Protocol for Half {
     }
 
     fn shutting_down(&mut self, transport: &mut Transport<'_>) {
-        self.pair.borrow_mut().shut_down(transport);
+        self.pair.borrow_mut().shut_down(self.side, transport);
     }
 
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {

@@ -199,7 +199,7 @@ impl Tunnel {
     ///
     /// While something moves, or waits for a slow reader, it goes on, at the most to the end of the grace. A tunnel
     /// does not know its bytes, so it cannot know whether what has come was all. It ends by a reset of both sides,
-    /// and nobody takes a part for the whole. One through which no byte has come until then is closed in order.
+    /// and nobody takes a part for the whole. One through which no byte has come is closed in order, at once.
     ///
     /// *Not* promised: the answer of a server that thinks for longer than this. [`TunnelEnd`] has an example.
     pub fn quiet(mut self, time: Duration) -> Self {

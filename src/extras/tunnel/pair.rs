@@ -38,7 +38,7 @@ enum Stage {
     /// A half has not taken over yet; the far one may be being connected.
     Waiting(Option<ConnectorId>),
     Open,
-    /// Nothing has come through it, also not after the reactor shut down, and both sides are closed in order.
+    /// Nothing had come through it when the reactor shut down, and both sides are closed in order.
     Closing,
     /// One side is lost before it had finished. The other is reset when it has what came from there.
     Resetting,
@@ -150,10 +150,13 @@ impl Pair {
         }
     }
 
-    /// The tunnel goes on until it is quiet. So does one through which nothing has come: its first request may be on
-    /// the way.
-    pub(super) fn shut_down(&mut self, transport: &mut Transport<'_>) {
-        self.draining = true;
+    /// A tunnel through which nothing has come is in the middle of nothing.
+    pub(super) fn shut_down(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
+        // When both were told, both have delivered what had come.
+        let both = std::mem::replace(&mut self.draining, true);
+        if both && self.stage == Stage::Open && self.near.bytes + self.far.bytes == 0 {
+            return self.give_up(side, transport);
+        }
         if self.stage != Stage::Resetting {
             transport.set_timeout(self.limit());
         }
