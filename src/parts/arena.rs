@@ -170,6 +170,13 @@ impl<T> Arena<T> {
         })
     }
 
+    /// The same, to be changed.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
+        self.slots.iter_mut().map(|(index, tenant)| {
+            (Key { index: index as u32, generation: tenant.generation }, &mut tenant.value)
+        })
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
