@@ -132,14 +132,19 @@ impl<T> Arena<T> {
     /// Frees the slots behind the last tenant, which cannot move: its key names the slot. So a tenant that
     /// stays for long in a late slot delays this. The lowest free slots are used first from here on.
     ///
-    /// It takes a step for each slot, and is not tried at each removal: only when half of the tenants are
-    /// gone again, or as many as a sixteenth of the slots.
+    /// It takes a step for each slot, so it is done only if half of them or more become free. To look takes a
+    /// step for each free slot behind the last tenant, and is not done at each removal: only when half of the
+    /// tenants are gone again, or as many as a sixteenth of the slots.
     #[cold]
+    #[inline(never)]
     fn give_memory_back(&mut self) {
         if self.slots.len() <= self.look_at || self.removed >= self.slots.capacity() / 16 {
             self.look_at = self.slots.len() / 2;
             self.removed = 0;
-            self.slots.shrink_to_fit();
+            let wanted = self.slots.iter().next_back().map_or(0, |(last, _)| last + 1);
+            if wanted <= self.slots.capacity() / 2 {
+                self.slots.shrink_to_fit();
+            }
         }
     }
 
