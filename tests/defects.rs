@@ -262,15 +262,6 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     }"#,
     ),
     (
-        "a hang-up without an error is taken for the one that comes after it",
-        "src/connection/input.rs",
-        r#"        if readiness.contains(Readiness::HANGUP) {
-            extras.kept_at_hangup = None;
-        }
-"#,
-        r#""#,
-    ),
-    (
         "row 6: bytes put back come behind newer ones",
         "src/connection/input.rs",
         r#"        if self.kept() > 0 && !self.is_handshaking() {"#,

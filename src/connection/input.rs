@@ -63,14 +63,10 @@ impl<S: ByteStream> Connection<S> {
         true
     }
 
-    /// Records, for the next visit, that input came which is not read, and that a hang-up is new: what
-    /// was put back before it is delivered once more, whatever an earlier event said.
+    /// Records, for the next visit, that input came which is not read.
     #[inline]
     pub(super) fn note_event(&mut self, readiness: Readiness) {
         let Some(extras) = &mut self.extras else { return };
-        if readiness.contains(Readiness::HANGUP) {
-            extras.kept_at_hangup = None;
-        }
         if readiness.contains(Readiness::READABLE) && self.held.are_against_reading() {
             extras.stirred = true;
         }
