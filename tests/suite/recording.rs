@@ -106,6 +106,20 @@ fn what_belongs_to_a_listener_is_left_out_with_its_turns() {
     assert_eq!(count(&seen, |notice| matches!(notice, Notice::Opened { .. })), 1);
 }
 
+/// Its number never comes again, so only memory would show it.
+#[test]
+fn a_connection_left_out_is_forgotten_when_it_is_gone() {
+    let (mut simulation, recorder) = with_page();
+    let left_out = || format!("{:?}", recorder.borrow());
+    let before = left_out();
+    let viewer = simulation.dial(PAGE);
+    simulation.settle();
+    assert_ne!(left_out(), before);
+    viewer.reset();
+    simulation.settle();
+    assert_eq!(left_out(), before);
+}
+
 #[test]
 fn a_turn_for_both_is_recorded_without_the_page() {
     let (mut simulation, recorder) = with_page();
