@@ -104,7 +104,7 @@ pub(crate) fn name_at(address: &str) -> Result<ServerName<'static>, Exit> {
     name.map_err(|_| Exit::Usage(format!("{host:?} is no name that a certificate can have")))
 }
 
-/// What to try after TLS has failed with a server.
+/// A hint for somebody whose client has failed with a server.
 pub(crate) fn hint(error: &TlsError) -> &'static str {
     match error.fault() {
         Fault::Tls(Error::InvalidCertificate(fault)) => hint_of(fault),

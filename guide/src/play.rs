@@ -1,8 +1,8 @@
 //! A play: a program of the guide, its log, and the peers that a script lets connect.
 //!
 //! A script does one thing, waits for the line of the log that this causes, and then does the next. So
-//! the order of events is always the same, on a fast machine and on a slow one. What the script did and
-//! what the program logged are one transcript.
+//! the order of events is always the same, on a fast machine and on a slow one. The script's steps and the
+//! program's log are one transcript.
 
 use std::cell::RefCell;
 use std::error::Error;

@@ -97,7 +97,7 @@ impl UnixAddress {
         }
     }
 
-    /// The same field. What has no room is cut, which no address of the system's needs.
+    /// The same field. A name that has no room is cut, which no address of the system's needs.
     #[cfg(feature = "proxy")]
     pub(crate) fn to_padded(&self) -> [u8; 108] {
         let (at, name) = match self.0.as_deref() {

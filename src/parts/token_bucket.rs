@@ -92,7 +92,7 @@ impl Bucket {
         Self { rate, level: rate.time_for(rate.burst), at: now }
     }
 
-    /// Goes on at another rate. What is in it stays, as far as there is room: to set a rate again does not
+    /// Goes on at another rate. The tokens in it stay, as far as there is room: to set a rate again does not
     /// allow a burst.
     pub(crate) fn set_rate(&mut self, rate: Rate, now: Instant) {
         self.fill(now);

@@ -1,6 +1,6 @@
 //! The steps that a connection goes through before it is announced: its PROXY header, the handshake of TLS.
 //!
-//! They come in the order of the fields. What one has read and does not need goes to the next.
+//! They come in the order of the fields. Bytes that one has read and does not need go to the next.
 
 #[cfg(feature = "proxy")]
 use std::sync::Arc;

@@ -236,6 +236,36 @@ fn files_and_functions_stay_short() {
     }
 }
 
+/// Words that begin a sentence only if it asks: elsewhere the reader has to look for its subject.
+const ASKING: [&str; 3] = ["Who ", "What ", "That "];
+
+/// The sentences of the comments in a file: lines of comment that follow each other are one text.
+fn sentences(text: &str) -> Vec<String> {
+    let comment = |line: &str| {
+        let line = line.trim().strip_prefix("//")?.trim_start_matches(['/', '!']).trim();
+        Some(line.to_owned()).filter(|line| !line.is_empty())
+    };
+    let lines: Vec<_> = text.lines().map(comment).collect();
+    let texts = lines
+        .split(Option::is_none)
+        .map(|lines| lines.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" "));
+    texts
+        .flat_map(|text| text.split_inclusive(". ").map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+#[test]
+fn only_questions_begin_with_who_what_and_that() {
+    assert_eq!(sentences("/// It is. What\n/// waits.\nfn x() {}"), ["It is. ", "What waits."]);
+    for (module, text) in tree() {
+        for sentence in sentences(&text) {
+            let asks = sentence.contains('?');
+            let begins = ASKING.iter().any(|word| sentence.starts_with(word));
+            assert!(asks || !begins, "{module}: {sentence}");
+        }
+    }
+}
+
 /// The methods of each block that begins with `header`, by name.
 fn methods(text: &str, header: &str) -> Vec<BTreeSet<String>> {
     let blocks = text.match_indices(header).map(|(at, _)| {

@@ -402,7 +402,7 @@ impl Ledger {
         self.inside.is_some()
     }
 
-    /// A callback is over. What it has closed is closed from now on: it may have worked after that.
+    /// A callback is over. Connections that it has closed are closed from now on: it may have worked after that.
     pub fn leave(&mut self, now: Instant) {
         self.inside = None;
         for who in std::mem::take(&mut self.closed_inside) {

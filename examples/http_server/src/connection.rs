@@ -42,7 +42,7 @@ const LOW: usize = HIGH / 4;
 /// Bytes read from a file at once.
 const CHUNK: usize = 64 * 1024;
 
-/// What a client begins with that speaks TLS: the type of a record with a part of the handshake, and the first
+/// The first bytes of a client that speaks TLS: the type of a record with a part of the handshake, and the first
 /// byte of its version. To a port without TLS this is a head that is refused.
 const CLIENT_HELLO: [u8; 2] = [0x16, 0x03];
 
@@ -414,7 +414,7 @@ mod tests {
         (simulation, peer)
     }
 
-    /// That its only answer is one that closes.
+    /// Checks that its only answer is one that closes.
     fn assert_is_last(peer: &mut Peer) {
         let answer = String::from_utf8(peer.received()).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");

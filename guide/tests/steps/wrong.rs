@@ -170,7 +170,7 @@ fn step_07x_sends_a_watcher_nothing() -> Play {
     Ok(())
 }
 
-/// A client has sent all it could, and another one a line. What happens until that is read.
+/// A client has sent all it could, and another one a line. Tells what happens until that is read.
 #[cfg(target_os = "linux")]
 pub(crate) fn a_hog_and_a_quick_client(step: &str) -> Result<Vec<String>, Finding> {
     let mut server = start(step)?;

@@ -176,7 +176,7 @@ fn a_peer_that_does_not_read_stops_the_other_through_tls() {
     assert_eq!(upstream.join().unwrap(), MUCH as u64);
 }
 
-/// What a forwarder logs of a client whose server it does not take.
+/// The log of a forwarder that does not trust its server, when a client comes.
 fn refusal(to: &str, ca: &str) -> String {
     let server = forward(to, &["--ca".to_owned(), ca.to_owned()]);
     let mut client = dial(server.addr);

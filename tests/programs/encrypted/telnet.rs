@@ -127,7 +127,7 @@ fn the_system_is_trusted_unless_there_is_a_file() {
     assert!(said.starts_with(begin) && said.contains("; --ca FILE names others"), "{said}");
 }
 
-/// What is said of a server with this certificate, if it is asked for by the name `localhost`.
+/// The complaint about a server with this certificate, if it is asked for by the name `localhost`.
 fn complaint(shown: CertificateParams, trusted: Option<&Certificate>) -> String {
     let folder = Folder::new();
     let certificate = Certificate::made(&folder, shown);

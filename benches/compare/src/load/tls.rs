@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificates::{self, GROUP, NAME, SUITE};
 
-/// That a load speaks TLS.
+/// A load over TLS.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tls {
     /// The folder of the certificate.

@@ -225,7 +225,7 @@ fn an_end_without_a_close_notify_is_an_end_of_requests() {
     assert!(!log.contains("TLS"), "nothing of it is an error: {log}");
 }
 
-/// What breaks the rules of TLS on an open connection is told to the log, and to the peer by an alert.
+/// A breach of the rules of TLS on an open connection is told to the log, and to the peer by an alert.
 #[test]
 fn a_record_that_is_forged_ends_the_connection() {
     let folder = Folder::new();

@@ -15,7 +15,7 @@ const MAX_ARGS: i64 = 1024 * 1024;
 /// The longest inline request, without its end of line; Redis' number.
 pub(super) const MAX_INLINE: usize = 64 * 1024;
 
-/// What a client begins with that speaks TLS: the type of a record with a part of the handshake, and the first
+/// The first bytes of a client that speaks TLS: the type of a record with a part of the handshake, and the first
 /// byte of its version. No line of a client of Redis begins so.
 const CLIENT_HELLO: [u8; 2] = [0x16, 0x03];
 

@@ -483,7 +483,7 @@ impl Reactor {
 #[derive(Clone, Copy)]
 enum Life {
     Open,
-    /// It is closed when all is sent. What comes is read and dropped.
+    /// It is closed when all is sent. Bytes that come are read and dropped.
     Closing(TimerId),
     /// All is sent, and FIN too. It waits for the client's.
     Lingering(TimerId),

@@ -1,7 +1,7 @@
 //! The limit of TLS: rustls in the same loop, one recv and one writev for each event.
 //!
-//! What rustls has encrypted goes to the kernel from where it lies. A connection that breaks is closed without
-//! an alert.
+//! The kernel gets encrypted bytes from where rustls has them. A connection that breaks is closed without an
+//! alert.
 
 use std::io::{self, BufRead, IoSlice, Write};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ struct Secured {
     task: Task,
     /// By descriptor.
     connections: Vec<Option<Box<ServerConnection>>>,
-    /// What came in the event that is served.
+    /// The plain bytes of the event that is served.
     plain: Vec<u8>,
 }
 
