@@ -203,9 +203,9 @@ impl Filter {
         match opened {
             Ok(Read::More) => Opened::More,
             Ok(Read::Ended) => Opened::Ended,
-            Ok(Read::Panicked) => {
+            Ok(Read::Panicked(payload)) => {
                 self.state = State::Finished;
-                self.engine.take_panic().map_or(Opened::More, Opened::Panicked)
+                Opened::Panicked(payload)
             }
             Err(error) => {
                 let reason = self.failed(Fault::Tls(error));

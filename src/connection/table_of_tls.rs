@@ -92,7 +92,7 @@ impl Both {
         self.taken += bytes.len();
         let got = &mut self.got;
         let opened = self.client.open(&bytes, &mut |plain| got.extend_from_slice(plain));
-        self.notified |= opened == Ok(Opened::Ended);
+        self.notified |= matches!(opened, Ok(Opened::Ended));
     }
 
     fn client_writes(&mut self, plain: &[u8]) {

@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
 use rustls::{Connection, Error, InvalidMessage, IoState};
 
@@ -20,18 +21,16 @@ pub(crate) struct Engine {
     peer: Address,
     /// Whether this side has said that it has sent its last byte.
     closed: bool,
-    /// A panic of code that the config has brought.
-    panic: Option<Box<dyn Any + Send>>,
 }
 
 /// The outcome of opening some bytes of the wire.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub(crate) enum Opened {
     More,
     /// The peer's close_notify came. Whatever is behind it is ignored (RFC 8446, section 6.1).
     Ended,
     /// Code that the config has brought, as to choose a certificate or to verify one, has panicked.
-    Panicked,
+    Panicked(Box<dyn Any + Send>),
 }
 
 impl Engine {
@@ -43,7 +42,7 @@ impl Engine {
             Ok((mut connection, asked_for)) => {
                 // Encrypted bytes are taken at once, and the caller bounds how many it encrypts.
                 connection.set_buffer_limit(None);
-                Ok(Self { connection, asked_for, peer, closed: false, panic: None })
+                Ok(Self { connection, asked_for, peer, closed: false })
             }
             Err(error) => Err(TlsError::new(Phase::Handshake, Fault::Tls(error), peer)),
         }
@@ -70,7 +69,10 @@ impl Engine {
                 Ok(0) | Err(_) => return Err(InvalidMessage::MessageTooLarge.into()),
                 Ok(_) => {}
             }
-            let Some(state) = self.process() else { return Ok(Opened::Panicked) };
+            let state = match self.process() {
+                Ok(state) => state,
+                Err(payload) => return Ok(Opened::Panicked(payload)),
+            };
             self.drain(plain);
             if state?.peer_has_closed() {
                 return Ok(Opened::Ended);
@@ -79,26 +81,17 @@ impl Engine {
         Ok(Opened::More)
     }
 
-    /// Has rustls work on what it was given. `None`: code of the config has panicked.
+    /// Has rustls work on what it was given. The outer error is a panic of the config's code.
     ///
     /// With debug assertions rustls 0.23 panics when it has an alert to send behind close_notify (rustls#959), which
     /// any peer can bring about on a connection that is half closed. Nobody else's bytes are to end a reactor.
-    fn process(&mut self) -> Option<Result<IoState, Error>> {
-        match catch_unwind(AssertUnwindSafe(|| self.connection.process_new_packets())) {
-            Ok(processed) => Some(processed),
-            Err(_) if cfg!(debug_assertions) && self.closed => {
-                Some(Err(InvalidMessage::InvalidContentType.into())) // the fault itself is lost
-            }
-            Err(payload) => {
-                self.panic = Some(payload);
-                None
-            }
+    fn process(&mut self) -> thread::Result<Result<IoState, Error>> {
+        let processed = catch_unwind(AssertUnwindSafe(|| self.connection.process_new_packets()));
+        if cfg!(debug_assertions) && self.closed {
+            // The fault itself is lost.
+            return Ok(processed.unwrap_or(Err(InvalidMessage::InvalidContentType.into())));
         }
-    }
-
-    /// The panic behind [`Opened::Panicked`].
-    pub(crate) fn take_panic(&mut self) -> Option<Box<dyn Any + Send>> {
-        self.panic.take()
+        processed
     }
 
     fn drain(&mut self, plain: &mut dyn FnMut(&[u8])) {
