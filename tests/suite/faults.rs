@@ -1,4 +1,4 @@
-//! The table of faults names tests and defects that exist.
+//! The table of faults names tests and defects that exist, and the defects quote code that exists.
 
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
@@ -40,6 +40,22 @@ fn every_test_and_defect_in_the_table_exists() {
         named += 1;
     }
     assert!(named > 50, "only {named} tests and defects were found in the table");
+}
+
+/// Else a defect could be made no more, and nobody would hear of it before all are tried.
+#[test]
+fn every_defect_quotes_code_that_is_there() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let defects = read_to_string(package.join("tests/defects.rs")).unwrap();
+    let mut quotes = 0;
+    for entry in defects.split("        \"src/").skip(1) {
+        let (file, rest) = entry.split_once("\",\n        r#\"").expect("a file, and its code");
+        let (before, _) = rest.split_once("\"#,").expect("the end of a raw string");
+        let source = read_to_string(package.join("src").join(file)).unwrap();
+        assert!(source.contains(before), "src/{file} has no longer:\n{before}");
+        quotes += 1;
+    }
+    assert!(quotes > 100, "only {quotes} defects were found");
 }
 
 /// Every row says something in each column.
