@@ -6,8 +6,9 @@ use std::thread;
 
 use rcgen::CertificateParams;
 
+use super::reversing_server;
 use crate::certificate::{Certificate, close_write, exchange, shake_hands};
-use crate::child::{Running, Server, dial, example, patient, run, serve_once, serve_page, tool};
+use crate::child::{Server, dial, example, patient, run, serve_once, serve_page, tool};
 use crate::util::{Folder, pattern};
 
 fn forward(to: &str, options: &[String]) -> Server {
@@ -41,22 +42,13 @@ fn curl_gets_a_page_by_https_of_a_server_that_has_none() {
     server.stop_with_clients();
 }
 
-/// OpenSSL's server, which sends each line back reversed.
 #[test]
 fn a_client_in_clear_talks_to_a_server_of_openssl() {
     let folder = Folder::new();
     let certificate = Certificate::new(&folder);
     for version in ["-tls1_2", "-tls1_3"] {
-        let Some(mut openssl) = tool("openssl") else { return };
-        openssl.args(["s_server", "-accept", "127.0.0.1:0", "-rev", version]);
-        let [_, cert, _, key] = certificate.options();
-        let upstream = Running::start(openssl.args(["-cert", &cert, "-key", &key]));
-        let to = loop {
-            if let Some(addr) = upstream.line().strip_prefix("ACCEPT ") {
-                break format!("tls:{addr}");
-            }
-        };
-        let server = forward(&to, &trusting(&certificate));
+        let Some((_upstream, addr)) = reversing_server(&certificate, version) else { return };
+        let server = forward(&format!("tls:{addr}"), &trusting(&certificate));
         let mut client = dial(server.addr);
         client.write_all(b"hello\n").unwrap();
         let mut answer = [0; 6];

@@ -8,8 +8,9 @@ use std::thread::JoinHandle;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, date_time_ymd};
 
+use super::reversing_server;
 use crate::certificate::{Certificate, ServerStream, close_write};
-use crate::child::{Finished, Running, example, patient, run, serve_once, tool};
+use crate::child::{Finished, Running, example, patient, run, serve_once};
 use crate::util::{Folder, pattern};
 
 fn telnet(server: impl ToString, options: &[&str]) -> Command {
@@ -37,15 +38,7 @@ fn talks_to_a_server_of_openssl_in_each_version() {
     let folder = Folder::new();
     let certificate = Certificate::new(&folder);
     for version in ["-tls1_2", "-tls1_3"] {
-        let Some(mut openssl) = tool("openssl") else { return };
-        openssl.args(["s_server", "-accept", "127.0.0.1:0", "-rev", version]);
-        let [_, cert, _, key] = certificate.options();
-        let server = Running::start(openssl.args(["-cert", &cert, "-key", &key]));
-        let addr = loop {
-            if let Some(addr) = server.line().strip_prefix("ACCEPT ") {
-                break addr.to_owned();
-            }
-        };
+        let Some((_server, addr)) = reversing_server(&certificate, version) else { return };
         let mut program = telnet(addr, &["--ca", &certificate.cert()]);
         let (program, mut keyboard) = Running::start_talking(&mut program);
         keyboard.write_all(b"crocus\n").unwrap();
