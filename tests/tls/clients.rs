@@ -40,6 +40,11 @@ fn s_client(server: &Server, folder: &Folder, more: &[&str]) -> Option<(Running,
     Some(Running::start_talking(&mut client))
 }
 
+/// Types a line in one piece: OpenSSL takes each that begins with the letter of a command for one.
+pub(crate) fn enter(keyboard: &mut ChildStdin, line: &str) {
+    keyboard.write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
 /// Reads until a line is there, among the many that OpenSSL prints.
 pub(crate) fn until(client: &Running, wanted: &str) {
     while client.line() != wanted {}
@@ -55,9 +60,9 @@ fn openssl_speaks_each_version_and_changes_keys() {
         until(&client, "hello");
         if version == "-tls1_3" {
             for letter in ["K", "k"] {
-                writeln!(keyboard, "{letter}").unwrap(); // new keys; K asks for ours too
+                enter(&mut keyboard, letter); // new keys; K asks for ours too
                 while client.error_line() != "KEYUPDATE" {}
-                writeln!(keyboard, "after {letter}").unwrap();
+                enter(&mut keyboard, &format!("after {letter}"));
                 until(&client, &format!("after {letter}"));
             }
         }

@@ -1,6 +1,5 @@
 //! OpenSSL's client and server: every suite, resumption, new keys, ends of each kind, and what is refused.
 
-use std::io::Write;
 use std::process::{ChildStdin, Command};
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use rcgen::KeyPair;
 
 use crate::certificates::{Configs, VERSIONS};
 use crate::child::{Finished, Running, run, tool};
-use crate::clients::{files, path, until};
+use crate::clients::{enter, files, path, until};
 use crate::front::Front;
 use crate::handshakes::fault;
 use crate::util::{Folder, Log, Recorder, RecordingClient, World};
@@ -35,11 +34,6 @@ fn s_client(front: &Front, folder: &Folder, more: &[&str]) -> Option<(Running, C
     client.args(["s_client", "-connect", &front.addr.to_string(), "-servername", "localhost"]);
     client.args(["-CAfile", &path(folder, "ca.pem"), "-verify_return_error"]).args(more);
     Some(Running::start_talking(&mut client))
-}
-
-/// Types a line, which is there at once: a command is a line of one letter.
-fn enter(keyboard: &mut ChildStdin, line: &str) {
-    keyboard.write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// A client that sends a line, gets it back, and ends in order. Returns all that it has said.
