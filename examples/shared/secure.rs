@@ -1,4 +1,5 @@
-//! The options of a server that speaks TLS, beside those of `shared`: its certificate, read from files or made to try things with.
+//! The options of a server that speaks TLS, beside those of `shared`: its certificate, read from files or made to try
+//! things with.
 #![allow(dead_code, reason = "each program uses a part of it")]
 
 use std::fmt::Display;
