@@ -9,6 +9,8 @@ use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -163,6 +165,7 @@ fn main() {
     a_broadcast_allocates_nothing();
     a_sender_that_is_pulled_allocates_nothing();
     timers_allocate_nothing();
+    calls_of_threads_allocate_nothing();
     a_connection_that_is_greeted_and_closed_allocates_nothing();
     a_connection_that_the_peer_closes_allocates_nothing();
     a_connection_that_is_answered_and_closed_allocates_nothing();
@@ -508,6 +511,28 @@ fn timers_allocate_nothing() {
     });
     assert!(reactor.stats().timers - before >= MESSAGES as u64);
     nothing("steady_state_of_timers_allocates_nothing", change);
+}
+
+/// Of two types, in turn. Queues that were longer than 1,024 give memory back once they are empty.
+fn calls_of_threads_allocate_nothing() {
+    const CALLS: usize = 1_000;
+    let mut reactor = patient_reactor();
+    let sum = Arc::<AtomicUsize>::default();
+    let (handle, named) = (reactor.handle(), reactor.handle().named("sum"));
+    let before = reactor.stats().calls;
+    let change = once_warm(|| {
+        for number in 0..CALLS / 2 {
+            let one = Arc::clone(&sum);
+            handle.call_from_thread(move |_| drop(one.fetch_add(number, Ordering::Relaxed)));
+            let (other, numbers) = (Arc::clone(&sum), [number, 1, 2]);
+            named.call_from_thread(move |_| {
+                other.fetch_add(numbers.iter().sum(), Ordering::Relaxed);
+            });
+        }
+        while !reactor.turn(Some(Duration::ZERO)).unwrap().is_idle() {}
+    });
+    assert_eq!(reactor.stats().calls - before, ((20 + MESSAGES) * CALLS) as u64);
+    nothing("steady_state_of_calls_of_threads_allocates_nothing", change);
 }
 
 fn a_connection_that_is_greeted_and_closed_allocates_nothing() {

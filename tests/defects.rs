@@ -466,9 +466,23 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "calls in reverse order",
-        "src/reactor/timing.rs",
-        r#"self.calls.queue.push_back(call);"#,
-        r#"self.calls.queue.push_front(call);"#,
+        "src/reactor/state.rs",
+        r#"self.queue.push_back(Queued::Own(call));"#,
+        r#"self.queue.push_front(Queued::Own(call));"#,
+    ),
+    (
+        "calls of other threads ordered by their types",
+        "src/parts/call_queue.rs",
+        r#"        match self.runs.back_mut() {
+            Some(run) if"#,
+        r#"        match self.runs.iter_mut().find(|run| run.kind == kind) {
+            Some(run) if"#,
+    ),
+    (
+        "calls of other threads that the budget left are forgotten",
+        "src/reactor/state.rs",
+        r#"            self.queue.push_front(Queued::OfOthers(calls));"#,
+        r#"            self.len -= calls.len();"#,
     ),
     (
         "a stop forgets attempts",

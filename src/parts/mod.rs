@@ -1,6 +1,7 @@
 //! Plain values that use no reactor, no socket and no file of another folder.
 
 pub(crate) mod arena;
+pub(crate) mod call_queue;
 pub(crate) mod clock;
 pub(crate) mod one_line;
 pub(crate) mod owned_timers;

@@ -146,7 +146,7 @@ impl Reactor {
     pub fn on_shutdown(&mut self, function: impl FnOnce(&mut Self) + 'static) {
         let call = self.name_call(function);
         if matches!(self.ending, Ending::Draining(_)) {
-            self.calls.queue.push_back(call);
+            self.calls.push(call);
         } else {
             self.extension.on_shutdown.push(call);
         }
@@ -183,7 +183,9 @@ impl Reactor {
 
     /// Queues what waits for a shutdown.
     pub(crate) fn announce_shutdown(&mut self) {
-        self.calls.queue.extend(self.extension.on_shutdown.drain(..));
+        for call in self.extension.on_shutdown.drain(..) {
+            self.calls.push(call);
+        }
     }
 
     /// Calls what waits for a stop, and drops what waits for a shutdown.

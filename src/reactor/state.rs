@@ -12,10 +12,11 @@ use super::limits::Limits;
 use super::source::Attached;
 use crate::connection::Common;
 use crate::connector::names::Lookups;
-use crate::handle::{RemoteCall, Shared};
+use crate::handle::Shared;
 use crate::ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
 use crate::observe::TimerOwner;
 use crate::parts::arena::{Arena, Key};
+use crate::parts::call_queue::CallQueue;
 use crate::parts::clock::{Clock, later};
 use crate::parts::pool::Pool;
 use crate::parts::surplus::surplus;
@@ -86,46 +87,79 @@ impl Time {
 
 /// The calls that wait for the calls phase.
 pub(crate) struct Calls {
-    pub(crate) queue: VecDeque<Call>,
-    /// Calls of other threads that were taken and are not in the queue yet.
-    remote: VecDeque<RemoteCall>,
+    queue: VecDeque<Queued>,
+    /// How many calls are in the queue.
+    len: usize,
+    /// An empty queue with memory for the next calls of other threads.
+    spare: Option<Box<CallQueue<Reactor>>>,
     pub(crate) shared: Arc<Shared>,
+}
+
+/// An entry of the queue.
+pub(crate) enum Queued {
+    Own(Call),
+    /// Those that other threads had made when a calls phase began.
+    OfOthers(Box<CallQueue<Reactor>>),
 }
 
 impl Calls {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { queue: VecDeque::new(), remote: VecDeque::new(), shared }
+        Self { queue: VecDeque::new(), len: 0, spare: None, shared }
     }
 
-    /// Puts at most so many calls of other threads behind the reactor's own. To move a million takes time,
-    /// too.
-    pub(crate) fn take_remote(&mut self, most: usize) {
-        let mut room = most;
-        while room > 0 {
-            if self.remote.is_empty() {
-                self.shared.take(&mut self.remote);
+    pub(crate) fn push(&mut self, call: Call) {
+        self.queue.push_back(Queued::Own(call));
+        self.len += 1;
+    }
+
+    /// Puts the calls of other threads behind the reactor's own, unless as many as are wanted are there;
+    /// returns how many there are.
+    pub(crate) fn take_of_others(&mut self, wanted: usize) -> usize {
+        if self.len < wanted {
+            let mut calls = self.spare.take().unwrap_or_default();
+            self.shared.swap(&mut calls);
+            if calls.len() > 0 {
+                self.len += calls.len();
+                self.queue.push_back(Queued::OfOthers(calls));
+            } else {
+                self.spare = Some(calls);
             }
-            let count = room.min(self.remote.len());
-            if count == 0 {
-                return;
-            }
-            let calls = self.remote.drain(..count);
-            self.queue.extend(calls.map(|call| Call { name: call.name, function: call.function }));
-            give_back(&mut self.remote);
-            room -= count;
         }
+        self.len.min(wanted)
     }
 
-    /// Takes the next call.
-    pub(crate) fn next(&mut self) -> Option<Call> {
-        let call = self.queue.pop_front();
+    /// Takes all calls, of other threads too.
+    pub(crate) fn take_all(&mut self) -> VecDeque<Queued> {
+        self.take_of_others(usize::MAX);
+        self.len = 0;
+        mem::take(&mut self.queue)
+    }
+
+    /// Takes the next call, or those of other threads that are next.
+    pub(crate) fn next(&mut self) -> Option<Queued> {
+        let next = self.queue.pop_front()?;
         give_back(&mut self.queue);
-        call
+        Some(next)
+    }
+
+    /// Counts a call that is about to be made.
+    pub(crate) fn count_off(&mut self) {
+        self.len -= 1;
+    }
+
+    /// Gets the calls of other threads back. Those that have not run are next.
+    pub(crate) fn put_back(&mut self, mut calls: Box<CallQueue<Reactor>>) {
+        if calls.len() > 0 {
+            self.queue.push_front(Queued::OfOthers(calls));
+        } else {
+            calls.give_memory_back();
+            self.spare = Some(calls);
+        }
     }
 
     /// Whether there is none, of any thread.
     pub(crate) fn are_empty(&self) -> bool {
-        self.queue.is_empty() && self.remote.is_empty() && !self.shared.is_filled()
+        self.len == 0 && !self.shared.is_filled()
     }
 }
 

@@ -6,11 +6,13 @@ use std::time::Duration;
 use super::Reactor;
 use super::queues::Queue;
 use super::source::Source;
-use super::state::{Ended, Ending, TimerAction};
+use super::state::{Ended, Ending, Queued, TimerAction};
+use crate::callback::Callback;
 use crate::connector::state::{ConnectorState, Progress};
 use crate::ids::{ConnectionId, ListenerId};
 use crate::observe::{Command, Phase, Subject};
 use crate::parts::arena::Key;
+use crate::parts::call_queue::CallQueue;
 use crate::reason::Reason;
 
 /// How often the notices of attempts that begin while the reactor stops may begin further ones: no program
@@ -274,14 +276,23 @@ impl Reactor {
     fn drop_timers_and_calls(&mut self) {
         let actions = self.timers.call_all_off(&mut self.monitor);
         self.let_go_of_each(Subject::Reactor, actions);
-        self.calls.take_remote(usize::MAX);
-        let calls = std::mem::take(&mut self.calls.queue);
-        self.let_go_of_each(Subject::Reactor, calls);
+        for calls in self.calls.take_all() {
+            match calls {
+                Queued::Own(call) => self.let_go(Subject::Reactor, call),
+                Queued::OfOthers(calls) => self.drop_calls_of_others(*calls),
+            }
+        }
         self.take_answers(); // the call that was to do it may be gone
         let (work, follow_ups) = self.drop_work();
         self.let_go_of_each(Subject::Reactor, work);
         for follow_up in follow_ups {
             follow_up.let_go(self);
+        }
+    }
+
+    fn drop_calls_of_others(&mut self, mut calls: CallQueue<Self>) {
+        while let Some((_, functions)) = calls.next() {
+            self.call(Subject::Reactor, Callback::Drop, |_| functions.drop_next());
         }
     }
 
@@ -302,7 +313,7 @@ impl Reactor {
         let resolver = std::mem::take(&mut self.limits.resolver);
         self.let_go(Subject::Reactor, resolver);
         let calls = self.calls.shared.close();
-        self.let_go_of_each(Subject::Reactor, calls);
+        self.drop_calls_of_others(calls);
     }
 
     pub(crate) fn let_go_of_observer(&mut self) {

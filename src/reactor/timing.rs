@@ -1,4 +1,4 @@
-//! Timers and calls: their interface, and phases 3 and 4.
+//! Timers: their interface, and phase 3.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::parts::arena::Key;
 use crate::parts::clock::later;
 use crate::parts::timers::{TimerId, Timers};
 
-/// # Timers and calls
+/// # Timers
 impl Reactor {
     /// Calls `function` once, `delay` from this moment; with no delay, in the next turn.
     ///
@@ -76,37 +76,6 @@ impl Reactor {
     ) -> TimerId {
         let (name, function) = (self.extension.name, Box::new(function));
         self.set(interval, TimerAction::Every(Box::new(Ticker { name, interval, function })))
-    }
-
-    /// Calls `function` in the next [calls phase](Self::turn).
-    ///
-    /// If `data_received` or a timer asks for it, `function` runs in the same turn, and its writes leave with
-    /// the flush of that turn. If a call asks for it, it runs in the next turn. libuv has its check phase at
-    /// this place.
-    ///
-    /// Calls run in the order in which they were made.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::cell::RefCell;
-    /// use std::rc::Rc;
-    /// use crocus::Reactor;
-    ///
-    /// let said = Rc::new(RefCell::new(String::new()));
-    /// let mut reactor = Reactor::new()?;
-    /// for word in ["first ", "second"] {
-    ///     let said = Rc::clone(&said);
-    ///     reactor.call_soon(move |_reactor| said.borrow_mut().push_str(word));
-    /// }
-    /// assert_eq!(*said.borrow(), "", "not at once, but in the next turn");
-    /// reactor.run()?;
-    /// assert_eq!(*said.borrow(), "first second");
-    /// # std::io::Result::Ok(())
-    /// ```
-    pub fn call_soon(&mut self, function: impl FnOnce(&mut Self) + 'static) {
-        let call = self.name_call(function);
-        self.calls.queue.push_back(call);
     }
 
     /// Cancels a timer; `false` if it fired or was cancelled already.
@@ -310,19 +279,6 @@ impl Reactor {
         match self.timers.put_back(timer, next, action) {
             Ok(()) => self.monitor.timer(timer, owner, TimerEvent::Set(next)),
             Err(action) => self.let_go(Subject::Reactor, action),
-        }
-    }
-
-    /// Phase 5. Calls made by calls wait for the next turn, and so do those above the budget.
-    pub(crate) fn run_calls(&mut self) {
-        self.begin_phase(Phase::Calls);
-        let budget = self.limits.call_budget;
-        self.calls.take_remote(budget);
-        for _ in 0..self.calls.queue.len().min(budget) {
-            let Some(call) = self.calls.next() else { return };
-            self.monitor.report.calls += 1;
-            self.monitor.stats.calls += 1;
-            self.call_by_name(Callback::Call, call);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! **The loop**: sleep, latch, timers, serve, calls, flush.
 //!
-//! [`Reactor::turn`] runs all phases. Timers and calls are in `timing`, the visit of a connection in `visit`.
+//! [`Reactor::turn`] runs all phases. Timers are in `timing`, calls in `calls`, the visit of a connection in `visit`.
 
 use std::io;
 use std::time::{Duration, Instant};
