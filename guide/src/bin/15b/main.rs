@@ -1,0 +1,29 @@
+//! Step 15b: tasks, which the reactor polls.
+
+mod sleep;
+mod tasks;
+
+use std::io;
+use std::time::Duration;
+
+use crocus::Reactor;
+use sleep::sleep;
+use tasks::{Tasks, spawn};
+
+fn main() -> io::Result<()> {
+    let mut reactor = Reactor::new()?;
+    spawn(&mut reactor, Box::pin(tick("quick", Duration::from_millis(200))));
+    spawn(&mut reactor, Box::pin(tick("slow", Duration::from_millis(300))));
+    reactor.run()?;
+    let tasks = reactor.take_state::<Tasks>().unwrap_or_default();
+    println!("{} tasks wait", tasks.waiting.len());
+    Ok(())
+}
+
+async fn tick(name: &str, pause: Duration) -> io::Result<()> {
+    for tick in 1..=2 {
+        sleep(pause).await;
+        println!("{name}: {tick}");
+    }
+    Ok(())
+}
