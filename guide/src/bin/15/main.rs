@@ -1,7 +1,7 @@
 //! Step 15: the dialogue by a library that has never heard of crocus.
 
 pub(crate) mod connection;
-mod tasks;
+pub(crate) mod tasks;
 
 use std::env;
 use std::io;

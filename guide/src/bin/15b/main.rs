@@ -1,7 +1,7 @@
 //! Step 15b: tasks, which the reactor polls.
 
-mod sleep;
-mod tasks;
+pub(crate) mod sleep;
+pub(crate) mod tasks;
 
 use std::io;
 use std::time::Duration;

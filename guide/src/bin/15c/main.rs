@@ -1,7 +1,7 @@
 //! Step 15c: the dialogue of step 12, as an `async fn`.
 
 pub(crate) mod connection;
-mod tasks;
+pub(crate) mod tasks;
 
 use std::env;
 use std::io;
