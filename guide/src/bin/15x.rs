@@ -16,7 +16,7 @@ fn main() -> io::Result<()> {
     spawn(&mut reactor, Box::pin(tick()));
     reactor.run()?;
     let tasks = reactor.take_state::<Tasks>().unwrap_or_default();
-    println!("{} tasks wait", tasks.waiting.len());
+    println!("tasks that wait: {}", tasks.waiting.len());
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use async_tungstenite::accept_async;
 use async_tungstenite::tungstenite::{Error, Message};
 use connection::{Bytes, Connection};
 use crocus::Reactor;
-use futures_util::StreamExt;
+use futures_lite::StreamExt;
 
 const BEFORE: &[u8] = b"You requested some random bytes:\n\n";
 const AFTER: &[u8] = b"  \n\nYou want fries with that?\n\n";

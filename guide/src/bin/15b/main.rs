@@ -8,16 +8,13 @@ use std::time::Duration;
 
 use crocus::Reactor;
 use sleep::sleep;
-use tasks::{Tasks, spawn};
+use tasks::spawn;
 
 fn main() -> io::Result<()> {
     let mut reactor = Reactor::new()?;
     spawn(&mut reactor, Box::pin(tick("quick", Duration::from_millis(200))));
     spawn(&mut reactor, Box::pin(tick("slow", Duration::from_millis(300))));
-    reactor.run()?;
-    let tasks = reactor.take_state::<Tasks>().unwrap_or_default();
-    println!("{} tasks wait", tasks.waiting.len());
-    Ok(())
+    reactor.run()
 }
 
 async fn tick(name: &str, pause: Duration) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crocus::{ConnectionId, Protocol, Reactor, Reason, Transport};
-use futures_util::io::{AsyncRead, AsyncWrite};
+use futures_lite::io::{AsyncRead, AsyncWrite};
 
 use super::tasks::{Task, spawn};
 
@@ -60,17 +60,17 @@ impl Protocol for Bytes {
 /// A connection as its task has it. It closes when it is dropped.
 pub(crate) struct Connection(ConnectionId);
 
-type Result<T> = Poll<io::Result<T>>;
+type Polled<T> = Poll<io::Result<T>>;
 
 impl Connection {
-    fn with<T>(&self, code: impl FnOnce(&mut Bytes, &mut Transport<'_>) -> Result<T>) -> Result<T> {
+    fn with<T>(&self, code: impl FnOnce(&mut Bytes, &mut Transport<'_>) -> Polled<T>) -> Polled<T> {
         let found = Reactor::with_lent(|reactor| reactor.with_protocol(self.0, code)).flatten();
         found.unwrap_or(Poll::Ready(Err(ErrorKind::NotConnected.into())))
     }
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context, buffer: &mut [u8]) -> Result<usize> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context, buffer: &mut [u8]) -> Polled<usize> {
         self.with(|bytes, transport| {
             if bytes.input.is_empty() && !bytes.has_ended {
                 bytes.waker = Some(context.waker().clone());
@@ -83,7 +83,7 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context, data: &[u8]) -> Result<usize> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context, data: &[u8]) -> Polled<usize> {
         self.with(|bytes, transport| {
             if transport.buffered() > transport.write_buffer_limits().0 {
                 bytes.waker = Some(context.waker().clone());
@@ -94,11 +94,11 @@ impl AsyncWrite for Connection {
         })
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context) -> Result<()> {
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context) -> Polled<()> {
         Poll::Ready(Ok(())) // the reactor does it
     }
 
-    fn poll_close(self: Pin<&mut Self>, _context: &mut Context) -> Result<()> {
+    fn poll_close(self: Pin<&mut Self>, _context: &mut Context) -> Polled<()> {
         self.with(|_, transport| Poll::Ready(Ok(transport.lose_write_connection())))
     }
 }

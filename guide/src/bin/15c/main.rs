@@ -8,7 +8,7 @@ use std::io;
 
 use connection::{Bytes, Connection};
 use crocus::Reactor;
-use futures_util::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use futures_lite::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 const BEFORE: &[u8] = b"You requested some random bytes:\n\n";
 const AFTER: &[u8] = b"  \n\nYou want fries with that?\n\n";
