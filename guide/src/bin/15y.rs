@@ -28,7 +28,7 @@ fn main() {
         let child = Child(2);
         let parent = async move {
             let _child = child;
-            future::pending().await
+            future::pending::<()>().await;
         };
         TASKS.with_borrow_mut(|tasks| {
             tasks.insert(1, Box::pin(parent));

@@ -63,9 +63,9 @@ pub(crate) struct Connection(ConnectionId);
 type Polled<T> = Poll<io::Result<T>>;
 
 impl Connection {
-    fn with<T>(&self, code: impl FnOnce(&mut Bytes, &mut Transport<'_>) -> Polled<T>) -> Polled<T> {
+    fn with<T>(&self, code: impl FnOnce(&mut Bytes, &mut Transport<'_>) -> T) -> io::Result<T> {
         let found = Reactor::with_lent(|reactor| reactor.with_protocol(self.0, code)).flatten();
-        found.unwrap_or(Poll::Ready(Err(ErrorKind::NotConnected.into())))
+        found.ok_or_else(|| ErrorKind::NotConnected.into())
     }
 }
 
@@ -78,7 +78,7 @@ impl AsyncRead for Connection {
                 return Poll::Pending;
             }
             Poll::Ready(bytes.input.read(buffer))
-        })
+        })?
     }
 }
 
@@ -91,7 +91,7 @@ impl AsyncWrite for Connection {
             }
             transport.write(data);
             Poll::Ready(Ok(data.len()))
-        })
+        })?
     }
 
     fn poll_flush(self: Pin<&mut Self>, _context: &mut Context) -> Polled<()> {
@@ -99,12 +99,12 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_close(self: Pin<&mut Self>, _context: &mut Context) -> Polled<()> {
-        self.with(|_, transport| Poll::Ready(Ok(transport.lose_write_connection())))
+        Poll::Ready(self.with(|_, transport| transport.lose_write_connection()))
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let _ = self.with(|_, transport| Poll::Ready(Ok(transport.lose_connection())));
+        let _ = self.with(|_, transport| transport.lose_connection());
     }
 }

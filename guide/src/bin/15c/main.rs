@@ -3,7 +3,6 @@
 pub(crate) mod connection;
 pub(crate) mod tasks;
 
-use std::env;
 use std::io;
 
 use connection::{Bytes, Connection};
@@ -14,7 +13,7 @@ const BEFORE: &[u8] = b"You requested some random bytes:\n\n";
 const AFTER: &[u8] = b"  \n\nYou want fries with that?\n\n";
 
 fn main() -> io::Result<()> {
-    let addr = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:5000".to_owned());
+    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:5000".to_owned());
     let mut reactor = Reactor::new()?;
     let listener = reactor.listen(addr.as_str(), |_peer| Bytes::new(|it| Box::pin(serve(it))))?;
     if let Some(addr) = reactor.local_addr(listener) {
