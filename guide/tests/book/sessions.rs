@@ -39,7 +39,7 @@ const SHORT: [&str; 2] = ["15x", "15y"];
 fn is_session(block: &Block) -> bool {
     let runs =
         |name: &&str| block.text.starts_with(&format!("server$ cargo run -p guide --bin {name}\n"));
-    block.language == "console" || block.language == "text" && SHORT.iter().any(|name| runs(name))
+    block.language == "console" || block.language == "text" && SHORT.iter().any(runs)
 }
 
 /// A command with the output that the text shows.
