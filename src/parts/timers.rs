@@ -42,7 +42,8 @@ id_type! {
 /// A heap with fewer entries is not worth sweeping.
 const SWEEP_FROM: usize = 64;
 
-/// If more than one in this many entries is due at once, they are sorted, not popped one by one.
+/// If more than one in this many entries is due at once, they are sorted, not popped one by one. As many entries
+/// are looked at to know it.
 ///
 /// Sorting looks at every timer, and still takes a fraction of the time for a million: it reads memory in
 /// order, where the heap jumps. To pop one entry of a million takes as long as to look at some 60.
@@ -186,13 +187,12 @@ impl<T> Timers<T> {
 
     /// Makes a batch of all timers due at `now`; timers set from here on are not in it.
     pub(crate) fn gather(&mut self, now: Instant) {
-        let most = SWEEP_FROM.max(self.heap.len() / CROWD);
-        for taken in 0.. {
+        for taken in 1.. {
             let Some(&Reverse(entry)) = self.heap.peek() else { break };
             if entry.deadline > now {
                 break;
             }
-            if taken == most {
+            if taken % SWEEP_FROM == 0 && self.is_crowded(now) {
                 self.gather_crowd(now);
                 break;
             }
@@ -207,6 +207,13 @@ impl<T> Timers<T> {
         }
         self.clear_top();
         self.give_memory_back();
+    }
+
+    /// Whether so many timers are due that it is better to look at them all, by a sample of the heap below its top.
+    fn is_crowded(&self, now: Instant) -> bool {
+        let entries = self.heap.as_slice();
+        let step = entries.len().div_ceil(CROWD);
+        entries.iter().skip(step).step_by(step).any(|Reverse(entry)| entry.deadline <= now)
     }
 
     /// Makes the rest of a large batch: looks at all timers in the order in which they lie in memory, and sorts
@@ -476,6 +483,20 @@ mod tests {
         assert_eq!(fire(&mut timers, now), soon);
         assert_eq!(fire(&mut timers, start + SECOND * 200), late);
         assert_eq!(timers.len(), 0);
+    }
+
+    #[test]
+    fn a_crowd_is_known_by_a_sample() {
+        const ALL: u32 = 100_000;
+        let start = Instant::now();
+        for (due, crowded) in [(200, false), (ALL / 20, true), (ALL, true)] {
+            let mut timers = Timers::new();
+            for index in 0..ALL {
+                let delay = (u64::from(index) * 7_919 % u64::from(ALL)) as u32; // each once, scattered
+                timers.insert(start + SECOND * delay, ());
+            }
+            assert_eq!(timers.is_crowded(start + SECOND * due), crowded, "{due}");
+        }
     }
 
     #[test]
