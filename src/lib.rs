@@ -221,6 +221,7 @@ mod transport;
 
 pub use address::{Address, Endpoint, UnixAddress};
 pub use answer::Answer;
+pub use bytes::Bytes;
 pub use callback::Callback;
 pub use connector::{Connect, Connector};
 pub use datagram::{DatagramProtocol, DatagramTransport, Datagrams};

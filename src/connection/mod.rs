@@ -116,6 +116,7 @@ mod header;
 mod header;
 mod input;
 mod output;
+mod pieces;
 mod preparing;
 #[cfg(any(test, fuzzing))]
 mod script;
@@ -139,10 +140,11 @@ pub(crate) use preparing::Step;
 pub(crate) use timing::Direction;
 pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Reached, Tell, Traffic};
 
-use crate::parts::write_buffer::WriteBuffer;
+use crate::parts::outgoing::Outgoing;
 use crate::reason::Reason;
+use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
-use crate::system::stream::{ByteStream, Stream};
+use crate::system::stream::Stream;
 use filter::Filter;
 use input::Input;
 use output::{Output, Pressure};
@@ -153,7 +155,7 @@ use values::{Side, Told};
 /// One connection.
 pub(crate) struct Connection<S = Stream> {
     pub(crate) stream: S,
-    outgoing: WriteBuffer,
+    outgoing: Outgoing,
     marks: Marks,
     /// The parts that few connections need, in a box to keep the others small.
     extras: Option<Box<Extras>>,
@@ -195,7 +197,7 @@ impl<S: ByteStream> Connection<S> {
     pub(crate) fn new(stream: S, marks: Marks) -> Self {
         Self {
             stream,
-            outgoing: WriteBuffer::default(),
+            outgoing: Outgoing::default(),
             marks,
             extras: None,
             life: Life::New,

@@ -1,16 +1,17 @@
 //! A stream in the hands of a test, and a driver that visits a connection as the reactor does.
 
 use std::cell::{Ref, RefCell, RefMut};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{ClosingTimes, Common, Connection, Direction, Holds, Io, Marks, Next, Tell};
+use crate::parts::file_part::FilePart;
 use crate::parts::token_bucket::Rate;
 use crate::reason::Reason;
+use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
-use crate::system::stream::ByteStream;
 
 /// The state of the kernel and the peer; the test plays both.
 #[derive(Debug, Default)]
@@ -210,6 +211,15 @@ impl ByteStream for Script {
 
     fn write_last(&mut self, data: &[u8]) -> io::Result<usize> {
         self.wire_mut().write(data, true)
+    }
+
+    fn write_slices(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        let data: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        self.wire_mut().write(&data, more)
+    }
+
+    fn send_file(&mut self, _: &FilePart, _: usize) -> io::Result<Option<usize>> {
+        Ok(None)
     }
 
     fn shut_write(&self) -> io::Result<()> {

@@ -1,11 +1,15 @@
 //! A connection, lent to a callback.
 
+#[cfg(all(unix, feature = "sendfile"))]
+#[cfg_attr(docsrs, doc(cfg(all(unix, feature = "sendfile"))))]
+mod files;
 #[cfg(feature = "proxy")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]
 mod proxy;
 mod questions;
 mod reading;
 mod settings;
+mod sharing;
 mod socket;
 #[cfg(feature = "tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
