@@ -292,3 +292,128 @@ impl Outgoing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::random::Random;
+
+    /// The bytes that a vectored write would get.
+    fn slices_of<const MOST: usize>(outgoing: &Outgoing, most: usize) -> (Vec<u8>, usize) {
+        let slices = outgoing.slices::<MOST>(most);
+        let bytes: Vec<u8> = slices.as_slice().iter().flat_map(|slice| slice.to_vec()).collect();
+        assert_eq!(bytes.len(), slices.bytes);
+        assert!(slices.as_slice().iter().all(|slice| !slice.is_empty()));
+        (bytes, slices.as_slice().len())
+    }
+
+    #[test]
+    fn copied_and_shared_bytes_leave_in_order_whatever_the_portions() {
+        let mut random = Random::new(1);
+        let (mut outgoing, mut spares) = (Outgoing::default(), Spares::default());
+        let (mut model, mut count) = (VecDeque::new(), 0_u8);
+        for _ in 0..20_000 {
+            let size = random.below(3 * SHARED_FROM);
+            count = count.wrapping_add(1);
+            let piece = vec![count; size];
+            match random.below(8) {
+                0 => outgoing.push(&piece[..size / 20], &mut spares),
+                1 if size > 0 => outgoing.share(piece.clone().into(), &mut spares),
+                2 if random.below(50) == 0 => {
+                    outgoing.clear(&mut spares);
+                    model.clear();
+                }
+                0..=2 => continue,
+                _ => {
+                    let most = size / 2;
+                    let (bytes, _) = slices_of::<7>(&outgoing, most);
+                    assert!(model.iter().copied().take(bytes.len()).eq(bytes.iter().copied()));
+                    assert!(bytes.is_empty() == (most == 0 || model.is_empty()));
+                    let first = outgoing.read(most, &mut []).unwrap();
+                    assert_eq!(first, &bytes[..first.len()]);
+                    outgoing.advance(bytes.len(), &mut spares);
+                    model.drain(..bytes.len());
+                    continue;
+                }
+            }
+            let size = outgoing.len() - model.len();
+            model.extend(&piece[..size]);
+            assert_eq!((outgoing.len(), outgoing.in_memory()), (model.len(), model.len()));
+            assert_eq!(outgoing.is_empty(), model.is_empty());
+        }
+    }
+
+    #[test]
+    fn shared_bytes_are_not_copied_and_let_go_when_sent() {
+        let mut spares = Spares::default();
+        let mut outgoing = Outgoing::default();
+        let bytes = Bytes::from(vec![7; SHARED_FROM]);
+        outgoing.share(bytes.clone(), &mut spares);
+        let place = outgoing.slices::<1>(usize::MAX).as_slice()[0].as_ptr();
+        assert_eq!(place, bytes.as_ptr());
+        assert!(!bytes.is_unique());
+        outgoing.advance(SHARED_FROM - 1, &mut spares);
+        assert_eq!(outgoing.len(), 1);
+        outgoing.advance(1, &mut spares);
+        assert!(bytes.is_unique() && outgoing.is_empty() && outgoing.unsent() == Some(&[]));
+        outgoing.share(bytes.clone(), &mut spares);
+        outgoing.clear(&mut spares);
+        assert!(bytes.is_unique() && outgoing.is_empty());
+    }
+
+    #[test]
+    fn few_bytes_are_copied() {
+        let mut spares = Spares::default();
+        let mut outgoing = Outgoing::default();
+        let bytes = Bytes::from(vec![7; SHARED_FROM - 1]);
+        outgoing.share(bytes.clone(), &mut spares);
+        assert!(bytes.is_unique());
+        assert_eq!(outgoing.unsent(), Some(&bytes[..]));
+    }
+
+    #[test]
+    fn the_queue_of_an_empty_buffer_serves_the_next() {
+        let mut spares = Spares::default();
+        let bytes = Bytes::from(vec![7; SHARED_FROM]);
+        for _ in 0..3 {
+            let mut outgoing = Outgoing::default();
+            outgoing.share(bytes.clone(), &mut spares);
+            assert!(spares.queues.is_empty());
+            outgoing.advance(SHARED_FROM, &mut spares);
+            assert_eq!(spares.queues.len(), 1);
+        }
+        let mut outgoing = Outgoing::default();
+        for _ in 0..=SPARE_PIECES {
+            outgoing.share(bytes.clone(), &mut spares);
+        }
+        outgoing.clear(&mut spares);
+        assert!(spares.queues.is_empty(), "a long one is not kept");
+    }
+
+    #[test]
+    fn a_piece_is_small() {
+        assert_eq!(size_of::<Piece>(), 40);
+        assert_eq!(size_of::<Outgoing>(), size_of::<WriteBuffer>() + 8);
+    }
+
+    #[cfg(all(unix, feature = "sendfile"))]
+    #[test]
+    fn a_file_counts_and_takes_no_memory() {
+        let mut spares = Spares::default();
+        let mut outgoing = Outgoing::default();
+        let file = std::fs::File::open("Cargo.toml").unwrap();
+        let content = std::fs::read("Cargo.toml").unwrap();
+        let len = content.len();
+        outgoing.push(b"head", &mut spares);
+        outgoing.add_file(FilePart::new(file.into(), 1..len as u64).unwrap(), &mut spares);
+        outgoing.push(b"tail", &mut spares);
+        assert_eq!((outgoing.len(), outgoing.in_memory()), (8 + len - 1, 8));
+        let slices = outgoing.slices::<4>(usize::MAX);
+        assert!(slices.before_a_file && slices.bytes == 4 && outgoing.file().is_none());
+        outgoing.advance(4, &mut spares);
+        assert_eq!(outgoing.read(3, &mut [0; 9]).unwrap(), &content[1..4]);
+        assert!(outgoing.file().is_some() && outgoing.slices::<4>(9).bytes == 0);
+        outgoing.advance(len, &mut spares);
+        assert_eq!((outgoing.unsent(), outgoing.len()), (Some(&b"ail"[..]), 3));
+    }
+}
