@@ -49,7 +49,7 @@
 //! | 8 | Open, FIN sent | FIN | Gone | `Eof` |
 //! | 9 | Open | above the high mark | Open, pressure high | `Pause`, before anything is sent |
 //! | 10 | Open, pressure high | down to the low mark | Open, pressure low | `Resume` |
-//! | 11 | Open | a write | Open | nothing; it leaves in `next`, once per visit |
+//! | 11 | Open | a write, of bytes to copy, to share or in a file | Open | nothing; it leaves in `next`, once per visit |
 //! | 12 | Open | a write when more than the cap was left unsent | Gone | nothing |
 //! | 13 | Open | `shut_write` | Open, FIN behind the last byte | nothing; writes are dropped |
 //! | 14 | Open | silence for the timeout, and the stream has nothing | Open, timeout off | `TimedOut` |
@@ -101,6 +101,7 @@
 //! | 60 | Preparing | its PROXY header is whole | New, or Preparing for TLS | nothing: as 50; what came behind is delivered, or of TLS |
 //! | 61 | Preparing | bytes that are no header | Gone, reset | nothing |
 //! | 62 | Preparing | FIN before the header is whole; its time is up | Gone | nothing |
+//! | 63 | Open, HandingOver, Closing | a file that is being sent is too short, or cannot be read | Gone, reset | nothing |
 
 mod commands;
 mod ending;

@@ -482,6 +482,31 @@ impl Driver {
         taken
     }
 
+    pub(super) fn write_owned(&mut self, data: &'static [u8], cap: usize) -> bool {
+        self.common.cap = cap;
+        let taken = self.connection.write_owned(data.into(), &mut self.common);
+        self.flush_later(if taken { !data.is_empty() } else { self.connection.is_gone() });
+        taken
+    }
+
+    #[cfg(all(test, unix, feature = "sendfile"))]
+    pub(super) fn send_file(&mut self, range: std::ops::Range<u64>) -> bool {
+        self.send_file_at("Cargo.toml".as_ref(), range)
+    }
+
+    #[cfg(all(test, unix, feature = "sendfile"))]
+    pub(super) fn send_file_at(
+        &mut self,
+        path: &std::path::Path,
+        range: std::ops::Range<u64>,
+    ) -> bool {
+        let file = std::fs::File::open(path).unwrap();
+        let part = FilePart::new(file.into(), range).unwrap();
+        let taken = self.connection.send_file(part, &mut self.common);
+        self.flush_later(taken);
+        taken
+    }
+
     /// The reactor shuts down.
     pub(super) fn shut_down(&mut self) {
         self.common.shutting_down = true;

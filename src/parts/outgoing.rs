@@ -15,7 +15,9 @@ use super::write_buffer::{self, WriteBuffer};
 ///
 /// A piece takes a place in a queue, two counts that other processors may see, and a part of a vectored write.
 /// Measured by a broadcast to a thousand: see `benches/sharing.rs`.
-pub(crate) const SHARED_FROM: usize = 1024;
+///
+/// In tests of one connection, whose messages are short, it is small.
+pub(crate) const SHARED_FROM: usize = if cfg!(any(test, fuzzing)) { 16 } else { 1024 };
 
 /// Queues with room for more pieces are freed when they are empty.
 const SPARE_PIECES: usize = 16;
@@ -311,13 +313,13 @@ mod tests {
     fn copied_and_shared_bytes_leave_in_order_whatever_the_portions() {
         let mut random = Random::new(1);
         let (mut outgoing, mut spares) = (Outgoing::default(), Spares::default());
-        let (mut model, mut count) = (VecDeque::new(), 0_u8);
+        let (mut model, mut count) = (VecDeque::<u8>::new(), 0_u8);
         for _ in 0..20_000 {
             let size = random.below(3 * SHARED_FROM);
             count = count.wrapping_add(1);
             let piece = vec![count; size];
             match random.below(8) {
-                0 => outgoing.push(&piece[..size / 20], &mut spares),
+                0 => outgoing.push(&piece[..size / 3], &mut spares),
                 1 if size > 0 => outgoing.share(piece.clone().into(), &mut spares),
                 2 if random.below(50) == 0 => {
                     outgoing.clear(&mut spares);

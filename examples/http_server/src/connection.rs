@@ -81,13 +81,7 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(root: Option<Root>, patience: Patience, places: usize) -> Self {
-        Self {
-            root,
-            patience,
-            places,
-            date: Date::default(),
-            out: Vec::new(),
-        }
+        Self { root, patience, places, date: Date::default(), out: Vec::new() }
     }
 
     /// Whether all places are taken, so that other clients may be waiting for one. A client whose handshake of TLS is
