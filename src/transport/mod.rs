@@ -77,6 +77,8 @@ impl<'a> Transport<'a> {
     ///
     /// *Not* promised: that the peer gets it. Only an answer from the peer shows this.
     ///
+    /// The data is copied; [`write_owned`](Self::write_owned) shares it, which pays for many bytes.
+    ///
     /// # Examples
     ///
     /// ```
