@@ -708,6 +708,18 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
 "#,
         r#""#,
     ),
+    (
+        "bytes that are shared overtake those that are copied",
+        "src/parts/outgoing.rs",
+        r#"            let behind = self.copied.len() - pieces.before_last;"#,
+        r#"            let behind = 0;"#,
+    ),
+    (
+        "row 63: a file that is too short breaks the output only",
+        "src/connection/pieces.rs",
+        r#"            Err(error) => return Err(self.end_by_file(error)),"#,
+        r#"            Err(error) => return Err(error),"#,
+    ),
 ];
 
 /// The same for TLS, which its own tests must find.
