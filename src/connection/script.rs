@@ -490,7 +490,7 @@ impl Driver {
     }
 
     #[cfg(all(test, unix, feature = "sendfile"))]
-    pub(super) fn send_file(&mut self, range: std::ops::Range<u64>) -> bool {
+    pub(super) fn send_file(&mut self, range: std::ops::Range<u64>) -> io::Result<bool> {
         self.send_file_at("Cargo.toml".as_ref(), range)
     }
 
@@ -499,12 +499,12 @@ impl Driver {
         &mut self,
         path: &std::path::Path,
         range: std::ops::Range<u64>,
-    ) -> bool {
-        let file = std::fs::File::open(path).unwrap();
-        let part = FilePart::new(file.into(), range).unwrap();
+    ) -> io::Result<bool> {
+        let file = std::fs::File::open(path)?;
+        let part = FilePart::new(file.into(), range)?;
         let taken = self.connection.send_file(part, &mut self.common);
         self.flush_later(taken);
-        taken
+        Ok(taken)
     }
 
     /// The reactor shuts down.

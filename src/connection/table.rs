@@ -273,7 +273,7 @@ fn row_11_a_file_leaves_behind_its_head_within_the_allowance() {
     let mut driver = Driver::open();
     driver.budgets.1 = len;
     driver.write(b"head", CAP);
-    assert!(driver.send_file(0..len as u64));
+    assert!(driver.send_file(0..len as u64).unwrap());
     driver.write(b"tail", CAP);
     assert_eq!(driver.connection.buffered(), len + 8);
     driver.set_marks(usize::MAX, 0);
@@ -282,7 +282,7 @@ fn row_11_a_file_leaves_behind_its_head_within_the_allowance() {
     driver.settle();
     assert_eq!(driver.written(), ["head", &content, "tail"].concat());
     driver.script.wire_mut().window = 3;
-    assert!(driver.send_file(5..15));
+    assert!(driver.send_file(5..15).unwrap());
     driver.flush();
     driver.script.opens(100);
     driver.settle();
@@ -1514,7 +1514,7 @@ fn row_63_a_file_that_has_become_shorter_resets() {
         std::fs::write(&path, [b'x'; 10]).unwrap();
         let mut driver = Driver::open();
         let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-        assert!(driver.send_file_at(&path, 0..10));
+        assert!(driver.send_file_at(&path, 0..10).unwrap());
         driver.script.wire_mut().window = 4;
         act(&mut driver);
         driver.settle();

@@ -321,12 +321,11 @@ mod tests {
             let piece = vec![count; size];
             match random.below(8) {
                 0 => outgoing.push(&piece[..size / 3], &mut spares),
-                1 if size > 0 => outgoing.share(piece.clone().into(), &mut spares),
+                1 => outgoing.share(piece.clone().into(), &mut spares),
                 2 if random.below(50) == 0 => {
                     outgoing.clear(&mut spares);
                     model.clear();
                 }
-                0..=2 => continue,
                 _ => {
                     let most = size / 2;
                     let (bytes, _) = slices_of::<7>(&outgoing, most);
