@@ -134,7 +134,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "no cap on the outgoing buffer",
         "src/connection/output.rs",
-        r#"self.buffered() > common.cap;"#,
+        r#"self.in_memory() > common.cap;"#,
         r#"self.buffered() > 10 * common.cap;"#,
     ),
     (

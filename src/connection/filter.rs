@@ -158,8 +158,8 @@ impl Filter {
 
     /// Encrypts bytes, until `most` are ready for the wire, and close_notify behind them if they are the `last`.
     ///
-    /// One record at a time, so that each is copied while it is in the cache, and all have the same memory. What is in
-    /// a file is read into `buffer` before.
+    /// One record at a time, so that each is copied while it is in the cache, and all have the same memory. Bytes of a
+    /// file are read into `buffer` before.
     ///
     /// # Errors
     ///

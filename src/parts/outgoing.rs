@@ -51,7 +51,7 @@ pub(crate) struct Outgoing {
     pieces: Option<Box<Pieces>>,
 }
 
-/// What is not copied.
+/// The pieces that are not copied.
 #[derive(Debug, Default)]
 struct Pieces {
     queue: VecDeque<Piece>,

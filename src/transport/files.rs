@@ -18,7 +18,7 @@ impl Transport<'_> {
     /// The bytes count in [`buffered`](Self::buffered), and so for the marks: a protocol is told to pause at once
     /// if the part is large, and to go on when it is almost sent. They do not count for the
     /// [cap](crate::ReactorBuilder::write_buffer_cap), which bounds memory. The file stays open until its last
-    /// byte is sent or the connection ends. What is written into it meanwhile is sent, or not.
+    /// byte is sent or the connection ends. Bytes that are written into it meanwhile are sent, or not.
     ///
     /// Returns whether the part was taken, as [`write`](Self::write) does.
     ///
