@@ -728,7 +728,7 @@ const DEFECTS_OF_TLS: &[(&str, &str, &str, &str)] = &[
         "deliver what came in clear before the switch",
         "src/connection/filter.rs",
         r#"        self.early.extend_from_slice(kept.unsent());
-        kept.clear(spares);"#,
+        kept.clear(&mut spares.vectors);"#,
         r#"        if !kept.is_empty() {
             let _ = spares;
             return false;
@@ -935,7 +935,7 @@ const DEFECTS_OF_PROXY: &[(&str, &str, &str, &str)] = &[
     (
         "the bytes behind a header are lost",
         "src/connection/preparing.rs",
-        r#"                    extras.kept.push(&behind, &mut common.spares);"#,
+        r#"                    extras.kept.push(&behind, &mut common.spares.vectors);"#,
         r#"                    let _ = extras;"#,
     ),
     (
