@@ -209,7 +209,7 @@ impl Http {
     }
 
     /// Sends an answer, with its file if it has one.
-    fn send(&mut self, transport: &mut Transport<'_>, answer: Answer, persistence: Persistence) {
+    fn send(&self, transport: &mut Transport<'_>, answer: Answer, persistence: Persistence) {
         let site = &mut *self.site.borrow_mut();
         let last = transport.reactor().is_stopping() || site.is_full(transport);
         let persistence = if last { Persistence::Close } else { persistence };
