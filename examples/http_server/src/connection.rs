@@ -231,7 +231,7 @@ impl Http {
 
     /// Answers with an error and closes, since the start of the next request is unknown. `data` is the
     /// unfinished head, if it is one.
-    fn refuse(&mut self, transport: &mut Transport<'_>, status: Status, data: &[u8]) {
+    fn refuse(&self, transport: &mut Transport<'_>, status: Status, data: &[u8]) {
         let speaks_tls = matches!(self.state, State::Head) && data.starts_with(&CLIENT_HELLO);
         let why = if speaks_tls { "; it speaks TLS, and this port does not" } else { "" };
         log::info!("{}: {}{why}", transport.peer_addr(), status.0);
