@@ -11,6 +11,7 @@ macro_rules! pages {
 
 pages! {
     share_state
+    send_much
     talk_to_another
     answer_later
     join_two

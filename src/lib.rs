@@ -21,7 +21,7 @@
 //! # How do I…?
 //!
 //! Each page has code that is tested:
-//! [share state](how::share_state) ·
+//! [share state](how::share_state) · [send much](how::send_much) ·
 //! [talk to another connection](how::talk_to_another) ·
 //! [answer later](how::answer_later) ·
 //! [join two connections](how::join_two) ·
@@ -62,7 +62,8 @@
 //! 5. **Buffers are bounded.** If a peer does not read, the reactor does not read from it either, unless
 //!    the protocol decides otherwise: an echo buffers at most the high mark and one turn's reading, 64 +
 //!    256 KiB. If a protocol writes on although more than a [cap](ReactorBuilder::write_buffer_cap) of
-//!    32 MiB could not be sent, the connection ends. After a peak of connections, timers or calls their
+//!    32 MiB could not be sent, the connection ends. Files that are being sent take no memory, and do not
+//!    count for the cap. After a peak of connections, timers or calls their
 //!    memory is given back. An idle connection costs some 200 bytes beside
 //!    its protocol.
 //! 6. **A bug stays in its connection.** A panic in a callback is logged with the peer and ends only
@@ -72,8 +73,8 @@
 //!    protocol or captures of one closure, Rust ends the process. The standard library prints each panic to
 //!    stderr as it is; in the log, and in the text of a [`Reason`], a line break is escaped.
 //! 7. **Work is shared fairly.** In one turn at most 256 KiB are read from a connection, and at most as
-//!    much is written to it, or half of what waits for it, if that is more. A listener accepts at most 64 connections, a datagram socket delivers at most
-//!    64 datagrams, and [1,024](ReactorBuilder::call_budget) calls run. Calls made by calls, and timers set
+//!    much is written to it, or half of what waits for it in memory, if that is more. A listener accepts at most
+//!    64 connections, a datagram socket delivers at most 64 datagrams, and [1,024](ReactorBuilder::call_budget) calls run. Calls made by calls, and timers set
 //!    by timers, wait for the next turn. Without a free descriptor a listener pauses, costs
 //!    nothing, and accepts the waiting connections as soon as the reactor closes a descriptor, or after
 //!    100 ms.
@@ -125,6 +126,7 @@
 //! * `tls` (off): encrypted connections, `crocus::tls`, by rustls with ring: ten crates more.
 //! * `activation` (off): sockets that systemd or a parent has opened, `Listen::inherited` and `Datagrams::inherited`:
 //!   one crate more.
+//! * `sendfile` (off): `Transport::send_file`, by which the kernel sends files; on Unix: three crates more.
 //! * `proxy` (off): the PROXY protocol, `crocus::proxy`, with which a server behind a proxy knows its clients: one
 //!   crate more.
 //!
@@ -221,6 +223,7 @@ mod transport;
 
 pub use address::{Address, Endpoint, UnixAddress};
 pub use answer::Answer;
+pub use bytes::Bytes;
 pub use callback::Callback;
 pub use connector::{Connect, Connector};
 pub use datagram::{DatagramProtocol, DatagramTransport, Datagrams};

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crocus::framing::{Decoder, FrameHandler, Framed, LengthPrefixed, Lines};
 use crocus::{
-    ConnectionId, DatagramProtocol, DatagramTransport, Factory, Protocol, Reactor, Recorder,
+    Bytes, ConnectionId, DatagramProtocol, DatagramTransport, Factory, Protocol, Reactor, Recorder,
     Subject, TimerId, Transport,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
@@ -29,6 +29,9 @@ const MESSAGES: usize = 500;
 
 /// The number of connections that hear a broadcast.
 const AUDIENCE: usize = 200;
+
+/// The size of a message that is shared.
+const SHARED: usize = 4096;
 
 /// The default high-water mark.
 const HIGH_WATER: usize = 64 * 1024;
@@ -67,8 +70,8 @@ impl DatagramProtocol for Echo {
     }
 }
 
-/// Says to all what it hears.
-struct Speaker(Rc<RefCell<Vec<ConnectionId>>>);
+/// Says to all what it hears; or, if it has one, a message that all share.
+struct Speaker(Rc<RefCell<Vec<ConnectionId>>>, Option<Bytes>);
 
 impl Protocol for Speaker {
     fn connection_made(&mut self, transport: &mut Transport) {
@@ -77,7 +80,11 @@ impl Protocol for Speaker {
 
     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
         for &id in self.0.borrow().iter() {
-            transport.reactor().transport(id).unwrap().write(data);
+            let mut listener = transport.reactor().transport(id).unwrap();
+            match &self.1 {
+                Some(message) => listener.write_owned(message.clone()),
+                None => listener.write(data),
+            };
         }
     }
 }
@@ -162,7 +169,9 @@ fn main() {
     an_echo_allocates_nothing("an_echo", |_| Echo);
     an_echo_allocates_nothing("an_echo_of_lines", |_| Framed::new(Lines::new(), EchoLines));
     a_datagram_echo_allocates_nothing();
-    a_broadcast_allocates_nothing();
+    a_broadcast_allocates_nothing("a_broadcast", None, 64);
+    let message = Bytes::from(vec![7; SHARED]);
+    a_broadcast_allocates_nothing("a_broadcast_of_shared_bytes", Some(message), SHARED);
     a_sender_that_is_pulled_allocates_nothing();
     timers_allocate_nothing();
     calls_of_threads_allocate_nothing();
@@ -454,24 +463,24 @@ fn a_datagram_echo_allocates_nothing() {
     nothing("steady_state_of_a_datagram_echo_allocates_nothing", change);
 }
 
-fn a_broadcast_allocates_nothing() {
+fn a_broadcast_allocates_nothing(name: &str, message: Option<Bytes>, size: usize) {
     let all = Rc::new(RefCell::new(Vec::new()));
     let audience = Rc::clone(&all);
-    let (mut reactor, addr) = server(move |_| Speaker(Rc::clone(&audience)));
+    let (mut reactor, addr) = server(move |_| Speaker(Rc::clone(&audience), message.clone()));
     let mut clients = connect(addr, AUDIENCE);
     while all.borrow().len() < AUDIENCE {
         reactor.turn(None).unwrap();
     }
     let change = once_warm(|| {
         clients[0].write_all(&[7; 64]).unwrap();
-        turn_until_written(&mut reactor, 64 * AUDIENCE);
+        turn_until_written(&mut reactor, size * AUDIENCE);
         for client in &mut clients {
-            let mut heard = [0; 64];
-            client.read_exact(&mut heard).unwrap();
-            assert_eq!(heard, [7; 64]);
+            let mut heard = [0; SHARED];
+            client.read_exact(&mut heard[..size]).unwrap();
+            assert_eq!(heard[..size], [7; SHARED][..size]);
         }
     });
-    nothing("steady_state_of_a_broadcast_allocates_nothing", change);
+    nothing(&format!("steady_state_of_{name}_allocates_nothing"), change);
 }
 
 fn a_sender_that_is_pulled_allocates_nothing() {

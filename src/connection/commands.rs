@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::output::{Output, Pressure};
 use super::{Common, Connection, Holds, Input, Life, Reached, Told, Traffic};
 use crate::reason::Reason;
+use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
-use crate::system::stream::ByteStream;
 
 /// Commands. A returned `bool` says whether a visit is needed, unless documented otherwise.
 impl<S: ByteStream> Connection<S> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Common, Connection, Life, Next, Output, Side};
 use crate::reason::{Activity, Reason};
+use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
-use crate::system::stream::ByteStream;
 
 /// Commands.
 impl<S: ByteStream> Connection<S> {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::parts::clock::later;
-use crate::parts::write_buffer::{Spares, WriteBuffer};
+use crate::parts::outgoing::{Outgoing, Spares};
+use crate::parts::write_buffer::WriteBuffer;
 use crate::reason::Reason;
 use crate::tls::{Fault, HANDSHAKE_TIMEOUT, Opened as Read};
 
@@ -29,7 +30,7 @@ const ALERT: u8 = 21;
 pub(crate) struct Filter {
     engine: Engine,
     /// The bytes that are ready to leave: those in clear from before the switch, then those of TLS.
-    wire: WriteBuffer,
+    wire: Outgoing,
     /// The bytes of TLS that came before this began, along with something else.
     early: Vec<u8>,
     state: State,
@@ -49,6 +50,14 @@ enum State {
     Finished,
 }
 
+/// Why no more can be encrypted.
+pub(super) enum SealError {
+    /// The keys are used up.
+    Keys(io::Error),
+    /// A file cannot be read.
+    File(io::Error),
+}
+
 /// The outcome of opening the bytes of a read.
 pub(super) enum Opened {
     More,
@@ -64,7 +73,7 @@ impl Filter {
     pub(super) fn begin(
         engine: Engine,
         now: Instant,
-        clear: WriteBuffer,
+        clear: Outgoing,
         spares: &mut Spares,
     ) -> Box<Self> {
         let by = later(now, HANDSHAKE_TIMEOUT);
@@ -88,7 +97,7 @@ impl Filter {
             return false;
         }
         self.early.extend_from_slice(kept.unsent());
-        kept.clear(spares);
+        kept.clear(&mut spares.vectors);
         true
     }
 
@@ -123,12 +132,12 @@ impl Filter {
 
     /// The bytes for the wire.
     #[inline]
-    pub(super) fn wire(&self) -> &WriteBuffer {
+    pub(super) fn wire(&self) -> &Outgoing {
         &self.wire
     }
 
     #[inline]
-    pub(super) fn wire_mut(&mut self) -> &mut WriteBuffer {
+    pub(super) fn wire_mut(&mut self) -> &mut Outgoing {
         &mut self.wire
     }
 
@@ -149,30 +158,28 @@ impl Filter {
 
     /// Encrypts bytes, until `most` are ready for the wire, and close_notify behind them if they are the `last`.
     ///
-    /// One record at a time, so that each is copied while it is in the cache, and all have the same memory.
+    /// One record at a time, so that each is copied while it is in the cache, and all have the same memory. Bytes of a
+    /// file are read into `buffer` before.
     ///
     /// # Errors
     ///
-    /// If the keys are used up.
+    /// If the keys are used up, or the file cannot be read.
     pub(super) fn seal(
         &mut self,
-        plain: &mut WriteBuffer,
+        plain: &mut Outgoing,
         most: usize,
         last: bool,
         spares: &mut Spares,
-    ) -> io::Result<()> {
+        buffer: &mut [u8],
+    ) -> Result<(), SealError> {
         if self.state != State::Up {
             return Ok(());
         }
         let room = most.min(MOST_SEALED).saturating_sub(self.wire.len()).next_multiple_of(RECORD);
         let mut left = plain.len().min(room);
         while left > 0 {
-            let count = left.min(RECORD);
-            self.engine.seal(&plain.unsent()[..count]);
-            if !self.take_records(spares) {
-                self.state = State::Finished;
-                return Err(io::Error::other(self.engine.error(used_up())));
-            }
+            let count =
+                self.seal_some(plain.read(left, buffer).map_err(SealError::File)?, spares)?;
             plain.advance(count, spares);
             left -= count;
         }
@@ -182,6 +189,17 @@ impl Filter {
             self.take_sealed(spares);
         }
         Ok(())
+    }
+
+    fn seal_some(&mut self, plain: &[u8], spares: &mut Spares) -> Result<usize, SealError> {
+        for record in plain.chunks(RECORD) {
+            self.engine.seal(record);
+            if !self.take_records(spares) {
+                self.state = State::Finished;
+                return Err(SealError::Keys(io::Error::other(self.engine.error(used_up()))));
+            }
+        }
+        Ok(plain.len())
     }
 
     /// Takes bytes of the wire; `sink` gets the plain ones.

@@ -4,8 +4,8 @@ use std::io;
 
 use super::timing::Direction;
 use super::{Common, Connection, Holds, Io, Life, Next, Output, Side, Tell};
+use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
-use crate::system::stream::ByteStream;
 
 /// How many bytes of a peer are read and discarded after `close`. A peer that sends and does not stop
 /// would else cost the loop as much as one that is served.
@@ -54,7 +54,7 @@ impl<S: ByteStream> Connection<S> {
         if !bytes.is_empty() {
             self.extras_mut(common); // allocates them
             if let Some(extras) = &mut self.extras {
-                extras.kept.insert(ahead, bytes, &mut common.spares);
+                extras.kept.insert(ahead, bytes, &mut common.spares.vectors);
             }
             if self.hears() {
                 self.held.insert(Holds::UNREAD);
@@ -142,7 +142,7 @@ impl<S: ByteStream> Connection<S> {
         let kept = extras.kept.unsent();
         let count = kept.len().min(scratch.len()).min(io.read);
         scratch[..count].copy_from_slice(&kept[..count]);
-        extras.kept.advance(count, &mut common.spares);
+        extras.kept.advance(count, &mut common.spares.vectors);
         io.read -= count;
         Next::Tell(Tell::Data(count))
     }

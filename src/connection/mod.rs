@@ -49,7 +49,7 @@
 //! | 8 | Open, FIN sent | FIN | Gone | `Eof` |
 //! | 9 | Open | above the high mark | Open, pressure high | `Pause`, before anything is sent |
 //! | 10 | Open, pressure high | down to the low mark | Open, pressure low | `Resume` |
-//! | 11 | Open | a write | Open | nothing; it leaves in `next`, once per visit |
+//! | 11 | Open | a write, of bytes to copy, to share or in a file | Open | nothing; it leaves in `next`, once per visit |
 //! | 12 | Open | a write when more than the cap was left unsent | Gone | nothing |
 //! | 13 | Open | `shut_write` | Open, FIN behind the last byte | nothing; writes are dropped |
 //! | 14 | Open | silence for the timeout, and the stream has nothing | Open, timeout off | `TimedOut` |
@@ -101,6 +101,7 @@
 //! | 60 | Preparing | its PROXY header is whole | New, or Preparing for TLS | nothing: as 50; what came behind is delivered, or of TLS |
 //! | 61 | Preparing | bytes that are no header | Gone, reset | nothing |
 //! | 62 | Preparing | FIN before the header is whole; its time is up | Gone | nothing |
+//! | 63 | Open, HandingOver, Closing | a file that is being sent is too short, or cannot be read | Gone, reset | nothing |
 
 mod commands;
 mod ending;
@@ -116,6 +117,7 @@ mod header;
 mod header;
 mod input;
 mod output;
+mod pieces;
 mod preparing;
 #[cfg(any(test, fuzzing))]
 mod script;
@@ -139,10 +141,11 @@ pub(crate) use preparing::Step;
 pub(crate) use timing::Direction;
 pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Reached, Tell, Traffic};
 
-use crate::parts::write_buffer::WriteBuffer;
+use crate::parts::outgoing::Outgoing;
 use crate::reason::Reason;
+use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
-use crate::system::stream::{ByteStream, Stream};
+use crate::system::stream::Stream;
 use filter::Filter;
 use input::Input;
 use output::{Output, Pressure};
@@ -153,7 +156,7 @@ use values::{Side, Told};
 /// One connection.
 pub(crate) struct Connection<S = Stream> {
     pub(crate) stream: S,
-    outgoing: WriteBuffer,
+    outgoing: Outgoing,
     marks: Marks,
     /// The parts that few connections need, in a box to keep the others small.
     extras: Option<Box<Extras>>,
@@ -195,7 +198,7 @@ impl<S: ByteStream> Connection<S> {
     pub(crate) fn new(stream: S, marks: Marks) -> Self {
         Self {
             stream,
-            outgoing: WriteBuffer::default(),
+            outgoing: Outgoing::default(),
             marks,
             extras: None,
             life: Life::New,

@@ -4,7 +4,8 @@ use std::any::Any;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::parts::write_buffer::{Spares, WriteBuffer};
+use crate::parts::outgoing::{Outgoing, Spares};
+use crate::parts::write_buffer::WriteBuffer;
 use crate::reason::Reason;
 
 #[derive(Debug)]
@@ -12,6 +13,12 @@ pub(crate) enum Filter {}
 
 #[derive(Debug)]
 pub(crate) enum Engine {}
+
+#[expect(dead_code, reason = "nobody can make one")]
+pub(super) enum SealError {
+    Keys(io::Error),
+    File(io::Error),
+}
 
 #[expect(dead_code, reason = "nobody can make one")]
 pub(super) enum Opened {
@@ -23,7 +30,7 @@ pub(super) enum Opened {
 
 #[expect(clippy::needless_pass_by_ref_mut, reason = "the same interface")]
 impl Filter {
-    pub(super) fn begin(engine: Engine, _: Instant, _: WriteBuffer, _: &mut Spares) -> Box<Self> {
+    pub(super) fn begin(engine: Engine, _: Instant, _: Outgoing, _: &mut Spares) -> Box<Self> {
         match engine {}
     }
 
@@ -51,11 +58,11 @@ impl Filter {
         match *self {}
     }
 
-    pub(super) fn wire(&self) -> &WriteBuffer {
+    pub(super) fn wire(&self) -> &Outgoing {
         match *self {}
     }
 
-    pub(super) fn wire_mut(&mut self) -> &mut WriteBuffer {
+    pub(super) fn wire_mut(&mut self) -> &mut Outgoing {
         match *self {}
     }
 
@@ -69,11 +76,12 @@ impl Filter {
 
     pub(super) fn seal(
         &mut self,
-        _: &mut WriteBuffer,
+        _: &mut Outgoing,
         _: usize,
         _: bool,
         _: &mut Spares,
-    ) -> io::Result<()> {
+        _: &mut [u8],
+    ) -> Result<(), SealError> {
         match *self {}
     }
 

@@ -7,8 +7,8 @@ use super::filter::Filter;
 use super::timing::Direction;
 use super::{Common, Connection, Holds, Input, Io, Life, Marks, Next, Side};
 use crate::reason::Reason;
+use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
-use crate::system::stream::ByteStream;
 
 /// A connection whose whole answer has at most this many bytes may be closed without lingering if the
 /// peer has sent nothing: the bytes leave at once, before a reset can answer a later segment of the
@@ -43,20 +43,26 @@ pub(super) enum Pressure {
 
 /// Commands and questions.
 impl<S: ByteStream> Connection<S> {
-    /// Takes bytes to be sent; returns whether they were taken. If the last attempt to send has left more
-    /// than the cap, the connection ends. Bytes written since then do not count, in one piece or in many:
-    /// no peer can have taken them.
+    /// Takes bytes to be sent; returns whether they were taken.
     #[inline]
     pub(crate) fn write(&mut self, data: &[u8], common: &mut Common) -> bool {
+        let takes = self.takes_more();
+        if takes && !data.is_empty() {
+            self.outgoing.push(data, &mut common.spares);
+        }
+        takes
+    }
+
+    /// Whether bytes that are written are taken. If the last attempt to send has left more than the cap, the connection
+    /// ends. Bytes written since then do not count, in one piece or in many: no peer can have taken them.
+    #[inline]
+    pub(super) fn takes_more(&mut self) -> bool {
         if !self.is_open() || self.output != Output::Open {
             return false;
         }
         if self.above_cap {
-            self.abort(Reason::Overflow { unsent: self.buffered() });
+            self.abort(Reason::Overflow { unsent: self.in_memory() });
             return false;
-        }
-        if !data.is_empty() {
-            self.outgoing.push(data, &mut common.spares);
         }
         true
     }
@@ -125,7 +131,7 @@ impl<S: ByteStream> Connection<S> {
     #[inline(always)]
     pub(super) fn flush(&mut self, io: &mut Io, common: &mut Common) -> io::Result<bool> {
         let more = self.send(io, common)?;
-        self.above_cap = self.buffered() > common.cap;
+        self.above_cap = self.in_memory() > common.cap; // a file takes none
         if self.output == Output::FinWanted && !self.is_unfinished() {
             self.send_fin()?;
         }
@@ -184,32 +190,40 @@ impl<S: ByteStream> Connection<S> {
         }
         let filter = self.extras.as_ref().and_then(|extras| extras.filter.as_deref());
         let wire = filter.map(Filter::wire);
-        let unsent = wire.unwrap_or(&self.outgoing).unsent();
+        let Some(unsent) = wire.unwrap_or(&self.outgoing).unsent() else {
+            let count = self.send_pieces(most, common)?;
+            self.note_sent(count, io, common);
+            return Ok(());
+        };
         if unsent.is_empty() {
             return Ok(()); // TLS has said its last already
         }
         let offered = &unsent[..unsent.len().min(most)];
         let last = offered.len() == unsent.len() && self.fin_follows();
-        let count = loop {
-            let written = match last {
-                true => self.stream.write_last(offered),
-                false => self.stream.write(offered),
-            };
-            match written {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => break count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break 0,
-                Err(error) => return Err(error),
-            }
-        };
-        if count < offered.len() {
-            self.ready.remove(Readiness::WRITABLE);
-        }
+        let count = offer(&mut self.stream, &mut self.ready, offered.len(), |stream| match last {
+            true => stream.write_last(offered),
+            false => stream.write(offered),
+        })?;
         match self.filter_mut() {
             None => self.outgoing.advance(count, &mut common.spares),
             Some(filter) => filter.wire_mut().advance(count, &mut common.spares),
         }
+        self.note_sent(count, io, common);
+        Ok(())
+    }
+
+    /// As [`offer`], to the stream of this connection.
+    pub(super) fn offer(
+        &mut self,
+        offered: usize,
+        write: impl FnMut(&mut S) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        offer(&mut self.stream, &mut self.ready, offered, write)
+    }
+
+    /// Counts bytes that the kernel has taken.
+    #[inline(always)]
+    fn note_sent(&mut self, count: usize, io: &mut Io, common: &Common) {
         io.sent += count;
         self.traffic.written += count as u64;
         // An attempt without success is no life of the peer's: it is made before each timeout.
@@ -219,7 +233,6 @@ impl<S: ByteStream> Connection<S> {
                 extras.note_sent(count, io, common);
             }
         }
-        Ok(())
     }
 
     /// Whether this step sends FIN behind the last byte, so that both may leave in one segment.
@@ -227,7 +240,7 @@ impl<S: ByteStream> Connection<S> {
     /// Not if the peer has closed and this side closes too: then the close of the socket sends FIN,
     /// after `connection_lost`. The kernel would hold the last bytes back until then.
     #[inline(always)]
-    fn fin_follows(&self) -> bool {
+    pub(super) fn fin_follows(&self) -> bool {
         let closes = matches!(self.life, Life::Closing(_)) && self.input != Input::Open;
         self.output == Output::FinWanted && !closes && self.filter().is_none_or(Filter::is_closed)
     }
@@ -250,6 +263,9 @@ impl<S: ByteStream> Connection<S> {
     /// once if it is not read.
     #[inline(never)]
     pub(super) fn break_off(&mut self, error: io::Error, common: &mut Common) -> Next {
+        if self.is_gone() {
+            return Next::Gone; // not the stream has failed, but a file
+        }
         let error = self.take_hangup_error().unwrap_or(error);
         if self.held.intersects(Holds::PROTOCOL) || self.is_told_the_end() {
             return self.fail(error);
@@ -282,4 +298,28 @@ impl<S: ByteStream> Connection<S> {
     pub(super) fn is_on_its_way(&self, io: &Io) -> bool {
         io.sent <= SMALLEST_FLIGHT && self.stream.forgives_late_bytes()
     }
+}
+
+/// Writes to a stream; returns how many bytes of those that were offered it has taken. Fewer mean that it has no more
+/// room.
+#[inline(always)]
+fn offer<S>(
+    stream: &mut S,
+    ready: &mut Readiness,
+    offered: usize,
+    mut write: impl FnMut(&mut S) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let count = loop {
+        match write(stream) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => break count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break 0,
+            Err(error) => return Err(error),
+        }
+    };
+    if count < offered {
+        ready.remove(Readiness::WRITABLE);
+    }
+    Ok(count)
 }

@@ -11,8 +11,8 @@ use super::input::Received;
 use super::timing::Direction;
 use super::{Common, Connection, Holds, Io, Life, Next};
 use crate::reason::Reason;
+use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
-use crate::system::stream::ByteStream;
 
 /// How many round trips a preparation may still have in a shutdown. The linger time is then that of one.
 const ROUND_TRIPS: u32 = 3;
@@ -169,7 +169,7 @@ impl<S: ByteStream> Connection<S> {
                 if let Some(extras) = &mut self.extras
                     && !behind.is_empty()
                 {
-                    extras.kept.push(&behind, &mut common.spares);
+                    extras.kept.push(&behind, &mut common.spares.vectors);
                 }
                 Next::Prepared
             }

@@ -1,16 +1,17 @@
 //! A stream in the hands of a test, and a driver that visits a connection as the reactor does.
 
 use std::cell::{Ref, RefCell, RefMut};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{ClosingTimes, Common, Connection, Direction, Holds, Io, Marks, Next, Tell};
+use crate::parts::file_part::FilePart;
 use crate::parts::token_bucket::Rate;
 use crate::reason::Reason;
+use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
-use crate::system::stream::ByteStream;
 
 /// The state of the kernel and the peer; the test plays both.
 #[derive(Debug, Default)]
@@ -210,6 +211,15 @@ impl ByteStream for Script {
 
     fn write_last(&mut self, data: &[u8]) -> io::Result<usize> {
         self.wire_mut().write(data, true)
+    }
+
+    fn write_slices(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        let data: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        self.wire_mut().write(&data, more)
+    }
+
+    fn send_file(&mut self, _: &FilePart, _: usize) -> io::Result<Option<usize>> {
+        Ok(None)
     }
 
     fn shut_write(&self) -> io::Result<()> {
@@ -470,6 +480,31 @@ impl Driver {
         let taken = self.connection.write(data, &mut self.common);
         self.flush_later(if taken { !data.is_empty() } else { self.connection.is_gone() });
         taken
+    }
+
+    pub(super) fn write_owned(&mut self, data: &'static [u8], cap: usize) -> bool {
+        self.common.cap = cap;
+        let taken = self.connection.write_owned(data.into(), &mut self.common);
+        self.flush_later(if taken { !data.is_empty() } else { self.connection.is_gone() });
+        taken
+    }
+
+    #[cfg(all(test, unix, feature = "sendfile"))]
+    pub(super) fn send_file(&mut self, range: std::ops::Range<u64>) -> io::Result<bool> {
+        self.send_file_at("Cargo.toml".as_ref(), range)
+    }
+
+    #[cfg(all(test, unix, feature = "sendfile"))]
+    pub(super) fn send_file_at(
+        &mut self,
+        path: &std::path::Path,
+        range: std::ops::Range<u64>,
+    ) -> io::Result<bool> {
+        let file = std::fs::File::open(path)?;
+        let part = FilePart::new(file.into(), range)?;
+        let taken = self.connection.send_file(part, &mut self.common);
+        self.flush_later(taken);
+        Ok(taken)
     }
 
     /// The reactor shuts down.

@@ -7,17 +7,17 @@ use std::io;
 use std::mem;
 use std::time::Instant;
 
-use super::filter::{Engine, Filter, Opened};
+use super::filter::{Engine, Filter, Opened, SealError};
 use super::input::Received;
 use super::timing::Direction;
 use super::{Common, Connection, Holds, Input, Io, Life, Next, Output, Side, Tell};
 use crate::reason::Reason;
+use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
-use crate::system::stream::ByteStream;
 
-/// How many bytes are read at once from a connection with a filter, into a buffer that all share. With what the
-/// filter had before, they fit into a scratch buffer of the usual size.
-const READ: usize = 48 * 1024;
+/// How many bytes are read at once from a connection with a filter, or from a file, into a buffer that all share. With
+/// what the filter had before, they fit into a scratch buffer of the usual size.
+pub(super) const READ: usize = 48 * 1024;
 
 /// How much more a read may bring than it has read: a record that was almost complete.
 const BEFORE: usize = 16 * 1024;
@@ -67,10 +67,16 @@ impl<S> Connection<S> {
         self.extras.as_mut()?.filter.as_deref_mut()
     }
 
-    /// How many bytes wait to be handed to the kernel, encrypted or still to be.
+    /// How many bytes wait to be handed to the kernel, encrypted or still to be, in memory or in a file.
     #[inline(always)]
     pub(crate) fn buffered(&self) -> usize {
         self.outgoing.len() + self.filter().map_or(0, |filter| filter.wire().len())
+    }
+
+    /// How many of them are in memory.
+    #[inline(always)]
+    pub(crate) fn in_memory(&self) -> usize {
+        self.outgoing.in_memory() + self.filter().map_or(0, |filter| filter.wire().in_memory())
     }
 
     #[inline(always)]
@@ -158,7 +164,7 @@ impl<S: ByteStream> Connection<S> {
             scratch[told..told + here].copy_from_slice(&plain[..here]);
             told += here;
             if keeps && here < plain.len() {
-                kept.push(&plain[here..], spares);
+                kept.push(&plain[here..], &mut spares.vectors);
             }
         });
         match opened {
@@ -203,7 +209,7 @@ impl<S: ByteStream> Connection<S> {
     pub(super) fn fail_tls(&mut self, reason: Reason, common: &mut Common) -> Next {
         self.outgoing.clear(&mut common.spares);
         if let Some(extras) = &mut self.extras {
-            extras.kept.clear(&mut common.spares);
+            extras.kept.clear(&mut common.spares.vectors);
         }
         if self.output == Output::Broken {
             self.end(reason);
@@ -232,6 +238,12 @@ impl<S: ByteStream> Connection<S> {
         let Some(filter) = self.extras.as_mut().and_then(|extras| extras.filter.as_mut()) else {
             return Ok(());
         };
-        filter.seal(&mut self.outgoing, most, last, &mut common.spares)
+        let Common { wire, spares, .. } = common;
+        wire.resize(READ, 0);
+        match filter.seal(&mut self.outgoing, most, last, spares, wire) {
+            Ok(()) => Ok(()),
+            Err(SealError::Keys(error)) => Err(error),
+            Err(SealError::File(error)) => Err(self.end_by_file(error)),
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::script::{Driver, Kind};
-use super::{Direction, Holds, Next, Tell};
+use super::{Direction, Holds, Next, Output, Tell};
 use crate::parts::token_bucket::Rate;
 use crate::reason::{Activity, Reason};
 use crate::system::poller::Readiness;
@@ -245,6 +245,48 @@ fn row_11_a_second_write_waits_for_another_visit() {
     assert_eq!((next, driver.script.wire().writes), (Next::Yield, 1));
     driver.settle();
     assert_eq!((driver.written().len(), driver.script.wire().writes), (105, 2));
+}
+
+#[test]
+fn row_11_shared_bytes_leave_among_copied_ones_in_one_call() {
+    const SHARED: &[u8] = b"as many as are not copied, and more";
+    let mut driver = Driver::open();
+    driver.write(b"a", CAP);
+    driver.write_owned(SHARED, CAP);
+    driver.write(b"b", CAP);
+    driver.write_owned(b"few", CAP);
+    driver.write_owned(SHARED, CAP);
+    assert_eq!(driver.connection.buffered(), 5 + 2 * SHARED.len());
+    driver.shut_write();
+    driver.flush();
+    let shared = str::from_utf8(SHARED).unwrap();
+    assert_eq!(driver.written(), ["a", shared, "bfew", shared].concat());
+    let wire = driver.script.wire();
+    assert_eq!((wire.writes, wire.fins, wire.fin_goes_along), (1, 1, true));
+}
+
+#[cfg(all(unix, feature = "sendfile"))]
+#[test]
+fn row_11_a_file_leaves_behind_its_head_within_the_allowance() {
+    let content = std::fs::read_to_string("Cargo.toml").unwrap();
+    let len = content.len();
+    let mut driver = Driver::open();
+    driver.budgets.1 = len;
+    driver.write(b"head", CAP);
+    assert!(driver.send_file(0..len as u64).unwrap());
+    driver.write(b"tail", CAP);
+    assert_eq!(driver.connection.buffered(), len + 8);
+    driver.set_marks(usize::MAX, 0);
+    assert_eq!(driver.flush(), Next::Yield, "the allowance is spent");
+    assert_eq!(driver.written(), ["head", &content[..len - 4]].concat());
+    driver.settle();
+    assert_eq!(driver.written(), ["head", &content, "tail"].concat());
+    driver.script.wire_mut().window = 3;
+    assert!(driver.send_file(5..15).unwrap());
+    driver.flush();
+    driver.script.opens(100);
+    driver.settle();
+    assert!(driver.written().ends_with(&["tail", &content[5..15]].concat()));
 }
 
 #[test]
@@ -1462,4 +1504,35 @@ fn row_49_events_that_are_still_to_be_told_are_waited_for() {
         driver.settle();
         assert_eq!(driver.heard(), "TimedOut");
     }
+}
+
+#[cfg(all(unix, feature = "sendfile"))]
+#[test]
+fn row_63_a_file_that_has_become_shorter_resets() {
+    let path = std::env::temp_dir().join(format!("crocus-row-63-{}", std::process::id()));
+    let life = |act: fn(&mut Driver)| {
+        std::fs::write(&path, [b'x'; 10]).unwrap();
+        let mut driver = Driver::open();
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        assert!(driver.send_file_at(&path, 0..10).unwrap());
+        driver.script.wire_mut().window = 4;
+        act(&mut driver);
+        driver.settle();
+        file.set_len(4).unwrap();
+        driver.script.peer_sends(b"not to be told any more");
+        driver.script.opens(9);
+        driver.take_events();
+        driver.heard();
+        driver.flush();
+        driver.settle();
+        assert_eq!((driver.written().as_str(), driver.heard().as_str()), ("xxxx", ""));
+        let reason = driver.connection.reason();
+        let text = "reading a file to send it: the file has become shorter";
+        assert!(driver.connection.is_gone() && reason.to_string() == text, "{reason}");
+        assert_eq!(driver.connection.output, Output::Reset);
+    };
+    life(|_| {});
+    life(|driver| assert!(driver.close()));
+    life(|driver| assert!(driver.hand_over()));
+    std::fs::remove_file(path).unwrap();
 }

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use super::filter::Filter;
 use super::{Common, Connection, Holds, Io, Life, Next, Tell};
 use crate::parts::clock::later;
+use crate::parts::outgoing::Spares;
 use crate::parts::token_bucket::{Bucket, Rate};
-use crate::parts::write_buffer::{self, WriteBuffer};
+use crate::parts::write_buffer::WriteBuffer;
 use crate::reason::Reason;
+use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
-use crate::system::stream::ByteStream;
 
 /// The parts that few connections need.
 #[derive(Debug, Default)]
@@ -80,8 +81,8 @@ impl Direction {
 }
 
 impl Extras {
-    pub(super) fn clear(&mut self, spares: &mut write_buffer::Spares) {
-        self.kept.clear(spares);
+    pub(super) fn clear(&mut self, spares: &mut Spares) {
+        self.kept.clear(&mut spares.vectors);
         if let Some(filter) = &mut self.filter {
             filter.wire_mut().clear(spares);
         }

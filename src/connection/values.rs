@@ -5,7 +5,7 @@ use std::ops::BitOr;
 use std::time::{Duration, Instant};
 
 use super::timing::Extras;
-use crate::parts::write_buffer::Spares;
+use crate::parts::outgoing::Spares;
 
 /// The result of [`next`](super::Connection::next): what to do now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -215,7 +215,7 @@ pub(crate) struct Common {
     /// Whether the reactor shuts down, so that each protocol is to be told.
     pub(crate) shutting_down: bool,
     pub(super) spares: Spares,
-    /// The bytes read last from a connection with a filter.
+    /// The bytes read last from a connection with a filter, or from a file.
     pub(super) wire: Vec<u8>,
     /// The panic that has just ended a connection, outside a callback.
     pub(crate) panic: Option<Box<dyn Any + Send>>,

@@ -18,8 +18,8 @@ use crate::reactor::queues::Queue;
 use crate::reactor::source::{Owner, Registered, Session, Source};
 use crate::reactor::state::TimerAction;
 use crate::reason::{Activity, Reason};
+use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
-use crate::system::stream::ByteStream;
 
 impl Reactor {
     pub(crate) fn connect_again(&mut self, id: ConnectorId, delay: Duration) -> bool {

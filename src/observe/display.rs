@@ -136,6 +136,8 @@ impl fmt::Display for Queue {
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            #[cfg(feature = "sendfile")]
+            Self::SendFile { bytes } => return write!(f, "send {bytes} bytes of a file"),
             Self::Write { bytes } => return write!(f, "write {bytes} bytes"),
             Self::Unread { bytes } => return write!(f, "put {bytes} bytes back"),
             Self::LoseConnection => "close",

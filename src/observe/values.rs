@@ -117,10 +117,17 @@ pub enum Queue {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Command {
-    /// `Transport::write`
+    /// `Transport::write`, or `write_owned`
     Write {
         /// How many bytes.
         bytes: usize,
+    },
+    /// `Transport::send_file`
+    #[cfg(feature = "sendfile")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sendfile")))]
+    SendFile {
+        /// How many bytes of it.
+        bytes: u64,
     },
     /// `Transport::unread`
     Unread {

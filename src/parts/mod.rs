@@ -3,7 +3,13 @@
 pub(crate) mod arena;
 pub(crate) mod call_queue;
 pub(crate) mod clock;
+#[cfg(all(unix, feature = "sendfile"))]
+pub(crate) mod file_part;
+#[cfg(not(all(unix, feature = "sendfile")))]
+#[path = "no_file_part.rs"]
+pub(crate) mod file_part;
 pub(crate) mod one_line;
+pub(crate) mod outgoing;
 pub(crate) mod owned_timers;
 pub(crate) mod pool;
 pub(crate) mod random;

@@ -7,6 +7,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Reactor;
 use super::queues::Queue;
 use super::source::{Session, Source};
@@ -14,6 +16,8 @@ use super::state::TimerAction;
 use crate::connection::{Common, Connection, Direction, Holds, Marks};
 use crate::ids::ConnectionId;
 use crate::observe::{Command, Subject};
+#[cfg(all(unix, feature = "sendfile"))]
+use crate::parts::file_part::FilePart;
 use crate::parts::timers::TimerId;
 use crate::parts::token_bucket::Rate;
 use crate::protocol::Protocol;
@@ -165,11 +169,36 @@ impl Reactor {
 
     #[inline]
     pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> bool {
+        let bytes = data.len();
+        self.output(id, Command::Write { bytes }, bytes > 0, |it, common| it.write(data, common))
+    }
+
+    pub(crate) fn write_owned(&mut self, id: ConnectionId, data: Bytes) -> bool {
+        let bytes = data.len();
+        let name = Command::Write { bytes };
+        self.output(id, name, bytes > 0, |it, common| it.write_owned(data, common))
+    }
+
+    #[cfg(all(unix, feature = "sendfile"))]
+    pub(crate) fn send_file(&mut self, id: ConnectionId, part: FilePart) -> bool {
+        let bytes = part.len();
+        let name = Command::SendFile { bytes };
+        self.output(id, name, bytes > 0, |it, common| it.send_file(part, common))
+    }
+
+    /// Adds to the output of a connection, if there is `any`; returns whether that was taken.
+    #[inline(always)]
+    fn output(
+        &mut self,
+        id: ConnectionId,
+        name: Command,
+        any: bool,
+        add: impl FnOnce(&mut Connection, &mut Common) -> bool,
+    ) -> bool {
         let mut taken = false;
-        let name = Command::Write { bytes: data.len() };
         self.command(id, Queue::Flush, name, |connection, common| {
-            taken = connection.write(data, common);
-            if taken { !data.is_empty() } else { connection.is_gone() }
+            taken = add(connection, common);
+            if taken { any } else { connection.is_gone() }
         });
         taken
     }

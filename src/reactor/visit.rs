@@ -110,8 +110,8 @@ impl Queue {
         let Source::Connection(session) = source else { return };
         io.fresh = *registered == Registered::No && session.connection.traffic().is_unread();
         let Some(budget) = io.write else { return };
-        // Half of what waits, if that is more: a connection that many others write to keeps up with them.
-        let more = (session.connection.buffered() / 2).saturating_sub(budget);
+        // Half of what waits in memory, if that is more: a connection that many others write to keeps up with them.
+        let more = (session.connection.in_memory() / 2).saturating_sub(budget);
         io.write = match self {
             _ if waits.is_to_flush() => None, // others wrote too: all leaves together, in the flush phase
             Self::Run => Some(budget + more),

@@ -32,6 +32,8 @@ pub enum Activity {
     Open,
     /// Flushing the buffer, or waiting for the peer to close too.
     Closing,
+    /// Reading a file that is being sent; with the feature `sendfile`.
+    SendingFile,
     /// Receiving datagrams.
     Receiving,
 }
@@ -48,6 +50,7 @@ impl fmt::Display for Activity {
             Self::Handshaking => "shaking hands",
             Self::Open => "connection failed",
             Self::Closing => "failed while closing",
+            Self::SendingFile => "reading a file to send it",
             Self::Receiving => "receiving datagrams",
         })
     }

@@ -1,7 +1,7 @@
 //! One end of a connection in memory.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -156,6 +156,12 @@ impl MemoryStream {
             return self.write(data);
         }
         self.with(|net, index, side| Ok(net.write(index, side, data)?))
+    }
+
+    /// Writes these slices in one call.
+    pub(crate) fn write_slices(&self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        let data: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        if more { self.write_last(&data) } else { self.write(&data) }
     }
 
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {

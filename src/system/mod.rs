@@ -5,6 +5,7 @@
 pub(crate) mod acceptor;
 pub(crate) mod adopted;
 pub(crate) mod binding;
+pub(crate) mod byte_stream;
 pub(crate) mod error;
 #[cfg(all(unix, feature = "activation"))]
 pub(crate) mod inherited;

@@ -3,8 +3,8 @@
 //! An enum, not a trait object: there are few kinds, all known here, and a match costs nothing.
 
 use std::cell::RefCell;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
@@ -261,121 +261,12 @@ impl Stream {
     }
 }
 
-/// The operations that a connection needs of its stream.
-pub(crate) trait ByteStream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
-
-    fn write(&mut self, data: &[u8]) -> io::Result<usize>;
-
-    /// Writes the last bytes before FIN.
-    ///
-    /// The kernel keeps a partial segment, and FIN travels with it: one segment instead of two,
-    /// which saves a fifth of the cost of a short connection.
-    fn write_last(&mut self, data: &[u8]) -> io::Result<usize>;
-
-    /// Sends FIN.
-    fn shut_write(&self) -> io::Result<()>;
-
-    /// Takes and clears the pending error of the socket.
-    fn take_error(&self) -> io::Result<Option<io::Error>>;
-
-    /// Whether a read that gets less than it asked for has got all there is, unless urgent data came.
-    ///
-    /// On a Unix socket a read stops behind bytes that came with a descriptor, whatever is behind them.
-    fn reads_to_the_end(&self) -> bool;
-
-    /// Whether the peer's first write after our close succeeds.
-    ///
-    /// On a Unix socket it fails at once, and kills a program that does not expect this before it
-    /// reads our answer.
-    fn forgives_late_bytes(&self) -> bool;
-}
-
-impl ByteStream for Stream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buf),
-            #[cfg(unix)]
-            Self::Unix(stream, _) => stream.read(buf),
-            Self::Memory(stream) => stream.read(buf),
-        }
-    }
-
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(data),
-            #[cfg(unix)]
-            Self::Unix(stream, _) => write_unix(stream, data),
-            Self::Memory(stream) => stream.write(data),
-        }
-    }
-
-    fn write_last(&mut self, data: &[u8]) -> io::Result<usize> {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::Tcp(stream) => {
-                SockRef::from(&*stream).send_with_flags(data, libc::MSG_MORE | libc::MSG_NOSIGNAL)
-            }
-            Self::Memory(stream) => stream.write_last(data),
-            _ => self.write(data),
-        }
-    }
-
-    fn shut_write(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            #[cfg(unix)]
-            Self::Unix(stream, _) => stream.shutdown(Shutdown::Write),
-            Self::Memory(stream) => stream.shutdown(Shutdown::Write),
-        }
-    }
-
-    fn take_error(&self) -> io::Result<Option<io::Error>> {
-        match self {
-            Self::Tcp(stream) => stream.take_error(),
-            #[cfg(unix)]
-            Self::Unix(stream, _) => stream.take_error(),
-            Self::Memory(stream) => Ok(stream.take_error()),
-        }
-    }
-
-    fn forgives_late_bytes(&self) -> bool {
-        match self {
-            Self::Tcp(_) => true,
-            #[cfg(unix)]
-            Self::Unix(..) => false,
-            Self::Memory(stream) => !stream.is_unix(),
-        }
-    }
-
-    #[inline(always)]
-    fn reads_to_the_end(&self) -> bool {
-        #[cfg(unix)]
-        return !matches!(self, Self::Unix(..));
-        #[cfg(not(unix))]
-        return true;
-    }
-}
-
 /// Bytes, and urgent data where the poller can tell of it.
 fn to_read() -> Interest {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     return Interest::READABLE | Interest::PRIORITY;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     return Interest::READABLE;
-}
-
-/// Writes to a Unix socket; a peer that has gone is an error, and no SIGPIPE.
-///
-/// A Rust program ignores that signal. A program in another language that embeds us may not, and
-/// `write(2)`, which the standard library used up to Rust 1.88, would end it.
-#[cfg(unix)]
-fn write_unix(stream: &mio::net::UnixStream, data: &[u8]) -> io::Result<usize> {
-    // Apple's systems have no such flag, and socket2 and mio set an option on the socket instead.
-    #[cfg(not(target_vendor = "apple"))]
-    return SockRef::from(stream).send_with_flags(data, libc::MSG_NOSIGNAL);
-    #[cfg(target_vendor = "apple")]
-    (&*stream).write(data)
 }
 
 /// Whether connect(2) only reports that the connection is in progress.

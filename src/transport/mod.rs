@@ -1,11 +1,15 @@
 //! A connection, lent to a callback.
 
+#[cfg(all(unix, feature = "sendfile"))]
+#[cfg_attr(docsrs, doc(cfg(all(unix, feature = "sendfile"))))]
+mod files;
 #[cfg(feature = "proxy")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]
 mod proxy;
 mod questions;
 mod reading;
 mod settings;
+mod sharing;
 mod socket;
 #[cfg(feature = "tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
@@ -72,6 +76,8 @@ impl<'a> Transport<'a> {
     /// [`Reason::Overflow`](crate::Reason::Overflow).
     ///
     /// *Not* promised: that the peer gets it. Only an answer from the peer shows this.
+    ///
+    /// The data is copied; [`write_owned`](Self::write_owned) shares it, which pays for many bytes.
     ///
     /// # Examples
     ///

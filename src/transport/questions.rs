@@ -11,7 +11,7 @@ static NOBODY: Address = Address::Unix(UnixAddress::unnamed());
 
 /// # Questions
 impl Transport<'_> {
-    /// How many written bytes are still waiting to be handed to the kernel.
+    /// How many written bytes are still waiting to be handed to the kernel, copied, shared or in a file.
     ///
     /// # Examples
     ///

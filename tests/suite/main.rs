@@ -26,6 +26,7 @@ mod pool;
 mod reconnecting;
 mod recording;
 mod scenarios;
+mod sharing;
 mod shutdown;
 mod silence;
 mod simulating;

@@ -1,10 +1,13 @@
 //! Random protocols, factories and functions inside the reactor, and the actions that they may take.
 
 use std::cell::{Cell, RefCell};
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::panic_any;
+use std::process;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crocus::testing::SimulatedClock;
@@ -31,6 +34,17 @@ pub const OUTSIDE: [SocketAddr; 2] = [
 
 /// The payload of a panic that is meant to happen.
 pub struct OnPurpose;
+
+/// A file with these bytes, and without a name.
+fn file_of(bytes: &[u8]) -> File {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("crocus-world-{}-{number}", process::id()));
+    fs::write(&path, bytes).unwrap();
+    let file = File::open(&path).unwrap();
+    fs::remove_file(path).unwrap();
+    file
+}
 
 /// State that everybody in one world shares.
 pub struct Scene {
@@ -300,7 +314,7 @@ impl Scene {
         let said = self.ledger.borrow().parties[who].sent;
         let data = expected_bytes(who, said, said + size);
         let (before, was_closing) = (transport.buffered(), transport.is_closing());
-        let taken = transport.write(&data);
+        let taken = self.hand_in(transport, who, &data);
         let after = transport.buffered();
         let turn = transport.reactor().stats().turns;
         let mut ledger = self.ledger.borrow_mut();
@@ -320,13 +334,30 @@ impl Scene {
         }
         let party = &ledger.parties[who];
         let shut = party.closing.is_some() || party.write_closed || party.broken || was_closing;
-        let right = if taken { !shut && left <= cap + own } else { shut || before > cap };
+        let filed = party.filed; // files do not count for the cap
+        let fits = left <= cap + own || filed;
+        let right = if taken { !shut && fits } else { shut || before > cap };
         ledger.demand(right, || format!("{who} wrote: {taken}, {before} before, {left} left"));
         let bound = cap + own + ledger.parties[who].fresh.of(turn);
-        ledger.demand(!taken || after <= bound, || format!("{who} buffers {after} bytes"));
+        ledger.demand(!taken || filed || after <= bound, || format!("{who} buffers {after} bytes"));
         let wanted = if taken { before + data.len() } else { before };
         ledger.demand(after == wanted, || format!("{who} buffers {after}, not {wanted} bytes"));
         taken
+    }
+
+    /// Has bytes sent in one of three ways.
+    fn hand_in(&self, transport: &mut Transport, who: usize, data: &[u8]) -> bool {
+        match self.chance.below(24) {
+            0 => {
+                self.ledger.borrow_mut().parties[who].filed = true;
+                let (before, behind) = (self.chance.below(3), self.chance.below(3));
+                let file = file_of(&[&vec![0; before], data, &vec![0; behind]].concat());
+                let before = before as u64;
+                transport.send_file(file, before..before + data.len() as u64).unwrap()
+            }
+            1..=8 => transport.write_owned(data.to_vec()),
+            _ => transport.write(data),
+        }
     }
 
     pub fn lose(&self, transport: &mut Transport, who: usize) {

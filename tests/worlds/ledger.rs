@@ -31,6 +31,8 @@ fn expected_byte(who: usize, at: usize) -> u8 {
 /// One end of a connection: a protocol in the reactor, or a peer in the hands of the test.
 #[derive(Default)]
 pub struct Party {
+    /// Whether some of its output was in a file.
+    pub filed: bool,
     /// The party at the other end, once it is known.
     pub other_side: Option<usize>,
     /// How many bytes `write` or `send` took.

@@ -1,13 +1,13 @@
 //! One connection: requests in, answers out, one after another.
 //!
 //! ```text
-//!    ┌──────────── no body, no file ─────────────┐
-//!    │                                           ▼
-//!   Head ───▶ Body: skipped, then the answer ───────▶ File: sent in chunks ───▶ Head
+//!    ┌───────────── no body ─────────────┐
+//!    │                                   ▼
+//!   Head ───▶ Body: skipped ───▶ the answer, with its file ───▶ Head
 //! ```
 //!
-//! While more than [`HIGH`] bytes wait to be sent, neither a request nor a file is read. So a
-//! connection holds at most these bytes, one chunk of a file or one page, and one portion of input,
+//! While more than [`HIGH`] bytes wait to be sent, no request is read, and those of a file count. So a
+//! connection holds at most these bytes, a small file or one page, and one portion of input,
 //! even if the peer asks for much and reads slowly.
 //!
 //! One timer enforces all timeouts. Nothing moves it. It fires after the shortest of them, checks how long
@@ -21,11 +21,12 @@
 //! has no longer than for a head, too.
 
 use std::cell::RefCell;
+use std::io;
 use std::mem;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crocus::{Protocol, Reason, TimerId, Transport};
+use crocus::{Activity, Protocol, Reason, TimerId, Transport};
 use http_server::body::Body;
 use http_server::head::{self, Length, Request, Scan};
 use http_server::status::Status;
@@ -33,14 +34,13 @@ use http_server::status::Status;
 use crate::answer::{Answer, Content, Date, Persistence};
 use crate::files::{self, Root};
 
-/// While more than `HIGH` bytes wait to be sent, no more are added; at `LOW` it goes on. This is
-/// enough to keep the kernel busy, and so little that it stays in the processor's cache on its way
-/// from the file to the socket. With four times as much, a file of 1 MiB took a quarter longer.
+/// While more than `HIGH` bytes wait to be sent, no request is answered; at `LOW` it goes on.
 const HIGH: usize = 64 * 1024;
 const LOW: usize = HIGH / 4;
 
-/// Bytes read from a file at once.
-const CHUNK: usize = 64 * 1024;
+/// Up to this size a file is read and leaves with the head of its answer; the kernel sends larger ones. For a small
+/// file a call and the moving of pages cost more than a copy.
+const SMALL: usize = 32 * 1024;
 
 /// The first bytes of a client that speaks TLS: the type of a record with a part of the handshake, and the first
 /// byte of its version. To a port without TLS this is a head that is refused.
@@ -77,20 +77,11 @@ pub(crate) struct Site {
     date: Date,
     /// The answer being written.
     out: Vec<u8>,
-    /// The buffer for a chunk of a file.
-    chunk: Box<[u8]>,
 }
 
 impl Site {
     pub(crate) fn new(root: Option<Root>, patience: Patience, places: usize) -> Self {
-        Self {
-            root,
-            patience,
-            places,
-            date: Date::default(),
-            out: Vec::new(),
-            chunk: vec![0; CHUNK].into_boxed_slice(),
-        }
+        Self { root, patience, places, date: Date::default(), out: Vec::new() }
     }
 
     /// Whether all places are taken, so that other clients may be waiting for one. A client whose handshake of TLS is
@@ -112,8 +103,10 @@ pub(crate) struct Http {
     scan: Scan,
     /// Received bytes that could not be used yet: the start of a head, or waiting requests.
     input: Vec<u8>,
-    /// When the last step was.
+    /// When the last step was; while the peer is to read, when it was last seen to have read.
     since: Instant,
+    /// How many bytes it had taken then.
+    taken: u64,
     history: History,
 }
 
@@ -132,8 +125,6 @@ enum State {
     Head,
     /// To skip a body.
     Body { body: Body, answer: Answer, persistence: Persistence },
-    /// To send the rest of a file.
-    File { file: files::Body, persistence: Persistence },
 }
 
 /// The result of a step, with the number of bytes it used.
@@ -150,6 +141,7 @@ impl Http {
             scan: Scan::default(),
             input: Vec::new(),
             since: Instant::now(),
+            taken: 0,
             history: History::New,
         }
     }
@@ -188,10 +180,6 @@ impl Http {
                 }
                 Ok(Step::Done(count))
             }
-            State::File { .. } => {
-                self.send_file(transport);
-                Ok(Step::Done(0))
-            }
         }
     }
 
@@ -220,45 +208,30 @@ impl Http {
         self.state = State::Body { body, answer, persistence };
     }
 
-    /// Sends an answer. Further steps send its file, if it has one.
-    fn send(&mut self, transport: &mut Transport<'_>, answer: Answer, persistence: Persistence) {
+    /// Sends an answer, with its file if it has one.
+    fn send(&self, transport: &mut Transport<'_>, answer: Answer, persistence: Persistence) {
         let site = &mut *self.site.borrow_mut();
         let last = transport.reactor().is_stopping() || site.is_full(transport);
         let persistence = if last { Persistence::Close } else { persistence };
         site.out.clear();
         answer.write(&mut site.out, site.date.now(), persistence.option());
-        transport.write(&site.out);
-        match answer.content {
+        let sent = match answer.content {
             Content::File(file, _) if !answer.head_only => {
-                self.state = State::File { file, persistence };
+                send_with_file(transport, &mut site.out, file)
             }
-            _ if persistence == Persistence::Close => transport.lose_connection(),
-            _ => {}
-        }
-    }
-
-    /// Sends the next chunk of a file.
-    fn send_file(&mut self, transport: &mut Transport<'_>) {
-        let State::File { file, persistence } = &mut self.state else { return };
-        let site = &mut *self.site.borrow_mut();
-        match file.read(&mut site.chunk) {
-            Ok(count) => transport.write(&site.chunk[..count]),
-            Err(error) => {
-                log::warn!("{}: a file ended too early: {error}", transport.peer_addr());
-                return transport.abort_connection(); // no clean end: the file is incomplete
-            }
+            _ => Ok(transport.write(&site.out)),
         };
-        if file.len() == 0 {
-            if *persistence == Persistence::Close || transport.reactor().is_stopping() {
-                transport.lose_connection();
-            }
-            self.state = State::Head;
+        if let Err(error) = sent {
+            log::warn!("{}: a file ended too early: {error}", transport.peer_addr());
+            transport.abort_connection(); // no clean end: the file is incomplete
+        } else if persistence == Persistence::Close {
+            transport.lose_connection();
         }
     }
 
     /// Answers with an error and closes, since the start of the next request is unknown. `data` is the
     /// unfinished head, if it is one.
-    fn refuse(&mut self, transport: &mut Transport<'_>, status: Status, data: &[u8]) {
+    fn refuse(&self, transport: &mut Transport<'_>, status: Status, data: &[u8]) {
         let speaks_tls = matches!(self.state, State::Head) && data.starts_with(&CLIENT_HELLO);
         let why = if speaks_tls { "; it speaks TLS, and this port does not" } else { "" };
         log::info!("{}: {}{why}", transport.peer_addr(), status.0);
@@ -347,6 +320,10 @@ impl Protocol for Http {
     }
 
     fn timer_fired(&mut self, transport: &mut Transport<'_>, _timer: TimerId) {
+        let taken = mem::replace(&mut self.taken, transport.bytes_written());
+        if transport.buffered() > 0 && taken < self.taken {
+            self.since = transport.reactor().now();
+        }
         let left = self.time_left(transport, transport.buffered() > 0);
         if !left.is_zero() {
             let patience = self.site.borrow().patience;
@@ -383,9 +360,30 @@ impl Protocol for Http {
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
         match reason {
             Reason::Tls { error } => log::info!("{error}"), // it names the peer
+            Reason::Failed { activity: Activity::SendingFile, .. } => {
+                log::warn!("{}: {reason}", transport.peer_addr());
+            }
             _ => log::debug!("{}: {reason}", transport.peer_addr()),
         }
     }
+}
+
+/// Sends the head of an answer and its file.
+fn send_with_file(
+    transport: &mut Transport<'_>,
+    head: &mut Vec<u8>,
+    mut file: files::Body,
+) -> io::Result<bool> {
+    let len = usize::try_from(file.len()).unwrap_or(usize::MAX);
+    if len > SMALL {
+        return Ok(transport.write(head) && file.send(transport)?);
+    }
+    let mut read = head.len();
+    head.resize(read + len, 0);
+    while read < head.len() {
+        read += file.read(&mut head[read..])?;
+    }
+    Ok(transport.write(head))
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@
 //! or a link, a request is answered from the old one or from the new one, and each later request from
 //! the new one. Answers that have begun are finished from the old one.
 //!
-//! The loop's thread reads the files, a chunk at a time. From the page cache a chunk takes
-//! microseconds; a slow disk makes all connections wait.
+//! The loop's thread reads the files, small ones by itself and large ones by sendfile(2). From the page cache this
+//! takes microseconds; a slow disk makes all connections wait.
 
 use std::borrow::Cow;
 #[cfg(target_os = "linux")]
@@ -27,6 +27,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crocus::Transport;
 use http_server::status::Status;
 use percent_encoding::percent_decode_str;
 use rustix::fs::{Mode, OFlags};
@@ -153,6 +154,15 @@ impl Body {
 
     pub(crate) fn len(&self) -> u64 {
         self.rest.end - self.rest.start
+    }
+
+    /// Hands over all that is left of it to be sent.
+    ///
+    /// # Errors
+    ///
+    /// The system's error, or `InvalidInput` if the file has shrunk.
+    pub(crate) fn send(self, transport: &mut Transport<'_>) -> io::Result<bool> {
+        transport.send_file(self.file, self.rest)
     }
 
     /// The next bytes, as many as fit; none at the end. Bytes that were added after the file was

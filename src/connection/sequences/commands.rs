@@ -43,8 +43,12 @@ impl Sequence<'_> {
         let broken = self.driver.connection.output == Output::Broken;
         let wanted = self.is_open() && !self.model.wants_fin && !broken;
         let data = &BYTES[self.model.accepted..self.model.accepted + count];
-        let taken = self.driver.write(data, cap);
-        self.log(format_args!("write {count}: {taken}"));
+        let how = self.choices.below(3);
+        let taken = match how {
+            0 => self.driver.write_owned(data, cap),
+            _ => self.driver.write(data, cap),
+        };
+        self.log(format_args!("write {count}{}: {taken}", if how == 0 { ", shared" } else { "" }));
         assert_eq!(taken, wanted && !left_too_much);
         if taken {
             self.model.accepted += count;

@@ -179,11 +179,19 @@ impl Lives {
         }
     }
 
+    fn waits_for_more(&mut self, id: ConnectionId, bytes: u64) {
+        let waiting = self.connections.get(&id).map_or(0, |life| life.waiting);
+        self.waits(id, waiting + bytes);
+    }
+
     fn command(&mut self, to: Subject, command: &Command, at: u64) {
         match (to, command) {
             (Subject::Connection(id), Command::Write { bytes }) => {
-                let waiting = self.connections.get(&id).map_or(0, |life| life.waiting);
-                self.waits(id, waiting + *bytes as u64);
+                self.waits_for_more(id, *bytes as u64);
+            }
+            #[cfg(feature = "sendfile")]
+            (Subject::Connection(id), Command::SendFile { bytes }) => {
+                self.waits_for_more(id, *bytes);
             }
             (Subject::Connector(id), Command::Connect(_)) => {
                 self.connectors.insert(id, at);

@@ -1,0 +1,135 @@
+//! Output that is not copied: bytes shared with others, and parts of files.
+
+use std::io;
+use std::mem;
+
+use bytes::Bytes;
+
+use super::filter::Filter;
+use super::securing::READ;
+use super::{Common, Connection};
+use crate::parts::file_part::FilePart;
+use crate::parts::outgoing::Outgoing;
+use crate::reason::{Activity, Reason};
+use crate::system::byte_stream::ByteStream;
+use crate::system::poller::Readiness;
+
+/// How many slices leave in one call. Each shared piece is of a kilobyte or more, and may have copied bytes before it.
+const SLICES: usize = 64;
+
+/// Commands.
+impl<S: ByteStream> Connection<S> {
+    /// As [`write`](Self::write), of bytes that others may share.
+    pub(crate) fn write_owned(&mut self, data: Bytes, common: &mut Common) -> bool {
+        let takes = self.takes_more();
+        if takes && !data.is_empty() {
+            self.outgoing.share(data, &mut common.spares);
+        }
+        takes
+    }
+
+    /// As [`write`](Self::write), of bytes that are in a file.
+    #[cfg_attr(
+        not(feature = "sendfile"),
+        expect(dead_code, reason = "there are no parts of files")
+    )]
+    pub(crate) fn send_file(&mut self, part: FilePart, common: &mut Common) -> bool {
+        let takes = self.takes_more();
+        if takes {
+            self.outgoing.add_file(part, &mut common.spares);
+        }
+        takes
+    }
+}
+
+/// Steps of `next`.
+impl<S: ByteStream> Connection<S> {
+    /// Sends at most so many bytes, of which some are not copied; returns how many.
+    #[inline(never)]
+    pub(super) fn send_pieces(&mut self, most: usize, common: &mut Common) -> io::Result<usize> {
+        let mut queue = mem::take(self.waiting());
+        let sent = self.send_front(&mut queue, most, common);
+        *self.waiting() = queue;
+        sent
+    }
+
+    /// The bytes that are ready for the wire.
+    fn waiting(&mut self) -> &mut Outgoing {
+        let filter = self.extras.as_mut().and_then(|extras| extras.filter.as_deref_mut());
+        filter.map_or(&mut self.outgoing, Filter::wire_mut)
+    }
+
+    /// Sends what is in memory, in one call, and then of a file: the head of an answer and its content leave together.
+    fn send_front(
+        &mut self,
+        queue: &mut Outgoing,
+        most: usize,
+        common: &mut Common,
+    ) -> io::Result<usize> {
+        let mut sent = 0;
+        if queue.file().is_none() {
+            let slices = queue.slices::<SLICES>(most);
+            let offered = slices.bytes;
+            let more = slices.before_a_file || (offered == queue.len() && self.fin_follows());
+            sent = self.offer(offered, |stream| stream.write_slices(slices.as_slice(), more))?;
+            queue.advance(sent, &mut common.spares);
+        }
+        let Some(part) = queue.file() else { return Ok(sent) };
+        let most =
+            usize::try_from(part.len()).map_or(most, |left| most.min(sent.saturating_add(left)));
+        // A call that took a part proves nothing: sendfile(2) also stops where the file ends now.
+        while sent < most && self.ready.contains(Readiness::WRITABLE) {
+            let Some(part) = queue.file() else { break };
+            let count = self.send_of_file(part, most - sent, common)?;
+            queue.advance(count, &mut common.spares);
+            sent += count;
+        }
+        Ok(sent)
+    }
+
+    fn send_of_file(
+        &mut self,
+        part: &FilePart,
+        most: usize,
+        common: &mut Common,
+    ) -> io::Result<usize> {
+        loop {
+            return match self.stream.send_file(part, most) {
+                Ok(Some(0)) => Err(self.end_by_file(part.shorter())),
+                Ok(Some(count)) => Ok(count),
+                Ok(None) => self.read_and_write(part, most, common),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => continue,
+                    io::ErrorKind::WouldBlock => {
+                        self.ready.remove(Readiness::WRITABLE);
+                        Ok(0)
+                    }
+                    _ => Err(error),
+                },
+            };
+        }
+    }
+
+    /// Sends of a file where the kernel cannot do it by itself.
+    fn read_and_write(
+        &mut self,
+        part: &FilePart,
+        most: usize,
+        common: &mut Common,
+    ) -> io::Result<usize> {
+        let buffer = &mut common.wire;
+        buffer.resize(READ, 0);
+        let count = match part.read(&mut buffer[..most.min(READ)]) {
+            Ok(count) => count,
+            Err(error) => return Err(self.end_by_file(error)),
+        };
+        self.offer(count, |stream| stream.write(&buffer[..count]))
+    }
+
+    /// Ends it because a file cannot be read, with a reset, so that the peer does not take a part for the whole. The
+    /// error that it returns is told to nobody.
+    pub(super) fn end_by_file(&mut self, error: io::Error) -> io::Error {
+        self.end_by_failure(Reason::failed(Activity::SendingFile, error));
+        io::ErrorKind::Other.into()
+    }
+}

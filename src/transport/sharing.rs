@@ -1,0 +1,50 @@
+//! Output that is not copied.
+
+use bytes::Bytes;
+
+use super::Transport;
+
+/// # Writing without a copy
+impl Transport<'_> {
+    /// Sends bytes that are handed over, or shared: [`write`](Self::write) without a copy.
+    ///
+    /// [`Bytes`] is made of a `Vec<u8>`, a `String` or something static without copying it, and its clones share
+    /// the memory. So a message to ten thousand connections is in memory once, however slowly they read. All that
+    /// [`write`](Self::write) promises is true here too: the order of both, [`buffered`](Self::buffered), the marks
+    /// and the cap, for each of which the bytes count as many as they are.
+    ///
+    /// Fewer than a kilobyte are copied, since that costs less than to share them. The others keep all the
+    /// memory of which they are a part until the kernel has taken them.
+    ///
+    /// Returns whether the data was taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::testing::Simulation;
+    /// use crocus::{Bytes, Protocol, Transport};
+    ///
+    /// struct Member;
+    ///
+    /// impl Protocol for Member {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         let message = Bytes::copy_from_slice(data); // once, for all
+    ///         for id in transport.reactor().connections() {
+    ///             if let Some(mut other) = transport.reactor().transport(id) {
+    ///                 other.write_owned(message.clone());
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let (mut first, mut second) = (simulation.connect(Member), simulation.connect(Member));
+    /// simulation.settle();
+    /// first.send(&[b'x'; 5000]);
+    /// simulation.settle();
+    /// assert_eq!((first.received().len(), second.received().len()), (5000, 5000));
+    /// ```
+    pub fn write_owned(&mut self, data: impl Into<Bytes>) -> bool {
+        self.reactor.write_owned(self.id, data.into())
+    }
+}
