@@ -224,9 +224,9 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "reads beyond the budget",
         "src/connection/input.rs",
-        r#"fn note_read(&mut self, count: usize, io: &mut Io, common: &Common) {
+        r#"fn note_read(&mut self, count: usize, io: &mut Io, common: &mut Common) {
         io.read -= count;"#,
-        r#"fn note_read(&mut self, count: usize, io: &mut Io, common: &Common) {
+        r#"fn note_read(&mut self, count: usize, io: &mut Io, common: &mut Common) {
         io.read -= 1;"#,
     ),
     (

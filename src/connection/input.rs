@@ -158,7 +158,7 @@ impl<S: ByteStream> Connection<S> {
 
     /// Counts bytes that were read and are to be delivered.
     #[inline(always)]
-    pub(super) fn note_read(&mut self, count: usize, io: &mut Io, common: &Common) {
+    pub(super) fn note_read(&mut self, count: usize, io: &mut Io, common: &mut Common) {
         io.read -= count;
         self.count_received(count, io, common);
         io.fresh = false;
@@ -169,7 +169,7 @@ impl<S: ByteStream> Connection<S> {
     }
 
     #[inline(always)]
-    fn count_received(&mut self, count: usize, io: &mut Io, common: &Common) {
+    fn count_received(&mut self, count: usize, io: &mut Io, common: &mut Common) {
         io.received += count;
         self.traffic.read += count as u64;
         self.traffic.active = common.since_began(io.latest);

@@ -238,7 +238,7 @@ impl<S: ByteStream> Connection<S> {
     }
 
     #[inline(never)]
-    fn announce(&mut self, io: &Io, common: &Common) -> Next {
+    fn announce(&mut self, io: &Io, common: &mut Common) -> Next {
         self.traffic.active = common.since_began(io.now);
         self.told = Told::Made;
         self.life = Life::Open;

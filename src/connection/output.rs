@@ -223,7 +223,7 @@ impl<S: ByteStream> Connection<S> {
 
     /// Counts bytes that the kernel has taken.
     #[inline(always)]
-    fn note_sent(&mut self, count: usize, io: &mut Io, common: &Common) {
+    fn note_sent(&mut self, count: usize, io: &mut Io, common: &mut Common) {
         io.sent += count;
         self.traffic.written += count as u64;
         // An attempt without success is no life of the peer's: it is made before each timeout.
