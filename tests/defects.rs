@@ -38,12 +38,37 @@ const LONGEST_RUN: &str = "600";
 /// Name, file, the original text, and the defect.
 const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
+        "what is echoed is not copied before the next read",
+        "src/connection/lent.rs",
+        r#"        self.copy_lent(buffer, common);
+        &mut buffer.0"#,
+        r#"        &mut buffer.0"#,
+    ),
+    (
+        "what is echoed is not copied at the end of a visit",
+        "src/connection/mod.rs",
+        r#"        if matches!(next, Next::Rest | Next::Yield) {"#,
+        r#"        if matches!(next, Next::Yield) {"#,
+    ),
+    (
+        "what is copied loses its place",
+        "src/parts/outgoing.rs",
+        r#"                copied.insert(before, &buffer[place.clone()], &mut spares.vectors);"#,
+        r#"                copied.push(&buffer[place.clone()], &mut spares.vectors);"#,
+    ),
+    (
+        "row 66: read on after Resume, in a visit that has sent",
+        "src/connection/mod.rs",
+        r#"                (io.read, io.write) = (0, Some(0));"#,
+        r#"                io.write = Some(0);"#,
+    ),
+    (
         "no re-queue after a spent read budget",
         "src/connection/mod.rs",
-        r#"                return self.deliver(io, common, scratch);
+        r#"                return self.deliver(io, common, buffer);
             }
             more = true; // but not in this visit"#,
-        r#"                return self.deliver(io, common, scratch);
+        r#"                return self.deliver(io, common, buffer);
             }"#,
     ),
     (
@@ -51,14 +76,14 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         "src/connection/mod.rs",
         r#"        if self.may_discard() {
             if io.read > 0 {
-                return self.discard(io, common, scratch);"#,
+                return self.discard(io, common, buffer);"#,
         r#"        if self.may_discard() {
             if io.read > 0 {
-                return self.deliver(io, common, scratch);"#,
+                return self.deliver(io, common, buffer);"#,
     ),
     (
         "deliver EOF after lose_connection",
-        "src/connection/mod.rs",
+        "src/connection/ending.rs",
         r#"        if self.input != Input::Open {
             return self.finish(); // closing sends FIN
         }"#,
@@ -73,9 +98,9 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "forget a paused connection at stop",
         "src/reactor/stopping.rs",
-        r#"                self.visit(key, Queue::Run, &mut scratch);"#,
+        r#"                self.visit(key, Queue::Run, &mut buffer);"#,
         r#"                if self.session(ConnectionId(key)).is_some_and(|session| session.connection.is_reading()) {
-                    self.visit(key, Queue::Run, &mut scratch);
+                    self.visit(key, Queue::Run, &mut buffer);
                 }"#,
     ),
     (
@@ -182,7 +207,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "close at once, without lingering",
-        "src/connection/mod.rs",
+        "src/connection/ending.rs",
         r#"        if self.input != Input::Open {
             return self.finish(); // closing sends FIN"#,
         r#"        if self.input != Input::Open || !io.fresh {
@@ -224,9 +249,9 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "reads beyond the budget",
         "src/connection/input.rs",
-        r#"fn note_read(&mut self, count: usize, io: &mut Io, common: &Common) {
+        r#"fn note_read(&mut self, count: usize, io: &mut Io, common: &mut Common) {
         io.read -= count;"#,
-        r#"fn note_read(&mut self, count: usize, io: &mut Io, common: &Common) {
+        r#"fn note_read(&mut self, count: usize, io: &mut Io, common: &mut Common) {
         io.read -= 1;"#,
     ),
     (
@@ -783,10 +808,16 @@ const DEFECTS_OF_TLS: &[(&str, &str, &str, &str)] = &[
         r#"        let clear = crate::parts::write_buffer::WriteBuffer::default();"#,
     ),
     (
+        "row 53: what is echoed after the switch leaves in clear",
+        "src/connection/lent.rs",
+        r#"            && self.filter().is_none()"#,
+        r#"            && self.is_open()"#,
+    ),
+    (
         "announce before the handshake is over",
         "src/connection/preparing.rs",
-        r#"            _ if self.is_handshaking() => self.shake_hands(io, common, scratch),"#,
-        r#"            _ if self.traffic.read == 0 => self.shake_hands(io, common, scratch),"#,
+        r#"            _ if self.is_handshaking() => self.shake_hands(io, common, buffer),"#,
+        r#"            _ if self.traffic.read == 0 => self.shake_hands(io, common, buffer),"#,
     ),
     (
         "wait for a handshake without end",

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Common, Connection, Life, Next, Output, Side};
+use super::{Common, Connection, Input, Io, Life, Next, Output, ReadBuffer, Side};
 use crate::reason::{Activity, Reason};
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
@@ -60,6 +60,47 @@ impl<S: ByteStream> Connection<S> {
 
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
+    /// Closes, or lingers, when the kernel has everything.
+    pub(super) fn all_sent(&mut self, io: &mut Io, common: &mut Common) -> Next {
+        if self.input != Input::Open {
+            return self.finish(); // closing sends FIN
+        }
+        let at_once = io.fresh && self.is_on_its_way(io);
+        // Before `peer_has_sent`, so that the answer is on its way.
+        if let Err(error) = self.send_fin() {
+            return self.fail(error);
+        }
+        if at_once {
+            match self.peer_has_sent(io, common) {
+                Ok(true) => {}
+                Ok(false) => return self.finish(),
+                Err(error) => return self.fail(error),
+            }
+        }
+        self.linger(io, common);
+        Next::Again
+    }
+
+    #[inline(never)]
+    pub(super) fn while_lingering(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        buffer: &mut ReadBuffer,
+    ) -> Next {
+        let mut more = false;
+        if self.may_discard() {
+            if io.read > 0 {
+                return self.discard(io, common, buffer);
+            }
+            more = true; // but not in this visit
+        }
+        if self.input != Input::Open {
+            return self.finish();
+        }
+        self.settle(io, more)
+    }
+
     /// Ends it in order: for its reason to close, or because both sides have finished. Not if the stream has
     /// failed meanwhile, and the error has only waited for bytes that were put back.
     #[inline(never)]

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::timing::Direction;
-use super::{Common, Connection, Holds, Io, Life, Next, Output, Side, Tell};
+use super::{Common, Connection, Holds, Io, Life, Next, Output, ReadBuffer, Side, Tell};
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
 
@@ -14,6 +14,9 @@ use crate::system::poller::Readiness;
 /// last bytes from it: Linux's largest buffers together, 4 MiB at the sender and 6 MiB here
 /// (`net.ipv4.tcp_wmem`, `tcp_rmem`), and half as much again.
 pub(super) const MOST_DISCARDED: usize = 16 * 1024 * 1024;
+
+/// How many of them in one turn: less than of a connection that is served.
+const DISCARDED_AT_ONCE: usize = 64 * 1024;
 
 /// The state of the input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,22 +99,29 @@ impl<S: ByteStream> Connection<S> {
     /// Delivers the bytes that were put back, else reads once. Called only if it
     /// [may](Self::may_deliver).
     #[inline(always)]
-    pub(super) fn deliver(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+    pub(super) fn deliver(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        buffer: &mut ReadBuffer,
+    ) -> Next {
         if self.extras.is_some()
-            && let Some(next) = self.deliver_by_extras(io, common, scratch)
+            && let Some(next) = self.deliver_by_extras(io, common, buffer)
         {
             return next;
         }
         if self.input == Input::Ended {
             return self.deliver_end();
         }
-        let room = self.rate_allows(Direction::Reading, scratch.len().min(io.read), io);
+        let room = self.rate_allows(Direction::Reading, buffer.len().min(io.read), io);
         if room == 0 {
             return Next::Again; // held by its rate
         }
-        match self.receive(&mut scratch[..room]) {
+        let into = self.room(buffer, common);
+        match self.receive(&mut into[..room]) {
             Received::Bytes(count) => {
                 self.note_read(count, io, common);
+                common.loan.begin(buffer.told(count));
                 Next::Tell(Tell::Data(count))
             }
             Received::End => Next::Again,
@@ -128,20 +138,21 @@ impl<S: ByteStream> Connection<S> {
         &mut self,
         io: &mut Io,
         common: &mut Common,
-        scratch: &mut [u8],
+        buffer: &mut ReadBuffer,
     ) -> Option<Next> {
         if self.kept() > 0 && !self.is_handshaking() {
-            return Some(self.deliver_kept(io, common, scratch));
+            return Some(self.deliver_kept(io, common, buffer));
         }
         let opens = self.filter().is_some() && self.input == Input::Open;
-        opens.then(|| self.pull(io, common, scratch))
+        opens.then(|| self.pull(io, common, buffer))
     }
 
-    fn deliver_kept(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+    fn deliver_kept(&mut self, io: &mut Io, common: &mut Common, buffer: &mut ReadBuffer) -> Next {
+        let room = self.room(buffer, common);
         let Some(extras) = &mut self.extras else { return Next::Again };
         let kept = extras.kept.unsent();
-        let count = kept.len().min(scratch.len()).min(io.read);
-        scratch[..count].copy_from_slice(&kept[..count]);
+        let count = kept.len().min(room.len()).min(io.read);
+        room[..count].copy_from_slice(&kept[..count]);
         extras.kept.advance(count, &mut common.spares.vectors);
         io.read -= count;
         Next::Tell(Tell::Data(count))
@@ -158,7 +169,7 @@ impl<S: ByteStream> Connection<S> {
 
     /// Counts bytes that were read and are to be delivered.
     #[inline(always)]
-    pub(super) fn note_read(&mut self, count: usize, io: &mut Io, common: &Common) {
+    pub(super) fn note_read(&mut self, count: usize, io: &mut Io, common: &mut Common) {
         io.read -= count;
         self.count_received(count, io, common);
         io.fresh = false;
@@ -169,7 +180,7 @@ impl<S: ByteStream> Connection<S> {
     }
 
     #[inline(always)]
-    fn count_received(&mut self, count: usize, io: &mut Io, common: &Common) {
+    fn count_received(&mut self, count: usize, io: &mut Io, common: &mut Common) {
         io.received += count;
         self.traffic.read += count as u64;
         self.traffic.active = common.since_began(io.latest);
@@ -188,12 +199,18 @@ impl<S: ByteStream> Connection<S> {
 
     /// Reads once and discards the bytes. Once per visit: connections that are served come first.
     #[inline(never)]
-    pub(super) fn discard(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+    pub(super) fn discard(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        buffer: &mut ReadBuffer,
+    ) -> Next {
         if self.has_to_shake_hands() {
-            return self.pull(io, common, scratch);
+            return self.pull(io, common, buffer);
         }
-        let room = scratch.len().min(io.read);
-        match self.receive(&mut scratch[..room]) {
+        let room = buffer.len().min(io.read).min(DISCARDED_AT_ONCE);
+        let into = self.room(buffer, common);
+        match self.receive(&mut into[..room]) {
             Received::Bytes(count) => {
                 io.read = 0;
                 self.count_received(count, io, common);

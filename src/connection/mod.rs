@@ -34,7 +34,7 @@
 //!
 //! # States and inputs
 //!
-//! Each row has a test of its own in `table.rs` or `table_of_tls.rs`, by its number. A connection is *held* while there is a
+//! Each row has a test of its own in `table.rs` or a file beside it, by its number. A connection is *held* while there is a
 //! reason not to read it ([`Holds`]).
 //!
 //! | # | in | comes | becomes | is told |
@@ -102,6 +102,9 @@
 //! | 61 | Preparing | bytes that are no header | Gone, reset | nothing |
 //! | 62 | Preparing | FIN before the header is whole; its time is up | Gone | nothing |
 //! | 63 | Open, HandingOver, Closing | a file that is being sent is too short, or cannot be read | Gone, reset | nothing |
+//! | 64 | Open, told bytes | a write of them | Open | nothing; they leave as in 11, from the read buffer |
+//! | 65 | any, bytes of the read buffer unsent | a read, or the end of the visit | the same | nothing; they are copied before, in their place |
+//! | 66 | Open, pressure high | down to the low mark, in a visit that has sent | Open, pressure low | `Resume`, and the input in another visit |
 
 mod commands;
 mod ending;
@@ -116,6 +119,7 @@ mod header;
 #[path = "no_header.rs"]
 mod header;
 mod input;
+mod lent;
 mod output;
 mod pieces;
 mod preparing;
@@ -128,6 +132,8 @@ pub(crate) mod sequences;
 mod table;
 #[cfg(all(test, feature = "proxy"))]
 mod table_of_headers;
+#[cfg(test)]
+mod table_of_lent;
 #[cfg(all(test, feature = "tls"))]
 mod table_of_tls;
 mod timing;
@@ -137,6 +143,7 @@ mod values;
 pub(crate) use filter::Engine;
 #[cfg(feature = "proxy")]
 pub(crate) use header::Header;
+pub(crate) use lent::ReadBuffer;
 pub(crate) use preparing::Step;
 pub(crate) use timing::Direction;
 pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Reached, Tell, Traffic};
@@ -152,6 +159,10 @@ use output::{Output, Pressure};
 use preparing::Preparation;
 use timing::Extras;
 use values::{Side, Told};
+
+/// A handover is charged like a read of so many bytes, or of the whole buffer if that is smaller: protocols that hand
+/// over in a circle do not delay other connections.
+const HAND_OVER: usize = 64 * 1024;
 
 /// One connection.
 pub(crate) struct Connection<S = Stream> {
@@ -221,24 +232,34 @@ impl<S: ByteStream> Connection<S> {
     }
 
     /// Reads or writes once, within the allowance of the visit, and returns what to do now. Bytes to be
-    /// delivered are at the beginning of `scratch`. The order is input, output, deadlines: so a timeout is
+    /// delivered are at the beginning of `buffer`. The order is input, output, deadlines: so a timeout is
     /// told only to a connection that has nothing left to read.
     #[inline(always)]
-    pub(crate) fn next(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
-        self.begin_step(io, common);
-        match self.life {
-            Life::Preparing(_) => self.while_preparing(io, common, scratch),
+    pub(crate) fn next(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        buffer: &mut ReadBuffer,
+    ) -> Next {
+        common.loan.end();
+        self.begin_step(io, common, buffer);
+        let next = match self.life {
+            Life::Preparing(_) => self.while_preparing(io, common, buffer),
             Life::New => self.announce(io, common),
-            Life::Open | Life::Finishing => self.while_open(io, common, scratch),
-            Life::HandingOver => self.while_handing_over(io, common, scratch),
-            Life::Closing(_) => self.while_closing(io, common, scratch),
-            Life::Lingering(_) => self.while_lingering(io, common, scratch),
+            Life::Open | Life::Finishing => self.while_open(io, common, buffer),
+            Life::HandingOver => self.while_handing_over(io, common, buffer),
+            Life::Closing(_) => self.while_closing(io, common, buffer),
+            Life::Lingering(_) => self.while_lingering(io, common, buffer),
             Life::Gone(_) => Next::Gone,
+        };
+        if matches!(next, Next::Rest | Next::Yield) {
+            self.copy_lent(buffer, common);
         }
+        next
     }
 
     #[inline(never)]
-    fn announce(&mut self, io: &Io, common: &Common) -> Next {
+    fn announce(&mut self, io: &Io, common: &mut Common) -> Next {
         self.traffic.active = common.since_began(io.now);
         self.told = Told::Made;
         self.life = Life::Open;
@@ -249,11 +270,11 @@ impl<S: ByteStream> Connection<S> {
     }
 
     #[inline(always)]
-    fn while_open(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+    fn while_open(&mut self, io: &mut Io, common: &mut Common, buffer: &mut ReadBuffer) -> Next {
         let mut more = false;
         if self.may_deliver() {
             if io.read > 0 {
-                return self.deliver(io, common, scratch);
+                return self.deliver(io, common, buffer);
             }
             more = true; // but not in this visit
         }
@@ -265,14 +286,16 @@ impl<S: ByteStream> Connection<S> {
                 }
                 more = true; // `Pause` comes before a write, and this visit has had its write
             }
-            match self.flush(io, common) {
+            match self.flush(io, common, buffer) {
                 // Encrypted bytes are more than they were in clear.
                 Ok(unsent) => more |= unsent || (self.extras.is_some() && self.is_to_pause()),
                 Err(error) => return self.break_off(error, common),
             }
             if self.is_to_resume() {
                 self.pressure = Pressure::Low;
-                io.write = Some(0); // no more writes in this visit, or this could go on for ever
+                // No more writes in this visit, or this could go on for ever. An answer to input that is read now would
+                // have to be copied.
+                (io.read, io.write) = (0, Some(0));
                 return Next::Tell(Tell::Resume);
             }
         }
@@ -290,14 +313,17 @@ impl<S: ByteStream> Connection<S> {
     }
 
     #[inline(never)]
-    fn while_handing_over(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+    fn while_handing_over(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        buffer: &mut ReadBuffer,
+    ) -> Next {
         if self.is_handshaking() {
-            return self.shake_hands(io, common, scratch); // first: `Handover` is another's `Made`
+            return self.shake_hands(io, common, buffer); // first: `Handover` is another's `Made`
         }
         if io.read > 0 {
-            // Charged like a full read: protocols that hand over in a circle do not delay other
-            // connections.
-            io.read = io.read.saturating_sub(scratch.len());
+            io.read = io.read.saturating_sub(buffer.len().min(HAND_OVER));
             self.life = Life::Open;
             self.input.begin_again();
             self.told = Told::Made;
@@ -305,7 +331,7 @@ impl<S: ByteStream> Connection<S> {
             return Next::Tell(Tell::Handover);
         }
         if io.write.is_some()
-            && let Err(error) = self.flush(io, common)
+            && let Err(error) = self.flush(io, common, buffer)
         {
             return self.break_off(error, common);
         }
@@ -313,7 +339,7 @@ impl<S: ByteStream> Connection<S> {
     }
 
     #[inline(never)]
-    fn while_closing(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+    fn while_closing(&mut self, io: &mut Io, common: &mut Common, buffer: &mut ReadBuffer) -> Next {
         // Nothing can be encrypted any more, so what waits would wait for the close timeout.
         if let Some(failure) = self.filter_mut().and_then(Filter::take_failure) {
             return self.fail_tls(failure, common);
@@ -321,12 +347,12 @@ impl<S: ByteStream> Connection<S> {
         let mut more = false;
         if self.may_discard() {
             if io.read > 0 {
-                return self.discard(io, common, scratch);
+                return self.discard(io, common, buffer);
             }
             more = true; // but not in this visit
         }
         if io.write.is_some() {
-            match self.send(io, common) {
+            match self.send(io, common, buffer) {
                 Ok(unsent) => more |= unsent,
                 Err(error) => return self.fail(error),
             }
@@ -336,42 +362,6 @@ impl<S: ByteStream> Connection<S> {
             self.close_limit(io, common);
         }
         self.settle(io, more)
-    }
-
-    #[inline(never)]
-    fn while_lingering(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
-        let mut more = false;
-        if self.may_discard() {
-            if io.read > 0 {
-                return self.discard(io, common, scratch);
-            }
-            more = true; // but not in this visit
-        }
-        if self.input != Input::Open {
-            return self.finish();
-        }
-        self.settle(io, more)
-    }
-
-    /// Closes, or lingers, when the kernel has everything.
-    fn all_sent(&mut self, io: &mut Io, common: &mut Common) -> Next {
-        if self.input != Input::Open {
-            return self.finish(); // closing sends FIN
-        }
-        let at_once = io.fresh && self.is_on_its_way(io);
-        // Before `peer_has_sent`, so that the answer is on its way.
-        if let Err(error) = self.send_fin() {
-            return self.fail(error);
-        }
-        if at_once {
-            match self.peer_has_sent(io, common) {
-                Ok(true) => {}
-                Ok(false) => return self.finish(),
-                Err(error) => return self.fail(error),
-            }
-        }
-        self.linger(io, common);
-        Next::Again
     }
 
     /// Ends a visit. Checks for a broken connection and for deadlines; then rests, or yields if there is

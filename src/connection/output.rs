@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::filter::Filter;
 use super::timing::Direction;
-use super::{Common, Connection, Holds, Input, Io, Life, Marks, Next, Side};
+use super::{Common, Connection, Holds, Input, Io, Life, Marks, Next, ReadBuffer, Side};
 use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
@@ -129,8 +129,13 @@ impl<S: ByteStream> Connection<S> {
     /// Sends once, and FIN behind the last byte if it is wanted. Returns whether more could leave in
     /// another visit.
     #[inline(always)]
-    pub(super) fn flush(&mut self, io: &mut Io, common: &mut Common) -> io::Result<bool> {
-        let more = self.send(io, common)?;
+    pub(super) fn flush(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        buffer: &ReadBuffer,
+    ) -> io::Result<bool> {
+        let more = self.send(io, common, buffer)?;
         self.above_cap = self.in_memory() > common.cap; // a file takes none
         if self.output == Output::FinWanted && !self.is_unfinished() {
             self.send_fin()?;
@@ -140,7 +145,12 @@ impl<S: ByteStream> Connection<S> {
 
     /// Sends once. Returns whether more could leave in another visit.
     #[inline(always)]
-    pub(super) fn send(&mut self, io: &mut Io, common: &mut Common) -> io::Result<bool> {
+    pub(super) fn send(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        buffer: &ReadBuffer,
+    ) -> io::Result<bool> {
         if !self.can_send() {
             return Ok(false);
         }
@@ -148,7 +158,7 @@ impl<S: ByteStream> Connection<S> {
         let allowed = self.rate_allows(Direction::Writing, budget, io);
         if allowed > 0 {
             io.write = Some(0);
-            self.send_up_to(allowed, io, common)?;
+            self.send_up_to(allowed, io, common, buffer)?;
         }
         Ok(self.can_send())
     }
@@ -184,14 +194,20 @@ impl<S: ByteStream> Connection<S> {
     }
 
     #[inline(always)]
-    fn send_up_to(&mut self, most: usize, io: &mut Io, common: &mut Common) -> io::Result<()> {
+    fn send_up_to(
+        &mut self,
+        most: usize,
+        io: &mut Io,
+        common: &mut Common,
+        buffer: &ReadBuffer,
+    ) -> io::Result<()> {
         if self.filter().is_some() {
             self.seal(most, common)?;
         }
         let filter = self.extras.as_ref().and_then(|extras| extras.filter.as_deref());
         let wire = filter.map(Filter::wire);
         let Some(unsent) = wire.unwrap_or(&self.outgoing).unsent() else {
-            let count = self.send_pieces(most, common)?;
+            let count = self.send_pieces(most, common, buffer)?;
             self.note_sent(count, io, common);
             return Ok(());
         };
@@ -223,7 +239,7 @@ impl<S: ByteStream> Connection<S> {
 
     /// Counts bytes that the kernel has taken.
     #[inline(always)]
-    fn note_sent(&mut self, count: usize, io: &mut Io, common: &Common) {
+    fn note_sent(&mut self, count: usize, io: &mut Io, common: &mut Common) {
         io.sent += count;
         self.traffic.written += count as u64;
         // An attempt without success is no life of the peer's: it is made before each timeout.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::filter::Filter;
 use super::securing::READ;
-use super::{Common, Connection};
+use super::{Common, Connection, ReadBuffer};
 use crate::parts::file_part::FilePart;
 use crate::parts::outgoing::Outgoing;
 use crate::reason::{Activity, Reason};
@@ -46,15 +46,21 @@ impl<S: ByteStream> Connection<S> {
 impl<S: ByteStream> Connection<S> {
     /// Sends at most so many bytes, of which some are not copied; returns how many.
     #[inline(never)]
-    pub(super) fn send_pieces(&mut self, most: usize, common: &mut Common) -> io::Result<usize> {
+    pub(super) fn send_pieces(
+        &mut self,
+        most: usize,
+        common: &mut Common,
+        buffer: &ReadBuffer,
+    ) -> io::Result<usize> {
         let mut queue = mem::take(self.waiting());
-        let sent = self.send_front(&mut queue, most, common);
+        let sent = self.send_front(&mut queue, most, common, buffer);
         *self.waiting() = queue;
         sent
     }
 
     /// The bytes that are ready for the wire.
-    fn waiting(&mut self) -> &mut Outgoing {
+    #[inline(always)]
+    pub(super) fn waiting(&mut self) -> &mut Outgoing {
         let filter = self.extras.as_mut().and_then(|extras| extras.filter.as_deref_mut());
         filter.map_or(&mut self.outgoing, Filter::wire_mut)
     }
@@ -65,10 +71,11 @@ impl<S: ByteStream> Connection<S> {
         queue: &mut Outgoing,
         most: usize,
         common: &mut Common,
+        buffer: &ReadBuffer,
     ) -> io::Result<usize> {
         let mut sent = 0;
         if queue.file().is_none() {
-            let slices = queue.slices::<SLICES>(most);
+            let slices = queue.slices::<SLICES>(most, buffer.bytes());
             let offered = slices.bytes;
             let more = slices.before_a_file || (offered == queue.len() && self.fin_follows());
             sent = self.offer(offered, |stream| stream.write_slices(slices.as_slice(), more))?;

@@ -9,7 +9,7 @@ use super::filter::{Engine, Filter};
 use super::header::{Header, ProxyInfo, Taken};
 use super::input::Received;
 use super::timing::Direction;
-use super::{Common, Connection, Holds, Io, Life, Next};
+use super::{Common, Connection, Holds, Io, Life, Next, ReadBuffer};
 use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
@@ -111,12 +111,12 @@ impl<S: ByteStream> Connection<S> {
         &mut self,
         io: &mut Io,
         common: &mut Common,
-        scratch: &mut [u8],
+        buffer: &mut ReadBuffer,
     ) -> Next {
         match &self.life {
-            Life::Preparing(Preparation::Header(_)) => self.await_header(io, common, scratch),
+            Life::Preparing(Preparation::Header(_)) => self.await_header(io, common, buffer),
             Life::Preparing(Preparation::Identified(_)) => Next::Prepared,
-            _ if self.is_handshaking() => self.shake_hands(io, common, scratch),
+            _ if self.is_handshaking() => self.shake_hands(io, common, buffer),
             _ => {
                 self.life = Life::New;
                 Next::Prepared
@@ -125,25 +125,26 @@ impl<S: ByteStream> Connection<S> {
     }
 
     #[inline(never)]
-    fn await_header(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+    fn await_header(&mut self, io: &mut Io, common: &mut Common, buffer: &mut ReadBuffer) -> Next {
         let waits = self.may_prepare();
         if waits && io.read > 0 {
-            return self.read_header(io, common, scratch);
+            return self.read_header(io, common, buffer);
         }
         self.settle(io, waits)
     }
 
-    fn read_header(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+    fn read_header(&mut self, io: &mut Io, common: &mut Common, buffer: &mut ReadBuffer) -> Next {
         let Life::Preparing(Preparation::Header(header)) = &self.life else { return Next::Again };
-        let most = header.room().min(scratch.len()).min(io.read);
+        let most = header.room().min(buffer.len()).min(io.read);
         let room = self.rate_allows(Direction::Reading, most, io);
         if room == 0 {
             return Next::Again; // held by its rate
         }
-        match self.receive(&mut scratch[..room]) {
+        let into = self.room(buffer, common);
+        match self.receive(&mut into[..room]) {
             Received::Bytes(count) => {
                 self.note_read(count, io, common);
-                self.take_header(&scratch[..count], common)
+                self.take_header(&into[..count], common)
             }
             Received::End => {
                 if let Life::Preparing(Preparation::Header(header)) = &self.life {

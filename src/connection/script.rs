@@ -3,10 +3,13 @@
 use std::cell::{Ref, RefCell, RefMut};
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::{ClosingTimes, Common, Connection, Direction, Holds, Io, Marks, Next, Tell};
+use super::{
+    ClosingTimes, Common, Connection, Direction, Holds, Io, Marks, Next, ReadBuffer, Tell,
+};
 use crate::parts::file_part::FilePart;
 use crate::parts::token_bucket::Rate;
 use crate::reason::Reason;
@@ -36,6 +39,8 @@ pub(super) struct Wire {
     pub(super) written: Vec<u8>,
     pub(super) reads: usize,
     pub(super) writes: usize,
+    /// How many of them had several slices, or one that was not copied.
+    pub(super) vectored: usize,
     pub(super) fins: usize,
     /// Whether the last bytes were written so that FIN goes along, and nothing came between.
     more: bool,
@@ -215,7 +220,9 @@ impl ByteStream for Script {
 
     fn write_slices(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
         let data: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-        self.wire_mut().write(&data, more)
+        let mut wire = self.wire_mut();
+        wire.vectored += 1;
+        wire.write(&data, more)
     }
 
     fn send_file(&mut self, _: &FilePart, _: usize) -> io::Result<Option<usize>> {
@@ -259,7 +266,7 @@ pub(super) struct Driver {
     pub(super) connection: Connection<Script>,
     pub(super) script: Script,
     pub(super) now: Instant,
-    pub(super) scratch: Vec<u8>,
+    pub(super) buffer: ReadBuffer,
     /// How much a visit may read and write.
     pub(super) budgets: (usize, usize),
     /// Whether the poller may have more events to tell.
@@ -290,7 +297,7 @@ impl Driver {
             connection: Connection::new(script.clone(), Marks::new(100, 25)),
             script,
             now,
-            scratch: vec![0; 64],
+            buffer: ReadBuffer::new(64),
             budgets: (1000, 1000),
             queued: true,
             flushing: false,
@@ -308,7 +315,7 @@ impl Driver {
                 received: 0,
                 sent: 0,
             },
-            common: Common::new(closing_times, usize::MAX, now),
+            common: Common::new(closing_times, usize::MAX, 1, now),
             more_events: false,
             visited: false,
             steps: 0,
@@ -346,7 +353,7 @@ impl Driver {
         let next = loop {
             self.steps += 1;
             assert!(self.steps < MOST_STEPS, "this visit has no end");
-            match self.connection.next(&mut self.io, &mut self.common, &mut self.scratch) {
+            match self.connection.next(&mut self.io, &mut self.common, &mut self.buffer) {
                 Next::Again => {}
                 Next::Rest | Next::Yield if !self.registered => self.register(),
                 next => break next,
@@ -354,7 +361,10 @@ impl Driver {
         };
         match next {
             Next::Tell(notice) => self.note(notice),
-            _ => self.visited = false,
+            _ => {
+                self.visited = false;
+                self.buffer = ReadBuffer::new(self.buffer.len()); // as if another connection had been read
+            }
         }
         self.queued |= next == Next::Yield;
         next
@@ -369,7 +379,7 @@ impl Driver {
     fn note(&mut self, notice: Tell) {
         self.notices.push(notice);
         if let Tell::Data(count) = notice {
-            self.bytes.extend_from_slice(&self.scratch[..count]);
+            self.bytes.extend_from_slice(self.buffer.told(count));
         }
     }
 
@@ -478,7 +488,19 @@ impl Driver {
     pub(super) fn write(&mut self, data: &[u8], cap: usize) -> bool {
         self.common.cap = cap;
         let taken = self.connection.write(data, &mut self.common);
-        self.flush_later(if taken { !data.is_empty() } else { self.connection.is_gone() });
+        self.note_write(taken, data.len())
+    }
+
+    /// Writes back some of the bytes that were told last.
+    pub(super) fn echo(&mut self, told: Range<usize>) -> bool {
+        let Self { connection, common, buffer, .. } = self;
+        let data = &buffer.told(told.end)[told.clone()];
+        let taken = connection.write_back(data, common);
+        self.note_write(taken, told.len())
+    }
+
+    fn note_write(&mut self, taken: bool, count: usize) -> bool {
+        self.flush_later(if taken { count > 0 } else { self.connection.is_gone() });
         taken
     }
 
@@ -490,7 +512,7 @@ impl Driver {
     }
 
     #[cfg(all(test, unix, feature = "sendfile"))]
-    pub(super) fn send_file(&mut self, range: std::ops::Range<u64>) -> io::Result<bool> {
+    pub(super) fn send_file(&mut self, range: Range<u64>) -> io::Result<bool> {
         self.send_file_at("Cargo.toml".as_ref(), range)
     }
 
@@ -498,7 +520,7 @@ impl Driver {
     pub(super) fn send_file_at(
         &mut self,
         path: &std::path::Path,
-        range: std::ops::Range<u64>,
+        range: Range<u64>,
     ) -> io::Result<bool> {
         let file = std::fs::File::open(path)?;
         let part = FilePart::new(file.into(), range)?;

@@ -10,13 +10,13 @@ use std::time::Instant;
 use super::filter::{Engine, Filter, Opened, SealError};
 use super::input::Received;
 use super::timing::Direction;
-use super::{Common, Connection, Holds, Input, Io, Life, Next, Output, Side, Tell};
+use super::{Common, Connection, Holds, Input, Io, Life, Next, Output, ReadBuffer, Side, Tell};
 use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
 
 /// How many bytes are read at once from a connection with a filter, or from a file, into a buffer that all share. With
-/// what the filter had before, they fit into a scratch buffer of the usual size.
+/// what the filter had before, they fit into the read buffer.
 pub(super) const READ: usize = 48 * 1024;
 
 /// How much more a read may bring than it has read: a record that was almost complete.
@@ -103,17 +103,17 @@ impl<S: ByteStream> Connection<S> {
         &mut self,
         io: &mut Io,
         common: &mut Common,
-        scratch: &mut [u8],
+        buffer: &mut ReadBuffer,
     ) -> Next {
         let mut more = false;
         if self.may_deliver() {
             if io.read > 0 {
-                return self.pull(io, common, scratch);
+                return self.pull(io, common, buffer);
             }
             more = true; // but not in this visit
         }
         if io.write.is_some() {
-            match self.flush(io, common) {
+            match self.flush(io, common, buffer) {
                 Ok(unsent) => more |= unsent,
                 Err(error) => return self.break_off(error, common),
             }
@@ -123,15 +123,20 @@ impl<S: ByteStream> Connection<S> {
 
     /// Reads once, through the filter.
     #[inline(never)]
-    pub(super) fn pull(&mut self, io: &mut Io, common: &mut Common, scratch: &mut [u8]) -> Next {
+    pub(super) fn pull(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        buffer: &mut ReadBuffer,
+    ) -> Next {
         if let Some(failure) = self.filter_mut().and_then(Filter::take_failure) {
             return self.fail_tls(failure, common);
         }
         if let Some(early) = self.filter_mut().and_then(Filter::early) {
-            return self.open(&early, common, scratch);
+            return self.open(&early, common, buffer);
         }
-        let fits = scratch.len().checked_sub(BEFORE).filter(|&fits| fits > 0);
-        let most = fits.unwrap_or(scratch.len()).min(READ).min(io.read);
+        let fits = buffer.len().checked_sub(BEFORE).filter(|&fits| fits > 0);
+        let most = fits.unwrap_or(buffer.len()).min(READ).min(io.read);
         let room = self.rate_allows(Direction::Reading, most, io);
         if room == 0 {
             return Next::Again; // held by its rate
@@ -141,7 +146,7 @@ impl<S: ByteStream> Connection<S> {
         let next = match self.receive(&mut wire[..room]) {
             Received::Bytes(count) => {
                 self.note_read(count, io, common);
-                self.open(&wire[..count], common, scratch)
+                self.open(&wire[..count], common, buffer)
             }
             Received::End => self.end_of_stream(),
             Received::Nothing if self.output == Output::Broken => self.finish(),
@@ -153,15 +158,16 @@ impl<S: ByteStream> Connection<S> {
     }
 
     /// Takes bytes of the wire. Plain ones are told, or kept for a protocol that does not hear them yet.
-    fn open(&mut self, bytes: &[u8], common: &mut Common, scratch: &mut [u8]) -> Next {
+    fn open(&mut self, bytes: &[u8], common: &mut Common, buffer: &mut ReadBuffer) -> Next {
         let hears = self.hears() && !self.held.are_against_delivering() && self.kept() == 0;
         let keeps = self.is_open();
+        let room = self.room(buffer, common);
         let Some(extras) = &mut self.extras else { return Next::Again };
         let (kept, mut told) = (&mut extras.kept, 0);
         let Some(filter) = &mut extras.filter else { return Next::Again };
         let opened = filter.open(bytes, &mut common.spares, &mut |plain, spares| {
-            let here = if hears { plain.len().min(scratch.len() - told) } else { 0 };
-            scratch[told..told + here].copy_from_slice(&plain[..here]);
+            let here = if hears { plain.len().min(room.len() - told) } else { 0 };
+            room[told..told + here].copy_from_slice(&plain[..here]);
             told += here;
             if keeps && here < plain.len() {
                 kept.push(&plain[here..], &mut spares.vectors);
@@ -221,8 +227,11 @@ impl<S: ByteStream> Connection<S> {
         Next::Again
     }
 
-    /// Takes what was put back before TLS began for its first bytes.
-    pub(super) fn begin_filter(&mut self, common: &mut Common) {
+    /// Takes what was put back before TLS began for its first bytes, and what was written before for its first output.
+    pub(super) fn begin_filter(&mut self, common: &mut Common, buffer: &ReadBuffer) {
+        if self.filter().is_some() {
+            self.copy_lent(buffer, common);
+        }
         let Some(extras) = &mut self.extras else { return };
         let Some(filter) = &mut extras.filter else { return };
         if filter.take_early(&mut extras.kept, &mut common.spares) {

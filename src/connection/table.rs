@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::script::{Driver, Kind};
-use super::{Direction, Holds, Next, Output, Tell};
+use super::{Direction, Holds, Next, Output, ReadBuffer, Tell};
 use crate::parts::token_bucket::Rate;
 use crate::reason::{Activity, Reason};
 use crate::system::poller::Readiness;
@@ -113,7 +113,7 @@ fn row_04_held_bytes_wait_for_every_hold_to_be_released() {
         assert_eq!((driver.serve(), driver.heard().as_str()), (Next::Rest, ""));
         driver.release(last);
         assert!(driver.queued, "no event repeats what was latched");
-        driver.scratch.truncate(3);
+        driver.buffer = ReadBuffer::new(3);
         driver.budgets.0 = 3;
         driver.serve();
         assert_eq!(driver.heard(), if last == Holds::PROTOCOL { "[hel]" } else { "[lo]" });
@@ -124,7 +124,7 @@ fn row_04_held_bytes_wait_for_every_hold_to_be_released() {
 fn row_05_what_is_above_the_allowance_waits_for_another_visit() {
     let mut driver = driver_that_was_sent(b"abcdefgh");
     driver.budgets.0 = 5;
-    driver.scratch.truncate(3);
+    driver.buffer = ReadBuffer::new(3);
     assert_eq!(driver.serve(), Next::Yield);
     assert_eq!(driver.heard(), "[abc] [de]");
     assert_eq!(driver.serve(), Next::Rest);
@@ -216,7 +216,7 @@ fn row_10_resume_is_told_at_the_low_mark_and_not_above() {
 fn row_11_a_write_leaves_in_the_visit_by_one_call() {
     let mut driver = driver_that_was_sent(b"ab");
     driver.budgets.1 = 5;
-    driver.scratch.truncate(1);
+    driver.buffer = ReadBuffer::new(1);
     let next = driver.visit(Kind::Serve, |driver, notice| {
         if let Tell::Data(_) = notice {
             assert!(driver.write(b"four", CAP));
@@ -639,7 +639,7 @@ fn row_22_the_next_hears_eof_before_both_halves_end_it() {
 #[test]
 fn row_22_handing_over_costs_a_full_read() {
     let mut driver = Driver::open();
-    driver.budgets.0 = 3 * driver.scratch.len();
+    driver.budgets.0 = 3 * driver.buffer.len();
     let next = driver.visit(Kind::Serve, |_, _| unreachable!("nothing to tell"));
     assert_eq!(next, Next::Rest);
     driver.hand_over();
@@ -1295,7 +1295,7 @@ fn row_43_no_more_is_discarded_than_the_bound() {
     full.close();
     for mut driver in [full, lingering()] {
         let piece = vec![b'x'; 1 << 20];
-        driver.scratch = piece.clone();
+        driver.buffer = ReadBuffer::new(piece.len());
         driver.budgets.0 = 2 * piece.len();
         for _ in 0..20 {
             driver.script.peer_sends(&piece);

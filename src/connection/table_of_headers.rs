@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::script::Driver;
-use super::{Direction, Header, Next, Output, Step};
+use super::{Direction, Header, Next, Output, ReadBuffer, Step};
 use crate::address::Address;
 use crate::parts::token_bucket::Rate;
 use crate::proxy::{HEADER_TIMEOUT, LONGEST_HEADER};
@@ -15,7 +15,7 @@ const HEADER: &[u8] = b"PROXY TCP4 203.0.113.7 198.51.100.1 4711 80\r\n";
 
 fn preparing() -> Driver {
     let mut driver = Driver::new();
-    driver.scratch = vec![0; 300];
+    driver.buffer = ReadBuffer::new(300);
     let proxy = Address::Tcp(([10, 0, 0, 1], 443).into());
     let step = Step::Header(Box::new(Header::new(proxy, driver.now)));
     driver.connection.prepare(step, driver.now, &mut driver.common);
@@ -93,7 +93,7 @@ fn row_60_an_end_behind_the_header_is_told_after_the_data() {
 #[test]
 fn row_60_more_than_a_buffer_holds_is_no_matter() {
     let mut driver = preparing();
-    driver.scratch = vec![0; 7];
+    driver.buffer = ReadBuffer::new(7);
     driver.budgets = (10, 10);
     driver.script.peer_sends(&[HEADER, &[b'x'; 100]].concat());
     until_prepared(&mut driver);
@@ -125,7 +125,7 @@ fn row_60_what_is_behind_a_header_is_the_first_of_tls() {
     let mut hello = Vec::new();
     client.sealed(&mut |piece| hello.extend_from_slice(piece));
     let mut driver = preparing();
-    driver.scratch = vec![0; 30_000];
+    driver.buffer = ReadBuffer::new(30_000);
     driver.budgets = (100_000, 100_000);
     driver.script.peer_sends(&[HEADER, &hello].concat());
     until_prepared(&mut driver);
@@ -217,7 +217,7 @@ fn no_more_is_read_than_a_header_may_have() {
     let rest = u16::try_from(LONGEST_HEADER - 16).unwrap().to_be_bytes();
     let header = [b"\r\n\r\n\0\r\nQUIT\n\x20\0".as_slice(), &rest, &field].concat();
     let mut driver = preparing();
-    driver.scratch = vec![0; 100_000];
+    driver.buffer = ReadBuffer::new(100_000);
     driver.budgets = (100_000, 100_000);
     driver.script.peer_sends(&header);
     driver.script.peer_sends(&[0; 2 * LONGEST_HEADER]);

@@ -222,6 +222,28 @@ fn row_53_what_was_put_back_is_the_first_of_tls() {
 }
 
 #[test]
+fn row_53_what_was_echoed_before_leaves_in_clear_and_the_rest_encrypted() {
+    let mut driver = Driver::open();
+    driver.script.peer_sends(b"clear and secret");
+    driver.take_events();
+    let (server, client) = engines();
+    let mut server = Some(server);
+    driver.visit(Kind::Serve, |driver, notice| {
+        if notice == Tell::Data(16) {
+            driver.echo(0..5);
+            let engine = server.take().unwrap();
+            assert!(driver.connection.start_tls(engine, driver.now, &mut driver.common));
+            driver.echo(10..16);
+        }
+    });
+    driver.settle();
+    assert_eq!(driver.written(), "clear");
+    let mut both = Both::of(driver, client);
+    both.shake_hands();
+    assert_eq!(both.got, b"secret", "encrypted, so it was copied");
+}
+
+#[test]
 fn row_54_close_notify_is_the_end() {
     let mut both = Both::up();
     both.client.seal(b"last");

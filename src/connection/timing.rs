@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::filter::Filter;
-use super::{Common, Connection, Holds, Io, Life, Next, Tell};
+use super::{Common, Connection, Holds, Io, Life, Next, ReadBuffer, Tell};
 use crate::parts::clock::later;
 use crate::parts::outgoing::Spares;
 use crate::parts::token_bucket::{Bucket, Rate};
@@ -240,10 +240,10 @@ impl<S: ByteStream> Connection<S> {
     /// Ends states that are over: the telling of a timeout, and holds by a rate. Notes input that came while
     /// it is not read.
     #[inline]
-    pub(super) fn begin_step(&mut self, io: &Io, common: &mut Common) {
+    pub(super) fn begin_step(&mut self, io: &Io, common: &mut Common, buffer: &ReadBuffer) {
         if self.extras.is_some() {
             self.end_what_is_over(io);
-            self.begin_filter(common);
+            self.begin_filter(common, buffer);
         }
     }
 

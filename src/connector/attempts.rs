@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::address::{Address, Endpoint, Place};
 use crate::callback::Callback;
+use crate::connection::ReadBuffer;
 use crate::connector::Connector;
 use crate::connector::state::{Attempt, BUSY_DELAY, ConnectorState, Progress};
 use crate::ids::{ConnectionId, ConnectorId};
@@ -171,7 +172,7 @@ impl Reactor {
     }
 
     /// Handles an event of an attempt: it is connected, has failed, or the event was spurious.
-    pub(crate) fn serve_attempt(&mut self, key: Key, scratch: &mut [u8]) {
+    pub(crate) fn serve_attempt(&mut self, key: Key, buffer: &mut ReadBuffer) {
         let Some(Source::Attempt(attempt)) = self.sources.get_mut(key) else { return };
         let connector = attempt.connector;
         let stream = &attempt.stream;
@@ -189,7 +190,7 @@ impl Reactor {
                         Some(Place::Unix(path)) => Address::Unix(path.clone()),
                         _ => peer,
                     };
-                    return self.connected(connector, key, &peer, scratch);
+                    return self.connected(connector, key, &peer, buffer);
                 }
                 // A spurious event: the answer is still to come.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => {
@@ -220,7 +221,7 @@ impl Reactor {
 
     /// The first address that answers wins. The attempt becomes the connection, in the same slot
     /// and under the same token, so that nothing is registered twice.
-    fn connected(&mut self, connector: Key, winner: Key, peer: &Address, scratch: &mut [u8]) {
+    fn connected(&mut self, connector: Key, winner: Key, peer: &Address, buffer: &mut ReadBuffer) {
         if let Some(Source::Attempt(attempt)) = self.sources.get(winner) {
             let to = attempt.to.clone();
             let won = || Outcome::Connected(ConnectionId(winner));
@@ -230,8 +231,8 @@ impl Reactor {
         let Self { sources, time, .. } = self;
         let Some(Source::Connector(found)) = sources.get(connector) else { return };
         match found.connect.preparations.first(peer, || time.latest()) {
-            Ok(None) => self.build_at_once(connector, winner, peer, scratch),
-            Ok(Some(step)) => self.prepare_connection(connector, winner, peer, step, scratch),
+            Ok(None) => self.build_at_once(connector, winner, peer, buffer),
+            Ok(Some(step)) => self.prepare_connection(connector, winner, peer, step, buffer),
             Err(reason) => {
                 self.sources.remove(winner);
                 self.descriptor_freed();
@@ -240,7 +241,13 @@ impl Reactor {
         }
     }
 
-    fn build_at_once(&mut self, connector: Key, winner: Key, peer: &Address, scratch: &mut [u8]) {
+    fn build_at_once(
+        &mut self,
+        connector: Key,
+        winner: Key,
+        peer: &Address,
+        buffer: &mut ReadBuffer,
+    ) {
         let built = self.call_factory(connector, Callback::BuildProtocol, |factory, _| {
             factory.build_protocol(peer.clone())
         });
@@ -263,7 +270,7 @@ impl Reactor {
         self.become_connection(connector, winner, |connection, _, _| {
             Session::new(connection, peer.clone(), protocol)
         });
-        self.serve_connected(connector, winner, scratch);
+        self.serve_connected(connector, winner, buffer);
     }
 
     /// Tells the factory the loss, after the protocol was told.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::address::Address;
-use crate::connection::{Common, Connection, Step};
+use crate::connection::{Common, Connection, ReadBuffer, Step};
 use crate::connector::state::Progress;
 use crate::ids::{ConnectionId, ConnectorId};
 use crate::observe::Origin;
@@ -22,7 +22,7 @@ impl Reactor {
         winner: Key,
         peer: &Address,
         step: Step,
-        scratch: &mut [u8],
+        buffer: &mut ReadBuffer,
     ) {
         self.drop_head_start(connector);
         if let Some(connector) = self.connector_mut(connector) {
@@ -33,7 +33,7 @@ impl Reactor {
         self.become_connection(connector, winner, |connection, now, common| {
             Session::preparing(connection, peer.clone(), step, now, common)
         });
-        self.serve_connected(connector, winner, scratch);
+        self.serve_connected(connector, winner, buffer);
     }
 
     /// The connection of a connector has its protocol.
@@ -80,9 +80,9 @@ impl Reactor {
         });
     }
 
-    pub(super) fn serve_connected(&mut self, connector: Key, winner: Key, scratch: &mut [u8]) {
+    pub(super) fn serve_connected(&mut self, connector: Key, winner: Key, buffer: &mut ReadBuffer) {
         let origin = Origin::Connected(ConnectorId(connector));
         self.tell_opened(ConnectionId(winner), origin);
-        self.visit(winner, Queue::Run, scratch);
+        self.visit(winner, Queue::Run, buffer);
     }
 }

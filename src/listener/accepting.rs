@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::callback::Callback;
-use crate::connection::{Connection, Direction, Step};
+use crate::connection::{Connection, Direction, ReadBuffer, Step};
 use crate::ids::{ConnectionId, ListenerId};
 use crate::listener::{AcceptError, Listener};
 use crate::observe::{Command, Notice, Origin, Subject};
@@ -178,7 +178,7 @@ impl Reactor {
     }
 
     /// Accepts up to the budget; gives the notices of starting and stopping.
-    pub(crate) fn serve_listener(&mut self, key: Key, scratch: &mut [u8]) {
+    pub(crate) fn serve_listener(&mut self, key: Key, buffer: &mut ReadBuffer) {
         let Some(listener) = self.listener_mut(key).filter(|listener| !listener.over) else {
             return;
         };
@@ -198,7 +198,7 @@ impl Reactor {
             match listener.accept() {
                 Ok((stream, peer)) => {
                     listener.skipped = 0;
-                    self.admit(key, stream, peer, scratch);
+                    self.admit(key, stream, peer, buffer);
                 }
                 Err(error) => match AcceptError::of(&error) {
                     AcceptError::Empty => {
@@ -223,7 +223,7 @@ impl Reactor {
     }
 
     /// Makes a session of an accepted connection, or closes it.
-    fn admit(&mut self, listener: Key, stream: Stream, peer: Address, scratch: &mut [u8]) {
+    fn admit(&mut self, listener: Key, stream: Stream, peer: Address, buffer: &mut ReadBuffer) {
         self.monitor.stats.accepted += 1;
         let begun = match self.begin_preparation(listener, &peer) {
             Ok(begun) => begun,
@@ -248,7 +248,7 @@ impl Reactor {
             self.set_rate(ConnectionId(key), Direction::Reading, read_rate);
             self.set_rate(ConnectionId(key), Direction::Writing, write_rate);
         }
-        self.visit(key, Queue::Run, scratch);
+        self.visit(key, Queue::Run, buffer);
     }
 
     /// Begins the preparation of a connection, or has its protocol made at once.

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -57,6 +58,8 @@ struct Pieces {
     queue: VecDeque<Piece>,
     /// How many bytes of memory they are.
     shared: usize,
+    /// How many of these are lent.
+    lent: usize,
     /// How many bytes of files they are.
     in_files: u64,
     /// How many copied bytes leave before the last of them.
@@ -73,6 +76,8 @@ struct Piece {
 #[derive(Debug)]
 enum Content {
     Shared(Bytes),
+    /// Bytes of the buffer that connections are read into, at this place.
+    Lent(Range<usize>),
     File(FilePart),
 }
 
@@ -114,6 +119,13 @@ impl Pieces {
                 self.shared -= gone;
                 (gone, bytes.is_empty())
             }
+            Content::Lent(place) => {
+                let gone = count.min(place.len());
+                place.start += gone;
+                self.shared -= gone;
+                self.lent -= gone;
+                (gone, place.start == place.end)
+            }
             Content::File(part) => {
                 let gone = part.advance(count);
                 self.in_files -= gone as u64;
@@ -147,6 +159,12 @@ impl Outgoing {
         self.copied.len() + self.pieces.as_ref().map_or(0, |pieces| pieces.shared)
     }
 
+    /// Whether some are lent.
+    #[inline]
+    pub(crate) fn is_lent(&self) -> bool {
+        self.pieces.as_ref().is_some_and(|pieces| pieces.lent > 0)
+    }
+
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.copied.is_empty() && self.pieces.is_none()
@@ -170,7 +188,12 @@ impl Outgoing {
     }
 
     /// The bytes in memory that are to be sent next, up to the next file: so many at most, in so many slices.
-    pub(crate) fn slices<const MOST: usize>(&self, most: usize) -> Slices<'_, MOST> {
+    /// Those that are lent lie in `buffer`.
+    pub(crate) fn slices<'a, const MOST: usize>(
+        &'a self,
+        most: usize,
+        buffer: &'a [u8],
+    ) -> Slices<'a, MOST> {
         let slices = [IoSlice::new(&[]); MOST];
         let mut all = Slices { slices, used: 0, bytes: 0, before_a_file: false };
         let mut copied = self.copied.unsent();
@@ -182,7 +205,8 @@ impl Outgoing {
             }
             match &piece.content {
                 Content::Shared(bytes) if all.add(bytes, most) => {}
-                Content::Shared(_) => return all,
+                Content::Lent(place) if all.add(&buffer[place.clone()], most) => {}
+                Content::Shared(_) | Content::Lent(_) => return all,
                 Content::File(_) => {
                     all.before_a_file = true;
                     return all;
@@ -193,7 +217,8 @@ impl Outgoing {
         all
     }
 
-    /// The next bytes in a row, at most so many. Those of a file are read into `buffer`, at most as many as it has room for.
+    /// The next bytes in a row, at most so many. Those of a file are read into `buffer`, at most as many as it has room
+    /// for.
     ///
     /// # Errors
     ///
@@ -209,6 +234,10 @@ impl Outgoing {
             None => copied,
             Some(Piece { behind: behind @ 1.., .. }) => &copied[..*behind],
             Some(Piece { content: Content::Shared(bytes), .. }) => bytes,
+            // Not where this is asked for: what is encrypted is never lent.
+            Some(Piece { content: Content::Lent(_), .. }) => {
+                return Err(std::io::ErrorKind::Other.into());
+            }
             Some(Piece { content: Content::File(part), .. }) => {
                 let room = buffer.len().min(most);
                 let count = part.read(&mut buffer[..room])?;
@@ -234,6 +263,44 @@ impl Outgoing {
         let pieces = self.pieces_mut(spares);
         pieces.shared += bytes.len();
         self.add(Content::Shared(bytes));
+    }
+
+    /// Adds bytes of the buffer that connections are read into.
+    pub(crate) fn lend(&mut self, place: Range<usize>, spares: &mut Spares) {
+        let pieces = self.pieces_mut(spares);
+        pieces.shared += place.len();
+        pieces.lent += place.len();
+        self.add(Content::Lent(place));
+    }
+
+    /// Copies the bytes that are lent, before the buffer is filled anew.
+    #[inline(never)]
+    pub(crate) fn copy_lent(&mut self, buffer: &[u8], spares: &mut Spares) {
+        let Self { copied, pieces } = self;
+        let Some(these) = pieces else { return };
+        let Pieces { queue, shared, lent, before_last, .. } = &mut **these;
+        // How many copied bytes leave before a piece, and how many of them behind the last one that stays.
+        let (mut before, mut behind) = (0, 0);
+        *before_last = 0;
+        queue.retain_mut(|piece| {
+            before += piece.behind;
+            behind += piece.behind;
+            if let Content::Lent(place) = &piece.content {
+                copied.insert(before, &buffer[place.clone()], &mut spares.vectors);
+                before += place.len();
+                behind += place.len();
+                return false;
+            }
+            piece.behind = std::mem::take(&mut behind);
+            *before_last = before;
+            true
+        });
+        *shared -= std::mem::take(lent);
+        if queue.is_empty()
+            && let Some(used) = pieces.take()
+        {
+            spares.give_back(used);
+        }
     }
 
     /// Adds a part of a file.
@@ -290,7 +357,7 @@ impl Outgoing {
         self.copied.clear(&mut spares.vectors);
         if let Some(mut pieces) = self.pieces.take() {
             pieces.queue.clear();
-            (pieces.shared, pieces.in_files, pieces.before_last) = (0, 0, 0);
+            (pieces.shared, pieces.lent, pieces.in_files, pieces.before_last) = (0, 0, 0, 0);
             spares.give_back(pieces);
         }
     }
@@ -302,8 +369,12 @@ mod tests {
     use crate::parts::random::Random;
 
     /// The bytes that a vectored write would get.
-    fn slices_of<const MOST: usize>(outgoing: &Outgoing, most: usize) -> (Vec<u8>, usize) {
-        let slices = outgoing.slices::<MOST>(most);
+    fn slices_of<const MOST: usize>(
+        outgoing: &Outgoing,
+        most: usize,
+        buffer: &[u8],
+    ) -> (Vec<u8>, usize) {
+        let slices = outgoing.slices::<MOST>(most, buffer);
         let bytes: Vec<u8> = slices.as_slice().iter().flat_map(|slice| slice.to_vec()).collect();
         assert_eq!(bytes.len(), slices.bytes);
         assert!(slices.as_slice().iter().all(|slice| !slice.is_empty()));
@@ -328,7 +399,7 @@ mod tests {
                 }
                 _ => {
                     let most = size / 2;
-                    let (bytes, _) = slices_of::<7>(&outgoing, most);
+                    let (bytes, _) = slices_of::<7>(&outgoing, most, &[]);
                     assert!(model.iter().copied().take(bytes.len()).eq(bytes.iter().copied()));
                     assert!(bytes.is_empty() == (most == 0 || model.is_empty()));
                     let first = outgoing.read(most, &mut []).unwrap();
@@ -346,12 +417,53 @@ mod tests {
     }
 
     #[test]
+    fn lent_bytes_keep_their_place_when_they_are_copied() {
+        let mut random = Random::new(2);
+        let (mut outgoing, mut spares) = (Outgoing::default(), Spares::default());
+        let mut model = VecDeque::<u8>::new();
+        let mut buffer = [0; 40];
+        for _ in 0..20_000 {
+            match random.below(6) {
+                0 => {
+                    let piece = vec![random.below(256) as u8; random.below(9)];
+                    outgoing.push(&piece, &mut spares);
+                    model.extend(piece);
+                }
+                1 => {
+                    let piece = vec![random.below(256) as u8; SHARED_FROM];
+                    outgoing.share(piece.clone().into(), &mut spares);
+                    model.extend(piece);
+                }
+                2 | 3 => {
+                    let from = random.below(buffer.len());
+                    let to = from + 1 + random.below(buffer.len() - from);
+                    outgoing.lend(from..to, &mut spares);
+                    model.extend(&buffer[from..to]);
+                }
+                4 => {
+                    let (bytes, _) = slices_of::<5>(&outgoing, random.below(2000), &buffer);
+                    assert!(model.iter().copied().take(bytes.len()).eq(bytes.iter().copied()));
+                    outgoing.advance(bytes.len(), &mut spares);
+                    model.drain(..bytes.len());
+                }
+                _ => {
+                    outgoing.copy_lent(&buffer, &mut spares);
+                    assert!(!outgoing.is_lent());
+                    buffer.fill_with(|| random.below(256) as u8);
+                }
+            }
+            assert_eq!((outgoing.len(), outgoing.in_memory()), (model.len(), model.len()));
+            assert_eq!(outgoing.is_empty(), model.is_empty());
+        }
+    }
+
+    #[test]
     fn shared_bytes_are_not_copied_and_let_go_when_sent() {
         let mut spares = Spares::default();
         let mut outgoing = Outgoing::default();
         let bytes = Bytes::from(vec![7; SHARED_FROM]);
         outgoing.share(bytes.clone(), &mut spares);
-        let place = outgoing.slices::<1>(usize::MAX).as_slice()[0].as_ptr();
+        let place = outgoing.slices::<1>(usize::MAX, &[]).as_slice()[0].as_ptr();
         assert_eq!(place, bytes.as_ptr());
         assert!(!bytes.is_unique());
         outgoing.advance(SHARED_FROM - 1, &mut spares);
@@ -394,7 +506,7 @@ mod tests {
 
     #[test]
     fn a_piece_is_small() {
-        assert_eq!(size_of::<Piece>(), 40);
+        assert_eq!(size_of::<Piece>(), 48);
         assert_eq!(size_of::<Outgoing>(), size_of::<WriteBuffer>() + 8);
     }
 
@@ -410,11 +522,11 @@ mod tests {
         outgoing.add_file(FilePart::new(file.into(), 1..len as u64).unwrap(), &mut spares);
         outgoing.push(b"tail", &mut spares);
         assert_eq!((outgoing.len(), outgoing.in_memory()), (8 + len - 1, 8));
-        let slices = outgoing.slices::<4>(usize::MAX);
+        let slices = outgoing.slices::<4>(usize::MAX, &[]);
         assert!(slices.before_a_file && slices.bytes == 4 && outgoing.file().is_none());
         outgoing.advance(4, &mut spares);
         assert_eq!(outgoing.read(3, &mut [0; 9]).unwrap(), &content[1..4]);
-        assert!(outgoing.file().is_some() && outgoing.slices::<4>(9).bytes == 0);
+        assert!(outgoing.file().is_some() && outgoing.slices::<4>(9, &[]).bytes == 0);
         outgoing.advance(len, &mut spares);
         assert_eq!((outgoing.unsent(), outgoing.len()), (Some(&b"ail"[..]), 3));
     }

@@ -81,7 +81,7 @@ pub struct ReactorBuilder {
 }
 
 impl ReactorBuilder {
-    /// Bytes read at once; one such buffer is kept per reactor. 64 KiB by default, at least 1.
+    /// Bytes read at once; one such buffer is kept per reactor. 256 KiB by default, at least 1.
     #[must_use]
     pub fn read_buffer(mut self, bytes: usize) -> Self {
         self.limits.read_buffer = bytes.max(1);
@@ -239,6 +239,7 @@ impl ReactorBuilder {
         random: Random,
     ) -> io::Result<Reactor> {
         self.limits.propagate_panics = true;
+        self.limits.lent_from = 1; // so that a test meets it with any message
         Reactor::with_poller(poller, clock, random, self.limits)
     }
 }

@@ -170,7 +170,11 @@ impl Reactor {
     #[inline]
     pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> bool {
         let bytes = data.len();
-        self.output(id, Command::Write { bytes }, bytes > 0, |it, common| it.write(data, common))
+        let is_told = self.queues.visited == Some(id.0);
+        self.output(id, Command::Write { bytes }, bytes > 0, |it, common| match is_told {
+            true => it.write_back(data, common),
+            false => it.write(data, common),
+        })
     }
 
     pub(crate) fn write_owned(&mut self, id: ConnectionId, data: Bytes) -> bool {

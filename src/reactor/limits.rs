@@ -5,13 +5,13 @@ use std::time::Duration;
 use crate::connection::{ClosingTimes, Marks};
 use crate::system::resolver::Resolver;
 
-/// Bytes read at once. The kernel hands out up to its receive buffer; 64 KiB is one full TCP window
-/// without scaling, and a reactor has only one such buffer.
-const READ_BUFFER: usize = 64 * 1024;
+/// Bytes read from one connection per turn: a fast sender gets most of its speed, and delays other connections by some
+/// tens of microseconds only.
+const READ_BUDGET: usize = 256 * 1024;
 
-/// Bytes read from one connection per turn: four full reads, so that a fast sender gets most of its
-/// speed and delays other connections by some tens of microseconds only.
-const READ_BUDGET: usize = 4 * READ_BUFFER;
+/// Bytes read at once: all that a turn reads, so that what is echoed is sent from the buffer. Of several reads only the
+/// last would be. A reactor has one such buffer, and of its memory only the pages that were ever filled.
+const READ_BUFFER: usize = READ_BUDGET;
 
 /// Bytes written to one connection per turn, in one or two system calls.
 const WRITE_BUDGET: usize = 256 * 1024;
@@ -28,12 +28,15 @@ const DATAGRAM_BUDGET: usize = 64;
 /// share one poll.
 const CALL_BUDGET: usize = 1024;
 
-/// The high-water mark: asyncio's and Twisted's number, one read buffer.
+/// The high-water mark: asyncio's and Twisted's number.
 const HIGH_WATER: usize = 64 * 1024;
 
 /// The low-water mark: a quarter, as in asyncio, so that there are bytes to send while the protocol is
 /// called to write more.
 const LOW_WATER: usize = HIGH_WATER / 4;
+
+/// Fewer bytes that a protocol writes back are copied, which then costs less than a vectored write of what it was lent.
+const LENT_FROM: usize = 4 * 1024;
 
 /// The hard cap of one outgoing buffer: Redis's limit for a subscriber that does not read.
 const WRITE_BUFFER_CAP: usize = 32 * 1024 * 1024;
@@ -66,6 +69,8 @@ pub(crate) struct Limits {
     pub(crate) datagram_budget: usize,
     pub(crate) call_budget: usize,
     pub(crate) marks: Marks,
+    /// From how many bytes on those that a protocol writes back are sent from the read buffer.
+    pub(crate) lent_from: usize,
     pub(crate) write_buffer_cap: usize,
     pub(crate) closing_times: ClosingTimes,
     pub(crate) slow_callback: Option<Duration>,
@@ -85,6 +90,7 @@ impl Default for Limits {
             datagram_budget: DATAGRAM_BUDGET,
             call_budget: CALL_BUDGET,
             marks: Marks::new(HIGH_WATER, LOW_WATER),
+            lent_from: LENT_FROM,
             write_buffer_cap: WRITE_BUFFER_CAP,
             closing_times: ClosingTimes {
                 close_timeout: CLOSE_TIMEOUT,

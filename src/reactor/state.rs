@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Reactor;
 use super::limits::Limits;
 use super::source::Attached;
-use crate::connection::Common;
+use crate::connection::{Common, ReadBuffer};
 use crate::connector::names::Lookups;
 use crate::handle::Shared;
 use crate::ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
@@ -184,7 +184,7 @@ impl Threads {
 /// Memory that is reused.
 pub(crate) struct Memory {
     /// The buffer for reading.
-    scratch: Box<[u8]>,
+    buffer: ReadBuffer,
     /// The buffer for datagrams, which holds the longest.
     datagram: Box<[u8]>,
     pub(crate) common: Common,
@@ -198,18 +198,20 @@ const SPARE_ATTACHED: usize = 64;
 
 impl Memory {
     pub(crate) fn new(limits: &Limits, now: Instant) -> Self {
-        let (scratch, datagram, attached) = (Box::default(), Box::default(), Vec::new());
-        let common = Common::new(limits.closing_times, limits.write_buffer_cap, now);
-        Self { scratch, datagram, common, attached }
+        let (buffer, datagram, attached) = (ReadBuffer::default(), Box::default(), Vec::new());
+        let Limits { closing_times, write_buffer_cap, lent_from, .. } = *limits;
+        let common = Common::new(closing_times, write_buffer_cap, lent_from, now);
+        Self { buffer, datagram, common, attached }
     }
 
     /// Lends the buffer for a phase. It is made when it is first needed.
-    pub(crate) fn lend_scratch(&mut self, size: usize) -> Box<[u8]> {
-        lend(&mut self.scratch, size)
+    pub(crate) fn lend_buffer(&mut self, size: usize) -> ReadBuffer {
+        let lent = mem::take(&mut self.buffer);
+        if lent.is_empty() { ReadBuffer::new(size) } else { lent }
     }
 
-    pub(crate) fn give_back_scratch(&mut self, scratch: Box<[u8]>) {
-        self.scratch = scratch;
+    pub(crate) fn give_back_buffer(&mut self, buffer: ReadBuffer) {
+        self.buffer = buffer;
     }
 
     pub(crate) fn give_back_attached(&mut self, mut used: Box<Attached>) {
@@ -222,7 +224,8 @@ impl Memory {
     }
 
     pub(crate) fn lend_datagram(&mut self) -> Box<[u8]> {
-        lend(&mut self.datagram, LONGEST_DATAGRAM)
+        let lent = mem::take(&mut self.datagram);
+        if lent.is_empty() { vec![0; LONGEST_DATAGRAM].into_boxed_slice() } else { lent }
     }
 
     pub(crate) fn give_back_datagram(&mut self, datagram: Box<[u8]>) {
@@ -234,11 +237,6 @@ fn give_back<T>(queue: &mut VecDeque<T>) {
     if let Some(room) = surplus(queue.len(), queue.capacity()) {
         queue.shrink_to(room);
     }
-}
-
-fn lend(buffer: &mut Box<[u8]>, size: usize) -> Box<[u8]> {
-    let lent = mem::take(buffer);
-    if lent.is_empty() { vec![0; size].into_boxed_slice() } else { lent }
 }
 
 /// State, functions and names of code that builds upon the reactor.

@@ -240,14 +240,14 @@ impl Reactor {
     }
 
     fn stop_connections(&mut self, keys: &[Key]) {
-        let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);
+        let mut buffer = self.memory.lend_buffer(self.limits.read_buffer);
         for &key in keys {
             if let Some(Source::Connection(_)) = self.sources.get(key) {
                 self.stop_connection(ConnectionId(key));
-                self.visit(key, Queue::Run, &mut scratch);
+                self.visit(key, Queue::Run, &mut buffer);
             }
         }
-        self.memory.give_back_scratch(scratch);
+        self.memory.give_back_buffer(buffer);
     }
 
     /// Tells the outcome of attempts that the last notices have begun, and of those that this begins.

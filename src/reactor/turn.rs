@@ -10,6 +10,7 @@ use super::queues::Queue;
 use super::source::Source;
 use super::state::{Ended, Ending};
 use super::{Reactor, WAKE};
+use crate::connection::ReadBuffer;
 use crate::observe::{Notice, Phase, TurnReport};
 use crate::parts::arena::Key;
 
@@ -198,25 +199,25 @@ impl Reactor {
     fn serve(&mut self) {
         self.begin_phase(Phase::Serve);
         let queue = self.queues.take(Queue::Run);
-        let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);
+        let mut buffer = self.memory.lend_buffer(self.limits.read_buffer);
         for &key in &queue {
             self.monitor.report.served += 1;
-            if !self.visit(key, Queue::Run, &mut scratch) {
-                self.serve_other(key, &mut scratch);
+            if !self.visit(key, Queue::Run, &mut buffer) {
+                self.serve_other(key, &mut buffer);
             }
             self.monitor.worked();
         }
-        self.memory.give_back_scratch(scratch);
+        self.memory.give_back_buffer(buffer);
         self.queues.give_back(queue);
     }
 
     /// Serves a source that is no connection.
-    fn serve_other(&mut self, key: Key, scratch: &mut [u8]) {
+    fn serve_other(&mut self, key: Key, buffer: &mut ReadBuffer) {
         match self.sources.get_mut(key) {
             None | Some(Source::Connection(_)) => {}
-            Some(Source::Listener(_)) => self.serve_listener(key, scratch),
+            Some(Source::Listener(_)) => self.serve_listener(key, buffer),
             Some(Source::Connector(_)) => self.serve_connector(key),
-            Some(Source::Attempt(_)) => self.serve_attempt(key, scratch),
+            Some(Source::Attempt(_)) => self.serve_attempt(key, buffer),
             Some(Source::Datagram(_)) => self.serve_datagrams(key),
             #[cfg(feature = "signals")]
             Some(Source::Signals(_)) => self.serve_signals(key),
@@ -229,13 +230,13 @@ impl Reactor {
     fn flush(&mut self) {
         self.begin_phase(Phase::Flush);
         let queue = self.queues.take(Queue::Flush);
-        let mut scratch = self.memory.lend_scratch(self.limits.read_buffer);
+        let mut buffer = self.memory.lend_buffer(self.limits.read_buffer);
         for &key in &queue {
             self.monitor.report.flushed += 1;
-            self.visit(key, Queue::Flush, &mut scratch);
+            self.visit(key, Queue::Flush, &mut buffer);
             self.monitor.worked();
         }
-        self.memory.give_back_scratch(scratch);
+        self.memory.give_back_buffer(buffer);
         self.queues.give_back(queue);
     }
 

@@ -14,7 +14,7 @@ use super::queues::Queue;
 use super::source::{Owner, Registered, Session, Slot, Source};
 use crate::address::{Address, UnixAddress};
 use crate::callback::Callback;
-use crate::connection::{Connection, Io, Next, Reached, Tell};
+use crate::connection::{Connection, Io, Next, Reached, ReadBuffer, Tell};
 use crate::ids::ConnectionId;
 use crate::observe::{Notice, Origin, Stage, Subject};
 use crate::parts::arena::Key;
@@ -108,6 +108,7 @@ impl Queue {
         let Slot { source, waits, registered, .. } = slot;
         waits.leave(self);
         let Source::Connection(session) = source else { return };
+        session.connection.check_loan();
         io.fresh = *registered == Registered::No && session.connection.traffic().is_unread();
         let Some(budget) = io.write else { return };
         // Half of what waits in memory, if that is more: a connection that many others write to keeps up with them.
@@ -123,10 +124,10 @@ impl Queue {
 impl Reactor {
     /// Visits a source; `false` if it is there and not a connection.
     #[inline]
-    pub(crate) fn visit(&mut self, key: Key, from: Queue, scratch: &mut [u8]) -> bool {
+    pub(crate) fn visit(&mut self, key: Key, from: Queue, buffer: &mut ReadBuffer) -> bool {
         // A command of this connection's own callback queues nothing: the visit goes on after it.
         self.queues.visited = Some(key);
-        let known = self.visit_connection(key, from, scratch);
+        let known = self.visit_connection(key, from, buffer);
         self.queues.visited = None;
         known
     }
@@ -134,7 +135,7 @@ impl Reactor {
     /// Each round of the outer loop does everything between two callbacks with one lookup of the source:
     /// it puts the protocol back, asks the connection until it has a notice or rests, and does what
     /// follows.
-    fn visit_connection(&mut self, key: Key, from: Queue, scratch: &mut [u8]) -> bool {
+    fn visit_connection(&mut self, key: Key, from: Queue, buffer: &mut ReadBuffer) -> bool {
         let (id, turn) = (ConnectionId(key), self.monitor.stats.turns);
         let (mut io, mut seen) = (from.io(self.time.now, &self.limits), Seen::default());
         // The protocol, out of its session while it is called.
@@ -155,7 +156,7 @@ impl Reactor {
             session.tell_the_time(&mut io, time);
             seen.begin_step(&session.connection, monitor);
             let notice = loop {
-                match session.connection.next(&mut io, &mut memory.common, scratch) {
+                match session.connection.next(&mut io, &mut memory.common, buffer) {
                     Next::Tell(notice) => break Some(notice),
                     Next::Again => {}
                     Next::Prepared => break None,
@@ -180,7 +181,7 @@ impl Reactor {
             seated = session.protocol.take();
             seen.count(id, &session.connection, &mut io, monitor);
             match notice {
-                Some(notice) => self.tell(key, notice, &mut seated, scratch),
+                Some(notice) => self.tell(key, notice, &mut seated, buffer),
                 None => seated = self.prepared(key),
             }
         }
@@ -217,7 +218,7 @@ impl Reactor {
         key: Key,
         tell: Tell,
         seated: &mut Option<Box<dyn Protocol>>,
-        scratch: &[u8],
+        buffer: &ReadBuffer,
     ) {
         let Some(protocol) = seated else { return };
         let id = ConnectionId(key);
@@ -232,7 +233,7 @@ impl Reactor {
             let transport = &mut Transport::new(reactor, id);
             match tell {
                 Tell::Made | Tell::Handover => protocol.connection_made(transport),
-                Tell::Data(count) => protocol.data_received(transport, &scratch[..count]),
+                Tell::Data(count) => protocol.data_received(transport, buffer.told(count)),
                 Tell::Eof => protocol.eof_received(transport),
                 Tell::Pause => protocol.pause_writing(transport),
                 Tell::Resume => protocol.resume_writing(transport),

@@ -14,10 +14,11 @@ const LONGEST_FUNCTION: usize = 50;
 const LARGEST_CIRCLE: usize = 8;
 
 /// Files that hold nothing but tests.
-const TESTS: [&str; 4] = [
+const TESTS: [&str; 5] = [
     "connection::script",
     "connection::table",
     "connection::table_of_headers",
+    "connection::table_of_lent",
     "connection::table_of_tls",
 ];
 

@@ -35,26 +35,52 @@ impl Sequence<'_> {
     }
 
     pub(super) fn write(&mut self) {
-        // A fuzzer may choose so many writes that the bytes run out.
-        let count = self.choices.below(80).min(BYTES.len() - self.model.accepted);
+        // A fuzzer may choose so many writes that the bytes run out. One that echoes has written at most a little more
+        // than it was told.
+        let left = BYTES.len() - self.model.accepted;
+        let count = match self.model.echoes {
+            true => self.model.told.saturating_sub(self.model.accepted + self.model.last),
+            false => self.choices.below(80),
+        };
+        let count = count.min(left);
+        let data = &BYTES[self.model.accepted..self.model.accepted + count];
+        let shares = self.choices.below(3) == 0;
+        self.write_as(count, |driver, cap| match shares {
+            true => driver.write_owned(data, cap),
+            false => driver.write(data, cap),
+        });
+    }
+
+    fn write_as(&mut self, count: usize, write: impl FnOnce(&mut Driver, usize) -> bool) {
         let cap = self.driver.common.cap;
         let left_too_much = self.driver.connection.above_cap;
         let unsent = self.driver.connection.buffered();
         let broken = self.driver.connection.output == Output::Broken;
         let wanted = self.is_open() && !self.model.wants_fin && !broken;
-        let data = &BYTES[self.model.accepted..self.model.accepted + count];
-        let how = self.choices.below(3);
-        let taken = match how {
-            0 => self.driver.write_owned(data, cap),
-            _ => self.driver.write(data, cap),
-        };
-        self.log(format_args!("write {count}{}: {taken}", if how == 0 { ", shared" } else { "" }));
+        let taken = write(&mut self.driver, cap);
+        self.log(format_args!("write {count}: {taken}"));
         assert_eq!(taken, wanted && !left_too_much);
         if taken {
             self.model.accepted += count;
         } else if wanted {
             self.model.overflow = Some(unsent);
             self.model.stage = Stage::Ended;
+        }
+    }
+
+    /// Writes back some of what it was told last, and what comes next in the order.
+    pub(super) fn echo(&mut self) {
+        let from = self.model.told - self.model.last;
+        if self.model.accepted < from {
+            self.write();
+        }
+        while (from..self.model.told).contains(&self.model.accepted) {
+            let begin = self.model.accepted - from;
+            let end = begin + self.some(self.model.last - begin);
+            self.write_as(end - begin, |driver, _| driver.echo(begin..end));
+            if !self.is_open() || self.model.wants_fin || self.chance(4) {
+                return;
+            }
         }
     }
 

@@ -115,6 +115,8 @@ struct Model {
     held: bool,
     pressed: bool,
     put_back: bool,
+    /// Whether the protocol writes back what it is told.
+    echoes: bool,
     /// Whether the protocol only listens.
     quiet: bool,
     over: bool,
@@ -150,7 +152,8 @@ impl<'a> Sequence<'a> {
         wire.forgives = choices.below(4) > 0;
         drop(wire);
         let close_timeout = driver.common.closing_times.close_timeout;
-        let model = Model { close_timeout, ..Model::default() };
+        let echoes = choices.below(3) == 0;
+        let model = Model { close_timeout, echoes, ..Model::default() };
         Self { prints, choices, begin: driver.now, driver, reached, model }
     }
 

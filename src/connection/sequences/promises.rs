@@ -31,7 +31,7 @@ impl Sequence<'_> {
                 let again = self.model.put_back && self.model.visits > 1; // registering asks once more
                 assert!(!self.model.eof && !self.is_held() && !again, "nothing may come now");
                 let expected = &BYTES[self.model.told..self.model.told + count];
-                assert_eq!(&self.driver.scratch[..count], expected, "lost, twice or invented");
+                assert_eq!(self.driver.buffer.told(count), expected, "lost, twice or invented");
                 self.model.told += count;
                 self.model.heard += count;
                 self.model.last = count;

@@ -2,7 +2,7 @@
 
 use super::{Sequence, Stage};
 use crate::connection::script::Kind;
-use crate::connection::{Holds, Life, Next, Tell};
+use crate::connection::{Holds, Life, Next, ReadBuffer, Tell};
 
 impl Sequence<'_> {
     /// Each queue once, as the reactor has it, or a visit for no reason.
@@ -21,9 +21,9 @@ impl Sequence<'_> {
 
     pub(super) fn visit(&mut self, kind: Kind) {
         self.driver.budgets = (self.some(60), self.some(40));
-        let scratch = self.some(40);
-        self.driver.scratch.resize(scratch, 0);
-        self.log(format_args!("{kind:?} with {:?} and {scratch}", self.driver.budgets));
+        let room = self.some(40);
+        self.driver.buffer = ReadBuffer::new(room);
+        self.log(format_args!("{kind:?} with {:?} and {room}", self.driver.budgets));
         let before = self.counts();
         let excused = std::mem::take(&mut self.model.put_back) || kind == Kind::Flush;
         self.count_states();
@@ -125,6 +125,7 @@ impl Sequence<'_> {
             }
             Tell::Eof | Tell::TimedOut if self.chance(3) => self.close(),
             Tell::ShuttingDown if self.chance(2) => self.close_when_written(),
+            Tell::Data(_) if self.model.echoes && !self.chance(4) => self.echo(),
             Tell::Data(_) if self.chance(5) => self.unread(),
             Tell::Made if self.chance(12) => self.close(),
             _ => {}
