@@ -228,6 +228,9 @@ pub use datagram::{DatagramProtocol, DatagramTransport, Datagrams};
 pub use descriptor::Ready;
 pub use extras::cores::{Core, Cores, CoresHandle};
 pub use extras::framing;
+#[cfg(feature = "futures")]
+#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
+pub use extras::futures;
 pub use extras::reconnecting::{Backoff, Reconnecting};
 pub use extras::tunnel::{Tunnel, TunnelEnd, TunnelHandler, TunnelSide};
 pub use factories::IntoProtocol;
