@@ -1,99 +1,82 @@
-//! The beginning of a shutdown, as a future.
+//! The beginning of a shutdown, for tasks.
 
 use std::cell::RefCell;
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
 use super::executor::Executor;
 use super::in_task;
+use super::shared::Shared;
 use crate::{Hold, Reactor};
 
-/// The futures that wait for a shutdown.
+/// Those who wait for a shutdown.
 #[derive(Default)]
 pub(super) struct Waiting {
-    begun: bool,
-    futures: Slab<Waiter>,
-}
-
-struct Waiter {
-    waker: Waker,
-    /// Keeps the shutdown waiting from its beginning until the task has been polled.
-    hold: Option<Hold>,
+    pub(super) begun: bool,
+    waiters: Slab<Rc<Shared<Option<Hold>>>>,
 }
 
 impl Waiting {
-    /// A shutdown begins.
-    pub(super) fn begin(this: &RefCell<Self>, reactor: &Reactor) {
-        let mut waiting = this.borrow_mut();
-        waiting.begun = true;
-        let told = waiting.futures.iter_mut().map(|(_, waiter)| {
-            waiter.hold = Some(reactor.hold());
-            waiter.waker.clone()
-        });
-        let told: Vec<Waker> = told.collect();
-        drop(waiting); // a waker may be anybody's
-        told.into_iter().for_each(Waker::wake);
-    }
-
-    /// It is over.
-    pub(super) fn reset(&mut self) {
-        self.begun = false;
+    /// A shutdown begins. It waits until each of these tasks has been polled.
+    pub(super) fn tell(this: &RefCell<Self>, reactor: &Reactor) {
+        this.borrow_mut().begun = true;
+        let waiters = this.borrow().waiters.clone(); // a waker may be anybody's
+        waiters.iter().for_each(|(_, told)| told.note(|hold| *hold = Some(reactor.hold())));
     }
 }
 
-/// The future of [`closing`].
-#[must_use = "a future does nothing unless it is awaited"]
-pub struct Closing {
-    place: Option<(Rc<Executor>, usize)>,
+/// The place of one who waits.
+struct Place(Rc<Executor>, usize);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let told = self.0.closing.borrow_mut().waiters.try_remove(self.1);
+        drop(told); // after the borrow
+    }
 }
 
 /// Waits for the beginning of a [shutdown](Reactor::shutdown).
-pub fn closing() -> Closing {
-    Closing { place: None }
-}
-
-impl Future for Closing {
-    type Output = Hold;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Hold> {
-        in_task(|reactor| {
-            let executor = Executor::of(reactor);
-            let mut waiting = executor.closing.borrow_mut();
-            if let Some((_, key)) = &self.place {
-                let waiter = &mut waiting.futures[*key];
-                if let Some(hold) = waiter.hold.take() {
-                    return Poll::Ready(hold);
-                }
-                waiter.waker.clone_from(cx.waker());
-            }
-            if waiting.begun {
-                return Poll::Ready(reactor.hold());
-            }
-            if self.place.is_none() {
-                let key = waiting.futures.insert(Waiter { waker: cx.waker().clone(), hold: None });
-                self.place = Some((Rc::clone(&executor), key));
-            }
-            Poll::Pending
-        })
-    }
-}
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        if let Some((executor, key)) = self.place.take() {
-            let waiter = executor.closing.borrow_mut().futures.try_remove(key);
-            drop(waiter); // after the borrow: a waker may be anybody's
+///
+/// The [`Hold`] that it gives keeps the shutdown waiting, within its grace, until it is dropped: for a task that has
+/// something to finish that is no connection. If a shutdown has begun, this is ready at once. If the reactor
+/// [stops](Reactor::stop), tasks are dropped without it.
+///
+/// # Panics
+///
+/// Outside of a task.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::futures::{closing, sleep, spawn};
+/// use crocus::testing::Simulation;
+///
+/// let mut simulation = Simulation::new();
+/// let task = spawn(simulation.reactor(), async {
+///     let _hold = closing().await;
+///     sleep(Duration::from_secs(3)).await; // to save what is in memory
+///     "saved"
+/// });
+/// simulation.reactor().call_later(Duration::from_secs(60), |reactor| {
+///     reactor.shutdown(Duration::from_secs(10));
+/// });
+/// simulation.reactor().run()?;
+/// assert_eq!(task.take().unwrap().unwrap(), "saved");
+/// assert_eq!(simulation.elapsed(), Duration::from_secs(63));
+/// # std::io::Result::Ok(())
+/// ```
+pub async fn closing() -> Hold {
+    let (told, executor) = (Rc::new(Shared::new(None)), in_task(Executor::of));
+    let place = {
+        let mut waiting = executor.closing.borrow_mut();
+        if waiting.begun {
+            return in_task(|reactor| reactor.hold());
         }
-    }
-}
-
-impl fmt::Debug for Closing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closing").finish_non_exhaustive()
-    }
+        Place(Rc::clone(&executor), waiting.waiters.insert(Rc::clone(&told)))
+    };
+    let hold = told.wait().await;
+    drop(place);
+    hold
 }

@@ -10,126 +10,233 @@ use std::task::{Context, Poll, ready};
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
 use super::executor::Executor;
-use super::link::{Awaited, Guest, Link};
-use super::slot::keep;
-use crate::{Address, ConnectionId, Protocol, Reason, Transport};
+use super::guest::{Guest, Link};
+use super::shared::Undo;
+use crate::{Address, ConnectionId, Protocol, Transport};
 
 /// A connection that a task reads and writes.
+///
+/// Made by [`connect`](super::connect), [`listen`](super::listen) or [`take_over`](Self::take_over).
+///
+/// - To *read* without a copy, use [`AsyncBufRead`]. Bytes that came before an error or the end are delivered before it.
+///   Errors keep their errno, and carry the [`Reason`](crate::Reason) if they have none.
+/// - To *write* gives bytes to the reactor, which sends them at the end of the turn: there is nothing to flush. Above
+///   the high [mark](Transport::set_write_buffer_limits) a write waits until the peer has caught up.
+/// - To *close* (`poll_close`) sends FIN behind the last byte, and reading goes on.
+/// - To *drop* it closes it in order, as by [`lose_connection`](Transport::lose_connection), also when the task is aborted
+///   or timed out. If the task panics, the connection is reset, for its peer shall not take a part for the whole.
+/// - If it is [silent](Transport::set_timeout) for too long, it is reset, with the error `TimedOut`.
+///
+/// # Examples
+///
+/// An echo, which writes from the buffer that it reads:
+///
+/// ```
+/// use std::io;
+/// use crocus::futures::Connection;
+/// use futures_lite::{AsyncBufReadExt, AsyncWriteExt};
+///
+/// async fn echo(mut peer: Connection) -> io::Result<()> {
+///     let (reader, writer) = peer.halves();
+///     loop {
+///         let bytes = reader.fill_buf().await?;
+///         let count = bytes.len();
+///         if count == 0 {
+///             return Ok(()); // the peer has said all
+///         }
+///         writer.write_all(bytes).await?;
+///         reader.consume(count);
+///     }
+/// }
+/// # use crocus::futures::{listen, spawn, spawn_local};
+/// # let mut simulation = crocus::testing::Simulation::new();
+/// # spawn(simulation.reactor(), async {
+/// #     let mut incoming = listen("127.0.0.1:7").unwrap();
+/// #     while let Some(peer) = incoming.accept().await {
+/// #         spawn_local(echo(peer));
+/// #     }
+/// # });
+/// # simulation.settle();
+/// # let mut peer = simulation.dial("127.0.0.1:7");
+/// # peer.send(b"hello");
+/// # peer.close_write();
+/// # simulation.settle();
+/// # assert_eq!(peer.received(), b"hello");
+/// # assert_eq!(peer.end(), Some(crocus::testing::End::Closed));
+/// ```
+#[derive(Debug)]
 pub struct Connection {
+    reader: Reader,
+    writer: Writer,
+    peer: Address,
+    undo: Undo<ConnectionId>,
+}
+
+/// The half of a [`Connection`] that reads; lent by [`halves`](Connection::halves).
+pub struct Reader {
     link: Rc<Link>,
     id: ConnectionId,
-    peer: Address,
     /// Bytes that the task is reading, from `read` on.
     buffer: Vec<u8>,
     read: usize,
-    /// Whether a protocol has taken over.
-    given: bool,
+}
+
+/// The half of a [`Connection`] that writes; lent by [`halves`](Connection::halves).
+pub struct Writer {
+    link: Rc<Link>,
+    id: ConnectionId,
 }
 
 impl Connection {
     pub(super) fn new(link: &Rc<Link>, transport: &Transport<'_>) -> Self {
-        let (link, peer) = (Rc::clone(link), transport.peer_addr().clone());
-        Self { link, id: transport.id(), peer, buffer: Vec::new(), read: 0, given: false }
+        let (link, id) = (Rc::clone(link), transport.id());
+        let undo = Undo {
+            executor: Rc::clone(&link.executor),
+            id,
+            undo: |reactor, id| match reactor.transport(id) {
+                Some(mut it) if std::thread::panicking() => it.abort_connection(),
+                Some(mut it) => it.lose_connection(),
+                None => {}
+            },
+        };
+        let reader = Reader { link: Rc::clone(&link), id, buffer: Vec::new(), read: 0 };
+        Self { reader, writer: Writer { link, id }, peer: transport.peer_addr().clone(), undo }
     }
 
-    /// Takes a connection over from its protocol.
+    /// Takes a connection over from its protocol, which [hands over](Transport::set_protocol): it hears nothing more, and
+    /// bytes that it has [put back](Transport::unread) are the first to be read.
+    ///
+    /// Returns `None` if the connection is closing or being handed over already.
+    ///
+    /// # Examples
+    ///
+    /// A protocol that leaves the dialogue to a task:
+    ///
+    /// ```
+    /// use crocus::futures::{Connection, spawn};
+    /// use crocus::testing::Simulation;
+    /// use crocus::{Protocol, Transport};
+    /// use futures_lite::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// struct Greeter;
+    ///
+    /// impl Protocol for Greeter {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         transport.unread(data);
+    ///         let Some(mut peer) = Connection::take_over(transport) else { return };
+    ///         spawn(transport.reactor(), async move {
+    ///             let mut name = [0; 3];
+    ///             peer.read_exact(&mut name).await?;
+    ///             peer.write_all(b"hello, ").await?;
+    ///             peer.write_all(&name).await
+    ///         });
+    ///     }
+    /// }
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Greeter);
+    /// peer.send(b"Ada");
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"hello, Ada");
+    /// ```
     pub fn take_over(transport: &mut Transport<'_>) -> Option<Self> {
         let link = Link::new(&Executor::of(transport.reactor()));
-        let taken = transport.set_protocol(Guest::new(Rc::clone(&link), Awaited::Nobody));
+        let taken = transport.set_protocol(Guest::new(Rc::clone(&link), None));
         taken.then(|| Self::new(&link, transport))
     }
 
-    /// Gives the connection to a protocol.
+    /// Gives the connection to a protocol, which gets `connection_made`, the bytes that the task has not read, and the end if
+    /// the peer has closed its half.
     ///
     /// # Errors
     ///
-    /// If the connection has ended, or closes.
+    /// If the connection is over or closing. If it ends after this and before the exchange, in the next turn, the protocol is
+    /// dropped without a call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Protocol;
+    /// use crocus::futures::Connection;
+    /// use futures_lite::AsyncReadExt;
+    ///
+    /// # struct Http;
+    /// # impl Protocol for Http {}
+    /// # struct Ftp;
+    /// # impl Protocol for Ftp {}
+    /// async fn dispatch(mut peer: Connection) -> std::io::Result<()> {
+    ///     let mut first = [0];
+    ///     peer.read_exact(&mut first).await?;
+    ///     if first == [b'G'] { peer.set_protocol(Http) } else { peer.set_protocol(Ftp) }
+    /// }
+    /// ```
     pub fn set_protocol(mut self, protocol: impl Protocol + 'static) -> io::Result<()> {
-        let given = self.with_transport(|this, transport| {
-            let mut state = this.link.state();
-            let (newer, paused) = (mem::take(&mut state.input), state.paused);
-            drop(state);
+        let (link, unread) = (Rc::clone(&self.reader.link), mem::take(&mut self.reader.buffer));
+        let given = self.transport(|transport| {
+            let (newer, paused) = link.take_input();
             transport.unread(&newer);
-            transport.unread(&this.buffer[this.read..]);
-            let given = transport.set_protocol(protocol);
-            if given && paused {
+            transport.unread(&unread[self.reader.read..]);
+            if paused {
                 transport.resume_reading();
             }
-            given
+            transport.set_protocol(protocol)
         });
-        self.given = given == Some(true);
-        if self.given { Ok(()) } else { Err(self.error()) }
+        if given != Some(true) {
+            return Err(link.error());
+        }
+        self.undo.undo = |_, _| {}; // it is the protocol's
+        Ok(())
     }
 
-    /// Lends the connection as a [`Transport`], for all that this type has no method of its own for.
-    pub fn transport<R>(&mut self, code: impl FnOnce(&mut Transport<'_>) -> R) -> Option<R> {
-        self.with_transport(|_, transport| code(transport))
+    /// Lends the connection as a [`Transport`], for what this type has no method for: its addresses, limits, TLS.
+    ///
+    /// `None`: it has ended, or this is no task of its reactor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::futures::Connection;
+    ///
+    /// fn limit(peer: &Connection) {
+    ///     peer.transport(|transport| transport.set_timeout(Some(Duration::from_secs(60))));
+    /// }
+    /// ```
+    pub fn transport<R>(&self, code: impl FnOnce(&mut Transport<'_>) -> R) -> Option<R> {
+        self.writer.link.with(self.writer.id, code)
     }
 
-    /// Goes on reading in a [shutdown](crate::Reactor::shutdown).
-    pub fn read_in_shutdown(&mut self) {
-        self.link.state().reads_on = true;
+    /// Lends both halves at once: for a future that reads and one that writes, or to write what is being read.
+    pub fn halves(&mut self) -> (&mut Reader, &mut Writer) {
+        (&mut self.reader, &mut self.writer)
+    }
+
+    /// Goes on reading in a [shutdown](crate::Reactor::shutdown), which holds up the shutdown: for a task that learns of it
+    /// by [`closing`](super::closing).
+    pub fn read_in_shutdown(&self) {
+        self.reader.link.read_in_shutdown();
     }
 
     /// The name of the connection.
     pub fn id(&self) -> ConnectionId {
-        self.id
+        self.writer.id
     }
 
     /// The address of the peer.
     pub fn peer_addr(&self) -> &Address {
         &self.peer
     }
-
-    fn with_transport<R>(
-        &mut self,
-        code: impl FnOnce(&mut Self, &mut Transport<'_>) -> R,
-    ) -> Option<R> {
-        let executor = Rc::clone(&self.link.executor);
-        executor.with(|reactor| Some(code(self, &mut reactor.transport(self.id)?)))?
-    }
-
-    /// The error of a connection that takes nothing more.
-    fn error(&self) -> io::Error {
-        match &self.link.state().end {
-            Some(reason) => reason.into(),
-            None => io::Error::new(io::ErrorKind::BrokenPipe, "nothing can be written any more"),
-        }
-    }
-
-    /// Exchanges the buffer, all of which was read, for one with new bytes.
-    fn refill(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        self.buffer.clear();
-        self.read = 0;
-        let mut state = self.link.state();
-        if !state.input.is_empty() {
-            mem::swap(&mut self.buffer, &mut state.input);
-            let paused = mem::take(&mut state.paused);
-            drop(state);
-            if paused {
-                self.with_transport(|_, transport| transport.resume_reading());
-            }
-            return Poll::Ready(Ok(()));
-        }
-        if state.eof {
-            return Poll::Ready(Ok(()));
-        }
-        let closing = (state.closing && !state.reads_on).then_some(&Reason::Stopped);
-        if let Some(reason) = state.end.as_ref().or(closing) {
-            return Poll::Ready(Err(reason.into()));
-        }
-        keep(&mut state.reader, cx);
-        let idle = [mem::take(&mut self.buffer), mem::take(&mut state.input)];
-        idle.into_iter().for_each(|buffer| self.link.executor.give_back(buffer));
-        Poll::Pending
-    }
 }
 
-impl AsyncBufRead for Connection {
+impl AsyncBufRead for Reader {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
         if this.read == this.buffer.len() {
-            ready!(this.refill(cx))?;
+            this.read = 0;
+            let paused = ready!(this.link.poll_input(cx, &mut this.buffer))?;
+            if paused {
+                this.link.with(this.id, |transport| transport.resume_reading());
+            }
         }
         Poll::Ready(Ok(&this.buffer[this.read..]))
     }
@@ -139,7 +246,7 @@ impl AsyncBufRead for Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for Reader {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -153,64 +260,90 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for Writer {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = this.with_transport(|this, transport| {
+        let Self { link, id } = &*self;
+        let written = link.with(*id, |transport| {
             let (high, _) = transport.write_buffer_limits();
-            let Some(room) =
-                high.saturating_add(1).checked_sub(transport.buffered()).filter(|&room| room > 0)
-            else {
-                keep(&mut this.link.state().writer, cx);
-                return Some(Poll::Pending);
-            };
+            let room = high.saturating_add(1).saturating_sub(transport.buffered());
+            if room == 0 {
+                return link.await_room(cx);
+            }
             let count = buf.len().min(room);
-            transport.write(&buf[..count]).then_some(Poll::Ready(Ok(count)))
+            let taken = transport.write(&buf[..count]);
+            Poll::Ready(if taken { Ok(count) } else { Err(link.error()) })
         });
-        written.flatten().unwrap_or_else(|| Poll::Ready(Err(this.error())))
+        written.unwrap_or_else(|| Poll::Ready(Err(link.error())))
     }
 
-    /// Does nothing: what was written leaves at the end of the turn.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let state = self.link.state();
-        match &state.end {
-            Some(reason) if !reason.is_clean() => Poll::Ready(Err(reason.into())),
-            _ => Poll::Ready(Ok(())),
-        }
+        Poll::Ready(self.link.failure().map_or(Ok(()), Err))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.link.with(self.id, |transport| transport.lose_write_connection());
+        self.poll_flush(cx)
+    }
+}
+
+impl AsyncBufRead for Connection {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        Pin::new(&mut self.get_mut().reader).poll_fill_buf(cx)
+    }
+
+    fn consume(mut self: Pin<&mut Self>, amount: usize) {
+        Pin::new(&mut self.reader).consume(amount);
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.reader).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.writer).poll_write(cx, buf)
+    }
+
+    /// Does nothing: what was written leaves at the end of the turn. An error if the connection has failed.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_flush(cx)
     }
 
     /// Sends FIN behind the last byte. Reading goes on.
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        this.with_transport(|_, transport| transport.lose_write_connection());
-        Pin::new(this).poll_flush(cx)
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_close(cx)
     }
 }
 
-impl Drop for Connection {
-    /// Closes in order; while the task panics, with a reset, for the peer must not take a part for the whole.
+impl Drop for Reader {
     fn drop(&mut self) {
-        let executor = &self.link.executor;
-        executor.give_back(mem::take(&mut self.buffer));
-        if self.given {
-            return;
-        }
-        let (id, panics) = (self.id, std::thread::panicking());
-        executor.command(move |reactor| match reactor.transport(id) {
-            Some(mut transport) if panics => transport.abort_connection(),
-            Some(mut transport) => transport.lose_connection(),
-            None => {}
-        });
+        self.link.executor.give_back(&mut self.buffer);
     }
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, peer, .. } = self;
-        f.debug_struct("Connection").field("id", id).field("peer", peer).finish_non_exhaustive()
+        f.debug_struct("Reader").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("id", &self.id).finish_non_exhaustive()
     }
 }

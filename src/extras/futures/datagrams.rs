@@ -1,56 +1,111 @@
 //! A datagram socket in the hands of a task.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use super::executor::Executor;
-use super::slot::{keep, wake};
+use super::outside;
+use super::shared::{Shared, Undo};
 use crate::{DatagramId, DatagramProtocol, DatagramTransport, Datagrams, Reactor, Reason};
 
-/// Datagrams that come when as many bytes wait for the task are dropped, as the kernel does it.
+/// With so many bytes that wait for the task, further datagrams are dropped: as the kernel does, with a similar number.
 const MOST_WAITING: usize = 256 * 1024;
 
-/// What each datagram counts for beside its bytes.
+/// What a datagram counts for beside its bytes.
 const OVERHEAD: usize = 64;
 
+/// What has come to a socket, and the task has not taken.
 #[derive(Default)]
-struct State {
+struct Mail {
     bytes: VecDeque<u8>,
     /// The length and the sender of each datagram in `bytes`.
-    waiting: VecDeque<(usize, SocketAddr)>,
+    datagrams: VecDeque<(usize, SocketAddr)>,
     error: Option<io::Error>,
     end: Option<Reason>,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
 }
 
-type Shared = Rc<RefCell<State>>;
+impl Mail {
+    fn take(&mut self, buf: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        if let Some((length, from)) = self.datagrams.pop_front() {
+            let bytes = self.bytes.drain(..length);
+            buf.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+            return Poll::Ready(Ok((length.min(buf.len()), from)));
+        }
+        let end = || self.end.as_ref().map(io::Error::from);
+        self.error.take().or_else(end).map_or(Poll::Pending, |error| Poll::Ready(Err(error)))
+    }
+}
 
-/// Binds a datagram socket.
+/// Binds a datagram socket, at once.
 ///
 /// # Errors
 ///
 /// As of [`Reactor::listen_udp`], and `NotConnected` outside of a task.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::Reactor;
+/// use crocus::futures::{listen_udp, run_until};
+///
+/// let mut reactor = Reactor::new()?;
+/// let local = run_until(&mut reactor, async { listen_udp("127.0.0.1:0")?.local_addr() })??;
+/// assert_ne!(local.port(), 0);
+/// # std::io::Result::Ok(())
+/// ```
 pub fn listen_udp(at: impl Into<Datagrams>) -> io::Result<DatagramSocket> {
     let opened = Reactor::with_lent(|reactor| {
-        let (executor, shared) = (Executor::of(reactor), Shared::default());
-        let id = reactor.listen_udp(at, Guest { shared: Rc::clone(&shared) })?;
-        Ok(DatagramSocket { id, shared, executor })
+        let (executor, mail) = (Executor::of(reactor), Rc::new(Shared::new(Mail::default())));
+        let room = Rc::new(Shared::new(()));
+        let guest = Guest { mail: Rc::clone(&mail), room: Rc::clone(&room) };
+        let id = reactor.listen_udp(at, guest)?;
+        let undo = |reactor: &mut Reactor, id| {
+            reactor.datagram(id).map(|mut socket| socket.stop_listening());
+        };
+        Ok(DatagramSocket { mail, room, undo: Undo { executor, id, undo } })
     });
-    opened.unwrap_or_else(|| Err(io::Error::new(io::ErrorKind::NotConnected, super::OUTSIDE)))
+    opened.unwrap_or_else(outside)
 }
 
-/// A datagram socket that a task uses; made by [`listen_udp`].
+/// A datagram socket that a task uses; made by [`listen_udp`]. To drop it closes it.
+///
+/// 256 KiB of datagrams wait for the task at most; those that come after that are dropped, as any router on the way may
+/// do. In a [shutdown](Reactor::shutdown) the socket is closed.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::futures::{listen_udp, run_until, spawn_local};
+/// use crocus::testing::Simulation;
+///
+/// let mut simulation = Simulation::new();
+/// let answer = run_until(simulation.reactor(), async {
+///     let (echo, client) = (listen_udp("127.0.0.1:7")?, listen_udp("127.0.0.1:0")?);
+///     spawn_local(async move {
+///         let mut buf = [0; 1500];
+///         while let Ok((length, from)) = echo.recv_from(&mut buf).await {
+///             let _ = echo.send_to(&buf[..length], from).await;
+///         }
+///     });
+///     client.transport(|transport| transport.connect("127.0.0.1:7")).unwrap()?;
+///     client.send(b"hello").await?;
+///     let mut answer = [0; 1500];
+///     let (length, _) = client.recv_from(&mut answer).await?;
+///     std::io::Result::Ok(answer[..length].to_vec())
+/// })??;
+/// assert_eq!(answer, b"hello");
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Debug)]
 pub struct DatagramSocket {
-    id: DatagramId,
-    shared: Shared,
-    executor: Rc<Executor>,
+    mail: Rc<Shared<Mail>>,
+    /// Changes when there is room to send.
+    room: Rc<Shared<()>>,
+    undo: Undo<DatagramId>,
 }
 
 impl DatagramSocket {
@@ -60,124 +115,77 @@ impl DatagramSocket {
     ///
     /// As of [`DatagramTransport::send_to`], without `WouldBlock`.
     pub async fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<()> {
-        self.send_with(|transport| transport.send_to(data, to)).await
+        self.send_by(|transport| transport.send_to(data, to)).await
     }
 
-    /// Sends one datagram to the peer that this socket is [connected](DatagramTransport::connect) to.
+    /// Sends one datagram to the peer that this socket is [connected](DatagramTransport::connect) to, and waits while the
+    /// kernel's buffer is full.
     ///
     /// # Errors
     ///
     /// As of [`DatagramTransport::send`], without `WouldBlock`.
     pub async fn send(&self, data: &[u8]) -> io::Result<()> {
-        self.send_with(|transport| transport.send(data)).await
+        self.send_by(|transport| transport.send(data)).await
     }
 
-    async fn send_with(
+    async fn send_by(
         &self,
-        mut send: impl FnMut(&mut DatagramTransport<'_>) -> io::Result<()>,
+        send: impl Fn(&mut DatagramTransport<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
-        poll_fn(|cx| match self.transport(&mut send) {
-            None => Poll::Ready(Err(self.error())),
-            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                keep(&mut self.shared.borrow_mut().writer, cx);
-                Poll::Pending
+        poll_fn(|cx| match self.transport(&send).unwrap_or_else(|| Err(self.error())) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.room.poll(cx, |()| Poll::Pending)
             }
-            Some(result) => Poll::Ready(result),
+            result => Poll::Ready(result),
         })
         .await
     }
 
-    /// Waits for a datagram, and returns its length and its sender.
+    /// Waits for a datagram, and returns its length and its sender. What does not fit into `buf` is lost.
     ///
     /// # Errors
     ///
-    /// An error that the system reports, once; and `ConnectionAborted` if the socket was closed.
+    /// An error that the system reports, once, with its errno: mostly that an earlier datagram was refused. And when the
+    /// socket was closed: in a shutdown with the kind `ConnectionAborted`.
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        poll_fn(|cx| self.poll_recv_from(cx, buf)).await
+        poll_fn(|cx| self.mail.poll(cx, |mail| mail.take(buf))).await
     }
 
-    fn poll_recv_from(
-        &self,
-        cx: &Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        let mut state = self.shared.borrow_mut();
-        if let Some((length, from)) = state.waiting.pop_front() {
-            let count = length.min(buf.len());
-            for (place, byte) in buf.iter_mut().zip(state.bytes.drain(..length)) {
-                *place = byte;
-            }
-            return Poll::Ready(Ok((count, from)));
-        }
-        if let Some(error) = state.error.take() {
-            return Poll::Ready(Err(error));
-        }
-        if let Some(reason) = &state.end {
-            return Poll::Ready(Err(reason.into()));
-        }
-        keep(&mut state.reader, cx);
-        Poll::Pending
-    }
-
-    /// Lends the socket as a [`DatagramTransport`], for all that this type has no method of its own for.
+    /// Lends the socket as a [`DatagramTransport`], for what this type has no method for.
+    ///
+    /// `None`: it is closed, or this is no task of its reactor.
     pub fn transport<R>(&self, code: impl FnOnce(&mut DatagramTransport<'_>) -> R) -> Option<R> {
-        self.executor.with(|reactor| Some(code(&mut reactor.datagram(self.id)?)))?
+        let id = self.undo.id;
+        self.undo.executor.with(|reactor| Some(code(&mut reactor.datagram(id)?)))?
     }
 
-    /// The name of the socket.
-    pub fn id(&self) -> DatagramId {
-        self.id
+    /// The local address.
+    ///
+    /// # Errors
+    ///
+    /// If the socket is closed, or this is no task of its reactor.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.transport(|transport| transport.local_addr()).ok_or_else(|| self.error())
     }
 
     fn error(&self) -> io::Error {
-        match &self.shared.borrow().end {
-            Some(reason) => reason.into(),
-            None => io::ErrorKind::NotConnected.into(),
-        }
+        let end = self.mail.look(|mail| mail.end.as_ref().map(io::Error::from));
+        end.unwrap_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
-impl Drop for DatagramSocket {
-    fn drop(&mut self) {
-        let id = self.id;
-        self.executor.command(move |reactor| {
-            reactor.datagram(id).map(|mut socket| socket.stop_listening());
-        });
-    }
-}
-
-impl fmt::Debug for DatagramSocket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DatagramSocket").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// The protocol of the socket.
+/// The protocol of a socket that a task has.
 struct Guest {
-    shared: Shared,
-}
-
-impl Guest {
-    fn wake_reader(&self, note: impl FnOnce(&mut State)) {
-        let mut state = self.shared.borrow_mut();
-        note(&mut state);
-        let waker = state.reader.take();
-        drop(state); // the waker may be anybody's
-        wake(waker);
-    }
-
-    fn wake_writer(&self) {
-        let waker = self.shared.borrow_mut().writer.take();
-        wake(waker);
-    }
+    mail: Rc<Shared<Mail>>,
+    room: Rc<Shared<()>>,
 }
 
 impl DatagramProtocol for Guest {
     fn datagram_received(&mut self, _: &mut DatagramTransport<'_>, data: &[u8], from: SocketAddr) {
-        self.wake_reader(|state| {
-            if state.bytes.len() + state.waiting.len() * OVERHEAD < MOST_WAITING {
-                state.bytes.extend(data);
-                state.waiting.push_back((data.len(), from));
+        self.mail.note(|mail| {
+            if mail.bytes.len() + mail.datagrams.len() * OVERHEAD < MOST_WAITING {
+                mail.bytes.extend(data);
+                mail.datagrams.push_back((data.len(), from));
             }
         });
     }
@@ -187,26 +195,26 @@ impl DatagramProtocol for Guest {
         let error = io::Error::from_raw_os_error(libc::ECONNREFUSED);
         #[cfg(not(unix))]
         let error = io::ErrorKind::ConnectionRefused.into();
-        self.wake_reader(|state| state.error = Some(error));
+        self.mail.note(|mail| mail.error = Some(error));
     }
 
     fn error_received(&mut self, _: &mut DatagramTransport<'_>, error: &io::Error) {
-        let error =
-            error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
-        self.wake_reader(|state| state.error = Some(error));
+        let kind = || error.kind().into();
+        let error = error.raw_os_error().map_or_else(kind, io::Error::from_raw_os_error);
+        self.mail.note(|mail| mail.error = Some(error));
     }
 
     fn resume_writing(&mut self, _: &mut DatagramTransport<'_>) {
-        self.wake_writer();
+        self.room.note(|()| ());
     }
 
     fn shutting_down(&mut self, transport: &mut DatagramTransport<'_>) {
-        self.shared.borrow_mut().end = Some(Reason::Stopped); // `stop_protocol` tells the task
+        self.mail.note(|mail| mail.end = Some(Reason::Stopped));
         transport.stop_listening();
     }
 
     fn stop_protocol(&mut self, _: &mut DatagramTransport<'_>, reason: &Reason) {
-        self.wake_reader(|state| _ = state.end.get_or_insert_with(|| reason.clone()));
-        self.wake_writer();
+        self.mail.note(|mail| _ = mail.end.get_or_insert_with(|| reason.clone()));
+        self.room.note(|()| ());
     }
 }

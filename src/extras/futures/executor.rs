@@ -1,6 +1,7 @@
 //! The tasks of a reactor, and the call that polls one.
 
 use std::cell::{Cell, RefCell};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,30 +17,25 @@ use crate::{Handle, Reactor};
 /// How many emptied buffers of connections are kept, for as many may be filled in one turn.
 const SPARES: usize = 64;
 
-/// The name of tasks that were given none.
-const NAMELESS: &str = "task";
-
 /// A buffer that has grown larger is given back.
 const LARGEST_SPARE: usize = 256 * 1024;
+
+/// The name of tasks that were given none.
+const NAMELESS: &str = "task";
 
 type Future = Pin<Box<dyn std::future::Future<Output = ()>>>;
 
 /// What tasks and their futures share: it belongs to one reactor, and stands in its state.
 pub(super) struct Executor {
+    handle: Handle,
     inbox: Arc<Inbox>,
     tasks: RefCell<Slab<Task>>,
-    life: Cell<Life>,
-    handle: Handle,
+    /// Whether it takes tasks, and in which turn it has ended: what a stop has dropped, its last notices
+    /// cannot begin anew, for their calls are dropped too.
+    open: Cell<bool>,
+    ended: Cell<Option<u64>>,
     pub(super) closing: RefCell<Waiting>,
     spares: RefCell<Vec<Vec<u8>>>,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Life {
-    New,
-    Open,
-    /// Stopped in this turn.
-    Ended(u64),
 }
 
 struct Task {
@@ -55,24 +51,24 @@ struct State(Rc<Executor>);
 impl Executor {
     /// The executor of this reactor, which is made when it is first asked for.
     pub(super) fn of(reactor: &mut Reactor) -> Rc<Self> {
-        let found = Self::find(reactor);
-        let executor = found.unwrap_or_else(|| {
+        let executor = Self::find(reactor).unwrap_or_else(|| {
             let new = Rc::new(Self {
+                handle: reactor.handle(),
                 inbox: Arc::default(),
                 tasks: RefCell::default(),
-                life: Cell::new(Life::New),
-                handle: reactor.handle(),
+                open: Cell::new(false),
+                ended: Cell::new(None),
                 closing: RefCell::default(),
                 spares: RefCell::default(),
             });
             reactor.set_state(State(Rc::clone(&new)));
             new
         });
-        // What a stop leaves, its last notices cannot begin anew: their calls are dropped, too.
-        let ended = Life::Ended(reactor.stats().turns);
-        let life = executor.life.get();
-        if life != Life::Open && !(life == ended && reactor.is_stopping()) {
-            executor.begin(reactor);
+        let ends = executor.ended.get() == Some(reactor.stats().turns) && reactor.is_stopping();
+        if !ends && !executor.open.replace(true) {
+            let (at_shutdown, at_stop) = (Rc::clone(&executor), Rc::clone(&executor));
+            reactor.on_shutdown(move |reactor| Waiting::tell(&at_shutdown.closing, reactor));
+            reactor.on_stop(move |reactor| at_stop.end(reactor));
         }
         executor
     }
@@ -81,20 +77,12 @@ impl Executor {
         reactor.state::<State>().map(|state| Rc::clone(&state.0))
     }
 
-    /// Asks to be told of the end, for each run anew.
-    fn begin(self: &Rc<Self>, reactor: &mut Reactor) {
-        self.life.set(Life::Open);
-        let this = Rc::clone(self);
-        reactor.on_shutdown(move |reactor| Waiting::begin(&this.closing, reactor));
-        let this = Rc::clone(self);
-        reactor.on_stop(move |reactor| this.end(reactor));
-    }
-
-    /// A stop drops all tasks, first of all, so that they still find their connections.
+    /// A stop drops all tasks, before anything else ends, so that they still find their connections.
     fn end(&self, reactor: &mut Reactor) {
-        self.life.set(Life::Ended(reactor.stats().turns));
+        self.open.set(false);
+        self.ended.set(Some(reactor.stats().turns));
         reactor.lend(|| self.clear());
-        self.closing.borrow_mut().reset();
+        self.closing.borrow_mut().begun = false;
     }
 
     /// Drops the tasks one by one: two panics at once would end the process.
@@ -115,19 +103,17 @@ impl Executor {
         reactor: &mut Reactor,
         future: impl std::future::Future<Output = ()> + 'static,
     ) -> Arc<Ticket> {
-        let handle = self.handle.named(reactor.name().unwrap_or(NAMELESS));
         let mut tasks = self.tasks.borrow_mut();
         let entry = tasks.vacant_entry();
+        let handle = self.handle.named(reactor.name().unwrap_or(NAMELESS));
         let ticket = Ticket::new(entry.key(), &self.inbox, handle);
-        if self.life.get() == Life::Open {
-            let (waker, future) =
-                (Waker::from(Arc::clone(&ticket)), Some(Box::pin(future) as Future));
-            entry.insert(Task { ticket: Arc::clone(&ticket), waker, future });
-            drop(tasks);
+        let (waker, future) = (Waker::from(Arc::clone(&ticket)), Box::pin(future));
+        if self.open.get() {
+            entry.insert(Task { ticket: Arc::clone(&ticket), waker, future: Some(future) });
             ticket.wake_by_ref();
         } else {
-            drop(tasks);
             ticket.close();
+            drop(tasks);
             reactor.lend(|| drop(future));
         }
         ticket
@@ -144,23 +130,22 @@ impl Executor {
         Some((task.future.take()?, task.waker.clone()))
     }
 
-    fn put_back(&self, ticket: &Ticket, future: Future) {
-        if let Some(task) = self.tasks.borrow_mut().get_mut(ticket.key) {
-            task.future = Some(future);
+    /// Ends a poll: the future goes on, or the task is over.
+    fn put_back(&self, ticket: &Ticket, future: Option<Future>) {
+        let mut tasks = self.tasks.borrow_mut();
+        if future.is_none() {
+            ticket.close();
+            tasks.try_remove(ticket.key);
+        } else if let Some(task) = tasks.get_mut(ticket.key) {
+            task.future = future;
         }
-    }
-
-    fn remove(&self, ticket: &Ticket) {
-        ticket.close();
-        drop(self.tasks.borrow_mut().try_remove(ticket.key));
     }
 
     /// Drops a task now.
     pub(super) fn cancel(&self, reactor: &mut Reactor, ticket: &Arc<Ticket>) {
-        if let Some((future, _)) = self.take(ticket) {
-            self.remove(ticket);
-            reactor.lend(|| drop(future));
-        }
+        let future = self.take(ticket);
+        self.put_back(ticket, None);
+        reactor.lend(|| drop(future));
     }
 
     /// Calls `code` with the reactor of these tasks, if it is lent: inside a poll or the drop of a task.
@@ -185,8 +170,9 @@ impl Executor {
         self.spares.borrow_mut().pop().unwrap_or_default()
     }
 
-    pub(super) fn give_back(&self, mut buffer: Vec<u8>) {
-        let mut spares = self.spares.borrow_mut();
+    /// Takes a buffer back that is empty again.
+    pub(super) fn give_back(&self, buffer: &mut Vec<u8>) {
+        let (mut buffer, mut spares) = (mem::take(buffer), self.spares.borrow_mut());
         if (1..=LARGEST_SPARE).contains(&buffer.capacity()) && spares.len() < SPARES {
             buffer.clear();
             spares.push(buffer);
@@ -213,12 +199,10 @@ pub(super) fn poll_next(reactor: &mut Reactor) {
         let goes_on = !ticket.is_aborted() && future.as_mut().poll(&mut cx).is_pending();
         goes_on.then_some(future) // else it is dropped here, where the reactor is lent
     };
-    match catch_unwind(AssertUnwindSafe(|| reactor.lend(poll))) {
-        Ok(Some(future)) => executor.put_back(&ticket, future),
-        Ok(None) => executor.remove(&ticket),
-        Err(panic) => {
-            executor.remove(&ticket);
-            resume_unwind(panic);
-        }
+    let polled = catch_unwind(AssertUnwindSafe(|| reactor.lend(poll)));
+    let panic = polled.map(|future| executor.put_back(&ticket, future));
+    if let Err(panic) = panic {
+        executor.put_back(&ticket, None);
+        resume_unwind(panic);
     }
 }

@@ -98,32 +98,66 @@
 //! and [`run_until`], nothing here works outside of a task.
 
 mod closing;
-mod connecting;
 mod connection;
 mod datagrams;
 mod executor;
-mod incoming;
-mod link;
-mod slot;
+mod guest;
+mod making;
+mod shared;
 mod task;
 mod ticket;
 mod time;
-mod working;
 
-pub use closing::{Closing, closing};
-pub use connecting::{Connecting, connect};
-pub use connection::Connection;
+pub use closing::closing;
+pub use connection::{Connection, Reader, Writer};
 pub use datagrams::{DatagramSocket, listen_udp};
-pub use incoming::{Incoming, listen};
+pub use making::{Connecting, Incoming, connect, listen};
 pub use task::{JoinError, JoinHandle, run_until, spawn, spawn_local, spawn_named, task_count};
-pub use time::{Elapsed, Interval, Sleep, interval, sleep, sleep_until, timeout};
-pub use working::call_in_thread;
+pub use time::{Interval, Sleep, interval, sleep, sleep_until, timeout};
 
-use crate::Reactor;
+use std::io;
+use std::rc::Rc;
+
+use crate::{Reactor, ThreadError};
+use shared::Shared;
 
 /// The complaint about a future that has no reactor.
-const OUTSIDE: &str =
-    "futures of crocus work in tasks of a reactor, and this was used outside of one";
+const OUTSIDE: &str = "it works in a task of a reactor, and this is none";
+
+/// Runs `work`, which may block, in a thread, from the first poll on, and waits for its result.
+///
+/// See [`Reactor::call_in_thread`]. To drop the future does not end the work, but nobody waits for it.
+///
+/// # Errors
+///
+/// If the work panicked, or no thread could be started.
+///
+/// # Panics
+///
+/// If it is awaited outside of a task.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::Reactor;
+/// use crocus::futures::{call_in_thread, run_until};
+///
+/// let mut reactor = Reactor::new()?;
+/// let read = call_in_thread(|| std::fs::read_to_string("Cargo.toml"));
+/// let text = run_until(&mut reactor, read)?.unwrap()?;
+/// assert!(text.contains("crocus"));
+/// # std::io::Result::Ok(())
+/// ```
+pub async fn call_in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ThreadError> {
+    let result = Rc::new(Shared::new(None));
+    let place = Rc::clone(&result);
+    in_task(|reactor| {
+        reactor.call_in_thread(work, move |_, result| place.note(|place| *place = Some(result)));
+    });
+    result.wait().await
+}
 
 /// Calls `code` with the reactor of the task that is being polled.
 ///
@@ -136,4 +170,8 @@ fn in_task<R>(code: impl FnOnce(&mut Reactor) -> R) -> R {
         Some(result) => result,
         None => panic!("{OUTSIDE}"),
     }
+}
+
+fn outside<T>() -> io::Result<T> {
+    Err(io::Error::new(io::ErrorKind::NotConnected, OUTSIDE))
 }

@@ -1,11 +1,8 @@
 //! Time: a sleep, a timeout, an interval.
 
-use std::error::Error;
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
@@ -13,49 +10,58 @@ use futures_core::Stream;
 
 use super::executor::Executor;
 use super::in_task;
-use crate::{Reactor, TimerId};
+use super::shared::Undo;
+use crate::TimerId;
 
 /// The future of [`sleep`] and [`sleep_until`].
+#[derive(Debug)]
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Sleep {
     end: End,
-    armed: Option<Armed>,
+    timer: Option<(Undo<TimerId>, Waker)>,
 }
 
+#[derive(Clone, Copy, Debug)]
 enum End {
     After(Duration),
     At(Instant),
 }
 
-struct Armed {
-    timer: TimerId,
-    waker: Waker,
-    executor: Rc<Executor>,
-}
-
-/// Waits, from the first poll on.
+/// Waits for so long, from the first poll on; without a delay, until the next turn.
+///
+/// Never too short, and a task that waits costs nothing. See [`Reactor::call_later`](crate::Reactor::call_later).
+///
+/// # Panics
+///
+/// If it is awaited outside of a task.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::futures::{run_until, sleep, sleep_until};
+/// use crocus::testing::Simulation;
+///
+/// let mut simulation = Simulation::new();
+/// let noon = simulation.reactor().now() + Duration::from_secs(12 * 3600);
+/// run_until(simulation.reactor(), async move {
+///     sleep(Duration::from_secs(3600)).await;
+///     sleep_until(noon).await;
+/// })?;
+/// assert_eq!(simulation.elapsed(), Duration::from_secs(12 * 3600));
+/// # std::io::Result::Ok(())
+/// ```
 pub fn sleep(delay: Duration) -> Sleep {
-    Sleep { end: End::After(delay), armed: None }
+    Sleep { end: End::After(delay), timer: None }
 }
 
-/// Waits until a moment of the [reactor's time](Reactor::now).
+/// Waits until a moment of the [reactor's time](crate::Reactor::now). See the example of [`sleep`].
+///
+/// # Panics
+///
+/// If it is awaited outside of a task.
 pub fn sleep_until(moment: Instant) -> Sleep {
-    Sleep { end: End::At(moment), armed: None }
-}
-
-impl Sleep {
-    fn arm(&mut self, reactor: &mut Reactor, cx: &Context<'_>) {
-        let delay = match self.end {
-            End::After(delay) => delay,
-            End::At(moment) => moment.saturating_duration_since(reactor.now()),
-        };
-        let (waker, waking) = (cx.waker().clone(), cx.waker().clone());
-        let timer = reactor.call_later(delay, move |_| waking.wake());
-        if let Some(moment) = reactor.timer_deadline(timer) {
-            self.end = End::At(moment);
-        }
-        self.armed = Some(Armed { timer, waker, executor: Executor::of(reactor) });
-    }
+    Sleep { end: End::At(moment), timer: None }
 }
 
 impl Future for Sleep {
@@ -63,75 +69,98 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         in_task(|reactor| {
-            if let Some(armed) = &self.armed {
-                if reactor.timer_deadline(armed.timer).is_none() {
+            if let Some((timer, waker)) = &self.timer {
+                if reactor.timer_deadline(timer.id).is_none() {
                     return Poll::Ready(()); // it has fired
                 }
-                if armed.waker.will_wake(cx.waker()) {
+                if waker.will_wake(cx.waker()) {
                     return Poll::Pending;
                 }
-                reactor.cancel_timer(armed.timer); // another task waits from here on
+                reactor.cancel_timer(timer.id); // another task waits from here on
             }
-            self.arm(reactor, cx);
+            let delay = match self.end {
+                End::After(delay) => delay,
+                End::At(moment) => moment.saturating_duration_since(reactor.now()),
+            };
+            let waker = cx.waker().clone();
+            let id = reactor.call_later(delay, move |_| waker.wake());
+            if let (End::After(_), Some(moment)) = (self.end, reactor.timer_deadline(id)) {
+                self.end = End::At(moment);
+            }
+            let executor = Executor::of(reactor);
+            let undo = Undo { executor, id, undo: |reactor, id| _ = reactor.cancel_timer(id) };
+            self.timer = Some((undo, cx.waker().clone()));
             Poll::Pending
         })
     }
 }
 
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        if let Some(Armed { timer, executor, .. }) = self.armed.take() {
-            executor.command(move |reactor| _ = reactor.cancel_timer(timer));
-        }
-    }
-}
-
-impl fmt::Debug for Sleep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sleep").finish_non_exhaustive()
-    }
-}
-
 /// Waits for a future, but not for longer than `limit`; then the future is dropped.
-pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+///
+/// # Errors
+///
+/// `TimedOut`.
+///
+/// # Examples
+///
+/// ```
+/// use std::future::pending;
+/// use std::io::ErrorKind;
+/// use std::time::Duration;
+/// use crocus::futures::{run_until, timeout};
+/// use crocus::testing::Simulation;
+///
+/// let mut simulation = Simulation::new();
+/// let never = timeout(Duration::from_secs(60), pending::<()>());
+/// let result = run_until(simulation.reactor(), never)?;
+/// assert_eq!(result.unwrap_err().kind(), ErrorKind::TimedOut);
+/// assert_eq!(simulation.elapsed(), Duration::from_secs(60));
+/// # std::io::Result::Ok(())
+/// ```
+pub async fn timeout<F: Future>(limit: Duration, future: F) -> io::Result<F::Output> {
     let (mut future, mut limit) = (pin!(future), pin!(sleep(limit)));
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Ok(output)),
-        Poll::Pending => limit.as_mut().poll(cx).map(|()| Err(Elapsed { _private: () })),
+        Poll::Pending => limit
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "not ready in time"))),
     })
     .await
 }
 
-/// The error of [`timeout`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Elapsed {
-    _private: (),
-}
-
-impl fmt::Display for Elapsed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not ready in time")
-    }
-}
-
-impl Error for Elapsed {}
-
-impl From<Elapsed> for io::Error {
-    fn from(elapsed: Elapsed) -> Self {
-        Self::new(io::ErrorKind::TimedOut, elapsed)
-    }
-}
-
-/// Ticks on a grid; made by [`interval`].
+/// Ticks on a grid; made by [`interval`]. A stream without an end, of what [`tick`](Self::tick) gives.
 #[derive(Debug)]
 pub struct Interval {
     period: Duration,
-    sleep: Sleep,
+    next: Sleep,
 }
 
-/// A stream that ticks every `period`, first after one period from the first poll.
+/// Ticks every `period`, first after one period from the first poll.
+///
+/// The ticks stay on that grid: a task that is late does not delay the others. See
+/// [`Reactor::call_every`](crate::Reactor::call_every).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::futures::{interval, run_until, sleep};
+/// use crocus::testing::Simulation;
+///
+/// let mut simulation = Simulation::new();
+/// run_until(simulation.reactor(), async {
+///     let mut ticks = interval(Duration::from_secs(10));
+///     assert_eq!(ticks.tick().await, 0); // at 10 s
+///     sleep(Duration::from_secs(25)).await;
+///     assert_eq!(ticks.tick().await, 1); // at 35 s: the tick of 20 s is late, that of 30 s is left out
+///     ticks.tick().await;
+/// })?;
+/// assert_eq!(simulation.elapsed(), Duration::from_secs(40));
+/// # std::io::Result::Ok(())
+/// ```
 pub fn interval(period: Duration) -> Interval {
-    Interval { period, sleep: sleep(period) }
+    Interval { period, next: sleep(period) }
 }
 
 impl Interval {
@@ -141,14 +170,14 @@ impl Interval {
     }
 
     fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<u64> {
-        ready!(Pin::new(&mut self.sleep).poll(cx));
-        let End::At(due) = self.sleep.end else { return Poll::Pending };
+        ready!(Pin::new(&mut self.next).poll(cx));
+        let End::At(due) = self.next.end else { return Poll::Pending };
         let now = in_task(|reactor| reactor.now());
         let late = now.saturating_duration_since(due).as_nanos();
         let missed = late.checked_div(self.period.as_nanos()).unwrap_or(0);
         let missed = u32::try_from(missed).unwrap_or(u32::MAX - 1);
         let next = self.period.checked_mul(missed + 1).and_then(|step| due.checked_add(step));
-        self.sleep = sleep_until(next.unwrap_or(now));
+        self.next = sleep_until(next.unwrap_or(now));
         Poll::Ready(missed.into())
     }
 }
