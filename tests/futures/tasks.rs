@@ -372,3 +372,29 @@ both! {
         assert!(done.get());
     }
 }
+
+/// An echo of one byte at a time, in the simulation, where no turn is for something else.
+#[test]
+fn a_message_to_a_task_is_answered_in_one_turn() {
+    use futures_lite::{AsyncReadExt, AsyncWriteExt};
+
+    let mut simulation = crocus::testing::Simulation::new();
+    drop(spawn(simulation.reactor(), async {
+        let mut incoming = listen("127.0.0.1:7").unwrap();
+        let mut peer = incoming.accept().await.unwrap();
+        let mut byte = [0];
+        while peer.read(&mut byte).await.unwrap() > 0 {
+            peer.write_all(&byte).await.unwrap();
+        }
+    }));
+    simulation.settle();
+    let mut peer = simulation.dial("127.0.0.1:7");
+    simulation.settle();
+    for byte in 0..10 {
+        peer.send(&[byte]);
+        let report = simulation.turn();
+        assert_eq!((report.served, report.calls), (1, 1), "one poll of one task");
+        assert_eq!(peer.received(), [byte]);
+        assert_eq!(simulation.reactor().next_deadline(), None, "nothing is left to be done");
+    }
+}
