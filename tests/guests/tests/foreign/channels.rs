@@ -3,20 +3,15 @@
 use std::thread;
 
 use crocus::Reactor;
-use crocus::futures::{closing, run_until, spawn, spawn_local, task_count};
-use crocus::testing::Simulation;
+use crocus::futures::{closing, spawn, spawn_local, task_count};
 use futures::{FutureExt, join, pin_mut, select};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 use crate::child::TIME_LIMIT;
+use crate::host::in_each_world;
 
 /// Far more than a channel holds.
 const COUNT: u32 = 10_000;
-
-fn in_each_world<F: Future<Output = ()> + 'static>(future: impl Fn() -> F) {
-    run_until(&mut Reactor::new().unwrap(), future()).unwrap();
-    run_until(Simulation::new().reactor(), future()).unwrap();
-}
 
 #[test]
 fn channels_between_tasks_keep_order_and_limit() {

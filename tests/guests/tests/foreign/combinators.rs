@@ -4,11 +4,7 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use crocus::Reactor;
-use crocus::futures::{
-    Connection, Incoming, connect, listen, run_until, sleep, spawn_local, timeout,
-};
-use crocus::testing::{Cut, Simulation};
+use crocus::futures::{Connection, Incoming, connect, listen, sleep, spawn_local, timeout};
 use futures::future::{FutureExt, join_all};
 use futures::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, copy, copy_buf};
 use futures::stream::{FuturesUnordered, StreamExt, TryStreamExt};
@@ -16,18 +12,7 @@ use futures::{SinkExt, join, select, try_join};
 use tokio_util::codec::{Framed, LengthDelimitedCodec, LinesCodec};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
-use crate::host::pattern;
-
-/// Runs a future on real sockets, and in simulations whose network cuts where it likes.
-fn in_each_world<F: Future<Output = ()> + 'static>(future: impl Fn() -> F) {
-    run_until(&mut Reactor::new().unwrap(), future()).unwrap();
-    for seed in 0..5 {
-        let mut simulation = Simulation::with_seed(seed);
-        simulation.set_cut(Cut::Random(5000));
-        simulation.set_latency(Duration::from_millis(20));
-        run_until(simulation.reactor(), future()).unwrap();
-    }
-}
+use crate::host::{in_each_world, pattern};
 
 /// Both ends of a connection.
 async fn pair() -> (Connection, Connection) {

@@ -7,9 +7,10 @@ use std::pin::Pin;
 use std::process::ChildStdin;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use crocus::futures::{Connection, listen, spawn, spawn_local, task_count};
-use crocus::testing::Simulation;
+use crocus::futures::{Connection, listen, run_until, spawn, spawn_local, task_count, timeout};
+use crocus::testing::{Cut, Simulation};
 use crocus::{Handle, Listen, Reactor};
 
 use crate::child::TIME_LIMIT;
@@ -93,6 +94,18 @@ pub(crate) fn simulate(
     spawn(simulation.reactor(), serve(place, dialogue, tell_end, |_| ()));
     simulation.settle();
     ends
+}
+
+/// Runs a future on real sockets, and in simulations whose network cuts where it likes.
+pub(crate) fn in_each_world<F: Future<Output = ()> + 'static>(future: impl Fn() -> F) {
+    let limited = || timeout(TIME_LIMIT, future());
+    run_until(&mut Reactor::new().unwrap(), limited()).unwrap().unwrap();
+    for seed in 0..5 {
+        let mut simulation = Simulation::with_seed(seed);
+        simulation.set_cut(Cut::Random(5000));
+        simulation.set_latency(Duration::from_millis(20));
+        run_until(simulation.reactor(), limited()).unwrap().unwrap();
+    }
 }
 
 /// Accepts until the listener is closed.

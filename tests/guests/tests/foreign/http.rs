@@ -33,8 +33,10 @@ fn big() -> Vec<u8> {
 /// How long a client of HTTP/1 may take for the head of a request.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 
-/// A version of HTTP, the option of curl and the one of h2load that ask for it.
-const VERSIONS: [(fn(Connection) -> Ending, &str, &[&str]); 2] = [
+/// A server of a version of HTTP, the option of curl and those of h2load that ask for it.
+type Version = (fn(Connection) -> Ending, &'static str, &'static [&'static str]);
+
+const VERSIONS: [Version; 2] = [
     (http_1, "--http1.1", &["--h1"]),
     (http_2, "--http2-prior-knowledge", &["-m", "10"]), // so many streams at once
 ];

@@ -4,10 +4,8 @@
 use std::io::{self, Write};
 use std::process::ChildStdin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crocus::futures::{connect, listen, run_until, spawn_local};
-use crocus::testing::{Cut, Simulation};
 use crocus::tls::rustls::pki_types::ServerName;
 use crocus::{Connect, Listen, Reactor};
 use futures::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -17,7 +15,7 @@ use futures_rustls::{TlsAcceptor, TlsConnector};
 use crate::certificates::Configs;
 use crate::child::{Running, tool};
 use crate::folder::Folder;
-use crate::host::{Host, enter, outcome, pattern};
+use crate::host::{Host, enter, in_each_world, outcome, pattern};
 
 /// Sends lines back until one says `bye`. Returns how many bytes that were.
 async fn converse(peer: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<usize> {
@@ -218,11 +216,5 @@ async fn exchange(peer: impl AsyncRead + AsyncWrite) {
 
 #[test]
 fn the_crate_and_the_feature_understand_each_other() {
-    run_until(&mut Reactor::new().unwrap(), in_one_reactor(Configs::new())).unwrap();
-    for seed in 0..3 {
-        let mut simulation = Simulation::with_seed(seed);
-        simulation.set_cut(Cut::Random(5000));
-        simulation.set_latency(Duration::from_millis(20));
-        run_until(simulation.reactor(), in_one_reactor(Configs::new())).unwrap();
-    }
+    in_each_world(|| in_one_reactor(Configs::new()));
 }
