@@ -19,9 +19,11 @@ use crate::{Address, ConnectionId, Protocol, Reactor, Transport};
 /// Made by [`connect`](super::connect), [`listen`](super::listen) or [`take_over`](Self::take_over).
 ///
 /// - To *read* without a copy, use [`AsyncBufRead`]. Bytes that came before an error or the end are delivered before it.
-///   Errors keep their errno, and carry the [`Reason`](crate::Reason) if they have none.
+///   Errors keep their errno, and carry the [`Reason`](crate::Reason) if they have none. Behind the end of the peer's bytes
+///   each read gives the end again, also when the connection fails later.
 /// - To *write* gives bytes to the reactor, which sends them at the end of the turn: there is nothing to flush. Above
-///   the high [mark](Transport::set_write_buffer_limits) a write waits until the peer has caught up.
+///   the high [mark](Transport::set_write_buffer_limits) a write waits until the peer has caught up. Other code must not raise
+///   the marks meanwhile: the task might not be told.
 /// - To *close* (`poll_close`) sends FIN behind the last byte, and reading goes on.
 /// - To *drop* it closes it in order, as by [`lose_connection`](Transport::lose_connection), also when the task is aborted
 ///   or timed out. If the task panics, the connection is reset, for its peer shall not take a part for the whole.

@@ -15,10 +15,10 @@ use crate::{DatagramId, DatagramProtocol, DatagramTransport, Datagrams, Reactor,
 /// With so many bytes that wait for the task, further datagrams are dropped: as the kernel does, with a similar number.
 const MOST_WAITING: usize = 256 * 1024;
 
-/// What a datagram counts for beside its bytes.
+/// The number of bytes that a datagram counts for beside its own.
 const OVERHEAD: usize = 64;
 
-/// What has come to a socket, and the task has not taken.
+/// The datagrams that have come to a socket, and that the task has not taken.
 #[derive(Default)]
 struct Mail {
     bytes: VecDeque<u8>,
@@ -144,7 +144,7 @@ impl DatagramSocket {
         .await
     }
 
-    /// Waits for a datagram, and returns its length and its sender. What does not fit into `buf` is lost.
+    /// Waits for a datagram, and returns its length and its sender. Bytes that do not fit into `buf` are lost.
     ///
     /// # Errors
     ///

@@ -196,8 +196,8 @@ impl<T> Drop for Outcome<T> {
 
 /// A task, for those who want its output, or its end. To drop the handle detaches the task, which goes on.
 ///
-/// A future: it waits for the task, and gives its outcome. That is given once: who asks again, or after
-/// [`take`](Self::take), waits for ever.
+/// A future: it waits for the task, and gives its outcome, once. If it is asked again, or after [`take`](Self::take),
+/// it is never ready.
 ///
 /// # Examples
 ///
