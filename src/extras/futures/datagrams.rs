@@ -87,14 +87,15 @@ pub fn listen_udp(at: impl Into<Datagrams>) -> io::Result<DatagramSocket> {
 ///
 /// let mut simulation = Simulation::new();
 /// let answer = run_until(simulation.reactor(), async {
-///     let (echo, client) = (listen_udp("127.0.0.1:7")?, listen_udp("127.0.0.1:0")?);
+///     let (echo, client) = (listen_udp("127.0.0.1:0")?, listen_udp("127.0.0.1:0")?);
+///     let to = echo.local_addr()?;
 ///     spawn_local(async move {
 ///         let mut buf = [0; 1500];
 ///         while let Ok((length, from)) = echo.recv_from(&mut buf).await {
 ///             let _ = echo.send_to(&buf[..length], from).await;
 ///         }
 ///     });
-///     client.transport(|transport| transport.connect("127.0.0.1:7")).unwrap()?;
+///     client.transport(|transport| transport.connect(to)).unwrap()?;
 ///     client.send(b"hello").await?;
 ///     let mut answer = [0; 1500];
 ///     let (length, _) = client.recv_from(&mut answer).await?;

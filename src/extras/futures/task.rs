@@ -252,7 +252,25 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// Why a task has no output. See the example of [`JoinHandle`].
+/// Why a task has no output.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::Reactor;
+/// use crocus::futures::{JoinError, run_until, spawn_local};
+///
+/// let outcome = run_until(&mut Reactor::new()?, async {
+///     let task = spawn_local(std::future::pending::<()>());
+///     task.abort();
+///     task.await
+/// })?;
+/// match outcome.unwrap_err() {
+///     JoinError::Panicked(payload) => std::panic::resume_unwind(payload),
+///     aborted => assert_eq!(aborted.to_string(), "the task was aborted"),
+/// }
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JoinError {
