@@ -46,10 +46,9 @@ impl Reactor {
         self.set(delay, TimerAction::Once(call))
     }
 
-    /// Calls `function` once at a moment of the [reactor's time](Self::now); if that is over, in the next turn. For a grid,
-    /// or a deadline that is older than this call. See the example of [`call_later`](Self::call_later).
+    /// Calls `function` once at a moment of the [reactor's time](Self::now); if that is over, in the next turn.
     ///
-    /// asyncio's `call_at`.
+    /// For a deadline that is older than this call. asyncio's `call_at`. See the example of [`call_later`](Self::call_later).
     pub fn call_at(
         &mut self,
         when: Instant,
