@@ -24,6 +24,7 @@
 //! [share state](how::share_state) · [send much](how::send_much) ·
 //! [talk to another connection](how::talk_to_another) ·
 //! [answer later](how::answer_later) ·
+//! [use async and await](how::use_await) ·
 //! [join two connections](how::join_two) ·
 //! [time out](how::time_out) ·
 //! [drain](how::drain) ·
@@ -98,15 +99,16 @@
 //! * More than one thread. Everything happens on the thread that turns the reactor. Other threads reach
 //!   it by a [`Handle`], and [`call_in_thread`](Reactor::call_in_thread) gives them blocking work. For
 //!   several cores, run several reactors at one port ([`Cores`]).
-//! * Futures, HTTP, child processes.
+//! * HTTP, child processes. Futures are guests: the feature `futures` polls them on the reactor's one thread, and
+//!   their crates bring the rest.
 //! * Help against callbacks that block: while one runs, nothing else is served. The log reports it after
 //!   [100 ms](ReactorBuilder::slow_callback).
 //! * Promise that written bytes have arrived. No transport can; it takes an answer in the protocol.
 //!
 //! # When to use something else
 //!
-//! * **tokio** when you want futures, all cores or any of the crates that build on it: for most servers in
-//!   production.
+//! * **tokio** when you want tasks on all cores, io_uring or the whole of the crates that build on it: for most servers
+//!   in production. [`futures`] runs those that ask for the traits of `futures-io`, and in a simulation.
 //! * **mio** when you want readiness and nothing else, and write the loop yourself.
 //! * **calloop** when your program is a desktop client or compositor, and descriptors of all kinds
 //!   are its sources.
@@ -127,6 +129,8 @@
 //! * `activation` (off): sockets that systemd or a parent has opened, `Listen::inherited` and `Datagrams::inherited`:
 //!   one crate more.
 //! * `sendfile` (off): `Transport::send_file`, by which the kernel sends files; on Unix: three crates more.
+//! * `futures` (off): tasks, `async` and `await`, [`crocus::futures`](futures): two crates more, which have only
+//!   traits.
 //! * `proxy` (off): the PROXY protocol, `crocus::proxy`, with which a server behind a proxy knows its clients: one
 //!   crate more.
 //!
@@ -155,7 +159,7 @@
 //! | `tls/`, `proxy/` | TLS without I/O, by rustls; the PROXY protocol |
 //! | `simulation/` | the simulated network in memory, and [`testing`] |
 //! | `parts/` | plain values: arena, timers, buffers, token bucket, clock |
-//! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Tunnel`], [`Cores`] |
+//! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Tunnel`], [`Cores`], [`futures`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // `rustdoc` shows the methods of a type in the order of the modules that they stand in: the loop first, then
@@ -231,6 +235,9 @@ pub use datagram::{DatagramProtocol, DatagramTransport, Datagrams};
 pub use descriptor::Ready;
 pub use extras::cores::{Core, Cores, CoresHandle};
 pub use extras::framing;
+#[cfg(feature = "futures")]
+#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
+pub use extras::futures;
 pub use extras::reconnecting::{Backoff, Reconnecting};
 pub use extras::tunnel::{Tunnel, TunnelEnd, TunnelHandler, TunnelSide};
 pub use factories::IntoProtocol;

@@ -1191,12 +1191,51 @@ const DEFECTS_OF_RECORDS: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
+/// Defects of tasks.
+const DEFECTS_OF_TASKS: &[(&str, &str, &str, &str)] = &[
+    (
+        "a task that takes over is not told of room to write",
+        "src/extras/futures/guest.rs",
+        r#"                self.link.room.note(|()| ()); // during the exchange nobody was told of room"#,
+        r#""#,
+    ),
+    (
+        "a peer that floods a task is read on",
+        "src/extras/futures/guest.rs",
+        r#"                input.paused = true;
+                transport.pause_reading();"#,
+        r#"                let _ = transport;"#,
+    ),
+    (
+        "a future that is dropped undoes nothing",
+        "src/extras/futures/shared.rs",
+        r#"        self.executor.command(move |reactor| undo(reactor, id));"#,
+        r#"        let _ = (id, undo);"#,
+    ),
+    (
+        "a sleep until a moment counts from now",
+        "src/extras/futures/time.rs",
+        r#"                End::At(moment) => reactor.call_at(moment, wake),"#,
+        r#"                End::At(moment) => {
+                    let delay = moment.saturating_duration_since(reactor.now());
+                    reactor.call_later(delay, wake)
+                }"#,
+    ),
+    (
+        "a stop leaves the tasks",
+        "src/extras/futures/executor.rs",
+        r#"        reactor.lend(|| self.clear());"#,
+        r#""#,
+    ),
+];
+
 #[test]
 fn each_defect_is_found() {
     let mut missed = find(DEFECTS, Copy::first_failure);
     missed.extend(find(DEFECTS_OF_TLS, Copy::first_failure_of_tls));
     missed.extend(find(DEFECTS_OF_PROXY, Copy::first_failure_of_proxy));
     missed.extend(find(DEFECTS_OF_RECORDS, Copy::first_failure_of_records));
+    missed.extend(find(DEFECTS_OF_TASKS, Copy::first_failure_of_tasks));
     assert!(missed.is_empty(), "not found: {missed:?}");
 }
 
@@ -1315,6 +1354,12 @@ impl Copy {
     fn first_failure_of_records(&self) -> Option<String> {
         let tests = ["--no-fail-fast", "--lib", "--test", "suite"];
         self.first_of(&tests, &["observe::", "observing::", "recording::", "tracing::"])
+    }
+
+    /// The same with the tests of tasks.
+    fn first_failure_of_tasks(&self) -> Option<String> {
+        let tests = ["--no-fail-fast", "--test", "futures"];
+        self.first_of(&tests, &["::"])
     }
 
     fn first_of(&self, tests: &[&str], names: &[&str]) -> Option<String> {

@@ -2,5 +2,7 @@
 
 pub(crate) mod cores;
 pub mod framing;
+#[cfg(feature = "futures")]
+pub mod futures;
 pub(crate) mod reconnecting;
 pub(crate) mod tunnel;

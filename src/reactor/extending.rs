@@ -234,6 +234,29 @@ impl Reactor {
         set(restore.0)
     }
 
+    /// The name that calls and timers get that are made now; `None` outside of [`with_name`](Self::with_name)
+    /// and of what was made in it.
+    ///
+    /// For an extra that queues work of its own, to give it the name of its maker.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Reactor;
+    ///
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.with_name("cache", |reactor| {
+    ///     assert_eq!(reactor.name(), Some("cache"));
+    ///     reactor.call_soon(|reactor| assert_eq!(reactor.name(), Some("cache")));
+    /// });
+    /// assert_eq!(reactor.name(), None);
+    /// reactor.run()?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn name(&self) -> Option<&'static str> {
+        self.extension.name
+    }
+
     /// A call under the name in force.
     pub(crate) fn name_call(&self, function: impl FnOnce(&mut Self) + 'static) -> Call {
         Call { name: self.extension.name, function: Box::new(function) }

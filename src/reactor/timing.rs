@@ -30,6 +30,8 @@ impl Reactor {
     /// use crocus::testing::Simulation;
     ///
     /// let mut simulation = Simulation::new();
+    /// let moment = simulation.reactor().now() + Duration::from_secs(1);
+    /// simulation.reactor().call_at(moment, |_reactor| println!("first"));
     /// simulation.reactor().call_later(Duration::from_secs(2), |reactor| reactor.stop());
     /// simulation.reactor().run()?;
     /// assert_eq!(simulation.elapsed(), Duration::from_secs(2));
@@ -42,6 +44,18 @@ impl Reactor {
     ) -> TimerId {
         let call = self.name_call(function);
         self.set(delay, TimerAction::Once(call))
+    }
+
+    /// Calls `function` once at a moment of the [reactor's time](Self::now); if that is over, in the next turn.
+    ///
+    /// For a deadline that is older than this call. asyncio's `call_at`. See the example of [`call_later`](Self::call_later).
+    pub fn call_at(
+        &mut self,
+        when: Instant,
+        function: impl FnOnce(&mut Self) + 'static,
+    ) -> TimerId {
+        let call = self.name_call(function);
+        self.timers.set(when, TimerAction::Once(call), &mut self.monitor)
     }
 
     /// Calls `function` every `interval`, first after one interval.

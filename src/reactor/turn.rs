@@ -109,6 +109,35 @@ impl Reactor {
         slept.map(|()| report)
     }
 
+    /// Whether anything is left that could call back: what [`run`](Self::run) asks before each turn.
+    ///
+    /// For code that turns the reactor itself, until something of its own has happened: a
+    /// [turn](Self::turn) without a limit would wait for ever if this is `false`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::testing::Simulation;
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let reactor = simulation.reactor();
+    /// assert!(!reactor.has_work());
+    /// reactor.call_later(std::time::Duration::from_secs(1), |_reactor| {});
+    /// while reactor.has_work() {
+    ///     reactor.turn(None)?;
+    /// }
+    /// assert_eq!(reactor.stats().timers, 1);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn has_work(&self) -> bool {
+        // Holds first: if the last one is gone here, the later checks see all that was sent before.
+        let held = self.calls.shared.is_held();
+        held || self.sources.keep_running()
+            || self.timers.len() > 0
+            || self.threads.follow_ups.len() > 0
+            || self.has_queued()
+    }
+
     fn check_not_nested(&self) -> io::Result<()> {
         if self.time.in_turn {
             return Err(io::Error::new(
@@ -269,15 +298,5 @@ impl Reactor {
             || !self.calls.are_empty()
             || self.ending == Ending::Stopping
             || self.is_drained()
-    }
-
-    /// Whether anything is left that could call back.
-    fn has_work(&self) -> bool {
-        // Holds first: if the last one is gone here, the later checks see all that was sent before.
-        let held = self.calls.shared.is_held();
-        held || self.sources.keep_running()
-            || self.timers.len() > 0
-            || self.threads.follow_ups.len() > 0
-            || self.has_queued()
     }
 }

@@ -7,6 +7,7 @@ mod naive_mio;
 mod on_calloop;
 mod on_crocus;
 mod on_tokio;
+mod tasks;
 mod threads;
 mod writing;
 
@@ -29,6 +30,7 @@ pub const SERVERS: &[(&str, Serve)] = &[
     ("limit", limit::serve),
     ("limit-more", limit::serve_in_one_segment),
     ("crocus", on_crocus::serve),
+    ("tasks", tasks::serve),
     ("recorded", on_crocus::serve_recorded),
     ("mio", naive_mio::serve),
     ("tokio", on_tokio::serve),

@@ -1,0 +1,393 @@
+//! A connection in the hands of a task.
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
+
+use super::executor::Executor;
+use super::guest::{Guest, Link};
+use super::shared::Undo;
+use crate::{Address, ConnectionId, Protocol, Reactor, Transport};
+
+/// A connection that a task reads and writes.
+///
+/// Made by [`connect`](super::connect), [`listen`](super::listen) or [`take_over`](Self::take_over).
+///
+/// - To *read* without a copy, use [`AsyncBufRead`]. Bytes that came before an error or the end are delivered before it.
+///   Errors keep their errno, and carry the [`Reason`](crate::Reason) if they have none. Behind the end of the peer's bytes
+///   each read gives the end again, also when the connection fails later.
+/// - To *write* gives bytes to the reactor, which sends them at the end of the turn: there is nothing to flush. Above
+///   the high [mark](Transport::set_write_buffer_limits) a write waits until the peer has caught up. Other code must not raise
+///   the marks meanwhile: the task might not be told.
+/// - To *close* (`poll_close`) sends FIN behind the last byte, and reading goes on.
+/// - To *drop* it closes it in order, as by [`lose_connection`](Transport::lose_connection), also when the task is aborted
+///   or timed out. If the task panics, the connection is reset, for its peer shall not take a part for the whole.
+/// - If it is [silent](Transport::set_timeout) for too long, it is reset, with the error `TimedOut`.
+///
+/// # Examples
+///
+/// An echo, which writes from the buffer that it reads:
+///
+/// ```
+/// use std::io;
+/// use crocus::futures::Connection;
+/// use futures_lite::{AsyncBufReadExt, AsyncWriteExt};
+///
+/// async fn echo(mut peer: Connection) -> io::Result<()> {
+///     println!("{} is {}", peer.id(), peer.peer_addr());
+///     let (reader, writer) = peer.halves();
+///     loop {
+///         let bytes = reader.fill_buf().await?;
+///         let count = bytes.len();
+///         if count == 0 {
+///             return Ok(()); // the peer has said all
+///         }
+///         writer.write_all(bytes).await?;
+///         reader.consume(count);
+///     }
+/// }
+/// # use crocus::futures::{listen, spawn, spawn_local};
+/// # let mut simulation = crocus::testing::Simulation::new();
+/// # spawn(simulation.reactor(), async {
+/// #     let mut incoming = listen("127.0.0.1:7").unwrap();
+/// #     while let Some(peer) = incoming.accept().await {
+/// #         spawn_local(echo(peer));
+/// #     }
+/// # });
+/// # simulation.settle();
+/// # let mut peer = simulation.dial("127.0.0.1:7");
+/// # peer.send(b"hello");
+/// # peer.close_write();
+/// # simulation.settle();
+/// # assert_eq!(peer.received(), b"hello");
+/// # assert_eq!(peer.end(), Some(crocus::testing::End::Closed));
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    reader: Reader,
+    writer: Writer,
+    peer: Address,
+    undo: Undo<ConnectionId>,
+}
+
+/// The half of a [`Connection`] that reads; lent by [`halves`](Connection::halves).
+///
+/// # Examples
+///
+/// ```
+/// use std::io;
+/// use crocus::futures::{Reader, Writer};
+/// use futures_lite::{AsyncReadExt, AsyncWriteExt};
+///
+/// async fn pass(from: &mut Reader, to: &mut Writer) -> io::Result<()> {
+///     let mut buf = [0; 1024];
+///     let count = from.read(&mut buf).await?;
+///     to.write_all(&buf[..count]).await
+/// }
+/// ```
+pub struct Reader {
+    link: Rc<Link>,
+    /// Bytes that the task is reading, from `read` on.
+    buffer: Vec<u8>,
+    read: usize,
+}
+
+/// The half of a [`Connection`] that writes; lent by [`halves`](Connection::halves).
+///
+/// # Examples
+///
+/// ```
+/// use std::io;
+/// use crocus::futures::{Reader, Writer};
+/// use futures_lite::{AsyncReadExt, AsyncWriteExt};
+///
+/// async fn pass(from: &mut Reader, to: &mut Writer) -> io::Result<()> {
+///     let mut buf = [0; 1024];
+///     let count = from.read(&mut buf).await?;
+///     to.write_all(&buf[..count]).await
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Writer {
+    link: Rc<Link>,
+}
+
+impl Connection {
+    pub(super) fn new(link: &Rc<Link>, transport: &Transport<'_>) -> Self {
+        let (id, peer) = (transport.id(), transport.peer_addr().clone());
+        link.set_id(id);
+        let undo = Undo { executor: Rc::clone(&link.executor), id, undo: close };
+        let [reading, writing] = [link, link].map(Rc::clone);
+        let reader = Reader { link: reading, buffer: Vec::new(), read: 0 };
+        Self { reader, writer: Writer { link: writing }, peer, undo }
+    }
+
+    /// Takes a connection over from its protocol, which [hands over](Transport::set_protocol): it hears nothing more, and
+    /// bytes that it has [put back](Transport::unread) are the first to be read.
+    ///
+    /// Returns `None` if the connection is closing or being handed over already.
+    ///
+    /// # Examples
+    ///
+    /// A protocol that leaves the dialogue to a task:
+    ///
+    /// ```
+    /// use crocus::futures::{Connection, spawn};
+    /// use crocus::testing::Simulation;
+    /// use crocus::{Protocol, Transport};
+    /// use futures_lite::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// struct Greeter;
+    ///
+    /// impl Protocol for Greeter {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         transport.unread(data);
+    ///         let Some(mut peer) = Connection::take_over(transport) else { return };
+    ///         spawn(transport.reactor(), async move {
+    ///             let mut name = [0; 3];
+    ///             peer.read_exact(&mut name).await?;
+    ///             peer.write_all(b"hello, ").await?;
+    ///             peer.write_all(&name).await
+    ///         });
+    ///     }
+    /// }
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let mut peer = simulation.connect(Greeter);
+    /// peer.send(b"Ada");
+    /// simulation.settle();
+    /// assert_eq!(peer.received(), b"hello, Ada");
+    /// ```
+    pub fn take_over(transport: &mut Transport<'_>) -> Option<Self> {
+        let link = Link::new(&Executor::of(transport.reactor()));
+        let taken = transport.set_protocol(Guest::new(Rc::clone(&link), None));
+        taken.then(|| Self::new(&link, transport))
+    }
+
+    /// Gives the connection to a protocol, which gets `connection_made`, the bytes that the task has not read, and the end if
+    /// the peer has closed its half.
+    ///
+    /// # Errors
+    ///
+    /// If the connection is over or closing. If it ends after this and before the exchange, in the next turn, the protocol is
+    /// dropped without a call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crocus::Protocol;
+    /// use crocus::futures::Connection;
+    /// use futures_lite::AsyncReadExt;
+    ///
+    /// # struct Http;
+    /// # impl Protocol for Http {}
+    /// # struct Ftp;
+    /// # impl Protocol for Ftp {}
+    /// async fn dispatch(mut peer: Connection) -> std::io::Result<()> {
+    ///     let mut first = [0];
+    ///     peer.read_exact(&mut first).await?;
+    ///     if first == [b'G'] { peer.set_protocol(Http) } else { peer.set_protocol(Ftp) }
+    /// }
+    /// ```
+    pub fn set_protocol(mut self, protocol: impl Protocol + 'static) -> io::Result<()> {
+        let (link, unread) = (Rc::clone(&self.reader.link), mem::take(&mut self.reader.buffer));
+        let given = self.transport(|transport| {
+            let (newer, paused) = link.take_input();
+            transport.unread(&newer);
+            transport.unread(&unread[self.reader.read..]);
+            if paused {
+                transport.resume_reading();
+            }
+            transport.set_protocol(protocol)
+        });
+        if given != Some(true) {
+            return Err(link.error());
+        }
+        self.undo.undo = |_, _| {}; // it is the protocol's
+        Ok(())
+    }
+
+    /// Lends the connection as a [`Transport`], for what this type has no method for: its addresses, limits, TLS.
+    ///
+    /// `None`: it has ended, or this is no task of its reactor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::futures::Connection;
+    ///
+    /// fn limit(peer: &Connection) {
+    ///     peer.transport(|transport| transport.set_timeout(Some(Duration::from_secs(60))));
+    /// }
+    /// ```
+    pub fn transport<R>(&self, code: impl FnOnce(&mut Transport<'_>) -> R) -> Option<R> {
+        self.writer.link.with(code)
+    }
+
+    /// Lends both halves at once: for a future that reads and one that writes, or to write what is being read.
+    pub fn halves(&mut self) -> (&mut Reader, &mut Writer) {
+        (&mut self.reader, &mut self.writer)
+    }
+
+    /// Goes on reading in a [shutdown](crate::Reactor::shutdown), which holds up the shutdown: for a task that learns of it
+    /// by [`closing`](super::closing).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    /// use crocus::futures::{Connection, closing};
+    /// use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
+    ///
+    /// async fn say_goodbye(mut peer: Connection) -> io::Result<()> {
+    ///     peer.read_in_shutdown();
+    ///     let mut request = [0; 64];
+    ///     let told = async {
+    ///         let _ = closing().await;
+    ///         None
+    ///     };
+    ///     match future::or(async { Some(peer.read(&mut request).await) }, told).await {
+    ///         Some(count) => println!("{} bytes", count?),
+    ///         None => peer.write_all(b"goodbye").await?,
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn read_in_shutdown(&self) {
+        self.reader.link.read_in_shutdown();
+    }
+
+    /// The name of the connection.
+    pub fn id(&self) -> ConnectionId {
+        self.undo.id
+    }
+
+    /// The address of the peer.
+    pub fn peer_addr(&self) -> &Address {
+        &self.peer
+    }
+}
+
+fn close(reactor: &mut Reactor, id: ConnectionId) {
+    match reactor.transport(id) {
+        Some(mut transport) if std::thread::panicking() => transport.abort_connection(),
+        Some(mut transport) => transport.lose_connection(),
+        None => {}
+    }
+}
+
+impl AsyncBufRead for Reader {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        if this.read == this.buffer.len() {
+            this.read = 0;
+            ready!(this.link.poll_input(cx, &mut this.buffer))?;
+        }
+        Poll::Ready(Ok(&this.buffer[this.read..]))
+    }
+
+    fn consume(mut self: Pin<&mut Self>, amount: usize) {
+        self.read = (self.read + amount).min(self.buffer.len());
+    }
+}
+
+impl AsyncRead for Reader {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let bytes = ready!(self.as_mut().poll_fill_buf(cx))?;
+        let count = bytes.len().min(buf.len());
+        buf[..count].copy_from_slice(&bytes[..count]);
+        self.consume(count);
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl AsyncWrite for Writer {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let link = &self.link;
+        let written = link.with(|transport| {
+            let (high, _) = transport.write_buffer_limits();
+            let room = high.saturating_add(1).saturating_sub(transport.buffered());
+            if room == 0 {
+                return Some(link.await_room(cx));
+            }
+            let count = buf.len().min(room);
+            transport.write(&buf[..count]).then_some(Poll::Ready(Ok(count)))
+        });
+        written.flatten().unwrap_or_else(|| Poll::Ready(Err(link.error())))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.link.failure().map_or(Ok(()), Err))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.link.with(|transport| transport.lose_write_connection());
+        self.poll_flush(cx)
+    }
+}
+
+impl AsyncBufRead for Connection {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        Pin::new(&mut self.get_mut().reader).poll_fill_buf(cx)
+    }
+
+    fn consume(mut self: Pin<&mut Self>, amount: usize) {
+        Pin::new(&mut self.reader).consume(amount);
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.reader).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.writer).poll_write(cx, buf)
+    }
+
+    /// Does nothing: what was written leaves at the end of the turn. An error if the connection has failed.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_flush(cx)
+    }
+
+    /// Sends FIN behind the last byte. Reading goes on.
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_close(cx)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.link.executor.give_back(&mut self.buffer);
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("link", &self.link).finish_non_exhaustive()
+    }
+}

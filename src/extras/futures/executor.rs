@@ -1,0 +1,214 @@
+//! The tasks of a reactor, and the call that polls one.
+
+use std::cell::{Cell, RefCell};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+
+use slab::Slab;
+
+use super::closing::Waiting;
+use super::ticket::{Inbox, Ticket};
+use crate::{Handle, Reactor};
+
+/// How many emptied buffers of connections are kept, for as many may be filled in one turn.
+const SPARES: usize = 64;
+
+/// A buffer that has grown larger is given back. So no more than 2 MiB are kept.
+const LARGEST_SPARE: usize = 32 * 1024;
+
+/// The name of tasks that were given none.
+const NAMELESS: &str = "task";
+
+type Future = Pin<Box<dyn std::future::Future<Output = ()>>>;
+
+/// The state that tasks and their futures share: it belongs to one reactor, and stands in its state.
+pub(super) struct Executor {
+    handle: Handle,
+    inbox: Arc<Inbox>,
+    tasks: RefCell<Slab<Task>>,
+    /// Whether it takes tasks, and in which turn it has ended: what a stop has dropped, its last notices
+    /// cannot begin anew, for their calls are dropped too.
+    open: Cell<bool>,
+    ended: Cell<Option<u64>>,
+    pub(super) closing: RefCell<Waiting>,
+    spares: RefCell<Vec<Vec<u8>>>,
+}
+
+struct Task {
+    ticket: Arc<Ticket>,
+    /// The future with its waker; `None` while it is polled.
+    future: Option<(Future, Waker)>,
+}
+
+/// The type by which the executor is found in the state of its reactor.
+struct State(Rc<Executor>);
+
+impl Executor {
+    /// The executor of this reactor, which is made when it is first asked for.
+    pub(super) fn of(reactor: &mut Reactor) -> Rc<Self> {
+        let executor = Self::find(reactor).unwrap_or_else(|| {
+            let new = Rc::new(Self {
+                handle: reactor.handle(),
+                inbox: Arc::default(),
+                tasks: RefCell::default(),
+                open: Cell::new(false),
+                ended: Cell::new(None),
+                closing: RefCell::default(),
+                spares: RefCell::default(),
+            });
+            reactor.set_state(State(Rc::clone(&new)));
+            new
+        });
+        let ends = executor.ended.get() == Some(reactor.stats().turns) && reactor.is_stopping();
+        if !ends && !executor.open.replace(true) {
+            let (at_shutdown, at_stop) = (Rc::clone(&executor), Rc::clone(&executor));
+            reactor.on_shutdown(move |reactor| Waiting::tell(&at_shutdown.closing, reactor));
+            reactor.on_stop(move |reactor| at_stop.end(reactor));
+        }
+        executor
+    }
+
+    fn find(reactor: &mut Reactor) -> Option<Rc<Self>> {
+        reactor.state::<State>().map(|state| Rc::clone(&state.0))
+    }
+
+    /// A stop drops all tasks, before anything else ends, so that they still find their connections.
+    fn end(&self, reactor: &mut Reactor) {
+        self.open.set(false);
+        self.ended.set(Some(reactor.stats().turns));
+        reactor.lend(|| self.clear());
+        self.closing.borrow_mut().begun = false;
+    }
+
+    /// Drops the tasks one by one: two panics at once would end the process.
+    fn clear(&self) {
+        let tasks = self.tasks.take();
+        tasks.iter().for_each(|(_, task)| task.ticket.close());
+        for (_, task) in tasks {
+            if catch_unwind(AssertUnwindSafe(|| drop(task))).is_err() {
+                log::error!("a task panicked when it was dropped");
+            }
+        }
+        self.inbox.clear();
+    }
+
+    /// Takes a task; while the reactor stops it is dropped at once.
+    pub(super) fn add(
+        &self,
+        reactor: &mut Reactor,
+        future: impl std::future::Future<Output = ()> + 'static,
+    ) -> Arc<Ticket> {
+        let mut tasks = self.tasks.borrow_mut();
+        let entry = tasks.vacant_entry();
+        let handle = self.handle.named(reactor.name().unwrap_or(NAMELESS));
+        let ticket = Ticket::new(entry.key(), &self.inbox, handle);
+        let (future, waker) = (Box::pin(future), Waker::from(Arc::clone(&ticket)));
+        if self.open.get() {
+            entry.insert(Task { ticket: Arc::clone(&ticket), future: Some((future, waker)) });
+            ticket.wake_by_ref();
+        } else {
+            ticket.close();
+            drop(tasks);
+            reactor.lend(|| drop(future));
+        }
+        ticket
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.tasks.borrow().len()
+    }
+
+    /// Takes the future of a task out, to poll or to drop it.
+    fn take(&self, ticket: &Arc<Ticket>) -> Option<(Future, Waker)> {
+        ticket.find(&mut self.tasks.borrow_mut())?.future.take()
+    }
+
+    /// Ends a poll: the future goes on, or the task is over.
+    fn put_back(&self, ticket: &Arc<Ticket>, future: Option<(Future, Waker)>) {
+        let mut tasks = self.tasks.borrow_mut();
+        let Some(task) = ticket.find(&mut tasks) else { return };
+        task.future = future;
+        if task.future.is_none() {
+            ticket.close();
+            tasks.remove(ticket.key);
+        }
+    }
+
+    /// Drops a task now.
+    pub(super) fn cancel(&self, reactor: &mut Reactor, ticket: &Arc<Ticket>) {
+        let future = self.take(ticket);
+        self.put_back(ticket, None);
+        reactor.lend(|| drop(future));
+    }
+
+    /// Calls `code` with the reactor of these tasks, if it is lent: inside a poll or the drop of a task.
+    pub(super) fn with<R>(&self, code: impl FnOnce(&mut Reactor) -> R) -> Option<R> {
+        Reactor::with_lent(|reactor| {
+            let state = reactor.state::<State>();
+            state.is_some_and(|state| std::ptr::eq(&*state.0, self)).then(|| code(reactor))
+        })?
+    }
+
+    /// The same, but elsewhere the code is called by the loop, in the next calls phase.
+    pub(super) fn command(&self, code: impl FnOnce(&mut Reactor) + Send + 'static) {
+        let mut code = Some(code);
+        self.with(|reactor| code.take().map(|code| code(reactor)));
+        if let Some(code) = code {
+            self.handle.call_from_thread(code);
+        }
+    }
+
+    /// An empty buffer.
+    pub(super) fn spare(&self) -> Vec<u8> {
+        self.spares.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back that is empty again.
+    pub(super) fn give_back(&self, buffer: &mut Vec<u8>) {
+        let (mut buffer, mut spares) = (mem::take(buffer), self.spares.borrow_mut());
+        if (1..=LARGEST_SPARE).contains(&buffer.capacity()) && spares.len() < SPARES {
+            buffer.clear();
+            spares.push(buffer);
+        }
+    }
+}
+
+impl Ticket {
+    /// The task, unless it is over and another has its place.
+    fn find<'a>(self: &Arc<Self>, tasks: &'a mut Slab<Task>) -> Option<&'a mut Task> {
+        tasks.get_mut(self.key).filter(|task| Arc::ptr_eq(&task.ticket, self))
+    }
+}
+
+impl Drop for State {
+    /// Tasks own connections, and these the executor: to drop the tasks breaks the circle.
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Polls the task that was woken first. One task for a call: so each has its own name for observers and in
+/// the warning of a slow callback, and the budget of calls is one of polls.
+pub(super) fn poll_next(reactor: &mut Reactor) {
+    let Some(executor) = Executor::find(reactor) else { return };
+    // The inbox may have tickets of tasks that are over, if another thread woke them while the reactor stopped.
+    let mut woken = std::iter::from_fn(|| executor.inbox.pop());
+    let task = woken.find_map(|ticket| executor.take(&ticket).map(|task| (ticket, task)));
+    let Some((ticket, (mut future, waker))) = task else { return };
+    ticket.begin_poll();
+    let poll = || {
+        let mut cx = Context::from_waker(&waker);
+        let goes_on = !ticket.is_aborted() && future.as_mut().poll(&mut cx).is_pending();
+        goes_on.then_some((future, waker)) // else it is dropped here, where the reactor is lent
+    };
+    let polled = catch_unwind(AssertUnwindSafe(|| reactor.lend(poll)));
+    let panic = polled.map(|future| executor.put_back(&ticket, future));
+    if let Err(panic) = panic {
+        executor.put_back(&ticket, None);
+        resume_unwind(panic);
+    }
+}

@@ -1,0 +1,201 @@
+//! The protocol of a task's connection, and what it shares with the task.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::io;
+use std::mem;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::connection::Connection;
+use super::executor::Executor;
+use super::outside;
+use super::shared::Shared;
+use crate::{ConnectionId, Protocol, Reason, Transport};
+
+/// Above this many bytes that the task has not read, its peer is not read either: the high mark of what is written.
+const HIGH: usize = 64 * 1024;
+
+/// One connection, as its protocol and its task see it.
+pub(super) struct Link {
+    pub(super) executor: Rc<Executor>,
+    /// The name of the connection, once there is one.
+    id: OnceCell<ConnectionId>,
+    input: Shared<Input>,
+    /// Changes when there is room to write.
+    room: Shared<()>,
+}
+
+#[derive(Default)]
+struct Input {
+    /// The bytes that have come, and that the task has not taken.
+    bytes: Vec<u8>,
+    /// Whether reading pauses until it has.
+    paused: bool,
+    eof: bool,
+    /// Why the connection has ended.
+    end: Option<Reason>,
+    /// Whether a shutdown ends reading, and whether there is one.
+    reads_on: bool,
+    closing: bool,
+}
+
+impl Link {
+    pub(super) fn new(executor: &Rc<Executor>) -> Rc<Self> {
+        let (executor, id) = (Rc::clone(executor), OnceCell::new());
+        Rc::new(Self { executor, id, input: Shared::new(Input::default()), room: Shared::new(()) })
+    }
+
+    pub(super) fn set_id(&self, id: ConnectionId) {
+        self.id.get_or_init(|| id);
+    }
+
+    pub(super) fn with<R>(&self, code: impl FnOnce(&mut Transport<'_>) -> R) -> Option<R> {
+        self.executor.with(|reactor| Some(code(&mut reactor.transport(*self.id.get()?)?)))?
+    }
+
+    fn resume_reading(&self) {
+        if let Some(&id) = self.id.get() {
+            self.executor.command(move |reactor| {
+                if let Some(mut transport) = reactor.transport(id) {
+                    transport.resume_reading();
+                }
+            });
+        }
+    }
+
+    /// Exchanges a buffer that was read for one with what has come, or for an empty one at the end. While a
+    /// task waits, it has no buffer.
+    pub(super) fn poll_input(
+        &self,
+        cx: &Context<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<()>> {
+        buffer.clear();
+        self.input.poll(cx, |input| {
+            mem::swap(buffer, &mut input.bytes);
+            if !buffer.is_empty() || input.eof {
+                if mem::take(&mut input.paused) {
+                    self.resume_reading();
+                }
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(reason) = &input.end {
+                return Poll::Ready(Err(reason.into()));
+            }
+            if input.closing && !input.reads_on {
+                return Poll::Ready(Err((&Reason::Stopped).into()));
+            }
+            self.executor.give_back(buffer);
+            self.executor.give_back(&mut input.bytes);
+            Poll::Pending
+        })
+    }
+
+    /// Takes what has come, and whether reading pauses.
+    pub(super) fn take_input(&self) -> (Vec<u8>, bool) {
+        self.input.look(|input| (mem::take(&mut input.bytes), mem::take(&mut input.paused)))
+    }
+
+    pub(super) fn await_room<T>(&self, cx: &Context<'_>) -> Poll<T> {
+        self.room.poll(cx, |()| Poll::Pending)
+    }
+
+    /// Why a connection takes nothing more.
+    pub(super) fn error(&self) -> io::Error {
+        let end = self.input.look(|input| input.end.as_ref().map(io::Error::from));
+        let here = self.executor.with(|_| ()).map(|()| io::ErrorKind::BrokenPipe.into());
+        end.or(here).unwrap_or_else(outside)
+    }
+
+    /// Why the connection has failed, if it has.
+    pub(super) fn failure(&self) -> Option<io::Error> {
+        self.input.look(|input| Some(input.end.as_ref().filter(|end| !end.is_clean())?.into()))
+    }
+
+    pub(super) fn read_in_shutdown(&self) {
+        self.input.look(|input| input.reads_on = true);
+    }
+
+    fn end(&self, reason: &Reason) {
+        self.input.note(|input| _ = input.end.get_or_insert_with(|| reason.clone()));
+        self.room.note(|()| ());
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(f)
+    }
+}
+
+/// Takes a connection that was made.
+pub(super) type Receiver = Box<dyn FnOnce(Connection, &mut Transport<'_>)>;
+
+/// The protocol of a connection that a task has.
+pub(super) struct Guest {
+    link: Rc<Link>,
+    /// `None`: the connection has come from another protocol.
+    receiver: Option<Receiver>,
+}
+
+impl Guest {
+    pub(super) fn new(link: Rc<Link>, receiver: Option<Receiver>) -> Self {
+        Self { link, receiver }
+    }
+}
+
+impl Protocol for Guest {
+    fn connection_made(&mut self, transport: &mut Transport<'_>) {
+        match self.receiver.take() {
+            Some(receive) => receive(Connection::new(&self.link, transport), transport),
+            None => {
+                transport.resume_reading(); // the former protocol may have paused it
+                self.link.room.note(|()| ()); // during the exchange nobody was told of room
+            }
+        }
+    }
+
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        self.link.input.note(|input| {
+            if input.bytes.capacity() == 0 {
+                input.bytes = self.link.executor.spare();
+            }
+            input.bytes.extend_from_slice(data);
+            if input.bytes.len() > HIGH {
+                input.paused = true;
+                transport.pause_reading();
+            }
+        });
+    }
+
+    fn eof_received(&mut self, _: &mut Transport<'_>) {
+        self.link.input.note(|input| input.eof = true);
+    }
+
+    /// The task sees for itself how much waits, and goes on reading meanwhile.
+    fn pause_writing(&mut self, _: &mut Transport<'_>) {}
+
+    fn resume_writing(&mut self, _: &mut Transport<'_>) {
+        self.link.room.note(|()| ());
+    }
+
+    fn timed_out(&mut self, transport: &mut Transport<'_>) {
+        transport.abort_connection_because(Reason::TimedOut);
+    }
+
+    fn shutting_down(&mut self, _: &mut Transport<'_>) {
+        self.link.input.note(|input| input.closing = true);
+    }
+
+    fn connection_lost(&mut self, _: &mut Transport<'_>, reason: &Reason) {
+        self.link.end(reason);
+    }
+}
+
+impl Drop for Guest {
+    /// Without `connection_lost` it never took over, or another protocol has.
+    fn drop(&mut self) {
+        self.link.end(&Reason::Aborted);
+    }
+}
