@@ -4,7 +4,7 @@
 //! A program of its own: `tests/defects.rs` builds and runs it alone.
 //!
 //! Part `chance` says what may happen, and in which kind of world: `calm`, `stormy`, `crowded`, `timed`,
-//! `wild`, `posted`, `named` or `secured`. `actors` act inside the reactor, `framed` behind a framing, `datagrams` without
+//! `wild`, `posted`, `named`, `awaited` or `secured`. `actors` act inside the reactor, `framed` behind a framing, `datagrams` without
 //! connections; `names` has them connect to names, `secured` has them
 //! speak TLS, also with a `far` end that has rustls alone. `driver` is the world around them. `ledger` records and
 //! objects, with `allowance` for rates and `post` for datagrams. `watcher` checks what an observer is told.
@@ -23,6 +23,8 @@
 mod actors;
 #[path = "worlds/allowance.rs"]
 mod allowance;
+#[path = "worlds/awaited.rs"]
+mod awaited;
 #[path = "worlds/chance.rs"]
 mod chance;
 #[path = "worlds/datagrams.rs"]
@@ -52,7 +54,7 @@ use std::sync::Once;
 use std::{env, panic};
 
 use actors::OnPurpose;
-use chance::{CALM, CROWDED, NAMED, POSTED, Profile, SECURED, STORMY, TIMED, WILD};
+use chance::{AWAITED, CALM, CROWDED, NAMED, POSTED, Profile, SECURED, STORMY, TIMED, WILD};
 
 /// How many worlds of each kind `cargo test` lives through.
 const WORLDS: u64 = 800;
@@ -130,6 +132,11 @@ fn named() {
 #[test]
 fn posted() {
     worlds(&POSTED);
+}
+
+#[test]
+fn awaited() {
+    worlds(&AWAITED);
 }
 
 #[test]
