@@ -19,7 +19,9 @@ use crocus::futures::{
 };
 use crocus::{ConnectionId, Listen, ListenerId, Reactor, Reason, Transport};
 use futures_lite::future::{FutureExt, zip};
-use futures_lite::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use futures_lite::{
+    AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt,
+};
 
 use crate::actors::{Actor, OnPurpose, Scene};
 use crate::ledger::{Ledger, Party, expected_bytes};
@@ -207,7 +209,9 @@ impl Scene {
         let begun = self.clock.now();
         let slept = |least: Duration| {
             let passed = self.clock.now() - begun;
-            self.ledger.borrow_mut().demand(passed >= least, || format!("it slept {passed:?}, not {least:?}"));
+            self.ledger
+                .borrow_mut()
+                .demand(passed >= least, || format!("it slept {passed:?}, not {least:?}"));
         };
         match self.chance.below(5) {
             0 => {
@@ -231,7 +235,9 @@ impl Scene {
                 match hold {
                     Ok(_hold) => {
                         let told = self.ledger.borrow().stop_asked;
-                        self.ledger.borrow_mut().demand(told, || "closing without a shutdown".to_owned());
+                        self.ledger
+                            .borrow_mut()
+                            .demand(told, || "closing without a shutdown".to_owned());
                         sleep(self.chance.millis(0, 10)).await;
                     }
                     Err(_) => slept(limit),
@@ -666,9 +672,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<'_, T> {
 /// Whether no task is left, nor a future of one.
 pub fn check_none_left(scene: &Scene, reactor: &mut Reactor) {
     let (tasks, bodies) = (task_count(reactor), scene.tasks.alive.get());
-    scene.ledger.borrow_mut().demand(tasks == 0 && bodies == 0, || {
-        format!("{tasks} tasks are left, {bodies} futures")
-    });
+    scene
+        .ledger
+        .borrow_mut()
+        .demand(tasks == 0 && bodies == 0, || format!("{tasks} tasks are left, {bodies} futures"));
 }
 
 /// What a task waits for, as far as its connection knows.
@@ -684,7 +691,7 @@ impl Ledger {
     /// A party is a task from here on.
     pub fn begins_task(&mut self, who: usize) {
         let party = &mut self.parties[who];
-        (party.is_task, party.throttled) = (true, true);
+        (party.is_task, party.was_task, party.throttled) = (true, true, true);
         self.waits(who, Waits::Elsewhere);
     }
 
@@ -721,9 +728,10 @@ impl Ledger {
         state: Option<(u64, usize, bool)>,
     ) {
         let high = self.parties[who].marks.0;
-        let (turn, buffered, open) = state.map_or((0, 0, false), |(turn, buffered, closing)| (turn, buffered, !closing));
+        let (turn, buffered, open) =
+            state.map_or((0, 0, false), |(turn, buffered, closing)| (turn, buffered, !closing));
         let right = match written {
-            None => open && buffered > high,
+            None => buffered > high,
             Some(0) => true,
             Some(_) => open && buffered <= high + 1,
         };
@@ -746,7 +754,12 @@ impl Ledger {
     /// Reading gave an error: behind all bytes, for a reason, and with its errno.
     pub fn task_fails_to_read(&mut self, who: usize, error: &io::Error) {
         let party = &self.parties[who];
+        // A shutdown is told within what has come, if the budget of a turn is spent.
         let given = party.got == party.read || party.asked_to_close || party.aborted;
+        let given = given || party.lost.is_none();
+        if party.successor.is_some() {
+            return; // its protocol was told the end, before the exchange
+        }
         let deserved = match &party.lost {
             Some(loss) if loss.reason.starts_with("Failed") => error.raw_os_error() == loss.errno,
             Some(_) => true,
@@ -776,9 +789,15 @@ impl Ledger {
             Reason::Failed { error, .. } => (0, error.raw_os_error()),
             _ => (0, None),
         };
+        let party = &mut self.parties[who];
+        let silent = party.timeout.is_some_and(|(limit, since)| since + limit <= now);
+        party.timed_out |= silent; // a protocol that had it before has set the timeout
         self.lost(who, reason, unsent, now);
         let party = &mut self.parties[who];
         party.dropped = true;
+        if party.awaits_successor {
+            party.waits = Waits::Elsewhere; // its task has given it away
+        }
         if let Some(loss) = &mut party.lost {
             loss.errno = errno;
         }

@@ -734,12 +734,15 @@ impl World {
         let party = &ledger.parties[who];
         let (closing, waits, low) = (party.closing.is_some(), party.waits, party.marks.1);
         let other_side = party.other_side;
+        let given = party.awaits_successor;
         let in_vain = match waits {
             Waits::Elsewhere => false,
             Waits::ForBytes => ledger.shutdown_in.is_some(),
             Waits::ForRoom => buffered <= low,
         };
         ledger.demand(closes == closing, || format!("{who} is closing: {closes}, not {closing}"));
+        ledger
+            .demand(closing || !given, || format!("no protocol took over from the task of {who}"));
         ledger.demand(closing || !in_vain, || {
             format!("the task of {who} waits {waits:?} for ever, with {buffered} bytes to be sent")
         });

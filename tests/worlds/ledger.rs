@@ -117,8 +117,10 @@ pub struct Party {
     pub timed_out: bool,
     /// The idle timeout that is set, and the moment from which it counts at the earliest.
     pub timeout: Option<(Duration, Instant)>,
-    /// A task has it; what for it waits; and whether it has panicked in the middle.
+    /// A task has it, or had it: then its end may have come, and the task has not read so far.
     pub is_task: bool,
+    pub was_task: bool,
+    /// What for its task waits; whether it has panicked in the middle.
     pub waits: Waits,
     pub cut_off: bool,
     pub lost: Option<Loss>,
@@ -753,7 +755,7 @@ impl Ledger {
         let deserved = match reason {
             Reason::Closed => (party.asked_to_close || party.write_closed) && buffered == 0,
             Reason::PeerClosed => {
-                (party.ever_eof || party.is_task || self.may_have_ended(who)) && buffered == 0
+                (party.ever_eof || party.was_task || self.may_have_ended(who)) && buffered == 0
             }
             Reason::Aborted => party.aborted,
             Reason::TimedOut => party.timed_out,
@@ -826,6 +828,7 @@ impl Ledger {
         if protocol != party.current {
             // This one never took over: it was not wanted, or the end came first.
             let waits = party.successor == Some(protocol) && party.lost.is_none();
+            let waits = waits && !party.is_task; // the end of a task is told after this
             self.demand(!waits, || format!("protocol {protocol} of {who} was forgotten"));
             return;
         }
