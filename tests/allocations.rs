@@ -171,8 +171,93 @@ fn main() {
     an_echo_under_a_full_recorder_allocates_nothing();
     a_peak_of_timers_and_calls_is_given_back();
     the_buffer_of_a_hand_over_is_given_back();
+    #[cfg(feature = "futures")]
+    tasks::an_echo_allocates_nothing();
+    #[cfg(feature = "futures")]
+    tasks::an_idle_connection_owns_no_buffer();
     #[cfg(feature = "tls")]
     an_idle_connection_by_tls_takes_little_beside_rustls();
+}
+
+/// Servers whose sessions are tasks.
+#[cfg(feature = "futures")]
+mod tasks {
+    use crocus::futures::{Connection, listen, run_until, spawn_local};
+    use futures_lite::{AsyncBufReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// How many bytes a client sends at once before it is idle.
+    const BYTES: usize = 60_000;
+
+    async fn echo(mut peer: Connection) -> io::Result<()> {
+        let (reader, writer) = peer.halves();
+        loop {
+            let bytes = reader.fill_buf().await?;
+            writer.write_all(bytes).await?;
+            let count = bytes.len();
+            reader.consume(count);
+        }
+    }
+
+    async fn swallow(mut peer: Connection) -> io::Result<()> {
+        loop {
+            let count = peer.fill_buf().await?.len();
+            peer.consume(count);
+        }
+    }
+
+    fn server<F: Future<Output = io::Result<()>> + 'static>(
+        session: fn(Connection) -> F,
+    ) -> (Reactor, SocketAddr) {
+        let mut reactor = patient_reactor();
+        let listening = async move {
+            let mut incoming = listen("127.0.0.1:0").unwrap();
+            let addr = incoming.local_addr().socket_addr().unwrap();
+            spawn_local(async move {
+                while let Some(peer) = incoming.accept().await {
+                    spawn_local(session(peer));
+                }
+            });
+            addr
+        };
+        let addr = run_until(&mut reactor, listening).unwrap();
+        (reactor, addr)
+    }
+
+    pub(crate) fn an_echo_allocates_nothing() {
+        let (mut reactor, addr) = server(echo);
+        let mut clients: Vec<TcpStream> = connect(addr, CONNECTIONS);
+        exchange(&mut reactor, &mut clients, 20);
+        let before = reactor.stats();
+        let region = Region::new(ALLOCATOR);
+        exchange(&mut reactor, &mut clients, MESSAGES);
+        let change = region.change();
+        let calls = reactor.stats().calls - before.calls;
+        assert!(calls >= (CONNECTIONS * MESSAGES) as u64, "{calls} polls");
+        nothing("steady_state_of_an_echo_by_tasks_allocates_nothing", change);
+    }
+
+    /// In the end what is kept is the scratch buffer of the loop, and spare buffers.
+    pub(crate) fn an_idle_connection_owns_no_buffer() {
+        const CLIENTS: usize = 50;
+        let (mut reactor, addr) = server(swallow);
+        let mut clients: Vec<TcpStream> = connect(addr, CLIENTS);
+        while reactor.connections().len() < CLIENTS {
+            reactor.turn(None).unwrap();
+        }
+        let piece = vec![7; BYTES];
+        let region = Region::new(ALLOCATOR);
+        for (served, client) in clients.iter_mut().enumerate() {
+            client.write_all(&piece).unwrap(); // the kernel has room for it
+            while reactor.stats().bytes_read < ((served + 1) * BYTES) as u64 {
+                reactor.turn(None).unwrap();
+            }
+        }
+        let kept = in_use(&region.change());
+        assert!(kept <= 4 * 64 * 1024, "{kept} bytes for {CLIENTS} idle connections");
+        println!("test an_idle_connection_of_a_task_owns_no_buffer ... ok");
+    }
 }
 
 /// The most of the heap that an idle connection by TLS may take beside what rustls takes for it: its slot, what

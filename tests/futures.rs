@@ -4,7 +4,19 @@
 #[macro_use]
 mod util;
 
+#[path = "futures/backpressure.rs"]
+mod backpressure;
 #[path = "futures/connections.rs"]
 mod connections;
+#[path = "futures/cuts.rs"]
+mod cuts;
+#[path = "futures/datagrams.rs"]
+mod datagrams;
+#[path = "futures/ending.rs"]
+mod ending;
+#[path = "futures/handing_over.rs"]
+mod handing_over;
 #[path = "futures/tasks.rs"]
 mod tasks;
+#[path = "futures/time.rs"]
+mod time;

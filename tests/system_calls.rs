@@ -70,6 +70,34 @@ fn posting_child() {
     reactor.run().unwrap();
 }
 
+/// The same for a server whose sessions are tasks.
+#[cfg(feature = "futures")]
+#[test]
+fn task_child() {
+    use crocus::futures::{Connection, listen, run_until, spawn_local};
+    use futures_lite::{AsyncReadExt, AsyncWriteExt};
+
+    async fn echo(mut peer: Connection) -> io::Result<()> {
+        let mut buf = [0; 64];
+        loop {
+            peer.read_exact(&mut buf).await?;
+            peer.write_all(&buf).await?;
+        }
+    }
+
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let serve = async {
+        let mut incoming = listen("127.0.0.1:0").unwrap();
+        println!("\nlistening on {}", incoming.local_addr());
+        while let Some(peer) = incoming.accept().await {
+            spawn_local(echo(peer));
+        }
+    };
+    run_until(&mut Reactor::new().unwrap(), serve).unwrap();
+}
+
 struct DatagramEcho;
 
 impl DatagramProtocol for DatagramEcho {
@@ -159,6 +187,13 @@ fn an_echoed_message_costs_two_calls() {
 #[test]
 fn an_answer_by_a_handle_costs_no_more() {
     echo_costs_two_calls("posting_child");
+}
+
+/// To wake a task on the loop's thread is no system call, and it is polled in the turn that wakes it.
+#[cfg(feature = "futures")]
+#[test]
+fn an_echo_by_a_task_costs_no_more() {
+    echo_costs_two_calls("task_child");
 }
 
 fn echo_costs_two_calls(child: &str) {

@@ -44,6 +44,39 @@ impl Reactor {
         self.set(delay, TimerAction::Once(call))
     }
 
+    /// Calls `function` once at a moment of the [reactor's time](Self::now); if that is over, in the next turn.
+    ///
+    /// For deadlines on a grid, and for those that are older than the code that waits for them: no time between
+    /// two calls is added, as it is with a delay.
+    ///
+    /// asyncio's `call_at`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::testing::Simulation;
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let clock = simulation.clock();
+    /// let noon = simulation.reactor().now() + Duration::from_secs(12 * 3600);
+    /// simulation.reactor().call_soon(move |reactor| {
+    ///     clock.advance(Duration::from_secs(3600)); // this call works for an hour
+    ///     reactor.call_at(noon, |_reactor| println!("noon"));
+    /// });
+    /// simulation.reactor().run()?;
+    /// assert_eq!(simulation.elapsed(), Duration::from_secs(12 * 3600));
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn call_at(
+        &mut self,
+        moment: Instant,
+        function: impl FnOnce(&mut Self) + 'static,
+    ) -> TimerId {
+        let call = self.name_call(function);
+        self.timers.set(moment, TimerAction::Once(call), &mut self.monitor)
+    }
+
     /// Calls `function` every `interval`, first after one interval.
     ///
     /// The ticks stay on the grid that begins now: a late one does not delay the others. Ticks that come

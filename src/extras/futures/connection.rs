@@ -12,7 +12,7 @@ use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 use super::executor::Executor;
 use super::guest::{Guest, Link};
 use super::shared::Undo;
-use crate::{Address, ConnectionId, Protocol, Transport};
+use crate::{Address, ConnectionId, Protocol, Reactor, Transport};
 
 /// A connection that a task reads and writes.
 ///
@@ -75,32 +75,25 @@ pub struct Connection {
 /// The half of a [`Connection`] that reads; lent by [`halves`](Connection::halves).
 pub struct Reader {
     link: Rc<Link>,
-    id: ConnectionId,
     /// Bytes that the task is reading, from `read` on.
     buffer: Vec<u8>,
     read: usize,
 }
 
 /// The half of a [`Connection`] that writes; lent by [`halves`](Connection::halves).
+#[derive(Debug)]
 pub struct Writer {
     link: Rc<Link>,
-    id: ConnectionId,
 }
 
 impl Connection {
     pub(super) fn new(link: &Rc<Link>, transport: &Transport<'_>) -> Self {
-        let (link, id) = (Rc::clone(link), transport.id());
-        let undo = Undo {
-            executor: Rc::clone(&link.executor),
-            id,
-            undo: |reactor, id| match reactor.transport(id) {
-                Some(mut it) if std::thread::panicking() => it.abort_connection(),
-                Some(mut it) => it.lose_connection(),
-                None => {}
-            },
-        };
-        let reader = Reader { link: Rc::clone(&link), id, buffer: Vec::new(), read: 0 };
-        Self { reader, writer: Writer { link, id }, peer: transport.peer_addr().clone(), undo }
+        let (id, peer) = (transport.id(), transport.peer_addr().clone());
+        link.set_id(id);
+        let undo = Undo { executor: Rc::clone(&link.executor), id, undo: close };
+        let [reading, writing] = [link, link].map(Rc::clone);
+        let reader = Reader { link: reading, buffer: Vec::new(), read: 0 };
+        Self { reader, writer: Writer { link: writing }, peer, undo }
     }
 
     /// Takes a connection over from its protocol, which [hands over](Transport::set_protocol): it hears nothing more, and
@@ -203,7 +196,7 @@ impl Connection {
     /// }
     /// ```
     pub fn transport<R>(&self, code: impl FnOnce(&mut Transport<'_>) -> R) -> Option<R> {
-        self.writer.link.with(self.writer.id, code)
+        self.writer.link.with(code)
     }
 
     /// Lends both halves at once: for a future that reads and one that writes, or to write what is being read.
@@ -219,7 +212,7 @@ impl Connection {
 
     /// The name of the connection.
     pub fn id(&self) -> ConnectionId {
-        self.writer.id
+        self.undo.id
     }
 
     /// The address of the peer.
@@ -228,15 +221,20 @@ impl Connection {
     }
 }
 
+fn close(reactor: &mut Reactor, id: ConnectionId) {
+    match reactor.transport(id) {
+        Some(mut transport) if std::thread::panicking() => transport.abort_connection(),
+        Some(mut transport) => transport.lose_connection(),
+        None => {}
+    }
+}
+
 impl AsyncBufRead for Reader {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
         if this.read == this.buffer.len() {
             this.read = 0;
-            let paused = ready!(this.link.poll_input(cx, &mut this.buffer))?;
-            if paused {
-                this.link.with(this.id, |transport| transport.resume_reading());
-            }
+            ready!(this.link.poll_input(cx, &mut this.buffer))?;
         }
         Poll::Ready(Ok(&this.buffer[this.read..]))
     }
@@ -266,18 +264,17 @@ impl AsyncWrite for Writer {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Self { link, id } = &*self;
-        let written = link.with(*id, |transport| {
+        let link = &self.link;
+        let written = link.with(|transport| {
             let (high, _) = transport.write_buffer_limits();
             let room = high.saturating_add(1).saturating_sub(transport.buffered());
             if room == 0 {
-                return link.await_room(cx);
+                return Some(link.await_room(cx));
             }
             let count = buf.len().min(room);
-            let taken = transport.write(&buf[..count]);
-            Poll::Ready(if taken { Ok(count) } else { Err(link.error()) })
+            transport.write(&buf[..count]).then_some(Poll::Ready(Ok(count)))
         });
-        written.unwrap_or_else(|| Poll::Ready(Err(link.error())))
+        written.flatten().unwrap_or_else(|| Poll::Ready(Err(link.error())))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -285,7 +282,7 @@ impl AsyncWrite for Writer {
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.link.with(self.id, |transport| transport.lose_write_connection());
+        self.link.with(|transport| transport.lose_write_connection());
         self.poll_flush(cx)
     }
 }
@@ -338,12 +335,6 @@ impl Drop for Reader {
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Writer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Reader").field("link", &self.link).finish_non_exhaustive()
     }
 }

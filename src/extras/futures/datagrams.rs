@@ -68,10 +68,13 @@ pub fn listen_udp(at: impl Into<Datagrams>) -> io::Result<DatagramSocket> {
         };
         Ok(DatagramSocket { mail, room, undo: Undo { executor, id, undo } })
     });
-    opened.unwrap_or_else(outside)
+    opened.unwrap_or_else(|| Err(outside()))
 }
 
 /// A datagram socket that a task uses; made by [`listen_udp`]. To drop it closes it.
+///
+/// One task at a time waits to receive, and one to send: a second one that waits takes the place of the first, which is not
+/// woken.
 ///
 /// 256 KiB of datagrams wait for the task at most; those that come after that are dropped, as any router on the way may
 /// do. In a [shutdown](Reactor::shutdown) the socket is closed.

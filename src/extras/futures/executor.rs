@@ -17,8 +17,8 @@ use crate::{Handle, Reactor};
 /// How many emptied buffers of connections are kept, for as many may be filled in one turn.
 const SPARES: usize = 64;
 
-/// A buffer that has grown larger is given back.
-const LARGEST_SPARE: usize = 256 * 1024;
+/// A buffer that has grown larger is given back. So no more than 2 MiB are kept.
+const LARGEST_SPARE: usize = 32 * 1024;
 
 /// The name of tasks that were given none.
 const NAMELESS: &str = "task";
@@ -126,18 +126,18 @@ impl Executor {
     /// Takes the future of a task out, to poll or to drop it.
     fn take(&self, ticket: &Arc<Ticket>) -> Option<(Future, Waker)> {
         let mut tasks = self.tasks.borrow_mut();
-        let task = tasks.get_mut(ticket.key).filter(|task| Arc::ptr_eq(&task.ticket, ticket))?;
+        let task = ticket.find(&mut tasks)?;
         Some((task.future.take()?, task.waker.clone()))
     }
 
     /// Ends a poll: the future goes on, or the task is over.
-    fn put_back(&self, ticket: &Ticket, future: Option<Future>) {
+    fn put_back(&self, ticket: &Arc<Ticket>, future: Option<Future>) {
         let mut tasks = self.tasks.borrow_mut();
-        if future.is_none() {
+        let Some(task) = ticket.find(&mut tasks) else { return };
+        task.future = future;
+        if task.future.is_none() {
             ticket.close();
-            tasks.try_remove(ticket.key);
-        } else if let Some(task) = tasks.get_mut(ticket.key) {
-            task.future = future;
+            tasks.remove(ticket.key);
         }
     }
 
@@ -180,6 +180,13 @@ impl Executor {
     }
 }
 
+impl Ticket {
+    /// The task, unless it is over and another has its place.
+    fn find<'a>(self: &Arc<Self>, tasks: &'a mut Slab<Task>) -> Option<&'a mut Task> {
+        tasks.get_mut(self.key).filter(|task| Arc::ptr_eq(&task.ticket, self))
+    }
+}
+
 impl Drop for State {
     /// Tasks own connections, and these the executor: to drop the tasks breaks the circle.
     fn drop(&mut self) {
@@ -191,8 +198,10 @@ impl Drop for State {
 /// the warning of a slow callback, and the budget of calls is one of polls.
 pub(super) fn poll_next(reactor: &mut Reactor) {
     let Some(executor) = Executor::find(reactor) else { return };
-    let Some(ticket) = executor.inbox.pop() else { return };
-    let Some((mut future, waker)) = executor.take(&ticket) else { return };
+    // The inbox may have tickets of tasks that are over, if another thread woke them while the reactor stopped.
+    let mut woken = std::iter::from_fn(|| executor.inbox.pop());
+    let task = woken.find_map(|ticket| executor.take(&ticket).map(|task| (ticket, task)));
+    let Some((ticket, (mut future, waker))) = task else { return };
     ticket.begin_poll();
     let poll = || {
         let mut cx = Context::from_waker(&waker);

@@ -1,5 +1,7 @@
 //! The protocol of a task's connection, and what it shares with the task.
 
+use std::cell::OnceCell;
+use std::fmt;
 use std::io;
 use std::mem;
 use std::rc::Rc;
@@ -7,6 +9,7 @@ use std::task::{Context, Poll};
 
 use super::connection::Connection;
 use super::executor::Executor;
+use super::outside;
 use super::shared::Shared;
 use crate::{ConnectionId, Protocol, Reason, Transport};
 
@@ -16,6 +19,8 @@ const HIGH: usize = 64 * 1024;
 /// One connection, as its protocol and its task see it.
 pub(super) struct Link {
     pub(super) executor: Rc<Executor>,
+    /// The name of the connection, once there is one.
+    id: OnceCell<ConnectionId>,
     input: Shared<Input>,
     /// Changes when there is room to write.
     room: Shared<()>,
@@ -37,30 +42,43 @@ struct Input {
 
 impl Link {
     pub(super) fn new(executor: &Rc<Executor>) -> Rc<Self> {
-        let (input, room) = (Shared::new(Input::default()), Shared::new(()));
-        Rc::new(Self { executor: Rc::clone(executor), input, room })
+        let (executor, id) = (Rc::clone(executor), OnceCell::new());
+        Rc::new(Self { executor, id, input: Shared::new(Input::default()), room: Shared::new(()) })
     }
 
-    pub(super) fn with<R>(
-        &self,
-        id: ConnectionId,
-        code: impl FnOnce(&mut Transport<'_>) -> R,
-    ) -> Option<R> {
-        self.executor.with(|reactor| Some(code(&mut reactor.transport(id)?)))?
+    pub(super) fn set_id(&self, id: ConnectionId) {
+        self.id.get_or_init(|| id);
     }
 
-    /// Exchanges an empty buffer for one with what has come, or for an empty one at the end. Returns whether
-    /// reading pauses until now. While a task waits, it has no buffer.
+    pub(super) fn with<R>(&self, code: impl FnOnce(&mut Transport<'_>) -> R) -> Option<R> {
+        self.executor.with(|reactor| Some(code(&mut reactor.transport(*self.id.get()?)?)))?
+    }
+
+    fn resume_reading(&self) {
+        if let Some(&id) = self.id.get() {
+            self.executor.command(move |reactor| {
+                if let Some(mut transport) = reactor.transport(id) {
+                    transport.resume_reading();
+                }
+            });
+        }
+    }
+
+    /// Exchanges a buffer that was read for one with what has come, or for an empty one at the end. While a
+    /// task waits, it has no buffer.
     pub(super) fn poll_input(
         &self,
         cx: &Context<'_>,
         buffer: &mut Vec<u8>,
-    ) -> Poll<io::Result<bool>> {
+    ) -> Poll<io::Result<()>> {
         buffer.clear();
         self.input.poll(cx, |input| {
             mem::swap(buffer, &mut input.bytes);
             if !buffer.is_empty() || input.eof {
-                return Poll::Ready(Ok(mem::take(&mut input.paused)));
+                if mem::take(&mut input.paused) {
+                    self.resume_reading();
+                }
+                return Poll::Ready(Ok(()));
             }
             if let Some(reason) = &input.end {
                 return Poll::Ready(Err(reason.into()));
@@ -86,7 +104,8 @@ impl Link {
     /// Why a connection takes nothing more.
     pub(super) fn error(&self) -> io::Error {
         let end = self.input.look(|input| input.end.as_ref().map(io::Error::from));
-        end.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())
+        let here = self.executor.with(|_| ()).map(|()| io::ErrorKind::BrokenPipe.into());
+        end.or(here).unwrap_or_else(outside)
     }
 
     /// Why the connection has failed, if it has.
@@ -101,6 +120,12 @@ impl Link {
     fn end(&self, reason: &Reason) {
         self.input.note(|input| _ = input.end.get_or_insert_with(|| reason.clone()));
         self.room.note(|()| ());
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(f)
     }
 }
 
@@ -124,7 +149,10 @@ impl Protocol for Guest {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
         match self.receiver.take() {
             Some(receive) => receive(Connection::new(&self.link, transport), transport),
-            None => transport.resume_reading(), // the former protocol may have paused it
+            None => {
+                transport.resume_reading(); // the former protocol may have paused it
+                self.link.room.note(|()| ()); // during the exchange nobody was told of room
+            }
         }
     }
 

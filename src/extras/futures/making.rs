@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
@@ -57,30 +57,34 @@ pub fn connect(to: impl Into<Connect>) -> Connecting {
         let _cancel = in_task(|reactor| {
             let executor = Executor::of(reactor);
             let link = Link::new(&executor);
-            let id = reactor.connect(to, Caller { link, outcome: Rc::clone(&outcome) });
+            let id = reactor.connect(to, Caller { link, outcome: Rc::downgrade(&outcome) });
             Undo { executor, id, undo: |reactor, id| _ = reactor.cancel_connect(id) }
         });
         outcome.wait().await
     })
 }
 
-/// The factory of one attempt.
+/// The factory of one attempt. It lives as long as the connection, and longer than the future may.
 struct Caller {
     link: Rc<Link>,
-    outcome: Rc<Shared<Option<io::Result<Connection>>>>,
+    outcome: Weak<Shared<Option<io::Result<Connection>>>>,
 }
 
 impl Factory for Caller {
     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
-        let outcome = Rc::clone(&self.outcome);
+        let outcome = Weak::clone(&self.outcome);
         let receiver = move |connection, _: &mut Transport<'_>| {
-            outcome.note(|place| *place = Some(Ok(connection)));
+            if let Some(outcome) = outcome.upgrade() {
+                outcome.note(|place| *place = Some(Ok(connection)));
+            }
         };
         Some(Box::new(Guest::new(Rc::clone(&self.link), Some(Box::new(receiver)))))
     }
 
     fn connection_failed(&mut self, _: &mut Connector<'_>, reason: &Reason) {
-        self.outcome.note(|place| *place = Some(Err(reason.into())));
+        if let Some(outcome) = self.outcome.upgrade() {
+            outcome.note(|place| *place = Some(Err(reason.into())));
+        }
     }
 }
 
@@ -113,7 +117,7 @@ pub fn listen(at: impl Into<Listen>) -> io::Result<Incoming> {
         let undo = Undo { executor, id, undo: |reactor, id| _ = reactor.stop_listening(id) };
         Ok(Incoming { queue, local, undo })
     });
-    opened.unwrap_or_else(outside)
+    opened.unwrap_or_else(|| Err(outside()))
 }
 
 /// The connections of a listener; made by [`listen`]. A stream, which ends when the listener is closed.

@@ -172,6 +172,6 @@ fn in_task<R>(code: impl FnOnce(&mut Reactor) -> R) -> R {
     }
 }
 
-fn outside<T>() -> io::Result<T> {
-    Err(io::Error::new(io::ErrorKind::NotConnected, OUTSIDE))
+fn outside() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, OUTSIDE)
 }

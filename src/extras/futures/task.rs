@@ -45,7 +45,7 @@ pub fn spawn<T: 'static>(
 ) -> JoinHandle<T> {
     let outcome = Rc::new(Shared::new(None));
     let executor = Executor::of(reactor);
-    let ticket = executor.add(reactor, run(future, Outcome(Rc::clone(&outcome))));
+    let ticket = executor.add(reactor, run(future, Outcome(Some(Rc::clone(&outcome)))));
     JoinHandle { outcome, ticket }
 }
 
@@ -162,32 +162,42 @@ pub fn task_count(reactor: &mut Reactor) -> usize {
 }
 
 /// The future of a task: `future`, whose output or panic becomes the outcome.
-async fn run<T>(future: impl Future<Output = T>, outcome: Outcome<T>) {
-    let mut future = pin!(future);
+async fn run<T>(future: impl Future<Output = T>, mut outcome: Outcome<T>) {
+    // In a frame of its own: it is gone when it is ready, and a panic unwinds all of it.
+    #[expect(clippy::redundant_async_block, reason = "the frame is what it is for")]
+    let mut future = pin!(async move { future.await });
     let result = poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
         polled.map_or_else(|panic| Poll::Ready(Err(panic)), |poll| poll.map(Ok))
     });
-    match result.await {
+    match (result.await, outcome.0.take()) {
         // Nobody has a handle: then the loop reports it, as any panic.
-        Err(panic) if Rc::strong_count(&outcome.0) == 1 => resume_unwind(panic),
-        result => outcome.0.note(|place| *place = Some(result.map_err(JoinError::Panicked))),
+        (Err(panic), Some(place)) if Rc::strong_count(&place) == 1 => resume_unwind(panic),
+        (result, place) => give(place, result.map_err(JoinError::Panicked)),
     }
-    drop(outcome); // last, so that the future is gone when its handle is told
 }
 
-/// The outcome of a task. Dropped without one, the task was aborted.
-struct Outcome<T>(Rc<Shared<Option<Result<T>>>>);
+/// The place of a task's outcome. Dropped before it is taken, the task was aborted.
+struct Outcome<T>(Option<Place<T>>);
+
+type Place<T> = Rc<Shared<Option<Result<T>>>>;
+
+fn give<T>(place: Option<Place<T>>, result: Result<T>) {
+    if let Some(place) = place {
+        place.note(|place| *place = Some(result));
+    }
+}
 
 impl<T> Drop for Outcome<T> {
     fn drop(&mut self) {
-        self.0.note(|place| _ = place.get_or_insert(Err(JoinError::Aborted)));
+        give(self.0.take(), Err(JoinError::Aborted));
     }
 }
 
 /// A task, for those who want its output, or its end. To drop the handle detaches the task, which goes on.
 ///
-/// A future: it waits for the task, and gives its output once.
+/// A future: it waits for the task, and gives its outcome. That is given once: who asks again, or after
+/// [`take`](Self::take), waits for ever.
 ///
 /// # Examples
 ///
@@ -206,7 +216,7 @@ impl<T> Drop for Outcome<T> {
 /// # std::io::Result::Ok(())
 /// ```
 pub struct JoinHandle<T> {
-    outcome: Rc<Shared<Option<Result<T>>>>,
+    outcome: Place<T>,
     ticket: Arc<Ticket>,
 }
 

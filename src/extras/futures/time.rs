@@ -11,7 +11,7 @@ use futures_core::Stream;
 use super::executor::Executor;
 use super::in_task;
 use super::shared::Undo;
-use crate::TimerId;
+use crate::{Reactor, TimerId};
 
 /// The future of [`sleep`] and [`sleep_until`].
 #[derive(Debug)]
@@ -70,23 +70,23 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         in_task(|reactor| {
             if let Some((timer, waker)) = &self.timer {
-                if reactor.timer_deadline(timer.id).is_none() {
-                    return Poll::Ready(()); // it has fired
+                if let End::At(moment) = self.end
+                    && moment <= reactor.now()
+                {
+                    return Poll::Ready(());
                 }
-                if waker.will_wake(cx.waker()) {
+                if reactor.timer_deadline(timer.id).is_some() && waker.will_wake(cx.waker()) {
                     return Poll::Pending;
                 }
                 reactor.cancel_timer(timer.id); // another task waits from here on
             }
-            let delay = match self.end {
-                End::After(delay) => delay,
-                End::At(moment) => moment.saturating_duration_since(reactor.now()),
-            };
             let waker = cx.waker().clone();
-            let id = reactor.call_later(delay, move |_| waker.wake());
-            if let (End::After(_), Some(moment)) = (self.end, reactor.timer_deadline(id)) {
-                self.end = End::At(moment);
-            }
+            let wake = |_: &mut Reactor| waker.wake();
+            let id = match self.end {
+                End::After(delay) => reactor.call_later(delay, wake),
+                End::At(moment) => reactor.call_at(moment, wake),
+            };
+            self.end = reactor.timer_deadline(id).map_or(self.end, End::At);
             let executor = Executor::of(reactor);
             let undo = Undo { executor, id, undo: |reactor, id| _ = reactor.cancel_timer(id) };
             self.timer = Some((undo, cx.waker().clone()));

@@ -1,0 +1,81 @@
+//! Datagram sockets of tasks.
+
+use std::io::{self, ErrorKind};
+
+use crocus::futures::*;
+
+use crate::util::{HOUR, MS, World};
+
+both! {
+    fn datagrams_come_whole_with_their_sender(world) {
+        let got = run_until(world.reactor(), async {
+            let (one, two) = (listen_udp("127.0.0.1:0")?, listen_udp("127.0.0.1:0")?);
+            for data in [&b"hello"[..], b"", b"a long one"] {
+                one.send_to(data, two.local_addr()?).await?;
+            }
+            let mut got = Vec::new();
+            for _ in 0..3 {
+                let mut buf = [0; 6];
+                let (length, from) = two.recv_from(&mut buf).await?;
+                assert_eq!(from, one.local_addr()?);
+                got.push(buf[..length].to_vec());
+            }
+            io::Result::Ok(got)
+        });
+        assert_eq!(got.unwrap().unwrap(), [&b"hello"[..], b"", b"a long"]);
+        world.run().unwrap();
+    }
+}
+
+both! {
+    fn a_refusal_is_an_error_with_its_errno(world) {
+        let error = run_until(world.reactor(), async {
+            let nobody = listen_udp("127.0.0.1:0")?.local_addr()?; // closed again
+            let socket = listen_udp("127.0.0.1:0")?;
+            socket.transport(|transport| transport.connect(nobody)).unwrap()?;
+            socket.send(b"hello").await?;
+            let error = socket.recv_from(&mut [0]).await.unwrap_err();
+            io::Result::Ok(error)
+        });
+        let error = error.unwrap().unwrap();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        assert!(error.raw_os_error().is_some());
+    }
+}
+
+both! {
+    fn a_socket_that_is_not_read_keeps_a_bounded_number(world) {
+        let count = run_until(world.reactor(), async {
+            let (one, two) = (listen_udp("127.0.0.1:0")?, listen_udp("127.0.0.1:0")?);
+            for _ in 0..3000 {
+                one.send_to(&[0; 1000], two.local_addr()?).await?;
+                sleep(0 * MS).await; // the other end is served
+            }
+            let (mut count, mut buf) = (0, [0; 1500]);
+            while timeout(5 * MS, two.recv_from(&mut buf)).await.is_ok() {
+                count += 1;
+            }
+            io::Result::Ok(count)
+        });
+        let count = count.unwrap().unwrap();
+        assert!((200..=300).contains(&count), "{count} were kept");
+    }
+}
+
+both! {
+    fn a_shutdown_closes_the_socket_and_tells_its_task(world) {
+        let task = spawn(world.reactor(), async {
+            let socket = listen_udp("127.0.0.1:0").unwrap();
+            let error = socket.recv_from(&mut [0]).await.unwrap_err();
+            socket.send_to(b"x", "127.0.0.1:9".parse().unwrap()).await.unwrap_err();
+            error.kind()
+        });
+        world.reactor().call_later(10 * MS, |reactor| reactor.shutdown(HOUR));
+        world.run().unwrap();
+        match task.take() {
+            Some(Err(JoinError::Aborted)) => {} // the socket was all that the shutdown waited for
+            Some(Ok(kind)) => assert_eq!(kind, ErrorKind::ConnectionAborted),
+            other => panic!("{other:?}"),
+        }
+    }
+}
