@@ -26,3 +26,7 @@ pages! {
     watch
     measure
 }
+
+// `await` alone is a word of the language.
+#[doc = include_str!("../docs/how/await.md")]
+pub mod use_await {}

@@ -24,6 +24,7 @@
 //! [share state](how::share_state) ·
 //! [talk to another connection](how::talk_to_another) ·
 //! [answer later](how::answer_later) ·
+//! [use async and await](how::use_await) ·
 //! [join two connections](how::join_two) ·
 //! [time out](how::time_out) ·
 //! [drain](how::drain) ·
@@ -97,15 +98,16 @@
 //! * More than one thread. Everything happens on the thread that turns the reactor. Other threads reach
 //!   it by a [`Handle`], and [`call_in_thread`](Reactor::call_in_thread) gives them blocking work. For
 //!   several cores, run several reactors at one port ([`Cores`]).
-//! * Futures, HTTP, child processes.
+//! * HTTP, child processes. Futures are guests: the feature `futures` polls them on the reactor's one thread, and
+//!   their crates bring the rest.
 //! * Help against callbacks that block: while one runs, nothing else is served. The log reports it after
 //!   [100 ms](ReactorBuilder::slow_callback).
 //! * Promise that written bytes have arrived. No transport can; it takes an answer in the protocol.
 //!
 //! # When to use something else
 //!
-//! * **tokio** when you want futures, all cores or any of the crates that build on it: for most servers in
-//!   production.
+//! * **tokio** when you want tasks on all cores, io_uring or the whole of the crates that build on it: for most servers
+//!   in production. [`futures`] runs those that ask for the traits of `futures-io`, and in a simulation.
 //! * **mio** when you want readiness and nothing else, and write the loop yourself.
 //! * **calloop** when your program is a desktop client or compositor, and descriptors of all kinds
 //!   are its sources.
@@ -125,6 +127,8 @@
 //! * `tls` (off): encrypted connections, `crocus::tls`, by rustls with ring: ten crates more.
 //! * `activation` (off): sockets that systemd or a parent has opened, `Listen::inherited` and `Datagrams::inherited`:
 //!   one crate more.
+//! * `futures` (off): tasks, `async` and `await`, [`crocus::futures`](futures): two crates more, which have only
+//!   traits.
 //! * `proxy` (off): the PROXY protocol, `crocus::proxy`, with which a server behind a proxy knows its clients: one
 //!   crate more.
 //!
@@ -153,7 +157,7 @@
 //! | `tls/`, `proxy/` | TLS without I/O, by rustls; the PROXY protocol |
 //! | `simulation/` | the simulated network in memory, and [`testing`] |
 //! | `parts/` | plain values: arena, timers, buffers, token bucket, clock |
-//! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Tunnel`], [`Cores`] |
+//! | `extras/` | built on the public interface alone: [`framing`], [`Reconnecting`], [`Tunnel`], [`Cores`], [`futures`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // `rustdoc` shows the methods of a type in the order of the modules that they stand in: the loop first, then

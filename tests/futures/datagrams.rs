@@ -1,6 +1,7 @@
 //! Datagram sockets of tasks.
 
 use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 use crocus::futures::*;
 
@@ -49,7 +50,7 @@ both! {
             let (one, two) = (listen_udp("127.0.0.1:0")?, listen_udp("127.0.0.1:0")?);
             for _ in 0..3000 {
                 one.send_to(&[0; 1000], two.local_addr()?).await?;
-                sleep(0 * MS).await; // the other end is served
+                sleep(Duration::ZERO).await; // the other end is served
             }
             let (mut count, mut buf) = (0, [0; 1500]);
             while timeout(5 * MS, two.recv_from(&mut buf)).await.is_ok() {
