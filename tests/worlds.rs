@@ -4,8 +4,8 @@
 //! A program of its own: `tests/defects.rs` builds and runs it alone.
 //!
 //! Part `chance` says what may happen, and in which kind of world: `calm`, `stormy`, `crowded`, `timed`,
-//! `wild`, `posted`, `named`, `awaited` or `secured`. `actors` act inside the reactor, `framed` behind a framing, `datagrams` without
-//! connections; `names` has them connect to names, `secured` has them
+//! `wild`, `posted`, `named`, `awaited` or `secured`. `actors` act inside the reactor, `framed` behind a framing,
+//! `awaited` as tasks, `datagrams` without connections; `names` has them connect to names, `secured` has them
 //! speak TLS, also with a `far` end that has rustls alone. `driver` is the world around them. `ledger` records and
 //! objects, with `allowance` for rates and `post` for datagrams. `watcher` checks what an observer is told.
 //!
@@ -150,6 +150,15 @@ fn a_seed_gives_the_same_history_over_tls_too() {
     silence_expected_panics();
     for seed in 0..8 {
         let history = || driver::history(seed, &SECURED).expect("it is a world without a fault");
+        assert_eq!(history(), history(), "world {seed}");
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_history_with_tasks_too() {
+    silence_expected_panics();
+    for seed in 0..30 {
+        let history = || driver::history(seed, &AWAITED).expect("it is a world without a fault");
         assert_eq!(history(), history(), "world {seed}");
     }
 }
