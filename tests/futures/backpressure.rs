@@ -6,7 +6,7 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use super::connections::{outcome, served};
 use crate::util::{MS, World, pattern};
 
-/// What a connection may keep for a task that does not read: the mark and one read, twice.
+/// The most that a connection may keep for a task that does not read: the mark and one read, twice.
 const KEPT: u64 = 2 * (64 + 64) * 1024;
 
 /// The high mark, and what one write may exceed it by.

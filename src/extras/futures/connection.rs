@@ -19,9 +19,11 @@ use crate::{Address, ConnectionId, Protocol, Reactor, Transport};
 /// Made by [`connect`](super::connect), [`listen`](super::listen) or [`take_over`](Self::take_over).
 ///
 /// - To *read* without a copy, use [`AsyncBufRead`]. Bytes that came before an error or the end are delivered before it.
-///   Errors keep their errno, and carry the [`Reason`](crate::Reason) if they have none.
+///   Errors keep their errno, and carry the [`Reason`](crate::Reason) if they have none. Behind the end of the peer's bytes
+///   each read gives the end again, also when the connection fails later.
 /// - To *write* gives bytes to the reactor, which sends them at the end of the turn: there is nothing to flush. Above
-///   the high [mark](Transport::set_write_buffer_limits) a write waits until the peer has caught up.
+///   the high [mark](Transport::set_write_buffer_limits) a write waits until the peer has caught up. Other code must not raise
+///   the marks meanwhile: the task might not be told.
 /// - To *close* (`poll_close`) sends FIN behind the last byte, and reading goes on.
 /// - To *drop* it closes it in order, as by [`lose_connection`](Transport::lose_connection), also when the task is aborted
 ///   or timed out. If the task panics, the connection is reset, for its peer shall not take a part for the whole.
@@ -37,6 +39,7 @@ use crate::{Address, ConnectionId, Protocol, Reactor, Transport};
 /// use futures_lite::{AsyncBufReadExt, AsyncWriteExt};
 ///
 /// async fn echo(mut peer: Connection) -> io::Result<()> {
+///     println!("{} is {}", peer.id(), peer.peer_addr());
 ///     let (reader, writer) = peer.halves();
 ///     loop {
 ///         let bytes = reader.fill_buf().await?;
@@ -73,6 +76,20 @@ pub struct Connection {
 }
 
 /// The half of a [`Connection`] that reads; lent by [`halves`](Connection::halves).
+///
+/// # Examples
+///
+/// ```
+/// use std::io;
+/// use crocus::futures::{Reader, Writer};
+/// use futures_lite::{AsyncReadExt, AsyncWriteExt};
+///
+/// async fn pass(from: &mut Reader, to: &mut Writer) -> io::Result<()> {
+///     let mut buf = [0; 1024];
+///     let count = from.read(&mut buf).await?;
+///     to.write_all(&buf[..count]).await
+/// }
+/// ```
 pub struct Reader {
     link: Rc<Link>,
     /// Bytes that the task is reading, from `read` on.
@@ -81,6 +98,20 @@ pub struct Reader {
 }
 
 /// The half of a [`Connection`] that writes; lent by [`halves`](Connection::halves).
+///
+/// # Examples
+///
+/// ```
+/// use std::io;
+/// use crocus::futures::{Reader, Writer};
+/// use futures_lite::{AsyncReadExt, AsyncWriteExt};
+///
+/// async fn pass(from: &mut Reader, to: &mut Writer) -> io::Result<()> {
+///     let mut buf = [0; 1024];
+///     let count = from.read(&mut buf).await?;
+///     to.write_all(&buf[..count]).await
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Writer {
     link: Rc<Link>,
@@ -206,6 +237,28 @@ impl Connection {
 
     /// Goes on reading in a [shutdown](crate::Reactor::shutdown), which holds up the shutdown: for a task that learns of it
     /// by [`closing`](super::closing).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    /// use crocus::futures::{Connection, closing};
+    /// use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
+    ///
+    /// async fn say_goodbye(mut peer: Connection) -> io::Result<()> {
+    ///     peer.read_in_shutdown();
+    ///     let mut request = [0; 64];
+    ///     let told = async {
+    ///         let _ = closing().await;
+    ///         None
+    ///     };
+    ///     match future::or(async { Some(peer.read(&mut request).await) }, told).await {
+    ///         Some(count) => println!("{} bytes", count?),
+    ///         None => peer.write_all(b"goodbye").await?,
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn read_in_shutdown(&self) {
         self.reader.link.read_in_shutdown();
     }

@@ -15,10 +15,10 @@ use crate::{DatagramId, DatagramProtocol, DatagramTransport, Datagrams, Reactor,
 /// With so many bytes that wait for the task, further datagrams are dropped: as the kernel does, with a similar number.
 const MOST_WAITING: usize = 256 * 1024;
 
-/// What a datagram counts for beside its bytes.
+/// The number of bytes that a datagram counts for beside its own.
 const OVERHEAD: usize = 64;
 
-/// What has come to a socket, and the task has not taken.
+/// The datagrams that have come to a socket, and that the task has not taken.
 #[derive(Default)]
 struct Mail {
     bytes: VecDeque<u8>,
@@ -87,14 +87,15 @@ pub fn listen_udp(at: impl Into<Datagrams>) -> io::Result<DatagramSocket> {
 ///
 /// let mut simulation = Simulation::new();
 /// let answer = run_until(simulation.reactor(), async {
-///     let (echo, client) = (listen_udp("127.0.0.1:7")?, listen_udp("127.0.0.1:0")?);
+///     let (echo, client) = (listen_udp("127.0.0.1:0")?, listen_udp("127.0.0.1:0")?);
+///     let to = echo.local_addr()?;
 ///     spawn_local(async move {
 ///         let mut buf = [0; 1500];
 ///         while let Ok((length, from)) = echo.recv_from(&mut buf).await {
 ///             let _ = echo.send_to(&buf[..length], from).await;
 ///         }
 ///     });
-///     client.transport(|transport| transport.connect("127.0.0.1:7")).unwrap()?;
+///     client.transport(|transport| transport.connect(to)).unwrap()?;
 ///     client.send(b"hello").await?;
 ///     let mut answer = [0; 1500];
 ///     let (length, _) = client.recv_from(&mut answer).await?;
@@ -144,7 +145,7 @@ impl DatagramSocket {
         .await
     }
 
-    /// Waits for a datagram, and returns its length and its sender. What does not fit into `buf` is lost.
+    /// Waits for a datagram, and returns its length and its sender. Bytes that do not fit into `buf` are lost.
     ///
     /// # Errors
     ///

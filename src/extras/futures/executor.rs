@@ -25,7 +25,7 @@ const NAMELESS: &str = "task";
 
 type Future = Pin<Box<dyn std::future::Future<Output = ()>>>;
 
-/// What tasks and their futures share: it belongs to one reactor, and stands in its state.
+/// The state that tasks and their futures share: it belongs to one reactor, and stands in its state.
 pub(super) struct Executor {
     handle: Handle,
     inbox: Arc<Inbox>,
@@ -40,9 +40,8 @@ pub(super) struct Executor {
 
 struct Task {
     ticket: Arc<Ticket>,
-    waker: Waker,
-    /// `None` while it is polled.
-    future: Option<Future>,
+    /// The future with its waker; `None` while it is polled.
+    future: Option<(Future, Waker)>,
 }
 
 /// The type by which the executor is found in the state of its reactor.
@@ -107,9 +106,9 @@ impl Executor {
         let entry = tasks.vacant_entry();
         let handle = self.handle.named(reactor.name().unwrap_or(NAMELESS));
         let ticket = Ticket::new(entry.key(), &self.inbox, handle);
-        let (waker, future) = (Waker::from(Arc::clone(&ticket)), Box::pin(future));
+        let (future, waker) = (Box::pin(future), Waker::from(Arc::clone(&ticket)));
         if self.open.get() {
-            entry.insert(Task { ticket: Arc::clone(&ticket), waker, future: Some(future) });
+            entry.insert(Task { ticket: Arc::clone(&ticket), future: Some((future, waker)) });
             ticket.wake_by_ref();
         } else {
             ticket.close();
@@ -125,13 +124,11 @@ impl Executor {
 
     /// Takes the future of a task out, to poll or to drop it.
     fn take(&self, ticket: &Arc<Ticket>) -> Option<(Future, Waker)> {
-        let mut tasks = self.tasks.borrow_mut();
-        let task = ticket.find(&mut tasks)?;
-        Some((task.future.take()?, task.waker.clone()))
+        ticket.find(&mut self.tasks.borrow_mut())?.future.take()
     }
 
     /// Ends a poll: the future goes on, or the task is over.
-    fn put_back(&self, ticket: &Arc<Ticket>, future: Option<Future>) {
+    fn put_back(&self, ticket: &Arc<Ticket>, future: Option<(Future, Waker)>) {
         let mut tasks = self.tasks.borrow_mut();
         let Some(task) = ticket.find(&mut tasks) else { return };
         task.future = future;
@@ -206,7 +203,7 @@ pub(super) fn poll_next(reactor: &mut Reactor) {
     let poll = || {
         let mut cx = Context::from_waker(&waker);
         let goes_on = !ticket.is_aborted() && future.as_mut().poll(&mut cx).is_pending();
-        goes_on.then_some(future) // else it is dropped here, where the reactor is lent
+        goes_on.then_some((future, waker)) // else it is dropped here, where the reactor is lent
     };
     let polled = catch_unwind(AssertUnwindSafe(|| reactor.lend(poll)));
     let panic = polled.map(|future| executor.put_back(&ticket, future));

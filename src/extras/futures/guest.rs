@@ -28,7 +28,7 @@ pub(super) struct Link {
 
 #[derive(Default)]
 struct Input {
-    /// What has come, and the task has not taken.
+    /// The bytes that have come, and that the task has not taken.
     bytes: Vec<u8>,
     /// Whether reading pauses until it has.
     paused: bool,

@@ -134,6 +134,7 @@ pub fn listen(at: impl Into<Listen>) -> io::Result<Incoming> {
 /// let mut simulation = Simulation::new();
 /// let task = spawn(simulation.reactor(), async {
 ///     let mut incoming = listen("127.0.0.1:7").unwrap();
+///     println!("{} listens at {}", incoming.id(), incoming.local_addr());
 ///     let one = incoming.accept().await.unwrap(); // the next is refused, for `incoming` is dropped
 ///     one.peer_addr().clone()
 /// });

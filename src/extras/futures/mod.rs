@@ -71,7 +71,7 @@
 //!
 //! # How long it runs
 //!
-//! - **A task keeps no reactor running.** What it waits for does: a connection, a listener, a timer, work in a thread.
+//! - **A task keeps no reactor running.** The thing it waits for does: a connection, a listener, a timer, work in a thread.
 //!   [`Reactor::run`] returns when the tasks are done, or when nobody is left that could wake one. A task that waits for
 //!   another thread, for instance at a channel, takes a [`Hold`](crate::Hold) for that time.
 //! - **[`Reactor::stop`]** drops all tasks, at the end of the turn and before anything else. So does the drop of the
@@ -86,13 +86,14 @@
 //! - *Memory is bounded* beside any peer. From a peer whose bytes the task does not read, at most the high mark and
 //!   one read are kept, twice: 256 KiB. A task that writes waits while more than the high mark is unsent.
 //! - *To drop a future undoes it*, at any `.await`: its timer, its attempt to connect, its connection, its socket are
-//!   gone. What was read is not lost: a read that is dropped has taken nothing.
+//!   gone. No byte is lost: a read that is dropped has taken nothing.
 //! - *A panic costs its task only*, and is the [`JoinError`] of the handle. If nobody has the handle, the loop reports it like any
 //!   other, and in a simulation lets it through.
 //! - *A task that does not yield* holds everything up, as a callback would. The log
 //!   [names](crate::ReactorBuilder::slow_callback) it.
-//! - *Each task is polled once in a turn*, with the other calls. To wake one on the loop's thread costs neither a system call
-//!   nor an allocation. A [`Waker`](std::task::Waker) may go to any thread.
+//! - *Each task is polled once in a turn*, with the other calls, and in the turn in which its bytes came or its timer fired. One that
+//!   is woken by another task is polled in the next turn, as a call that a call makes. To wake one on the loop's thread
+//!   costs neither a system call nor an allocation. A [`Waker`](std::task::Waker) may go to any thread.
 //!
 //! A future of this module belongs to the reactor in whose task it was polled first. Except [`spawn`], [`spawn_named`]
 //! and [`run_until`], nothing here works outside of a task.

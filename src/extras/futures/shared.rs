@@ -1,8 +1,9 @@
-//! What a task and the loop share, on one thread: a value with a waker, and an undoing.
+//! The two things that a task and the loop share, on one thread: a value with a waker, and an undoing.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
+use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -10,25 +11,35 @@ use super::executor::Executor;
 use crate::Reactor;
 
 /// A value that the loop changes and a task waits for.
-pub(super) struct Shared<T>(RefCell<(T, Option<Waker>)>);
+pub(super) struct Shared<T>(RefCell<State<T>>);
+
+struct State<T> {
+    value: T,
+    /// The waker of the task that asked last. It stays here when it is used, for the same task mostly asks again.
+    waker: Option<Waker>,
+    /// Whether that task waits.
+    awaited: bool,
+}
 
 impl<T> Shared<T> {
     pub(super) fn new(value: T) -> Self {
-        Self(RefCell::new((value, None)))
+        Self(RefCell::new(State { value, waker: None, awaited: false }))
     }
 
     pub(super) fn look<R>(&self, look: impl FnOnce(&mut T) -> R) -> R {
-        look(&mut self.0.borrow_mut().0)
+        look(&mut self.0.borrow_mut().value)
     }
 
     /// Changes the value, and wakes the task that waits for it.
     pub(super) fn note(&self, change: impl FnOnce(&mut T)) {
-        let mut shared = self.0.borrow_mut();
-        change(&mut shared.0);
-        let waker = shared.1.take();
-        drop(shared); // the waker may be anybody's
-        if let Some(waker) = waker {
-            waker.wake();
+        let mut state = self.0.borrow_mut();
+        change(&mut state.value);
+        if mem::take(&mut state.awaited)
+            && let Some(waker) = state.waker.take()
+        {
+            drop(state); // the waker may be anybody's
+            waker.wake_by_ref();
+            self.0.borrow_mut().waker.get_or_insert(waker);
         }
     }
 
@@ -38,9 +49,10 @@ impl<T> Shared<T> {
         cx: &Context<'_>,
         look: impl FnOnce(&mut T) -> Poll<R>,
     ) -> Poll<R> {
-        let (value, waker) = &mut *self.0.borrow_mut();
+        let State { value, waker, awaited } = &mut *self.0.borrow_mut();
         let answer = look(value);
-        if answer.is_pending() {
+        *awaited = answer.is_pending();
+        if *awaited {
             match waker {
                 Some(waker) => waker.clone_from(cx.waker()), // nothing, if it is the same
                 None => *waker = Some(cx.waker().clone()),
@@ -57,7 +69,7 @@ impl<T> Shared<Option<T>> {
     }
 }
 
-/// What is to be done in the reactor when a future or a handle is dropped.
+/// The command that undoes a future or a handle when it is dropped.
 pub(super) struct Undo<I: Copy + Send + 'static> {
     pub(super) executor: Rc<Executor>,
     pub(super) id: I,

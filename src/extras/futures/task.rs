@@ -196,8 +196,8 @@ impl<T> Drop for Outcome<T> {
 
 /// A task, for those who want its output, or its end. To drop the handle detaches the task, which goes on.
 ///
-/// A future: it waits for the task, and gives its outcome. That is given once: who asks again, or after
-/// [`take`](Self::take), waits for ever.
+/// A future: it waits for the task, and gives its outcome, once. If it is asked again, or after [`take`](Self::take),
+/// it is never ready.
 ///
 /// # Examples
 ///
@@ -252,7 +252,25 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// Why a task has no output. See the example of [`JoinHandle`].
+/// Why a task has no output.
+///
+/// # Examples
+///
+/// ```
+/// use crocus::Reactor;
+/// use crocus::futures::{JoinError, run_until, spawn_local};
+///
+/// let outcome = run_until(&mut Reactor::new()?, async {
+///     let task = spawn_local(std::future::pending::<()>());
+///     task.abort();
+///     task.await
+/// })?;
+/// match outcome.unwrap_err() {
+///     JoinError::Panicked(payload) => std::panic::resume_unwind(payload),
+///     aborted => assert_eq!(aborted.to_string(), "the task was aborted"),
+/// }
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JoinError {

@@ -14,6 +14,29 @@ use super::shared::Undo;
 use crate::{Reactor, TimerId};
 
 /// The future of [`sleep`] and [`sleep_until`].
+///
+/// # Examples
+///
+/// One deadline for several waits:
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::futures::{interval, run_until, sleep};
+/// use crocus::testing::Simulation;
+/// use futures_lite::future;
+///
+/// let mut simulation = Simulation::new();
+/// let ticks = run_until(simulation.reactor(), async {
+///     let (mut ticks, mut count) = (interval(Duration::from_secs(3)), 0);
+///     let mut end = sleep(Duration::from_secs(10));
+///     while future::or(async { ticks.tick().await; true }, async { (&mut end).await; false }).await {
+///         count += 1;
+///     }
+///     count
+/// })?;
+/// assert_eq!(ticks, 3);
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Sleep {
@@ -130,6 +153,20 @@ pub async fn timeout<F: Future>(limit: Duration, future: F) -> io::Result<F::Out
 }
 
 /// Ticks on a grid; made by [`interval`]. A stream without an end, of what [`tick`](Self::tick) gives.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use crocus::futures::{interval, run_until};
+/// use crocus::testing::Simulation;
+/// use futures_lite::StreamExt;
+///
+/// let mut simulation = Simulation::new();
+/// run_until(simulation.reactor(), interval(Duration::from_secs(1)).take(3).for_each(|_| {}))?;
+/// assert_eq!(simulation.elapsed(), Duration::from_secs(3));
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct Interval {
     period: Duration,
