@@ -108,23 +108,22 @@ mod tests {
         let mut simulation = Simulation::with_seed(17);
         let mut player = simulation.connect(Player);
         player.send(b"Ada\n");
-        let (mut low, mut high) = (1, 100);
-        loop {
+        let (mut low, mut high, mut said) = (1, 100, String::new());
+        for guesses in 0..9 {
             simulation.settle();
-            let said = String::from_utf8(player.received()).unwrap();
-            let (_, word) = said.trim().rsplit_once('\n').unwrap_or(("", said.trim()));
-            match word.split_once(" than ") {
-                Some(("More", guess)) => {
-                    low = guess.trim_end_matches('.').parse::<u64>().unwrap() + 1
-                }
-                Some(("Less", guess)) => {
-                    high = guess.trim_end_matches('.').parse::<u64>().unwrap() - 1
-                }
-                _ if word.contains("guesses") => break,
-                _ => {}
+            said = String::from_utf8(player.received()).unwrap();
+            let middle = (low + high) / 2;
+            if guesses > 0 {
+                let less = said.starts_with("Less");
+                (low, high) = if less { (low, middle - 1) } else { (middle + 1, high) };
             }
             player.send(format!("{}\n", (low + high) / 2).as_bytes());
+            if said.contains("guesses.") {
+                break;
+            }
         }
+        let count = said.rsplit_once("after ").and_then(|(_, rest)| rest.split_once(' '));
+        assert!(count.unwrap().0.parse::<u32>().unwrap() <= 7, "{said}");
         assert_eq!(player.end(), Some(End::Closed));
     }
 

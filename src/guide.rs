@@ -30,5 +30,6 @@ chapters! {
     ch12 "12-what-does-the-real-one-add"
     ch13 "13-can-i-see-it"
     ch14 "14-when-is-it-worth-it"
+    ch15 "15-where-was-i"
     glossary "glossary"
 }

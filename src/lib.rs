@@ -12,7 +12,7 @@
 //! # What it is for
 //!
 //! * To **learn or teach** how an event loop works: the [guide] builds one from a server that blocks, in
-//!   fifteen chapters. [`Reactor::turn`] is the loop, and the source is made to be read (see
+//!   sixteen chapters. [`Reactor::turn`] is the loop, and the source is made to be read (see
 //!   [Layout](#layout)).
 //! * To **embed** in a small server: a plain value without globals, bounded buffers, few dependencies, and
 //!   [tests without sockets](testing).

@@ -30,6 +30,8 @@ impl Reactor {
     /// use crocus::testing::Simulation;
     ///
     /// let mut simulation = Simulation::new();
+    /// let moment = simulation.reactor().now() + Duration::from_secs(1);
+    /// simulation.reactor().call_at(moment, |_reactor| println!("first"));
     /// simulation.reactor().call_later(Duration::from_secs(2), |reactor| reactor.stop());
     /// simulation.reactor().run()?;
     /// assert_eq!(simulation.elapsed(), Duration::from_secs(2));
@@ -46,35 +48,14 @@ impl Reactor {
 
     /// Calls `function` once at a moment of the [reactor's time](Self::now); if that is over, in the next turn.
     ///
-    /// For deadlines on a grid, and for those that are older than the code that waits for them: no time between
-    /// two calls is added, as it is with a delay.
-    ///
-    /// asyncio's `call_at`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use crocus::testing::Simulation;
-    ///
-    /// let mut simulation = Simulation::new();
-    /// let clock = simulation.clock();
-    /// let noon = simulation.reactor().now() + Duration::from_secs(12 * 3600);
-    /// simulation.reactor().call_soon(move |reactor| {
-    ///     clock.advance(Duration::from_secs(3600)); // this call works for an hour
-    ///     reactor.call_at(noon, |_reactor| println!("noon"));
-    /// });
-    /// simulation.reactor().run()?;
-    /// assert_eq!(simulation.elapsed(), Duration::from_secs(12 * 3600));
-    /// # std::io::Result::Ok(())
-    /// ```
+    /// For a deadline that is older than this call. asyncio's `call_at`. See the example of [`call_later`](Self::call_later).
     pub fn call_at(
         &mut self,
-        moment: Instant,
+        when: Instant,
         function: impl FnOnce(&mut Self) + 'static,
     ) -> TimerId {
         let call = self.name_call(function);
-        self.timers.set(moment, TimerAction::Once(call), &mut self.monitor)
+        self.timers.set(when, TimerAction::Once(call), &mut self.monitor)
     }
 
     /// Calls `function` every `interval`, first after one interval.

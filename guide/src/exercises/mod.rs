@@ -23,7 +23,7 @@ pub struct Exercise {
 }
 
 /// All exercises, in the order of the chapters.
-pub const ALL: [Exercise; 15] = [
+pub const ALL: [Exercise; 17] = [
     Exercise { name: "00-predict", check: output::of_a_line },
     Exercise { name: "01-patience", check: server::is_patient_for_a_second },
     Exercise { name: "02-cap", check: server::serves_four_at_a_time },
@@ -39,6 +39,8 @@ pub const ALL: [Exercise; 15] = [
     Exercise { name: "12-lines", check: output::in_capitals },
     Exercise { name: "13-longest", check: output::of_the_observer },
     Exercise { name: "14-predict", check: output::of_the_experiment },
+    Exercise { name: "15-both", check: output::of_two_at_once },
+    Exercise { name: "15-timeout", check: output::within_a_limit },
 ];
 
 impl Exercise {

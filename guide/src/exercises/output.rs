@@ -60,6 +60,29 @@ pub(super) fn of_the_observer(program: &Path) -> Checked {
     compare(program, "data_received took 1.2s\n")
 }
 
+/// Two futures are ready after two and three seconds, and so both are after three.
+pub(super) fn of_two_at_once(program: &Path) -> Checked {
+    let said = [(2, "second is ready"), (3, "first is ready"), (3, "both are ready")];
+    compare(program, &by_the_second(6, &said))
+}
+
+/// A future is in time within five seconds.
+pub(super) fn within_a_limit(program: &Path) -> Checked {
+    let said = [(1, "quick: in time"), (5, "just: in time"), (5, "slow: too late")];
+    compare(program, &by_the_second(10, &said))
+}
+
+/// The output of a program that counts seconds, and says something in some of them.
+fn by_the_second(seconds: usize, said: &[(usize, &str)]) -> String {
+    let mut output = String::new();
+    for second in 1..=seconds {
+        output += &format!("second {second}\n");
+        let now = said.iter().filter(|(when, _)| *when == second);
+        now.for_each(|(_, what)| output += &format!("{what}\n"));
+    }
+    output
+}
+
 /// The reader has predicted which servers serve everybody. The run in the documentation says it.
 pub(super) fn of_the_experiment(program: &Path) -> Checked {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/experiment.md");

@@ -106,6 +106,7 @@ fn figures() -> Vec<(String, String)> {
         ("13-longest-callback", simulated::longest_callback()),
         ("14-calm", simulated::calm()),
         ("14-waiting", simulated::waiting()),
+        ("15-one-task", simulated::one_task()),
     ];
     figures.extend(simulated.map(|(name, story)| (name.to_owned(), lanes::draw(&story))));
     figures

@@ -14,6 +14,9 @@ mod rustdoc;
 #[cfg(target_os = "linux")] // its tools are those of Linux
 mod sessions;
 mod simulated;
+#[path = "../../src/bin/15c/main.rs"]
+#[expect(dead_code, reason = "the tests run its tasks, and not its `main`")]
+mod step_15c;
 mod terms;
 mod text;
 mod transcripts;

@@ -7,6 +7,8 @@
 //!
 //! `NAME$ ...` shows what the program in that terminal has printed meanwhile. `[..]` stands for anything in a line, and a line `...` for any lines. `^C` ends the program. Programs of
 //! the guide listen at a free port, which the session calls 5000.
+//!
+//! A block `text` is a session if it runs a program of `SHORT`, which a reader need not type.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -18,7 +20,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::recordings::program;
-use crate::text::{Page, pages, root};
+use crate::text::{Block, Page, pages, root};
 
 /// Longer than any program here takes on a busy machine: a session that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,6 +31,16 @@ const PORT: &str = "5000";
 /// The other programs that a session may run. The test is left out for pages that need a program
 /// which is missing. `sleep` is a program that does not read.
 const TOOLS: [&str; 6] = ["printf", "nc", "wc", "head", "curl", "sleep"];
+
+/// Programs that end by themselves, and read nothing.
+const SHORT: [&str; 2] = ["15x", "15y"];
+
+/// Whether a block is played.
+fn is_session(block: &Block) -> bool {
+    let runs =
+        |name: &&str| block.text.starts_with(&format!("server$ cargo run -p guide --bin {name}\n"));
+    block.language == "console" || block.language == "text" && SHORT.iter().any(runs)
+}
 
 /// A command with the output that the text shows.
 #[derive(Debug)]
@@ -48,7 +60,7 @@ impl Typed {
 fn sessions(page: &Page) -> Vec<Vec<Typed>> {
     let mut sessions: Vec<Vec<Typed>> = vec![Vec::new()];
     let mut current = 0;
-    for block in page.blocks().iter().filter(|block| block.language == "console") {
+    for block in page.blocks().iter().filter(|block| is_session(block)) {
         for line in block.text.lines() {
             if line.starts_with("server$ ") && line != "server$ ..." {
                 sessions.push(Vec::new());

@@ -8,6 +8,8 @@ use crocus::testing::{Cut, Peer, SimulatedClock, Simulation};
 use crocus::{Command, Notice, Observer, Phase as Step, Protocol, Transport};
 
 use crate::drawing::story::{Event, Look, Phase, Story};
+use crate::step_15c::connection::Bytes;
+use crate::step_15c::serve;
 
 /// The record as it grows: notices of the reactor, and between them what the script does.
 #[derive(Default)]
@@ -103,6 +105,9 @@ fn record(title: &str, script: impl FnOnce(&mut Stage)) -> Story {
 
 const ADDRESS: &str = "127.0.0.1:5000";
 
+/// Where step 15c listens.
+const TASKS: &str = "127.0.0.1:5001";
+
 /// A simulation, its record, and the peers of the script.
 struct Stage {
     simulation: Simulation,
@@ -117,9 +122,13 @@ impl Stage {
     }
 
     fn connect(&mut self) {
+        self.connect_to(ADDRESS);
+    }
+
+    fn connect_to(&mut self, address: &str) {
         let number = self.peers.len() + 1;
         self.record.borrow_mut().by_peer(number, "connects");
-        self.peers.push(self.simulation.dial(ADDRESS));
+        self.peers.push(self.simulation.dial(address));
         self.simulation.settle();
     }
 
@@ -255,6 +264,20 @@ pub(crate) fn waiting() -> Story {
     });
     story.wait("client 1 connects", "client 1");
     story
+}
+
+/// Chapter 15: a task is polled when something has come for it, and waits else.
+pub(crate) fn one_task() -> Story {
+    record("One task: serve wakes it, and the calls phase polls it", |stage| {
+        let listening =
+            stage.simulation.reactor().listen(TASKS, |_peer| Bytes::new(|it| Box::pin(serve(it))));
+        listening.expect("the address is free");
+        stage.connect_to(TASKS);
+        stage.send(1, "2\n");
+        stage.simulation.settle();
+        stage.receive(1);
+        stage.retain(|event| !event.text.contains("listener") && !event.text.contains("WRITABLE"));
+    })
 }
 
 /// The actions of clients and those for them; not what the reactor is told meanwhile.

@@ -4,6 +4,13 @@
 
 mod crocus;
 mod right;
+#[path = "../../src/bin/15b/main.rs"]
+#[expect(dead_code, reason = "the tests use its tasks, and not its `main`")]
+mod step_15b;
+#[path = "../../src/bin/15c/main.rs"]
+#[expect(dead_code, reason = "the tests run its tasks, and not its `main`")]
+mod step_15c;
+mod tasks;
 mod wrong;
 
 use std::path::{Path, PathBuf};
