@@ -60,8 +60,11 @@ struct Place {
 
 type Waiting = Pin<Box<dyn Future<Output = ()>>>;
 
+/// A name, and what comes to an await.
+type Kind = (&'static str, fn(Place) -> Waiting);
+
 /// Each kind of await: its name, and a future that comes to it and waits there for ever.
-const KINDS: [(&str, fn(Place) -> Waiting); 18] = [
+const KINDS: [Kind; 18] = [
     ("connect, without an answer", |place| Box::pin(async move { _ = connect(place.never).await })),
     ("connect, with one", |place| {
         Box::pin(async move { stay(connect(place.outside).await.unwrap()).await })
@@ -135,7 +138,7 @@ const KINDS: [(&str, fn(Place) -> Waiting); 18] = [
     ("call_in_thread", |place| {
         Box::pin(async move {
             drop(call_in_thread(move || place.told.map(|told| told.recv())).await);
-            pending().await
+            pending::<()>().await;
         })
     }),
     ("the end of another task", |_| {
@@ -149,7 +152,7 @@ const KINDS: [(&str, fn(Place) -> Waiting); 18] = [
 
 async fn stay(peer: Connection) {
     let _peer = peer;
-    pending().await
+    pending::<()>().await;
 }
 
 async fn accept() {
@@ -158,7 +161,7 @@ async fn accept() {
     let (accepted, connected) = futures_lite::future::zip(incoming.accept(), one).await;
     let _other = other.await.unwrap(); // waits in the queue
     let _both = (accepted.unwrap(), connected.unwrap());
-    pending().await
+    pending::<()>().await;
 }
 
 /// A protocol that leaves its connection to a task, which writes at once.
