@@ -506,7 +506,7 @@ impl Line {
         true
     }
 
-    fn set_marks(&mut self) -> bool {
+    fn set_marks(&self) -> bool {
         let (high, low) = (self.scene.chance.size(1000), self.scene.chance.size(1000));
         let Some(peer) = &self.peer else { return false };
         if peer.transport(|transport| transport.set_write_buffer_limits(high, low)).is_some() {
