@@ -31,6 +31,9 @@ const FIRST_WORLDS: &str = "300";
 /// The same for defects of TLS. Of the worlds that speak it there are fewer.
 const FIRST_WORLDS_OF_TLS: &str = "1500";
 
+/// The same for defects of tasks.
+const FIRST_WORLDS_OF_TASKS: &str = "1500";
+
 /// After so many seconds a run counts as hanging: many times what one takes, since it may share its machine
 /// with others.
 const LONGEST_RUN: &str = "600";
@@ -1191,7 +1194,7 @@ const DEFECTS_OF_RECORDS: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// Defects of tasks.
+/// The same for tasks. Worlds with tasks, or the tests of tasks, must find them.
 const DEFECTS_OF_TASKS: &[(&str, &str, &str, &str)] = &[
     (
         "a task that takes over is not told of room to write",
@@ -1226,6 +1229,118 @@ const DEFECTS_OF_TASKS: &[(&str, &str, &str, &str)] = &[
         "src/extras/futures/executor.rs",
         r#"        reactor.lend(|| self.clear());"#,
         r#""#,
+    ),
+    (
+        "a task is woken only once",
+        "src/extras/futures/executor.rs",
+        r#"    ticket.begin_poll();
+    let poll"#,
+        r#"    let poll"#,
+    ),
+    (
+        "a ticket of a task that is over wakes the next tenant",
+        "src/extras/futures/executor.rs",
+        r#"        tasks.get_mut(self.key).filter(|task| Arc::ptr_eq(&task.ticket, self))"#,
+        r#"        tasks.get_mut(self.key)"#,
+    ),
+    (
+        "an aborted task stays until something else wakes it",
+        "src/extras/futures/ticket.rs",
+        r#"        self.aborted.store(true, Ordering::Release);
+        self.wake_by_ref();"#,
+        r#"        self.aborted.store(true, Ordering::Release);"#,
+    ),
+    (
+        "a panic of a task goes to the loop although somebody has its handle",
+        "src/extras/futures/task.rs",
+        r#"        (Err(panic), Some(place)) if Rc::strong_count(&place) == 1 => resume_unwind(panic),"#,
+        r#"        (Err(panic), Some(_)) => resume_unwind(panic),"#,
+    ),
+    (
+        "a future that panicked is dropped when the panic is over",
+        "src/extras/futures/task.rs",
+        r#"pin!(async move { future.await });"#,
+        r#"pin!(future);"#,
+    ),
+    (
+        "a writer is not woken when there is room",
+        "src/extras/futures/guest.rs",
+        r#"    fn resume_writing(&mut self, _: &mut Transport<'_>) {
+        self.link.room.note(|()| ());"#,
+        r#"    fn resume_writing(&mut self, _: &mut Transport<'_>) {"#,
+    ),
+    (
+        "a task does not lift the pause of reading",
+        "src/extras/futures/guest.rs",
+        r#"                    self.resume_reading();
+"#,
+        r#""#,
+    ),
+    (
+        "a reader is not told of a shutdown",
+        "src/extras/futures/guest.rs",
+        r#"        self.link.input.note(|input| input.closing = true);"#,
+        r#"        let _ = self;"#,
+    ),
+    (
+        "the end of a connection loses its errno",
+        "src/extras/futures/guest.rs",
+        r#"                return Poll::Ready(Err(reason.into()));"#,
+        r#"                return Poll::Ready(Err(io::Error::from(reason).kind().into()));"#,
+    ),
+    (
+        "a timer outlives the sleep that was dropped",
+        "src/extras/futures/time.rs",
+        r#"undo: |reactor, id| _ = reactor.cancel_timer(id) }"#,
+        r#"undo: |_, _| {} }"#,
+    ),
+    (
+        "a sleep is over early",
+        "src/extras/futures/time.rs",
+        r#"                    && moment <= reactor.now()
+"#,
+        r#"                    && moment <= reactor.now() + Duration::from_millis(5)
+"#,
+    ),
+    (
+        "a connection is left open by the task that drops it",
+        "src/extras/futures/connection.rs",
+        r#"        Some(mut transport) => transport.lose_connection(),"#,
+        r#"        Some(_) => {}"#,
+    ),
+    (
+        "a task that panics closes its connection in order",
+        "src/extras/futures/connection.rs",
+        r#"        Some(mut transport) if std::thread::panicking() => transport.abort_connection(),
+"#,
+        r#""#,
+    ),
+    (
+        "a half-close of a task closes both halves",
+        "src/extras/futures/connection.rs",
+        r#"|transport| transport.lose_write_connection()"#,
+        r#"|transport| transport.lose_connection()"#,
+    ),
+    (
+        "an attempt goes on when its future is dropped",
+        "src/extras/futures/making.rs",
+        r#"undo: |reactor, id| _ = reactor.cancel_connect(id) }"#,
+        r#"undo: |_, _| {} }"#,
+    ),
+    (
+        "a connection is kept that was made when its attempt was dropped",
+        "src/extras/futures/making.rs",
+        r#"            let link = Link::new(&executor);
+            let id"#,
+        r#"            let link = Link::new(&executor);
+            std::mem::forget(Rc::clone(&outcome));
+            let id"#,
+    ),
+    (
+        "a listener outlives the stream of its connections",
+        "src/extras/futures/making.rs",
+        r#"undo: |reactor, id| _ = reactor.stop_listening(id) }"#,
+        r#"undo: |_, _| {} }"#,
     ),
 ];
 
@@ -1356,10 +1471,15 @@ impl Copy {
         self.first_of(&tests, &["observe::", "observing::", "recording::", "tracing::"])
     }
 
-    /// The same with the tests of tasks.
+    /// The same with worlds that have tasks, and with the tests of tasks.
     fn first_failure_of_tasks(&self) -> Option<String> {
-        let tests = ["--no-fail-fast", "--test", "futures"];
-        self.first_of(&tests, &["::"])
+        let worlds = self.run(&["--test", "worlds"], &["awaited"], FIRST_WORLDS_OF_TASKS);
+        let found = worlds.map(|said| {
+            let found = said.lines().find(|line| line.contains(" world "));
+            found.or_else(|| said.lines().last()).unwrap_or_default().to_owned()
+        });
+        let tests = ["--no-fail-fast", "--test", "futures", "--test", "cancelling"];
+        found.or_else(|| self.first_of(&tests, &[]))
     }
 
     fn first_of(&self, tests: &[&str], names: &[&str]) -> Option<String> {

@@ -16,6 +16,8 @@ mod datagrams;
 mod ending;
 #[path = "futures/handing_over.rs"]
 mod handing_over;
+#[path = "futures/places.rs"]
+mod places;
 #[path = "futures/tasks.rs"]
 mod tasks;
 #[path = "futures/time.rs"]

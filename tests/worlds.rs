@@ -4,8 +4,8 @@
 //! A program of its own: `tests/defects.rs` builds and runs it alone.
 //!
 //! Part `chance` says what may happen, and in which kind of world: `calm`, `stormy`, `crowded`, `timed`,
-//! `wild`, `posted`, `named` or `secured`. `actors` act inside the reactor, `framed` behind a framing, `datagrams` without
-//! connections; `names` has them connect to names, `secured` has them
+//! `wild`, `posted`, `named`, `awaited` or `secured`. `actors` act inside the reactor, `framed` behind a framing,
+//! `awaited` as tasks, `datagrams` without connections; `names` has them connect to names, `secured` has them
 //! speak TLS, also with a `far` end that has rustls alone. `driver` is the world around them. `ledger` records and
 //! objects, with `allowance` for rates and `post` for datagrams. `watcher` checks what an observer is told.
 //!
@@ -23,6 +23,8 @@
 mod actors;
 #[path = "worlds/allowance.rs"]
 mod allowance;
+#[path = "worlds/awaited.rs"]
+mod awaited;
 #[path = "worlds/chance.rs"]
 mod chance;
 #[path = "worlds/datagrams.rs"]
@@ -52,7 +54,7 @@ use std::sync::Once;
 use std::{env, panic};
 
 use actors::OnPurpose;
-use chance::{CALM, CROWDED, NAMED, POSTED, Profile, SECURED, STORMY, TIMED, WILD};
+use chance::{AWAITED, CALM, CROWDED, NAMED, POSTED, Profile, SECURED, STORMY, TIMED, WILD};
 
 /// How many worlds of each kind `cargo test` lives through.
 const WORLDS: u64 = 800;
@@ -133,6 +135,11 @@ fn posted() {
 }
 
 #[test]
+fn awaited() {
+    worlds(&AWAITED);
+}
+
+#[test]
 fn secured() {
     worlds(&SECURED);
 }
@@ -143,6 +150,15 @@ fn a_seed_gives_the_same_history_over_tls_too() {
     silence_expected_panics();
     for seed in 0..8 {
         let history = || driver::history(seed, &SECURED).expect("it is a world without a fault");
+        assert_eq!(history(), history(), "world {seed}");
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_history_with_tasks_too() {
+    silence_expected_panics();
+    for seed in 0..30 {
+        let history = || driver::history(seed, &AWAITED).expect("it is a world without a fault");
         assert_eq!(history(), history(), "world {seed}");
     }
 }

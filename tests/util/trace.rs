@@ -66,8 +66,8 @@ impl Reader {
             None => format!("row {}", event["tid"]),
         };
         match ph {
-            "B" | "b" => self.begin(row, category, name, at)?,
-            "E" | "e" => self.end(row, name, at)?,
+            "B" | "b" => self.begin(row.clone(), category, name, at)?,
+            "E" | "e" => self.end(row.clone(), name, at)?,
             "n" if self.rows.get(&row).is_none_or(Vec::is_empty) => return Err("not open".into()),
             "s" => drop(self.arrows.insert(event["id"].as_u64().ok_or("no id")?, at)),
             "f" => {
@@ -78,6 +78,8 @@ impl Reader {
             "n" | "i" | "X" | "C" | "M" => {}
             other => return Err(format!("unknown kind {other}")),
         }
+        // The functions to call at a stop are none that were queued.
+        let stops = self.rows.get(&row).is_some_and(|open| open.iter().any(|it| it == "stop"));
         let sums = &mut self.sums;
         let origin = event["args"]["origin"].as_str().unwrap_or_default();
         let why = event["args"]["why"].as_str();
@@ -86,7 +88,7 @@ impl Reader {
             ("B", "phase", "latch") => sums.events += number("events"),
             ("B", "callback", _) => {
                 sums.callbacks += 1;
-                sums.calls += u64::from(name == "a call");
+                sums.calls += u64::from(name == "a call" && !stops);
             }
             ("b", ..) if origin.starts_with("accepted") => sums.accepted += 1,
             ("b", ..) if origin.starts_with("made") => sums.connected += 1,

@@ -17,6 +17,7 @@ use crocus::{
 };
 
 use crate::allowance::Allowance;
+use crate::awaited::Tasks;
 use crate::chance::{Action, Chance, Profile};
 use crate::ledger::{Call, Client, Ledger, Limits, Progress, Server, Timer, expected_bytes};
 use crate::secured::{Line, OWN, Secrets, Side};
@@ -53,6 +54,7 @@ pub struct Scene {
     pub clock: SimulatedClock,
     pub profile: &'static Profile,
     pub ledger: RefCell<Ledger>,
+    pub tasks: Tasks,
     /// For worlds that are secured.
     pub secrets: Option<Secrets>,
     /// Addresses and names that a client may connect to.
@@ -85,6 +87,7 @@ impl Scene {
             clock,
             profile,
             ledger: RefCell::new(Ledger::new(limits)),
+            tasks: Tasks::default(),
             places: RefCell::default(),
             latency: Cell::default(),
             telling: Cell::default(),
@@ -178,6 +181,8 @@ impl Scene {
             Action::StopListening | Action::PauseAccepting | Action::ResumeAccepting => {
                 self.of_listener(reactor, action);
             }
+            Action::Spawn => self.spawn_some(reactor),
+            Action::Meddle => self.meddle(),
             Action::Post => self.post(reactor),
             Action::Ask => self.ask(reactor),
             Action::Work => self.clock.advance(self.chance.millis(1, 120)),
@@ -230,7 +235,13 @@ impl Scene {
             (party.owes > 0, party.is_framed())
         };
         let foreign = self.telling.get() != Some(who);
-        if owes || (framed && foreign && matches!(action, Action::Swap)) {
+        let swaps = matches!(action, Action::Swap | Action::TakeOver);
+        if self.ledger.borrow().parties[who].is_task
+            && !matches!(action, Action::Lose | Action::LoseWrite | Action::Abort)
+        {
+            return; // the rest is its task's
+        }
+        if owes || (framed && foreign && swaps) {
             return; // nobody meddles with an answer; and a begun frame is known to its protocol only
         }
         let turn = reactor.stats().turns;
@@ -264,6 +275,7 @@ impl Scene {
             Action::SetTimeout => self.set_timeout(&mut transport, who),
             Action::SetTimer => self.set_timer(&mut transport, who, turn),
             Action::Swap => self.swap(&mut transport, who),
+            Action::TakeOver => self.take_over(&mut transport, who),
             Action::SetRate => self.set_rate(&mut transport, who),
             Action::AllowTruncation => self.allow_truncation(&mut transport, who),
             Action::SetMarks => {
@@ -387,6 +399,23 @@ impl Scene {
 
     /// Another protocol takes over, and gets some of what came last once more.
     fn swap(self: &Rc<Self>, transport: &mut Transport, who: usize) {
+        let (number, bytes) = self.begin_exchange(who);
+        let next = Actor { scene: Rc::clone(self), who, number };
+        let open = !transport.is_closing();
+        let done = transport.set_protocol(self.dress(next));
+        if done {
+            transport.unread(&bytes);
+        }
+        let mut ledger = self.ledger.borrow_mut();
+        let possible = open && ledger.parties[who].successor.is_none();
+        ledger.demand(done == possible, || format!("{who} handed over: {done}"));
+        if done {
+            ledger.handed_over(who, number, bytes.len());
+        }
+    }
+
+    /// The number of a further protocol of `who`, and the bytes that it gets once more.
+    pub fn begin_exchange(&self, who: usize) -> (usize, Vec<u8>) {
         let (number, other_side, got) = {
             let mut ledger = self.ledger.borrow_mut();
             let number = ledger.new_successor(who);
@@ -400,18 +429,7 @@ impl Scene {
         let bytes = other_side
             .map(|other_side| expected_bytes(other_side, got - unused, got))
             .unwrap_or_default();
-        let next = Actor { scene: Rc::clone(self), who, number };
-        let open = !transport.is_closing();
-        let done = transport.set_protocol(self.dress(next));
-        if done {
-            transport.unread(&bytes);
-        }
-        let mut ledger = self.ledger.borrow_mut();
-        let possible = open && ledger.parties[who].successor.is_none();
-        ledger.demand(done == possible, || format!("{who} handed over: {done}"));
-        if done {
-            ledger.handed_over(who, number, unused);
-        }
+        (number, bytes)
     }
 
     /// Sets a rate at which one write passes while the world rests.
@@ -772,6 +790,7 @@ impl Scene {
             reactor.stop_listening(id);
         }
         self.close_sockets(reactor);
+        self.close_hosts(reactor);
         for id in reactor.connections() {
             let Some(&who) = self.ledger.borrow().ids.get(&id) else { continue };
             if let Some(mut transport) = reactor.transport(id) {

@@ -11,6 +11,7 @@ use crocus::testing::{Cut, End, PeerListener, Simulation};
 use crocus::{ChromeTrace, Reactor};
 
 use crate::actors::{OUTSIDE, OnPurpose, Scene};
+use crate::awaited::{self, Waits};
 use crate::chance::{Chance, Profile, Step};
 use crate::datagrams::Outside;
 use crate::far::FarEnd;
@@ -159,6 +160,11 @@ impl World {
         if self.scene.profile.name == "posted" {
             self.post.open(&mut self.sim, &self.scene);
         }
+        if self.scene.is_awaited() {
+            for _ in 0..self.scene.chance.between(1, 2) {
+                self.scene.host(self.sim.reactor());
+            }
+        }
         if self.scene.profile.name == "named" {
             names::set_up(&mut self.sim, &self.scene);
         }
@@ -296,7 +302,7 @@ impl World {
             let party = &mut ledger.parties[other_side];
             let known = matches!(party.line, Line::Clear | Line::Secure);
             let free = party.reads() && !party.throttled && known;
-            let waits = arrived && party.is_open() && free && party.lacks(sent);
+            let waits = arrived && party.is_open() && free && !party.is_task && party.lacks(sent);
             party.turns_unserved = if waits { party.turns_unserved + 1 } else { 0 };
             let starves = party.turns_unserved > MAX_IDLE_TURNS;
             ledger.demand(!starves, || {
@@ -328,8 +334,9 @@ impl World {
     }
 
     fn dial(&mut self) {
-        let servers: Vec<SocketAddr> =
+        let mut servers: Vec<SocketAddr> =
             self.scene.ledger.borrow().servers.iter().map(|server| server.addr).collect();
+        servers.extend(self.scene.tasks.hosts.borrow().iter().map(|host| host.addr));
         let Some(&addr) = self.scene.chance.pick(&servers).filter(|_| self.scene.has_room()) else {
             return;
         };
@@ -647,10 +654,18 @@ impl World {
         self.scene.note_listeners(self.sim.reactor());
         let parties = self.scene.ledger.borrow().parties.len();
         for who in 0..parties {
-            if self.scene.ledger.borrow().parties[who].is_live() {
-                self.check_connection(who);
+            let (live, is_task) = {
+                let party = &self.scene.ledger.borrow().parties[who];
+                (party.is_live(), party.is_task)
+            };
+            match (live, is_task) {
+                (false, _) => {}
+                (true, false) => self.check_connection(who),
+                (true, true) => self.check_task(who),
             }
         }
+        self.scene.ledger.borrow_mut().check_waits();
+        self.check_hosts();
         self.check_connections();
         self.check_timers();
         self.check_clients();
@@ -703,6 +718,57 @@ impl World {
             match self.scene.profile.secured {
                 true => self.check_secure_stream(who, other_side, buffered),
                 false => self.check_stream(who, other_side, buffered),
+            }
+        }
+    }
+
+    /// The same for the connection of a task, which waits for nothing that is there.
+    fn check_task(&mut self, who: usize) {
+        let Some(id) = self.scene.ledger.borrow().parties[who].id else { return };
+        let transport = self.sim.reactor().transport(id);
+        let state = transport.map(|transport| (transport.is_closing(), transport.buffered()));
+        let mut ledger = self.scene.ledger.borrow_mut();
+        let Some((closes, buffered)) = state else {
+            return ledger.object(format!("{who} is gone, and nobody saw it"));
+        };
+        let party = &ledger.parties[who];
+        let (closing, waits, low) = (party.closing.is_some(), party.waits, party.marks.1);
+        let other_side = party.other_side;
+        let given = party.awaits_successor;
+        let in_vain = match waits {
+            Waits::Elsewhere => false,
+            Waits::ForBytes => ledger.shutdown_in.is_some(),
+            Waits::ForRoom => buffered <= low,
+        };
+        ledger.demand(closes == closing, || format!("{who} is closing: {closes}, not {closing}"));
+        ledger
+            .demand(closing || !given, || format!("no protocol took over from the task of {who}"));
+        ledger.demand(closing || !in_vain, || {
+            format!("the task of {who} waits {waits:?} for ever, with {buffered} bytes to be sent")
+        });
+        drop(ledger);
+        if let Some(other_side) = other_side.filter(|_| !closing) {
+            self.check_stream(who, other_side, buffered);
+        }
+    }
+
+    /// Nobody waits at a task that accepts.
+    fn check_hosts(&mut self) {
+        let open: Vec<SocketAddr> = {
+            let hosts = self.scene.tasks.hosts.borrow();
+            hosts.iter().filter(|host| host.listens && host.accepts).map(|host| host.addr).collect()
+        };
+        let ledger = self.scene.ledger.borrow();
+        let waits = |far: &&Far| {
+            let party = &ledger.parties[far.who];
+            let there = far.peer.is_some() && far.dialled.is_some_and(|at| open.contains(&at));
+            there && party.other_side.is_none() && !party.eof
+        };
+        let waiting: Vec<usize> = self.fars.iter().filter(waits).map(|far| far.who).collect();
+        drop(ledger);
+        for who in waiting {
+            if !self.was_refused(who) {
+                self.object(format!("{who} waits at a task that accepts"));
             }
         }
     }
@@ -946,6 +1012,7 @@ impl World {
     }
 
     fn check_nothing_left(&mut self) {
+        awaited::check_none_left(&self.scene, self.sim.reactor());
         let turns = self.sim.reactor().stats().turns;
         let begun = self.sim.elapsed();
         let ran = self.catch_expected_panics(|sim| sim.reactor().run());

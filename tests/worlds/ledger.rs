@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crocus::{ConnectionId, ConnectorId, ListenerId, Reason, TimerId};
 
 use crate::allowance::Allowance;
+use crate::awaited::Waits;
 use crate::post::Post;
 use crate::secured::{Line, RECORD, failure};
 
@@ -64,7 +65,7 @@ pub struct Party {
     pub frames: BTreeMap<usize, usize>,
     pub successor: Option<usize>,
     /// The former protocol is gone, and the successor not told yet.
-    awaits_successor: bool,
+    pub awaits_successor: bool,
     protocols: usize,
     /// How many bytes that were read before are to be given again.
     returned: usize,
@@ -118,6 +119,12 @@ pub struct Party {
     pub timed_out: bool,
     /// The idle timeout that is set, and the moment from which it counts at the earliest.
     pub timeout: Option<(Duration, Instant)>,
+    /// A task has it, or had it: then its end may have come, and the task has not read so far.
+    pub is_task: bool,
+    pub was_task: bool,
+    /// What for its task waits; whether it has panicked in the middle.
+    pub waits: Waits,
+    pub cut_off: bool,
     pub lost: Option<Loss>,
     pub dropped: bool,
     pub listener: Option<usize>,
@@ -134,6 +141,7 @@ pub struct Loss {
     pub orderly: bool,
     /// The end of a shutdown found it open, and its output too.
     pub left_over: bool,
+    pub errno: Option<i32>,
     pub at: Instant,
 }
 
@@ -340,6 +348,8 @@ pub struct Ledger {
     /// The turn in which a shutdown began that goes on.
     pub shutdown_in: Option<u64>,
     pub turn: u64,
+    /// The end of the turn is a stop.
+    pub tearing_down: bool,
     /// How many bytes may be under way or unread.
     pub window: usize,
     /// The time of that turn.
@@ -375,6 +385,7 @@ impl Ledger {
             stop_due: false,
             shutdown_in: None,
             turn: 0,
+            tearing_down: false,
             window: usize::MAX,
             turn_began: None,
             inside: None,
@@ -452,6 +463,7 @@ impl Ledger {
         (party.eof, party.writing_paused, party.withheld) = (false, false, false);
         (party.told_of_shutdown, party.up_since) = (false, self.turn);
         (party.turns_unserved, party.finishing) = (0, None);
+        party.is_task = false;
         self.forget_timers(who);
         self.demand(awaits_successor, || format!("{who} has two protocols"));
     }
@@ -744,7 +756,9 @@ impl Ledger {
         let takes = self.takes(who, now);
         let deserved = match reason {
             Reason::Closed => (party.asked_to_close || party.write_closed) && buffered == 0,
-            Reason::PeerClosed => (party.ever_eof || self.may_have_ended(who)) && buffered == 0,
+            Reason::PeerClosed => {
+                (party.ever_eof || party.was_task || self.may_have_ended(who)) && buffered == 0
+            }
             Reason::Aborted => party.aborted,
             Reason::TimedOut => party.timed_out,
             Reason::Protocol { .. } => party.closed_because && buffered == 0,
@@ -778,8 +792,8 @@ impl Ledger {
         if matches!(reason, Reason::Stopped) && !ended {
             party.owes = 0; // a stop cuts off
         }
-        let left_over = ended && party.closing.is_none() && !party.write_closed;
-        party.lost = Some(Loss { reason: text, orderly, left_over, at: now });
+        let left_over = ended && party.closing.is_none() && !party.write_closed || party.cut_off;
+        party.lost = Some(Loss { reason: text, orderly, left_over, errno: None, at: now });
         party.closing.get_or_insert(now);
         self.forget_timers(who);
     }
@@ -816,8 +830,13 @@ impl Ledger {
         if protocol != party.current {
             // This one never took over: it was not wanted, or the end came first.
             let waits = party.successor == Some(protocol) && party.lost.is_none();
+            let waits = waits && !party.is_task; // the end of a task is told after this
             self.demand(!waits, || format!("protocol {protocol} of {who} was forgotten"));
             return;
+        }
+        if party.is_task && party.lost.is_none() {
+            party.current = party.successor.take().unwrap_or(party.current);
+            return; // its task hears nothing of the exchange
         }
         if party.successor.is_some() && party.lost.is_none() {
             let twice = std::mem::replace(&mut party.awaits_successor, true);
@@ -1054,6 +1073,7 @@ impl Ledger {
         for who in 0..self.parties.len() {
             let party = &self.parties[who];
             let heard = !party.is_open() || party.told_of_shutdown || party.successor.is_some();
+            let heard = heard || party.is_task; // reading tells it
             let late = self.turn > begun.max(party.up_since);
             self.demand(heard || !late, || format!("{who} was not told of the shutdown"));
         }

@@ -108,6 +108,7 @@ impl Watcher {
         self.demand(follows, || format!("{phase:?} after {:?}", self.phase));
         self.demand(self.callbacks.is_empty(), || format!("{phase:?} in {:?}", self.callbacks));
         self.phase = Some(phase);
+        self.scene.ledger.borrow_mut().tearing_down = phase == Phase::Stop;
     }
 
     fn begin_callback(&mut self, subject: Subject, callback: Callback) {
@@ -198,7 +199,9 @@ impl Observer for Watcher {
             Notice::Woken => self.sums.wakes += 1,
             Notice::CallbackBegin { subject, callback } => {
                 self.begin_callback(subject, callback);
-                self.sums.calls += u64::from(callback == Callback::Call);
+                // The functions to call at a stop are none that were queued.
+                let queued = self.phase != Some(Phase::Stop);
+                self.sums.calls += u64::from(callback == Callback::Call && queued);
             }
             Notice::CallbackEnd { subject, callback, .. } => self.end_callback(subject, callback),
             Notice::Panicked { .. } => self.sums.panics += 1,
@@ -221,7 +224,8 @@ impl Observer for Watcher {
                     self.scene.ledger.borrow_mut().tls_may_have_failed(connection, at);
                 }
             }
-            Notice::Gone { connection, .. } => {
+            Notice::Gone { connection, ref reason, .. } => {
+                self.scene.ledger.borrow_mut().task_lost(connection, reason, at);
                 self.open.remove(&connection);
                 self.unannounced.remove(&connection);
                 self.scene.ledger.borrow_mut().taken.remove(&connection);
