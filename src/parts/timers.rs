@@ -42,6 +42,10 @@ id_type! {
 /// A heap with fewer entries is not worth sweeping.
 const SWEEP_FROM: usize = 64;
 
+/// After each so many entries that were popped, a sample tells whether a crowd is due. A smaller batch is cheap in
+/// any case, and the sample costs no more than its pops.
+const SAMPLE_EVERY: usize = 64;
+
 /// If more than one in this many entries is due at once, they are sorted, not popped one by one. As many entries
 /// are looked at to know it.
 ///
@@ -192,7 +196,7 @@ impl<T> Timers<T> {
             if entry.deadline > now {
                 break;
             }
-            if taken % SWEEP_FROM == 0 && self.is_crowded(now) {
+            if taken % SAMPLE_EVERY == 0 && self.is_crowded(now) {
                 self.gather_crowd(now);
                 break;
             }

@@ -12,10 +12,9 @@
 pub(crate) mod builder;
 mod turn;
 
+mod calls;
 mod stopping;
 mod timing;
-
-mod calls;
 mod working;
 
 mod extending;
