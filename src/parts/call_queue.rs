@@ -44,6 +44,9 @@ pub(crate) trait Kind<C>: Any + Send {
     /// Drops the first.
     fn drop_next(&mut self);
     fn give_memory_back(&mut self);
+    /// For how many there is room.
+    #[cfg(test)]
+    fn capacity(&self) -> usize;
 }
 
 impl<C, F: FnOnce(&mut C) + Send + 'static> Kind<C> for VecDeque<F> {
@@ -59,6 +62,11 @@ impl<C, F: FnOnce(&mut C) + Send + 'static> Kind<C> for VecDeque<F> {
 
     fn give_memory_back(&mut self) {
         give_back(self);
+    }
+
+    #[cfg(test)]
+    fn capacity(&self) -> usize {
+        Self::capacity(self)
     }
 }
 
@@ -234,5 +242,7 @@ mod tests {
         queue.give_memory_back();
         assert_eq!(sum, 100_000 * 99_999 / 2);
         assert!(queue.runs.capacity() <= 1024, "{}", queue.runs.capacity());
+        let rooms: Vec<usize> = queue.kinds.iter().map(|(_, kind)| kind.capacity()).collect();
+        assert!(rooms.len() == 1 && rooms[0] <= 1024, "{rooms:?}");
     }
 }
