@@ -509,8 +509,9 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "calls of other threads that the budget left are forgotten",
         "src/reactor/state.rs",
-        r#"            self.queue.push_front(Queued::OfOthers(calls));"#,
-        r#"            self.len -= calls.len();"#,
+        r#"            self.len += calls.len();
+            self.queue.push_front(Queued::OfOthers(calls));"#,
+        r#"            drop(calls);"#,
     ),
     (
         "a stop forgets attempts",
@@ -1090,6 +1091,22 @@ const DEFECTS_OF_PROXY: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
+/// The same for calls of other threads. Tests of their queue and of threads must find them.
+const DEFECTS_OF_CALLS: &[(&str, &str, &str, &str)] = &[
+    (
+        "calls of other threads wait until few others do",
+        "src/reactor/state.rs",
+        r#"        if self.shared.is_filled() {"#,
+        r#"        if self.len < wanted && self.shared.is_filled() {"#,
+    ),
+    (
+        "a queue of calls keeps the memory of its closures",
+        "src/parts/call_queue.rs",
+        r#"            functions.give_memory_back();"#,
+        r#"            let _ = functions;"#,
+    ),
+];
+
 /// The same for the recorder and the trace. Tests of the suite must find them.
 const DEFECTS_OF_RECORDS: &[(&str, &str, &str, &str)] = &[
     (
@@ -1349,6 +1366,7 @@ fn each_defect_is_found() {
     let mut missed = find(DEFECTS, Copy::first_failure);
     missed.extend(find(DEFECTS_OF_TLS, Copy::first_failure_of_tls));
     missed.extend(find(DEFECTS_OF_PROXY, Copy::first_failure_of_proxy));
+    missed.extend(find(DEFECTS_OF_CALLS, Copy::first_failure_of_calls));
     missed.extend(find(DEFECTS_OF_RECORDS, Copy::first_failure_of_records));
     missed.extend(find(DEFECTS_OF_TASKS, Copy::first_failure_of_tasks));
     assert!(missed.is_empty(), "not found: {missed:?}");
@@ -1463,6 +1481,12 @@ impl Copy {
             "under_tls::",
         ];
         self.first_of(&tests, &names)
+    }
+
+    /// The same with the tests of calls from threads.
+    fn first_failure_of_calls(&self) -> Option<String> {
+        let tests = ["--no-fail-fast", "--lib", "--test", "suite"];
+        self.first_of(&tests, &["call_queue::", "threads::"])
     }
 
     /// The same with the tests of observers.

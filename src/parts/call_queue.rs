@@ -145,7 +145,8 @@ impl<C> Default for CallQueue<C> {
     }
 }
 
-fn give_back<T>(queue: &mut VecDeque<T>) {
+/// Keeps no more memory than is needed often.
+pub(crate) fn give_back<T>(queue: &mut VecDeque<T>) {
     if let Some(room) = surplus(queue.len(), queue.capacity()) {
         queue.shrink_to(room);
     }

@@ -59,9 +59,11 @@ impl Reactor {
 
     /// Runs at most so many calls; returns how many.
     fn run_calls_of_others(&mut self, mut calls: Box<CallQueue<Self>>, most: usize) -> usize {
-        let count = calls.len().min(most);
-        for _ in 0..count {
+        let all = calls.len();
+        let count = all.min(most);
+        for begun in 1..=count {
             let Some((name, functions)) = calls.next() else { break };
+            self.calls.set_rest(all - begun);
             self.count_call();
             self.under_name(name, Callback::Call, |reactor| functions.call_next(reactor));
         }
@@ -70,7 +72,6 @@ impl Reactor {
     }
 
     fn count_call(&mut self) {
-        self.calls.count_off();
         self.monitor.report.calls += 1;
         self.monitor.stats.calls += 1;
     }

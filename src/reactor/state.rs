@@ -16,10 +16,9 @@ use crate::handle::Shared;
 use crate::ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
 use crate::observe::TimerOwner;
 use crate::parts::arena::{Arena, Key};
-use crate::parts::call_queue::CallQueue;
+use crate::parts::call_queue::{CallQueue, give_back};
 use crate::parts::clock::{Clock, later};
 use crate::parts::pool::Pool;
-use crate::parts::surplus::surplus;
 use crate::parts::timers::TimerId;
 use crate::parts::type_map::TypeMap;
 use crate::system::resolver::Resolver;
@@ -90,6 +89,8 @@ pub(crate) struct Calls {
     queue: VecDeque<Queued>,
     /// How many calls are in the queue.
     len: usize,
+    /// How many calls of the batch that is being run have not begun. It is not in the queue meanwhile.
+    rest: usize,
     /// An empty queue with memory for the next calls of other threads.
     spare: Option<Box<CallQueue<Reactor>>>,
     pub(crate) shared: Arc<Shared>,
@@ -104,7 +105,7 @@ pub(crate) enum Queued {
 
 impl Calls {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { queue: VecDeque::new(), len: 0, spare: None, shared }
+        Self { queue: VecDeque::new(), len: 0, rest: 0, spare: None, shared }
     }
 
     pub(crate) fn push(&mut self, call: Call) {
@@ -112,10 +113,14 @@ impl Calls {
         self.len += 1;
     }
 
-    /// Puts the calls of other threads behind the reactor's own, unless as many as are wanted are there;
-    /// returns how many there are.
+    /// Puts the calls of other threads behind the reactor's own; returns how many there are, at most as many as
+    /// are wanted.
+    ///
+    /// In every calls phase, also if enough are there: otherwise calls that make calls for ever would keep those
+    /// of other threads waiting for ever.
     pub(crate) fn take_of_others(&mut self, wanted: usize) -> usize {
-        if self.len < wanted {
+        self.rest = 0; // it may be more if a callback has replaced this reactor by another
+        if self.shared.is_filled() {
             let mut calls = self.spare.take().unwrap_or_default();
             self.shared.swap(&mut calls);
             if calls.len() > 0 {
@@ -139,17 +144,23 @@ impl Calls {
     pub(crate) fn next(&mut self) -> Option<Queued> {
         let next = self.queue.pop_front()?;
         give_back(&mut self.queue);
+        self.len -= match &next {
+            Queued::Own(_) => 1,
+            Queued::OfOthers(calls) => calls.len(),
+        };
         Some(next)
     }
 
-    /// Counts a call that is about to be made.
-    pub(crate) fn count_off(&mut self) {
-        self.len -= 1;
+    /// Notes how many calls of the batch that is being run have not begun.
+    pub(crate) fn set_rest(&mut self, rest: usize) {
+        self.rest = rest;
     }
 
     /// Gets the calls of other threads back. Those that have not run are next.
     pub(crate) fn put_back(&mut self, mut calls: Box<CallQueue<Reactor>>) {
+        self.rest = 0;
         if calls.len() > 0 {
+            self.len += calls.len();
             self.queue.push_front(Queued::OfOthers(calls));
         } else {
             calls.give_memory_back();
@@ -159,7 +170,7 @@ impl Calls {
 
     /// Whether there is none, of any thread.
     pub(crate) fn are_empty(&self) -> bool {
-        self.len == 0 && !self.shared.is_filled()
+        self.len + self.rest == 0 && !self.shared.is_filled()
     }
 }
 
@@ -230,12 +241,6 @@ impl Memory {
 
     pub(crate) fn give_back_datagram(&mut self, datagram: Box<[u8]>) {
         self.datagram = datagram;
-    }
-}
-
-fn give_back<T>(queue: &mut VecDeque<T>) {
-    if let Some(room) = surplus(queue.len(), queue.capacity()) {
-        queue.shrink_to(room);
     }
 }
 

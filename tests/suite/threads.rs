@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::util::{HOUR, Log, MS, Watchdog, World, logged};
 use crocus::testing::Simulation;
-use crocus::{Handle, Hold, Notice, Observer, Reactor};
+use crocus::{Ended, Handle, Hold, Notice, Observer, Reactor};
 
 /// Where posted calls write; a `Log` is not `Send`.
 fn channel<T>() -> (mpsc::Sender<T>, mpsc::Receiver<T>) {
@@ -208,6 +208,69 @@ both! {
         world.reactor().stop();
         world.run().unwrap();
     }
+}
+
+fn call_again(reactor: &mut Reactor) {
+    reactor.call_soon(call_again);
+}
+
+both! {
+    /// Derived from Twisted's `runUntilCurrent`, which runs the threads' calls in every iteration.
+    fn calls_renewed_for_ever_do_not_keep_posted_ones_waiting(world) {
+        let mut world = world.with_limits(Reactor::builder().call_budget(1));
+        world.reactor().call_soon(call_again);
+        let (sender, receiver) = channel();
+        let (handle, stopper) = (world.reactor().handle(), world.reactor().handle());
+        let post = move || handle.call_from_thread(move |_| sender.send("called").unwrap());
+        assert!(thread::spawn(post).join().unwrap());
+        let mut turn = || {
+            let report = world.reactor().turn(Some(Duration::ZERO)).unwrap();
+            assert_eq!(report.calls, 1);
+            world.reactor().ended()
+        };
+        assert_eq!(turn(), None);
+        assert!(receiver.try_recv().is_err(), "the reactor's own call was first");
+        assert_eq!(turn(), None);
+        assert_eq!(receiver.try_recv(), Ok("called"));
+        assert!(thread::spawn(move || stopper.stop()).join().unwrap());
+        assert_eq!(turn(), None);
+        assert_eq!(turn(), Some(Ended::Stopped));
+    }
+}
+
+both! {
+    /// A call of the reactor's own knows it too.
+    fn a_posted_call_knows_that_others_wait(world) {
+        let (sender, receiver) = channel();
+        let handle = world.reactor().handle();
+        for _ in 0..3 {
+            let sender = sender.clone();
+            handle.call_from_thread(move |reactor| sender.send(reactor.has_work()).unwrap());
+        }
+        world.run().unwrap();
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [true, true, false]);
+    }
+}
+
+/// It must not replace it. If it does, no call is lost, and none is counted that is not there.
+#[test]
+fn a_posted_call_that_replaces_its_reactor_breaks_no_count() {
+    let mut reactor = Reactor::builder().call_budget(3).build().unwrap();
+    let (sender, receiver) = channel();
+    let handle = reactor.handle();
+    handle.call_from_thread(|reactor| {
+        *reactor = Reactor::builder().call_budget(1).build().unwrap();
+    });
+    for number in 0..4 {
+        let sender = sender.clone();
+        handle.call_from_thread(move |_| sender.send(number).unwrap());
+    }
+    for numbers in [0..2, 2..3, 3..4] {
+        assert!(reactor.has_work());
+        reactor.turn(Some(Duration::ZERO)).unwrap();
+        assert!(receiver.try_iter().eq(numbers));
+    }
+    assert!(!reactor.has_work());
 }
 
 /// Twisted's `testCallFromThreadStops`.
