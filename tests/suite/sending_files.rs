@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crocus::{Bytes, Rate, Reactor, Transport};
 
-use crate::util::{Folder, Log, Recorder, SECOND, World, pattern};
+use crate::util::{Folder, Recorder, SECOND, World, pattern};
 
 /// Larger than what a turn writes, and than what the kernel takes of a narrow connection.
 const LARGE: usize = 1 << 20;

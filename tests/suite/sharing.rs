@@ -2,7 +2,7 @@
 
 use crocus::Bytes;
 
-use crate::util::{Log, Recorder};
+use crate::util::{Log, Recorder, World};
 
 both! {
     fn many_connections_share_one_copy(world) {
