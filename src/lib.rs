@@ -119,7 +119,7 @@
 //! # What it costs
 //!
 //! The page [performance] has figures, and compares them with the minimum that the kernel needs and with
-//! other libraries.
+//! other libraries. The page [getting_there] tells what was slow, and how it was found.
 //!
 //! # Features
 //!
@@ -181,6 +181,11 @@ mod extras;
 mod factories;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+#[cfg(doc)]
+/// [performance]: crate::performance
+#[doc = "\n"]
+#[doc = include_str!("../docs/getting_there.md")]
+pub mod getting_there {}
 #[cfg(all(doc, not(doctest)))]
 pub mod guide;
 mod handle;

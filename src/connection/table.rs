@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::script::{Driver, Kind};
-use super::{Direction, Holds, Next, Output, ReadBuffer, Tell};
+use super::{Direction, Holds, Next, ReadBuffer, Tell};
 use crate::parts::token_bucket::Rate;
 use crate::reason::{Activity, Reason};
 use crate::system::poller::Readiness;
@@ -1529,7 +1529,7 @@ fn row_63_a_file_that_has_become_shorter_resets() {
         let reason = driver.connection.reason();
         let text = "reading a file to send it: the file has become shorter";
         assert!(driver.connection.is_gone() && reason.to_string() == text, "{reason}");
-        assert_eq!(driver.connection.output, Output::Reset);
+        assert_eq!(driver.connection.output, super::Output::Reset);
     };
     life(|_| {});
     life(|driver| assert!(driver.close()));

@@ -26,6 +26,8 @@ mod pool;
 mod reconnecting;
 mod recording;
 mod scenarios;
+#[cfg(feature = "sendfile")]
+mod sending_files;
 mod sharing;
 mod shutdown;
 mod silence;
