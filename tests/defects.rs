@@ -74,8 +74,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "as many pieces leave in a visit as one call takes",
         "src/connection/pieces.rs",
-        r#"            *sent += count;"#,
-        r#"            *sent = count.max(most);"#,
+        r#"        while *sent < most && !queue.is_empty()"#,
+        r#"        while *sent == 0 && !queue.is_empty()"#,
     ),
     (
         "no re-queue after a spent read budget",
