@@ -1164,14 +1164,13 @@ fn row_67_a_shutdown_is_told_after_the_input_that_resume_has_put_off() {
         driver.script.opens(1000);
         driver.take_events();
         driver.heard();
-        driver.visit(Kind::Serve, |driver, notice| match notice {
-            Tell::Resume => {
+        driver.visit(Kind::Serve, |driver, notice| {
+            if notice == Tell::Resume {
                 driver.release(Holds::PRESSURE);
                 if in_resume {
                     driver.shut_down();
                 }
             }
-            _ => {}
         });
         assert_eq!(driver.heard(), "Resume [request] ShuttingDown");
     }
