@@ -75,8 +75,9 @@
 //!    stderr as it is; in the log, and in the text of a [`Reason`], a line break is escaped.
 //! 7. **Work is shared fairly.** In one turn at most 256 KiB are read from a connection, and at most as
 //!    much is written to it, or half of what waits for it in memory, if that is more. A listener accepts at most
-//!    64 connections, a datagram socket delivers at most 64 datagrams, and [1,024](ReactorBuilder::call_budget) calls run. Calls made by calls, and timers set
-//!    by timers, wait for the next turn. Without a free descriptor a listener pauses, costs
+//!    64 connections, a datagram socket delivers at most 64 datagrams, and
+//!    [1,024](ReactorBuilder::call_budget) calls run. Calls made by calls, and timers set by timers, wait for the next
+//!    turn. Without a free descriptor a listener pauses, costs
 //!    nothing, and accepts the waiting connections as soon as the reactor closes a descriptor, or after
 //!    100 ms.
 //! 8. **Bind fails at once, connect fails later.** Each attempt has one outcome. Errors keep their

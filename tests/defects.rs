@@ -62,8 +62,20 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "row 66: read on after Resume, in a visit that has sent",
         "src/connection/mod.rs",
-        r#"                (io.read, io.write) = (0, Some(0));"#,
+        r#"                (io.put_off, io.read, io.write) = (io.read, 0, Some(0));"#,
         r#"                io.write = Some(0);"#,
+    ),
+    (
+        "row 67: a shutdown is told after Resume, before what has come",
+        "src/connection/mod.rs",
+        r#"                if io.put_off > 0 && self.may_deliver() {"#,
+        r#"                if io.put_off > 0 && self.may_deliver() && !io.serves {"#,
+    ),
+    (
+        "as many pieces leave in a visit as one call takes",
+        "src/connection/pieces.rs",
+        r#"        while *sent < most && !queue.is_empty()"#,
+        r#"        while *sent == 0 && !queue.is_empty()"#,
     ),
     (
         "no re-queue after a spent read budget",

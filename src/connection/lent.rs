@@ -102,7 +102,7 @@ impl<S: ByteStream> Connection<S> {
     /// reactor by another.
     #[inline]
     pub(crate) fn check_loan(&mut self) {
-        if self.outgoing.is_lent() {
+        if self.waiting().is_lent() {
             self.end_by_fault(Reason::Aborted);
         }
     }

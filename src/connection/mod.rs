@@ -105,6 +105,7 @@
 //! | 64 | Open, told bytes | a write of them | Open | nothing; they leave as in 11, from the read buffer |
 //! | 65 | any, bytes of the read buffer unsent | a read, or the end of the visit | the same | nothing; they are copied before, in their place |
 //! | 66 | Open, pressure high | down to the low mark, in a visit that has sent | Open, pressure low | `Resume`, and the input in another visit |
+//! | 67 | Open, `Resume` told in this visit | a shutdown, before it or in it | Open | as in 35, in this visit |
 
 mod commands;
 mod ending;
@@ -147,6 +148,8 @@ pub(crate) use lent::ReadBuffer;
 pub(crate) use preparing::Step;
 pub(crate) use timing::Direction;
 pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Reached, Tell, Traffic};
+
+use std::mem;
 
 use crate::parts::outgoing::Outgoing;
 use crate::reason::Reason;
@@ -295,7 +298,7 @@ impl<S: ByteStream> Connection<S> {
                 self.pressure = Pressure::Low;
                 // No more writes in this visit, or this could go on for ever. An answer to input that is read now would
                 // have to be copied.
-                (io.read, io.write) = (0, Some(0));
+                (io.put_off, io.read, io.write) = (io.read, 0, Some(0));
                 return Next::Tell(Tell::Resume);
             }
         }
@@ -304,6 +307,10 @@ impl<S: ByteStream> Connection<S> {
         }
         if common.shutting_down && self.told != Told::OfShutdown {
             if io.serves {
+                if io.put_off > 0 && self.may_deliver() {
+                    io.read = mem::take(&mut io.put_off);
+                    return Next::Again;
+                }
                 self.told = Told::OfShutdown;
                 return Next::Tell(Tell::ShuttingDown);
             }

@@ -207,9 +207,7 @@ impl<S: ByteStream> Connection<S> {
         let filter = self.extras.as_ref().and_then(|extras| extras.filter.as_deref());
         let wire = filter.map(Filter::wire);
         let Some(unsent) = wire.unwrap_or(&self.outgoing).unsent() else {
-            let count = self.send_pieces(most, common, buffer)?;
-            self.note_sent(count, io, common);
-            return Ok(());
+            return self.send_pieces(most, io, common, buffer);
         };
         if unsent.is_empty() {
             return Ok(()); // TLS has said its last already
@@ -239,7 +237,7 @@ impl<S: ByteStream> Connection<S> {
 
     /// Counts bytes that the kernel has taken.
     #[inline(always)]
-    fn note_sent(&mut self, count: usize, io: &mut Io, common: &mut Common) {
+    pub(super) fn note_sent(&mut self, count: usize, io: &mut Io, common: &mut Common) {
         io.sent += count;
         self.traffic.written += count as u64;
         // An attempt without success is no life of the peer's: it is made before each timeout.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::filter::Filter;
 use super::securing::READ;
-use super::{Common, Connection, ReadBuffer};
+use super::{Common, Connection, Io, ReadBuffer};
 use crate::parts::file_part::FilePart;
 use crate::parts::outgoing::Outgoing;
 use crate::reason::{Activity, Reason};
@@ -44,18 +44,21 @@ impl<S: ByteStream> Connection<S> {
 
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
-    /// Sends at most so many bytes, of which some are not copied; returns how many.
+    /// Sends at most so many bytes, of which some are not copied.
     #[inline(never)]
     pub(super) fn send_pieces(
         &mut self,
         most: usize,
+        io: &mut Io,
         common: &mut Common,
         buffer: &ReadBuffer,
-    ) -> io::Result<usize> {
-        let mut queue = mem::take(self.waiting());
-        let sent = self.send_front(&mut queue, most, common, buffer);
+    ) -> io::Result<()> {
+        let (mut queue, mut sent) = (mem::take(self.waiting()), 0);
+        let done = self.send_front(&mut queue, most, &mut sent, common, buffer);
         *self.waiting() = queue;
-        sent
+        // Also if the last of several calls has failed: the others have sent.
+        self.note_sent(sent, io, common);
+        done
     }
 
     /// The bytes that are ready for the wire.
@@ -65,33 +68,41 @@ impl<S: ByteStream> Connection<S> {
         filter.map_or(&mut self.outgoing, Filter::wire_mut)
     }
 
-    /// Sends what is in memory, in one call, and then of a file: the head of an answer and its content leave together.
+    /// Sends from the front until so many bytes have left, or the kernel has no more room: the head of an answer and
+    /// its content leave together.
     fn send_front(
         &mut self,
         queue: &mut Outgoing,
         most: usize,
+        sent: &mut usize,
         common: &mut Common,
         buffer: &ReadBuffer,
-    ) -> io::Result<usize> {
-        let mut sent = 0;
-        if queue.file().is_none() {
-            let slices = queue.slices::<SLICES>(most, buffer.bytes());
-            let offered = slices.bytes;
-            let more = slices.before_a_file || (offered == queue.len() && self.fin_follows());
-            sent = self.offer(offered, |stream| stream.write_slices(slices.as_slice(), more))?;
-            queue.advance(sent, &mut common.spares);
-        }
-        let Some(part) = queue.file() else { return Ok(sent) };
-        let most =
-            usize::try_from(part.len()).map_or(most, |left| most.min(sent.saturating_add(left)));
-        // A call that took a part proves nothing: sendfile(2) also stops where the file ends now.
-        while sent < most && self.ready.contains(Readiness::WRITABLE) {
-            let Some(part) = queue.file() else { break };
-            let count = self.send_of_file(part, most - sent, common)?;
+    ) -> io::Result<()> {
+        // A call that took a part of a file proves nothing: sendfile(2) also stops where the file ends now.
+        while *sent < most && !queue.is_empty() && self.ready.contains(Readiness::WRITABLE) {
+            let left = most - *sent;
+            let count = match queue.file() {
+                Some(part) => self.send_of_file(part, left, common)?,
+                None => self.send_slices(queue, left, buffer)?,
+            };
             queue.advance(count, &mut common.spares);
-            sent += count;
+            *sent += count;
         }
-        Ok(sent)
+        Ok(())
+    }
+
+    /// Sends what is in memory, up to the next file, in one call.
+    fn send_slices(
+        &mut self,
+        queue: &Outgoing,
+        most: usize,
+        buffer: &ReadBuffer,
+    ) -> io::Result<usize> {
+        let slices = queue.slices::<SLICES>(most, buffer.bytes());
+        let offered = slices.bytes;
+        let rest = queue.len() - offered;
+        let more = if rest == 0 { self.fin_follows() } else { offered < most };
+        self.offer(offered, |stream| stream.write_slices(slices.as_slice(), more))
     }
 
     fn send_of_file(
@@ -100,6 +111,7 @@ impl<S: ByteStream> Connection<S> {
         most: usize,
         common: &mut Common,
     ) -> io::Result<usize> {
+        let most = usize::try_from(part.len()).map_or(most, |len| most.min(len));
         loop {
             return match self.stream.send_file(part, most) {
                 Ok(Some(0)) => Err(self.end_by_file(part.shorter())),

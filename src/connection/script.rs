@@ -28,6 +28,8 @@ pub(super) struct Wire {
     error: Option<ErrorKind>,
     /// Every write fails with this, though no event tells of an error.
     pub(super) refuses: Option<ErrorKind>,
+    /// Writes fail after so many more.
+    pub(super) fails_after: Option<usize>,
     /// Whether a read has found the end.
     pub(super) end_read: bool,
     /// How many bytes the kernel takes before it says `WouldBlock`.
@@ -44,6 +46,8 @@ pub(super) struct Wire {
     pub(super) fins: usize,
     /// Whether the last bytes were written so that FIN goes along, and nothing came between.
     more: bool,
+    /// Of each write, whether it said that others follow at once.
+    pub(super) mores: Vec<bool>,
     pub(super) fin_goes_along: bool,
     pub(super) wrote_after_fin: bool,
     /// How often the pending error was asked for.
@@ -97,7 +101,14 @@ impl Wire {
     fn write(&mut self, data: &[u8], more: bool) -> io::Result<usize> {
         self.interrupt()?;
         self.writes += 1;
+        self.mores.push(more);
         self.wrote_after_fin |= self.fins > 0;
+        if let Some(left) = &mut self.fails_after {
+            match left.checked_sub(1) {
+                Some(fewer) => *left = fewer,
+                None => return self.fail(ErrorKind::ConnectionReset),
+            }
+        }
         if let Some(kind) = self.refuses {
             return self.fail(kind);
         }
@@ -278,6 +289,8 @@ pub(super) struct Driver {
     io: Io,
     pub(super) common: Common,
     visited: bool,
+    /// How much of its allowance this visit has read, or told of what was read before.
+    consumed: usize,
     steps: usize,
     notices: Vec<Tell>,
     bytes: Vec<u8>,
@@ -306,6 +319,7 @@ impl Driver {
                 now,
                 latest: now,
                 read: 0,
+                put_off: 0,
                 write: None,
                 serves: false,
                 fresh: true,
@@ -318,6 +332,7 @@ impl Driver {
             common: Common::new(closing_times, usize::MAX, 1, now),
             more_events: false,
             visited: false,
+            consumed: 0,
             steps: 0,
             notices: Vec::new(),
             bytes: Vec::new(),
@@ -335,6 +350,7 @@ impl Driver {
             now: self.now,
             latest: self.now,
             read: if kind == Kind::Flush { 0 } else { read },
+            put_off: 0,
             write: (!self.flushing).then_some(write),
             serves: kind != Kind::Flush,
             fresh: !self.registered,
@@ -345,7 +361,7 @@ impl Driver {
             sent: 0,
         };
         self.visited = true;
-        self.steps = 0;
+        (self.consumed, self.steps) = (0, 0);
     }
 
     /// Asks until there is something to tell, or the visit is over.
@@ -353,7 +369,10 @@ impl Driver {
         let next = loop {
             self.steps += 1;
             assert!(self.steps < MOST_STEPS, "this visit has no end");
-            match self.connection.next(&mut self.io, &mut self.common, &mut self.buffer) {
+            let before = self.io.read + self.io.put_off;
+            let next = self.connection.next(&mut self.io, &mut self.common, &mut self.buffer);
+            self.consumed += before - (self.io.read + self.io.put_off);
+            match next {
                 Next::Again => {}
                 Next::Rest | Next::Yield if !self.registered => self.register(),
                 next => break next,
@@ -536,9 +555,15 @@ impl Driver {
         self.run(visit);
     }
 
-    /// Whether this visit may read no more.
+    /// How many bytes this visit has sent.
+    #[cfg(test)]
+    pub(super) fn sent(&self) -> usize {
+        self.io.sent
+    }
+
+    /// Whether this visit has read all that it may.
     pub(super) fn has_read_enough(&self) -> bool {
-        self.io.read == 0
+        self.consumed >= self.budgets.0
     }
 
     pub(super) fn unread(&mut self, data: &[u8]) -> bool {

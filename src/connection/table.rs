@@ -265,6 +265,49 @@ fn row_11_shared_bytes_leave_among_copied_ones_in_one_call() {
     assert_eq!((wire.writes, wire.fins, wire.fin_goes_along), (1, 1, true));
 }
 
+#[test]
+fn row_11_as_many_shared_pieces_leave_in_a_visit_as_it_allows() {
+    let mut driver = Driver::open();
+    driver.set_marks(usize::MAX, 0);
+    for _ in 0..200 {
+        driver.write_owned(&[b'x'; 20], usize::MAX);
+    }
+    driver.budgets.1 = 3990;
+    assert_eq!((driver.flush(), driver.written().len()), (Next::Yield, 3990));
+    // A call that is followed by another at once says so.
+    assert_eq!(driver.script.wire().mores, [true, true, true, false]);
+    driver.settle();
+    assert_eq!(driver.written().len(), 4000);
+}
+
+#[test]
+fn row_11_what_left_before_a_failed_call_is_counted() {
+    let mut driver = Driver::open();
+    for _ in 0..65 {
+        driver.write_owned(&[b'x'; 16], usize::MAX);
+    }
+    driver.budgets.1 = 2000;
+    driver.script.wire_mut().fails_after = Some(1);
+    driver.flush();
+    assert_eq!(driver.written().len(), 1024);
+    assert_eq!((driver.connection.traffic().written, driver.sent()), (1024, 1024));
+}
+
+#[cfg(all(unix, feature = "sendfile"))]
+#[test]
+fn row_11_many_files_and_what_is_between_them_leave_in_one_visit() {
+    let mut driver = Driver::open();
+    driver.set_marks(usize::MAX, 0);
+    for _ in 0..5 {
+        driver.write(b"head", CAP);
+        assert!(driver.send_file(0..9).unwrap() && driver.send_file(1..2).unwrap());
+    }
+    driver.write(b"tail", CAP);
+    assert_eq!((driver.flush(), driver.written().len()), (Next::Rest, 5 * 14 + 4));
+    let one = [true, false, false]; // a head waits for its file
+    assert_eq!(driver.script.wire().mores, [one.repeat(5), vec![false]].concat());
+}
+
 #[cfg(all(unix, feature = "sendfile"))]
 #[test]
 fn row_11_a_file_leaves_behind_its_head_within_the_allowance() {
@@ -1105,6 +1148,47 @@ fn row_35_a_peer_that_floods_does_not_delay_the_notice() {
     driver.budgets.0 = 8;
     driver.shut_down();
     assert_eq!((driver.serve(), driver.heard().as_str()), (Next::Yield, "[xxxxxxxx] ShuttingDown"));
+}
+
+#[test]
+fn row_67_a_shutdown_is_told_after_the_input_that_resume_has_put_off() {
+    for in_resume in [false, true] {
+        let mut driver = with_a_full_kernel();
+        driver.write(&[b'x'; 200], CAP);
+        driver.hold(Holds::PRESSURE);
+        driver.settle();
+        driver.script.peer_sends(b"request");
+        if !in_resume {
+            driver.shut_down();
+        }
+        driver.script.opens(1000);
+        driver.take_events();
+        driver.heard();
+        driver.visit(Kind::Serve, |driver, notice| {
+            if notice == Tell::Resume {
+                driver.release(Holds::PRESSURE);
+                if in_resume {
+                    driver.shut_down();
+                }
+            }
+        });
+        assert_eq!(driver.heard(), "Resume [request] ShuttingDown");
+    }
+}
+
+#[test]
+fn row_67_a_stream_that_resumes_in_each_visit_hears_of_a_shutdown() {
+    let mut driver = driver_that_was_sent(&[b'?'; 500]);
+    driver.budgets = (8, 200);
+    driver.write(&[b'x'; 150], CAP);
+    driver.flushing = false; // this visit sends
+    driver.shut_down();
+    driver.visit(Kind::Serve, |driver, notice| {
+        if notice == Tell::Resume {
+            driver.write(&[b'x'; 150], CAP);
+        }
+    });
+    assert_eq!(driver.heard(), "[????????] Pause Resume ShuttingDown");
 }
 
 #[test]

@@ -222,6 +222,21 @@ fn row_53_what_was_put_back_is_the_first_of_tls() {
 }
 
 #[test]
+fn a_visit_left_halfway_ends_also_what_has_begun_tls() {
+    let mut driver = Driver::open();
+    driver.script.peer_sends(b"secret");
+    driver.take_events();
+    driver.begin(Kind::Serve);
+    assert_eq!(driver.ask(), Next::Tell(Tell::Data(6)));
+    driver.echo(0..6);
+    let (server, _) = engines();
+    assert!(driver.connection.start_tls(server, driver.now, &mut driver.common));
+    driver.connection.check_loan(); // as the next visit does
+    assert_eq!(driver.serve(), Next::Gone);
+    assert_eq!(driver.written(), "");
+}
+
+#[test]
 fn row_53_what_was_echoed_before_leaves_in_clear_and_the_rest_encrypted() {
     let mut driver = Driver::open();
     driver.script.peer_sends(b"clear and secret");

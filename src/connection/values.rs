@@ -76,8 +76,9 @@ pub(crate) struct Io {
     pub(crate) latest: Instant,
     /// How many bytes may still be read or delivered.
     pub(crate) read: usize,
-    /// How many bytes may still be written, in one system call: none after it. `None`: the output waits
-    /// for another visit.
+    /// As many as `read` was when `Resume` has put the input off to another visit.
+    pub(crate) put_off: usize,
+    /// How many bytes may still be written, in one step: none after it. `None`: the output waits for another visit.
     pub(crate) write: Option<usize>,
     /// Whether this visit reads: it comes from the run queue.
     pub(crate) serves: bool,

@@ -24,9 +24,9 @@ pub(crate) const SHARED_FROM: usize = if cfg!(any(test, fuzzing)) { 16 } else { 
 /// Queues with room for more pieces are freed when they are empty.
 const SPARE_PIECES: usize = 16;
 
-/// How many queues of pieces a reactor keeps, at some 250 bytes each: enough for as many connections that are sent a
-/// shared message in one turn.
-const SPARE_QUEUES: usize = 16 * 1024;
+/// How many pieces the queues that a reactor keeps have room for in all: 4 MiB with their boxes. Each has room for four
+/// at least, so this is enough for 16,384 connections that are sent a shared message in one turn.
+const SPARE_PLACES: usize = 64 * 1024;
 
 /// Used memory, kept for the next connections that write.
 #[derive(Debug, Default)]
@@ -34,12 +34,22 @@ pub(crate) struct Spares {
     pub(crate) vectors: write_buffer::Spares,
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     queues: Vec<Box<Pieces>>,
+    /// The capacity of all queues together.
+    places: usize,
 }
 
 impl Spares {
+    fn lend(&mut self) -> Box<Pieces> {
+        let queue = self.queues.pop().unwrap_or_default();
+        self.places -= queue.queue.capacity();
+        queue
+    }
+
     fn give_back(&mut self, used: Box<Pieces>) {
-        if used.queue.capacity() <= SPARE_PIECES && self.queues.len() < SPARE_QUEUES {
+        let more = used.queue.capacity();
+        if more <= SPARE_PIECES && self.places + more <= SPARE_PLACES {
             self.queues.push(used);
+            self.places += more;
         }
     }
 }
@@ -87,8 +97,6 @@ pub(crate) struct Slices<'a, const MOST: usize> {
     used: usize,
     /// How many bytes they are.
     pub(crate) bytes: usize,
-    /// Whether bytes of a file follow at once.
-    pub(crate) before_a_file: bool,
 }
 
 impl<'a, const MOST: usize> Slices<'a, MOST> {
@@ -195,7 +203,7 @@ impl Outgoing {
         buffer: &'a [u8],
     ) -> Slices<'a, MOST> {
         let slices = [IoSlice::new(&[]); MOST];
-        let mut all = Slices { slices, used: 0, bytes: 0, before_a_file: false };
+        let mut all = Slices { slices, used: 0, bytes: 0 };
         let mut copied = self.copied.unsent();
         for piece in self.pieces.iter().flat_map(|pieces| &pieces.queue) {
             let (before, rest) = copied.split_at(piece.behind);
@@ -206,11 +214,7 @@ impl Outgoing {
             match &piece.content {
                 Content::Shared(bytes) if all.add(bytes, most) => {}
                 Content::Lent(place) if all.add(&buffer[place.clone()], most) => {}
-                Content::Shared(_) | Content::Lent(_) => return all,
-                Content::File(_) => {
-                    all.before_a_file = true;
-                    return all;
-                }
+                Content::Shared(_) | Content::Lent(_) | Content::File(_) => return all,
             }
         }
         all.add(copied, most);
@@ -312,7 +316,7 @@ impl Outgoing {
     }
 
     fn pieces_mut(&mut self, spares: &mut Spares) -> &mut Pieces {
-        self.pieces.get_or_insert_with(|| spares.queues.pop().unwrap_or_default())
+        self.pieces.get_or_insert_with(|| spares.lend())
     }
 
     fn add(&mut self, content: Content) {
@@ -505,6 +509,25 @@ mod tests {
     }
 
     #[test]
+    fn the_queues_that_are_kept_take_bounded_memory() {
+        let mut spares = Spares::default();
+        let bytes = Bytes::from(vec![7; SHARED_FROM]);
+        for pieces in [1, SPARE_PIECES] {
+            let mut all: Vec<Outgoing> = Vec::new();
+            for _ in 0..=SPARE_PLACES / 4 {
+                all.push(Outgoing::default());
+                for _ in 0..pieces {
+                    all.last_mut().unwrap().share(bytes.clone(), &mut spares);
+                }
+            }
+            assert_eq!((spares.queues.len(), spares.places), (0, 0));
+            all.iter_mut().for_each(|outgoing| outgoing.clear(&mut spares));
+            let places: usize = spares.queues.iter().map(|queue| queue.queue.capacity()).sum();
+            assert_eq!((places, spares.places), (SPARE_PLACES, SPARE_PLACES));
+        }
+    }
+
+    #[test]
     fn a_piece_is_small() {
         assert_eq!(size_of::<Piece>(), 48);
         assert_eq!(size_of::<Outgoing>(), size_of::<WriteBuffer>() + 8);
@@ -523,7 +546,7 @@ mod tests {
         outgoing.push(b"tail", &mut spares);
         assert_eq!((outgoing.len(), outgoing.in_memory()), (8 + len - 1, 8));
         let slices = outgoing.slices::<4>(usize::MAX, &[]);
-        assert!(slices.before_a_file && slices.bytes == 4 && outgoing.file().is_none());
+        assert!(slices.bytes == 4 && outgoing.file().is_none());
         outgoing.advance(4, &mut spares);
         assert_eq!(outgoing.read(3, &mut [0; 9]).unwrap(), &content[1..4]);
         assert!(outgoing.file().is_some() && outgoing.slices::<4>(9, &[]).bytes == 0);

@@ -18,8 +18,8 @@ impl Reactor {
     /// Calls `function` once, `delay` from this moment; with no delay, in the next turn.
     ///
     /// The delay counts from this call, not from [`now`](Self::now), which is the time of the turn: a
-    /// callback that works for a second and then asks for a delay gets all of it. It is never early. It is late by up to a millisecond on Linux, which rounds the sleep up, and by
-    /// the time of the callbacks before it.
+    /// callback that works for a second and then asks for a delay gets all of it. It is never early. It is late by up to
+    /// a millisecond on Linux, which rounds the sleep up, and by the time of the callbacks before it.
     ///
     /// Twisted's `callLater`.
     ///

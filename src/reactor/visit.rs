@@ -90,6 +90,7 @@ impl Queue {
             now,
             latest: now,
             read: if self == Self::Run { limits.read_budget } else { 0 },
+            put_off: 0,
             write: Some(limits.write_budget),
             serves: self == Self::Run,
             fresh: false,

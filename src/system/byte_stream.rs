@@ -168,7 +168,7 @@ fn write_slices(socket: SockRef<'_>, slices: &[IoSlice<'_>], more: bool) -> io::
 /// Calls sendfile(2). Where it fails not because of the socket, reading says why, or succeeds: a file system need not
 /// have it.
 ///
-/// It has no flag against SIGPIPE, which a Rust program ignores.
+/// It has no flag against SIGPIPE, which a Rust program ignores. `Transport::send_file` tells those who embed us.
 #[cfg(all(feature = "sendfile", any(target_os = "linux", target_os = "android")))]
 fn send_file(socket: impl AsFd, part: &FilePart, most: usize) -> io::Result<Option<usize>> {
     use io::ErrorKind as Kind;

@@ -12,8 +12,8 @@ use crate::parts::file_part::FilePart;
 impl Transport<'_> {
     /// Sends a part of a file, after all that was written before and before all that is written later.
     ///
-    /// On Linux and Android the kernel moves the bytes from the file to the socket, by sendfile(2). Elsewhere, by TLS, and on a
-    /// file system that cannot do it, they are read and sent in portions, into one buffer for the whole reactor.
+    /// On Linux and Android the kernel moves the bytes from the file to the socket, by sendfile(2). Elsewhere, with TLS,
+    /// and on a file system that cannot do it, they are read in portions into one buffer of the reactor, and sent.
     ///
     /// The bytes count in [`buffered`](Self::buffered), and so for the marks: a protocol is told to pause at once
     /// if the part is large, and to go on when it is almost sent. They do not count for the
@@ -27,9 +27,9 @@ impl Transport<'_> {
     /// # Files that are not in memory
     ///
     /// Nothing but the loop's own thread reads a file. From the page cache this takes microseconds; from a disk
-    /// it takes as long as the disk takes, and all connections wait. Each turn sends no more than the
-    /// [write budget](crate::ReactorBuilder::write_budget) of one file, and the kernel reads ahead of that. If your files
-    /// are cold, read them into the cache in a thread before
+    /// it takes as long as the disk takes, and all connections wait. Each turn sends no more of files to a
+    /// connection than the [write budget](crate::ReactorBuilder::write_budget), or half of what waits for it in memory, if
+    /// that is more, and the kernel reads ahead. If your files are cold, read them into the cache in a thread before
     /// ([`call_in_thread`](crate::Reactor::call_in_thread), with readahead(2) or a plain read); or read in a thread
     /// and [`write_owned`](Self::write_owned) what comes.
     ///
@@ -39,6 +39,12 @@ impl Transport<'_> {
     /// not take a part for the whole. [`Reason::Failed`](crate::Reason::Failed) then has
     /// [`Activity::SendingFile`](crate::Activity::SendingFile), with the system's error, or `UnexpectedEof` for
     /// a file that is too short.
+    ///
+    /// # Signals
+    ///
+    /// If the peer has reset the connection, sendfile(2) raises SIGPIPE. It has no flag against this, which every other
+    /// write of this library sets. A Rust program ignores the signal. A program in another language that embeds this
+    /// library must ignore it too before it sends files, or the reset ends it.
     ///
     /// # Errors
     ///

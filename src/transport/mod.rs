@@ -77,7 +77,9 @@ impl<'a> Transport<'a> {
     ///
     /// *Not* promised: that the peer gets it. Only an answer from the peer shows this.
     ///
-    /// The data is copied; [`write_owned`](Self::write_owned) shares it, which pays for many bytes.
+    /// The data is copied; [`write_owned`](Self::write_owned) shares it, which pays for many bytes. Not copied are 4 KiB or
+    /// more of what `data_received` is just told, without TLS: they leave from where they lie, and only what the kernel
+    /// does not take at once is copied.
     ///
     /// # Examples
     ///
@@ -125,10 +127,10 @@ impl<'a> Transport<'a> {
     /// }
     /// ```
     pub fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> bool {
-        let mut pieces = Pieces { transport: self, taken: true };
-        let written = fmt::Write::write_fmt(&mut pieces, text);
-        assert!(written.is_ok() || !pieces.taken, "an argument's Display reported an error");
-        pieces.taken
+        let mut output = Text { transport: self, taken: true };
+        let written = fmt::Write::write_fmt(&mut output, text);
+        assert!(written.is_ok() || !output.taken, "an argument's Display reported an error");
+        output.taken
     }
 
     /// Closes in order: sends the outgoing buffer, then FIN, and waits some seconds for the peer to
@@ -380,13 +382,13 @@ impl<'a> Transport<'a> {
     }
 }
 
-/// The pieces of a formatted text, on their way into the outgoing buffer.
-struct Pieces<'a, 'b> {
+/// A formatted text, on its way into the outgoing buffer.
+struct Text<'a, 'b> {
     transport: &'a mut Transport<'b>,
     taken: bool,
 }
 
-impl fmt::Write for Pieces<'_, '_> {
+impl fmt::Write for Text<'_, '_> {
     fn write_str(&mut self, piece: &str) -> fmt::Result {
         self.taken = self.transport.write(piece.as_bytes());
         if self.taken { Ok(()) } else { Err(fmt::Error) }

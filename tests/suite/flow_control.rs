@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crocus::testing::Simulation;
-use crocus::{ConnectionId, Protocol, Reactor, Transport};
+use crocus::{Bytes, ConnectionId, Protocol, Reactor, Transport};
 
 use crate::util::{Log, Recorder, World, pattern};
 
@@ -724,6 +724,33 @@ fn a_reader_keeps_up_with_many_that_write_to_it() {
     got += reader.received().len();
     assert_eq!(got, SENDERS * PORTION * 300);
     assert!(most.get() <= 4 * SENDERS * PORTION, "{} bytes waited", most.get());
+}
+
+/// A call takes a bounded number of pieces, and a turn takes many calls.
+#[test]
+fn a_reader_keeps_up_with_many_small_shared_pieces() {
+    const PIECES: usize = 256; // a turn
+    let piece = Bytes::from(vec![7; 1500]);
+    let limits = Reactor::builder().write_budget(PIECES * piece.len());
+    let mut simulation = Simulation::with_limits(limits, 0);
+    simulation.set_window(1 << 20);
+    let mut reader = simulation.connect(crate::util::Echo);
+    simulation.settle();
+    let to = simulation.reactor().connections()[0];
+    let mut got = 0;
+    for _ in 0..100 {
+        let mut transport = simulation.reactor().transport(to).unwrap();
+        for _ in 0..PIECES {
+            assert!(transport.write_owned(piece.clone()));
+        }
+        simulation.turn();
+        let waiting = simulation.reactor().transport(to).unwrap().buffered();
+        assert_eq!(waiting, 0, "all leaves in the turn");
+        got += reader.received().len();
+    }
+    simulation.settle();
+    got += reader.received().len();
+    assert_eq!(got, PIECES * piece.len() * 100);
 }
 
 /// Passes what it receives on to another connection, and notes how much waited there at most.

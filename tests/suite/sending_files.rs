@@ -49,6 +49,28 @@ both! {
 }
 
 both! {
+    fn many_small_files_and_pieces_leave_in_one_turn(world) {
+        let folder = Folder::new();
+        let all = pattern(1100);
+        let file = Arc::new(file_of(&folder, &all));
+        let shared = Bytes::from(all.clone());
+        let (log, mut far) = world.dialled("a", |a| a);
+        world.until("it to be made", |_| log.has("a made"));
+        let mut expected = Vec::new();
+        for _ in 0..20 {
+            let mut transport = world.only();
+            assert!(transport.write(b"head"));
+            assert!(transport.send_file(Arc::clone(&file), 1..100).unwrap());
+            assert!((0..2).all(|_| transport.write_owned(shared.clone())));
+            expected.extend([b"head", &all[1..100], &all.repeat(2)].concat());
+        }
+        world.turn();
+        assert_eq!(world.only().buffered(), 0);
+        assert!(world.read(&mut far, expected.len()) == expected);
+    }
+}
+
+both! {
     fn a_file_presses_and_relieves_as_other_output_does(world) {
         let folder = Folder::new();
         let all = world.much();

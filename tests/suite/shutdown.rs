@@ -91,6 +91,36 @@ both! {
     }
 }
 
+both! {
+    /// Once its output has left, in the visit that tells of the shutdown.
+    fn what_waited_for_a_pressed_connection_is_delivered_first(world) {
+        let mut world = world.with_limits(crocus::Reactor::builder().read_buffer(5));
+        let (log, mut far) = world.served("a", |recorder| {
+            let mut first = true;
+            recorder
+                .with_data()
+                .on_made(|transport| transport.set_write_buffer_limits(10, 0))
+                .on_data(move |transport, _| {
+                    if std::mem::take(&mut first) {
+                        transport.pause_reading();
+                        transport.write(&[b'x'; 100]);
+                        transport.reactor().shutdown(HOUR);
+                    }
+                })
+                .on_pause(|_| {})
+                .on_resume(|transport| transport.resume_reading())
+                .on_shutting_down(|transport| transport.lose_connection())
+        });
+        world.send(&mut far, b"firstasked");
+        assert_eq!(world.read_to_end(&mut far), (vec![b'x'; 100], Ok(())));
+        drop(far);
+        world.run().unwrap();
+        let then = ["a data asked", "a shutting down", "a lost Closed"];
+        let first = ["a made", "a data first", "a pause", "a resume"];
+        assert_eq!(log.take(), [&first[..], &then].concat());
+    }
+}
+
 /// Writes one piece, and the next when it has left; closes behind the last.
 fn answer(recorder: Recorder, finishes: bool) -> Recorder {
     let whole = pattern(PIECE * PIECES);
