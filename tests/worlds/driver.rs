@@ -460,7 +460,6 @@ impl World {
             peer.close_write(polite);
             far.arrived = far.arrived.max(self.sim.elapsed() + self.latency);
             self.scene.ledger.borrow_mut().parties[far.who].write_closed = true;
-            self.scene.ledger.borrow_mut().parties[far.who].notified = peer.says_its_end();
             self.enter(at, &[]);
         }
     }
@@ -502,6 +501,7 @@ impl World {
         ledger.received(far.who, got);
         let party = &mut ledger.parties[far.who];
         party.whole = peer.whole();
+        party.notified = party.write_closed && peer.says_its_end();
         let (sends, takes) = (peer.sent > party.written, peer.got > party.read);
         (party.written, party.read) = (peer.sent, peer.got);
         if sends {

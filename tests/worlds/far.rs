@@ -25,7 +25,7 @@ pub struct FarEnd {
     pub sent: usize,
     pub got: usize,
     fin: Fin,
-    /// Its close_notify was encrypted.
+    /// Its close_notify was encrypted, and stands before FIN.
     announced: bool,
     /// It has sent what is no TLS, and sends nothing more.
     spoiled: bool,
@@ -275,9 +275,9 @@ impl FarEnd {
         self.peer.end()
     }
 
-    /// Whether its end is announced.
+    /// Whether its end is announced on the wire: one that is let go before has only cut its line.
     pub fn says_its_end(&self) -> bool {
-        self.announced || matches!(self.line, Line::Clear)
+        (self.announced && self.fin == Fin::Sent) || matches!(self.line, Line::Clear)
     }
 
     /// Whether it takes what comes.
