@@ -31,7 +31,7 @@ Options:
   -h, --help              this text
 
 The first line of output tells the address. Ctrl-C or SIGTERM stops in order, a second one at once.
-Who says nothing for a minute loses.
+A player who says nothing for a minute loses.
 
 Example:
   guess          then, beside it: nc 127.0.0.1 5000

@@ -48,13 +48,13 @@ impl Chance {
     }
 }
 
-/// What the futures find around them.
+/// The surroundings of the futures: peers, tasks and threads.
 struct Place {
     /// Somebody listens there, who neither reads nor closes.
     outside: SocketAddr,
     /// Nobody answers there.
     never: SocketAddr,
-    /// What a thread waits for, which ends with the run; in a simulation there is no thread.
+    /// Closed at the end of the run, for which a thread waits. In a simulation there is no thread.
     told: Option<Receiver<()>>,
 }
 

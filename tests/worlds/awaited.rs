@@ -32,7 +32,7 @@ const MAX_TASKS: usize = 24;
 /// Where tasks listen, so that places are used again.
 const FIRST_PORT: u16 = 5100;
 
-/// What is known of the tasks of a world.
+/// The state of the tasks of a world.
 #[derive(Default)]
 pub struct Tasks {
     handles: RefCell<Vec<JoinHandle<()>>>,
@@ -347,7 +347,7 @@ async fn call(scene: Rc<Scene>) {
     }
 }
 
-/// What one connection's task does.
+/// The task of one connection.
 async fn dialogue(mut line: Line) {
     loop {
         let scene = Rc::clone(&line.scene);

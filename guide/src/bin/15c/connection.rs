@@ -11,7 +11,7 @@ use futures_lite::io::{AsyncRead, AsyncWrite};
 
 use super::tasks::{Task, spawn};
 
-/// What has come and was not read, and the waker of the task that waits.
+/// The bytes that came and were not read, and the waker of the task that waits.
 pub(crate) struct Bytes {
     serve: fn(Connection) -> Task,
     input: VecDeque<u8>,
