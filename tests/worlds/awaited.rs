@@ -643,7 +643,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<'_, T> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        let buffered = |reactor: &mut Reactor| Some(reactor.transport(this.id)?.buffered());
+        let before = Reactor::with_lent(buffered).flatten().unwrap_or(0);
         let outcome = Pin::new(&mut *this.inner).poll_write(cx, buf);
+        if matches!(outcome, Poll::Ready(Err(_))) && before > this.ledger().limits.cap {
+            this.ledger().parties[this.who].overflowed = true; // a cap below the high mark
+        }
         let state = Reactor::with_lent(|reactor| {
             let turn = reactor.stats().turns;
             let transport = reactor.transport(this.id)?;
