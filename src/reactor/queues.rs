@@ -18,9 +18,9 @@ pub(crate) struct Waits {
     sent: u8,
 }
 
-/// A budget is told in 255 parts.
+/// A budget is told in 255 parts or fewer.
 fn part(budget: usize) -> usize {
-    budget.div_ceil(usize::from(u8::MAX))
+    budget / usize::from(u8::MAX) + 1
 }
 
 impl Waits {
@@ -47,7 +47,11 @@ impl Waits {
     pub(crate) fn note_sent(&mut self, count: usize, budget: usize, turn: u64) {
         if count > 0 {
             self.turn = turn as u8;
-            self.sent = u8::try_from(count.div_ceil(part(budget))).unwrap_or(u8::MAX);
+            let part = part(budget);
+            self.sent = match count <= part {
+                true => 1, // mostly: to divide takes long
+                false => u8::try_from(count.div_ceil(part)).unwrap_or(u8::MAX),
+            };
         }
     }
 
