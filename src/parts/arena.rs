@@ -98,6 +98,7 @@ impl<T> Arena<T> {
     /// # Panics
     ///
     /// With 2³² tenants at once; a process runs out of descriptors and memory long before.
+    #[inline(always)] // else it is moved once more
     pub(crate) fn insert(&mut self, value: T) -> Key {
         self.newest = self.newest.checked_add(1).unwrap_or(1);
         let generation = NonZeroU32::new(self.newest).unwrap_or(NonZeroU32::MIN);
@@ -122,11 +123,23 @@ impl<T> Arena<T> {
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
         let tenant = self.slots.try_remove(key.index as usize)?;
+        self.note_removed();
+        Some(tenant.value)
+    }
+
+    /// Drops a tenant. Unlike [`remove`](Self::remove) it is moved only once.
+    pub(crate) fn discard(&mut self, key: Key) {
+        if self.get(key).is_some() {
+            drop(self.slots.try_remove(key.index as usize));
+            self.note_removed();
+        }
+    }
+
+    fn note_removed(&mut self) {
         self.removed += 1;
         if surplus(self.slots.len(), self.slots.capacity()).is_some() {
             self.give_memory_back();
         }
-        Some(tenant.value)
     }
 
     /// Frees the slots behind the last tenant, which cannot move: its key names the slot. So a tenant that

@@ -358,6 +358,13 @@ impl Outgoing {
 
     #[inline]
     pub(crate) fn clear(&mut self, spares: &mut Spares) {
+        if !self.is_empty() {
+            self.clear_all(spares);
+        }
+    }
+
+    #[inline(never)]
+    fn clear_all(&mut self, spares: &mut Spares) {
         self.copied.clear(&mut spares.vectors);
         if let Some(mut pieces) = self.pieces.take() {
             pieces.queue.clear();

@@ -1,11 +1,12 @@
 //! A session between visits: its registration with the poller, its timers.
 
 use super::monitor::Monitor;
-use super::source::{Registered, Session};
+use super::source::{Attached, Registered, Session};
 use super::state::{Time, TimerAction};
 use crate::connection::Io;
 use crate::parts::arena::Key;
 use crate::parts::timers::Timers;
+use crate::protocol::Protocol;
 use crate::system::poller::Poller;
 
 impl Session {
@@ -17,6 +18,15 @@ impl Session {
         false
     }
 
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    pub(crate) fn attached(&mut self, spares: &mut Vec<Box<Attached>>) -> &mut Attached {
+        self.attached.get_or_insert_with(|| spares.pop().unwrap_or_default())
+    }
+
+    pub(crate) fn take_successor(&mut self) -> Option<Box<dyn Protocol>> {
+        self.attached.as_mut()?.successor.take()
+    }
+
     /// Cancels the timers of a protocol that gets no more notices, and that of the deadline: the next
     /// visit sets it anew.
     #[inline]
@@ -25,6 +35,13 @@ impl Session {
         timers: &mut Timers<TimerAction>,
         monitor: &mut Monitor,
     ) {
+        if self.attached.is_some() || self.timer.is_some() {
+            self.call_timers_off(timers, monitor);
+        }
+    }
+
+    #[inline(never)]
+    fn call_timers_off(&mut self, timers: &mut Timers<TimerAction>, monitor: &mut Monitor) {
         if let Some(attached) = &mut self.attached {
             for timer in attached.timers.drain() {
                 timers.call_off(timer, monitor);
@@ -96,6 +113,7 @@ impl Session {
         }
     }
 
+    #[inline(never)]
     fn move_timer(&mut self, key: Key, timers: &mut Timers<TimerAction>, monitor: &mut Monitor) {
         match (self.connection.deadline(), self.timer) {
             (None, None) => {}

@@ -162,15 +162,6 @@ impl Session {
     fn unbuilt(connection: Connection, peer: Address) -> Self {
         Self { connection, peer, protocol: None, timer: None, attached: None }
     }
-
-    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
-    pub(crate) fn attached(&mut self, spares: &mut Vec<Box<Attached>>) -> &mut Attached {
-        self.attached.get_or_insert_with(|| spares.pop().unwrap_or_default())
-    }
-
-    pub(crate) fn take_successor(&mut self) -> Option<Box<dyn Protocol>> {
-        self.attached.as_mut()?.successor.take()
-    }
 }
 
 impl std::fmt::Debug for Session {
@@ -301,6 +292,7 @@ impl Sources {
         }
     }
 
+    #[inline(always)] // else it is moved once more
     pub(crate) fn insert(&mut self, source: Source, owner: Owner) -> Key {
         self.keep_running += usize::from(source.keeps_running());
         self.delay_shutdown += usize::from(source.delays_shutdown());
@@ -320,14 +312,24 @@ impl Sources {
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<Slot> {
-        let slot = self.slots.remove(key)?;
+        self.uncount(key);
+        self.slots.remove(key)
+    }
+
+    /// Drops a source. Unlike [`remove`](Self::remove) it is moved only once.
+    pub(crate) fn discard(&mut self, key: Key) {
+        self.uncount(key);
+        self.slots.discard(key);
+    }
+
+    fn uncount(&mut self, key: Key) {
+        let Some(slot) = self.slots.get(key) else { return };
         self.keep_running -= usize::from(slot.source.keeps_running());
         self.delay_shutdown -= usize::from(slot.source.delays_shutdown());
         #[cfg(unix)]
         if let Some(number) = slot.source.watched_number() {
             self.watches.remove(&number);
         }
-        Some(slot)
     }
 
     /// Changes a source into another kind, which must leave the counts as they are.

@@ -339,7 +339,7 @@ impl Reactor {
         if adopted {
             session.connection.stream.deregister(poller.registry());
         }
-        sources.remove(key);
+        sources.discard(key);
         if let Some(untold) = untold {
             self.let_go(Subject::Connection(ConnectionId(key)), untold);
         }
