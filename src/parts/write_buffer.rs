@@ -69,12 +69,19 @@ impl WriteBuffer {
         if self.bytes.capacity() == 0 {
             self.bytes = spares.lend();
         }
-        // Moving the rest to the front once half has left costs each byte at most one move.
-        if self.sent > 0 && self.sent >= self.bytes.len() / 2 {
+        if self.sent > 0 {
+            self.move_up();
+        }
+        self.bytes.extend_from_slice(data);
+    }
+
+    /// Moves the rest to the front once half has left, which costs each byte at most one move.
+    #[inline(never)]
+    fn move_up(&mut self) {
+        if self.sent >= self.bytes.len() / 2 {
             self.bytes.drain(..self.sent);
             self.sent = 0;
         }
-        self.bytes.extend_from_slice(data);
     }
 
     /// Puts `data` behind the first `ahead` unsent bytes.
@@ -103,10 +110,10 @@ impl WriteBuffer {
     /// Records that the first `count` unsent bytes have left.
     #[inline]
     pub(crate) fn advance(&mut self, count: usize, spares: &mut Spares) {
-        self.sent += count.min(self.len());
-        if self.is_empty() {
-            self.clear(spares);
+        if count >= self.len() {
+            return self.clear(spares);
         }
+        self.sent += count;
     }
 
     #[inline]

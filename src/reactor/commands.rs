@@ -148,10 +148,12 @@ impl Reactor {
         let Self { sources, queues, timers, memory, monitor, .. } = self;
         let Some(slot) = sources.slot(id.0) else { return false };
         let Source::Connection(session) = &mut slot.source else { return false };
-        if let Some(name) = name.into() {
-            monitor.command(Subject::Connection(id), || name);
-        }
-        let before = monitor.is_watched().then(|| session.connection.reached());
+        let before = monitor.is_watched().then(|| {
+            if let Some(name) = name.into() {
+                monitor.command(Subject::Connection(id), || name);
+            }
+            session.connection.reached()
+        });
         let visit = command(&mut session.connection, &mut memory.common);
         if let Some(before) = before {
             monitor.reached(id, before, session.connection.reached());
@@ -170,7 +172,8 @@ impl Reactor {
     #[inline]
     pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> bool {
         let bytes = data.len();
-        let is_told = self.queues.visited == Some(id.0);
+        // Fewer bytes are copied, whoever writes them.
+        let is_told = bytes >= self.limits.lent_from && self.queues.visited == Some(id.0);
         self.output(id, Command::Write { bytes }, bytes > 0, |it, common| match is_told {
             true => it.write_back(data, common),
             false => it.write(data, common),
