@@ -6,11 +6,12 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Reactor;
 use super::source::Source;
 use crate::callback::Callback;
+use crate::observe::watcher::Running;
 use crate::observe::{Notice, Subject};
 use crate::parts::arena::Key;
 use crate::parts::one_line::OneLine;
@@ -32,17 +33,15 @@ impl Reactor {
         self.monitor.stats.callbacks += 1;
         let running = self.monitor.begin_callback(subject, callback);
         let last = self.time.last_callback.take();
-        let began = running.as_ref().map_or(last, |running| Some(running.began));
         let result = catch_unwind(AssertUnwindSafe(|| code(self)));
-        if let Some(began) = began {
+        if let Some(running) = running {
+            self.end_watched_call(subject, callback, &running, last);
+        } else if let Some(began) = last {
             let ended = self.time.clock.now();
-            if let Some(running) = running {
-                self.monitor.end_callback(subject, callback, &running, ended);
-            }
             if ended > self.time.slow_after {
                 self.judge_time(subject, callback, ended.saturating_duration_since(began));
             }
-            self.time.last_callback = last.and(Some(ended));
+            self.time.last_callback = Some(ended);
         }
         match result {
             Ok(value) => Some(value),
@@ -51,6 +50,24 @@ impl Reactor {
                 None
             }
         }
+    }
+
+    /// Tells the observer that a call has ended, and judges the time that it took.
+    #[cold]
+    #[inline(never)]
+    fn end_watched_call(
+        &mut self,
+        subject: Subject,
+        callback: Callback,
+        running: &Running,
+        last: Option<Instant>,
+    ) {
+        let ended = self.time.clock.now();
+        self.monitor.end_callback(subject, callback, running, ended);
+        if ended > self.time.slow_after {
+            self.judge_time(subject, callback, ended.saturating_duration_since(running.began));
+        }
+        self.time.last_callback = last.and(Some(ended));
     }
 
     /// Calls `code` with the value at a `place` in a slot. `None`: it panicked, or the place is empty.
