@@ -50,8 +50,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "what is echoed is not copied at the end of a visit",
         "src/connection/mod.rs",
-        r#"        if matches!(next, Next::Rest | Next::Yield) {"#,
-        r#"        if matches!(next, Next::Yield) {"#,
+        r#"is_lent() && matches!(next, Next::Rest | Next::Yield) {"#,
+        r#"is_lent() && matches!(next, Next::Yield) {"#,
     ),
     (
         "what is copied loses its place",
@@ -584,7 +584,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "a connection that comes up in a shutdown is not told",
-        "src/connection/mod.rs",
+        "src/connection/preparing.rs",
         r#"            self.ready |= Readiness::READABLE; // as in `shut_down`"#,
         r#"            self.told = Told::OfShutdown;"#,
     ),

@@ -71,7 +71,7 @@ impl<S: ByteStream> Connection<S> {
             return self.fail(error);
         }
         if at_once {
-            match self.peer_has_sent(io, common) {
+            match self.peer_has_sent(common) {
                 Ok(true) => {}
                 Ok(false) => return self.finish(),
                 Err(error) => return self.fail(error),

@@ -171,19 +171,12 @@ impl<S: ByteStream> Connection<S> {
     #[inline(always)]
     pub(super) fn note_read(&mut self, count: usize, io: &mut Io, common: &mut Common) {
         io.read -= count;
-        self.count_received(count, io, common);
+        self.traffic.note_read(count, common);
         io.fresh = false;
         if let Some(extras) = &mut self.extras {
             extras.note_activity(io.latest);
             extras.pay(Direction::Reading, count);
         }
-    }
-
-    #[inline(always)]
-    fn count_received(&mut self, count: usize, io: &mut Io, common: &mut Common) {
-        io.received += count;
-        self.traffic.read += count as u64;
-        self.traffic.active = common.since_began(io.latest);
     }
 
     /// Whether the peer may have sent bytes that are to be discarded. Above the bound they stay in the
@@ -213,7 +206,7 @@ impl<S: ByteStream> Connection<S> {
         match self.receive(&mut into[..room]) {
             Received::Bytes(count) => {
                 io.read = 0;
-                self.count_received(count, io, common);
+                self.traffic.note_read(count, common);
                 self.note_discarded(count, common);
                 if matches!(self.life, Life::Lingering(_)) {
                     io.asked = true; // the close timeout holds, whatever else it sends
@@ -228,10 +221,10 @@ impl<S: ByteStream> Connection<S> {
 
     /// Checks once whether the peer has sent unread bytes, so that closing would reset.
     #[inline(never)]
-    pub(super) fn peer_has_sent(&mut self, io: &mut Io, common: &mut Common) -> io::Result<bool> {
+    pub(super) fn peer_has_sent(&mut self, common: &mut Common) -> io::Result<bool> {
         match self.receive(&mut [0]) {
             Received::Bytes(count) => {
-                self.count_received(count, io, common);
+                self.traffic.note_read(count, common);
                 self.note_discarded(count, common);
                 Ok(true)
             }

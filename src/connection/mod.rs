@@ -247,29 +247,31 @@ impl<S: ByteStream> Connection<S> {
         common.loan.end();
         self.begin_step(io, common, buffer);
         let next = match self.life {
-            Life::Preparing(_) => self.while_preparing(io, common, buffer),
-            Life::New => self.announce(io, common),
             Life::Open | Life::Finishing => self.while_open(io, common, buffer),
-            Life::HandingOver => self.while_handing_over(io, common, buffer),
-            Life::Closing(_) => self.while_closing(io, common, buffer),
-            Life::Lingering(_) => self.while_lingering(io, common, buffer),
-            Life::Gone(_) => Next::Gone,
+            _ => self.while_not_open(io, common, buffer),
         };
-        if matches!(next, Next::Rest | Next::Yield) {
+        if self.waiting().is_lent() && matches!(next, Next::Rest | Next::Yield) {
             self.copy_lent(buffer, common);
         }
         next
     }
 
+    /// Not inlined: most steps are of connections that are open.
     #[inline(never)]
-    fn announce(&mut self, io: &Io, common: &mut Common) -> Next {
-        self.traffic.active = common.since_began(io.now);
-        self.told = Told::Made;
-        self.life = Life::Open;
-        if common.shutting_down {
-            self.ready |= Readiness::READABLE; // as in `shut_down`
+    fn while_not_open(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        buffer: &mut ReadBuffer,
+    ) -> Next {
+        match self.life {
+            Life::Preparing(_) => self.while_preparing(io, common, buffer),
+            Life::New => self.announce(common),
+            Life::HandingOver => self.while_handing_over(io, common, buffer),
+            Life::Closing(_) => self.while_closing(io, common, buffer),
+            Life::Lingering(_) => self.while_lingering(io, common, buffer),
+            Life::Open | Life::Finishing | Life::Gone(_) => Next::Gone,
         }
-        Next::Tell(Tell::Made)
     }
 
     #[inline(always)]
@@ -376,7 +378,8 @@ impl<S: ByteStream> Connection<S> {
     /// read; bytes that were put back count as read. A closing connection ends at its deadline in any case.
     #[inline(always)]
     fn settle(&mut self, io: &mut Io, more: bool) -> Next {
-        let again = self.gives_again();
+        // Only a connection with extras can have put bytes back.
+        let again = self.is_timed() && self.gives_again();
         if !more
             && self.ready.contains(Readiness::HANGUP)
             && let Some(error) = self.judge_hangup(again)
@@ -390,7 +393,7 @@ impl<S: ByteStream> Connection<S> {
             {
                 return next;
             }
-            self.held.remove(Holds::UNREAD); // only a connection with extras can have put bytes back
+            self.held.remove(Holds::UNREAD);
         }
         if again || more { Next::Yield } else { Next::Rest }
     }

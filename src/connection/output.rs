@@ -238,11 +238,10 @@ impl<S: ByteStream> Connection<S> {
     /// Counts bytes that the kernel has taken.
     #[inline(always)]
     pub(super) fn note_sent(&mut self, count: usize, io: &mut Io, common: &mut Common) {
-        io.sent += count;
-        self.traffic.written += count as u64;
         // An attempt without success is no life of the peer's: it is made before each timeout.
         if count > 0 {
-            self.traffic.active = common.since_began(io.latest);
+            io.sent += count;
+            self.traffic.note_written(count, common);
             if let Some(extras) = &mut self.extras {
                 extras.note_sent(count, io, common);
             }
@@ -255,8 +254,8 @@ impl<S: ByteStream> Connection<S> {
     /// after `connection_lost`. The kernel would hold the last bytes back until then.
     #[inline(always)]
     pub(super) fn fin_follows(&self) -> bool {
-        let closes = matches!(self.life, Life::Closing(_)) && self.input != Input::Open;
-        self.output == Output::FinWanted && !closes && self.filter().is_none_or(Filter::is_closed)
+        let closes = || matches!(self.life, Life::Closing(_)) && self.input != Input::Open;
+        self.output == Output::FinWanted && !closes() && self.filter().is_none_or(Filter::is_closed)
     }
 
     /// Sends FIN, unless it was sent. It fails if the peer has reset the connection.

@@ -9,7 +9,7 @@ use super::filter::{Engine, Filter};
 use super::header::{Header, ProxyInfo, Taken};
 use super::input::Received;
 use super::timing::Direction;
-use super::{Common, Connection, Holds, Io, Life, Next, ReadBuffer};
+use super::{Common, Connection, Holds, Io, Life, Next, ReadBuffer, Tell, Told};
 use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
@@ -106,6 +106,18 @@ impl<S> Connection<S> {
 
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
+    /// The end of all preparations.
+    #[inline(never)]
+    pub(super) fn announce(&mut self, common: &Common) -> Next {
+        self.traffic.note_announced(common);
+        self.told = Told::Made;
+        self.life = Life::Open;
+        if common.shutting_down {
+            self.ready |= Readiness::READABLE; // as in `shut_down`
+        }
+        Next::Tell(Tell::Made)
+    }
+
     /// Before a connection is announced.
     pub(super) fn while_preparing(
         &mut self,

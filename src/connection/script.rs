@@ -326,7 +326,6 @@ impl Driver {
                 timed_out: false,
                 asked: false,
                 more_events: false,
-                received: 0,
                 sent: 0,
             },
             common: Common::new(closing_times, usize::MAX, 1, now),
@@ -357,9 +356,9 @@ impl Driver {
             timed_out: false,
             asked: false,
             more_events: self.more_events,
-            received: 0,
             sent: 0,
         };
+        self.common.begin_turn(self.now);
         self.visited = true;
         (self.consumed, self.steps) = (0, 0);
     }

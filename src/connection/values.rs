@@ -90,8 +90,6 @@ pub(crate) struct Io {
     pub(crate) asked: bool,
     /// Whether the poller may have more to tell of this turn. Only for a connection with deadlines.
     pub(crate) more_events: bool,
-    /// How many bytes were read, since this was last taken.
-    pub(crate) received: usize,
     /// How many bytes were sent in this visit.
     pub(crate) sent: usize,
 }
@@ -163,12 +161,39 @@ impl BitOr for Holds {
 pub(crate) struct Traffic {
     pub(crate) read: u64,
     pub(crate) written: u64,
-    /// The last time that any moved, or that the connection was announced: in nanoseconds since the reactor was
-    /// made.
-    pub(super) active: u64,
+    /// The turn in which any moved last, or the connection was announced: its time in nanoseconds since the reactor
+    /// was made.
+    active: u64,
+}
+
+/// The bytes that all connections of a reactor have moved.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Moved {
+    pub(crate) read: u64,
+    pub(crate) written: u64,
 }
 
 impl Traffic {
+    #[inline(always)]
+    pub(super) fn note_announced(&mut self, common: &Common) {
+        self.active = common.turn;
+    }
+
+    #[inline(always)]
+    pub(super) fn note_read(&mut self, count: usize, common: &mut Common) {
+        self.read += count as u64;
+        common.moved.read += count as u64;
+        self.active = common.turn;
+    }
+
+    /// Notes bytes that the kernel has taken, at least one.
+    #[inline(always)]
+    pub(super) fn note_written(&mut self, count: usize, common: &mut Common) {
+        self.written += count as u64;
+        common.moved.written += count as u64;
+        self.active = common.turn;
+    }
+
     /// Whether nothing was read yet.
     pub(crate) fn is_unread(self) -> bool {
         self.read == 0
@@ -214,8 +239,10 @@ pub(crate) struct Common {
     pub(super) cap: usize,
     /// When the reactor was made.
     began: Instant,
-    /// The moment that was asked for last, and its nanoseconds since then.
-    last: (Instant, u64),
+    /// The time of the turn, in nanoseconds since then: they take half the room of an `Instant` and last for centuries.
+    turn: u64,
+    /// The bytes that all connections have moved.
+    pub(crate) moved: Moved,
     /// Whether the reactor shuts down, so that each protocol is to be told.
     pub(crate) shutting_down: bool,
     pub(super) spares: Spares,
@@ -237,19 +264,25 @@ impl Common {
     ) -> Self {
         let (spares, wire, extras) = (Spares::default(), Vec::new(), Vec::new());
         let (shutting_down, loan, panic) = (false, Loan::none(lent_from), None);
-        let last = (began, 0);
-        Self { closing_times, cap, began, last, shutting_down, spares, loan, wire, panic, extras }
+        let (turn, moved) = (0, Moved::default());
+        Self {
+            closing_times,
+            cap,
+            began,
+            turn,
+            moved,
+            shutting_down,
+            spares,
+            loan,
+            wire,
+            panic,
+            extras,
+        }
     }
 
-    /// A moment as nanoseconds, which take half the room of an `Instant` and last for centuries.
-    ///
-    /// Mostly it is that of the turn, and asked for many times. To subtract takes as long as a tenth of an echo.
-    #[inline]
-    pub(super) fn since_began(&mut self, moment: Instant) -> u64 {
-        if self.last.0 != moment {
-            self.last = (moment, moment.saturating_duration_since(self.began).as_nanos() as u64);
-        }
-        self.last.1
+    /// Notes the time of a turn.
+    pub(crate) fn begin_turn(&mut self, now: Instant) {
+        self.turn = now.saturating_duration_since(self.began).as_nanos() as u64;
     }
 
     /// How long to wait for the peer's FIN.

@@ -123,7 +123,12 @@ impl Reactor {
     /// assert_eq!(now.bytes_read - before.bytes_read, 1);
     /// ```
     pub fn stats(&self) -> Stats {
-        self.monitor.stats
+        let (stats, moved) = (self.monitor.stats, self.memory.common.moved);
+        Stats {
+            bytes_read: stats.bytes_read + moved.read,
+            bytes_written: stats.bytes_written + moved.written,
+            ..stats
+        }
     }
 
     /// Sets or removes the observer of the turns; returns the former one.
@@ -204,7 +209,7 @@ impl fmt::Debug for Reactor {
             .field("sources", &self.sources.len())
             .field("timers", &self.timers.len())
             .field("queued", &self.has_queued())
-            .field("stats", &self.monitor.stats)
+            .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@ use std::any::Any;
 use std::time::Instant;
 
 use crate::callback::Callback;
-use crate::connection::Reached;
+use crate::connection::{Common, Connection, Reached};
 use crate::ids::ConnectionId;
 use crate::observe::watcher::{Running, Watcher};
 use crate::observe::{
@@ -128,6 +128,69 @@ impl Monitor {
         if let Some(watcher) = &mut self.watcher {
             watcher.end_turn();
         }
+    }
+}
+
+/// A connection before a step, for an observer, who is told the difference.
+pub(super) struct Watched {
+    /// How far it had come.
+    reached: Reached,
+    /// How many bytes all connections had read and written.
+    read: u64,
+    written: u64,
+}
+
+impl Watched {
+    /// `None` without an observer.
+    #[inline(always)]
+    pub(super) fn begin(
+        connection: &Connection,
+        common: &Common,
+        monitor: &Monitor,
+    ) -> Option<Self> {
+        monitor.is_watched().then(|| Self::at(connection, common))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn at(connection: &Connection, common: &Common) -> Self {
+        let (read, written) = (common.moved.read, common.moved.written);
+        Self { reached: connection.reached(), read, written }
+    }
+
+    /// Tells what has changed.
+    #[inline(always)]
+    pub(super) fn end(
+        watched: Option<Self>,
+        id: ConnectionId,
+        state: &Connection,
+        common: &Common,
+        monitor: &mut Monitor,
+    ) {
+        if let Some(before) = watched {
+            before.tell_change(id, state, common, monitor);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_change(
+        self,
+        connection: ConnectionId,
+        state: &Connection,
+        common: &Common,
+        monitor: &mut Monitor,
+    ) {
+        let received = (common.moved.read - self.read) as usize;
+        if received > 0 {
+            monitor.note(|| Notice::Received { connection, bytes: received });
+        }
+        let sent = (common.moved.written - self.written) as usize;
+        if sent > 0 {
+            let waiting = state.buffered();
+            monitor.note(|| Notice::Sent { connection, bytes: sent, waiting });
+        }
+        monitor.reached(connection, self.reached, state.reached());
     }
 }
 

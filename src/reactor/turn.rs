@@ -183,6 +183,7 @@ impl Reactor {
         self.calls.shared.awake();
         self.time.read(self.limits.slow_callback);
         let now = self.time.now;
+        self.memory.common.begin_turn(now);
         self.monitor.report.slept = began.map_or(Duration::ZERO, |began| now - began);
         self.monitor.woke(now, self.poller.ready.len());
         result
@@ -208,11 +209,14 @@ impl Reactor {
                 monitor.note(|| Notice::Event { subject: None, readiness });
                 continue;
             };
-            monitor.note(|| {
+            // Asked here: what a notice is made of would else be put together for nobody.
+            if monitor.is_watched() {
                 let subject = Some(slot.source.subject(key));
-                Notice::Event { subject, readiness }
-            });
-            if slot.source.latch(readiness) && queues.add(Queue::Run, key, &mut slot.waits) {
+                monitor.note(|| Notice::Event { subject, readiness });
+            }
+            let queued =
+                slot.source.latch(readiness) && queues.add(Queue::Run, key, &mut slot.waits);
+            if queued && monitor.is_watched() {
                 monitor.queued(|| slot.source.subject(key), Queue::Run, false);
             }
         }

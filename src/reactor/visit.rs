@@ -9,12 +9,12 @@ use std::time::Instant;
 
 use super::Reactor;
 use super::limits::Limits;
-use super::monitor::Monitor;
+use super::monitor::Watched;
 use super::queues::Queue;
 use super::source::{Owner, Registered, Session, Slot, Source};
 use crate::address::{Address, UnixAddress};
 use crate::callback::Callback;
-use crate::connection::{Connection, Io, Next, Reached, ReadBuffer, Tell};
+use crate::connection::{Io, Next, ReadBuffer, Tell};
 use crate::ids::ConnectionId;
 use crate::observe::{Notice, Origin, Stage, Subject};
 use crate::parts::arena::Key;
@@ -22,103 +22,48 @@ use crate::protocol::Protocol;
 use crate::reason::Reason;
 use crate::transport::Transport;
 
-/// The part of a visit that is counted already, and told to the observer.
-#[derive(Default)]
-struct Seen {
-    /// How many of the bytes it has sent are counted.
-    sent: usize,
-    /// How far the connection had come before the step; for an observer only.
-    reached: Option<Reached>,
-    /// Whether it was put back into the run queue.
-    queued: bool,
-}
-
-impl Seen {
-    #[inline(always)]
-    fn begin_step(&mut self, connection: &Connection, monitor: &Monitor) {
-        if monitor.is_watched() {
-            self.reached = Some(connection.reached());
-        }
-    }
-
-    /// Counts the bytes that have moved since the last step, and tells the observer what has changed.
-    #[inline]
-    fn count(
-        &mut self,
-        id: ConnectionId,
-        connection: &Connection,
-        io: &mut Io,
-        monitor: &mut Monitor,
-    ) {
-        let received = mem::take(&mut io.received);
-        let sent = io.sent - mem::replace(&mut self.sent, io.sent);
-        monitor.stats.bytes_read += received as u64;
-        monitor.stats.bytes_written += sent as u64;
-        if monitor.is_watched() {
-            self.tell_step(id, connection, (received, sent), monitor);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn tell_step(
-        &mut self,
-        connection: ConnectionId,
-        state: &Connection,
-        (received, sent): (usize, usize),
-        monitor: &mut Monitor,
-    ) {
-        let Some(before) = self.reached.take() else { return };
-        if received > 0 {
-            monitor.note(|| Notice::Received { connection, bytes: received });
-        }
-        if sent > 0 {
-            let waiting = state.buffered();
-            monitor.note(|| Notice::Sent { connection, bytes: sent, waiting });
-        }
-        monitor.reached(connection, before, state.reached());
-        if self.queued {
-            monitor.queued(|| Subject::Connection(connection), Queue::Run, true);
-        }
-    }
-}
-
 impl Queue {
-    /// The allowances of a visit from this queue.
-    fn io(self, now: Instant, limits: &Limits) -> Io {
-        Io {
+    /// Begins a visit: the source leaves the queue. Returns the allowances of the visit, if it is a connection. Bytes
+    /// that it has sent in this turn already, when it was served, count against them.
+    #[inline(always)]
+    fn begin(self, slot: &mut Slot, now: Instant, limits: &Limits, turn: u64) -> Option<Io> {
+        let Slot { source, waits, registered, .. } = slot;
+        waits.leave(self);
+        let Source::Connection(session) = source else { return None };
+        session.connection.check_loan();
+        let budget = limits.write_budget;
+        // Half of what waits in memory, if that is more: a connection that many others write to keeps up with them.
+        let half = session.connection.in_memory() / 2;
+        Some(Io {
             now,
             latest: now,
             read: if self == Self::Run { limits.read_budget } else { 0 },
             put_off: 0,
-            write: Some(limits.write_budget),
+            write: match self {
+                _ if waits.is_to_flush() => None, // others wrote too: all leaves together, in the flush phase
+                Self::Run => Some(budget.max(half)),
+                Self::Flush => Some(waits.budget_left(budget, turn) + half.saturating_sub(budget)),
+            },
             serves: self == Self::Run,
-            fresh: false,
+            fresh: *registered == Registered::No && session.connection.traffic().is_unread(),
             timed_out: false,
             asked: false,
             more_events: false,
-            received: 0,
             sent: 0,
-        }
+        })
     }
+}
 
-    /// Begins a visit: the source leaves the queue. Bytes that it has sent in this turn already, when
-    /// it was served, count against its allowance.
+impl Slot {
+    /// Puts a protocol back into its seat.
     #[inline(always)]
-    fn begin(self, slot: &mut Slot, turn: u64, io: &mut Io) {
-        let Slot { source, waits, registered, .. } = slot;
-        waits.leave(self);
-        let Source::Connection(session) = source else { return };
-        session.connection.check_loan();
-        io.fresh = *registered == Registered::No && session.connection.traffic().is_unread();
-        let Some(budget) = io.write else { return };
-        // Half of what waits in memory, if that is more: a connection that many others write to keeps up with them.
-        let more = (session.connection.in_memory() / 2).saturating_sub(budget);
-        io.write = match self {
-            _ if waits.is_to_flush() => None, // others wrote too: all leaves together, in the flush phase
-            Self::Run => Some(budget + more),
-            Self::Flush => Some(waits.budget_left(budget, turn) + more),
-        };
+    fn with_protocol(&mut self, protocol: Option<Box<dyn Protocol>>) -> &mut Self {
+        if let Source::Connection(session) = &mut self.source
+            && protocol.is_some()
+        {
+            session.protocol = protocol;
+        }
+        self
     }
 }
 
@@ -138,52 +83,52 @@ impl Reactor {
     /// follows.
     fn visit_connection(&mut self, key: Key, from: Queue, buffer: &mut ReadBuffer) -> bool {
         let (id, turn) = (ConnectionId(key), self.monitor.stats.turns);
-        let (mut io, mut seen) = (from.io(self.time.now, &self.limits), Seen::default());
-        // The protocol, out of its session while it is called.
-        let mut seated: Option<Box<dyn Protocol>> = None;
+        let Some(mut slot) = self.sources.slot(key) else {
+            return self.let_go_of_lost(id, None);
+        };
+        let Some(mut io) = from.begin(slot, self.time.now, &self.limits, turn) else {
+            return false;
+        };
         loop {
-            let Self { sources, queues, timers, poller, memory, monitor, time, limits, .. } = self;
-            let Some(slot) = sources.slot(key) else {
-                self.let_go_of_lost(id, seated);
-                return true;
+            let Slot { source: Source::Connection(session), waits, registered, .. } = slot else {
+                return false;
             };
-            if seated.is_none() {
-                from.begin(slot, turn, &mut io);
-            }
-            let Source::Connection(session) = &mut slot.source else { return false };
-            if let Some(protocol) = seated {
-                session.protocol = Some(protocol);
-            }
-            session.tell_the_time(&mut io, time);
-            seen.begin_step(&session.connection, monitor);
+            let (common, monitor) = (&mut self.memory.common, &mut self.monitor);
+            session.tell_the_time(&mut io, &self.time);
+            let watched = Watched::begin(&session.connection, common, monitor);
             let notice = loop {
-                match session.connection.next(&mut io, &mut memory.common, buffer) {
+                match session.connection.next(&mut io, common, buffer) {
                     Next::Tell(notice) => break Some(notice),
-                    Next::Again => {}
                     Next::Prepared => break None,
+                    Next::Again => {}
                     Next::Gone => {
-                        seen.count(id, &session.connection, &mut io, monitor);
+                        Watched::end(watched, id, &session.connection, common, monitor);
                         self.conclude(key);
                         return true;
                     }
                     next @ (Next::Rest | Next::Yield) => {
-                        if !session.register(key, poller, &mut slot.registered) {
+                        if !session.register(key, &self.poller, registered) {
                             continue; // it has failed
                         }
-                        session.arm(key, timers, monitor);
-                        slot.waits.note_sent(io.sent, limits.write_budget, turn);
-                        seen.queued =
-                            next == Next::Yield && queues.add(Queue::Run, key, &mut slot.waits);
-                        seen.count(id, &session.connection, &mut io, monitor);
+                        session.arm(key, &mut self.timers, monitor);
+                        waits.note_sent(io.sent, self.limits.write_budget, turn);
+                        Watched::end(watched, id, &session.connection, common, monitor);
+                        if next == Next::Yield && self.queues.add(Queue::Run, key, waits) {
+                            monitor.queued(|| Subject::Connection(id), Queue::Run, true);
+                        }
                         return true;
                     }
                 }
             };
-            seated = session.protocol.take();
-            seen.count(id, &session.connection, &mut io, monitor);
-            match notice {
-                Some(notice) => self.tell(key, notice, &mut seated, buffer),
-                None => seated = self.prepared(key),
+            Watched::end(watched, id, &session.connection, common, monitor);
+            let protocol = session.protocol.take(); // out of its seat while it is called
+            let protocol = match notice {
+                Some(notice) => self.tell(key, notice, protocol, buffer),
+                None => self.prepared(key),
+            };
+            match self.sources.slot(key) {
+                Some(found) => slot = found.with_protocol(protocol),
+                None => return self.let_go_of_lost(id, protocol),
             }
         }
     }
@@ -200,8 +145,9 @@ impl Reactor {
     /// Drops the protocol of a source that is not there: it is gone since it was queued, or a callback
     /// has replaced this reactor by another.
     #[cold]
-    fn let_go_of_lost(&mut self, id: ConnectionId, protocol: Option<Box<dyn Protocol>>) {
+    fn let_go_of_lost(&mut self, id: ConnectionId, protocol: Option<Box<dyn Protocol>>) -> bool {
         self.let_go(Subject::Connection(id), protocol);
+        true
     }
 
     pub(crate) fn tell_opened(&mut self, id: ConnectionId, origin: Origin) {
@@ -212,16 +158,31 @@ impl Reactor {
         }
     }
 
-    /// Calls a protocol with a notice of its connection.
+    /// Calls a protocol with a notice of its connection, and returns it.
     #[inline]
     fn tell(
         &mut self,
         key: Key,
         tell: Tell,
-        seated: &mut Option<Box<dyn Protocol>>,
+        protocol: Option<Box<dyn Protocol>>,
         buffer: &ReadBuffer,
-    ) {
-        let Some(protocol) = seated else { return };
+    ) -> Option<Box<dyn Protocol>> {
+        let mut protocol = protocol?;
+        match tell {
+            Tell::Data(count) => {
+                let data = buffer.told(count);
+                self.tell_by(ConnectionId(key), Callback::DataReceived, |transport| {
+                    protocol.data_received(transport, data);
+                });
+            }
+            rarer => self.tell_rarer(key, rarer, &mut protocol),
+        }
+        Some(protocol)
+    }
+
+    /// The notices that are rarer than bytes, out of line.
+    #[inline(never)]
+    fn tell_rarer(&mut self, key: Key, tell: Tell, protocol: &mut Box<dyn Protocol>) {
         let id = ConnectionId(key);
         match tell {
             Tell::Pause => self.tell_pressure(id, true),
@@ -229,24 +190,35 @@ impl Reactor {
             Tell::Handover => self.swap(key, protocol),
             Tell::Made | Tell::Data(_) | Tell::Eof | Tell::TimedOut | Tell::ShuttingDown => {}
         }
-        let callback = callback_of(tell);
+        let done = self.tell_by(id, callback_of(tell), |transport| match tell {
+            Tell::Made | Tell::Handover => protocol.connection_made(transport),
+            Tell::Data(_) => {} // told above
+            Tell::Eof => protocol.eof_received(transport),
+            Tell::Pause => protocol.pause_writing(transport),
+            Tell::Resume => protocol.resume_writing(transport),
+            Tell::TimedOut => protocol.timed_out(transport),
+            Tell::ShuttingDown => protocol.shutting_down(transport),
+        });
+        if done && tell == Tell::Resume {
+            self.close_if_written(id);
+        }
+    }
+
+    /// Calls a protocol that is out of its seat; returns whether it has not panicked.
+    #[inline(always)]
+    fn tell_by(
+        &mut self,
+        id: ConnectionId,
+        callback: Callback,
+        code: impl FnOnce(&mut Transport<'_>),
+    ) -> bool {
         let done = self.call(Subject::Connection(id), callback, |reactor| {
-            let transport = &mut Transport::new(reactor, id);
-            match tell {
-                Tell::Made | Tell::Handover => protocol.connection_made(transport),
-                Tell::Data(count) => protocol.data_received(transport, buffer.told(count)),
-                Tell::Eof => protocol.eof_received(transport),
-                Tell::Pause => protocol.pause_writing(transport),
-                Tell::Resume => protocol.resume_writing(transport),
-                Tell::TimedOut => protocol.timed_out(transport),
-                Tell::ShuttingDown => protocol.shutting_down(transport),
-            }
+            code(&mut Transport::new(reactor, id));
         });
         if done.is_none() {
             self.end_by_panic(id, callback);
-        } else if tell == Tell::Resume {
-            self.close_if_written(id);
         }
+        done.is_some()
     }
 
     /// Ends the connection of a protocol that panicked. `connection_lost` is still to come.
