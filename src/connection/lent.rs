@@ -20,25 +20,26 @@ const PAGE: usize = 4096;
 /// The buffer that all connections of a reactor are read into.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBuffer {
-    memory: Box<[u8]>,
-    /// The bytes of it that are used.
-    place: Range<usize>,
+    memory: Vec<u8>,
+    /// Where the page begins; the bytes before it are not used.
+    begin: usize,
 }
 
 impl ReadBuffer {
     pub(crate) fn new(size: usize) -> Self {
-        let memory = vec![0; size + PAGE].into_boxed_slice();
+        let mut memory = vec![0; size + PAGE];
         let begin = memory.as_ptr().align_offset(PAGE).min(PAGE);
-        Self { memory, place: begin..begin + size }
+        memory.truncate(begin + size);
+        Self { memory, begin }
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.place.len()
+        self.memory.len() - self.begin
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.place.is_empty()
+        self.len() == 0
     }
 
     /// The bytes that a notice tells of: so many, at the beginning.
@@ -49,12 +50,12 @@ impl ReadBuffer {
 
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.memory[self.place.clone()]
+        &self.memory[self.begin..]
     }
 
     #[inline]
     fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.place.clone()]
+        &mut self.memory[self.begin..]
     }
 }
 
