@@ -61,7 +61,7 @@ impl<S: ByteStream> Connection<S> {
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
     /// Closes, or lingers, when the kernel has everything.
-    pub(super) fn all_sent(&mut self, io: &mut Io, common: &mut Common) -> Next {
+    pub(super) fn all_sent(&mut self, io: &Io, common: &mut Common) -> Next {
         if self.input != Input::Open {
             return self.finish(); // closing sends FIN
         }
