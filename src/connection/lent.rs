@@ -121,7 +121,7 @@ impl<S: ByteStream> Connection<S> {
     /// reactor by another.
     #[inline]
     pub(crate) fn check_loan(&mut self) {
-        if self.waiting().is_lent() {
+        if self.is_lent() {
             self.end_by_fault(Reason::Aborted);
         }
     }
@@ -143,7 +143,7 @@ impl<S: ByteStream> Connection<S> {
     /// Copies what is still to be sent of the buffer.
     #[inline(always)]
     pub(super) fn copy_lent(&mut self, buffer: &ReadBuffer, common: &mut Common) {
-        if self.waiting().is_lent() {
+        if self.is_lent() {
             let mut queue = mem::take(self.waiting());
             queue.copy_lent(buffer.bytes(), &mut common.spares);
             *self.waiting() = queue;

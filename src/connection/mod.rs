@@ -250,7 +250,7 @@ impl<S: ByteStream> Connection<S> {
             Life::Open | Life::Finishing => self.while_open(io, common, buffer),
             _ => self.while_not_open(io, common, buffer),
         };
-        if self.waiting().is_lent() && matches!(next, Next::Rest | Next::Yield) {
+        if self.is_lent() && matches!(next, Next::Rest | Next::Yield) {
             self.copy_lent(buffer, common);
         }
         next

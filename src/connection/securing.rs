@@ -79,6 +79,12 @@ impl<S> Connection<S> {
         self.outgoing.in_memory() + self.filter().map_or(0, |filter| filter.wire().in_memory())
     }
 
+    /// Whether bytes of the read buffer are still to be sent.
+    #[inline(always)]
+    pub(super) fn is_lent(&self) -> bool {
+        self.outgoing.is_lent() || self.filter().is_some_and(|filter| filter.wire().is_lent())
+    }
+
     #[inline(always)]
     pub(super) fn is_handshaking(&self) -> bool {
         self.filter().is_some_and(Filter::is_handshaking)
