@@ -17,10 +17,10 @@ use crate::system::resolver::Resolver;
 impl Reactor {
     /// Has a name looked up for an attempt. The answer comes by [`resolved`](Self::resolved).
     pub(super) fn resolve(&mut self, key: Key, round: u64, host: &str, port: u16) {
-        if let Some(network) = self.network()
-            && !network.borrow().slow_names.is_slow(host)
+        if let Some(simulated) = self.simulated()
+            && !simulated.is_slow(host)
         {
-            let found = network.borrow().resolve(host, port);
+            let found = simulated.resolve(host, port);
             let found = found.map_err(|error| Reason::failed(Activity::Resolving, error));
             return self.resolved(key, round, found);
         }
@@ -68,11 +68,9 @@ impl Reactor {
                 let _ = answers.send((name, found));
                 shared.push(None, Self::take_answers);
             };
-            if let Some(network) = self.network() {
-                let mut network = network.borrow_mut();
-                let found = network.resolve(&host, 0);
-                let now = self.time.clock.now();
-                network.slow_names.begin(now, &host, Box::new(move || tell(found)));
+            if let Some(simulated) = self.simulated() {
+                let found = simulated.resolve(&host, 0);
+                simulated.begin_lookup(&host, Box::new(move || tell(found)));
                 continue;
             }
             let Lookups { resolver, pool, .. } = &self.threads.lookups;

@@ -76,7 +76,7 @@ impl Reactor {
         interest: Readiness,
         function: impl FnMut(&mut Self, &mut S, Ready) + 'static,
     ) -> io::Result<WatchId> {
-        if self.network().is_some() {
+        if self.simulated().is_some() {
             let message = "a simulated reactor watches no descriptors";
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         }
