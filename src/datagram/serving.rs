@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::callback::Callback;
 use crate::datagram::datagrams::At;
+use crate::datagram::kind::DatagramSockets;
 use crate::datagram::{
     DatagramProtocol, DatagramSocket, DatagramState, DatagramTransport, Datagrams, Incoming,
     is_unreachable,
@@ -99,7 +100,7 @@ impl Reactor {
         protocol: Box<dyn DatagramProtocol>,
     ) -> io::Result<DatagramId> {
         self.check_takes_new()?;
-        let state = Seated::new(DatagramState::new(socket)?, protocol);
+        let state = Seated::new(&DatagramSockets, DatagramState::new(socket)?, protocol);
         let local = state.local;
         let key = self.sources.insert(Source::Datagram(Box::new(state)), Owner::None);
         let Self { sources, poller, .. } = self;

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::Listener;
+use super::kind::Listeners;
 use super::listen::{Admission, At, Listen};
 use crate::address::{Place, UnixAddress};
 use crate::ids::ListenerId;
@@ -149,8 +150,8 @@ impl Reactor {
         let takes = self.check_takes_new();
         takes.map_err(|error| at_address("listening at", &local, error))?;
         let at = local.clone();
-        let listener =
-            Seated::new(Listener::new(acceptor, local, admission, preparations), factory);
+        let listener = Listener::new(acceptor, local, admission, preparations);
+        let listener = Seated::new(&Listeners, listener, factory);
         let key = self.sources.insert(Source::Listener(Box::new(listener)), Owner::None);
         let Self { sources, poller, .. } = self;
         if let Some(Source::Listener(listener)) = sources.get_mut(key)
