@@ -168,8 +168,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "the owner is not told the loss",
         "src/reactor/visit.rs",
-        r#"self.connection_of_connector_lost(connector, &reason)"#,
-        r#"{ let _ = connector; }"#,
+        r#"kind.connection_gone(self, connector, announced, &reason);"#,
+        r#"if !announced { kind.connection_gone(self, connector, announced, &reason); }"#,
     ),
     (
         "no cap on the outgoing buffer",
@@ -527,11 +527,11 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "a stop forgets attempts",
-        "src/reactor/stopping.rs",
-        r#"                self.stop_trying(key);
-                self.serve_connector(key);"#,
-        r#"                self.stop_trying(key);
-                self.sources.remove(key);"#,
+        "src/connector/kind.rs",
+        r#"            reactor.stop_trying(key);
+            reactor.serve_connector(key);"#,
+        r#"            reactor.stop_trying(key);
+            reactor.sources.remove(key);"#,
     ),
     (
         "row 14: a close over silence says nothing of it",
@@ -898,9 +898,9 @@ const DEFECTS_OF_TLS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "a failed handshake is taken for a lost connection",
-        "src/reactor/visit.rs",
-        r#"            Owner::Connector(connector) if announced => {"#,
-        r#"            Owner::Connector(connector) if announced || unbuilt => {"#,
+        "src/connector/kind.rs",
+        r#"        if announced {"#,
+        r#"        if true || announced {"#,
     ),
     (
         "a framed protocol keeps a part of a line over the switch",

@@ -2,6 +2,7 @@
 
 use crate::address::Endpoint;
 use crate::connector::Connect;
+use crate::connector::kind::Connectors;
 use crate::connector::state::{ConnectorState, Progress};
 use crate::ids::{ConnectionId, ConnectorId};
 use crate::observe::{Command, Subject};
@@ -63,7 +64,8 @@ impl Reactor {
         if self.is_stopping() {
             connector.progress = Progress::Failed(Reason::Stopped);
         }
-        let connector = Seated::new(connector, Box::new(factory) as Box<dyn Factory>);
+        let factory: Box<dyn Factory> = Box::new(factory);
+        let connector = Seated::new(&Connectors, connector, factory);
         let key = self.sources.insert(Source::Connector(Box::new(connector)), Owner::None);
         self.monitor.command(Subject::Connector(ConnectorId(key)), || Command::Connect(to));
         self.queue(key);

@@ -9,6 +9,7 @@ use crate::address::{Address, Endpoint, Place};
 use crate::callback::Callback;
 use crate::connection::ReadBuffer;
 use crate::connector::Connector;
+use crate::connector::kind::Attempts;
 use crate::connector::state::{Attempt, BUSY_DELAY, ConnectorState, Progress};
 use crate::ids::{ConnectionId, ConnectorId};
 use crate::observe::{Command, Notice, Outcome, Subject};
@@ -147,10 +148,10 @@ impl Reactor {
         let (latched, to) = (Readiness::default(), addr.clone());
         let attempt = Attempt { connector: key, to, stream, latched };
         let owner = Owner::Connector(key);
-        let attempt = self.sources.insert(Source::Attempt(Box::new(attempt)), owner);
+        let attempt = self.sources.insert(Source::Attempt(Box::new(attempt), &Attempts), owner);
         let Self { sources, poller, queues, .. } = self;
         if let Some(slot) = sources.slot(attempt)
-            && let Source::Attempt(started) = &mut slot.source
+            && let Source::Attempt(started, _) = &mut slot.source
         {
             if let Err(error) = started.stream.register(poller.registry(), attempt.token()) {
                 sources.remove(attempt);
@@ -173,7 +174,7 @@ impl Reactor {
 
     /// Handles an event of an attempt: it is connected, has failed, or the event was spurious.
     pub(crate) fn serve_attempt(&mut self, key: Key, buffer: &mut ReadBuffer) {
-        let Some(Source::Attempt(attempt)) = self.sources.get_mut(key) else { return };
+        let Some(Source::Attempt(attempt, _)) = self.sources.get_mut(key) else { return };
         let connector = attempt.connector;
         let stream = &attempt.stream;
         let error = match stream.take_error() {
@@ -222,7 +223,7 @@ impl Reactor {
     /// The first address that answers wins. The attempt becomes the connection, in the same slot
     /// and under the same token, so that nothing is registered twice.
     fn connected(&mut self, connector: Key, winner: Key, peer: &Address, buffer: &mut ReadBuffer) {
-        if let Some(Source::Attempt(attempt)) = self.sources.get(winner) {
+        if let Some(Source::Attempt(attempt, _)) = self.sources.get(winner) {
             let to = attempt.to.clone();
             let won = || Outcome::Connected(ConnectionId(winner));
             self.tell_attempt_end(connector, &to, won);

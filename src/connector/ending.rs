@@ -33,7 +33,7 @@ impl Reactor {
             if Some(attempt) != except
                 && let Some(slot) = self.sources.remove(attempt)
             {
-                if let Source::Attempt(given_up) = slot.source {
+                if let Source::Attempt(given_up, _) = slot.source {
                     self.tell_attempt_end(key, &given_up.to, || Outcome::GivenUp);
                 }
                 self.descriptor_freed();

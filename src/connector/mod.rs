@@ -4,6 +4,7 @@ mod asking;
 mod attempts;
 mod connect;
 mod ending;
+mod kind;
 pub(crate) mod names;
 mod opening;
 mod preparing;

@@ -36,7 +36,7 @@ const LOOKUP_THREADS: usize = 2 * LOOKUPS_AT_ONCE;
 const MAX_WAITING: usize = 1024;
 
 /// The lookups of a reactor.
-pub(crate) struct Lookups {
+pub(super) struct Lookups {
     pub(super) resolver: Resolver,
     pub(super) pool: Pool,
     pub(super) agenda: Agenda,
@@ -47,18 +47,13 @@ pub(crate) struct Lookups {
 pub(super) type Answer = (Arc<str>, io::Result<Vec<SocketAddr>>);
 
 impl Lookups {
-    pub(crate) fn new(resolver: Resolver) -> Self {
+    pub(super) fn new(resolver: Resolver) -> Self {
         Self {
             resolver,
             pool: Pool::new("crocus-lookup", LOOKUP_THREADS),
             agenda: Agenda::default(),
             answers: mpsc::channel(),
         }
-    }
-
-    /// Takes the resolver, whose `Drop` may be the user's code.
-    pub(crate) fn take_resolver(&mut self) -> Resolver {
-        std::mem::take(&mut self.resolver)
     }
 }
 

@@ -8,7 +8,6 @@ use super::connect::Connect;
 use crate::address::{Address, UnixAddress};
 use crate::reactor::Reactor;
 use crate::reason::{Activity, Reason};
-use crate::simulation::stream::MemoryStream;
 #[cfg(unix)]
 use crate::system::error::invalid;
 use crate::system::options::{Kind, Origin};
@@ -24,7 +23,7 @@ impl Reactor {
 
     fn open_tcp(&self, to: SocketAddr, connect: &Connect) -> Result<Stream, Reason> {
         let failed = |error| Reason::failed(Activity::Connecting, error);
-        Stream::connect(self.network(), to, connect.local_addr, &connect.socket)
+        Stream::connect(self.simulated(), to, connect.local_addr, &connect.socket)
             .map_err(failed)?
             .map_err(|error| Reason::failed(Activity::Binding, error))
     }
@@ -35,12 +34,12 @@ impl Reactor {
             let error = invalid("a Unix socket cannot connect from an IP address");
             return Err(Reason::failed(Activity::Binding, error));
         }
-        let stream = match self.network() {
-            Some(network) => connect
+        let stream = match self.simulated() {
+            Some(host) => connect
                 .socket
                 .check(Kind::Unix, Origin::Simulated)
                 .and_then(|()| to.to_system())
-                .and_then(|_| MemoryStream::connect_unix(network, to).map(Stream::memory)),
+                .and_then(|_| host.connect_unix(to)),
             None => Stream::connect_unix(to, &connect.socket),
         };
         stream.map_err(|error| Reason::failed(Activity::Connecting, error))

@@ -68,7 +68,7 @@ impl Reactor {
         let (marks, now) = (self.limits.marks, self.time.latest());
         let Self { sources, memory, .. } = self;
         sources.convert(winner, |source| match source {
-            Source::Attempt(attempt) => {
+            Source::Attempt(attempt, _) => {
                 let mut connection = Connection::new(attempt.stream, marks);
                 connection.latch(attempt.latched);
                 if let Some(preface) = preface {

@@ -17,18 +17,27 @@ use crate::system::resolver::Resolver;
 impl Reactor {
     /// Has a name looked up for an attempt. The answer comes by [`resolved`](Self::resolved).
     pub(super) fn resolve(&mut self, key: Key, round: u64, host: &str, port: u16) {
-        if let Some(network) = self.network()
-            && !network.borrow().slow_names.is_slow(host)
+        if let Some(simulated) = self.simulated()
+            && !simulated.is_slow(host)
         {
-            let found = network.borrow().resolve(host, port);
+            let found = simulated.resolve(host, port);
             let found = found.map_err(|error| Reason::failed(Activity::Resolving, error));
             return self.resolved(key, round, found);
         }
         let asker = Asker { connector: key, round, port };
-        match self.threads.lookups.agenda.ask(host, asker) {
+        if self.threads.lookups.is_none() {
+            let lookups = Lookups::new(self.limits.resolver.clone());
+            self.threads.lookups = Some((Box::new(lookups), Self::take_answers));
+        }
+        let Some(lookups) = self.lookups() else { return };
+        match lookups.agenda.ask(host, asker) {
             Ok(()) => self.begin_lookups(),
             Err(error) => self.give_up(key, Reason::failed(Activity::Resolving, error)),
         }
+    }
+
+    fn lookups(&mut self) -> Option<&mut Lookups> {
+        self.threads.lookups.as_mut()?.0.downcast_mut()
     }
 
     /// An attempt does not wait for its name any more.
@@ -41,13 +50,17 @@ impl Reactor {
             && let Place::Name(host, _) = connector.connect.to.place()
         {
             let host = host.clone();
-            self.threads.lookups.agenda.forget(&host, key);
+            if let Some(lookups) = self.lookups() {
+                lookups.agenda.forget(&host, key);
+            }
         }
     }
 
     /// Takes the answers that have come.
-    pub(crate) fn take_answers(&mut self) {
-        while let Ok((host, found)) = self.threads.lookups.answers.1.try_recv() {
+    fn take_answers(&mut self) {
+        while let Some(lookups) = self.lookups()
+            && let Ok((host, found)) = lookups.answers.1.try_recv()
+        {
             let found = found.map_err(|error| Reason::failed(Activity::Resolving, error));
             self.answer(&host, &found);
         }
@@ -60,22 +73,22 @@ impl Reactor {
         if self.is_stopping() {
             return;
         }
-        while let Some(host) = self.threads.lookups.agenda.begin() {
-            let (name, answers) = (Arc::clone(&host), self.threads.lookups.answers.0.clone());
+        while let Some(lookups) = self.lookups()
+            && let Some(host) = lookups.agenda.begin()
+        {
+            let (name, answers) = (Arc::clone(&host), lookups.answers.0.clone());
             let shared = Arc::clone(&self.calls.shared);
             let tell = move |found| {
                 // Neither is needed if the reactor is gone.
                 let _ = answers.send((name, found));
                 shared.push(None, Self::take_answers);
             };
-            if let Some(network) = self.network() {
-                let mut network = network.borrow_mut();
-                let found = network.resolve(&host, 0);
-                let now = self.time.clock.now();
-                network.slow_names.begin(now, &host, Box::new(move || tell(found)));
+            if let Some(simulated) = self.simulated() {
+                let found = simulated.resolve(&host, 0);
+                simulated.begin_lookup(&host, Box::new(move || tell(found)));
                 continue;
             }
-            let Lookups { resolver, pool, .. } = &self.threads.lookups;
+            let Some(Lookups { resolver, pool, .. }) = self.lookups() else { return };
             let (resolver, name) = (resolver.clone(), Arc::clone(&host));
             let lookup = move || tell(look_up(&resolver, &name));
             if let Err((error, _)) = pool.submit(Box::new(lookup)) {
@@ -85,7 +98,8 @@ impl Reactor {
     }
 
     fn answer(&mut self, host: &str, found: &Result<Vec<SocketAddr>, Reason>) {
-        for Asker { connector, round, port } in self.threads.lookups.agenda.finish(host) {
+        let Some(lookups) = self.lookups() else { return };
+        for Asker { connector, round, port } in lookups.agenda.finish(host) {
             let mut found = found.clone();
             if let Ok(addresses) = &mut found {
                 addresses.iter_mut().for_each(|addr| addr.set_port(port));

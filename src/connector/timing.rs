@@ -62,7 +62,7 @@ impl Reactor {
         let Some(connector) = self.connector_mut(key) else { return false };
         let attempts = connector.attempts.clone();
         let stands = |&attempt: &Key| match self.sources.get(attempt) {
-            Some(Source::Attempt(attempt)) => {
+            Some(Source::Attempt(attempt, _)) => {
                 // Or it stood, and was reset before anybody looked: an event has told of that.
                 attempt.latched != Readiness::default() || attempt.stream.peer_addr().is_ok()
             }

@@ -5,6 +5,7 @@
 //! others with a datagram.
 
 mod datagrams;
+mod kind;
 mod multicast;
 mod serving;
 mod socket;

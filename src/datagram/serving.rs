@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::callback::Callback;
 use crate::datagram::datagrams::At;
+use crate::datagram::kind::DatagramSockets;
 use crate::datagram::{
     DatagramProtocol, DatagramSocket, DatagramState, DatagramTransport, Datagrams, Incoming,
     is_unreachable,
@@ -20,7 +21,6 @@ use crate::reactor::Reactor;
 use crate::reactor::source::{Owner, Seated, Source};
 use crate::reactor::state::TimerAction;
 use crate::reason::{Activity, Reason};
-use crate::simulation::datagrams::MemoryDatagrams;
 use crate::system::binding::bind_at;
 use crate::system::error::at_address;
 use crate::system::options::{Kind, Origin};
@@ -76,14 +76,12 @@ impl Reactor {
         protocol: impl DatagramProtocol + 'static,
     ) -> io::Result<DatagramId> {
         let Datagrams { at, socket: options } = at.into();
-        let socket = match (at, self.network()) {
+        let socket = match (at, self.simulated()) {
             (At::Endpoint(at), None) => bind_at(&at, "binding", &options, DatagramSocket::bind),
-            (At::Endpoint(at), Some(network)) => {
-                bind_at(&at, "binding", &options, |addr, options| {
-                    options.check(Kind::Udp, Origin::Simulated)?;
-                    MemoryDatagrams::bind(network, addr, options).map(DatagramSocket::Memory)
-                })
-            }
+            (At::Endpoint(at), Some(host)) => bind_at(&at, "binding", &options, |addr, options| {
+                options.check(Kind::Udp, Origin::Simulated)?;
+                host.bind_datagrams(addr, options).map(DatagramSocket::Simulated)
+            }),
             (At::Socket(socket), None) => DatagramSocket::adopt(socket, &options),
             (At::Socket(_), Some(_)) => Err(no_sockets()),
         };
@@ -102,7 +100,7 @@ impl Reactor {
         protocol: Box<dyn DatagramProtocol>,
     ) -> io::Result<DatagramId> {
         self.check_takes_new()?;
-        let state = Seated::new(DatagramState::new(socket)?, protocol);
+        let state = Seated::new(&DatagramSockets, DatagramState::new(socket)?, protocol);
         let local = state.local;
         let key = self.sources.insert(Source::Datagram(Box::new(state)), Owner::None);
         let Self { sources, poller, .. } = self;

@@ -1,4 +1,4 @@
-//! A datagram socket: UDP, or in memory, behind one enum.
+//! A datagram socket: UDP, or simulated, behind one enum.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,17 +7,17 @@ use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::simulation::datagrams::MemoryDatagrams;
 use crate::system::adopted::adopted;
 use crate::system::binding::{mapped, plain};
 use crate::system::options::{Kind, Origin, SocketOptions};
+use crate::system::simulated::SimulatedDatagrams;
 use crate::system::stream::no_sockets;
 
 #[derive(Debug)]
 pub(crate) enum DatagramSocket {
     /// With the form in which the kernel takes an address of a peer: an IPv6 socket reaches IPv4 too.
     Udp(UdpSocket, fn(SocketAddr) -> SocketAddr),
-    Memory(MemoryDatagrams),
+    Simulated(Box<dyn SimulatedDatagrams>),
 }
 
 impl DatagramSocket {
@@ -46,7 +46,7 @@ impl DatagramSocket {
     pub(crate) fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         match self {
             Self::Udp(socket, _) => socket.recv_from(buf).map(|(count, from)| (count, plain(from))),
-            Self::Memory(socket) => socket.receive(buf),
+            Self::Simulated(socket) => socket.receive(buf),
         }
     }
 
@@ -55,28 +55,28 @@ impl DatagramSocket {
         match (self, to) {
             (Self::Udp(socket, to_system), Some(to)) => socket.send_to(data, to_system(to)),
             (Self::Udp(socket, _), None) => socket.send(data),
-            (Self::Memory(socket), to) => socket.send(data, to),
+            (Self::Simulated(socket), to) => socket.send(data, to),
         }
     }
 
     pub(crate) fn connect(&self, to: SocketAddr) -> io::Result<()> {
         match self {
             Self::Udp(socket, to_system) => socket.connect(to_system(to)),
-            Self::Memory(socket) => socket.connect(to),
+            Self::Simulated(socket) => socket.connect(to),
         }
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Udp(socket, _) => socket.local_addr().map(plain),
-            Self::Memory(socket) => Ok(socket.local_addr()),
+            Self::Simulated(socket) => Ok(socket.local_addr()),
         }
     }
 
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Udp(socket, _) => socket.peer_addr().map(plain),
-            Self::Memory(socket) => socket.peer_addr(),
+            Self::Simulated(socket) => socket.peer_addr(),
         }
     }
 
@@ -87,7 +87,7 @@ impl DatagramSocket {
                 registry.register(socket, token, Interest::READABLE)
             }
             (Self::Udp(..), None) => Err(no_sockets()),
-            (Self::Memory(socket), _) => {
+            (Self::Simulated(socket), _) => {
                 socket.register(token);
                 Ok(())
             }
@@ -122,7 +122,7 @@ impl DatagramSocket {
     pub(crate) fn real(&self) -> io::Result<&UdpSocket> {
         match self {
             Self::Udp(socket, _) => Ok(socket),
-            Self::Memory(_) => Err(io::Error::new(
+            Self::Simulated(_) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "a simulated datagram socket knows no groups",
             )),

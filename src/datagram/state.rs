@@ -174,6 +174,7 @@ mod tests {
     use crate::parts::clock::Clock;
     use crate::simulation::datagrams::MemoryDatagrams;
     use crate::simulation::network::Network;
+    use crate::system::simulated::SimulatedDatagrams as _;
 
     /// A socket that has got this many datagrams of four bytes.
     fn state_with(datagrams: usize) -> DatagramState {
@@ -184,7 +185,7 @@ mod tests {
             far.send(b"four", Some(ours.local_addr())).unwrap();
         }
         network.borrow_mut().step();
-        DatagramState::new(DatagramSocket::Memory(ours)).unwrap()
+        DatagramState::new(DatagramSocket::Simulated(Box::new(ours))).unwrap()
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A descriptor of the user's, and the function called when it is ready.
 
+mod kind;
 #[cfg(feature = "signals")]
 mod signalling;
 #[cfg(feature = "signals")]

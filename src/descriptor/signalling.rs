@@ -8,14 +8,26 @@ use mio::Token;
 use signal_hook::consts::{FORBIDDEN, SIGINT, SIGTERM};
 
 use crate::callback::Callback;
+use crate::connection::ReadBuffer;
 use crate::descriptor::signals::Signals;
 use crate::observe::Subject;
 use crate::parts::arena::Key;
 use crate::reactor::Reactor;
+use crate::reactor::source::Kind;
 use crate::reactor::source::{Owner, Seated, SignalAction, Source};
 
 /// The numbers signal-hook keeps a place for; no system has more signals.
 const SIGNALS: std::ops::Range<i32> = 1..128;
+
+/// The kind of source that signals are.
+#[derive(Debug)]
+struct SignalSource;
+
+impl Kind for SignalSource {
+    fn serve(&self, reactor: &mut Reactor, key: Key, _: &mut ReadBuffer) {
+        reactor.serve_signals(key);
+    }
+}
 
 /// The actions by signal; each is `None` while it is called.
 type Actions = BTreeMap<i32, Option<SignalAction>>;
@@ -27,7 +39,7 @@ impl Reactor {
             return Ok(key);
         }
         let registry = self.poller.registry();
-        let signals = Seated::new(Signals::new(registry)?, BTreeMap::new());
+        let signals = Seated::new(&SignalSource, Signals::new(registry)?, BTreeMap::new());
         let key = self.sources.insert(Source::Signals(Box::new(signals)), Owner::None);
         if let Some(Source::Signals(signals)) = self.sources.get_mut(key)
             && let Err(error) = signals.register(registry, key.token())
@@ -173,7 +185,7 @@ impl Reactor {
         Ok(())
     }
 
-    pub(crate) fn serve_signals(&mut self, key: Key) {
+    fn serve_signals(&mut self, key: Key) {
         let Some(signals) = self.signals_mut(key) else { return };
         for signal in signals.pending() {
             self.call_signal_action(key, signal);

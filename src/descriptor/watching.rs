@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::callback::Callback;
+use crate::descriptor::kind::Watches;
 use crate::descriptor::{Ready, Watch};
 use crate::ids::WatchId;
 use crate::observe::{Command, Subject};
 use crate::parts::arena::Key;
 use crate::reactor::Reactor;
 use crate::reactor::dispatch::discard;
-use crate::reactor::source::{Owner, Seated, Source, Watched};
+use crate::reactor::source::{Seated, Source, Watched};
 use crate::system::poller::Readiness;
 
 /// # Descriptors of your own
@@ -76,7 +77,7 @@ impl Reactor {
         interest: Readiness,
         function: impl FnMut(&mut Self, &mut S, Ready) + 'static,
     ) -> io::Result<WatchId> {
-        if self.network().is_some() {
+        if self.simulated().is_some() {
             let message = "a simulated reactor watches no descriptors";
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         }
@@ -86,10 +87,10 @@ impl Reactor {
         }
         let watch = Watch::new(source.as_fd(), interest);
         let watched: Box<dyn Watched> = Box::new(Pair { source, function });
-        let watch = Source::Watch(Box::new(Seated::new(watch, watched)));
-        let key = self.sources.insert(watch, Owner::None);
+        let watch = Seated::new(&Watches, watch, watched);
+        let key = self.sources.insert_watch(Box::new(watch));
         if let Err(error) = self.arm_watch(key) {
-            if let Some(slot) = self.sources.remove(key) {
+            if let Some(slot) = self.sources.remove_watch(key) {
                 self.let_go_of_source(Subject::Reactor, slot.source);
             }
             return Err(explained(error));
@@ -156,7 +157,7 @@ impl Reactor {
         if let Some(Source::Watch(watch)) = sources.get_mut(id.0) {
             watch.disarm(poller.registry());
         }
-        sources.remove(id.0);
+        sources.remove_watch(id.0);
         self.monitor.command(Subject::Watch(id), || Command::Unwatch);
         if let Some(watched) = watched {
             self.release_watched(watched);

@@ -6,6 +6,7 @@ mod opening;
 mod accepting;
 mod stopping;
 
+mod kind;
 mod listen;
 mod state;
 

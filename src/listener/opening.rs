@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::Listener;
+use super::kind::Listeners;
 use super::listen::{Admission, At, Listen};
 use crate::address::{Place, UnixAddress};
 use crate::ids::ListenerId;
@@ -12,7 +13,6 @@ use crate::protocol::Factory;
 use crate::reactor::Reactor;
 use crate::reactor::preparations::Preparations;
 use crate::reactor::source::{Owner, Seated, Source};
-use crate::simulation::listener::MemoryListener;
 use crate::system::acceptor::Acceptor;
 use crate::system::binding::bind_at;
 use crate::system::error::at_address;
@@ -89,7 +89,7 @@ impl Reactor {
                     self.bind_tcp(addr, backlog, socket)
                 }),
             },
-            _ if self.network().is_some() => Err(no_sockets()),
+            _ if self.simulated().is_some() => Err(no_sockets()),
             At::Tcp(listener) => Acceptor::adopt(listener, &socket),
             #[cfg(unix)]
             At::Unix(listener) => {
@@ -104,12 +104,11 @@ impl Reactor {
         backlog: u32,
         options: &SocketOptions,
     ) -> io::Result<Acceptor> {
-        let Some(network) = self.network() else {
+        let Some(host) = self.simulated() else {
             return Acceptor::bind(addr, backlog, options);
         };
         options.check(Kind::Tcp, Origin::Simulated)?;
-        let listener = MemoryListener::bind(network, addr, backlog as usize, options)?;
-        Ok(Acceptor::Memory(listener))
+        host.listen(addr, backlog as usize, options)
     }
 
     #[cfg(unix)]
@@ -120,14 +119,13 @@ impl Reactor {
         mode: Option<u32>,
         options: &SocketOptions,
     ) -> io::Result<Acceptor> {
-        let Some(network) = self.network() else {
+        let Some(host) = self.simulated() else {
             let acceptor = UnixAcceptor::bind(name, mode, backlog, options)?;
             return Ok(Acceptor::Unix(Box::new(acceptor)));
         };
         options.check(Kind::Unix, Origin::Simulated)?;
         UnixAcceptor::check(&name)?;
-        let listener = MemoryListener::bind_unix(network, name, backlog as usize)?;
-        Ok(Acceptor::Memory(listener))
+        host.listen_unix(name, backlog as usize)
     }
 
     #[cfg(not(unix))]
@@ -152,8 +150,8 @@ impl Reactor {
         let takes = self.check_takes_new();
         takes.map_err(|error| at_address("listening at", &local, error))?;
         let at = local.clone();
-        let listener =
-            Seated::new(Listener::new(acceptor, local, admission, preparations), factory);
+        let listener = Listener::new(acceptor, local, admission, preparations);
+        let listener = Seated::new(&Listeners, listener, factory);
         let key = self.sources.insert(Source::Listener(Box::new(listener)), Owner::None);
         let Self { sources, poller, .. } = self;
         if let Some(Source::Listener(listener)) = sources.get_mut(key)

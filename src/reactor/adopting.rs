@@ -131,7 +131,7 @@ impl Reactor {
         stream: impl Into<Connected>,
         protocol: impl Protocol + 'static,
     ) -> io::Result<ConnectionId> {
-        if self.network().is_some() {
+        if self.simulated().is_some() {
             return Err(no_sockets());
         }
         self.check_takes_new()?;

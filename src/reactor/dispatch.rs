@@ -150,7 +150,7 @@ impl Reactor {
                 let protocol = state.callee.take();
                 self.let_go_of_each(subject, protocol);
             }
-            Source::Attempt(_) => {}
+            Source::Attempt(..) => {}
             #[cfg(feature = "signals")]
             Source::Signals(signals) => {
                 let actions = signals.callee.take().unwrap_or_default();

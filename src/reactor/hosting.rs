@@ -1,16 +1,14 @@
 //! The interface of a reactor outside its turns: the time, a handle, the counters, and the methods for a
 //! host loop.
 
-use std::cell::RefCell;
 use std::fmt;
-use std::rc::Rc;
 use std::time::Instant;
 
 use super::Reactor;
 use crate::handle::Handle;
 use crate::observe::watcher::Watcher;
 use crate::observe::{Observer, Stats};
-use crate::simulation::network::Network;
+use crate::system::simulated::SimulatedHost;
 
 /// # Time, counters, observers, and a host loop
 impl Reactor {
@@ -139,9 +137,7 @@ impl Reactor {
     /// # Examples
     ///
     /// ```
-    /// use std::cell::RefCell;
-    /// use std::rc::Rc;
-    /// use std::time::Instant;
+    ///     ///     /// use std::time::Instant;
     /// use crocus::testing::Simulation;
     /// use crocus::{Notice, Observer};
     ///
@@ -170,8 +166,9 @@ impl Reactor {
         former.map(|watcher| watcher.observer)
     }
 
-    pub(crate) fn network(&self) -> Option<&Rc<RefCell<Network>>> {
-        self.poller.simulated()
+    /// The host that stands in for the kernel; `None` in a real reactor.
+    pub(crate) fn simulated(&self) -> Option<&dyn SimulatedHost> {
+        self.poller.host()
     }
 }
 

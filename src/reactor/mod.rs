@@ -28,6 +28,7 @@ mod commands;
 pub(crate) mod dispatch;
 #[cfg(feature = "proxy")]
 mod identifying;
+pub(crate) mod kind;
 pub(crate) mod limits;
 pub(crate) mod monitor;
 pub(crate) mod preparations;
@@ -121,7 +122,7 @@ impl Reactor {
             queues: Queues::default(),
             timers: Timers::new(),
             calls: Calls::new(Shared::new(waker)),
-            threads: Threads::new(limits.threads, limits.resolver.clone()),
+            threads: Threads::new(limits.threads),
             memory,
             limits,
             monitor: Monitor::default(),

@@ -41,7 +41,11 @@ impl Reactor {
             Some(Some(protocol)) => {
                 match owner {
                     Owner::Listener(listener) => self.listener_prepared(listener),
-                    Owner::Connector(connector) => self.is_connected(connector, key),
+                    Owner::Connector(connector) => {
+                        if let Some(kind) = self.kind(connector) {
+                            kind.connection_prepared(self, connector, key);
+                        }
+                    }
                     Owner::None => {}
                 }
                 return Some(protocol);

@@ -1,21 +1,36 @@
-//! A session between visits: its registration with the poller, its timers.
+//! A session: how it is made; between visits, its registration with the poller and its timers.
+
+use std::time::Instant;
 
 use super::monitor::Monitor;
 use super::source::{Attached, Registered, Session};
 use super::state::{Time, TimerAction};
-use crate::connection::Io;
+use crate::address::Address;
+use crate::connection::{Common, Connection, Io, Step};
 use crate::parts::arena::Key;
 use crate::parts::timers::Timers;
 use crate::protocol::Protocol;
 use crate::system::poller::Poller;
 
 impl Session {
-    /// Whether a PROXY header has said whose it is.
-    pub(super) fn is_identified(&self) -> bool {
-        #[cfg(feature = "proxy")]
-        return self.attached.as_ref().is_some_and(|attached| attached.proxy.is_some());
-        #[cfg(not(feature = "proxy"))]
-        false
+    pub(crate) fn new(connection: Connection, peer: Address, protocol: Box<dyn Protocol>) -> Self {
+        Self { protocol: Some(protocol), ..Self::unbuilt(connection, peer) }
+    }
+
+    /// One whose protocol is made when its preparation is over.
+    pub(crate) fn preparing(
+        mut connection: Connection,
+        peer: Address,
+        step: Step,
+        now: Instant,
+        common: &mut Common,
+    ) -> Self {
+        connection.prepare(step, now, common);
+        Self::unbuilt(connection, peer)
+    }
+
+    fn unbuilt(connection: Connection, peer: Address) -> Self {
+        Self { connection, peer, protocol: None, timer: None, attached: None }
     }
 
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
@@ -25,6 +40,25 @@ impl Session {
 
     pub(crate) fn take_successor(&mut self) -> Option<Box<dyn Protocol>> {
         self.attached.as_mut()?.successor.take()
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("peer", &self.peer)
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Whether a PROXY header has said whose it is.
+    pub(super) fn is_identified(&self) -> bool {
+        #[cfg(feature = "proxy")]
+        return self.attached.as_ref().is_some_and(|attached| attached.proxy.is_some());
+        #[cfg(not(feature = "proxy"))]
+        false
     }
 
     /// Cancels the timers of a protocol that gets no more notices, and that of the deadline: the next

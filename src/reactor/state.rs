@@ -2,6 +2,7 @@
 //!
 //! The larger ones have files of their own.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
@@ -11,7 +12,6 @@ use super::Reactor;
 use super::limits::Limits;
 use super::source::Attached;
 use crate::connection::{Common, ReadBuffer};
-use crate::connector::names::Lookups;
 use crate::handle::Shared;
 use crate::ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
 use crate::observe::TimerOwner;
@@ -21,7 +21,6 @@ use crate::parts::clock::{Clock, later};
 use crate::parts::pool::Pool;
 use crate::parts::timers::TimerId;
 use crate::parts::type_map::TypeMap;
-use crate::system::resolver::Resolver;
 
 /// The size of a buffer that every datagram fits into with a byte to spare: a length has 16 bits.
 const LONGEST_DATAGRAM: usize = 1 << 16;
@@ -174,18 +173,21 @@ impl Calls {
     }
 }
 
+/// The lookups of names, made for the first, and the function that takes the answers that have come.
+type Lookups = (Box<dyn Any>, fn(&mut Reactor));
+
 /// Threads, and the functions to call after their work.
 pub(crate) struct Threads {
-    pub(crate) lookups: Lookups,
+    pub(crate) lookups: Option<Lookups>,
     /// Do the user's work.
     pub(crate) workers: Pool,
     pub(crate) follow_ups: Arena<Box<dyn FollowUp>>,
 }
 
 impl Threads {
-    pub(crate) fn new(workers: usize, resolver: Resolver) -> Self {
+    pub(crate) fn new(workers: usize) -> Self {
         Self {
-            lookups: Lookups::new(resolver),
+            lookups: None,
             workers: Pool::new("crocus-worker", workers),
             follow_ups: Arena::new(),
         }

@@ -8,12 +8,10 @@ use super::queues::Queue;
 use super::source::Source;
 use super::state::{Ended, Ending, Queued, TimerAction};
 use crate::callback::Callback;
-use crate::connector::state::{ConnectorState, Progress};
-use crate::ids::{ConnectionId, ListenerId};
+use crate::ids::ConnectionId;
 use crate::observe::{Command, Phase, Subject};
 use crate::parts::arena::Key;
 use crate::parts::call_queue::CallQueue;
-use crate::reason::Reason;
 
 /// How often the notices of attempts that begin while the reactor stops may begin further ones: no program
 /// needs more than two, and one that always begins another must not stop for ever.
@@ -23,8 +21,8 @@ const LATE_ROUNDS: usize = 16;
 impl Reactor {
     /// Stops the reactor at the end of this turn, or of the next if none is running.
     ///
-    /// The turn is finished first. Then every connection ends with [`Reason::Stopped`]; one with unsent bytes
-    /// is reset. Every attempt to connect fails with the same reason; listeners and datagram sockets
+    /// The turn is finished first. Then every connection ends with
+    /// [`Reason::Stopped`](crate::Reason::Stopped); one with unsent bytes is reset. Every attempt to connect fails with the same reason; listeners and datagram sockets
     /// are closed; timers, queued calls, watched descriptors and the functions to call after work in threads
     /// are dropped. [`run`](Self::run) returns. It may be called again, with nothing left of the former run
     /// but the timers and calls that these last notices set up. In them nothing can be opened: to listen or
@@ -62,12 +60,12 @@ impl Reactor {
     ///   are descriptors, and not while accepting is paused), and are served and told like the others.
     /// - *Connections* are told by the loop, after what they had received. By default they close; a protocol
     ///   may finish its answer first. Those that are left after `grace` are reset, with
-    ///   [`Reason::Stopped`]: a peer never takes a part for the whole.
+    ///   [`Reason::Stopped`](crate::Reason::Stopped): a peer never takes a part for the whole.
     /// - *Idle peers* do not hold it up. A connection that has sent everything, and FIN, waits only half a
     ///   second of silence for the peer's FIN instead of the [linger time](crate::ReactorBuilder::linger).
     ///   A handshake of TLS has one second and a half.
     /// - *Datagram sockets* are told too, and closed by default.
-    /// - *Attempts to connect* fail with [`Reason::Stopped`].
+    /// - *Attempts to connect* fail with [`Reason::Stopped`](crate::Reason::Stopped).
     /// - *Nothing new* begins: to listen or to adopt is an error, to connect fails.
     ///
     /// It waits for each [`Hold`](crate::Hold), and not for watched descriptors and work in threads.
@@ -115,14 +113,13 @@ impl Reactor {
         self.memory.common.shutting_down = true;
         self.announce_shutdown();
         for key in self.sources.keys() {
-            match self.sources.get_mut(key) {
-                Some(Source::Listener(_)) => self.drain_listener(key),
-                Some(Source::Datagram(_)) => self.shut_down_datagrams(key),
+            match self.sources.get(key) {
                 Some(Source::Connection(_)) => self.shut_down_connection(ConnectionId(key)),
-                Some(Source::Connector(connector)) if connector.is_trying() => {
-                    self.stop_trying(key);
+                source => {
+                    if let Some(kind) = source.and_then(Source::kind) {
+                        kind.shut_down(self, key);
+                    }
                 }
-                _ => {}
             }
         }
     }
@@ -209,28 +206,11 @@ impl Reactor {
         self.drop_timers_and_calls();
         let keys = self.sources.keys();
         self.stop_connections(&keys);
-        for &key in &keys {
-            if self.connector_mut(key).is_some_and(|connector| connector.is_trying()) {
-                self.stop_trying(key);
-                self.serve_connector(key);
-            }
-        }
-        for &key in &keys {
-            if let Some(Source::Listener(_)) = self.sources.get(key) {
-                self.stop_listening(ListenerId(key));
-                self.listener_stopped(key);
-            }
-        }
-        for &key in &keys {
-            if let Some(Source::Datagram(_)) = self.sources.get(key) {
-                self.stop_datagram(key, Reason::Stopped);
-                self.datagrams_stopped(key);
-            }
-        }
+        self.stop_all(&keys, is_connector);
+        self.stop_all(&keys, |source| matches!(source, Source::Listener(_)));
+        self.stop_all(&keys, |source| matches!(source, Source::Datagram(_)));
         #[cfg(unix)]
-        for &key in &keys {
-            self.unwatch(crate::WatchId(key));
-        }
+        self.stop_all(&keys, |source| matches!(source, Source::Watch(_)));
         self.fail_late_attempts();
         let Self { queues, sources, .. } = self;
         queues.retain(|key| sources.get(key).is_some());
@@ -250,27 +230,29 @@ impl Reactor {
         self.memory.give_back_buffer(buffer);
     }
 
+    /// Gives the sources of one kind their last notice.
+    fn stop_all(&mut self, keys: &[Key], is_of_kind: fn(&Source) -> bool) {
+        for &key in keys {
+            if let Some(source) = self.sources.get(key)
+                && is_of_kind(source)
+                && let Some(kind) = source.kind()
+            {
+                kind.stop(self, key);
+            }
+        }
+    }
+
     /// Tells the outcome of attempts that the last notices have begun, and of those that this begins.
     fn fail_late_attempts(&mut self) {
         for _ in 0..LATE_ROUNDS {
-            let keys = self.sources.keys();
-            let late = |key: &Key| self.connector_mut(*key).is_some();
-            let late: Vec<Key> = keys.into_iter().filter(late).collect();
+            let late = self.sources.iter().filter(|(_, source)| is_connector(source));
+            let late: Vec<Key> = late.map(|(key, _)| key).collect();
             if late.is_empty() {
                 return;
             }
-            late.into_iter().for_each(|key| self.serve_connector(key));
+            self.stop_all(&late, is_connector);
         }
         log::error!("attempts to connect go on while the reactor stops; the last are not told");
-    }
-
-    /// Gives an attempt up, unless it failed already and only its outcome is still to be told.
-    fn stop_trying(&mut self, key: Key) {
-        let failed =
-            |connector: &mut ConnectorState| matches!(connector.progress, Progress::Failed(_));
-        if !self.connector_mut(key).is_some_and(failed) {
-            self.give_up(key, Reason::Stopped);
-        }
     }
 
     fn drop_timers_and_calls(&mut self) {
@@ -282,7 +264,9 @@ impl Reactor {
                 Queued::OfOthers(calls) => self.drop_calls_of_others(*calls),
             }
         }
-        self.take_answers(); // the call that was to do it may be gone
+        if let Some((_, take_answers)) = self.threads.lookups {
+            take_answers(self); // the call that was to do it may be gone
+        }
         let (work, follow_ups) = self.drop_work();
         self.let_go_of_each(Subject::Reactor, work);
         for follow_up in follow_ups {
@@ -309,7 +293,8 @@ impl Reactor {
         self.let_go_of_each(Subject::Reactor, ends);
         let ends = std::mem::take(&mut self.extension.on_stop);
         self.let_go_of_each(Subject::Reactor, ends);
-        drop(self.threads.lookups.take_resolver()); // shared with the next
+        let lookups = self.threads.lookups.take(); // shares the resolver
+        self.let_go_of_rest(Subject::Reactor, lookups);
         let resolver = std::mem::take(&mut self.limits.resolver);
         self.let_go(Subject::Reactor, resolver);
         let calls = self.calls.shared.close();
@@ -320,4 +305,8 @@ impl Reactor {
         let watcher = self.monitor.watcher.take();
         self.let_go_of_each(Subject::Reactor, watcher);
     }
+}
+
+fn is_connector(source: &Source) -> bool {
+    matches!(source, Source::Connector(_))
 }

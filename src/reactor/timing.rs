@@ -213,7 +213,7 @@ impl Reactor {
         self.timers.set(deadline, action, &mut self.monitor)
     }
 
-    fn forget_timer(&mut self, key: Key) {
+    pub(crate) fn forget_timer(&mut self, key: Key) {
         let Self { sources, timers, .. } = self;
         let owned = match sources.get_mut(key) {
             Some(Source::Connection(session)) => {
@@ -256,15 +256,16 @@ impl Reactor {
                     });
                 }
             }
-            TimerAction::Datagram(key) => {
-                self.forget_timer(key);
-                self.datagram_timer_fired(key, timer);
-            }
             TimerAction::Deadline(key) => self.visit_at_deadline(key),
-            TimerAction::Accept(key) => self.accept_again(key),
-            TimerAction::ConnectTimeout(key) => self.connect_timed_out(key),
-            TimerAction::HeadStart(key) => self.head_start_is_over(key),
-            TimerAction::Reconnect(key) => self.reconnect_now(key),
+            TimerAction::Accept(key)
+            | TimerAction::ConnectTimeout(key)
+            | TimerAction::HeadStart(key)
+            | TimerAction::Reconnect(key)
+            | TimerAction::Datagram(key) => {
+                if let Some(kind) = self.kind(key) {
+                    kind.fire(self, key, timer, &action);
+                }
+            }
             TimerAction::Shutdown => self.shutdown_is_over(),
             TimerAction::Every(_) => {}
         }

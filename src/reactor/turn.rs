@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::monitor::Monitor;
 use super::queues::Queue;
-use super::source::Source;
 use super::state::{Ended, Ending};
 use super::{Reactor, WAKE};
-use crate::connection::ReadBuffer;
 use crate::observe::{Notice, Phase, TurnReport};
 use crate::parts::arena::Key;
 
@@ -235,28 +233,15 @@ impl Reactor {
         let mut buffer = self.memory.lend_buffer(self.limits.read_buffer);
         for &key in &queue {
             self.monitor.report.served += 1;
-            if !self.visit(key, Queue::Run, &mut buffer) {
-                self.serve_other(key, &mut buffer);
+            if !self.visit(key, Queue::Run, &mut buffer)
+                && let Some(kind) = self.kind(key)
+            {
+                kind.serve(self, key, &mut buffer);
             }
             self.monitor.worked();
         }
         self.memory.give_back_buffer(buffer);
         self.queues.give_back(queue);
-    }
-
-    /// Serves a source that is no connection.
-    fn serve_other(&mut self, key: Key, buffer: &mut ReadBuffer) {
-        match self.sources.get_mut(key) {
-            None | Some(Source::Connection(_)) => {}
-            Some(Source::Listener(_)) => self.serve_listener(key, buffer),
-            Some(Source::Connector(_)) => self.serve_connector(key),
-            Some(Source::Attempt(_)) => self.serve_attempt(key, buffer),
-            Some(Source::Datagram(_)) => self.serve_datagrams(key),
-            #[cfg(feature = "signals")]
-            Some(Source::Signals(_)) => self.serve_signals(key),
-            #[cfg(unix)]
-            Some(Source::Watch(_)) => self.serve_watch(key),
-        }
     }
 
     /// Phase 6. Flushes the connections that were in the queue when the phase began, each once.

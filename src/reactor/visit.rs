@@ -287,10 +287,11 @@ impl Reactor {
                 }
                 self.accepted_connection_gone(listener, &peer, identified);
             }
-            Owner::Connector(connector) if announced => {
-                self.connection_of_connector_lost(connector, &reason);
+            Owner::Connector(connector) => {
+                if let Some(kind) = self.kind(connector) {
+                    kind.connection_gone(self, connector, announced, &reason);
+                }
             }
-            Owner::Connector(connector) => self.preparing_failed(connector, reason.clone()),
         }
         self.let_go_of_rest(subject, reason);
     }

@@ -71,7 +71,7 @@ impl Reactor {
             drop(sender.send(result));
             shared.push(name, move |reactor| reactor.work_is_through(key));
         });
-        if self.network().is_some() {
+        if self.simulated().is_some() {
             return self.call_soon(|_| job());
         }
         if let Err((error, job)) = self.threads.workers.submit(job) {

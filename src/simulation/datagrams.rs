@@ -17,6 +17,7 @@ use super::ports::{
 use crate::parts::clock::later;
 use crate::system::options::SocketOptions;
 use crate::system::poller::Readiness;
+use crate::system::simulated::SimulatedDatagrams;
 
 /// The space that a datagram takes in a buffer besides its bytes: an IP and a UDP header.
 const HEADERS: usize = 28;
@@ -276,8 +277,10 @@ impl MemoryDatagrams {
         let mut net = self.network.borrow_mut();
         f(net.post.boxes.get_mut(&self.number).expect("it lives until this is dropped"))
     }
+}
 
-    pub(crate) fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+impl SimulatedDatagrams for MemoryDatagrams {
+    fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.with(|mailbox| {
             if std::mem::take(&mut mailbox.unreachable) {
                 return Err(Fault::Refused.into());
@@ -290,7 +293,7 @@ impl MemoryDatagrams {
         })
     }
 
-    pub(crate) fn send(&self, data: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
+    fn send(&self, data: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
         let window = self.network.borrow().window;
         let (from, to) = self.with(|mailbox| {
             if std::mem::take(&mut mailbox.unreachable) {
@@ -316,7 +319,7 @@ impl MemoryDatagrams {
         Ok(data.len())
     }
 
-    pub(crate) fn connect(&self, to: SocketAddr) -> io::Result<()> {
+    fn connect(&self, to: SocketAddr) -> io::Result<()> {
         self.with(|mailbox| {
             let (from, to) = mailbox.route(to)?;
             mailbox.bound.addr = from;
@@ -325,16 +328,16 @@ impl MemoryDatagrams {
         })
     }
 
-    pub(crate) fn local_addr(&self) -> SocketAddr {
+    fn local_addr(&self) -> SocketAddr {
         self.with(|mailbox| mailbox.bound.addr)
     }
 
-    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.with(|mailbox| mailbox.peer).ok_or_else(|| Fault::NotConnected.into())
     }
 
     /// Registers `token`, and reports the present readiness under it.
-    pub(crate) fn register(&self, token: Token) {
+    fn register(&self, token: Token) {
         self.with(|mailbox| mailbox.token = Some(token));
         if self.with(|mailbox| !mailbox.arrived.is_empty()) {
             self.network.borrow_mut().announce(token, Readiness::READABLE);

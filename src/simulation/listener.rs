@@ -19,6 +19,8 @@ use crate::address::{Address, UnixAddress};
 use crate::system::error::server_is_alive;
 use crate::system::options::SocketOptions;
 use crate::system::poller::Readiness;
+use crate::system::simulated::SimulatedListener;
+use crate::system::stream::Stream;
 
 /// The longest queue of connections that wait to be accepted (net.core.somaxconn).
 const LONGEST_QUEUE: usize = 4096;
@@ -136,7 +138,8 @@ impl MemoryListener {
         Ok(Self { network: Rc::clone(network), place })
     }
 
-    pub(crate) fn accept(&self) -> io::Result<(MemoryStream, Address)> {
+    /// Accepts.
+    pub(super) fn take(&self) -> io::Result<(MemoryStream, Address)> {
         let mut net = self.network.borrow_mut();
         let listening = net.listening.get_mut(&self.place).ok_or(Fault::Invalid)?;
         if let Some(error) = listening.errors.pop_front() {
@@ -146,15 +149,21 @@ impl MemoryListener {
         let peer = net.links[link].ends[1].peer.clone();
         Ok((MemoryStream::end(&self.network, link, 1), peer))
     }
+}
 
-    pub(crate) fn local_addr(&self) -> Address {
+impl SimulatedListener for MemoryListener {
+    fn accept(&self) -> io::Result<(Stream, Address)> {
+        self.take().map(|(stream, addr)| (Stream::simulated(stream), addr))
+    }
+
+    fn local_addr(&self) -> Address {
         match &self.place {
             Place::Inet(addr, _) => Address::Tcp(*addr),
             Place::Unix(path) => Address::Unix(path.clone()),
         }
     }
 
-    pub(crate) fn register(&self, token: Token) {
+    fn register(&self, token: Token) {
         let mut net = self.network.borrow_mut();
         let Some(listening) = net.listening.get_mut(&self.place) else { return };
         listening.token = Some(token);

@@ -6,6 +6,7 @@ mod closing;
 mod culprit;
 pub(crate) mod datagrams;
 mod fault;
+mod host;
 mod link;
 pub(crate) mod listener;
 mod lookups;

@@ -6,6 +6,9 @@ use std::net::{Shutdown, SocketAddr};
 use super::datagrams::MemoryDatagrams;
 use super::listener::MemoryListener;
 use super::stream::MemoryStream;
+use crate::system::simulated::{
+    SimulatedDatagrams as _, SimulatedListener as _, SimulatedStream as _,
+};
 
 /// How a connection ended, as the peer sees it.
 ///
@@ -200,7 +203,7 @@ pub struct PeerListener {
 impl PeerListener {
     /// Accepts the next connection, if there is one.
     pub fn accept(&mut self) -> Option<Peer> {
-        self.listener.accept().ok().map(|(stream, _)| Peer::new(stream))
+        self.listener.take().ok().map(|(stream, _)| Peer::new(stream))
     }
 
     /// The address at which it listens.

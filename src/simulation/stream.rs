@@ -20,6 +20,7 @@ use crate::address::UnixAddress;
 use crate::parts::clock::later;
 use crate::system::options::SocketOptions;
 use crate::system::poller::Readiness;
+use crate::system::simulated::SimulatedStream;
 
 /// How long the kernel waits for the answer to a request to connect: ten repetitions, as
 /// net.ipv4.tcp_syn_retries (6) and tcp_syn_linear_timeouts (4) have it.
@@ -105,9 +106,21 @@ impl MemoryStream {
         f(&mut self.network.borrow_mut(), self.link as usize, self.side.into())
     }
 
+    /// Whether everything was read, and a read would give the end or an error.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.with(|net, index, side| {
+            let link = &net.links[index];
+            let pipe = &link.pipes[1 - side];
+            let over = pipe.end_arrived || link.ends[side].stage == Stage::Down;
+            pipe.arrived.is_empty() && over
+        })
+    }
+}
+
+impl SimulatedStream for MemoryStream {
     /// Gives what has come, then the peer's end or the error. An error is given once; after that comes
     /// the end for ever.
-    pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+    fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.with(|net, index, side| {
             let link = &mut net.links[index];
             let pipe = &mut link.pipes[1 - side];
@@ -132,17 +145,7 @@ impl MemoryStream {
         })
     }
 
-    /// Whether everything was read, and a read would give the end or an error.
-    pub(crate) fn is_at_end(&self) -> bool {
-        self.with(|net, index, side| {
-            let link = &net.links[index];
-            let pipe = &link.pipes[1 - side];
-            let over = pipe.end_arrived || link.ends[side].stage == Stage::Down;
-            pipe.arrived.is_empty() && over
-        })
-    }
-
-    pub(crate) fn write(&self, data: &[u8]) -> io::Result<usize> {
+    fn write(&self, data: &[u8]) -> io::Result<usize> {
         self.with(|net, index, side| {
             let count = net.write(index, side, data)?;
             net.hasten(index, side);
@@ -151,7 +154,7 @@ impl MemoryStream {
     }
 
     /// Writes the last bytes before FIN, which leave with it (MSG_MORE).
-    pub(crate) fn write_last(&self, data: &[u8]) -> io::Result<usize> {
+    fn write_last(&self, data: &[u8]) -> io::Result<usize> {
         if self.is_unix() {
             return self.write(data);
         }
@@ -159,12 +162,12 @@ impl MemoryStream {
     }
 
     /// Writes these slices in one call.
-    pub(crate) fn write_slices(&self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+    fn write_slices(&self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
         let data: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         if more { self.write_last(&data) } else { self.write(&data) }
     }
 
-    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.with(|net, index, side| {
             let link = &net.links[index];
             if link.kind == Kind::Tcp && link.ends[side].stage == Stage::Down {
@@ -181,19 +184,19 @@ impl MemoryStream {
     }
 
     /// Makes closing reset the connection, as SO_LINGER 0 does. A Unix socket has no reset.
-    pub(crate) fn reset_on_close(&self) {
+    fn reset_on_close(&self) {
         self.with(|net, index, side| {
             let link = &mut net.links[index];
             link.ends[side].resets = link.kind == Kind::Tcp;
         });
     }
 
-    pub(crate) fn take_error(&self) -> Option<io::Error> {
+    fn take_error(&self) -> Option<io::Error> {
         self.with(|net, link, side| net.links[link].ends[side].error.take().map(Into::into))
     }
 
     /// The peer's address; `NotConnected` before a TCP connection is established, and once it is over.
-    pub(crate) fn peer_addr(&self) -> io::Result<Address> {
+    fn peer_addr(&self) -> io::Result<Address> {
         self.with(|net, index, side| {
             let link = &net.links[index];
             match link.ends[side].stage {
@@ -204,20 +207,20 @@ impl MemoryStream {
         })
     }
 
-    pub(crate) fn local_addr(&self) -> Address {
+    fn local_addr(&self) -> Address {
         self.with(|net, link, side| net.links[link].ends[side].local.clone())
     }
 
-    pub(crate) fn is_unix(&self) -> bool {
+    fn is_unix(&self) -> bool {
         self.with(|net, link, _| net.links[link].kind == Kind::Unix)
     }
 
     /// TCP_NODELAY, which has no effect here.
-    pub(crate) fn no_delay(&self) -> io::Result<bool> {
+    fn no_delay(&self) -> io::Result<bool> {
         self.with(|net, link, side| Ok(net.links[link].tcp_options(side)?.no_delay))
     }
 
-    pub(crate) fn set_no_delay(&self, on: bool) -> io::Result<()> {
+    fn set_no_delay(&self, on: bool) -> io::Result<()> {
         self.with(|net, link, side| {
             net.links[link].tcp_options(side)?.no_delay = on;
             Ok(())
@@ -225,12 +228,12 @@ impl MemoryStream {
     }
 
     /// SO_KEEPALIVE, which has no effect here.
-    pub(crate) fn keep_alive(&self) -> bool {
+    fn keep_alive(&self) -> bool {
         self.with(|net, link, side| net.links[link].ends[side].options.keep_alive)
     }
 
     /// Sets it; the time that the peer may be silent is an option of TCP.
-    pub(crate) fn set_keep_alive(&self, on: bool) -> io::Result<()> {
+    fn set_keep_alive(&self, on: bool) -> io::Result<()> {
         self.with(|net, link, side| {
             let link = &mut net.links[link];
             link.ends[side].options.keep_alive = on;
@@ -242,7 +245,7 @@ impl MemoryStream {
     }
 
     /// Registers this end under `token`, and reports its present readiness.
-    pub(crate) fn register(&self, token: Token) {
+    fn register(&self, token: Token) {
         self.with(|net, index, side| {
             let window = net.window;
             let link = &mut net.links[index];
@@ -256,7 +259,7 @@ impl MemoryStream {
     }
 
     /// Has a Unix socket be told of room, or no longer; what is ready already is reported at once.
-    pub(crate) fn await_room(&self, wait: bool) {
+    fn await_room(&self, wait: bool) {
         self.with(|net, index, side| {
             let link = &mut net.links[index];
             link.ends[side].awaits_room = wait;
@@ -421,7 +424,7 @@ mod tests {
         let path = UnixAddress::from(std::path::Path::new("/run/x"));
         let listener = MemoryListener::bind_unix(&network, path.clone(), 1).unwrap();
         let ours = MemoryStream::connect_unix(&network, &path).unwrap();
-        let (far, _) = listener.accept().unwrap();
+        let (far, _) = listener.take().unwrap();
         ours.register(Token(1));
         assert_eq!(told(&network, Token(1)), Readiness::default(), "it did not ask");
         ours.await_room(true);
@@ -478,12 +481,12 @@ mod tests {
         let dialled = MemoryStream::dial(&network, at).unwrap();
         dialled.write(b"word").unwrap();
         drop(dialled);
-        assert!(listener.accept().is_err(), "it takes its time");
+        assert!(listener.take().is_err(), "it takes its time");
         clock.wind(Duration::from_millis(5));
         for _ in 0..3 {
             network.borrow_mut().step();
         }
-        let (far, _) = listener.accept().unwrap();
+        let (far, _) = listener.take().unwrap();
         assert_eq!(far.read(&mut [0; 9]).unwrap(), 4);
         assert_eq!(far.read(&mut [0; 9]).unwrap(), 0);
 
@@ -492,7 +495,7 @@ mod tests {
         drop(asked);
         clock.wind(Duration::from_millis(5));
         network.borrow_mut().step();
-        assert!(listener.accept().is_err(), "an attempt that is given up is never seen");
+        assert!(listener.take().is_err(), "an attempt that is given up is never seen");
     }
 
     #[cfg(unix)]
@@ -513,9 +516,9 @@ mod tests {
 
         // When a connection is over, its port is free to connect from. Nobody can bind it for a minute.
         let [_, over, _] = held;
-        drop(first.accept().unwrap());
+        drop(first.take().unwrap());
         drop(over);
-        drop(first.accept().unwrap());
+        drop(first.take().unwrap());
         assert_eq!(errno(bind(40_001)), Some(libc::EADDRINUSE));
         clock.wind(Duration::from_secs(60));
         assert!(bind(40_001).is_ok());
@@ -532,7 +535,7 @@ mod tests {
         };
         let listener = MemoryListener::bind_outside(&network, place(80)).unwrap();
         let first = connect(&options).unwrap().unwrap();
-        let (far, _) = listener.accept().unwrap();
+        let (far, _) = listener.take().unwrap();
         assert_eq!(errno(connect(&options)), Some(libc::EADDRNOTAVAIL));
         drop(first);
         let alone = SocketOptions::default();

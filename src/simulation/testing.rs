@@ -12,6 +12,7 @@ pub use super::peers::{DatagramPeer, End, Peer, PeerListener};
 pub use crate::simulation::network::Cut;
 
 use super::culprit::culprits;
+use super::host::Host;
 use crate::address::{Endpoint, Place};
 use crate::ids::ConnectionId;
 use crate::observe::TurnReport;
@@ -27,6 +28,7 @@ use crate::simulation::stream::MemoryStream;
 use crate::system::poller::Poller;
 #[cfg(feature = "signals")]
 use crate::system::poller::Readiness;
+use crate::system::simulated::SimulatedStream as _;
 use crate::system::stream::Stream;
 
 /// After more turns than this without time passing, the loop counts as endless.
@@ -103,7 +105,7 @@ impl Simulation {
     pub fn with_limits(limits: ReactorBuilder, seed: u64) -> Self {
         let clock = Clock::manual();
         let network = Network::new(clock.clone(), seed);
-        let poller = Poller::network(Rc::clone(&network), clock.clone());
+        let poller = Poller::simulated(Host { network: Rc::clone(&network), clock: clock.clone() });
         // Not the network's numbers: what a protocol draws shall not change how its bytes are cut.
         let reactor = limits.build_simulated(poller, clock.clone(), Random::new(!seed));
         let reactor = reactor.expect("only the waker could fail, and a simulated reactor has none");
@@ -351,7 +353,7 @@ impl Simulation {
 
     fn add(&mut self, stream: MemoryStream, protocol: impl Protocol + 'static) -> ConnectionId {
         let peer = stream.peer_addr().expect("a fresh pair is connected");
-        self.reactor.add_connection(Stream::memory(stream), peer, Box::new(protocol))
+        self.reactor.add_connection(Stream::simulated(stream), peer, Box::new(protocol))
     }
 }
 

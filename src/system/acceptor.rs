@@ -1,4 +1,4 @@
-//! A listening socket: TCP, Unix or in memory, behind one enum.
+//! A listening socket: TCP, Unix or simulated, behind one enum.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,11 +10,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::adopted::adopted;
 use super::binding::plain;
 use super::options::{Kind, Origin, SocketOptions};
+use super::simulated::SimulatedListener;
 use super::stream::{Stream, no_sockets};
 #[cfg(unix)]
 use super::unix::UnixAcceptor;
 use crate::address::Address;
-use crate::simulation::listener::MemoryListener;
 
 /// A listening socket.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) enum Acceptor {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(Box<UnixAcceptor>),
-    Memory(MemoryListener),
+    Simulated(Box<dyn SimulatedListener>),
 }
 
 impl Acceptor {
@@ -70,9 +70,7 @@ impl Acceptor {
             Self::Unix(listener) => {
                 listener.accept().map(|(stream, addr)| (stream, Address::Unix(addr)))
             }
-            Self::Memory(listener) => {
-                listener.accept().map(|(stream, addr)| (Stream::memory(stream), addr))
-            }
+            Self::Simulated(listener) => listener.accept(),
         }
     }
 
@@ -81,7 +79,7 @@ impl Acceptor {
             Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
             #[cfg(unix)]
             Self::Unix(listener) => Ok(Address::Unix(listener.name.clone())),
-            Self::Memory(listener) => Ok(listener.local_addr()),
+            Self::Simulated(listener) => Ok(listener.local_addr()),
         }
     }
 
@@ -94,7 +92,7 @@ impl Acceptor {
             (Self::Unix(unix), Some(registry)) => {
                 registry.register(&mut unix.listener, token, Interest::READABLE)
             }
-            (Self::Memory(listener), _) => {
+            (Self::Simulated(listener), _) => {
                 listener.register(token);
                 Ok(())
             }
@@ -113,7 +111,7 @@ impl Acceptor {
             Self::Tcp(listener) => drop(registry.deregister(listener)),
             #[cfg(unix)]
             Self::Unix(unix) => drop(registry.deregister(&mut unix.listener)),
-            Self::Memory(_) => {}
+            Self::Simulated(_) => {}
         }
     }
 }

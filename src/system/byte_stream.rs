@@ -54,7 +54,7 @@ impl ByteStream for Stream {
             Self::Tcp(stream) => stream.read(buf),
             #[cfg(unix)]
             Self::Unix(stream, _) => stream.read(buf),
-            Self::Memory(stream) => stream.read(buf),
+            Self::Simulated(stream) => stream.read(buf),
         }
     }
 
@@ -63,7 +63,7 @@ impl ByteStream for Stream {
             Self::Tcp(stream) => stream.write(data),
             #[cfg(unix)]
             Self::Unix(stream, _) => write_unix(stream, data),
-            Self::Memory(stream) => stream.write(data),
+            Self::Simulated(stream) => stream.write(data),
         }
     }
 
@@ -73,7 +73,7 @@ impl ByteStream for Stream {
             Self::Tcp(stream) => {
                 SockRef::from(&*stream).send_with_flags(data, libc::MSG_MORE | libc::MSG_NOSIGNAL)
             }
-            Self::Memory(stream) => stream.write_last(data),
+            Self::Simulated(stream) => stream.write_last(data),
             _ => self.write(data),
         }
     }
@@ -91,7 +91,7 @@ impl ByteStream for Stream {
             Self::Tcp(stream) => stream.write_vectored(slices),
             #[cfg(target_vendor = "apple")]
             Self::Unix(stream, _) => stream.write_vectored(slices),
-            Self::Memory(stream) => stream.write_slices(slices, more),
+            Self::Simulated(stream) => stream.write_slices(slices, more),
         }
     }
 
@@ -100,7 +100,7 @@ impl ByteStream for Stream {
         match self {
             Self::Tcp(stream) => send_file(stream, part, most),
             Self::Unix(stream, _) => send_file(stream, part, most),
-            Self::Memory(_) => Ok(None),
+            Self::Simulated(_) => Ok(None),
         }
     }
 
@@ -114,7 +114,7 @@ impl ByteStream for Stream {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(unix)]
             Self::Unix(stream, _) => stream.shutdown(Shutdown::Write),
-            Self::Memory(stream) => stream.shutdown(Shutdown::Write),
+            Self::Simulated(stream) => stream.shutdown(Shutdown::Write),
         }
     }
 
@@ -123,7 +123,7 @@ impl ByteStream for Stream {
             Self::Tcp(stream) => stream.take_error(),
             #[cfg(unix)]
             Self::Unix(stream, _) => stream.take_error(),
-            Self::Memory(stream) => Ok(stream.take_error()),
+            Self::Simulated(stream) => Ok(stream.take_error()),
         }
     }
 
@@ -132,7 +132,7 @@ impl ByteStream for Stream {
             Self::Tcp(_) => true,
             #[cfg(unix)]
             Self::Unix(..) => false,
-            Self::Memory(stream) => !stream.is_unix(),
+            Self::Simulated(stream) => !stream.is_unix(),
         }
     }
 

@@ -3,17 +3,14 @@
 //! Both report the same [`Readiness`], so all code above is the same in the real and in the
 //! simulated reactor.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::ops::{BitOr, BitOrAssign};
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::{Events, Poll, Registry, Token};
 
-use crate::parts::clock::Clock;
-use crate::simulation::network::Network;
+use super::simulated::SimulatedHost;
 
 /// How many events one poll can return; more wait in the kernel for the next turn.
 ///
@@ -151,10 +148,7 @@ enum World {
         poll: Poll,
         events: Events,
     },
-    Network {
-        network: Rc<RefCell<Network>>,
-        clock: Clock,
-    },
+    Simulated(Box<dyn SimulatedHost>),
     /// Of the reactor that stands in for one that is lent.
     Hollow,
 }
@@ -169,22 +163,22 @@ impl Poller {
         Self { world: World::Hollow, ready: Vec::new() }
     }
 
-    pub(crate) fn network(network: Rc<RefCell<Network>>, clock: Clock) -> Self {
-        Self { world: World::Network { network, clock }, ready: Vec::new() }
+    pub(crate) fn simulated(host: impl SimulatedHost + 'static) -> Self {
+        Self { world: World::Simulated(Box::new(host)), ready: Vec::new() }
     }
 
     /// The registry for sockets; a simulation has none.
     pub(crate) fn registry(&self) -> Option<&Registry> {
         match &self.world {
             World::Kernel { poll, .. } => Some(poll.registry()),
-            World::Network { .. } | World::Hollow => None,
+            World::Simulated(_) | World::Hollow => None,
         }
     }
 
-    pub(crate) fn simulated(&self) -> Option<&Rc<RefCell<Network>>> {
+    pub(crate) fn host(&self) -> Option<&dyn SimulatedHost> {
         match &self.world {
             World::Kernel { .. } | World::Hollow => None,
-            World::Network { network, .. } => Some(network),
+            World::Simulated(host) => Some(host.as_ref()),
         }
     }
 
@@ -212,23 +206,7 @@ impl Poller {
                     self.ready.extend(ready);
                 }
             },
-            World::Network { network, clock } => {
-                let mut network = network.borrow_mut();
-                self.ready = network.step();
-                if !self.ready.is_empty() || timeout == Some(Duration::ZERO) {
-                    return Ok(());
-                }
-                let now = clock.now();
-                let next =
-                    network.next_event().map(|at: Instant| at.saturating_duration_since(now));
-                let Some(wait) = next.into_iter().chain(timeout).min() else {
-                    return Err(io::Error::other(
-                        "the simulated reactor would sleep for ever: nothing could wake it",
-                    ));
-                };
-                clock.wind(wait);
-                self.ready = network.step();
-            }
+            World::Simulated(host) => self.ready = host.wait(timeout)?,
             World::Hollow => return Err(io::Error::other("a reactor without a poller")),
         }
         Ok(())

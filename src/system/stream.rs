@@ -1,13 +1,12 @@
-//! A byte stream: TCP, Unix or in memory, behind one enum.
+//! A byte stream: TCP, Unix or simulated, behind one enum.
 //!
-//! An enum, not a trait object: there are few kinds, all known here, and a match costs nothing.
+//! An enum, not a trait object: there are few kinds, all known here, and a match costs nothing. Only the simulated
+//! kind is one, for the sake of programs that have no simulation; see [`simulated`](super::simulated).
 
-use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
-use std::rc::Rc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
@@ -17,9 +16,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use super::binding::plain;
 use super::keep_alive::KeepAlive;
 use super::options::{Kind, Origin, SocketOptions};
+use super::simulated::{SimulatedHost, SimulatedStream};
 use crate::address::{Address, UnixAddress};
-use crate::simulation::network::Network;
-use crate::simulation::stream::MemoryStream;
 
 /// One end of a connection.
 #[derive(Debug)]
@@ -28,13 +26,12 @@ pub(crate) enum Stream {
     /// With our address, since the kernel's name for a listener differs from the one clients use.
     #[cfg(unix)]
     Unix(mio::net::UnixStream, UnixAddress),
-    /// In a box, to keep the others small: every connection has one of these.
-    Memory(Box<MemoryStream>),
+    Simulated(Box<dyn SimulatedStream>),
 }
 
 impl Stream {
-    pub(crate) fn memory(stream: MemoryStream) -> Self {
-        Self::Memory(Box::new(stream))
+    pub(crate) fn simulated(stream: impl SimulatedStream + 'static) -> Self {
+        Self::Simulated(Box::new(stream))
     }
 
     /// Starts to connect a TCP socket, or one of a simulated network; `bind` gives it a local address
@@ -44,7 +41,7 @@ impl Stream {
     ///
     /// The outer error is that of socket, setsockopt or connect; the inner error is that of bind.
     pub(crate) fn connect(
-        network: Option<&Rc<RefCell<Network>>>,
+        simulated: Option<&dyn SimulatedHost>,
         to: SocketAddr,
         bind: Option<SocketAddr>,
         options: &SocketOptions,
@@ -55,10 +52,9 @@ impl Stream {
             Some(local) if local.port() != 0 => &options.for_fixed_address(),
             _ => options,
         };
-        if let Some(network) = network {
+        if let Some(host) = simulated {
             options.check(Kind::Tcp, Origin::Simulated)?;
-            let bound = MemoryStream::connect(network, bind, to, options)?;
-            return Ok(bound.map(Self::memory));
+            return host.connect(bind, to, options);
         }
         let domain = Domain::for_address(to);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
@@ -104,7 +100,7 @@ impl Stream {
             Self::Tcp(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
             #[cfg(unix)]
             Self::Unix(..) => {}
-            Self::Memory(stream) => stream.reset_on_close(),
+            Self::Simulated(stream) => stream.reset_on_close(),
         }
     }
 
@@ -116,7 +112,7 @@ impl Stream {
             Self::Unix(stream, _) => {
                 stream.peer_addr().map(|addr| Address::Unix(UnixAddress::from_system(&addr)))
             }
-            Self::Memory(stream) => stream.peer_addr(),
+            Self::Simulated(stream) => stream.peer_addr(),
         }
     }
 
@@ -125,7 +121,7 @@ impl Stream {
             Self::Tcp(stream) => stream.local_addr().map(|addr| Address::Tcp(plain(addr))),
             #[cfg(unix)]
             Self::Unix(_, local) => Ok(Address::Unix(local.clone())),
-            Self::Memory(stream) => Ok(stream.local_addr()),
+            Self::Simulated(stream) => Ok(stream.local_addr()),
         }
     }
 
@@ -141,7 +137,7 @@ impl Stream {
             }
             #[cfg(unix)]
             Self::Unix(..) => false,
-            Self::Memory(_) => false,
+            Self::Simulated(_) => false,
         }
     }
 
@@ -154,7 +150,7 @@ impl Stream {
             }
             #[cfg(unix)]
             (Self::Unix(stream, _), Some(registry)) => registry.register(stream, token, to_read()),
-            (Self::Memory(stream), _) => {
+            (Self::Simulated(stream), _) => {
                 stream.register(token);
                 Ok(())
             }
@@ -178,7 +174,7 @@ impl Stream {
                 let interest = if wait { to_read() | Interest::WRITABLE } else { to_read() };
                 registry.reregister(stream, token, interest)
             }
-            (Self::Memory(stream), _) => {
+            (Self::Simulated(stream), _) => {
                 stream.await_room(wait);
                 Ok(())
             }
@@ -193,7 +189,7 @@ impl Stream {
             Self::Tcp(_) => false,
             #[cfg(unix)]
             Self::Unix(..) => true,
-            Self::Memory(stream) => stream.is_unix(),
+            Self::Simulated(stream) => stream.is_unix(),
         }
     }
 
@@ -205,7 +201,7 @@ impl Stream {
             Self::Tcp(stream) => drop(registry.deregister(stream)),
             #[cfg(unix)]
             Self::Unix(stream, _) => drop(registry.deregister(stream)),
-            Self::Memory(_) => {}
+            Self::Simulated(_) => {}
         }
     }
 
@@ -215,7 +211,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Some(stream.as_fd()),
             Self::Unix(stream, _) => Some(stream.as_fd()),
-            Self::Memory(_) => None,
+            Self::Simulated(_) => None,
         }
     }
 
@@ -224,7 +220,7 @@ impl Stream {
             Self::Tcp(stream) => stream.nodelay(),
             #[cfg(unix)]
             Self::Unix(stream, _) => SockRef::from(stream).tcp_nodelay(),
-            Self::Memory(stream) => stream.no_delay(),
+            Self::Simulated(stream) => stream.no_delay(),
         }
     }
 
@@ -233,7 +229,7 @@ impl Stream {
             Self::Tcp(stream) => stream.set_nodelay(on),
             #[cfg(unix)]
             Self::Unix(stream, _) => SockRef::from(stream).set_tcp_nodelay(on),
-            Self::Memory(stream) => stream.set_no_delay(on),
+            Self::Simulated(stream) => stream.set_no_delay(on),
         }
     }
 
@@ -242,7 +238,7 @@ impl Stream {
             Self::Tcp(stream) => SockRef::from(stream).keepalive(),
             #[cfg(unix)]
             Self::Unix(stream, _) => SockRef::from(stream).keepalive(),
-            Self::Memory(stream) => Ok(stream.keep_alive()),
+            Self::Simulated(stream) => Ok(stream.keep_alive()),
         }
     }
 
@@ -252,7 +248,7 @@ impl Stream {
             Self::Tcp(stream) => SockRef::from(stream),
             #[cfg(unix)]
             Self::Unix(stream, _) => SockRef::from(stream),
-            Self::Memory(stream) => return stream.set_keep_alive(how.is_some()),
+            Self::Simulated(stream) => return stream.set_keep_alive(how.is_some()),
         };
         match how {
             Some(how) => socket.set_tcp_keepalive(&how),
