@@ -15,17 +15,22 @@
 #[path = "../src/parts/arena.rs"]
 #[allow(unused, reason = "only a part of it is measured, and its tests are not run here")]
 mod arena;
+#[path = "../src/parts/moment.rs"]
+#[allow(unused, reason = "its tests are not run here")]
+mod moment;
 #[path = "../src/parts/surplus.rs"]
 #[allow(unused, reason = "its test is not run here")]
 mod surplus;
+#[path = "../src/parts/timer.rs"]
+#[allow(unused, reason = "its tests are not run here")]
+mod timer;
 #[path = "../src/parts/timers.rs"]
 #[allow(unused, unreachable_pub, reason = "as above; and one of its names is public in crocus")]
 mod timers;
 
-/// The path by which these find the arena and each other.
+/// The path by which these find each other.
 mod parts {
-    pub(crate) use crate::arena;
-    pub(crate) use crate::surplus;
+    pub(crate) use crate::{arena, moment, surplus, timer};
 }
 
 use std::time::Duration;

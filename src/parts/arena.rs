@@ -23,6 +23,11 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// The slot, which had other tenants before.
+    pub(crate) fn slot(self) -> u32 {
+        self.index
+    }
+
     /// The token under which the poller reports this tenant.
     ///
     /// The generation fills the upper half. A `usize` of 32 bits cuts it off. This is safe: nothing
@@ -175,11 +180,22 @@ impl<T> Arena<T> {
         })
     }
 
+    /// The tenant of a slot, whichever it is.
+    pub(crate) fn tenant(&self, slot: u32) -> Option<(Key, &T)> {
+        let tenant = self.slots.get(slot as usize)?;
+        Some((Key { index: slot, generation: tenant.generation }, &tenant.value))
+    }
+
     /// The same, to be changed.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
-        self.slots.iter_mut().map(|(index, tenant)| {
-            (Key { index: index as u32, generation: tenant.generation }, &mut tenant.value)
-        })
+    pub(crate) fn tenant_mut(&mut self, slot: u32) -> Option<(Key, &mut T)> {
+        let tenant = self.slots.get_mut(slot as usize)?;
+        Some((Key { index: slot, generation: tenant.generation }, &mut tenant.value))
+    }
+
+    /// Looks at the first and the last bytes of a slot, to have it in the processor's cache. The fewer instructions
+    /// the more slots are fetched at a time. The result means nothing.
+    pub(crate) fn look(&self, slot: u32) -> u32 {
+        self.slots.get(slot as usize).map_or(0, |tenant| tenant.generation.get())
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -11,6 +11,7 @@ use crate::ids::ConnectionId;
 use crate::observe::{Phase, Subject, TimerEvent};
 use crate::parts::arena::Key;
 use crate::parts::clock::later;
+use crate::parts::moment::Moment;
 use crate::parts::timers::{TimerId, Timers};
 
 /// # Timers
@@ -238,12 +239,16 @@ impl Reactor {
         }
     }
 
-    fn fire(&mut self, timer: TimerId, deadline: Instant, action: TimerAction) {
-        let late = self.time.now.saturating_duration_since(deadline);
-        self.monitor.timer(timer, action.owner(), TimerEvent::Fired(late));
+    fn fire(&mut self, timer: TimerId, deadline: Moment, action: TimerAction) {
+        if self.monitor.is_watched() {
+            let late = self.time.now.saturating_duration_since(self.timers.instant(deadline));
+            self.monitor.timer(timer, action.owner(), TimerEvent::Fired(late));
+        }
         match action {
-            TimerAction::Every(ticker) => return self.tick(timer, deadline, ticker),
-            _ => drop(self.timers.cancel(timer)),
+            TimerAction::Every(ticker) => {
+                return self.tick(timer, self.timers.instant(deadline), ticker);
+            }
+            _ => self.timers.release(timer),
         }
         match action {
             TimerAction::Once(call) => self.call_by_name(Callback::Timer, call),
