@@ -43,8 +43,8 @@ impl Reactor {
         delay: Duration,
         function: impl FnOnce(&mut Self) + 'static,
     ) -> TimerId {
-        let call = self.name_call(function);
-        self.set(delay, TimerAction::Once(call))
+        let action = self.once(function);
+        self.set(delay, action)
     }
 
     /// Calls `function` once at a moment of the [reactor's time](Self::now); if that is over, in the next turn.
@@ -55,8 +55,8 @@ impl Reactor {
         when: Instant,
         function: impl FnOnce(&mut Self) + 'static,
     ) -> TimerId {
-        let call = self.name_call(function);
-        self.timers.set(when, TimerAction::Once(call), &mut self.monitor)
+        let action = self.once(function);
+        self.timers.set(when, action, &mut self.monitor)
     }
 
     /// Calls `function` every `interval`, first after one interval.
@@ -214,6 +214,13 @@ impl Reactor {
         self.timers.set(deadline, action, &mut self.monitor)
     }
 
+    fn once(&self, function: impl FnOnce(&mut Self) + 'static) -> TimerAction {
+        if self.extension.name.is_some() {
+            return TimerAction::Named(Box::new(self.name_call(function)));
+        }
+        TimerAction::Once(Box::new(function))
+    }
+
     fn forget_timer(&mut self, key: Key) {
         let Self { sources, timers, .. } = self;
         let owned = match sources.get_mut(key) {
@@ -251,7 +258,8 @@ impl Reactor {
             _ => self.timers.release(timer),
         }
         match action {
-            TimerAction::Once(call) => self.call_by_name(Callback::Timer, call),
+            TimerAction::Once(function) => _ = self.under_name(None, Callback::Timer, function),
+            TimerAction::Named(call) => self.call_by_name(Callback::Timer, *call),
             TimerAction::Connection(key) => {
                 self.forget_timer(key);
                 // TLS may have failed since.
