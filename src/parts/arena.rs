@@ -82,9 +82,9 @@ pub(crate) struct Arena<T> {
     slots: Slab<Tenant<T>>,
     /// The generation given out last.
     newest: u32,
-    /// When to try to give memory back: so many tenants are left, or so many were removed.
-    look_at: usize,
-    removed: usize,
+    /// Half of the slots, and how many tenants are in the upper half: with none, it can be given back.
+    half: usize,
+    upper: usize,
 }
 
 #[derive(Debug)]
@@ -95,7 +95,7 @@ struct Tenant<T> {
 
 impl<T> Arena<T> {
     pub(crate) fn new() -> Self {
-        Self { slots: Slab::new(), newest: 0, look_at: usize::MAX, removed: 0 }
+        Self { slots: Slab::new(), newest: 0, half: 0, upper: 0 }
     }
 
     /// Inserts `value` and returns its key.
@@ -106,10 +106,12 @@ impl<T> Arena<T> {
     pub(crate) fn insert(&mut self, value: T) -> Key {
         self.newest = self.newest.checked_add(1).unwrap_or(1);
         let generation = NonZeroU32::new(self.newest).unwrap_or(NonZeroU32::MIN);
-        if self.slots.len() == self.slots.capacity() {
-            self.look_at = usize::MAX; // it grows
-        }
         let index = self.slots.insert(Tenant { generation, value });
+        if self.slots.capacity() / 2 > self.half {
+            self.half = self.slots.capacity() / 2; // it has doubled, so the others are below
+            self.upper = 0;
+        }
+        self.upper += usize::from(index >= self.half);
         let index = u32::try_from(index).expect("fewer than 2^32 tenants");
         Key { index, generation }
     }
@@ -127,8 +129,8 @@ impl<T> Arena<T> {
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
         let tenant = self.slots.try_remove(key.index as usize)?;
-        self.removed += 1;
-        if surplus(self.slots.len(), self.slots.capacity()).is_some() {
+        self.upper -= usize::from(key.index as usize >= self.half);
+        if self.upper == 0 && surplus(self.slots.len(), self.slots.capacity()).is_some() {
             self.give_memory_back();
         }
         Some(tenant.value)
@@ -137,20 +139,13 @@ impl<T> Arena<T> {
     /// Frees the slots behind the last tenant, which cannot move: its key names the slot. So a tenant that
     /// stays for long in a late slot delays this. The lowest free slots are used first from here on.
     ///
-    /// It takes a step for each slot, so it is done only if half of them or more become free. To look takes a
-    /// step for each free slot behind the last tenant, and is not done at each removal: only when half of the
-    /// tenants are gone again, or as many as a sixteenth of the slots.
+    /// It takes a step for each slot, and frees half of them or more.
     #[cold]
     #[inline(never)]
     fn give_memory_back(&mut self) {
-        if self.slots.len() <= self.look_at || self.removed >= self.slots.capacity() / 16 {
-            self.look_at = self.slots.len() / 2;
-            self.removed = 0;
-            let wanted = self.slots.iter().next_back().map_or(0, |(last, _)| last + 1);
-            if wanted <= self.slots.capacity() / 2 {
-                self.slots.shrink_to_fit();
-            }
-        }
+        self.slots.shrink_to_fit();
+        self.half = self.slots.capacity() / 2;
+        self.upper = self.slots.iter().rev().take_while(|&(index, _)| index >= self.half).count();
     }
 
     /// Replaces a tenant with one made from it, under the same key.
