@@ -201,7 +201,8 @@ impl<'a> Entrant<'a> {
     /// Latency at a rate, for the round of that index.
     fn pace(&mut self, index: usize, rate: f64, options: &Options) {
         let Some(Play::Ours(session, plan)) = &mut self.play else { return };
-        if *plan == Plan::Once || matches!(self.workload.kind, Kind::Loop(Load::Download { .. })) {
+        let stream = matches!(self.workload.kind, Kind::Loop(Load::Download { .. } | Load::Flood));
+        if *plan == Plan::Once || stream {
             return;
         }
         // The pace is that of whole groups of operations, where some are done together.

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `random` | answered with the 81 bytes of [`write_random`], 16 of them random, and closed. Nothing is read |
 //! | `echo` | each chunk that comes is sent back, until the peer closes. A peer that does not read is not read: no buffer grows without bound |
+//! | `flood` | as `echo`, with a buffer of [`FLOOD_BUFFER`] to read into |
 //! | `bulk` | endless copies of [`BULK`] are sent until the peer closes or resets. Nothing is read |
 //! | `broadcast` | each chunk that comes is sent to all connections, its sender among them |
 //! | `tls-random`, `tls-echo`, `tls-bulk` | the first three over TLS, see [`crate::certificates`]. The answer of `tls-random` comes after the handshake, and close_notify behind it |
@@ -45,6 +46,32 @@ pub const BULK_PERIOD: usize = 251;
 
 /// How large the buffer is that servers read into.
 pub const READ_BUFFER: usize = 64 * 1024;
+
+/// The same for the service `flood`: as much as crocus reads at once.
+pub const FLOOD_BUFFER: usize = 256 * 1024;
+
+/// A large buffer begins with a page: on some processors the kernel's copies into it take five times as long
+/// otherwise, see `crocus::connection::lent`. Allocators begin 16 bytes behind it.
+const PAGE: usize = 4096;
+
+/// The buffer that a server reads into.
+pub struct ReadBuffer {
+    memory: Vec<u8>,
+    begin: usize,
+}
+
+impl ReadBuffer {
+    pub fn new(size: usize) -> Self {
+        let memory = vec![0; size + PAGE];
+        let begin = memory.as_ptr().align_offset(PAGE).min(PAGE);
+        Self { memory, begin }
+    }
+
+    pub fn bytes(&mut self) -> &mut [u8] {
+        let end = self.memory.len() - PAGE + self.begin;
+        &mut self.memory[self.begin..end]
+    }
+}
 
 /// How many calls of the service `calls` may be outstanding.
 pub const OUTSTANDING: u64 = 1024;

@@ -75,6 +75,16 @@ pub fn all(folder: &Path, smoke: bool) -> io::Result<Vec<Workload>> {
         kind: Kind::Loop(Load::Download { tls: None }),
         counted: Some(40),
     });
+    all.push(Workload {
+        name: "flood".into(),
+        title: "echo of one stream without end".into(),
+        service: "flood",
+        operation: "MiB",
+        baseline: "limit",
+        kind: Kind::Loop(Load::Flood),
+        counted: Some(40),
+    });
+    all.push(beside_flood());
     all.extend(size.idle.iter().copied().map(idle));
     let members = size.members;
     all.push(Workload {
@@ -155,7 +165,7 @@ fn echo() -> Vec<Workload> {
         exchange(
             format!("echo-{size}-{clients}{suffix}"),
             format!("echo of {length}, {connections}{more}"),
-            Load::Exchange { clients, size, pipeline, idle: 0, tls: None },
+            Load::Exchange { clients, size, pipeline, idle: 0, flood: false, tls: None },
             (clients <= 64 && pipeline * size <= 16 * 1024).then_some(2_560 * pipeline as u64),
         )
     };
@@ -166,8 +176,17 @@ fn echo() -> Vec<Workload> {
     all
 }
 
+/// What it is about is the latency. A message's share of the CPU time has the flood's in it, the same for all.
+fn beside_flood() -> Workload {
+    let load =
+        Load::Exchange { clients: 64, size: 64, pipeline: 1, idle: 0, flood: true, tls: None };
+    let title = "64 active beside a flood that is sent back".to_owned();
+    let workload = exchange("beside-flood".into(), title, load, None);
+    Workload { service: "flood", ..workload }
+}
+
 fn idle(idle: usize) -> Workload {
-    let load = Load::Exchange { clients: 64, size: 64, pipeline: 1, idle, tls: None };
+    let load = Load::Exchange { clients: 64, size: 64, pipeline: 1, idle, flood: false, tls: None };
     exchange(
         format!("idle-{idle}"),
         format!("64 active beside {} idle", grouped(idle as u64)),
@@ -238,7 +257,8 @@ fn over_tls(folder: &Path, size: &Size) -> Vec<Workload> {
         workload(name, title, "tls-random", "connection", load, Some(COUNTED_HANDSHAKES))
     };
     let exchange = |name, title, size, idle, counted| {
-        let load = Load::Exchange { clients: 64, size, pipeline: 1, idle, tls: tls(false) };
+        let load =
+            Load::Exchange { clients: 64, size, pipeline: 1, idle, flood: false, tls: tls(false) };
         workload(name, title, "tls-echo", "message", load, counted)
     };
     let echo = |size: usize, length| {

@@ -11,6 +11,7 @@ mod ask;
 mod connection;
 mod download;
 mod exchange;
+mod flood;
 mod group;
 mod request;
 mod role;
@@ -27,6 +28,7 @@ pub use ask::Ask;
 pub use connection::{Connection, Place};
 pub use download::Download;
 pub use exchange::Exchange;
+pub use flood::{Beside, Flood};
 pub use group::Group;
 pub use request::Request;
 pub use role::{Load, READY, serve};
@@ -86,6 +88,9 @@ const SCRATCH: usize = 256 * 1024;
 /// Each client has so many tokens.
 const TOKENS: usize = 1 << 16;
 
+/// The token of the flood beside them.
+const BESIDE: Token = Token(usize::MAX - 1);
+
 /// Clients, and what they share.
 pub struct Crowd<C> {
     poll: Poll,
@@ -93,15 +98,16 @@ pub struct Crowd<C> {
     scratch: Vec<u8>,
     /// Those that did not finish their operation.
     broken: Vec<usize>,
+    beside: Option<Beside>,
 }
 
 impl<C: Client> Crowd<C> {
     /// # Errors
     ///
     /// If the system has no poller for it.
-    pub fn new(clients: Vec<C>) -> io::Result<Self> {
+    pub fn new(clients: Vec<C>, beside: Option<Beside>) -> io::Result<Self> {
         let scratch = vec![0; SCRATCH];
-        Ok(Self { poll: Poll::new()?, clients, scratch, broken: Vec::new() })
+        Ok(Self { poll: Poll::new()?, clients, scratch, broken: Vec::new(), beside })
     }
 
     /// Runs the clients by a plan.
@@ -116,6 +122,9 @@ impl<C: Client> Crowd<C> {
         }
         let mut run = Run::new(plan, self.clients.len(), Instant::now());
         let mut events = Events::with_capacity(1024);
+        if let Some(beside) = &mut self.beside {
+            beside.begin(self.poll.registry(), BESIDE, &mut self.scratch)?;
+        }
         loop {
             while let Some(client) = run.next_to_begin(Instant::now()) {
                 let token = Token(client * TOKENS);
@@ -127,8 +136,16 @@ impl<C: Client> Crowd<C> {
                 self.broken = run.broken();
                 return Ok(run.outcome());
             }
-            self.poll.poll(&mut events, Some(run.time_to_wait(Instant::now())))?;
-            for event in &events {
+            let wait = match self.beside {
+                None => run.time_to_wait(Instant::now()),
+                Some(_) => Duration::ZERO, // the next burst is due in less than a millisecond
+            };
+            self.poll.poll(&mut events, Some(wait))?;
+            if let Some(beside) = &mut self.beside {
+                let is_ready = events.iter().any(|event| event.token() == BESIDE);
+                beside.go_on(Instant::now(), is_ready, &mut self.scratch)?;
+            }
+            for event in events.iter().filter(|event| event.token() != BESIDE) {
                 let Token(token) = event.token();
                 let (client, socket) = (token / TOKENS, token % TOKENS);
                 let progress = self.clients[client].ready(socket, &mut self.scratch);

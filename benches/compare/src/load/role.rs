@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::exchange::Text;
 use super::request::Page;
 use super::{
-    Ask, Client, Connection, Crowd, Download, Exchange, Group, Outcome, Place, Plan, Request, Tls,
+    Ask, Beside, Client, Connection, Crowd, Download, Exchange, Flood, Group, Outcome, Place, Plan,
+    Request, Tls,
 };
 
 /// The clients, and their requests.
@@ -21,10 +22,19 @@ pub enum Load {
     /// Clients that connect for each answer of 81 bytes.
     Ask { clients: usize, tls: Option<Tls> },
     /// Clients that each send `pipeline` messages at once, and wait for them to come back; beside them
-    /// some that only hold a connection.
-    Exchange { clients: usize, size: usize, pipeline: usize, idle: usize, tls: Option<Tls> },
+    /// some that only hold a connection, or a flood.
+    Exchange {
+        clients: usize,
+        size: usize,
+        pipeline: usize,
+        idle: usize,
+        flood: bool,
+        tls: Option<Tls>,
+    },
     /// One client that reads an endless stream.
     Download { tls: Option<Tls> },
+    /// One client that sends an endless stream, and reads it when it comes back.
+    Flood,
     /// A chat.
     Group { members: usize },
     /// Clients that ask for one file by HTTP.
@@ -42,12 +52,15 @@ pub const READY: &str = "ready";
 pub fn serve(load: &Load, server: SocketAddr) -> io::Result<()> {
     match load {
         Load::Ask { clients, tls } => obey(each(*clients, || Ask::new(server, tls.as_ref()))?),
-        Load::Exchange { clients, size, pipeline, idle, tls } => {
+        Load::Exchange { clients, size, pipeline, idle, flood, tls } => {
             let (place, text) = (Place::new(server, tls.as_ref())?, Text::new(size * pipeline));
             let _idle = each(*idle, || Connection::used(&place))?;
-            obey(each(*clients, || Exchange::new(&place, &text, *size, *pipeline))?)
+            let beside = flood.then(|| Beside::new(&place)).transpose()?;
+            let clients = each(*clients, || Exchange::new(&place, &text, *size, *pipeline))?;
+            obey_beside(clients, beside)
         }
         Load::Download { tls } => obey(vec![Download::new(&Place::new(server, tls.as_ref())?)?]),
+        Load::Flood => obey(vec![Flood::new(&Place::new(server, None)?)?]),
         Load::Group { members } => obey(vec![Group::new(server, *members)?]),
         Load::Request { clients, file } => {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -62,7 +75,11 @@ fn each<C>(count: usize, make: impl Fn() -> io::Result<C>) -> io::Result<Vec<C>>
 }
 
 fn obey<C: Client>(clients: Vec<C>) -> io::Result<()> {
-    let mut crowd = Crowd::new(clients)?;
+    obey_beside(clients, None)
+}
+
+fn obey_beside<C: Client>(clients: Vec<C>, beside: Option<Beside>) -> io::Result<()> {
+    let mut crowd = Crowd::new(clients, beside)?;
     let mut stdout = io::stdout();
     writeln!(stdout, "{READY}")?;
     stdout.flush()?;

@@ -33,7 +33,7 @@ pub use scratch::Scratch;
 use crate::server::SERVERS;
 
 /// The services of the contract without TLS, which a server that is made for the comparison has.
-pub const SERVICES: [&str; 6] = ["random", "echo", "bulk", "broadcast", "timers", "calls"];
+pub const SERVICES: [&str; 7] = ["random", "echo", "flood", "bulk", "broadcast", "timers", "calls"];
 
 /// How long a server may take to listen. Under a wrapper, valgrind for example, all is slower.
 const UNTIL_IT_LISTENS: Duration = Duration::from_secs(10);

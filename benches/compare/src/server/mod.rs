@@ -32,6 +32,7 @@ pub const SERVERS: &[(&str, Serve)] = &[
     ("crocus", on_crocus::serve),
     ("tasks", tasks::serve),
     ("recorded", on_crocus::serve_recorded),
+    ("unbounded", on_crocus::serve_unbounded),
     ("mio", naive_mio::serve),
     ("tokio", on_tokio::serve),
     ("calloop", on_calloop::serve),

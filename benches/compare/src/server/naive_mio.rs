@@ -16,7 +16,7 @@ use slab::Slab;
 use super::measuring::{Call, start_calling};
 use super::writing::{self, Pending, ROUNDS};
 use super::{ACCEPT_PAUSE, listen, no_such_service};
-use crate::service::{READ_BUFFER, bulk_block};
+use crate::service::{FLOOD_BUFFER, READ_BUFFER, ReadBuffer, bulk_block};
 
 const LISTENER: Token = Token(usize::MAX);
 
@@ -27,6 +27,7 @@ pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
         "random" => Server::new(Service::Random)?.run(),
         "echo" => Server::new(Service::Echo)?.run(),
+        "flood" => Server::reading(Service::Echo, FLOOD_BUFFER)?.run(),
         "bulk" => Server::new(Service::Bulk(bulk_block()))?.run(),
         "broadcast" => Server::new(Service::Broadcast)?.run(),
         "calls" => calls(count),
@@ -46,7 +47,7 @@ struct Server {
     poll: Poll,
     listener: TcpListener,
     connections: Slab<Connection>,
-    buffer: Vec<u8>,
+    buffer: ReadBuffer,
 }
 
 struct Connection {
@@ -67,10 +68,14 @@ enum Next {
 
 impl Server {
     fn new(service: Service) -> io::Result<Self> {
+        Self::reading(service, READ_BUFFER)
+    }
+
+    fn reading(service: Service, room: usize) -> io::Result<Self> {
         let mut listener = TcpListener::from_std(listen()?);
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let (connections, buffer) = (Slab::new(), vec![0; READ_BUFFER]);
+        let (connections, buffer) = (Slab::new(), ReadBuffer::new(room));
         Ok(Self { service, poll, listener, connections, buffer })
     }
 
@@ -121,7 +126,7 @@ impl Server {
         let Some(connection) = self.connections.get_mut(index) else { return Ok(()) };
         let next = match &self.service {
             Service::Random => Ok(Next::Close), // no connection is registered
-            Service::Echo => connection.echo(&mut self.buffer),
+            Service::Echo => connection.echo(self.buffer.bytes()),
             Service::Bulk(block) => connection.bulk(block),
             Service::Broadcast => self.broadcast(index),
         };
@@ -150,9 +155,9 @@ impl Server {
             // It may have removed itself.
             let Some(connection) = self.connections.get_mut(index) else { return Ok(Next::Close) };
             connection.pending.flush(&mut connection.stream)?;
-            let chunk = match connection.stream.read(&mut self.buffer) {
+            let chunk = match connection.stream.read(self.buffer.bytes()) {
                 Ok(0) => return Ok(Next::Close),
-                Ok(length) => &self.buffer[..length],
+                Ok(length) => &self.buffer.bytes()[..length],
                 Err(error) => return blocked(error),
             };
             self.connections.retain(|_, to| to.pending.send(&mut to.stream, chunk).is_ok());

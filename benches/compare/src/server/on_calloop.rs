@@ -21,12 +21,13 @@ use slab::Slab;
 use super::measuring::{self, Call, Delays, Timers, start_calling};
 use super::writing::{self, Pending, ROUNDS};
 use super::{ACCEPT_PAUSE, listen, no_such_service};
-use crate::service::{READ_BUFFER, bulk_block};
+use crate::service::{FLOOD_BUFFER, READ_BUFFER, ReadBuffer, bulk_block};
 
 pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
         "random" => run(|_, stream| writing::answer(stream)),
         "echo" => run(Server::add_echo),
+        "flood" => run_reading(Server::add_echo, FLOOD_BUFFER),
         "bulk" => run(Server::add_bulk),
         "broadcast" => run(Server::add_member),
         "timers" => timers(count),
@@ -42,7 +43,7 @@ type Welcome = fn(&mut Server, TcpStream) -> io::Result<()>;
 struct Server {
     handle: LoopHandle<'static, Self>,
     listener: Option<RegistrationToken>,
-    buffer: Vec<u8>,
+    buffer: ReadBuffer,
     block: Rc<[u8]>,
     members: Slab<Member>,
 }
@@ -54,11 +55,15 @@ struct Member {
 }
 
 fn run(welcome: Welcome) -> io::Result<()> {
+    run_reading(welcome, READ_BUFFER)
+}
+
+fn run_reading(welcome: Welcome, room: usize) -> io::Result<()> {
     let mut event_loop = EventLoop::try_new()?;
     let mut server = Server {
         handle: event_loop.handle(),
         listener: None,
-        buffer: vec![0; READ_BUFFER],
+        buffer: ReadBuffer::new(room),
         block: bulk_block().into(),
         members: Slab::new(),
     };
@@ -97,7 +102,7 @@ impl Server {
         let socket = Generic::new(stream, Interest::READ, Mode::Level);
         let echo = Echo { socket, pending: Pending::default() };
         add(&self.handle, echo, |_, echo, server| {
-            echo.serve(&mut server.buffer).unwrap_or(PostAction::Remove)
+            echo.serve(server.buffer.bytes()).unwrap_or(PostAction::Remove)
         })?;
         Ok(())
     }
@@ -135,7 +140,7 @@ impl Server {
         let stream = Rc::clone(&self.members[index].stream);
         self.members[index].pending.flush(&*stream)?;
         for _ in 0..ROUNDS {
-            match (&*stream).read(&mut self.buffer) {
+            match (&*stream).read(self.buffer.bytes()) {
                 Ok(0) => return Ok(PostAction::Remove),
                 Ok(length) => self.send_to_all(length),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -150,7 +155,7 @@ impl Server {
     /// A member that cannot be written to is shut down, which brings the event that removes it.
     fn send_to_all(&mut self, length: usize) {
         for (_, member) in &mut self.members {
-            if member.pending.send(&*member.stream, &self.buffer[..length]).is_err() {
+            if member.pending.send(&*member.stream, &self.buffer.bytes()[..length]).is_err() {
                 let _ = member.stream.shutdown(Shutdown::Both);
             }
         }

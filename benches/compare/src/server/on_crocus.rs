@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crocus::{
-    Address, ConnectionId, Factory, Listen, Protocol, Reactor, Reason, Recorder, TimerId, Transport,
+    Address, Bytes, ConnectionId, Factory, Listen, Protocol, Reactor, Reason, Recorder,
+    SocketOptions, TimerId, Transport,
 };
 
 use rustls::ServerConfig;
@@ -31,6 +32,15 @@ pub fn serve_recorded(service: &str, _: u64) -> io::Result<()> {
     serve_by(reactor, service, place())
 }
 
+/// The streams with as much unsent in the kernel as it likes, as the others have it: the difference is the cost of a bound.
+pub fn serve_unbounded(service: &str, _: u64) -> io::Result<()> {
+    if !["bulk", "flood"].contains(&service) {
+        return super::no_such_service(); // where little is unsent there is no difference
+    }
+    let socket = SocketOptions::new().unsent_low_water(u32::MAX);
+    serve_by(Reactor::new()?, service, place().socket(socket))
+}
+
 pub fn serve_over_tls(service: &str, config: Arc<ServerConfig>) -> io::Result<()> {
     serve_by(Reactor::new()?, service, place().tls(config))
 }
@@ -45,9 +55,9 @@ fn place() -> Listen {
 fn serve_by(reactor: Reactor, service: &str, place: Listen) -> io::Result<()> {
     match service {
         "random" => listen(reactor, place, |_: Address| Random),
-        "echo" => listen(reactor, place, |_: Address| Echo),
+        "echo" | "flood" => listen(reactor, place, |_: Address| Echo),
         "bulk" => {
-            let block: Rc<[u8]> = bulk_block().into();
+            let block = Bytes::from(bulk_block());
             listen(reactor, place, move |_: Address| Bulk { block: block.clone() })
         }
         "broadcast" => {
@@ -90,13 +100,13 @@ impl Protocol for Echo {
 
 /// Writes on whenever the peer has caught up.
 struct Bulk {
-    block: Rc<[u8]>,
+    block: Bytes,
 }
 
 impl Bulk {
     fn write_on(&self, transport: &mut Transport) {
         // Up to the high-water mark: then the loop says when to go on.
-        while transport.buffered() <= HIGH_WATER && transport.write(&self.block) {}
+        while transport.buffered() <= HIGH_WATER && transport.write_owned(self.block.clone()) {}
     }
 }
 

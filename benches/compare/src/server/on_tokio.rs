@@ -19,7 +19,9 @@ pub use tls::serve as serve_over_tls;
 
 use super::measuring::{self, Delays, Timers, start_calling};
 use super::{ACCEPT_PAUSE, listen, no_such_service};
-use crate::service::{RANDOM_LENGTH, READ_BUFFER, bulk_block, write_random};
+use crate::service::{
+    FLOOD_BUFFER, RANDOM_LENGTH, READ_BUFFER, ReadBuffer, bulk_block, write_random,
+};
 
 /// How many chunks a member of a broadcast may be behind before it is thrown out.
 const CHUNKS: usize = 1024;
@@ -32,6 +34,7 @@ pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
         "random" => runtime.block_on(accept(random)),
         "echo" => runtime.block_on(accept(echo)),
+        "flood" => runtime.block_on(accept(flood)),
         "bulk" => {
             let block: Arc<[u8]> = bulk_block().into();
             runtime.block_on(accept(move |stream| bulk(stream, Arc::clone(&block))))
@@ -75,6 +78,17 @@ async fn echo(mut stream: TcpStream) -> io::Result<()> {
         buffer.clear();
     }
     Ok(())
+}
+
+/// With a large buffer, which is in use all the time.
+async fn flood(mut stream: TcpStream) -> io::Result<()> {
+    let mut buffer = ReadBuffer::new(FLOOD_BUFFER);
+    loop {
+        match stream.read(buffer.bytes()).await? {
+            0 => return Ok(()),
+            length => stream.write_all(&buffer.bytes()[..length]).await?,
+        }
+    }
 }
 
 async fn bulk(mut stream: TcpStream, block: Arc<[u8]>) -> io::Result<()> {

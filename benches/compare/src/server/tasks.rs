@@ -13,7 +13,7 @@ use crate::service::{BACKLOG, RANDOM_LENGTH, bulk_block, write_random};
 pub fn serve(service: &str, _: u64) -> io::Result<()> {
     match service {
         "random" => accept(random),
-        "echo" => accept(echo),
+        "echo" | "flood" => accept(echo),
         "bulk" => {
             let block: Rc<[u8]> = bulk_block().into();
             accept(move |peer| bulk(peer, Rc::clone(&block)))

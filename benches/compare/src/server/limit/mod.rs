@@ -20,7 +20,9 @@ use calls::{EDGE, Event, Fd, IN, OUT};
 pub use tls::serve as serve_over_tls;
 
 use super::measuring::{Call, start_calling};
-use crate::service::{RANDOM_LENGTH, READ_BUFFER, bulk_block, write_random};
+use crate::service::{
+    FLOOD_BUFFER, RANDOM_LENGTH, READ_BUFFER, ReadBuffer, bulk_block, write_random,
+};
 
 /// How many events one poll can bring, as in crocus.
 const EVENTS: usize = 1024;
@@ -28,9 +30,10 @@ const EVENTS: usize = 1024;
 pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
         "random" => random(calls::send),
-        "echo" => Echo::default().serve(IN),
-        "bulk" => Bulk { block: bulk_block(), sent: HashMap::new() }.serve(OUT),
-        "broadcast" => Broadcast::default().serve(IN),
+        "echo" => Echo::default().serve(IN, READ_BUFFER),
+        "flood" => Echo::default().serve(IN, FLOOD_BUFFER),
+        "bulk" => Bulk { block: bulk_block(), sent: HashMap::new() }.serve(OUT, READ_BUFFER),
+        "broadcast" => Broadcast::default().serve(IN, READ_BUFFER),
         "calls" => from_thread(count),
         _ => super::no_such_service(), // timers have no lower bound of their cost
     }
@@ -73,14 +76,14 @@ trait Service {
     fn lost(&mut self, _fd: Fd) {}
 
     /// The loop.
-    fn serve(&mut self, interest: u32) -> io::Result<()>
+    fn serve(&mut self, interest: u32, room: usize) -> io::Result<()>
     where
         Self: Sized,
     {
         let listener = super::listen()?.into_raw_fd();
         let epoll = calls::epoll_create()?;
         calls::epoll_add(epoll, listener, IN | EDGE)?;
-        let mut buffer = vec![0; READ_BUFFER];
+        let mut buffer = ReadBuffer::new(room);
         let mut events = vec![Event { events: 0, u64: 0 }; EVENTS];
         loop {
             let count = calls::epoll_wait(epoll, &mut events)?;
@@ -91,7 +94,7 @@ trait Service {
                         self.made(fd);
                         calls::epoll_add(epoll, fd, interest | OUT | EDGE)?;
                     }
-                } else if !self.ready(fd, events, &mut buffer) {
+                } else if !self.ready(fd, events, buffer.bytes()) {
                     self.lost(fd);
                     calls::close(fd);
                 }

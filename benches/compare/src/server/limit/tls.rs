@@ -21,7 +21,7 @@ pub fn serve(service: &str, config: Arc<ServerConfig>) -> io::Result<()> {
         _ => return no_such_service(),
     };
     let plain = Vec::with_capacity(READ_BUFFER);
-    Secured { config, task, connections: Vec::new(), plain }.serve(IN | OUT)
+    Secured { config, task, connections: Vec::new(), plain }.serve(IN | OUT, READ_BUFFER)
 }
 
 enum Task {

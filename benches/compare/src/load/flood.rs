@@ -1,0 +1,146 @@
+//! An endless stream that is sent back: each operation is one MiB of it.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::{Registry, Token};
+
+use super::{Client, Connection, Place, Progress};
+use crate::service::{BULK_PERIOD, bulk_block};
+
+const OPERATION: u64 = 1024 * 1024;
+
+/// How many bytes are sent at once, and each time by a flood with a pace: as many as a turn of crocus reads.
+pub const BURST: usize = 256 * 1024;
+
+/// The time from one burst of a flood with a pace to the next: 250 MiB a second, which takes a server a seventh to a quarter
+/// of a core on the machines that we have measured on.
+const INTERVAL: Duration = Duration::from_millis(1);
+
+pub struct Flood {
+    place: Place,
+    connection: Connection,
+    /// The pattern, long enough to be sent and compared from any place in its period.
+    pattern: Vec<u8>,
+    sent: u64,
+    received: u64,
+    /// How many bytes may be sent in all.
+    allowed: u64,
+    /// How many of the received bytes operations were counted for.
+    counted: u64,
+}
+
+impl Flood {
+    /// # Errors
+    ///
+    /// If it cannot connect.
+    pub fn new(place: &Place) -> io::Result<Self> {
+        let pattern = bulk_block().repeat(2 + BURST / bulk_block().len());
+        let (connection, place) = (Connection::to(place)?, place.clone());
+        let allowed = u64::MAX;
+        Ok(Self { place, connection, pattern, sent: 0, received: 0, allowed, counted: 0 })
+    }
+
+    /// So many bytes of the stream, from that one on.
+    fn part(&self, from: u64, length: usize) -> &[u8] {
+        let from = (from % BULK_PERIOD as u64) as usize;
+        &self.pattern[from..from + length]
+    }
+
+    /// Sends as much as is allowed, and the kernel takes.
+    fn send(&mut self) -> io::Result<()> {
+        while self.sent < self.allowed {
+            let length = (self.allowed - self.sent).min(BURST as u64) as usize;
+            let from = (self.sent % BULK_PERIOD as u64) as usize;
+            let Some(count) = self.connection.write(&self.pattern[from..from + length])? else {
+                break;
+            };
+            self.sent += count as u64;
+        }
+        self.connection.flush()
+    }
+
+    /// Reads all that is there, and compares it.
+    fn receive(&mut self, scratch: &mut [u8]) -> io::Result<()> {
+        while let Some(count) = self.connection.read(scratch)? {
+            if scratch[..count] != *self.part(self.received, count) {
+                return Err(io::Error::other("what came back is not what was sent"));
+            }
+            self.received += count as u64;
+            if self.connection.is_drained(count, scratch.len()) {
+                break; // a short read: nothing more is there
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Client for Flood {
+    fn begin(&mut self, registry: &Registry, token: Token, scratch: &mut [u8]) -> Progress {
+        self.connection.register(registry, token, true)?;
+        // Bytes that came between two runs bring no further event.
+        self.ready(0, scratch)
+    }
+
+    fn ready(&mut self, _: usize, scratch: &mut [u8]) -> Progress {
+        self.receive(scratch)?;
+        self.send()?;
+        let operations = (self.received - self.counted) / OPERATION;
+        self.counted += operations * OPERATION;
+        Ok((operations > 0).then_some(operations))
+    }
+
+    fn renew(&mut self) -> io::Result<()> {
+        *self = Self::new(&self.place)?;
+        Ok(())
+    }
+}
+
+/// A flood at a pace that is the same for all servers, beside the clients that are measured.
+pub struct Beside {
+    flood: Flood,
+    due: Instant,
+}
+
+impl Beside {
+    /// # Errors
+    ///
+    /// If it cannot connect.
+    pub fn new(place: &Place) -> io::Result<Self> {
+        let mut flood = Flood::new(place)?;
+        flood.allowed = 0;
+        Ok(Self { flood, due: Instant::now() })
+    }
+
+    /// Begins a run: nothing is owed of the time before.
+    ///
+    /// # Errors
+    ///
+    /// If its connection has failed.
+    pub fn begin(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        scratch: &mut [u8],
+    ) -> io::Result<()> {
+        self.due = Instant::now();
+        self.flood.begin(registry, token, scratch).map(drop)
+    }
+
+    /// Sends the bursts that are due, and reads what has come back.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
+    pub fn go_on(&mut self, now: Instant, is_ready: bool, scratch: &mut [u8]) -> io::Result<()> {
+        let due = now >= self.due;
+        while now >= self.due {
+            self.due += INTERVAL;
+            self.flood.allowed += BURST as u64;
+        }
+        if due || is_ready {
+            self.flood.ready(0, scratch)?;
+        }
+        Ok(())
+    }
+}
