@@ -62,7 +62,7 @@ pub(crate) fn is_near(rank: u64) -> bool {
     (NEAR_FROM..FUTURE).contains(&rank)
 }
 
-/// What moments are counted from.
+/// The moment that others are counted from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin(Instant);
 
