@@ -310,7 +310,7 @@ impl<T> Timers<T> {
         }
         let exact = |&entry: &Entry| {
             let timer = self.timer(entry).filter(|timer| timer.deadline.rank() == first);
-            timer.map_or(Moment::of_rank(first), |timer| timer.deadline)
+            timer.map_or_else(|| Moment::of_rank(first), |timer| timer.deadline)
         };
         self.heap.iter().filter(|entry| entry.rank() == first).map(exact).min()
     }

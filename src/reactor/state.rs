@@ -350,11 +350,12 @@ impl TimerAction {
     }
 }
 
+type TickFunction = Box<dyn FnMut(&mut Reactor, Tick)>;
 pub(crate) struct Ticker {
     /// The name given by [`Reactor::with_name`].
     pub(crate) name: Option<&'static str>,
     pub(crate) interval: Duration,
-    pub(crate) function: Box<dyn FnMut(&mut Reactor, Tick)>,
+    pub(crate) function: TickFunction,
 }
 
 /// One tick of a timer made by [`Reactor::call_every`].
