@@ -44,8 +44,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         "what is echoed is not copied before the next read",
         "src/connection/lent.rs",
         r#"        self.copy_lent(buffer, common);
-        &mut buffer.0"#,
-        r#"        &mut buffer.0"#,
+        buffer.bytes_mut()"#,
+        r#"        buffer.bytes_mut()"#,
     ),
     (
         "what is echoed is not copied at the end of a visit",
@@ -56,8 +56,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "what is copied loses its place",
         "src/parts/outgoing.rs",
-        r#"                copied.insert(before, &buffer[place.clone()], &mut spares.vectors);"#,
-        r#"                copied.push(&buffer[place.clone()], &mut spares.vectors);"#,
+        r#"        let aside = copied.split_off(ahead);"#,
+        r#"        let aside = copied.split_off(copied.len());"#,
     ),
     (
         "row 66: read on after Resume, in a visit that has sent",

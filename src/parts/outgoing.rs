@@ -283,22 +283,31 @@ impl Outgoing {
         let Self { copied, pieces } = self;
         let Some(these) = pieces else { return };
         let Pieces { queue, shared, lent, before_last, .. } = &mut **these;
-        // How many copied bytes leave before a piece, and how many of them behind the last one that stays.
-        let (mut before, mut behind) = (0, 0);
+        // The copied bytes behind the first lent ones step aside, so that each byte is moved once; those before it, which
+        // may be many, stay where they are.
+        let is_lent = |piece: &Piece| matches!(piece.content, Content::Lent(_));
+        let first = queue.iter().position(is_lent).unwrap_or(queue.len());
+        let ahead: usize = queue.iter().take(first + 1).map(|piece| piece.behind).sum();
+        let aside = copied.split_off(ahead);
+        let (mut rest, mut in_place, mut behind) = (aside.as_slice(), ahead, 0);
         *before_last = 0;
         queue.retain_mut(|piece| {
-            before += piece.behind;
+            let moved = piece.behind.saturating_sub(in_place);
+            in_place -= piece.behind - moved;
+            let (next, others) = rest.split_at(moved);
+            copied.push(next, &mut spares.vectors);
+            rest = others;
             behind += piece.behind;
             if let Content::Lent(place) = &piece.content {
-                copied.insert(before, &buffer[place.clone()], &mut spares.vectors);
-                before += place.len();
+                copied.push(&buffer[place.clone()], &mut spares.vectors);
                 behind += place.len();
                 return false;
             }
             piece.behind = std::mem::take(&mut behind);
-            *before_last = before;
+            *before_last += piece.behind;
             true
         });
+        copied.push(rest, &mut spares.vectors);
         *shared -= std::mem::take(lent);
         if queue.is_empty()
             && let Some(used) = pieces.take()

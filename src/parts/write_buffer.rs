@@ -66,6 +66,9 @@ impl WriteBuffer {
 
     #[inline]
     pub(crate) fn push(&mut self, data: &[u8], spares: &mut Spares) {
+        if data.is_empty() {
+            return;
+        }
         if self.bytes.capacity() == 0 {
             self.bytes = spares.lend();
         }
@@ -92,6 +95,11 @@ impl WriteBuffer {
         }
         let at = self.sent + ahead;
         self.bytes.splice(at..at, data.iter().copied());
+    }
+
+    /// Takes out all bytes behind the first `ahead` unsent ones.
+    pub(crate) fn split_off(&mut self, ahead: usize) -> Vec<u8> {
+        self.bytes.split_off(self.sent + ahead)
     }
 
     /// The bytes to send next.
@@ -193,6 +201,31 @@ mod tests {
             buffer.insert(ahead, b"ab", &mut spares);
             assert_eq!(buffer.unsent(), expected, "{sent} sent, {ahead} ahead");
         }
+    }
+
+    #[test]
+    fn bytes_are_split_off_wherever_they_are() {
+        for (sent, ahead) in (0..6).flat_map(|sent| (0..=6 - sent).map(move |ahead| (sent, ahead)))
+        {
+            let mut spares = Spares::default();
+            let mut buffer = WriteBuffer::default();
+            buffer.push(b"012345", &mut spares);
+            buffer.advance(sent, &mut spares);
+            let unsent = buffer.unsent().to_vec();
+            let behind = buffer.split_off(ahead);
+            assert_eq!([buffer.unsent(), &behind].concat(), unsent, "{sent} sent, {ahead} ahead");
+            assert_eq!(buffer.len(), ahead);
+        }
+    }
+
+    #[test]
+    fn no_bytes_take_no_vector() {
+        let mut spares = Spares::default();
+        let mut buffer = WriteBuffer::default();
+        buffer.push(b"owed", &mut spares);
+        buffer.clear(&mut spares);
+        buffer.push(b"", &mut spares);
+        assert_eq!((buffer.bytes.capacity(), spares.vectors.len()), (0, 1));
     }
 
     #[test]
