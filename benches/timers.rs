@@ -3,10 +3,9 @@
 //! First through a simulated reactor, then through a real one, then the data structure alone. The
 //! data structure is private, so this program compiles its file a second time.
 //!
-//! The simulated reactor makes no system calls, not even for the time. The real one sets timers
-//! from within callbacks, where it does not read the clock to set a timer, but reads it before and
-//! after each callback. The closures capture nothing unless a name says otherwise, so their boxes
-//! are not allocated.
+//! The simulated reactor makes no system calls, not even for the time. The real one reads the clock for
+//! each timer that it sets, and after each callback. The closures capture nothing unless a name says
+//! otherwise, so their boxes are not allocated.
 //!
 //! The figures are means over many operations in one sample. Where timers are cancelled, a sample
 //! has one more than can be live, so that each sample includes a sweep of the dead: one cancel in a
@@ -15,17 +14,22 @@
 #[path = "../src/parts/arena.rs"]
 #[allow(unused, reason = "only a part of it is measured, and its tests are not run here")]
 mod arena;
+#[path = "../src/parts/moment.rs"]
+#[allow(unused, reason = "its tests are not run here")]
+mod moment;
 #[path = "../src/parts/surplus.rs"]
 #[allow(unused, reason = "its test is not run here")]
 mod surplus;
+#[path = "../src/parts/timer.rs"]
+#[allow(unused, reason = "its tests are not run here")]
+mod timer;
 #[path = "../src/parts/timers.rs"]
 #[allow(unused, unreachable_pub, reason = "as above; and one of its names is public in crocus")]
 mod timers;
 
-/// The path by which these find the arena and each other.
+/// The path by which these find each other.
 mod parts {
-    pub(crate) use crate::arena;
-    pub(crate) use crate::surplus;
+    pub(crate) use crate::{arena, moment, surplus, timer};
 }
 
 use std::time::Duration;

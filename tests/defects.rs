@@ -425,27 +425,21 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         "src/parts/timers.rs",
         r#"        let timer = self.timers.remove(id.0)?;
         if self.heap"#,
-        r#"        if self.timers.get(id.0)?.state == State::Due { return Some(None); }
+        r#"        if self.timers.get(id.0)?.place == Place::DUE { return Some(None); }
         let timer = self.timers.remove(id.0)?;
         if self.heap"#,
     ),
     (
         "equal deadlines in reverse order",
         "src/parts/timers.rs",
-        r#"        self.made += 1;
-        let state"#,
-        r#"        self.made = self.made.wrapping_sub(1);
-        let state"#,
+        r#"(order, deadline) = (self.made, "#,
+        r#"(order, deadline) = (u32::MAX - self.made, "#,
     ),
     (
         "a timer reset in its own batch fires at once",
         "src/parts/timers.rs",
-        r#"            if timer.state != State::Due {
-                continue;
-            }"#,
-        r#"            if timer.state == State::Firing {
-                continue;
-            }"#,
+        r#"if timer.place != Place::DUE || "#,
+        r#"if timer.place == Place::FIRING || "#,
     ),
     (
         "forget the accept re-queue after the budget",

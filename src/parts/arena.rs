@@ -23,6 +23,11 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// The slot, which had other tenants before.
+    pub(crate) fn slot(self) -> u32 {
+        self.index
+    }
+
     /// The token under which the poller reports this tenant.
     ///
     /// The generation fills the upper half. A `usize` of 32 bits cuts it off. This is safe: nothing
@@ -77,9 +82,9 @@ pub(crate) struct Arena<T> {
     slots: Slab<Tenant<T>>,
     /// The generation given out last.
     newest: u32,
-    /// When to try to give memory back: so many tenants are left, or so many were removed.
-    look_at: usize,
-    removed: usize,
+    /// Half of the slots, and how many tenants are in the upper half: with none, it can be given back.
+    half: usize,
+    upper: usize,
 }
 
 #[derive(Debug)]
@@ -90,7 +95,7 @@ struct Tenant<T> {
 
 impl<T> Arena<T> {
     pub(crate) fn new() -> Self {
-        Self { slots: Slab::new(), newest: 0, look_at: usize::MAX, removed: 0 }
+        Self { slots: Slab::new(), newest: 0, half: 0, upper: 0 }
     }
 
     /// Inserts `value` and returns its key.
@@ -102,10 +107,12 @@ impl<T> Arena<T> {
     pub(crate) fn insert(&mut self, value: T) -> Key {
         self.newest = self.newest.checked_add(1).unwrap_or(1);
         let generation = NonZeroU32::new(self.newest).unwrap_or(NonZeroU32::MIN);
-        if self.slots.len() == self.slots.capacity() {
-            self.look_at = usize::MAX; // it grows
-        }
         let index = self.slots.insert(Tenant { generation, value });
+        if self.slots.capacity() / 2 > self.half {
+            self.half = self.slots.capacity() / 2; // it has doubled, so the others are below
+            self.upper = 0;
+        }
+        self.upper += usize::from(index >= self.half);
         let index = u32::try_from(index).expect("fewer than 2^32 tenants");
         Key { index, generation }
     }
@@ -123,7 +130,7 @@ impl<T> Arena<T> {
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
         let tenant = self.slots.try_remove(key.index as usize)?;
-        self.note_removed();
+        self.note_removed(key);
         Some(tenant.value)
     }
 
@@ -131,13 +138,13 @@ impl<T> Arena<T> {
     pub(crate) fn discard(&mut self, key: Key) {
         if self.get(key).is_some() {
             drop(self.slots.try_remove(key.index as usize));
-            self.note_removed();
+            self.note_removed(key);
         }
     }
 
-    fn note_removed(&mut self) {
-        self.removed += 1;
-        if surplus(self.slots.len(), self.slots.capacity()).is_some() {
+    fn note_removed(&mut self, key: Key) {
+        self.upper -= usize::from(key.index as usize >= self.half);
+        if self.upper == 0 && surplus(self.slots.len(), self.slots.capacity()).is_some() {
             self.give_memory_back();
         }
     }
@@ -145,20 +152,13 @@ impl<T> Arena<T> {
     /// Frees the slots behind the last tenant, which cannot move: its key names the slot. So a tenant that
     /// stays for long in a late slot delays this. The lowest free slots are used first from here on.
     ///
-    /// It takes a step for each slot, so it is done only if half of them or more become free. To look takes a
-    /// step for each free slot behind the last tenant, and is not done at each removal: only when half of the
-    /// tenants are gone again, or as many as a sixteenth of the slots.
+    /// It takes a step for each slot, and frees half of them or more.
     #[cold]
     #[inline(never)]
     fn give_memory_back(&mut self) {
-        if self.slots.len() <= self.look_at || self.removed >= self.slots.capacity() / 16 {
-            self.look_at = self.slots.len() / 2;
-            self.removed = 0;
-            let wanted = self.slots.iter().next_back().map_or(0, |(last, _)| last + 1);
-            if wanted <= self.slots.capacity() / 2 {
-                self.slots.shrink_to_fit();
-            }
-        }
+        self.slots.shrink_to_fit();
+        self.half = self.slots.capacity() / 2;
+        self.upper = self.slots.iter().rev().take_while(|&(index, _)| index >= self.half).count();
     }
 
     /// Replaces a tenant with one made from it, under the same key.
@@ -188,11 +188,22 @@ impl<T> Arena<T> {
         })
     }
 
+    /// The tenant of a slot, whichever it is.
+    pub(crate) fn tenant(&self, slot: u32) -> Option<(Key, &T)> {
+        let tenant = self.slots.get(slot as usize)?;
+        Some((Key { index: slot, generation: tenant.generation }, &tenant.value))
+    }
+
     /// The same, to be changed.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
-        self.slots.iter_mut().map(|(index, tenant)| {
-            (Key { index: index as u32, generation: tenant.generation }, &mut tenant.value)
-        })
+    pub(crate) fn tenant_mut(&mut self, slot: u32) -> Option<(Key, &mut T)> {
+        let tenant = self.slots.get_mut(slot as usize)?;
+        Some((Key { index: slot, generation: tenant.generation }, &mut tenant.value))
+    }
+
+    /// Looks at the first and the last bytes of a slot, to have it in the processor's cache. The fewer instructions
+    /// the more slots are fetched at a time. The result means nothing.
+    pub(crate) fn look(&self, slot: u32) -> u32 {
+        self.slots.get(slot as usize).map_or(0, |tenant| tenant.generation.get())
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -8,12 +8,14 @@ pub(crate) mod file_part;
 #[cfg(not(all(unix, feature = "sendfile")))]
 #[path = "no_file_part.rs"]
 pub(crate) mod file_part;
+pub(crate) mod moment;
 pub(crate) mod one_line;
 pub(crate) mod outgoing;
 pub(crate) mod owned_timers;
 pub(crate) mod pool;
 pub(crate) mod random;
 pub(crate) mod surplus;
+pub(crate) mod timer;
 pub(crate) mod timers;
 pub(crate) mod token_bucket;
 pub(crate) mod type_map;

@@ -10,17 +10,22 @@
 //! When more than half of the heap is dead it is swept, so a million timers made and cancelled leave
 //! nothing behind.
 //!
+//! When a million are due at once, most of the cost is memory: a page that is touched first takes a microsecond or
+//! more. So an entry has sixteen bytes, and a large batch is sorted where its entries lie.
+//!
 //! Timers with equal deadlines fire in the order in which they were made: the heap compares the
 //! deadline, then the order of making, which a reset does not change. (Twisted's and asyncio's
 //! heaps compare only the deadline, so equal ones fire in any order.)
 
-use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::hint::black_box;
+use std::mem;
 use std::time::Instant;
 
 use crate::parts::arena::{Arena, Key, id_type};
+use crate::parts::moment::{Moment, Origin, is_near};
 use crate::parts::surplus::surplus;
+use crate::parts::timer::{Entry, Place, Timer};
 
 id_type! {
     /// Names a timer made by `call_later` or `call_every`.
@@ -67,43 +72,18 @@ const SETTLE_MOVES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Timers<T> {
     timers: Arena<Timer<T>>,
-    heap: BinaryHeap<Reverse<Entry>>,
+    heap: BinaryHeap<Entry>,
     /// The timers found due by the last [`gather`](Self::gather) and not handed out yet, in order.
-    due: VecDeque<Key>,
-    made: u64,
-}
-
-#[derive(Debug)]
-struct Timer<T> {
-    /// When it is to fire.
-    deadline: Instant,
-    /// How many timers were made before it: breaks ties.
-    order: u64,
-    state: State,
-    /// `None` while the timer is firing.
-    action: Option<T>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// In the heap, where only the entry with this deadline counts; it is never after the timer's.
-    Waiting { entry: Instant },
-    /// In `due`.
-    Due,
-    /// Handed out; in neither collection until it is put back.
-    Firing,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
-    deadline: Instant,
-    order: u64,
-    key: Key,
+    due: VecDeque<Entry>,
+    /// The order of the timer made last.
+    made: u32,
+    origin: Origin,
 }
 
 impl<T> Timers<T> {
     pub(crate) fn new() -> Self {
-        Self { timers: Arena::new(), heap: BinaryHeap::new(), due: VecDeque::new(), made: 0 }
+        let (heap, due) = (BinaryHeap::new(), VecDeque::new());
+        Self { timers: Arena::new(), heap, due, made: 0, origin: Origin::now() }
     }
 
     /// How many timers there are: pending or firing.
@@ -113,11 +93,14 @@ impl<T> Timers<T> {
 
     /// Sets a timer.
     pub(crate) fn insert(&mut self, deadline: Instant, action: T) -> TimerId {
-        let order = self.made;
+        if self.made == u32::MAX {
+            self.number_anew();
+        }
         self.made += 1;
-        let state = State::Waiting { entry: deadline };
-        let key = self.timers.insert(Timer { deadline, order, state, action: Some(action) });
-        self.heap.push(Reverse(Entry { deadline, order, key }));
+        let (order, deadline) = (self.made, self.origin.moment(deadline));
+        let place = Place::entry(deadline.rank());
+        let key = self.timers.insert(Timer { deadline, order, place, action: Some(action) });
+        self.heap.push(Entry::new(deadline.rank(), order, key.slot()));
         TimerId(key)
     }
 
@@ -127,11 +110,16 @@ impl<T> Timers<T> {
     /// put back.
     pub(crate) fn cancel(&mut self, id: TimerId) -> Option<Option<T>> {
         let timer = self.timers.remove(id.0)?;
-        if self.heap.peek().is_some_and(|Reverse(top)| top.key == id.0) {
+        if self.heap.peek().is_some_and(|top| top.order() == timer.order) {
             self.clear_top(); // else the next deadline would be that of a timer that is gone
         }
         self.sweep();
         Some(timer.action)
+    }
+
+    /// Cancels a timer that fires: it is over. It has no entry that could be in the way.
+    pub(crate) fn release(&mut self, id: TimerId) {
+        self.timers.remove(id.0);
     }
 
     /// Moves a pending timer to another deadline; `false` if it is not pending.
@@ -139,24 +127,20 @@ impl<T> Timers<T> {
     /// A timer that is due in the current batch leaves the batch.
     pub(crate) fn reset(&mut self, id: TimerId, deadline: Instant) -> bool {
         let Some(timer) = self.timers.get_mut(id.0) else { return false };
-        if timer.state == State::Firing {
+        if timer.place == Place::FIRING {
             return false;
         }
-        timer.deadline = deadline;
-        if let State::Waiting { entry } = timer.state
-            && entry <= deadline
-        {
-            return true;
+        timer.deadline = self.origin.moment(deadline);
+        if !timer.place.is_entry_until(timer.deadline) {
+            self.heap.push(timer.enter(id.0.slot()));
+            self.sweep();
         }
-        timer.state = State::Waiting { entry: deadline };
-        self.heap.push(Reverse(Entry { deadline, order: timer.order, key: id.0 }));
-        self.sweep();
         true
     }
 
     /// Whether a timer was handed out, and neither put back nor cancelled.
     pub(crate) fn is_firing(&self, id: TimerId) -> bool {
-        self.timers.get(id.0).is_some_and(|timer| timer.state == State::Firing)
+        self.timers.get(id.0).is_some_and(|timer| timer.place == Place::FIRING)
     }
 
     /// The action of a pending timer.
@@ -166,8 +150,13 @@ impl<T> Timers<T> {
 
     /// When a pending timer is to fire.
     pub(crate) fn deadline(&self, id: TimerId) -> Option<Instant> {
-        let timer = self.timers.get(id.0).filter(|timer| timer.state != State::Firing)?;
-        Some(timer.deadline)
+        let timer = self.timers.get(id.0).filter(|timer| timer.place != Place::FIRING)?;
+        Some(self.instant(timer.deadline))
+    }
+
+    /// The moment of a deadline that was handed out.
+    pub(crate) fn instant(&self, deadline: Moment) -> Instant {
+        self.origin.instant(deadline)
     }
 
     /// A moment not after the next deadline; `None` if there is no timer.
@@ -177,8 +166,9 @@ impl<T> Timers<T> {
         if self.len() == 0 {
             return None; // every heap entry is dead
         }
-        let due = self.due.front().and_then(|&key| self.timers.get(key));
-        due.map(|timer| timer.deadline).or_else(|| self.earliest_entry())
+        let due = self.due.front().and_then(|&entry| self.timer(entry));
+        let next = due.map(|timer| timer.deadline).or_else(|| self.earliest_entry());
+        next.map(|next| self.instant(next))
     }
 
     /// When to look again: at the next deadline, or sometimes before.
@@ -191,12 +181,15 @@ impl<T> Timers<T> {
 
     /// Makes a batch of all timers due at `now`; timers set from here on are not in it.
     pub(crate) fn gather(&mut self, now: Instant) {
+        let now = self.origin.moment(now);
         for taken in 1.. {
-            let Some(&Reverse(entry)) = self.heap.peek() else { break };
-            if entry.deadline > now {
+            let Some(&entry) = self.heap.peek() else { break };
+            if entry.rank() > now.rank() {
                 break;
             }
-            if taken % SAMPLE_EVERY == 0 && self.is_crowded(now) {
+            // Among the far moments of one rank the heap does not know the order.
+            let is_far = !is_near(entry.rank()) || !is_near(now.rank());
+            if is_far || (taken % SAMPLE_EVERY == 0 && self.is_crowded(now)) {
                 self.gather_crowd(now);
                 break;
             }
@@ -204,61 +197,72 @@ impl<T> Timers<T> {
                 continue;
             }
             self.heap.pop();
-            if let Some(timer) = self.timers.get_mut(entry.key) {
-                timer.state = State::Due;
+            if let Some((_, timer)) = self.timers.tenant_mut(entry.slot()) {
+                timer.place = Place::DUE;
             }
-            self.due.push_back(entry.key);
+            self.due.push_back(entry);
         }
         self.clear_top();
         self.give_memory_back();
     }
 
     /// Whether so many timers are due that it is better to look at them all, by a sample of the heap below its top.
-    fn is_crowded(&self, now: Instant) -> bool {
+    fn is_crowded(&self, now: Moment) -> bool {
         let entries = self.heap.as_slice();
         let step = entries.len().div_ceil(CROWD);
-        entries.iter().skip(step).step_by(step).any(|Reverse(entry)| entry.deadline <= now)
+        entries.iter().skip(step).step_by(step).any(|entry| entry.rank() <= now.rank())
     }
 
-    /// Makes the rest of a large batch: looks at all timers in the order in which they lie in memory, and sorts
-    /// those that are due.
-    fn gather_crowd(&mut self, now: Instant) {
-        let Self { timers, heap, due, .. } = self;
-        heap.retain(|Reverse(entry)| entry.deadline > now);
-        let mut crowd = Vec::new();
-        for (key, timer) in timers.iter_mut() {
-            let State::Waiting { entry } = timer.state else { continue };
-            if entry > now {
-                continue;
+    /// Makes the rest of a large batch: looks at all entries as they lie in the heap, and sorts those that are due.
+    fn gather_crowd(&mut self, now: Moment) {
+        let mut crowd = mem::take(&mut self.heap).into_vec();
+        let mut rest = Vec::new();
+        crowd.retain_mut(|entry| {
+            if entry.rank() > now.rank() {
+                rest.push(*entry);
+                return false;
             }
-            let entry = Entry { deadline: timer.deadline, order: timer.order, key };
-            if timer.deadline <= now {
-                timer.state = State::Due;
-                crowd.push(entry);
+            let Some((_, timer)) = self.timers.tenant_mut(entry.slot()) else { return false };
+            if !timer.counts(*entry) {
+                return false;
+            }
+            *entry = timer.enter(entry.slot());
+            let is_due = timer.deadline <= now;
+            if is_due {
+                timer.place = Place::DUE;
             } else {
-                timer.state = State::Waiting { entry: timer.deadline };
-                heap.push(Reverse(entry));
+                rest.push(*entry);
             }
+            is_due
+        });
+        self.heap = rest.into();
+        crowd.sort_unstable_by(|a, b| b.cmp(a));
+        if crowd.iter().any(|entry| !is_near(entry.rank())) {
+            crowd
+                .sort_by_key(|&entry| self.timer(entry).map(|timer| (timer.deadline, timer.order)));
         }
-        crowd.sort_unstable();
-        due.extend(crowd.into_iter().map(|entry| entry.key));
+        let before = mem::replace(&mut self.due, crowd.into());
+        before.into_iter().rev().for_each(|entry| self.due.push_front(entry));
     }
 
     /// Hands out the next timer of the batch that was neither cancelled nor moved meanwhile.
     ///
-    /// The timer keeps its id, as firing, until it is [put back](Self::put_back) or
-    /// [cancelled](Self::cancel).
-    pub(crate) fn next_due(&mut self) -> Option<(TimerId, Instant, T)> {
+    /// The timer keeps its id, as firing, until it is [put back](Self::put_back),
+    /// [cancelled](Self::cancel) or [released](Self::release).
+    pub(crate) fn next_due(&mut self) -> Option<(TimerId, Moment, T)> {
         loop {
             if self.due.len().is_multiple_of(AHEAD) {
                 self.fetch_ahead();
             }
-            let key = self.due.pop_front()?;
-            let Some(timer) = self.timers.get_mut(key) else { continue };
-            if timer.state != State::Due {
+            let Some(entry) = self.due.pop_front() else {
+                self.give_memory_back();
+                return None;
+            };
+            let Some((key, timer)) = self.timers.tenant_mut(entry.slot()) else { continue };
+            if timer.place != Place::DUE || timer.order != entry.order() {
                 continue;
             }
-            timer.state = State::Firing;
+            timer.place = Place::FIRING;
             if let Some(action) = timer.action.take() {
                 return Some((TimerId(key), timer.deadline, action));
             }
@@ -267,9 +271,11 @@ impl<T> Timers<T> {
 
     /// Brings the next timers of the batch into the processor's cache.
     fn fetch_ahead(&self) {
-        let next = self.due.iter().take(AHEAD).filter_map(|&key| self.timers.get(key));
-        let pending = next.filter(|timer| timer.state == State::Due && timer.action.is_some());
-        black_box(pending.count()); // else the compiler would leave the look out
+        let (front, back) = self.due.as_slices();
+        let next = if front.len() < AHEAD { back } else { front };
+        let next = &next[..next.len().min(AHEAD)];
+        let looks = next.iter().map(|entry| self.timers.look(entry.slot()));
+        black_box(looks.fold(0, u32::wrapping_add)); // else the compiler would leave the looks out
     }
 
     /// Sets a firing timer again, under its old id and in its old order among equals.
@@ -278,9 +284,8 @@ impl<T> Timers<T> {
     pub(crate) fn put_back(&mut self, id: TimerId, deadline: Instant, action: T) -> Result<(), T> {
         let Some(timer) = self.timers.get_mut(id.0) else { return Err(action) };
         timer.action = Some(action);
-        timer.deadline = deadline;
-        timer.state = State::Waiting { entry: deadline };
-        self.heap.push(Reverse(Entry { deadline, order: timer.order, key: id.0 }));
+        timer.deadline = self.origin.moment(deadline);
+        self.heap.push(timer.enter(id.0.slot()));
         Ok(())
     }
 
@@ -298,21 +303,28 @@ impl<T> Timers<T> {
         keys.into_iter().filter_map(action).collect()
     }
 
-    fn earliest_entry(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse(entry)| entry.deadline)
+    fn earliest_entry(&self) -> Option<Moment> {
+        let first = self.heap.peek()?.rank();
+        if is_near(first) {
+            return Some(Moment::of_rank(first));
+        }
+        let exact = |&entry: &Entry| {
+            let timer = self.timer(entry).filter(|timer| timer.deadline.rank() == first);
+            timer.map_or_else(|| Moment::of_rank(first), |timer| timer.deadline)
+        };
+        self.heap.iter().filter(|entry| entry.rank() == first).map(exact).min()
     }
 
-    /// Whether a heap entry is the one that counts for its timer.
-    fn is_current(&self, entry: Entry) -> bool {
-        self.timers
-            .get(entry.key)
-            .is_some_and(|timer| timer.state == State::Waiting { entry: entry.deadline })
+    /// The timer of an entry, which may have another by now.
+    fn timer(&self, entry: Entry) -> Option<&Timer<T>> {
+        let (_, timer) = self.timers.tenant(entry.slot())?;
+        (timer.order == entry.order()).then_some(timer)
     }
 
     /// Takes a bounded number of outdated entries off the top.
     fn clear_top(&mut self) {
         for _ in 0..SETTLE_MOVES {
-            let Some(&Reverse(entry)) = self.heap.peek() else { return };
+            let Some(&entry) = self.heap.peek() else { return };
             if self.judge(entry) {
                 return;
             }
@@ -323,17 +335,17 @@ impl<T> Timers<T> {
     ///
     /// Otherwise the entry is removed, or moved to its timer's deadline.
     fn judge(&mut self, entry: Entry) -> bool {
-        if !self.is_current(entry) {
+        let timer = self.timers.tenant_mut(entry.slot()).map(|(_, timer)| timer);
+        let Some(timer) = timer.filter(|timer| timer.counts(entry)) else {
             self.heap.pop();
             return false;
-        }
-        let Some(timer) = self.timers.get_mut(entry.key) else { return false };
-        if timer.deadline == entry.deadline {
+        };
+        if timer.deadline.rank() == entry.rank() {
             return true;
         }
-        timer.state = State::Waiting { entry: timer.deadline };
+        let moved = timer.enter(entry.slot());
         if let Some(mut top) = self.heap.peek_mut() {
-            top.0.deadline = timer.deadline; // it sinks to its place when `top` is dropped
+            *top = moved; // it sinks to its place when `top` is dropped
         }
         false
     }
@@ -341,11 +353,39 @@ impl<T> Timers<T> {
     /// Drops the dead entries once they are the majority: constant cost per cancelled timer.
     fn sweep(&mut self) {
         if self.heap.len() > SWEEP_FROM && self.heap.len() > 2 * self.timers.len() {
-            let mut heap = std::mem::take(&mut self.heap);
-            heap.retain(|Reverse(entry)| self.is_current(*entry));
-            self.heap = heap;
+            self.drop_dead();
             self.give_memory_back();
         }
+    }
+
+    fn drop_dead(&mut self) {
+        let mut heap = mem::take(&mut self.heap);
+        heap.retain(|&entry| self.timer(entry).is_some_and(|timer| timer.counts(entry)));
+        self.heap = heap;
+    }
+
+    /// Numbers the timers from one again, in their order. Once in four billion timers, so that an order takes no more
+    /// than four bytes.
+    #[cold]
+    fn number_anew(&mut self) {
+        self.drop_dead();
+        let mut due = mem::take(&mut self.due);
+        due.retain(|&entry| self.timer(entry).is_some());
+        let mut slots: Vec<(u32, u32)> =
+            self.timers.iter().map(|(key, timer)| (timer.order, key.slot())).collect();
+        slots.sort_unstable();
+        for (&(_, slot), order) in slots.iter().zip(1..) {
+            if let Some((_, timer)) = self.timers.tenant_mut(slot) {
+                timer.order = order;
+            }
+        }
+        let renamed = |entry: Entry| {
+            let (_, timer) = self.timers.tenant(entry.slot())?;
+            Some(Entry::new(entry.rank(), timer.order, entry.slot()))
+        };
+        self.due = due.into_iter().filter_map(renamed).collect();
+        self.heap = mem::take(&mut self.heap).into_iter().filter_map(renamed).collect();
+        self.made = slots.len() as u32; // fewer than 2^32, as slots are
     }
 
     fn give_memory_back(&mut self) {
@@ -499,8 +539,59 @@ mod tests {
                 let delay = (u64::from(index) * 7_919 % u64::from(ALL)) as u32; // each once, scattered
                 timers.insert(start + SECOND * delay, ());
             }
-            assert_eq!(timers.is_crowded(start + SECOND * due), crowded, "{due}");
+            let now = timers.origin.moment(start + SECOND * due);
+            assert_eq!(timers.is_crowded(now), crowded, "{due}");
         }
+    }
+
+    #[test]
+    fn far_timers_of_one_rank_fire_by_deadline() {
+        let mut timers = Timers::new();
+        let start = Instant::now();
+        let far = start + SECOND * 10_000_000 * 1000; // 317 years
+        let moments = [3, 1, 2, 3, 0].map(|nanos| far + Duration::from_nanos(nanos));
+        for (index, &at) in moments.iter().enumerate() {
+            timers.insert(at, index);
+        }
+        timers.insert(start, 9);
+        assert_eq!(fire(&mut timers, start), [9]);
+        for (at, fired) in [(4, vec![4]), (1, vec![1]), (2, vec![2]), (0, vec![0, 3])] {
+            assert_eq!(timers.settle(), Some(moments[at]), "exactly");
+            assert_eq!(fire(&mut timers, moments[at]), fired);
+        }
+        let Some(past) = start.checked_sub(far - start) else { return }; // not every system has so old ones
+        for (index, nanos) in [3, 1, 2, 3, 0].into_iter().enumerate() {
+            timers.insert(past + Duration::from_nanos(nanos), index);
+        }
+        assert_eq!(timers.settle(), Some(past));
+        assert_eq!(fire(&mut timers, start), [4, 1, 2, 0, 3]);
+        assert_eq!(timers.len(), 0);
+    }
+
+    #[test]
+    fn orders_begin_anew_and_equal_deadlines_keep_theirs() {
+        let mut timers = Timers::new();
+        let start = Instant::now();
+        timers.made = u32::MAX - 5;
+        let set =
+            |timers: &mut Timers<u32>, name: u32| timers.insert(start + SECOND * (name % 2), name);
+        let ids = [0, 1, 2, 3].map(|name| set(&mut timers, name));
+        timers.gather(start); // 0 and 2
+        assert!(timers.reset(ids[1], start + SECOND * 2));
+        timers.cancel(ids[3]);
+        for name in 4..8 {
+            set(&mut timers, name);
+        }
+        assert!(timers.made < 10, "{}", timers.made);
+        assert_eq!(timers.next_due().map(|(id, _, name)| (id, name)), Some((ids[0], 0)));
+        assert_eq!(timers.put_back(ids[0], start, 0), Ok(()));
+        assert_eq!(timers.next_due().map(|due| due.2), Some(2));
+        timers.release(ids[2]);
+        assert_eq!(timers.next_due().map(|due| due.2), None);
+        assert_eq!(fire(&mut timers, start), [0, 4, 6]);
+        assert_eq!(fire(&mut timers, start + SECOND), [5, 7]);
+        assert_eq!(fire(&mut timers, start + SECOND * 2), [1]);
+        assert_eq!(timers.len(), 0);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Reactor;
 use super::source::Source;
@@ -14,6 +14,7 @@ use crate::callback::Callback;
 use crate::observe::watcher::Running;
 use crate::observe::{Notice, Subject};
 use crate::parts::arena::Key;
+use crate::parts::clock::later;
 use crate::parts::one_line::OneLine;
 
 impl Reactor {
@@ -39,7 +40,7 @@ impl Reactor {
         } else if let Some(began) = last {
             let ended = self.time.clock.now();
             if ended > self.time.slow_after {
-                self.judge_time(subject, callback, ended.saturating_duration_since(began));
+                self.judge_time(subject, callback, began, ended);
             }
             self.time.last_callback = Some(ended);
         }
@@ -65,7 +66,7 @@ impl Reactor {
         let ended = self.time.clock.now();
         self.monitor.end_callback(subject, callback, running, ended);
         if ended > self.time.slow_after {
-            self.judge_time(subject, callback, ended.saturating_duration_since(running.began));
+            self.judge_time(subject, callback, running.began, ended);
         }
         self.time.last_callback = last.and(Some(ended));
     }
@@ -194,8 +195,11 @@ impl Reactor {
     }
 
     #[cold]
-    fn judge_time(&mut self, subject: Subject, callback: Callback, took: Duration) {
-        if self.limits.slow_callback.is_some_and(|limit| took > limit) {
+    fn judge_time(&mut self, subject: Subject, callback: Callback, began: Instant, ended: Instant) {
+        let Some(limit) = self.limits.slow_callback else { return };
+        self.time.slow_after = later(ended, limit); // the next callback begins now at the earliest
+        let took = ended.saturating_duration_since(began);
+        if took > limit {
             self.monitor.stats.slow_callbacks += 1;
             log::warn!(
                 "{callback} of {} took {took:?}; nothing else was served meanwhile",

@@ -309,7 +309,9 @@ pub(crate) struct Call {
 /// The action of a timer when it fires.
 pub(crate) enum TimerAction {
     /// `call_later`
-    Once(Call),
+    Once(Function),
+    /// The same, under a name. In a box, for nearly all have none, and each timer has room for the largest.
+    Named(Box<Call>),
     /// `call_every`
     Every(Box<Ticker>),
     /// `Transport::call_later`
@@ -335,7 +337,8 @@ impl TimerAction {
     pub(crate) fn owner(&self) -> TimerOwner {
         let of_the_user = |name: Option<_>| name.map_or(TimerOwner::Reactor, TimerOwner::Named);
         match *self {
-            Self::Once(ref call) => of_the_user(call.name),
+            Self::Once(_) => TimerOwner::Reactor,
+            Self::Named(ref call) => of_the_user(call.name),
             Self::Every(ref ticker) => of_the_user(ticker.name),
             Self::Connection(key) => TimerOwner::Connection(ConnectionId(key)),
             Self::Datagram(key) => TimerOwner::Datagram(DatagramId(key)),
@@ -350,7 +353,6 @@ impl TimerAction {
 }
 
 type TickFunction = Box<dyn FnMut(&mut Reactor, Tick)>;
-
 pub(crate) struct Ticker {
     /// The name given by [`Reactor::with_name`].
     pub(crate) name: Option<&'static str>,

@@ -11,6 +11,7 @@ use crate::ids::ConnectionId;
 use crate::observe::{Phase, Subject, TimerEvent};
 use crate::parts::arena::Key;
 use crate::parts::clock::later;
+use crate::parts::moment::Moment;
 use crate::parts::timers::{TimerId, Timers};
 
 /// # Timers
@@ -42,8 +43,8 @@ impl Reactor {
         delay: Duration,
         function: impl FnOnce(&mut Self) + 'static,
     ) -> TimerId {
-        let call = self.name_call(function);
-        self.set(delay, TimerAction::Once(call))
+        let action = self.once(function);
+        self.set(delay, action)
     }
 
     /// Calls `function` once at a moment of the [reactor's time](Self::now); if that is over, in the next turn.
@@ -54,8 +55,8 @@ impl Reactor {
         when: Instant,
         function: impl FnOnce(&mut Self) + 'static,
     ) -> TimerId {
-        let call = self.name_call(function);
-        self.timers.set(when, TimerAction::Once(call), &mut self.monitor)
+        let action = self.once(function);
+        self.timers.set(when, action, &mut self.monitor)
     }
 
     /// Calls `function` every `interval`, first after one interval.
@@ -213,6 +214,13 @@ impl Reactor {
         self.timers.set(deadline, action, &mut self.monitor)
     }
 
+    fn once(&self, function: impl FnOnce(&mut Self) + 'static) -> TimerAction {
+        if self.extension.name.is_some() {
+            return TimerAction::Named(Box::new(self.name_call(function)));
+        }
+        TimerAction::Once(Box::new(function))
+    }
+
     pub(crate) fn forget_timer(&mut self, key: Key) {
         let Self { sources, timers, .. } = self;
         let owned = match sources.get_mut(key) {
@@ -238,15 +246,20 @@ impl Reactor {
         }
     }
 
-    fn fire(&mut self, timer: TimerId, deadline: Instant, action: TimerAction) {
-        let late = self.time.now.saturating_duration_since(deadline);
-        self.monitor.timer(timer, action.owner(), TimerEvent::Fired(late));
-        match action {
-            TimerAction::Every(ticker) => return self.tick(timer, deadline, ticker),
-            _ => drop(self.timers.cancel(timer)),
+    fn fire(&mut self, timer: TimerId, deadline: Moment, action: TimerAction) {
+        if self.monitor.is_watched() {
+            let late = self.time.now.saturating_duration_since(self.timers.instant(deadline));
+            self.monitor.timer(timer, action.owner(), TimerEvent::Fired(late));
         }
         match action {
-            TimerAction::Once(call) => self.call_by_name(Callback::Timer, call),
+            TimerAction::Every(ticker) => {
+                return self.tick(timer, self.timers.instant(deadline), ticker);
+            }
+            _ => self.timers.release(timer),
+        }
+        match action {
+            TimerAction::Once(function) => _ = self.under_name(None, Callback::Timer, function),
+            TimerAction::Named(call) => self.call_by_name(Callback::Timer, *call),
             TimerAction::Connection(key) => {
                 self.forget_timer(key);
                 // TLS may have failed since.
