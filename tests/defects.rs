@@ -56,8 +56,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "what is copied loses its place",
         "src/parts/outgoing.rs",
-        r#"        let aside = copied.split_off(ahead);"#,
-        r#"        let aside = copied.split_off(copied.len());"#,
+        r#"        let mut aside = copied.split_off(ahead, &mut spares.vectors);"#,
+        r#"        let mut aside = copied.split_off(copied.len(), &mut spares.vectors);"#,
     ),
     (
         "row 66: read on after Resume, in a visit that has sent",
@@ -1115,6 +1115,18 @@ const DEFECTS_OF_CALLS: &[(&str, &str, &str, &str)] = &[
 
 /// The same for the recorder and the trace. Tests of the suite must find them.
 const DEFECTS_OF_RECORDS: &[(&str, &str, &str, &str)] = &[
+    (
+        "a slow callback behind another of its turn is not judged",
+        "src/reactor/dispatch.rs",
+        r#"            self.time.slow_after = later(ended, limit);"#,
+        r#"            self.time.slow_after = later(ended, limit * 9);"#,
+    ),
+    (
+        "a slow callback is not judged behind one within it",
+        "src/reactor/dispatch.rs",
+        r#"                None => self.judge_time(subject, callback, running.began, ended),"#,
+        r#"                None => self.judge_outermost(subject, callback, running.began, ended),"#,
+    ),
     (
         "the newest notice is dropped when the recorder is full",
         "src/observe/recorder.rs",

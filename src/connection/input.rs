@@ -174,6 +174,7 @@ impl<S: ByteStream> Connection<S> {
         self.traffic.note_read(count, common);
         io.fresh = false;
         if let Some(extras) = &mut self.extras {
+            self.traffic.note_time(io.latest, common);
             extras.note_activity(io.latest);
             extras.pay(Direction::Reading, count);
         }

@@ -243,6 +243,7 @@ impl<S: ByteStream> Connection<S> {
             io.sent += count;
             self.traffic.note_written(count, common);
             if let Some(extras) = &mut self.extras {
+                self.traffic.note_time(io.latest, common);
                 extras.note_sent(count, io, common);
             }
         }

@@ -161,8 +161,8 @@ impl BitOr for Holds {
 pub(crate) struct Traffic {
     pub(crate) read: u64,
     pub(crate) written: u64,
-    /// The turn in which any moved last, or the connection was announced: its time in nanoseconds since the reactor
-    /// was made.
+    /// When any moved last, or the connection was announced: in nanoseconds since the reactor was made. It is the time
+    /// of the turn, and exact for connections with deadlines or rates.
     active: u64,
 }
 
@@ -192,6 +192,11 @@ impl Traffic {
         self.written += count as u64;
         common.moved.written += count as u64;
         self.active = common.turn;
+    }
+
+    /// Notes the time at which bytes have just moved, where it is known better than by the turn.
+    pub(super) fn note_time(&mut self, at: Instant, common: &Common) {
+        self.active = common.nanoseconds(at);
     }
 
     /// Whether nothing was read yet.
@@ -282,7 +287,11 @@ impl Common {
 
     /// Notes the time of a turn.
     pub(crate) fn begin_turn(&mut self, now: Instant) {
-        self.turn = now.saturating_duration_since(self.began).as_nanos() as u64;
+        self.turn = self.nanoseconds(now);
+    }
+
+    fn nanoseconds(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.began).as_nanos() as u64
     }
 
     /// How long to wait for the peer's FIN.

@@ -13,8 +13,7 @@ use crate::descriptor::signals::Signals;
 use crate::observe::Subject;
 use crate::parts::arena::Key;
 use crate::reactor::Reactor;
-use crate::reactor::source::Kind;
-use crate::reactor::source::{Owner, Seated, SignalAction, Source};
+use crate::reactor::source::{Kind, Owner, Seated, SignalAction, Source};
 
 /// The numbers signal-hook keeps a place for; no system has more signals.
 const SIGNALS: std::ops::Range<i32> = 1..128;

@@ -200,7 +200,7 @@ impl<T> Arena<T> {
         Some((Key { index: slot, generation: tenant.generation }, &mut tenant.value))
     }
 
-    /// Looks at the first and the last bytes of a slot, to have it in the processor's cache. The fewer instructions
+    /// Reads a slot's generation, and so has its memory in the processor's cache soon. The fewer instructions this takes
     /// the more slots are fetched at a time. The result means nothing.
     pub(crate) fn look(&self, slot: u32) -> u32 {
         self.slots.get(slot as usize).map_or(0, |tenant| tenant.generation.get())

@@ -288,8 +288,8 @@ impl Outgoing {
         let is_lent = |piece: &Piece| matches!(piece.content, Content::Lent(_));
         let first = queue.iter().position(is_lent).unwrap_or(queue.len());
         let ahead: usize = queue.iter().take(first + 1).map(|piece| piece.behind).sum();
-        let aside = copied.split_off(ahead);
-        let (mut rest, mut in_place, mut behind) = (aside.as_slice(), ahead, 0);
+        let mut aside = copied.split_off(ahead, &mut spares.vectors);
+        let (mut rest, mut in_place, mut behind) = (aside.unsent(), ahead, 0);
         *before_last = 0;
         queue.retain_mut(|piece| {
             let moved = piece.behind.saturating_sub(in_place);
@@ -308,6 +308,7 @@ impl Outgoing {
             true
         });
         copied.push(rest, &mut spares.vectors);
+        aside.clear(&mut spares.vectors);
         *shared -= std::mem::take(lent);
         if queue.is_empty()
             && let Some(used) = pieces.take()

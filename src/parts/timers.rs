@@ -117,7 +117,7 @@ impl<T> Timers<T> {
         Some(timer.action)
     }
 
-    /// Cancels a timer that fires: it is over. It has no entry that could be in the way.
+    /// Cancels a timer that fires: it is over. An entry that a reset has left of it is dead.
     pub(crate) fn release(&mut self, id: TimerId) {
         self.timers.remove(id.0);
     }

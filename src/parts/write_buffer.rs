@@ -105,8 +105,11 @@ impl WriteBuffer {
     }
 
     /// Takes out all bytes behind the first `ahead` unsent ones.
-    pub(crate) fn split_off(&mut self, ahead: usize) -> Vec<u8> {
-        self.bytes.split_off(self.sent + ahead)
+    pub(crate) fn split_off(&mut self, ahead: usize, spares: &mut Spares) -> Self {
+        let mut behind = Self::default();
+        behind.push(&self.unsent()[ahead..], spares);
+        self.bytes.truncate(self.sent + ahead);
+        behind
     }
 
     /// The bytes to send next.
@@ -219,9 +222,12 @@ mod tests {
             buffer.push(b"012345", &mut spares);
             buffer.advance(sent, &mut spares);
             let unsent = buffer.unsent().to_vec();
-            let behind = buffer.split_off(ahead);
-            assert_eq!([buffer.unsent(), &behind].concat(), unsent, "{sent} sent, {ahead} ahead");
-            assert_eq!(buffer.len(), ahead);
+            let mut behind = buffer.split_off(ahead, &mut spares);
+            let both = [buffer.unsent(), behind.unsent()].concat();
+            assert_eq!((both, buffer.len()), (unsent, ahead), "{sent} sent, {ahead} ahead");
+            let lends = !behind.is_empty();
+            behind.clear(&mut spares);
+            assert_eq!(spares.vectors.len(), usize::from(lends));
         }
     }
 

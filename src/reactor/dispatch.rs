@@ -40,7 +40,7 @@ impl Reactor {
         } else if let Some(began) = last {
             let ended = self.time.clock.now();
             if ended > self.time.slow_after {
-                self.judge_time(subject, callback, began, ended);
+                self.judge_outermost(subject, callback, began, ended);
             }
             self.time.last_callback = Some(ended);
         }
@@ -66,7 +66,10 @@ impl Reactor {
         let ended = self.time.clock.now();
         self.monitor.end_callback(subject, callback, running, ended);
         if ended > self.time.slow_after {
-            self.judge_time(subject, callback, running.began, ended);
+            match last {
+                Some(_) => self.judge_outermost(subject, callback, running.began, ended),
+                None => self.judge_time(subject, callback, running.began, ended),
+            }
         }
         self.time.last_callback = last.and(Some(ended));
     }
@@ -194,10 +197,10 @@ impl Reactor {
         }
     }
 
+    /// Counts and logs a callback that took too long.
     #[cold]
     fn judge_time(&mut self, subject: Subject, callback: Callback, began: Instant, ended: Instant) {
         let Some(limit) = self.limits.slow_callback else { return };
-        self.time.slow_after = later(ended, limit); // the next callback begins now at the earliest
         let took = ended.saturating_duration_since(began);
         if took > limit {
             self.monitor.stats.slow_callbacks += 1;
@@ -205,6 +208,22 @@ impl Reactor {
                 "{callback} of {} took {took:?}; nothing else was served meanwhile",
                 self.describe(subject)
             );
+        }
+    }
+
+    /// The same for a callback that is within no other. The next one begins when this has ended, at the earliest, so before
+    /// that and the limit none can be slow. One within another says nothing about that: it began earlier.
+    #[cold]
+    fn judge_outermost(
+        &mut self,
+        subject: Subject,
+        callback: Callback,
+        began: Instant,
+        ended: Instant,
+    ) {
+        self.judge_time(subject, callback, began, ended);
+        if let Some(limit) = self.limits.slow_callback {
+            self.time.slow_after = later(ended, limit);
         }
     }
 

@@ -137,7 +137,10 @@ impl Reactor {
     /// # Examples
     ///
     /// ```
-    ///     ///     /// use std::time::Instant;
+    /// use std::cell::RefCell;
+    /// use std::rc::Rc;
+    /// use std::time::Instant;
+    ///
     /// use crocus::testing::Simulation;
     /// use crocus::{Notice, Observer};
     ///

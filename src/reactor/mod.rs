@@ -28,7 +28,7 @@ mod commands;
 pub(crate) mod dispatch;
 #[cfg(feature = "proxy")]
 mod identifying;
-pub(crate) mod kind;
+mod kind;
 pub(crate) mod limits;
 pub(crate) mod monitor;
 pub(crate) mod preparations;

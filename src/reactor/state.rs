@@ -173,7 +173,7 @@ impl Calls {
     }
 }
 
-/// The lookups of names, made for the first, and the function that takes the answers that have come.
+/// The lookups of names, made when the first is asked for, and the function that takes the answers that have come.
 type Lookups = (Box<dyn Any>, fn(&mut Reactor));
 
 /// Threads, and the functions to call after their work.
@@ -353,6 +353,7 @@ impl TimerAction {
 }
 
 type TickFunction = Box<dyn FnMut(&mut Reactor, Tick)>;
+
 pub(crate) struct Ticker {
     /// The name given by [`Reactor::with_name`].
     pub(crate) name: Option<&'static str>,

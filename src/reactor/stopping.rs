@@ -201,6 +201,7 @@ impl Reactor {
         self.begin_phase(Phase::Stop);
         self.ending = Ending::TearingDown;
         self.time.now = self.now();
+        self.memory.common.begin_turn(self.time.now);
         let in_turn = std::mem::replace(&mut self.time.in_turn, true); // no turn from within a notice
         self.announce_stop();
         self.drop_timers_and_calls();
@@ -293,7 +294,7 @@ impl Reactor {
         self.let_go_of_each(Subject::Reactor, ends);
         let ends = std::mem::take(&mut self.extension.on_stop);
         self.let_go_of_each(Subject::Reactor, ends);
-        let lookups = self.threads.lookups.take(); // shares the resolver
+        let lookups = self.threads.lookups.take(); // first: its clone of the resolver must not be the last
         self.let_go_of_rest(Subject::Reactor, lookups);
         let resolver = std::mem::take(&mut self.limits.resolver);
         self.let_go(Subject::Reactor, resolver);

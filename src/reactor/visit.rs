@@ -1,8 +1,8 @@
 //! **A visit**: asks a connection what to do until it rests, and calls its protocol.
 //!
 //! Serving and flushing are the same visit with different allowances. The decisions are in
-//! [`connection`](crate::connection). This module counts bytes, updates the poller and the timers, and
-//! carries out the end.
+//! [`connection`](crate::connection). This module tells the observer what has moved, updates
+//! the poller and the timers, and carries out the end.
 
 use std::mem;
 use std::time::Instant;

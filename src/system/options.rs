@@ -115,7 +115,8 @@ impl SocketOptions {
     /// The rest stays in the connection's own buffer, where the water marks and
     /// [`Transport::buffered`](crate::Transport::buffered) see it. 128 KiB by default on Linux: so a
     /// [timeout](crate::Transport::set_timeout) sees that a slow peer takes bytes. `u32::MAX` is the
-    /// system's own default, no bound.
+    /// system's own default, no bound: then a stream to a fast peer wakes the server less often, and a peer that
+    /// does not read holds some megabytes of the kernel's memory.
     #[must_use]
     pub fn unsent_low_water(mut self, bytes: u32) -> Self {
         self.unsent_low_water = Some(bytes);

@@ -712,6 +712,26 @@ impl Protocol for SlowThenCancels {
 }
 
 #[test]
+fn each_slow_callback_of_a_late_turn_is_counted() {
+    for watched in [false, true] {
+        let mut simulation = Simulation::new();
+        let _seen = watched.then(|| Shared::watch(simulation.reactor()));
+        simulation.turn();
+        for took in [150, 10, 150, 90, 20, 101, 100] {
+            let clock = simulation.clock();
+            simulation.reactor().call_soon(move |reactor| {
+                clock.advance(Duration::from_millis(took));
+                // What is called within it, to drop the timer's function, ends as late and is not slow.
+                let timer = reactor.call_later(SECOND * 60, |_| {});
+                reactor.cancel_timer(timer);
+            });
+        }
+        simulation.turn();
+        assert_eq!(simulation.reactor().stats().slow_callbacks, 3, "watched: {watched}");
+    }
+}
+
+#[test]
 fn nobody_else_is_blamed_for_a_slow_callback() {
     logged_up_to(Level::Trace);
     let limits = Reactor::builder().slow_callback(Some(Duration::from_millis(20)));

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `random` | answered with the 81 bytes of [`write_random`], 16 of them random, and closed. Nothing is read |
 //! | `echo` | each chunk that comes is sent back, until the peer closes. A peer that does not read is not read: no buffer grows without bound |
-//! | `flood` | as `echo`, with a buffer of [`FLOOD_BUFFER`] to read into |
+//! | `flood` | as `echo`, with a buffer of [`FLOOD_BUFFER`] to read into; crocus, with tasks or without, has a buffer of that size anyway |
 //! | `bulk` | endless copies of [`BULK`] are sent until the peer closes or resets. Nothing is read |
 //! | `broadcast` | each chunk that comes is sent to all connections, its sender among them |
 //! | `tls-random`, `tls-echo`, `tls-bulk` | the first three over TLS, see [`crate::certificates`]. The answer of `tls-random` comes after the handshake, and close_notify behind it |

@@ -176,7 +176,7 @@ fn echo() -> Vec<Workload> {
     all
 }
 
-/// What it is about is the latency. A message's share of the CPU time has the flood's in it, the same for all.
+/// For the latency. A message's share of the CPU time has the flood's in it, the same for all.
 fn beside_flood() -> Workload {
     let load =
         Load::Exchange { clients: 64, size: 64, pipeline: 1, idle: 0, flood: true, tls: None };
