@@ -186,11 +186,8 @@ pub(crate) struct Threads {
 
 impl Threads {
     pub(crate) fn new(workers: usize) -> Self {
-        Self {
-            lookups: None,
-            workers: Pool::new("crocus-worker", workers),
-            follow_ups: Arena::new(),
-        }
+        let workers = Pool::new("crocus-worker", workers);
+        Self { lookups: None, workers, follow_ups: Arena::new() }
     }
 }
 
