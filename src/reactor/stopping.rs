@@ -21,8 +21,8 @@ const LATE_ROUNDS: usize = 16;
 impl Reactor {
     /// Stops the reactor at the end of this turn, or of the next if none is running.
     ///
-    /// The turn is finished first. Then every connection ends with
-    /// [`Reason::Stopped`](crate::Reason::Stopped); one with unsent bytes is reset. Every attempt to connect fails with the same reason; listeners and datagram sockets
+    /// The turn is finished first. Then every connection ends with [`Reason::Stopped`](crate::Reason::Stopped); one
+    /// with unsent bytes is reset. Every attempt to connect fails with the same reason; listeners and datagram sockets
     /// are closed; timers, queued calls, watched descriptors and the functions to call after work in threads
     /// are dropped. [`run`](Self::run) returns. It may be called again, with nothing left of the former run
     /// but the timers and calls that these last notices set up. In them nothing can be opened: to listen or

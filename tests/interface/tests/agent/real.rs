@@ -247,7 +247,8 @@ fn a_target_that_does_not_answer_and_no_collector() {
     let mut input = waiting.0.stdin.take().unwrap();
     input.write_all(format!("reset\npoll {target}\n").as_bytes()).unwrap();
     let answers = LinesOf::new(waiting.0.stdout.take().unwrap());
-    assert_eq!(answers.next(), "ok"); // so the poll is under way too: it came in the same piece
+    assert_eq!(answers.next(), "ok"); // so the poll has begun too: it came in the same piece
+    agent.ask("nc", "status\n"); // turns later it is connected, and no attempt that a shutdown would give up
     agent.terminate();
     answers.until("error=no answer in time");
     assert_eq!(answers.next(), "ok");
