@@ -211,8 +211,9 @@ impl Reactor {
         }
     }
 
-    /// The same for a callback that is within no other. The next one begins when this has ended, at the earliest, so before
-    /// that and the limit none can be slow. One within another says nothing about that: it began earlier.
+    /// The same for a callback that is within no other. The next one begins when this has ended, at the earliest, so until
+    /// the limit has passed again none can be slow. The end of one within another does not say that: the outer one
+    /// began earlier.
     #[cold]
     fn judge_outermost(
         &mut self,

@@ -721,7 +721,7 @@ fn each_slow_callback_of_a_late_turn_is_counted() {
             let clock = simulation.clock();
             simulation.reactor().call_soon(move |reactor| {
                 clock.advance(Duration::from_millis(took));
-                // What is called within it, to drop the timer's function, ends as late and is not slow.
+                // To drop the timer's function is a callback within this one. It ends as late, and is not slow.
                 let timer = reactor.call_later(SECOND * 60, |_| {});
                 reactor.cancel_timer(timer);
             });
