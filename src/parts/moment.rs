@@ -54,6 +54,11 @@ impl Moment {
     pub(crate) fn rank(self) -> u64 {
         self.rank
     }
+
+    /// The part that tells moments of one rank apart.
+    pub(crate) fn rest(self) -> u32 {
+        self.rest
+    }
 }
 
 /// Whether no two moments have this rank.

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::parts::moment::{Moment, NO_RANK};
+use crate::parts::moment::{Moment, NO_RANK, is_near};
 
 /// A timer.
 #[derive(Debug)]
@@ -71,6 +71,10 @@ impl Entry {
     pub(crate) fn slot(self) -> u32 {
         self.0 as u32
     }
+
+    fn with_rank(self, rank: u64) -> Self {
+        Self::new(rank, self.order(), self.slot())
+    }
 }
 
 impl Ord for Entry {
@@ -82,6 +86,25 @@ impl Ord for Entry {
 impl PartialOrd for Entry {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+/// Puts the earliest first. All sorting is done here: each place that sorts would link five kilobytes.
+#[inline(never)]
+pub(crate) fn sort(entries: &mut [Entry]) {
+    entries.sort_unstable_by_key(|entry| entry.0);
+}
+
+/// The same also among far moments of one rank, which the `rest` of a deadline tells apart.
+pub(crate) fn sort_by_deadline(entries: &mut [Entry], rest: impl Fn(Entry) -> u32) {
+    sort(entries);
+    for equal in entries.chunk_by_mut(|a, b| a.rank() == b.rank()) {
+        let rank = equal[0].rank();
+        if !is_near(rank) {
+            equal.iter_mut().for_each(|entry| *entry = entry.with_rank(rest(*entry).into()));
+            sort(equal);
+            equal.iter_mut().for_each(|entry| *entry = entry.with_rank(rank));
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use std::time::Instant;
 use crate::parts::arena::{Arena, Key, id_type};
 use crate::parts::moment::{Moment, Origin, is_near};
 use crate::parts::surplus::surplus;
-use crate::parts::timer::{Entry, Place, Timer};
+use crate::parts::timer::{Entry, Place, Timer, sort, sort_by_deadline};
 
 id_type! {
     /// Names a timer made by `call_later` or `call_every`.
@@ -236,11 +236,8 @@ impl<T> Timers<T> {
             is_due
         });
         self.heap = rest.into();
-        crowd.sort_unstable_by(|a, b| b.cmp(a));
-        if crowd.iter().any(|entry| !is_near(entry.rank())) {
-            crowd
-                .sort_by_key(|&entry| self.timer(entry).map(|timer| (timer.deadline, timer.order)));
-        }
+        let rest = |entry| self.timer(entry).map_or(0, |timer| timer.deadline.rest());
+        sort_by_deadline(&mut crowd, rest);
         let before = mem::replace(&mut self.due, crowd.into());
         before.into_iter().rev().for_each(|entry| self.due.push_front(entry));
     }
@@ -371,11 +368,11 @@ impl<T> Timers<T> {
         self.drop_dead();
         let mut due = mem::take(&mut self.due);
         due.retain(|&entry| self.timer(entry).is_some());
-        let mut slots: Vec<(u32, u32)> =
-            self.timers.iter().map(|(key, timer)| (timer.order, key.slot())).collect();
-        slots.sort_unstable();
-        for (&(_, slot), order) in slots.iter().zip(1..) {
-            if let Some((_, timer)) = self.timers.tenant_mut(slot) {
+        let of_one_rank = |(key, timer): (Key, &Timer<T>)| Entry::new(0, timer.order, key.slot());
+        let mut all: Vec<Entry> = self.timers.iter().map(of_one_rank).collect();
+        sort(&mut all);
+        for (entry, order) in all.iter().zip(1..) {
+            if let Some((_, timer)) = self.timers.tenant_mut(entry.slot()) {
                 timer.order = order;
             }
         }
@@ -385,7 +382,7 @@ impl<T> Timers<T> {
         };
         self.due = due.into_iter().filter_map(renamed).collect();
         self.heap = mem::take(&mut self.heap).into_iter().filter_map(renamed).collect();
-        self.made = slots.len() as u32; // fewer than 2^32, as slots are
+        self.made = all.len() as u32; // fewer than 2^32, as slots are
     }
 
     fn give_memory_back(&mut self) {
