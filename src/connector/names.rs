@@ -10,7 +10,7 @@
 //!   there are no more than [`LOOKUP_THREADS`]. The next attempt at its name takes its answer.
 //! * No more than [`MAX_WAITING`] names wait. An attempt at one more fails at once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ impl Lookups {
 /// The names that are wanted, and the attempts that wait for them.
 #[derive(Default)]
 pub(super) struct Agenda {
-    names: BTreeMap<Arc<str>, Lookup>,
+    names: HashMap<Arc<str>, Lookup>,
     /// The names whose lookups have not begun, in order.
     waiting: VecDeque<Arc<str>>,
     /// How many lookups have begun, and for how many of these nobody waits any more.

@@ -1,6 +1,6 @@
 //! Everything the loop serves: the sources, each in a slot of its own.
 
-#[cfg(unix)]
+#[cfg(feature = "signals")]
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 #[cfg(unix)]
@@ -22,6 +22,8 @@ use crate::listener::Listener;
 use crate::observe::Subject;
 use crate::parts::arena::{Arena, Key};
 use crate::parts::owned_timers::OwnedTimers;
+#[cfg(unix)]
+use crate::parts::surplus::surplus;
 use crate::parts::timers::TimerId;
 use crate::protocol::{Factory, Protocol};
 #[cfg(feature = "proxy")]
@@ -265,9 +267,9 @@ pub(crate) struct Sources {
     /// How many keep `run` from returning, and how many a shutdown waits for.
     keep_running: usize,
     delay_shutdown: usize,
-    /// The watched descriptors, by number.
+    /// The numbers of the watched descriptors, in order: a removal moves four bytes for each greater one.
     #[cfg(unix)]
-    watches: BTreeMap<RawFd, Key>,
+    watches: Vec<RawFd>,
 }
 
 impl Sources {
@@ -277,7 +279,7 @@ impl Sources {
             keep_running: 0,
             delay_shutdown: 0,
             #[cfg(unix)]
-            watches: BTreeMap::new(),
+            watches: Vec::new(),
         }
     }
 
@@ -285,12 +287,8 @@ impl Sources {
     pub(crate) fn insert(&mut self, source: Source, owner: Owner) -> Key {
         self.keep_running += usize::from(source.keeps_running());
         self.delay_shutdown += usize::from(source.delays_shutdown());
-        self.slots.insert(Slot {
-            source,
-            owner,
-            waits: Waits::default(),
-            registered: Registered::No,
-        })
+        let (waits, registered) = (Waits::default(), Registered::No);
+        self.slots.insert(Slot { source, owner, waits, registered })
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<Slot> {
@@ -310,12 +308,13 @@ impl Sources {
         self.delay_shutdown -= usize::from(slot.source.delays_shutdown());
     }
 
-    /// Adds a watch of a descriptor. Not [`insert`](Self::insert), so that only programs that watch one link the map.
+    /// Adds a watch of a descriptor. Not [`insert`](Self::insert), so that only programs that watch one link the search.
     #[cfg(unix)]
     pub(crate) fn insert_watch(&mut self, watch: Box<Seated<Watch, Box<dyn Watched>>>) -> Key {
         let number = watch.number;
         let key = self.insert(Source::Watch(watch), Owner::None);
-        self.watches.insert(number, key);
+        let place = self.watches.partition_point(|&other| other < number);
+        self.watches.insert(place, number);
         key
     }
 
@@ -323,8 +322,13 @@ impl Sources {
     #[cfg(unix)]
     pub(crate) fn remove_watch(&mut self, key: Key) -> Option<Slot> {
         let slot = self.remove(key)?;
-        if let Source::Watch(watch) = &slot.source {
-            self.watches.remove(&watch.number);
+        if let Source::Watch(watch) = &slot.source
+            && let Ok(place) = self.watches.binary_search(&watch.number)
+        {
+            self.watches.remove(place);
+            if let Some(room) = surplus(self.watches.len(), self.watches.capacity()) {
+                self.watches.shrink_to(room);
+            }
         }
         Some(slot)
     }
@@ -380,7 +384,7 @@ impl Sources {
     /// Whether there is a watch of a descriptor, with an interest or without.
     #[cfg(unix)]
     pub(crate) fn is_watched(&self, fd: BorrowedFd<'_>) -> bool {
-        self.watches.contains_key(&fd.as_raw_fd())
+        self.watches.binary_search(&fd.as_raw_fd()).is_ok()
     }
 
     pub(crate) fn keep_running(&self) -> bool {

@@ -1,7 +1,9 @@
 //! The sources that keep a simulation busy.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::iter;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,7 @@ const NAMED: usize = 3;
 
 /// How often each source did what, in words.
 #[derive(Default)]
-struct Tally(BTreeMap<(Subject, String), u32>);
+struct Tally(HashMap<(Subject, String), u32>);
 
 impl Observer for Tally {
     fn notice(&mut self, _: Instant, notice: &Notice) {
@@ -44,11 +46,12 @@ pub(super) fn culprits(reactor: &mut Reactor) -> String {
         reactor.turn(Some(Duration::ZERO)).expect("a simulated poll does not fail");
     }
     reactor.set_observer(former);
-    let mut counts: Vec<_> = tally.take().0.into_iter().collect();
-    counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    let named = counts.into_iter().take(NAMED).map(|((subject, what), count)| {
-        format!("{} {what} {count} times", reactor.describe(subject))
-    });
+    let counts = tally.take().0.into_iter().map(|(did, count)| (count, Reverse(did)));
+    let mut most: BinaryHeap<_> = counts.collect();
+    let named =
+        iter::from_fn(|| most.pop()).take(NAMED).map(|(count, Reverse((subject, what)))| {
+            format!("{} {what} {count} times", reactor.describe(subject))
+        });
     format!("in {WATCHED} turns {}", named.collect::<Vec<_>>().join(", "))
 }
 

@@ -1,7 +1,7 @@
 //! Datagrams in the simulated network, with loss, duplication and reordering.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -32,13 +32,15 @@ pub(crate) struct Mail {
     pub(crate) loss: u8,
     pub(crate) duplication: u8,
     pub(crate) reordering: u8,
-    boxes: BTreeMap<u64, Mailbox>,
+    /// In the order of their numbers.
+    boxes: Vec<Mailbox>,
     flying: Vec<Letter>,
     newest: u64,
 }
 
 #[derive(Debug)]
 struct Mailbox {
+    number: u64,
     bound: Bound,
     broadcast: bool,
     peer: Option<SocketAddr>,
@@ -53,8 +55,9 @@ struct Mailbox {
 }
 
 impl Mailbox {
-    fn new(bound: Bound, broadcast: bool) -> Self {
+    fn new(number: u64, bound: Bound, broadcast: bool) -> Self {
         Self {
+            number,
             bound,
             broadcast,
             peer: None,
@@ -127,21 +130,27 @@ impl Mail {
     }
 
     pub(super) fn has_port(&self, port: u16) -> bool {
-        self.boxes.values().any(|mailbox| mailbox.bound.addr.port() == port)
+        self.boxes.iter().any(|mailbox| mailbox.bound.addr.port() == port)
     }
 
     /// The mailbox that gets a datagram: the one that fits best, and of these the newest. Of those that
     /// share a port the sender's address chooses one.
     fn find(&mut self, from: SocketAddr, to: SocketAddr) -> Option<&mut Mailbox> {
         let score = |mailbox: &Mailbox| mailbox.score(from, to);
-        let best = self.boxes.values().filter_map(score).max()?;
-        let best = self.boxes.iter().filter(|(_, mailbox)| score(mailbox) == Some(best));
-        let best: Vec<(u64, bool)> =
-            best.map(|(&number, mailbox)| (number, mailbox.bound.share)).collect();
-        let shared = usize::from(from.port()) % best.len();
-        let newest = best.len() - 1;
-        let (number, _) = best[if best[newest].1 { shared } else { newest }];
-        self.boxes.get_mut(&number)
+        let best = self.boxes.iter().filter_map(score).max()?;
+        let is_best = |mailbox: &&mut Mailbox| score(mailbox) == Some(best);
+        let mut best: Vec<&mut Mailbox> = self.boxes.iter_mut().filter(is_best).collect();
+        let (shared, newest) = (usize::from(from.port()) % best.len(), best.len() - 1);
+        Some(best.swap_remove(if best[newest].bound.share { shared } else { newest }))
+    }
+
+    fn place(&self, number: u64) -> Option<usize> {
+        self.boxes.binary_search_by_key(&number, |mailbox| mailbox.number).ok()
+    }
+
+    fn mailbox(&mut self, number: u64) -> Option<&mut Mailbox> {
+        let place = self.place(number)?;
+        self.boxes.get_mut(place)
     }
 }
 
@@ -178,7 +187,7 @@ impl Network {
     }
 
     fn refuse(&mut self, sender: u64) {
-        let Some(mailbox) = self.post.boxes.get_mut(&sender) else { return };
+        let Some(mailbox) = self.post.mailbox(sender) else { return };
         if mailbox.peer.is_some() {
             mailbox.unreachable = true;
             let token = mailbox.token;
@@ -189,7 +198,7 @@ impl Network {
     /// Frees space in the buffer of a sender.
     fn lighten(&mut self, sender: u64, weight: usize) {
         let window = self.window;
-        let Some(mailbox) = self.post.boxes.get_mut(&sender) else { return };
+        let Some(mailbox) = self.post.mailbox(sender) else { return };
         mailbox.under_way -= weight;
         if mailbox.waits && mailbox.under_way < window {
             mailbox.waits = false;
@@ -219,7 +228,7 @@ impl Network {
                 // It takes the place and the arrival time of another.
                 copy.arrives = self.post.flying.get(place).map_or(arrives, |other| other.arrives);
             }
-            if let Some(mailbox) = self.post.boxes.get_mut(&sender) {
+            if let Some(mailbox) = self.post.mailbox(sender) {
                 mailbox.under_way += copy.weight();
             }
             self.post.flying.insert(place, copy);
@@ -264,18 +273,18 @@ impl MemoryDatagrams {
         if bound.addr.port() == 0 {
             bound.addr.set_port(net.fresh_port()?);
         }
-        if net.post.boxes.values().any(|mailbox| mailbox.bound.excludes(&bound)) {
+        if net.post.boxes.iter().any(|mailbox| mailbox.bound.excludes(&bound)) {
             return Err(Fault::InUse.into());
         }
         net.post.newest += 1;
         let number = net.post.newest;
-        net.post.boxes.insert(number, Mailbox::new(bound, broadcast));
+        net.post.boxes.push(Mailbox::new(number, bound, broadcast));
         Ok(Self { network: Rc::clone(network), number })
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut Mailbox) -> R) -> R {
         let mut net = self.network.borrow_mut();
-        f(net.post.boxes.get_mut(&self.number).expect("it lives until this is dropped"))
+        f(net.post.mailbox(self.number).expect("it lives until this is dropped"))
     }
 }
 
@@ -348,8 +357,8 @@ impl SimulatedDatagrams for MemoryDatagrams {
 impl Drop for MemoryDatagrams {
     fn drop(&mut self) {
         let mut net = self.network.borrow_mut();
-        let mailbox = net.post.boxes.remove(&self.number);
-        if let Some(token) = mailbox.and_then(|mailbox| mailbox.token) {
+        let Some(place) = net.post.place(self.number) else { return };
+        if let Some(token) = net.post.boxes.remove(place).token {
             net.ready.retain(|(ready, _)| *ready != token);
         }
     }

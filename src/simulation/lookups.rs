@@ -2,7 +2,7 @@
 //!
 //! The reactor gives its lookups to the network instead of to threads.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::parts::pool::Job;
 #[derive(Default)]
 pub(crate) struct SlowNames {
     /// How long the lookup of a name takes, if it takes time.
-    times: BTreeMap<String, Duration>,
+    times: HashMap<String, Duration>,
     /// Lookups under way, with their ends, in the order in which they began.
     under_way: Vec<(Instant, Job)>,
 }

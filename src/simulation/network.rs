@@ -11,7 +11,7 @@
 //! Nothing here depends on anything else, so one seed gives one history.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -93,7 +93,7 @@ pub(crate) struct Network {
     pub(crate) latency: Duration,
     pub(crate) window: usize,
     /// The addresses of host names.
-    pub(crate) hosts: BTreeMap<String, Vec<IpAddr>>,
+    pub(crate) hosts: HashMap<String, Vec<IpAddr>>,
     pub(crate) slow_names: SlowNames,
     /// Addresses to which packets go and never arrive.
     pub(crate) blackholes: Vec<SocketAddr>,
@@ -122,7 +122,7 @@ impl Network {
             cut: Cut::Whole,
             latency: Duration::ZERO,
             window: WINDOW,
-            hosts: BTreeMap::from([("localhost".to_owned(), localhost)]),
+            hosts: HashMap::from([("localhost".to_owned(), localhost)]),
             slow_names: SlowNames::default(),
             blackholes: Vec::new(),
             listening: BTreeMap::new(),
