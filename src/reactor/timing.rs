@@ -314,9 +314,11 @@ impl Timers<TimerAction> {
         action: TimerAction,
         monitor: &mut Monitor,
     ) -> TimerId {
-        let owner = action.owner();
+        let owner = monitor.is_watched().then(|| action.owner());
         let timer = self.insert(deadline, action);
-        monitor.timer(timer, owner, TimerEvent::Set(deadline));
+        if let Some(owner) = owner {
+            monitor.timer(timer, owner, TimerEvent::Set(deadline));
+        }
         timer
     }
 
