@@ -101,6 +101,10 @@ pub(crate) fn sort(entries: &mut [Entry]) {
 /// The same also among far moments of one rank, which the `rest` of a deadline tells apart.
 pub(crate) fn sort_by_deadline(entries: &mut [Entry], rest: impl Fn(Entry) -> u32) {
     sort(entries);
+    // Near ranks are side by side, so the ends tell whether there are others.
+    if [entries.first(), entries.last()].into_iter().flatten().all(|entry| is_near(entry.rank())) {
+        return;
+    }
     for equal in entries.chunk_by_mut(|a, b| a.rank() == b.rank()) {
         let rank = equal[0].rank();
         if !is_near(rank) {

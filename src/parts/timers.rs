@@ -230,8 +230,8 @@ impl<T> Timers<T> {
         }
         crowd.retain(|&entry| entry != Entry::DEAD);
         self.heap = rest.into();
-        let rest = |entry| self.timer(entry).map_or(0, |timer| timer.deadline.rest());
-        sort_by_deadline(&mut crowd, rest);
+        let rest_of = |entry| self.timer(entry).map_or(0, |timer| timer.deadline.rest());
+        sort_by_deadline(&mut crowd, rest_of);
         let before = mem::replace(&mut self.due, crowd.into());
         before.into_iter().rev().for_each(|entry| self.due.push_front(entry));
     }
