@@ -471,8 +471,8 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "drop the sender's last byte",
         "src/parts/write_buffer.rs",
-        r#"self.bytes.extend_from_slice(data);"#,
-        r#"self.bytes.extend_from_slice(&data[..data.len() - usize::from(data.len() > 100)]);"#,
+        r#"filled.bytes.extend_from_slice(data);"#,
+        r#"filled.bytes.extend_from_slice(&data[..data.len() - usize::from(data.len() > 100)]);"#,
     ),
     (
         "two outcomes of a timed-out attempt",
