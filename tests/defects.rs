@@ -461,11 +461,12 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "forget to accept when below max_connections",
         "src/listener/stopping.rs",
-        r#"        if was_full && listener.can_accept() {
+        r#"        } else if was_full && listener.can_accept() {
             self.queue(key);
         }
 "#,
-        r#"        let _ = was_full && listener.can_accept();
+        r#"        }
+        let _ = was_full;
 "#,
     ),
     (
@@ -624,9 +625,9 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "a stopped listener forgets its connections",
-        "src/listener/stopping.rs",
-        r#"listener.over && listener.connections == 0;"#,
-        r#"listener.over;"#,
+        "src/listener/state.rs",
+        r#"        self.over && self.connections == 0"#,
+        r#"        self.over"#,
     ),
     (
         "a shutdown listens on",
