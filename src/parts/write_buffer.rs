@@ -136,7 +136,10 @@ impl WriteBuffer {
     /// The bytes to send next.
     #[inline]
     pub(crate) fn unsent(&self) -> &[u8] {
-        self.filled.as_ref().map_or(&[], |filled| &filled.bytes[filled.sent..])
+        match &self.filled {
+            Some(filled) => &filled.bytes[filled.sent..],
+            None => &[],
+        }
     }
 
     /// Records that the first `count` unsent bytes have left.
