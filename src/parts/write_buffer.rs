@@ -143,7 +143,7 @@ impl WriteBuffer {
     }
 
     /// Records that the first `count` unsent bytes have left.
-    #[inline(always)]
+    #[inline(never)] // a visit, which calls it, is large already
     pub(crate) fn advance(&mut self, count: usize, spares: &mut Spares) {
         match &mut self.filled {
             Some(filled) if count < filled.len() => filled.sent += count,
