@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+/// As a baseline: the same server with one loop. The name of one with two ends with [`TWO`].
+pub const ONE_LOOP: &str = "one loop";
+pub const TWO: &str = "-2";
+
 /// One whole run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {
@@ -42,7 +46,7 @@ pub struct Workload {
     pub title: String,
     /// The name of one operation: `connection`, `message`, `MiB`, `delivery`, `timer`, `call`, `request`.
     pub operation: String,
-    /// The server that the others are compared with: `limit` where there is one.
+    /// The server that the others are compared with: `limit` where there is one; or [`ONE_LOOP`].
     pub baseline: String,
     pub trials: Vec<Trial>,
 }

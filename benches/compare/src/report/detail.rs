@@ -45,7 +45,7 @@ pub(super) fn markdown(workload: &Workload) -> String {
 
 /// The limit first, then by the ratio; those without one by what they cost.
 fn place(workload: &Workload, trial: &Trial) -> (bool, f64, f64) {
-    let ratio = baseline(workload).and_then(|baseline| trial.ratio(baseline));
+    let ratio = baseline(workload, &trial.server).and_then(|baseline| trial.ratio(baseline));
     let or_last = |value: Option<f64>| value.unwrap_or(f64::INFINITY);
     (trial.server != LIMIT, or_last(ratio), or_last(trial.cpu()))
 }
@@ -101,7 +101,7 @@ fn costs(workload: &Workload) -> [Column<'_>; 4] {
     // Where it is the baseline, the column before says it.
     let crocus = workload.trial(CROCUS).filter(|_| workload.baseline != CROCUS);
     let to_baseline = |trial: &Trial| {
-        let baseline = baseline(workload)?;
+        let baseline = baseline(workload, &trial.server)?;
         let (ratio, (lower, upper)) = (trial.ratio(baseline)?, trial.ratio_spread(baseline)?);
         Some(format!("{} ({}–{})", figure(ratio), figure(lower), figure(upper)))
     };
