@@ -111,7 +111,7 @@ impl<'a> Entrant<'a> {
 
     fn enter(&mut self) -> io::Result<Play> {
         match &self.workload.kind {
-            Kind::Loop(_) if self.workload.is_restless() => Ok(Play::Resting),
+            Kind::Loop(_) if self.workload.starts_anew() => Ok(Play::Resting),
             Kind::Loop(load) => self.open(load, Plan::Seconds(0.0)),
             Kind::Stampede(load) => self.open(load, Plan::Once),
             Kind::Redis { .. } => self.peer.start(&self.task).map(Play::Redis),
@@ -125,7 +125,7 @@ impl<'a> Entrant<'a> {
         Ok(Play::Ours(session, plan))
     }
 
-    /// Starts a server that works without being asked, and has it answer for a while.
+    /// Starts a server that is started for each round, and has it answer for a while.
     fn wake(&mut self, options: &Options) -> io::Result<()> {
         let (Some(Play::Resting), Kind::Loop(load)) = (&self.play, &self.workload.kind) else {
             return Ok(());
@@ -137,9 +137,9 @@ impl<'a> Entrant<'a> {
         Ok(())
     }
 
-    /// Ends it again: its work would disturb the others.
+    /// Ends it again.
     fn rest(&mut self) {
-        if self.play.is_some() && self.workload.is_restless() {
+        if self.play.is_some() && self.workload.starts_anew() {
             self.play = Some(Play::Resting);
         }
     }

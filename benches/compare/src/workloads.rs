@@ -320,9 +320,13 @@ const SEARCHED: u64 = 10_000;
 const THREADS: usize = 16_000;
 
 impl Workload {
-    /// Whether its server works without being asked. One that is not measured must not run then.
-    pub fn is_restless(&self) -> bool {
-        matches!(self.kind, Kind::Loop(Load::Exchange { beside: Beside::Timers(_), .. }))
+    /// Whether a server is started for each round. One that works without being asked would disturb the
+    /// rounds of the others; and how the kernel spreads connections over loops and threads over cores is
+    /// another thing each time.
+    pub fn starts_anew(&self) -> bool {
+        let ticks =
+            matches!(self.kind, Kind::Loop(Load::Exchange { beside: Beside::Timers(_), .. }));
+        ticks || self.baseline == ONE_LOOP
     }
 
     /// Whether it is there for the latency of clients beside other work: then all rounds have it.

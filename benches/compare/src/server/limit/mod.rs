@@ -14,8 +14,9 @@ mod tls;
 use std::collections::HashMap;
 use std::net::TcpListener;
 use std::os::fd::IntoRawFd;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::{io, mem, thread};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::{io, mem};
 
 use calls::{EDGE, Event, FOR_EVER, Fd, IN, OUT};
 use libc::c_int;
@@ -54,18 +55,25 @@ pub fn serve_in_one_segment(service: &str, _count: u64) -> io::Result<()> {
 }
 
 /// One loop, or more, each in a thread of its own with a listening socket of its own.
+///
+/// They start in turn, as those of [`crocus::Cores`]: by that the kernel decides on which core each of them runs.
 pub fn serve_by_loops(service: &str, loops: usize) -> io::Result<()> {
     let serve: fn(TcpListener) -> io::Result<()> = match service {
         "random" => |listener| random(listener, calls::send),
         "echo" => |listener| Echo::default().serve_at(listener, IN, READ_BUFFER),
         _ => return super::no_such_service(),
     };
-    let listeners = super::listen_together(loops)?;
-    thread::scope(|scope| {
-        let each = listeners.into_iter().map(|listener| scope.spawn(move || serve(listener)));
-        let threads: Vec<_> = each.collect();
-        threads.into_iter().try_for_each(|thread| thread.join().expect("a loop does not panic"))
-    })
+    let mut threads = Vec::new();
+    for listener in super::listen_together(loops)? {
+        let (tell, told) = mpsc::channel::<()>();
+        threads.push(thread::spawn(move || {
+            drop(tell);
+            serve(listener)
+        }));
+        let _ = told.recv(); // an error: the thread has started, and dropped the sender
+    }
+    let join = |thread: JoinHandle<_>| thread.join().expect("a loop does not panic");
+    threads.into_iter().try_for_each(join)
 }
 
 /// Only the listener is registered, so the events need no look.
