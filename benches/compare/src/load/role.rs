@@ -33,7 +33,7 @@ pub enum Load {
     Request { clients: usize, file: PathBuf },
 }
 
-/// What a server has beside the clients that are measured.
+/// The company of the clients that are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Beside {
     Nothing,

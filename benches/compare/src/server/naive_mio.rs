@@ -44,8 +44,7 @@ pub fn serve(service: &str, count: u64) -> io::Result<()> {
 enum Service {
     Random,
     Bulk(Vec<u8>),
-    /// What comes from one of the first so many connections is sent to them all; what comes from another is
-    /// sent back.
+    /// The first so many connections are a chat; the others get back what they send.
     Talk {
         members: usize,
     },
