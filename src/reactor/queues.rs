@@ -18,7 +18,7 @@ pub(crate) struct Waits {
     sent: u8,
 }
 
-/// A budget is told in 128 parts or fewer: a power of two, for to divide by any other number takes long.
+/// A budget is told in 128 parts or fewer. It is a power of two, since a division by another number takes long.
 fn part(budget: usize) -> usize {
     budget / 128 + 1
 }
