@@ -304,9 +304,7 @@ mod alone {
             if set == TOGETHER {
                 set = 0;
                 timers.gather(start + SOON);
-                while let Some((timer, ..)) = timers.next_due() {
-                    timers.cancel(timer);
-                }
+                while timers.next_due(|()| false).is_some() {}
             }
         });
     }

@@ -56,6 +56,9 @@ impl<T> Timer<T> {
 pub(crate) struct Entry(u128);
 
 impl Entry {
+    /// Takes the place of one that names no timer any more.
+    pub(crate) const DEAD: Self = Self((NO_RANK as u128) << 64);
+
     pub(crate) fn new(rank: u64, order: u32, slot: u32) -> Self {
         Self(u128::from(rank) << 64 | u128::from(order) << 32 | u128::from(slot))
     }

@@ -239,7 +239,8 @@ impl Reactor {
     pub(crate) fn fire_timers(&mut self) {
         self.begin_phase(Phase::Timers);
         self.timers.gather(self.time.now);
-        while let Some((timer, deadline, action)) = self.timers.next_due() {
+        let stays = |action: &TimerAction| matches!(action, TimerAction::Every(_));
+        while let Some((timer, deadline, action)) = self.timers.next_due(stays) {
             self.monitor.report.timers += 1;
             self.monitor.stats.timers += 1;
             self.fire(timer, deadline, action);
@@ -250,12 +251,6 @@ impl Reactor {
         if self.monitor.is_watched() {
             let late = self.time.now.saturating_duration_since(self.timers.instant(deadline));
             self.monitor.timer(timer, action.owner(), TimerEvent::Fired(late));
-        }
-        match action {
-            TimerAction::Every(ticker) => {
-                return self.tick(timer, self.timers.instant(deadline), ticker);
-            }
-            _ => self.timers.release(timer),
         }
         match action {
             TimerAction::Once(function) => _ = self.under_name(None, Callback::Timer, function),
@@ -279,8 +274,8 @@ impl Reactor {
                     kind.fire(self, key, timer, &action);
                 }
             }
+            TimerAction::Every(ticker) => self.tick(timer, self.timers.instant(deadline), ticker),
             TimerAction::Shutdown => self.shutdown_is_over(),
-            TimerAction::Every(_) => {}
         }
     }
 
@@ -319,9 +314,11 @@ impl Timers<TimerAction> {
         action: TimerAction,
         monitor: &mut Monitor,
     ) -> TimerId {
-        let owner = action.owner();
+        let owner = monitor.is_watched().then(|| action.owner());
         let timer = self.insert(deadline, action);
-        monitor.timer(timer, owner, TimerEvent::Set(deadline));
+        if let Some(owner) = owner {
+            monitor.timer(timer, owner, TimerEvent::Set(deadline));
+        }
         timer
     }
 

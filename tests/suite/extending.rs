@@ -223,7 +223,12 @@ both! {
         let failed = catch_unwind(AssertUnwindSafe(|| reactor.with_name("x", |_| panic!("it"))));
         assert!(failed.is_err());
         reactor.call_later(HOUR, |_| {});
-        world.pass(MS * 10);
+        let twice_ticked = seen.clone();
+        world.until("the second tick", |_| {
+            let seen = twice_ticked.borrow();
+            seen.iter().filter(|(_, callback)| *callback == Callback::Timer).count() == 3
+        });
+        world.pass(MS * 10); // nothing more comes
         if !world.is_real() {
             world.pass(HOUR);
         }

@@ -17,6 +17,7 @@ enum {
     BULK_BLOCK = BULK_PERIOD * 256,
     READ_BUFFER = 64 * 1024,
     RANDOM_LENGTH = 81,
+    TICK_INTERVAL = 4000, // milliseconds
 };
 
 static inline void die(const char *what, const char *cause) {
@@ -69,6 +70,10 @@ static inline uint64_t near_microseconds(uint64_t index) {
     return scatter(index, 50000);
 }
 
+static inline uint64_t first_tick_microseconds(uint64_t index) {
+    return scatter(index, TICK_INTERVAL * 1000);
+}
+
 static inline uint64_t nanoseconds(clockid_t clock) {
     struct timespec time;
     clock_gettime(clock, &time);
@@ -97,14 +102,14 @@ static inline void print_timers(const struct timer_figures *figures) {
     printf("\"arm_and_fire\":%.2f}\n", figures->arm_and_fire);
 }
 
-// The COUNT of `timers` and `calls`; 0 if there is none.
+// The COUNT of a service; 0 if there is none.
 static inline uint64_t count_of(int argc, char **argv) {
     return argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
 }
 
 static inline int usage(const char *program) {
     fprintf(stderr, "usage: %s random|echo|bulk|broadcast\n", program);
-    fprintf(stderr, "       %s timers|calls COUNT\n", program);
+    fprintf(stderr, "       %s beside-broadcast|beside-timers|timers|calls COUNT\n", program);
     return 2;
 }
 

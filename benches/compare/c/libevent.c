@@ -142,6 +142,14 @@ static void join(struct bufferevent *connection) {
     bufferevent_enable(connection, EV_READ | EV_WRITE);
 }
 
+// beside-broadcast
+
+static uint64_t places;
+
+static void begin_beside(struct bufferevent *connection) {
+    (members.count < places ? join : begin_echo)(connection);
+}
+
 // timers
 
 static void on_timer(evutil_socket_t fd, short events, void *argument) {
@@ -151,6 +159,11 @@ static void on_timer(evutil_socket_t fd, short events, void *argument) {
 static void arm(struct event *timer, uint64_t microseconds) {
     struct timeval delay = {(time_t)(microseconds / 1000000), (long)(microseconds % 1000000)};
     event_add(timer, &delay);
+}
+
+static void tick(evutil_socket_t fd, short events, void *timer) {
+    (void)fd, (void)events;
+    arm(timer, TICK_INTERVAL * 1000);
 }
 
 struct timers {
@@ -248,6 +261,15 @@ static int serve(evconnlistener_cb accepted, begin_cb service) {
     return event_base_dispatch(base);
 }
 
+static int serve_beside_timers(uint64_t count) {
+    struct event *all = checked(malloc(count * sizeof *all));
+    for (uint64_t index = 0; index < count; index++) {
+        evtimer_assign(&all[index], base, tick, &all[index]);
+        arm(&all[index], first_tick_microseconds(index));
+    }
+    return serve(begin, begin_echo);
+}
+
 int main(int argc, char **argv) {
     const char *service = argc > 1 ? argv[1] : "";
     uint64_t count = count_of(argc, argv);
@@ -261,6 +283,8 @@ int main(int argc, char **argv) {
     if (strcmp(service, "echo") == 0) return serve(begin, begin_echo);
     if (strcmp(service, "bulk") == 0) return serve(begin, begin_bulk);
     if (strcmp(service, "broadcast") == 0) return serve(begin, join);
+    if (strcmp(service, "beside-broadcast") == 0) return places = count, serve(begin, begin_beside);
+    if (strcmp(service, "beside-timers") == 0) return serve_beside_timers(count);
     if (strcmp(service, "timers") == 0 && count > 0) return measure_timers(count);
     if (strcmp(service, "calls") == 0 && count > 0) return calls(count);
     return usage(argv[0]);

@@ -198,6 +198,14 @@ static void join(uv_stream_t *listener, int status) {
     uv_read_start(stream_of(connection), lend_buffer, send_to_all);
 }
 
+// beside-broadcast
+
+static uint64_t places;
+
+static void begin_beside(uv_stream_t *listener, int status) {
+    (members.count < places ? join : begin_echo)(listener, status);
+}
+
 // timers
 
 static void on_timer(uv_timer_t *timer) {
@@ -278,6 +286,15 @@ static int serve(uv_connection_cb begin) {
     return uv_run(loop, UV_RUN_DEFAULT);
 }
 
+static int serve_beside_timers(uint64_t count) {
+    uv_timer_t *all = checked(malloc(count * sizeof *all));
+    for (uint64_t index = 0; index < count; index++) {
+        uv_timer_init(loop, &all[index]);
+        uv_timer_start(&all[index], on_timer, first_tick_microseconds(index) / 1000, TICK_INTERVAL);
+    }
+    return serve(begin_echo);
+}
+
 int main(int argc, char **argv) {
     const char *service = argc > 1 ? argv[1] : "";
     uint64_t count = count_of(argc, argv);
@@ -288,6 +305,8 @@ int main(int argc, char **argv) {
     if (strcmp(service, "echo") == 0) return serve(begin_echo);
     if (strcmp(service, "bulk") == 0) return serve(begin_bulk);
     if (strcmp(service, "broadcast") == 0) return serve(join);
+    if (strcmp(service, "beside-broadcast") == 0) return places = count, serve(begin_beside);
+    if (strcmp(service, "beside-timers") == 0) return serve_beside_timers(count);
     if (strcmp(service, "timers") == 0 && count > 0) return timers(count);
     if (strcmp(service, "calls") == 0 && count > 0) return calls(count);
     return usage(argv[0]);

@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+/// As a baseline: the same server with one loop. The name of one with two ends with [`TWO`].
+pub const ONE_LOOP: &str = "one loop";
+pub const TWO: &str = "-2";
+
 /// One whole run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {
@@ -42,7 +46,7 @@ pub struct Workload {
     pub title: String,
     /// The name of one operation: `connection`, `message`, `MiB`, `delivery`, `timer`, `call`, `request`.
     pub operation: String,
-    /// The server that the others are compared with: `limit` where there is one.
+    /// The server that the others are compared with: `limit` where there is one; or [`ONE_LOOP`].
     pub baseline: String,
     pub trials: Vec<Trial>,
 }
@@ -133,11 +137,18 @@ impl Trial {
         median(self.rounds.iter().zip(&other.rounds).map(|(own, other)| own.cpu / other.cpu))
     }
 
-    /// By how much the ratios spread: the middle half of them, as lower and upper quartile.
+    /// By how much the ratios spread.
     pub fn ratio_spread(&self, other: &Self) -> Option<(f64, f64)> {
-        let ratios: Vec<f64> =
-            self.rounds.iter().zip(&other.rounds).map(|(own, other)| own.cpu / other.cpu).collect();
-        Some((quantile(&ratios, 0.25)?, quantile(&ratios, 0.75)?))
+        let rounds = self.rounds.iter().zip(&other.rounds);
+        middle_half(&rounds.map(|(own, other)| own.cpu / other.cpu).collect::<Vec<_>>())
+    }
+
+    /// The ratios of a latency to that of `other`, for the rounds in which both have it.
+    pub fn latency_ratios(&self, other: &Self, of: fn(&Latency) -> u64) -> Vec<f64> {
+        let rounds = self.rounds.iter().zip(&other.rounds);
+        let both =
+            rounds.filter_map(|(own, other)| own.latency.as_ref().zip(other.latency.as_ref()));
+        both.map(|(own, other)| of(own) as f64 / of(other) as f64).collect()
     }
 
     /// The median of one of the other figures.
@@ -159,6 +170,11 @@ impl Workload {
 
 pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     quantile(&values.collect::<Vec<_>>(), 0.5)
+}
+
+/// The middle half of them, as lower and upper quartile.
+pub fn middle_half(values: &[f64]) -> Option<(f64, f64)> {
+    Some((quantile(values, 0.25)?, quantile(values, 0.75)?))
 }
 
 /// By linear interpolation between the two nearest.

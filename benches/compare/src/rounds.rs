@@ -12,12 +12,13 @@ use crate::load::{Load, Plan};
 use crate::machine;
 use crate::options::Options;
 use crate::peers::{Peer, Started, Task};
+use crate::service::ON_CORES;
 use crate::session::{Session, server_cores};
 use crate::sys;
 use crate::workloads::{Kind, Workload};
 use one::{failures, latency, lonely_round, our_round, redis_round};
 
-/// The number of rounds in which latency is measured.
+/// The number of rounds in which latency is measured, unless it is what the workload is for.
 const PACED_ROUNDS: usize = 3;
 
 /// Latency is measured at this share of the baseline's own pace: well below where queues grow, and
@@ -30,6 +31,9 @@ const BUSY_PERCENT: f64 = 10.0;
 /// A server is behind if it takes more than the planned time multiplied by the first number, plus the
 /// second in seconds.
 const BEHIND: (f64, f64) = (1.05, 0.01);
+
+/// For how long a server that has just been started is asked before it is measured, as a share of a round.
+const AWAKE: f64 = 0.25;
 
 /// The reason for leaving out a server that does not have the service.
 pub const LACKING: &str = "does not have it";
@@ -54,7 +58,8 @@ pub fn measure(workload: &Workload, peers: &[Peer], options: &Options, root: &Pa
         }
     }
     if let Some(rate) = rate {
-        for index in 0..PACED_ROUNDS.min(options.rounds) {
+        let paced = if workload.is_for_latency() { usize::MAX } else { PACED_ROUNDS };
+        for index in 0..paced.min(options.rounds) {
             for entrant in &mut entrants {
                 entrant.pace(index, rate, options);
             }
@@ -79,6 +84,8 @@ enum Play {
     Ours(Session, Plan),
     Redis(Started),
     Alone,
+    /// To be started for each round anew.
+    Resting,
 }
 
 impl<'a> Entrant<'a> {
@@ -104,6 +111,7 @@ impl<'a> Entrant<'a> {
 
     fn enter(&mut self) -> io::Result<Play> {
         match &self.workload.kind {
+            Kind::Loop(_) if self.workload.starts_anew() => Ok(Play::Resting),
             Kind::Loop(load) => self.open(load, Plan::Seconds(0.0)),
             Kind::Stampede(load) => self.open(load, Plan::Once),
             Kind::Redis { .. } => self.peer.start(&self.task).map(Play::Redis),
@@ -115,6 +123,25 @@ impl<'a> Entrant<'a> {
         let session = Session::open(self.peer, &self.task, load)?;
         self.trial.memory = session.memory;
         Ok(Play::Ours(session, plan))
+    }
+
+    /// Starts a server that is started for each round, and has it answer for a while.
+    fn wake(&mut self, options: &Options) -> io::Result<()> {
+        let (Some(Play::Resting), Kind::Loop(load)) = (&self.play, &self.workload.kind) else {
+            return Ok(());
+        };
+        let mut session = Session::open(self.peer, &self.task, load)?;
+        let plan = Plan::Seconds(options.seconds * AWAKE);
+        session.run(plan)?;
+        self.play = Some(Play::Ours(session, plan));
+        Ok(())
+    }
+
+    /// Ends it again.
+    fn rest(&mut self) {
+        if self.play.is_some() && self.workload.starts_anew() {
+            self.play = Some(Play::Resting);
+        }
     }
 
     /// Takes it out because it cannot go on; the rounds that it has finished count.
@@ -166,6 +193,7 @@ impl<'a> Entrant<'a> {
     }
 
     fn round(&mut self, options: &Options) -> io::Result<Round> {
+        self.wake(options)?;
         let (began, busy) = (Instant::now(), machine::busy_seconds());
         let (mut round, own) = self.round_and_cpu(options)?;
         let others = machine::busy_seconds() - busy - own;
@@ -173,6 +201,7 @@ impl<'a> Entrant<'a> {
         if percent > BUSY_PERCENT {
             round.marks.push(Mark::Busy { percent: percent as u32 });
         }
+        self.rest();
         Ok(round)
     }
 
@@ -200,6 +229,9 @@ impl<'a> Entrant<'a> {
 
     /// Latency at a rate, for the round of that index.
     fn pace(&mut self, index: usize, rate: f64, options: &Options) {
+        if let Err(error) = self.wake(options) {
+            return self.drop_out(&error);
+        }
         let Some(Play::Ours(session, plan)) = &mut self.play else { return };
         let stream = matches!(self.workload.kind, Kind::Loop(Load::Download { .. } | Load::Flood));
         if *plan == Plan::Once || stream {
@@ -208,7 +240,7 @@ impl<'a> Entrant<'a> {
         // The pace is that of whole groups of operations, where some are done together.
         let together = together(&self.workload.kind);
         let plan = Plan::Paced { rate: rate / together, seconds: options.seconds };
-        let Some(round) = self.trial.rounds.get_mut(index) else { return };
+        let Some(round) = self.trial.rounds.get_mut(index) else { return self.rest() };
         match session.run(plan) {
             Ok((outcome, ..)) => {
                 round.latency = latency(&outcome, rate);
@@ -219,18 +251,17 @@ impl<'a> Entrant<'a> {
             }
             Err(error) => self.drop_out(&error),
         }
+        self.rest();
     }
 }
 
 /// The task that a server is started for.
 pub fn task(workload: &Workload, root: &Path) -> Task {
-    let (count, cores) = match workload.kind {
-        Kind::Alone { count } if workload.service == "calls" => (count, Vec::new()),
-        Kind::Alone { count } => (count, server_cores()),
-        _ => (0, server_cores()),
-    };
     let service = workload.service.to_owned();
-    Task { service, count, root: Some(root.to_owned()), cores, wrapper: Vec::new() }
+    let everywhere = service == "calls" || service.starts_with(ON_CORES);
+    let cores = if everywhere { Vec::new() } else { server_cores() };
+    let root = Some(root.to_owned());
+    Task { service, count: workload.count(), root, cores, wrapper: Vec::new() }
 }
 
 /// How many operations are begun and ended together.

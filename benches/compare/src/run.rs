@@ -151,7 +151,7 @@ fn complaints(run: &Run, workloads: &[Workload], smoke: bool) -> bool {
     for (figures, workload) in run.workloads.iter().zip(workloads) {
         for trial in &figures.trials {
             let name = trial.server.as_str();
-            let is_ours = smoke && server::SERVERS.iter().any(|(known, _)| *known == name);
+            let is_ours = smoke && server::names().any(|known| known == name);
             if let Some(complaint) = complaint(trial, workload)
                 && (is_ours || FAULTLESS.contains(&name))
             {

@@ -11,6 +11,9 @@
 //! | `flood` | as `echo`, with a buffer of [`FLOOD_BUFFER`] to read into; crocus, with tasks or without, has a buffer of that size anyway |
 //! | `bulk` | endless copies of [`BULK`] are sent until the peer closes or resets. Nothing is read |
 //! | `broadcast` | each chunk that comes is sent to all connections, its sender among them |
+//! | `beside-broadcast COUNT` | the first COUNT connections are as in `broadcast`, those after them as in `echo` and hear nothing of it |
+//! | `beside-timers COUNT` | as `echo`, beside COUNT timers that begin with the server. Each is first due after [`first_tick`], and each time that it fires it is armed for [`TICK_INTERVAL`] later |
+//! | `cores-random`, `cores-echo` | the first two on all cores, by one loop or by two with one port |
 //! | `tls-random`, `tls-echo`, `tls-bulk` | the first three over TLS, see [`crate::certificates`]. The answer of `tls-random` comes after the handshake, and close_notify behind it |
 //!
 //! Two services use no network. The server measures itself and prints one line of JSON, see
@@ -33,6 +36,9 @@ use serde::{Deserialize, Serialize};
 
 /// A service with this before its name is the same over TLS.
 pub const OVER_TLS: &str = "tls-";
+
+/// A service with this before its name is the same on all cores.
+pub const ON_CORES: &str = "cores-";
 
 /// The backlog of all servers.
 pub const BACKLOG: u32 = 4096;
@@ -119,6 +125,14 @@ pub fn far_deadline(index: u64) -> Duration {
 /// The deadline of the timer of that index, among those that fire.
 pub fn near_deadline(index: u64) -> Duration {
     Duration::from_micros(scatter(index, 50_000))
+}
+
+/// The interval of each timer of `beside-timers`: of 100,000, as it has, 25,000 fire in a second.
+pub const TICK_INTERVAL: Duration = Duration::from_secs(4);
+
+/// When the timer of that index is first due: all of them are spread over one interval.
+pub fn first_tick(index: u64) -> Duration {
+    Duration::from_micros(scatter(index, TICK_INTERVAL.as_micros() as u64))
 }
 
 /// The cost of the service `timers`: nanoseconds of the process' CPU time per timer.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::figures::Memory;
-use crate::load::{Load, Outcome, Plan, READY};
+use crate::load::{Beside, Load, Outcome, Plan, READY};
 use crate::peers::{Peer, Started, Task};
 use crate::{machine, sys};
 
@@ -32,7 +32,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts both, and connects those clients that keep a connection.
+    /// Starts both, the clients on all cores if the server is, and connects those clients that keep a connection.
     ///
     /// # Errors
     ///
@@ -40,9 +40,11 @@ impl Session {
     pub fn open(peer: &Peer, task: &Task, load: &Load) -> io::Result<Self> {
         let server = peer.start(task)?;
         let (own, slabs) = (machine::own_memory(server.pid()), machine::slabs());
-        let mut clients = Clients::start(load, server.addr)?;
+        let everywhere = task.cores.is_empty();
+        let cores = if everywhere { Vec::new() } else { client_cores() };
+        let mut clients = Clients::start(load, server.addr, cores)?;
         let mut memory = None;
-        if let Load::Exchange { clients: active, idle, .. } = *load
+        if let Load::Exchange { clients: active, beside: Beside::Idle(idle), .. } = *load
             && idle >= LEAST_IDLE
             && let (Some(own), Some(slabs)) = (own, slabs)
         {
@@ -104,10 +106,10 @@ struct Clients {
 }
 
 impl Clients {
-    fn start(load: &Load, server: SocketAddr) -> io::Result<Self> {
+    fn start(load: &Load, server: SocketAddr, cores: Vec<usize>) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["load", &serde_json::to_string(load)?, &server.to_string()]);
-        sys::prepare(&mut command, client_cores());
+        sys::prepare(&mut command, cores);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (plans, outcomes) = pipes.ok_or_else(|| io::Error::other("no pipes"))?;

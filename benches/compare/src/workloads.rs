@@ -6,7 +6,8 @@ use std::{fs, io};
 use charts::number::grouped;
 
 use crate::certificates;
-use crate::load::{Load, Tls};
+use crate::figures::ONE_LOOP;
+use crate::load::{Beside, Load, Tls};
 
 /// One row of the comparison.
 #[derive(Clone, Debug)]
@@ -17,6 +18,7 @@ pub struct Workload {
     pub service: &'static str,
     /// The name of one operation.
     pub operation: &'static str,
+    /// The server that the others are compared with, or [`ONE_LOOP`](crate::figures::ONE_LOOP).
     pub baseline: &'static str,
     pub kind: Kind,
     /// For how many operations more than to begin with system calls and instructions are counted; none
@@ -43,6 +45,8 @@ struct Size {
     tls_idle: usize,
     members: usize,
     count: u64,
+    /// Of those that fire beside clients.
+    timers: u64,
 }
 
 const FULL: Size = Size {
@@ -51,8 +55,10 @@ const FULL: Size = Size {
     tls_idle: 5_000, // each has a full handshake, and with fewer their memory is not measured
     members: 1_000,
     count: 1_000_000,
+    timers: 100_000,
 };
-const SMOKE: Size = Size { crowd: 300, idle: &[30], tls_idle: 30, members: 100, count: 1_000 };
+const SMOKE: Size =
+    Size { crowd: 300, idle: &[30], tls_idle: 30, members: 100, count: 1_000, timers: 1_000 };
 
 /// Pages that HTTP servers serve, as files in a folder.
 const PAGES: [(&str, usize); 2] = [("small", 1024), ("1m", 1024 * 1024)];
@@ -84,9 +90,9 @@ pub fn all(folder: &Path, smoke: bool) -> io::Result<Vec<Workload>> {
         kind: Kind::Loop(Load::Flood),
         counted: Some(40),
     });
-    all.push(beside_flood());
-    all.extend(size.idle.iter().copied().map(idle));
     let members = size.members;
+    all.extend(beside_work(&size));
+    all.extend(size.idle.iter().copied().map(idle));
     all.push(Workload {
         name: "broadcast".into(),
         title: format!("chat: 64 bytes to each of {}", grouped(members as u64)),
@@ -104,6 +110,7 @@ pub fn all(folder: &Path, smoke: bool) -> io::Result<Vec<Workload>> {
         all.push(page(folder, name, length)?);
     }
     all.extend([1, 16].into_iter().flat_map(redis));
+    all.extend(on_cores());
     certificates::make(folder)?;
     all.extend(over_tls(folder, &size));
     Ok(all)
@@ -165,7 +172,7 @@ fn echo() -> Vec<Workload> {
         exchange(
             format!("echo-{size}-{clients}{suffix}"),
             format!("echo of {length}, {connections}{more}"),
-            Load::Exchange { clients, size, pipeline, idle: 0, flood: false, tls: None },
+            Load::Exchange { clients, size, pipeline, beside: Beside::Nothing, tls: None },
             (clients <= 64 && pipeline * size <= 16 * 1024).then_some(2_560 * pipeline as u64),
         )
     };
@@ -176,23 +183,49 @@ fn echo() -> Vec<Workload> {
     all
 }
 
-/// For the latency. A message's share of the CPU time has the flood's in it, the same for all.
-fn beside_flood() -> Workload {
-    let load =
-        Load::Exchange { clients: 64, size: 64, pipeline: 1, idle: 0, flood: true, tls: None };
-    let title = "64 active beside a flood that is sent back".to_owned();
-    let workload = exchange("beside-flood".into(), title, load, None);
-    Workload { service: "flood", ..workload }
+/// The load of the clients that have company: as `echo-64-64`.
+fn active(beside: Beside) -> Load {
+    Load::Exchange { clients: 64, size: 64, pipeline: 1, beside, tls: None }
+}
+
+/// For the latency. A message's share of the CPU time has that of the other work in it, of which all do the same.
+fn beside_work(size: &Size) -> [Workload; 3] {
+    let workload = |name: &str, beside, service, work: &str| {
+        let title = format!("64 active beside {work}");
+        Workload { service, ..exchange(name.to_owned(), title, active(beside), None) }
+    };
+    let (members, timers) = (size.members, size.timers);
+    let group = format!("a chat: 64 bytes to each of {}", grouped(members as u64));
+    let ticking = format!("{} timers", grouped(timers));
+    [
+        workload("beside-flood", Beside::Flood, "flood", "a flood that is sent back"),
+        workload("beside-broadcast", Beside::Group(members), "beside-broadcast", &group),
+        workload("beside-timers", Beside::Timers(timers), "beside-timers", &ticking),
+    ]
 }
 
 fn idle(idle: usize) -> Workload {
-    let load = Load::Exchange { clients: 64, size: 64, pipeline: 1, idle, flood: false, tls: None };
-    exchange(
-        format!("idle-{idle}"),
-        format!("64 active beside {} idle", grouped(idle as u64)),
-        load,
-        None,
-    )
+    let title = format!("64 active beside {} idle", grouped(idle as u64));
+    exchange(format!("idle-{idle}"), title, active(Beside::Idle(idle)), None)
+}
+
+/// Server and clients on all cores: what a second loop costs, beside the same server with one.
+fn on_cores() -> [Workload; 2] {
+    let workload = |name: &str, what: &str, service, operation, load| Workload {
+        name: name.to_owned(),
+        title: format!("{what}, one loop or two on all cores"),
+        service,
+        operation,
+        baseline: ONE_LOOP,
+        kind: Kind::Loop(load),
+        counted: None, // under the tools a loop finds more at once than it does by itself
+    };
+    let ask = Load::Ask { clients: 64, tls: None };
+    let echo = active(Beside::Nothing);
+    [
+        workload("two-random-64", "81 bytes, 64 at once", "cores-random", "connection", ask),
+        workload("two-echo-64-64", "echo of 64 B, 64 connections", "cores-echo", "message", echo),
+    ]
 }
 
 fn alone(
@@ -256,14 +289,13 @@ fn over_tls(folder: &Path, size: &Size) -> Vec<Workload> {
         let name = format!("tls-{kind}-64");
         workload(name, title, "tls-random", "connection", load, Some(COUNTED_HANDSHAKES))
     };
-    let exchange = |name, title, size, idle, counted| {
-        let load =
-            Load::Exchange { clients: 64, size, pipeline: 1, idle, flood: false, tls: tls(false) };
+    let exchange = |name, title, size, beside, counted| {
+        let load = Load::Exchange { clients: 64, size, pipeline: 1, beside, tls: tls(false) };
         workload(name, title, "tls-echo", "message", load, counted)
     };
     let echo = |size: usize, length| {
         let title = format!("TLS: echo of {length}, 64 connections");
-        exchange(format!("tls-echo-{size}-64"), title, size, 0, Some(2_560))
+        exchange(format!("tls-echo-{size}-64"), title, size, Beside::Nothing, Some(2_560))
     };
     let idle = size.tls_idle;
     let beside = format!("TLS: 64 active beside {} idle", grouped(idle as u64));
@@ -274,7 +306,7 @@ fn over_tls(folder: &Path, size: &Size) -> Vec<Workload> {
         ask(true, "resumed"),
         echo(64, "64 B"),
         echo(16 * 1024, "16 KiB"),
-        exchange(format!("tls-idle-{idle}"), beside, 64, idle, None),
+        exchange(format!("tls-idle-{idle}"), beside, 64, Beside::Idle(idle), None),
         workload("tls-bulk".into(), stream, "tls-bulk", "MiB", bulk, Some(40)),
     ]
 }
@@ -288,13 +320,38 @@ const SEARCHED: u64 = 10_000;
 const THREADS: usize = 16_000;
 
 impl Workload {
+    /// Whether a server is started for each round. One that works without being asked would disturb the
+    /// rounds of the others; and how the kernel spreads connections over loops and threads over cores is
+    /// another thing each time.
+    pub fn starts_anew(&self) -> bool {
+        let ticks =
+            matches!(self.kind, Kind::Loop(Load::Exchange { beside: Beside::Timers(_), .. }));
+        ticks || self.baseline == ONE_LOOP
+    }
+
+    /// Whether it is there for the latency of clients beside other work: then all rounds have it.
+    pub fn is_for_latency(&self) -> bool {
+        let Kind::Loop(Load::Exchange { beside, .. }) = self.kind else { return false };
+        !matches!(beside, Beside::Nothing | Beside::Idle(_))
+    }
+
+    /// The COUNT of its service; 0 if that takes none.
+    pub fn count(&self) -> u64 {
+        match self.kind {
+            Kind::Alone { count } => count,
+            Kind::Loop(Load::Exchange { beside: Beside::Group(members), .. }) => members as u64,
+            Kind::Loop(Load::Exchange { beside: Beside::Timers(count), .. }) => count,
+            _ => 0,
+        }
+    }
+
     /// Why a server is left out that has the service.
     pub fn leaves_out(&self, server: &str) -> Option<&'static str> {
         let reason = match (server, &self.kind) {
             ("blocking", Kind::Loop(Load::Exchange { clients: 2.., .. })) => {
                 "has one connection at a time"
             }
-            ("threads", Kind::Loop(Load::Exchange { clients, idle, .. }))
+            ("threads", Kind::Loop(Load::Exchange { clients, beside: Beside::Idle(idle), .. }))
                 if clients + idle > THREADS =>
             {
                 "a thread for each takes more than vm.max_map_count allows"

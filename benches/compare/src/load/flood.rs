@@ -1,7 +1,6 @@
 //! An endless stream that is sent back: each operation is one MiB of it.
 
 use std::io;
-use std::time::{Duration, Instant};
 
 use mio::{Registry, Token};
 
@@ -10,12 +9,8 @@ use crate::service::{BULK_PERIOD, bulk_block};
 
 const OPERATION: u64 = 1024 * 1024;
 
-/// How many bytes are sent at once, and each time by a flood with a pace: as many as a turn of crocus reads.
-pub const BURST: usize = 256 * 1024;
-
-/// The time from one burst of a flood with a pace to the next: 250 MiB a second, which takes a server about an eighth of a
-/// core where we measured. It is there all the time, and leaves room for the clients.
-const INTERVAL: Duration = Duration::from_millis(1);
+/// How many bytes are sent at once: as many as a turn of crocus reads.
+const BURST: usize = 256 * 1024;
 
 pub struct Flood {
     place: Place,
@@ -35,10 +30,18 @@ impl Flood {
     ///
     /// If it cannot connect.
     pub fn new(place: &Place) -> io::Result<Self> {
+        Ok(Self { allowed: u64::MAX, ..Self::in_bursts(place)? })
+    }
+
+    /// One that sends a burst each time it is begun.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot connect.
+    pub fn in_bursts(place: &Place) -> io::Result<Self> {
         let pattern = bulk_block().repeat(2 + BURST / bulk_block().len());
         let (connection, place) = (Connection::to(place)?, place.clone());
-        let allowed = u64::MAX;
-        Ok(Self { place, connection, pattern, sent: 0, received: 0, allowed, counted: 0 })
+        Ok(Self { place, connection, pattern, sent: 0, received: 0, allowed: 0, counted: 0 })
     }
 
     /// Sends as much as is allowed, and the kernel takes.
@@ -76,6 +79,7 @@ fn part(pattern: &[u8], from: u64, length: usize) -> &[u8] {
 impl Client for Flood {
     fn begin(&mut self, registry: &Registry, token: Token, scratch: &mut [u8]) -> Progress {
         self.connection.register(registry, token, true)?;
+        self.allowed = self.allowed.saturating_add(BURST as u64);
         // Bytes that came between two runs bring no further event.
         self.ready(0, scratch)
     }
@@ -90,55 +94,6 @@ impl Client for Flood {
 
     fn renew(&mut self) -> io::Result<()> {
         *self = Self::new(&self.place)?;
-        Ok(())
-    }
-}
-
-/// A flood at a pace that is the same for all servers, beside the clients that are measured.
-pub struct Beside {
-    flood: Flood,
-    due: Instant,
-}
-
-impl Beside {
-    /// # Errors
-    ///
-    /// If it cannot connect.
-    pub fn new(place: &Place) -> io::Result<Self> {
-        let mut flood = Flood::new(place)?;
-        flood.allowed = 0;
-        Ok(Self { flood, due: Instant::now() })
-    }
-
-    /// Begins a run: nothing is owed of the time before.
-    ///
-    /// # Errors
-    ///
-    /// If its connection has failed.
-    pub fn begin(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        scratch: &mut [u8],
-    ) -> io::Result<()> {
-        self.due = Instant::now();
-        self.flood.begin(registry, token, scratch).map(drop)
-    }
-
-    /// Sends the bursts that are due, and reads what has come back.
-    ///
-    /// # Errors
-    ///
-    /// As [`begin`](Self::begin).
-    pub fn go_on(&mut self, now: Instant, is_ready: bool, scratch: &mut [u8]) -> io::Result<()> {
-        let due = now >= self.due;
-        while now >= self.due {
-            self.due += INTERVAL;
-            self.flood.allowed += BURST as u64;
-        }
-        if due || is_ready {
-            self.flood.ready(0, scratch)?;
-        }
         Ok(())
     }
 }

@@ -19,6 +19,8 @@ pub struct Group {
     speaker: usize,
     /// How many have heard all of the message.
     heard: usize,
+    /// How many messages were due while some had not heard the last: with a pace only.
+    owed: usize,
 }
 
 struct Member {
@@ -35,7 +37,16 @@ impl Group {
         let members: Vec<Member> = (0..members).map(member).collect::<io::Result<_>>()?;
         let heard = members.len();
         let speaker = heard.saturating_sub(2);
-        Ok(Self { server, members, message: [0; MESSAGE], speaker, heard })
+        Ok(Self { server, members, message: [0; MESSAGE], speaker, heard, owed: 0 })
+    }
+
+    fn speak(&mut self) -> Progress {
+        self.members.iter_mut().for_each(|member| member.received = 0);
+        self.message = rand::random();
+        self.heard = 0;
+        self.speaker = (self.speaker + 1) % self.members.len();
+        self.members[self.speaker].connection.write_all(&self.message)?;
+        Ok(None)
     }
 }
 
@@ -43,13 +54,12 @@ impl Client for Group {
     fn begin(&mut self, registry: &Registry, token: Token, _: &mut [u8]) -> Progress {
         for (index, member) in self.members.iter_mut().enumerate() {
             member.connection.register(registry, Token(token.0 + index), false)?;
-            member.received = 0;
         }
-        self.message = rand::random();
-        self.heard = 0;
-        self.speaker = (self.speaker + 1) % self.members.len();
-        self.members[self.speaker].connection.write_all(&self.message)?;
-        Ok(None)
+        if self.heard < self.members.len() {
+            self.owed += 1;
+            return Ok(None);
+        }
+        self.speak()
     }
 
     fn ready(&mut self, socket: usize, scratch: &mut [u8]) -> Progress {
@@ -61,7 +71,14 @@ impl Client for Group {
         member.received += count;
         self.heard += usize::from(member.received == MESSAGE);
         let all = self.members.len();
-        Ok((self.heard == all).then_some(all as u64))
+        if self.heard < all {
+            return Ok(None);
+        }
+        if self.owed > 0 {
+            self.owed -= 1;
+            self.speak()?;
+        }
+        Ok(Some(all as u64))
     }
 
     fn renew(&mut self) -> io::Result<()> {

@@ -16,6 +16,7 @@ mod group;
 mod request;
 mod role;
 mod run;
+mod steady;
 mod tls;
 
 use std::io;
@@ -28,11 +29,12 @@ pub use ask::Ask;
 pub use connection::{Connection, Place};
 pub use download::Download;
 pub use exchange::Exchange;
-pub use flood::{Beside, Flood};
+pub use flood::Flood;
 pub use group::Group;
 pub use request::Request;
-pub use role::{Load, READY, serve};
+pub use role::{Beside, Load, READY, serve};
 use run::Run;
+use steady::Steady;
 pub use tls::Tls;
 
 /// How long to wait for the next answer of any client; those that are not answered then have failed.
@@ -88,8 +90,8 @@ const SCRATCH: usize = 256 * 1024;
 /// Each client has so many tokens.
 const TOKENS: usize = 1 << 16;
 
-/// The token of the flood beside them.
-const BESIDE: Token = Token(usize::MAX - 1);
+/// The first token of the client beside them.
+const BESIDE: Token = Token(usize::MAX - TOKENS);
 
 /// Clients, and what they share.
 pub struct Crowd<C> {
@@ -98,14 +100,14 @@ pub struct Crowd<C> {
     scratch: Vec<u8>,
     /// Those that did not finish their operation.
     broken: Vec<usize>,
-    beside: Option<Beside>,
+    beside: Option<Steady>,
 }
 
 impl<C: Client> Crowd<C> {
     /// # Errors
     ///
     /// If the system has no poller for it.
-    pub fn new(clients: Vec<C>, beside: Option<Beside>) -> io::Result<Self> {
+    pub fn new(clients: Vec<C>, beside: Option<Steady>) -> io::Result<Self> {
         let scratch = vec![0; SCRATCH];
         Ok(Self { poll: Poll::new()?, clients, scratch, broken: Vec::new(), beside })
     }
@@ -123,7 +125,7 @@ impl<C: Client> Crowd<C> {
         let mut run = Run::new(plan, self.clients.len(), Instant::now());
         let mut events = Events::with_capacity(1024);
         if let Some(beside) = &mut self.beside {
-            beside.begin(self.poll.registry(), BESIDE, &mut self.scratch)?;
+            beside.begin();
         }
         loop {
             while let Some(client) = run.next_to_begin(Instant::now()) {
@@ -132,20 +134,25 @@ impl<C: Client> Crowd<C> {
                 let progress = self.clients[client].begin(registry, token, &mut self.scratch);
                 run.note(client, progress, Instant::now());
             }
-            if run.is_over(Instant::now()) {
+            let now = Instant::now();
+            let may_end = self.beside.as_ref().map_or(Ok(true), |beside| beside.may_end(now))?;
+            if may_end && run.is_over(now) {
                 self.broken = run.broken();
                 return Ok(run.outcome());
             }
             let wait = match self.beside {
                 None => run.time_to_wait(Instant::now()),
-                Some(_) => Duration::ZERO, // the next burst is due in less than a millisecond
+                Some(_) => Duration::ZERO, // what is due beside them may be so in less than a millisecond
             };
             self.poll.poll(&mut events, Some(wait))?;
             if let Some(beside) = &mut self.beside {
-                let is_ready = events.iter().any(|event| event.token() == BESIDE);
-                beside.go_on(Instant::now(), is_ready, &mut self.scratch)?;
+                let registry = self.poll.registry();
+                beside.go_on(Instant::now(), registry, BESIDE, &mut self.scratch)?;
+                for event in events.iter().filter(|event| event.token() >= BESIDE) {
+                    beside.ready(event.token().0 - BESIDE.0, &mut self.scratch)?;
+                }
             }
-            for event in events.iter().filter(|event| event.token() != BESIDE) {
+            for event in events.iter().filter(|event| event.token() < BESIDE) {
                 let Token(token) = event.token();
                 let (client, socket) = (token / TOKENS, token % TOKENS);
                 let progress = self.clients[client].ready(socket, &mut self.scratch);

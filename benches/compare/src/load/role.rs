@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::exchange::Text;
 use super::request::Page;
 use super::{
-    Ask, Beside, Client, Connection, Crowd, Download, Exchange, Flood, Group, Outcome, Place, Plan,
-    Request, Tls,
+    Ask, Client, Connection, Crowd, Download, Exchange, Flood, Group, Outcome, Place, Plan,
+    Request, Steady, Tls,
 };
 
 /// The clients, and their requests.
@@ -21,16 +21,8 @@ use super::{
 pub enum Load {
     /// Clients that connect for each answer of 81 bytes.
     Ask { clients: usize, tls: Option<Tls> },
-    /// Clients that each send `pipeline` messages at once, and wait for them to come back; beside them
-    /// some that only hold a connection, or a flood.
-    Exchange {
-        clients: usize,
-        size: usize,
-        pipeline: usize,
-        idle: usize,
-        flood: bool,
-        tls: Option<Tls>,
-    },
+    /// Clients that each send `pipeline` messages at once, and wait for them to come back.
+    Exchange { clients: usize, size: usize, pipeline: usize, beside: Beside, tls: Option<Tls> },
     /// One client that reads an endless stream.
     Download { tls: Option<Tls> },
     /// One client that sends an endless stream, and reads it when it comes back.
@@ -39,6 +31,20 @@ pub enum Load {
     Group { members: usize },
     /// Clients that ask for one file by HTTP.
     Request { clients: usize, file: PathBuf },
+}
+
+/// The company of the clients that are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Beside {
+    Nothing,
+    /// So many that only hold a connection.
+    Idle(usize),
+    /// A stream that is sent back, at a pace.
+    Flood,
+    /// A chat of so many, at a pace.
+    Group(usize),
+    /// So many timers, of the server's own.
+    Timers(u64),
 }
 
 /// The process writes this when all connections are established.
@@ -52,10 +58,15 @@ pub const READY: &str = "ready";
 pub fn serve(load: &Load, server: SocketAddr) -> io::Result<()> {
     match load {
         Load::Ask { clients, tls } => obey(each(*clients, || Ask::new(server, tls.as_ref()))?),
-        Load::Exchange { clients, size, pipeline, idle, flood, tls } => {
+        Load::Exchange { clients, size, pipeline, beside, tls } => {
             let (place, text) = (Place::new(server, tls.as_ref())?, Text::new(size * pipeline));
-            let _idle = each(*idle, || Connection::used(&place))?;
-            let beside = flood.then(|| Beside::new(&place)).transpose()?;
+            let idle = if let Beside::Idle(count) = *beside { count } else { 0 };
+            let _idle = each(idle, || Connection::used(&place))?;
+            let beside = match *beside {
+                Beside::Flood => Some(Steady::flood(&place)?),
+                Beside::Group(members) => Some(Steady::group(server, members)?),
+                Beside::Nothing | Beside::Idle(_) | Beside::Timers(_) => None,
+            };
             let clients = each(*clients, || Exchange::new(&place, &text, *size, *pipeline))?;
             obey_beside(clients, beside)
         }
@@ -78,7 +89,7 @@ fn obey<C: Client>(clients: Vec<C>) -> io::Result<()> {
     obey_beside(clients, None)
 }
 
-fn obey_beside<C: Client>(clients: Vec<C>, beside: Option<Beside>) -> io::Result<()> {
+fn obey_beside<C: Client>(clients: Vec<C>, beside: Option<Steady>) -> io::Result<()> {
     let mut crowd = Crowd::new(clients, beside)?;
     let mut stdout = io::stdout();
     writeln!(stdout, "{READY}")?;

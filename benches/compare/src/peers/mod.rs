@@ -30,10 +30,20 @@ use process::{Process, failed};
 pub use python::make_venv;
 pub use scratch::Scratch;
 
-use crate::server::SERVERS;
+use crate::server::names;
 
-/// The services of the contract without TLS, which a server that is made for the comparison has.
-pub const SERVICES: [&str; 7] = ["random", "echo", "flood", "bulk", "broadcast", "timers", "calls"];
+/// The services of the contract on one core and without TLS, which a server that is made for the comparison has.
+pub const SERVICES: [&str; 9] = [
+    "random",
+    "echo",
+    "flood",
+    "bulk",
+    "broadcast",
+    "beside-broadcast",
+    "beside-timers",
+    "timers",
+    "calls",
+];
 
 /// How long a server may take to listen. Under a wrapper, valgrind for example, all is slower.
 const UNTIL_IT_LISTENS: Duration = Duration::from_secs(10);
@@ -56,7 +66,7 @@ pub struct Peer {
 #[derive(Clone, Debug, Default)]
 pub struct Task {
     pub service: String,
-    /// The COUNT of `timers` and `calls`.
+    /// The COUNT of a service; 0 if it takes none.
     pub count: u64,
     /// The directory whose files `http` serves, and in which the certificate is.
     pub root: Option<PathBuf>,
@@ -103,8 +113,7 @@ struct Found {
 /// For a smoke test only those that start at once, which those in Python do not, and crocus's examples
 /// as `cargo test` has built them already.
 pub fn all(smoke: bool) -> Vec<Peer> {
-    let mut all: Vec<_> =
-        SERVERS.iter().map(|(name, _)| (*name, rust::find(name, smoke))).collect();
+    let mut all: Vec<_> = names().map(|name| (name, rust::find(name, smoke))).collect();
     all.extend(["libuv", "libevent"].map(|name| (name, c::find(name))));
     if !smoke {
         all.extend(["asyncio", "uvloop", "twisted"].map(|name| (name, python::find(name))));

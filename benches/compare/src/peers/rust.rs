@@ -8,8 +8,9 @@ use std::{env, fs, io};
 
 use super::tools::package;
 use super::{Found, Place, Program, SERVICES, Task};
-use crate::server::TLS_SERVERS;
-use crate::service::{BACKLOG, OVER_TLS};
+use crate::figures::TWO;
+use crate::server::{LOOP_SERVERS, SERVERS, TLS_SERVERS};
+use crate::service::{BACKLOG, ON_CORES, OVER_TLS};
 
 /// crocus's programs by the service they have: packages of its workspace.
 const EXAMPLES: [(&str, &str); 2] = [("http", "http_server"), ("resp", "resp_server")];
@@ -35,9 +36,10 @@ pub(super) fn find(name: &'static str, tests: bool) -> Result<Found, String> {
 /// As cargo resolved it; one that is no package, as the limit, is only Rust.
 fn version(name: &str) -> String {
     let lock = fs::read_to_string(package().join("Cargo.lock")).unwrap_or_default();
-    let start = format!("name = \"{name}\"\nversion = \"");
+    let package = name.trim_end_matches(TWO);
+    let start = format!("name = \"{package}\"\nversion = \"");
     let found = lock.split_once(&start).and_then(|(_, rest)| rest.split_once('"'));
-    found.map_or_else(|| "Rust".to_owned(), |(version, _)| format!("{name} {version}, Rust"))
+    found.map_or_else(|| "Rust".to_owned(), |(version, _)| format!("{package} {version}, Rust"))
 }
 
 /// Has cargo build them, and say where they are, wherever its target directory is.
@@ -77,7 +79,10 @@ fn has(name: &str, service: &str) -> bool {
     if service.starts_with(OVER_TLS) {
         return TLS_SERVERS.iter().any(|(known, _)| *known == name);
     }
-    SERVICES.contains(&service)
+    if service.starts_with(ON_CORES) {
+        return LOOP_SERVERS.iter().any(|(known, _)| *known == name);
+    }
+    SERVICES.contains(&service) && SERVERS.iter().any(|(known, _)| *known == name)
 }
 
 impl Program for Own {

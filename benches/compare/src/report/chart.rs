@@ -6,7 +6,7 @@ use charts::number::time;
 use charts::sheet::{Panel, Scale, Sheet};
 
 use super::{CROCUS, LIMIT, baseline, circumstances};
-use crate::figures::{Run, Trial, Workload};
+use crate::figures::{ONE_LOOP, Run, TWO, Trial, Workload};
 
 /// The picture as the text of an SVG file.
 pub fn svg(run: &Run) -> String {
@@ -42,7 +42,7 @@ pub fn svg(run: &Run) -> String {
 /// The bars of those of the servers that have figures, in this order.
 fn panel<'a>(workload: &'a Workload, servers: &[&'a str]) -> Bars<'a> {
     let mut about = vec![workload.title.clone()];
-    if let Some(cost) = baseline(workload).and_then(Trial::cpu) {
+    if let Some(cost) = workload.trial(&workload.baseline).and_then(Trial::cpu) {
         let Workload { baseline, operation, .. } = workload;
         about.push(format!("1 = {baseline}: {} per {operation}", time(cost)));
     }
@@ -50,12 +50,17 @@ fn panel<'a>(workload: &'a Workload, servers: &[&'a str]) -> Bars<'a> {
     Bars { name: &workload.name, about, bars }
 }
 
-/// None for the limit where it is the baseline: it is the line.
+/// None for the limit where it is the baseline: it is the line. So is each server with one loop for itself with two.
 fn bar<'a>(workload: &'a Workload, server: &'a str) -> Option<Bar<'a>> {
-    if server == LIMIT && workload.baseline == LIMIT {
+    let is_line = match workload.baseline.as_str() {
+        LIMIT => server == LIMIT,
+        ONE_LOOP => !server.ends_with(TWO),
+        _ => false,
+    };
+    if is_line {
         return None;
     }
-    let (own, baseline) = (workload.trial(server)?, baseline(workload)?);
+    let (own, baseline) = (workload.trial(server)?, baseline(workload, server)?);
     Some(Bar {
         name: server,
         ratio: own.ratio(baseline)?,

@@ -7,7 +7,7 @@ use charts::table::{Table, escape};
 
 use super::table::NONE;
 use super::{CROCUS, LIMIT, baseline};
-use crate::figures::{Latency, Mark, Round, Trial, Workload, median};
+use crate::figures::{Latency, Mark, Round, Trial, Workload, median, middle_half};
 
 /// The meaning of the columns, once for all tables.
 pub(super) const NOTES: &str = "\
@@ -45,7 +45,7 @@ pub(super) fn markdown(workload: &Workload) -> String {
 
 /// The limit first, then by the ratio; those without one by what they cost.
 fn place(workload: &Workload, trial: &Trial) -> (bool, f64, f64) {
-    let ratio = baseline(workload).and_then(|baseline| trial.ratio(baseline));
+    let ratio = baseline(workload, &trial.server).and_then(|baseline| trial.ratio(baseline));
     let or_last = |value: Option<f64>| value.unwrap_or(f64::INFINITY);
     (trial.server != LIMIT, or_last(ratio), or_last(trial.cpu()))
 }
@@ -81,6 +81,7 @@ fn columns(workload: &Workload) -> Vec<Column<'_>> {
     columns.extend(costs(workload));
     columns.extend(part_names(workload).into_iter().map(part));
     columns.extend(latency_columns());
+    columns.extend(latency_ratios(workload));
     columns.push(Column::new("system calls", |trial| trial.calls.map(figure)));
     columns.push(Column::new("instructions", |trial| trial.instructions.map(figure)));
     columns.push(Column::new("memory", memory));
@@ -101,9 +102,8 @@ fn costs(workload: &Workload) -> [Column<'_>; 4] {
     // Where it is the baseline, the column before says it.
     let crocus = workload.trial(CROCUS).filter(|_| workload.baseline != CROCUS);
     let to_baseline = |trial: &Trial| {
-        let baseline = baseline(workload)?;
-        let (ratio, (lower, upper)) = (trial.ratio(baseline)?, trial.ratio_spread(baseline)?);
-        Some(format!("{} ({}–{})", figure(ratio), figure(lower), figure(upper)))
+        let baseline = baseline(workload, &trial.server)?;
+        Some(with_spread(trial.ratio(baseline)?, trial.ratio_spread(baseline)?))
     };
     [
         Column::new("CPU", |trial| trial.cpu().map(time)),
@@ -111,6 +111,11 @@ fn costs(workload: &Workload) -> [Column<'_>; 4] {
         Column::new("to crocus", move |trial| trial.ratio(crocus?).map(figure)),
         Column::new("per second", |trial| trial.rate().filter(|&rate| rate > 0.0).map(count)),
     ]
+}
+
+/// `1.04 (1.03–1.05)`
+fn with_spread(ratio: f64, (lower, upper): (f64, f64)) -> String {
+    format!("{} ({}–{})", figure(ratio), figure(lower), figure(upper))
 }
 
 /// The names of the other figures, in their order.
@@ -143,6 +148,22 @@ fn latency_columns() -> [Column<'static>; 3] {
             latencies(trial).map(|latency| latency.worst).max().map(|worst| time(worst as f64))
         }),
     ]
+}
+
+/// With fewer rounds the spread of a latency says nothing.
+const ENOUGH_ROUNDS: usize = 5;
+
+fn latency_ratios(workload: &Workload) -> [Column<'_>; 2] {
+    let column = |name: &str, of: fn(&Latency) -> u64| {
+        Column::new(&format!("{name} to {}", workload.baseline), move |trial| {
+            let ratios = trial.latency_ratios(baseline(workload, &trial.server)?, of);
+            if ratios.len() < ENOUGH_ROUNDS {
+                return None;
+            }
+            Some(with_spread(median(ratios.iter().copied())?, middle_half(&ratios)?))
+        })
+    };
+    [column("p50", |latency| latency.p50), column("p99", |latency| latency.p99)]
 }
 
 fn latencies(trial: &Trial) -> impl Iterator<Item = &Latency> {
@@ -205,7 +226,7 @@ fn left_out(absent: &[&Trial]) -> String {
 mod tests {
     use super::super::sample::{self, trial};
     use super::*;
-    use crate::figures::Memory;
+    use crate::figures::{Memory, ONE_LOOP};
 
     fn workload<const N: usize>(trials: [Trial; N]) -> Workload {
         sample::workload("echo", LIMIT, trials)
@@ -259,6 +280,41 @@ mod tests {
         assert!(lines[5].ends_with(
             "| 99.0 ns | 5.00 M | 42.0 us | 126 us | 1.72 ms | 2.00 | 1,234 | 312 / 1,790 |"
         ));
+    }
+
+    #[test]
+    fn latencies_of_enough_rounds_are_compared_round_by_round() {
+        let with = |server: &str, p50s: [u64; 5]| {
+            let mut trial = trial(server, &[1_000.0; 5]);
+            for (round, p50) in trial.rounds.iter_mut().zip(p50s) {
+                round.latency = Some(Latency { rate: 1.0, p50, p99: 3 * p50, worst: 9 * p50 });
+            }
+            trial
+        };
+        let limit = with(LIMIT, [10, 10, 10, 100, 10]);
+        let mut own = with(CROCUS, [11, 12, 8, 100, 10]);
+        let all = lines(&workload([limit.clone(), own.clone()]));
+        assert!(all[2].ends_with("| worst | p50 to limit | p99 to limit |"), "{}", all[2]);
+        assert!(all[5].ends_with("| 1.00 (1.00–1.10) | 1.00 (1.00–1.10) |"), "{}", all[5]);
+        own.rounds[0].latency = None;
+        let few = lines(&workload([with(LIMIT, [10; 5]), own]));
+        assert!(few[5].ends_with("| – | – |"), "{}", few[5]);
+    }
+
+    #[test]
+    fn two_loops_are_compared_with_one_of_the_same_server() {
+        let trials = [
+            trial(LIMIT, &[1_000.0]),
+            trial("limit-2", &[1_200.0]),
+            trial(CROCUS, &[2_000.0]),
+            trial("crocus-2", &[2_100.0]),
+        ];
+        let lines = lines(&sample::workload("two-echo", ONE_LOOP, trials));
+        let to_one_loop = |row: &str| row.split(" | ").nth(2).map(str::to_owned);
+        assert_eq!(to_one_loop(&lines[2]).as_deref(), Some("to one loop"));
+        let ratios = lines[4..].iter().filter_map(|row| to_one_loop(row)).collect::<Vec<_>>();
+        let [same, own, limit] = ["1.00", "1.05", "1.20"].map(|it| format!("{it} ({it}–{it})"));
+        assert_eq!(ratios, [same.clone(), same, own, limit]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod table;
 use std::path::Path;
 use std::{fs, io};
 
-use crate::figures::{Run, Trial, Workload};
+use crate::figures::{ONE_LOOP, Run, TWO, Trial, Workload};
 
 /// The server that is accented.
 const CROCUS: &str = "crocus";
@@ -46,9 +46,12 @@ fn write_reports(run: &Run, folder: &Path) -> io::Result<()> {
     fs::write(folder.join("bench.svg"), chart::svg(run))
 }
 
-/// The server that the others are compared with in a workload.
-fn baseline(workload: &Workload) -> Option<&Trial> {
-    workload.trial(&workload.baseline)
+/// The server that another is compared with in a workload.
+fn baseline<'a>(workload: &'a Workload, server: &str) -> Option<&'a Trial> {
+    match workload.baseline.as_str() {
+        ONE_LOOP => workload.trial(server.trim_end_matches(TWO)),
+        name => workload.trial(name),
+    }
 }
 
 /// `2 x AMD EPYC, Linux 6.18.44, rustc 1.95.0, 2026-11-26`

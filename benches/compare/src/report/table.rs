@@ -6,7 +6,7 @@ use charts::number::{figure, time};
 use charts::table::{Table, escape};
 
 use super::{CROCUS, LIMIT, baseline, circumstances, detail};
-use crate::figures::{Run, Server, Trial, Workload};
+use crate::figures::{ONE_LOOP, Run, Server, TWO, Trial, Workload};
 
 /// The whole text.
 pub fn markdown(run: &Run) -> String {
@@ -29,9 +29,10 @@ pub fn markdown(run: &Run) -> String {
 fn summary(run: &Run) -> String {
     let present = run.servers.iter().filter(|server| server.skipped.is_none());
     let names: Vec<&str> = present.map(|server| server.name.as_str()).collect();
-    let names = || names.iter().copied().filter(|&name| name != LIMIT); // it has the absolute column
+    // The limit has the absolute column. Those with two loops are compared with themselves, below.
+    let names = || names.iter().copied().filter(|name| *name != LIMIT && !name.ends_with(TWO));
     let mut table = Table::default().words(["workload"]).numbers([LIMIT]).numbers(names());
-    for workload in &run.workloads {
+    for workload in run.workloads.iter().filter(|workload| workload.baseline != ONE_LOOP) {
         let ratios = names().map(|name| cell(workload, name));
         table.row([workload.name.clone(), absolute(workload)].into_iter().chain(ratios));
     }
@@ -46,7 +47,8 @@ fn summary(run: &Run) -> String {
 
 /// `3.12 us/message (nginx)`
 fn absolute(workload: &Workload) -> String {
-    let Some(cost) = baseline(workload).and_then(Trial::cpu) else { return NONE.to_owned() };
+    let cost = workload.trial(&workload.baseline).and_then(Trial::cpu);
+    let Some(cost) = cost else { return NONE.to_owned() };
     let instead = match workload.baseline.as_str() {
         LIMIT => String::new(),
         other => format!(" ({other})"),
@@ -59,7 +61,7 @@ const MARKED: &str = "†";
 
 fn cell(workload: &Workload, server: &str) -> String {
     let trial = workload.trial(server);
-    let ratio = trial.and_then(|trial| Some((trial, trial.ratio(baseline(workload)?)?)));
+    let ratio = trial.and_then(|trial| Some((trial, trial.ratio(baseline(workload, server)?)?)));
     let Some((trial, ratio)) = ratio else { return NONE.to_owned() };
     let mark = if trial.is_marked() { MARKED } else { "" };
     let ratio = figure(ratio);

@@ -14,6 +14,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
 use super::measuring::{Call, start_calling};
+use super::ticking::Ticking;
 use super::writing::{self, Pending, ROUNDS};
 use super::{ACCEPT_PAUSE, listen, no_such_service};
 use crate::service::{FLOOD_BUFFER, READ_BUFFER, ReadBuffer, bulk_block};
@@ -26,10 +27,15 @@ const EVENTS: usize = 1024;
 pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
         "random" => Server::new(Service::Random)?.run(),
-        "echo" => Server::new(Service::Echo)?.run(),
-        "flood" => Server::reading(Service::Echo, FLOOD_BUFFER)?.run(),
+        "echo" => Server::new(Service::Talk { members: 0 })?.run(),
+        "flood" => Server::reading(Service::Talk { members: 0 }, FLOOD_BUFFER)?.run(),
         "bulk" => Server::new(Service::Bulk(bulk_block()))?.run(),
-        "broadcast" => Server::new(Service::Broadcast)?.run(),
+        "broadcast" => Server::new(Service::Talk { members: usize::MAX })?.run(),
+        "beside-broadcast" => Server::new(Service::Talk { members: count as usize })?.run(),
+        "beside-timers" => {
+            let server = Server::new(Service::Talk { members: 0 })?;
+            Server { timers: Ticking::new(count), ..server }.run()
+        }
         "calls" => calls(count),
         _ => no_such_service(), // mio has no timers
     }
@@ -37,9 +43,11 @@ pub fn serve(service: &str, count: u64) -> io::Result<()> {
 
 enum Service {
     Random,
-    Echo,
     Bulk(Vec<u8>),
-    Broadcast,
+    /// The first so many connections are a chat; the others get back what they send.
+    Talk {
+        members: usize,
+    },
 }
 
 struct Server {
@@ -48,10 +56,12 @@ struct Server {
     listener: TcpListener,
     connections: Slab<Connection>,
     buffer: ReadBuffer,
+    timers: Ticking,
 }
 
 struct Connection {
     stream: TcpStream,
+    is_member: bool,
     pending: Pending,
     /// How much of the block is sent, for `bulk`.
     sent: usize,
@@ -76,14 +86,16 @@ impl Server {
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let (connections, buffer) = (Slab::new(), ReadBuffer::new(room));
-        Ok(Self { service, poll, listener, connections, buffer })
+        let timers = Ticking::default();
+        Ok(Self { service, poll, listener, connections, buffer, timers })
     }
 
     fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         let mut accepted_all = true;
         loop {
-            let timeout = (!accepted_all).then_some(ACCEPT_PAUSE);
+            let pause = (!accepted_all).then_some(ACCEPT_PAUSE);
+            let timeout = [pause, self.timers.fire()].into_iter().flatten().min();
             poll(&mut self.poll, &mut events, timeout)?;
             for event in &events {
                 match event.token() {
@@ -112,11 +124,13 @@ impl Server {
         let interest = match self.service {
             Service::Random => return writing::answer(stream),
             Service::Bulk(_) => Interest::WRITABLE,
-            Service::Echo | Service::Broadcast => Interest::READABLE | Interest::WRITABLE,
+            Service::Talk { .. } => Interest::READABLE | Interest::WRITABLE,
         };
+        let is_member =
+            matches!(self.service, Service::Talk { members } if members > self.connections.len());
         let entry = self.connections.vacant_entry();
         self.poll.registry().register(&mut stream, Token(entry.key()), interest)?;
-        entry.insert(Connection { stream, pending: Pending::default(), sent: 0 });
+        entry.insert(Connection { stream, is_member, pending: Pending::default(), sent: 0 });
         Ok(())
     }
 
@@ -126,9 +140,9 @@ impl Server {
         let Some(connection) = self.connections.get_mut(index) else { return Ok(()) };
         let next = match &self.service {
             Service::Random => Ok(Next::Close), // no connection is registered
-            Service::Echo => connection.echo(self.buffer.bytes()),
             Service::Bulk(block) => connection.bulk(block),
-            Service::Broadcast => self.broadcast(index),
+            Service::Talk { .. } if connection.is_member => self.broadcast(index),
+            Service::Talk { .. } => connection.echo(self.buffer.bytes()),
         };
         match next.unwrap_or(Next::Close) {
             Next::Wait => Ok(()),
@@ -160,7 +174,8 @@ impl Server {
                 Ok(length) => &self.buffer.bytes()[..length],
                 Err(error) => return blocked(error),
             };
-            self.connections.retain(|_, to| to.pending.send(&mut to.stream, chunk).is_ok());
+            self.connections
+                .retain(|_, to| !to.is_member || to.pending.send(&mut to.stream, chunk).is_ok());
         }
         Ok(Next::Again)
     }

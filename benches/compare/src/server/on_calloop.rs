@@ -21,15 +21,22 @@ use slab::Slab;
 use super::measuring::{self, Call, Delays, Timers, start_calling};
 use super::writing::{self, Pending, ROUNDS};
 use super::{ACCEPT_PAUSE, listen, no_such_service};
-use crate::service::{FLOOD_BUFFER, READ_BUFFER, ReadBuffer, bulk_block};
+use crate::service::{
+    FLOOD_BUFFER, READ_BUFFER, ReadBuffer, TICK_INTERVAL, bulk_block, first_tick,
+};
 
 pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
         "random" => run(|_, stream| writing::answer(stream)),
         "echo" => run(Server::add_echo),
-        "flood" => run_reading(Server::add_echo, FLOOD_BUFFER),
+        "flood" => run_prepared(Server::add_echo, FLOOD_BUFFER, |_| Ok(())),
         "bulk" => run(Server::add_bulk),
         "broadcast" => run(Server::add_member),
+        "beside-broadcast" => run_prepared(Server::add_member_or_echo, READ_BUFFER, |server| {
+            server.places = count as usize;
+            Ok(())
+        }),
+        "beside-timers" => run_prepared(Server::add_echo, READ_BUFFER, |server| server.tick(count)),
         "timers" => timers(count),
         "calls" => calls(count),
         _ => no_such_service(),
@@ -46,6 +53,8 @@ struct Server {
     buffer: ReadBuffer,
     block: Rc<[u8]>,
     members: Slab<Member>,
+    /// How many may be members; the others get back what they send.
+    places: usize,
 }
 
 /// One of a broadcast.
@@ -55,10 +64,14 @@ struct Member {
 }
 
 fn run(welcome: Welcome) -> io::Result<()> {
-    run_reading(welcome, READ_BUFFER)
+    run_prepared(welcome, READ_BUFFER, |_| Ok(()))
 }
 
-fn run_reading(welcome: Welcome, room: usize) -> io::Result<()> {
+fn run_prepared(
+    welcome: Welcome,
+    room: usize,
+    prepare: impl FnOnce(&mut Server) -> io::Result<()>,
+) -> io::Result<()> {
     let mut event_loop = EventLoop::try_new()?;
     let mut server = Server {
         handle: event_loop.handle(),
@@ -66,7 +79,9 @@ fn run_reading(welcome: Welcome, room: usize) -> io::Result<()> {
         buffer: ReadBuffer::new(room),
         block: bulk_block().into(),
         members: Slab::new(),
+        places: 0,
     };
+    prepare(&mut server)?;
     let listener = Generic::new(listen()?, Interest::READ, Mode::Level);
     server.listener = Some(add(&server.handle, listener, move |_, listener, server| {
         Ok(server.accept(listener, welcome))
@@ -132,6 +147,20 @@ impl Server {
             Ok(next)
         })?;
         entry.insert(Member { stream, pending: Pending::default() });
+        Ok(())
+    }
+
+    fn add_member_or_echo(&mut self, stream: TcpStream) -> io::Result<()> {
+        let has_place = self.members.len() < self.places;
+        if has_place { self.add_member(stream) } else { self.add_echo(stream) }
+    }
+
+    /// Sets the timers of `beside-timers`.
+    fn tick(&mut self, count: u64) -> io::Result<()> {
+        for index in 0..count {
+            let timer = Timer::from_duration(first_tick(index));
+            add(&self.handle, timer, |_, (), _| TimeoutAction::ToDuration(TICK_INTERVAL))?;
+        }
         Ok(())
     }
 

@@ -7,19 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crocus::{
-    Address, Bytes, ConnectionId, Factory, Listen, Protocol, Reactor, Reason, Recorder,
+    Address, Bytes, ConnectionId, Cores, Factory, Listen, Protocol, Reactor, Reason, Recorder,
     SocketOptions, TimerId, Transport,
 };
 
 use rustls::ServerConfig;
 
 use super::measuring::{self, Timers, start_calling};
-use crate::service::{BACKLOG, RANDOM_HEAD, RANDOM_TAIL, bulk_block};
+use crate::service::{BACKLOG, RANDOM_HEAD, RANDOM_TAIL, TICK_INTERVAL, bulk_block, first_tick};
 
 pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
         "timers" => timers(count),
         "calls" => calls(count),
+        "beside-broadcast" => beside_broadcast(count),
+        "beside-timers" => beside_timers(count),
         _ => serve_by(Reactor::new()?, service, place()),
     }
 }
@@ -74,6 +76,41 @@ fn listen(mut reactor: Reactor, place: Listen, factory: impl Factory + 'static) 
         println!("listening on {addr}");
     }
     reactor.run()
+}
+
+/// With [`Cores`] for one loop too.
+pub fn serve_by_loops(service: &str, loops: usize) -> io::Result<()> {
+    let service = service.to_owned();
+    let cores = Cores::start(loops, move |core| match service.as_str() {
+        "random" => core.listen(place(), |_: Address| Random).map(drop),
+        "echo" => core.listen(place(), |_: Address| Echo).map(drop),
+        _ => super::no_such_service(),
+    })?;
+    println!("listening on {}", cores.addresses()[0]);
+    cores.join()
+}
+
+fn beside_broadcast(count: u64) -> io::Result<()> {
+    let all = Rc::<RefCell<Vec<ConnectionId>>>::default();
+    listen(Reactor::new()?, place(), move |_: Address| -> Box<dyn Protocol> {
+        if all.borrow().len() < count as usize {
+            Box::new(Member { all: Rc::clone(&all) })
+        } else {
+            Box::new(Echo)
+        }
+    })
+}
+
+fn beside_timers(count: u64) -> io::Result<()> {
+    let mut reactor = Reactor::new()?;
+    for index in 0..count {
+        reactor.call_later(first_tick(index), tick);
+    }
+    listen(reactor, place(), |_: Address| Echo)
+}
+
+fn tick(reactor: &mut Reactor) {
+    reactor.call_later(TICK_INTERVAL, tick);
 }
 
 /// The default of a connection.

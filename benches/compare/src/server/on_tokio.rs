@@ -2,6 +2,7 @@
 
 mod tls;
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ pub use tls::serve as serve_over_tls;
 use super::measuring::{self, Delays, Timers, start_calling};
 use super::{ACCEPT_PAUSE, listen, no_such_service};
 use crate::service::{
-    FLOOD_BUFFER, RANDOM_LENGTH, READ_BUFFER, ReadBuffer, bulk_block, write_random,
+    FLOOD_BUFFER, RANDOM_LENGTH, READ_BUFFER, ReadBuffer, TICK_INTERVAL, bulk_block, first_tick,
+    write_random,
 };
 
 /// How many chunks a member of a broadcast may be behind before it is thrown out.
@@ -43,10 +45,24 @@ pub fn serve(service: &str, count: u64) -> io::Result<()> {
             let (chunks, _) = broadcast::channel(CHUNKS);
             runtime.block_on(accept(move |stream| member(stream, chunks.clone())))
         }
+        "beside-broadcast" => runtime.block_on(beside_broadcast(count)),
+        "beside-timers" => runtime.block_on(beside_timers(count)),
         "timers" => timers(count, &runtime),
         "calls" => calls(count, &runtime),
         _ => no_such_service(),
     }
+}
+
+/// By the scheduler of several threads, for one too.
+pub fn serve_by_loops(service: &str, loops: usize) -> io::Result<()> {
+    let runtime = Builder::new_multi_thread().worker_threads(loops).enable_all().build()?;
+    // A task, for `block_on` would take a thread more.
+    let accepting = match service {
+        "random" => runtime.spawn(accept(random)),
+        "echo" => runtime.spawn(accept(echo)),
+        _ => return no_such_service(),
+    };
+    runtime.block_on(accepting)?
 }
 
 /// Accepts for ever; each connection's session is a task.
@@ -116,6 +132,37 @@ async fn write_chunks(mut writer: OwnedWriteHalf, mut chunks: broadcast::Receive
         if writer.write_all(&chunk).await.is_err() {
             return;
         }
+    }
+}
+
+async fn beside_broadcast(members: u64) -> io::Result<()> {
+    let (chunks, _) = broadcast::channel(CHUNKS);
+    let places = Cell::new(members);
+    let session = |stream, place: Option<_>| async {
+        match place {
+            Some(chunks) => member(stream, chunks).await,
+            None => echo(stream).await,
+        }
+    };
+    accept(move |stream| {
+        let has_place = places.get() > 0;
+        places.set(places.get().saturating_sub(1));
+        session(stream, has_place.then(|| chunks.clone()))
+    })
+    .await
+}
+
+async fn beside_timers(count: u64) -> io::Result<()> {
+    for index in 0..count {
+        tokio::spawn(tick(index));
+    }
+    accept(echo).await
+}
+
+async fn tick(index: u64) {
+    time::sleep(first_tick(index)).await;
+    loop {
+        time::sleep(TICK_INTERVAL).await;
     }
 }
 

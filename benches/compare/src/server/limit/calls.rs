@@ -25,12 +25,15 @@ pub fn epoll_add(epoll: Fd, fd: Fd, events: u32) -> io::Result<()> {
     check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &mut event) }).map(drop)
 }
 
-/// Waits without end; how many events there are.
-pub fn epoll_wait(epoll: Fd, events: &mut [Event]) -> io::Result<usize> {
+/// As a time to wait: without end.
+pub const FOR_EVER: libc::c_int = -1;
+
+/// Waits for so many milliseconds; how many events there are.
+pub fn epoll_wait(epoll: Fd, events: &mut [Event], wait: libc::c_int) -> io::Result<usize> {
     let room = events.len() as libc::c_int;
     loop {
         // SAFETY: the kernel writes no more than `room` events to where the slice is.
-        match check(unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), room, -1) }) {
+        match check(unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), room, wait) }) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result.map(|count| count as usize),
         }

@@ -7,15 +7,19 @@
 //! A connection is registered once, edge-triggered; an event is answered by one recv and one send. A
 //! short read means that the socket is drained, and saves the read that would only say so.
 
+mod beside;
 mod calls;
 mod tls;
 
 use std::collections::HashMap;
+use std::net::TcpListener;
 use std::os::fd::IntoRawFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
 use std::{io, mem};
 
-use calls::{EDGE, Event, Fd, IN, OUT};
+use calls::{EDGE, Event, FOR_EVER, Fd, IN, OUT};
+use libc::c_int;
 
 pub use tls::serve as serve_over_tls;
 
@@ -29,11 +33,13 @@ const EVENTS: usize = 1024;
 
 pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
-        "random" => random(calls::send),
+        "random" => random(super::listen()?, calls::send),
         "echo" => Echo::default().serve(IN, READ_BUFFER),
         "flood" => Echo::default().serve(IN, FLOOD_BUFFER),
         "bulk" => Bulk { block: bulk_block(), sent: HashMap::new() }.serve(OUT, READ_BUFFER),
         "broadcast" => Broadcast::default().serve(IN, READ_BUFFER),
+        "beside-broadcast" => beside::BesideBroadcast::new(count).serve(IN, READ_BUFFER),
+        "beside-timers" => beside::BesideTimers::new(count).serve(IN, READ_BUFFER),
         "calls" => from_thread(count),
         _ => super::no_such_service(), // timers have no lower bound of their cost
     }
@@ -43,19 +49,41 @@ pub fn serve(service: &str, count: u64) -> io::Result<()> {
 /// two: as many system calls, and less work for the kernel.
 pub fn serve_in_one_segment(service: &str, _count: u64) -> io::Result<()> {
     match service {
-        "random" => random(calls::send_before_the_end),
+        "random" => random(super::listen()?, calls::send_before_the_end),
         _ => super::no_such_service(), // no other service ends its connections
     }
 }
 
+/// One loop, or more, each in a thread of its own with a listening socket of its own.
+///
+/// They start in turn, as those of [`crocus::Cores`]: by that the kernel decides on which core each of them runs.
+pub fn serve_by_loops(service: &str, loops: usize) -> io::Result<()> {
+    let serve: fn(TcpListener) -> io::Result<()> = match service {
+        "random" => |listener| random(listener, calls::send),
+        "echo" => |listener| Echo::default().serve_at(listener, IN, READ_BUFFER),
+        _ => return super::no_such_service(),
+    };
+    let mut threads = Vec::new();
+    for listener in super::listen_together(loops)? {
+        let (tell, told) = mpsc::channel::<()>();
+        threads.push(thread::spawn(move || {
+            drop(tell);
+            serve(listener)
+        }));
+        let _ = told.recv(); // an error: the thread has started, and dropped the sender
+    }
+    let join = |thread: JoinHandle<_>| thread.join().expect("a loop does not panic");
+    threads.into_iter().try_for_each(join)
+}
+
 /// Only the listener is registered, so the events need no look.
-fn random(send: fn(Fd, &[u8]) -> Option<usize>) -> io::Result<()> {
-    let listener = super::listen()?.into_raw_fd();
+fn random(listener: TcpListener, send: fn(Fd, &[u8]) -> Option<usize>) -> io::Result<()> {
+    let listener = listener.into_raw_fd();
     let epoll = calls::epoll_create()?;
     calls::epoll_add(epoll, listener, IN | EDGE)?;
     let mut answer = [0; RANDOM_LENGTH];
     loop {
-        calls::epoll_wait(epoll, &mut [Event { events: 0, u64: 0 }])?;
+        calls::epoll_wait(epoll, &mut [Event { events: 0, u64: 0 }], FOR_EVER)?;
         while let Some(fd) = calls::accept(listener) {
             write_random(&mut answer);
             send(fd, &answer);
@@ -75,18 +103,30 @@ trait Service {
     /// A connection is about to be closed.
     fn lost(&mut self, _fd: Fd) {}
 
-    /// The loop.
+    /// The loop is about to wait: does what is due, and says for how many milliseconds it may.
+    fn time_to_wait(&mut self) -> c_int {
+        FOR_EVER
+    }
+
     fn serve(&mut self, interest: u32, room: usize) -> io::Result<()>
     where
         Self: Sized,
     {
-        let listener = super::listen()?.into_raw_fd();
+        self.serve_at(super::listen()?, interest, room)
+    }
+
+    /// The loop.
+    fn serve_at(&mut self, listener: TcpListener, interest: u32, room: usize) -> io::Result<()>
+    where
+        Self: Sized,
+    {
+        let listener = listener.into_raw_fd();
         let epoll = calls::epoll_create()?;
         calls::epoll_add(epoll, listener, IN | EDGE)?;
         let mut buffer = ReadBuffer::new(room);
         let mut events = vec![Event { events: 0, u64: 0 }; EVENTS];
         loop {
-            let count = calls::epoll_wait(epoll, &mut events)?;
+            let count = calls::epoll_wait(epoll, &mut events, self.time_to_wait())?;
             for &Event { events, u64 } in &events[..count] {
                 let fd = u64 as Fd;
                 if fd == listener {
@@ -246,7 +286,7 @@ fn from_thread(count: u64) -> io::Result<()> {
     })?;
     let mut taken = Vec::new();
     loop {
-        calls::epoll_wait(epoll, &mut [Event { events: 0, u64: 0 }])?;
+        calls::epoll_wait(epoll, &mut [Event { events: 0, u64: 0 }], FOR_EVER)?;
         mem::swap(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner), &mut taken);
         taken.drain(..).for_each(Call::serve);
     }
