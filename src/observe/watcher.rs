@@ -71,6 +71,7 @@ impl Watcher {
     }
 
     /// A notice of what has taken time, as most have.
+    #[inline(never)] // one copy of it for all
     pub(crate) fn take(&mut self, notice: Notice) {
         self.read_clock_unless(None, Since::Work);
         self.tell(notice);
