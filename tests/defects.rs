@@ -461,18 +461,19 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "forget to accept when below max_connections",
         "src/listener/stopping.rs",
-        r#"        if was_full && listener.can_accept() {
+        r#"        } else if was_full && listener.can_accept() {
             self.queue(key);
         }
 "#,
-        r#"        let _ = was_full && listener.can_accept();
+        r#"        }
+        let _ = was_full;
 "#,
     ),
     (
         "drop the sender's last byte",
         "src/parts/write_buffer.rs",
-        r#"self.bytes.extend_from_slice(data);"#,
-        r#"self.bytes.extend_from_slice(&data[..data.len() - usize::from(data.len() > 100)]);"#,
+        r#"filled.bytes.extend_from_slice(data);"#,
+        r#"filled.bytes.extend_from_slice(&data[..data.len() - usize::from(data.len() > 100)]);"#,
     ),
     (
         "two outcomes of a timed-out attempt",
@@ -624,9 +625,9 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "a stopped listener forgets its connections",
-        "src/listener/stopping.rs",
-        r#"listener.over && listener.connections == 0;"#,
-        r#"listener.over;"#,
+        "src/listener/state.rs",
+        r#"        self.over && self.connections == 0"#,
+        r#"        self.over"#,
     ),
     (
         "a shutdown listens on",

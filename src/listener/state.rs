@@ -154,6 +154,11 @@ impl Listener {
         self.acceptor.is_none() && self.taken.is_empty() && self.preparing == 0
     }
 
+    /// Whether it is over, and its last connection is gone.
+    pub(crate) fn is_left_behind(&self) -> bool {
+        self.over && self.connections == 0
+    }
+
     /// Accepts a connection.
     pub(crate) fn accept(&mut self) -> io::Result<(Stream, Address)> {
         match (self.taken.pop_front(), &self.acceptor) {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{AcceptError, Listener};
+use super::AcceptError;
 use crate::address::Address;
 use crate::callback::Callback;
 use crate::ids::ListenerId;
@@ -112,7 +112,9 @@ impl Reactor {
         }
         let factory = self.sources.get_mut(key).and_then(Source::factory).and_then(Option::take);
         self.let_go(Subject::Listener(ListenerId(key)), factory);
-        self.remove_without_connections(key);
+        if self.listener_mut(key).is_some_and(|listener| listener.is_left_behind()) {
+            self.sources.remove(key);
+        }
     }
 
     /// A connection that it accepted is gone. `identified`: a PROXY header had named its peer.
@@ -120,10 +122,11 @@ impl Reactor {
         let Some(listener) = self.listener_mut(key) else { return };
         let was_full = listener.is_full();
         listener.went(peer, identified);
-        if was_full && listener.can_accept() {
+        if listener.is_left_behind() {
+            self.sources.remove(key);
+        } else if was_full && listener.can_accept() {
             self.queue(key);
         }
-        self.remove_without_connections(key);
     }
 
     /// The preparation of a connection is over, or it has ended before.
@@ -132,14 +135,6 @@ impl Reactor {
         listener.preparing = listener.preparing.saturating_sub(1);
         if listener.is_finished() && !listener.over {
             self.queue(key);
-        }
-    }
-
-    /// Removes a listener that is over and has no connections.
-    fn remove_without_connections(&mut self, key: Key) {
-        let done = |listener: &mut Listener| listener.over && listener.connections == 0;
-        if self.listener_mut(key).is_some_and(done) {
-            self.sources.remove(key);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The bytes that are still to be sent to a peer.
 //!
 //! A vector with an offset: bytes are appended at the end and leave from the front. An empty buffer
-//! owns no memory. The reactor lends it a used vector with the first byte
-//! ([`push`](WriteBuffer::push) takes the [`Spares`]) and gets the vector back with the last. So
+//! owns no memory, and is one word. The reactor lends it a used vector, in its box, with the first byte
+//! ([`push`](WriteBuffer::push) takes the [`Spares`]) and gets both back with the last. So
 //! idle connections cost nothing, and a busy echo allocates nothing.
 
 /// The largest vector that is kept: as large as what one turn reads, which an echo needs.
@@ -20,24 +20,27 @@ const SPARE_BYTES: usize = 4 * 1024 * 1024;
 /// Used vectors, kept for the next connections that write.
 #[derive(Debug, Default)]
 pub(crate) struct Spares {
-    vectors: Vec<Vec<u8>>,
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    vectors: Vec<Box<Filled>>,
     /// The capacity of all vectors together.
     bytes: usize,
 }
 
 impl Spares {
     #[inline]
-    fn lend(&mut self) -> Vec<u8> {
-        let vector = self.vectors.pop().unwrap_or_default();
-        self.bytes -= vector.capacity();
-        vector
+    fn lend(&mut self) -> Box<Filled> {
+        let lent = self.vectors.pop().unwrap_or_default();
+        self.bytes -= lent.bytes.capacity();
+        lent
     }
 
     /// Keeps a vector, or frees it if it is too large or enough are kept.
-    fn give_back(&mut self, mut used: Vec<u8>) {
-        let bytes = self.bytes + used.capacity();
-        if used.capacity() <= SPARE_CAPACITY && bytes <= SPARE_BYTES {
-            used.clear();
+    #[inline(always)]
+    fn give_back(&mut self, mut used: Box<Filled>) {
+        let bytes = self.bytes + used.bytes.capacity();
+        if used.bytes.capacity() <= SPARE_CAPACITY && bytes <= SPARE_BYTES {
+            used.bytes.clear();
+            used.sent = 0;
             self.vectors.push(used);
             self.bytes = bytes;
         }
@@ -47,35 +50,22 @@ impl Spares {
 /// The outgoing bytes of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBuffer {
+    /// `None`: there are none.
+    filled: Option<Box<Filled>>,
+}
+
+/// The memory of a buffer that is not empty. At least one byte of it is unsent.
+#[derive(Debug, Default)]
+struct Filled {
     bytes: Vec<u8>,
     /// How many of `bytes`, from the front, are already sent.
     sent: usize,
 }
 
-impl WriteBuffer {
-    /// How many bytes are still to be sent.
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
+impl Filled {
+    #[inline(always)]
+    fn len(&self) -> usize {
         self.bytes.len() - self.sent
-    }
-
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    #[inline]
-    pub(crate) fn push(&mut self, data: &[u8], spares: &mut Spares) {
-        if data.is_empty() {
-            return;
-        }
-        if self.bytes.capacity() == 0 {
-            self.bytes = spares.lend();
-        }
-        if self.sent > 0 {
-            self.move_up();
-        }
-        self.bytes.extend_from_slice(data);
     }
 
     /// Moves the rest to the front once half has left, which costs each byte at most one move.
@@ -86,6 +76,31 @@ impl WriteBuffer {
             self.sent = 0;
         }
     }
+}
+
+impl WriteBuffer {
+    /// How many bytes are still to be sent.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.filled.as_ref().map_or(0, |filled| filled.len())
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.filled.is_none()
+    }
+
+    #[inline(always)]
+    pub(crate) fn push(&mut self, data: &[u8], spares: &mut Spares) {
+        if data.is_empty() {
+            return;
+        }
+        let filled = self.filled.get_or_insert_with(|| spares.lend());
+        if filled.sent > 0 {
+            filled.move_up();
+        }
+        filled.bytes.extend_from_slice(data);
+    }
 
     /// Puts `data` behind the first `ahead` unsent bytes.
     ///
@@ -94,44 +109,51 @@ impl WriteBuffer {
         if ahead >= self.len() {
             return self.push(data, spares);
         }
-        if ahead == 0 && data.len() <= self.sent {
-            let from = self.sent - data.len();
-            self.bytes[from..self.sent].copy_from_slice(data);
-            self.sent = from;
+        let Some(Filled { bytes, sent }) = self.filled.as_deref_mut() else { return };
+        if ahead == 0 && data.len() <= *sent {
+            let from = *sent - data.len();
+            bytes[from..*sent].copy_from_slice(data);
+            *sent = from;
             return;
         }
-        let at = self.sent + ahead;
-        self.bytes.splice(at..at, data.iter().copied());
+        let at = *sent + ahead;
+        bytes.splice(at..at, data.iter().copied());
     }
 
     /// Takes out all bytes behind the first `ahead` unsent ones.
     pub(crate) fn split_off(&mut self, ahead: usize, spares: &mut Spares) -> Self {
+        if ahead == 0 {
+            return std::mem::take(self);
+        }
         let mut behind = Self::default();
         behind.push(&self.unsent()[ahead..], spares);
-        self.bytes.truncate(self.sent + ahead);
+        if let Some(filled) = &mut self.filled {
+            filled.bytes.truncate(filled.sent + ahead);
+        }
         behind
     }
 
     /// The bytes to send next.
     #[inline]
     pub(crate) fn unsent(&self) -> &[u8] {
-        &self.bytes[self.sent..]
+        match &self.filled {
+            Some(filled) => &filled.bytes[filled.sent..],
+            None => &[],
+        }
     }
 
     /// Records that the first `count` unsent bytes have left.
-    #[inline]
+    #[inline(never)] // a visit, which calls it, is large already
     pub(crate) fn advance(&mut self, count: usize, spares: &mut Spares) {
-        if count >= self.len() {
-            return self.clear(spares);
+        match &mut self.filled {
+            Some(filled) if count < filled.len() => filled.sent += count,
+            _ => self.clear(spares),
         }
-        self.sent += count;
     }
 
     #[inline]
     pub(crate) fn clear(&mut self, spares: &mut Spares) {
-        self.sent = 0;
-        let used = std::mem::take(&mut self.bytes);
-        if used.capacity() > 0 {
+        if let Some(used) = self.filled.take() {
             spares.give_back(used);
         }
     }
@@ -167,12 +189,12 @@ mod tests {
         let mut spares = Spares::default();
         let mut buffer = WriteBuffer::default();
         buffer.push(b"hello", &mut spares);
-        let memory = buffer.bytes.as_ptr();
+        let memory = buffer.unsent().as_ptr();
         buffer.advance(5, &mut spares);
-        assert_eq!((buffer.len(), buffer.bytes.capacity()), (0, 0));
+        assert!(buffer.is_empty());
         let mut other = WriteBuffer::default();
         other.push(b"again", &mut spares);
-        assert_eq!(other.bytes.as_ptr(), memory);
+        assert_eq!(other.unsent().as_ptr(), memory);
     }
 
     #[test]
@@ -238,7 +260,7 @@ mod tests {
         buffer.push(b"owed", &mut spares);
         buffer.clear(&mut spares);
         buffer.push(b"", &mut spares);
-        assert_eq!((buffer.bytes.capacity(), spares.vectors.len()), (0, 1));
+        assert_eq!((buffer.is_empty(), spares.vectors.len()), (true, 1));
     }
 
     #[test]

@@ -18,9 +18,9 @@ pub(crate) struct Waits {
     sent: u8,
 }
 
-/// A budget is told in 255 parts or fewer.
+/// A budget is told in 128 parts or fewer. It is a power of two, since a division by another number takes long.
 fn part(budget: usize) -> usize {
-    budget / usize::from(u8::MAX) + 1
+    budget / 128 + 1
 }
 
 impl Waits {
@@ -55,7 +55,7 @@ impl Waits {
         }
     }
 
-    /// How much of its budget is left in a turn; rounded down, by a part of 255.
+    /// How much of its budget is left in a turn; rounded down, by a part of 128.
     #[inline]
     pub(crate) fn budget_left(self, budget: usize, turn: u64) -> usize {
         if self.turn != turn as u8 {

@@ -401,6 +401,6 @@ mod tests {
         let size = size_of::<Slot>();
         // With debug assertions mio records in each socket the poller it is registered with.
         let checks = if cfg!(debug_assertions) { 16 } else { 0 };
-        assert!(size <= 208 + checks, "{size} bytes: what few connections have belongs into a box");
+        assert!(size <= 184 + checks, "{size} bytes: what few connections have belongs into a box");
     }
 }

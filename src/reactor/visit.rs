@@ -152,7 +152,9 @@ impl Reactor {
 
     pub(crate) fn tell_opened(&mut self, id: ConnectionId, origin: Origin) {
         let Self { sources, monitor, .. } = self;
-        if let Some(session) = sources.session(id.0) {
+        if monitor.is_watched()
+            && let Some(session) = sources.session(id.0)
+        {
             let peer = &session.peer;
             monitor.note(|| Notice::Opened { connection: id, peer: peer.clone(), origin });
         }

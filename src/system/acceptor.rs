@@ -53,9 +53,9 @@ impl Acceptor {
 
     pub(crate) fn accept(&self) -> io::Result<(Stream, Address)> {
         loop {
-            match self.accept_once() {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
+            let result = self.accept_once();
+            if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
+                return result;
             }
         }
     }

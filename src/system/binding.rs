@@ -46,6 +46,7 @@ fn has_no_ipv6(error: &io::Error) -> bool {
 }
 
 /// An address as a user expects it: an IPv4 peer of an IPv6 socket has an IPv4 address (RFC 4291, 2.5.5.2).
+#[inline(never)] // else the compiler takes each address apart
 pub(crate) fn plain(addr: SocketAddr) -> SocketAddr {
     match addr {
         SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some() => {

@@ -26,12 +26,13 @@ pub(crate) enum Stream {
     /// With our address, since the kernel's name for a listener differs from the one clients use.
     #[cfg(unix)]
     Unix(mio::net::UnixStream, UnixAddress),
-    Simulated(Box<dyn SimulatedStream>),
+    /// In two boxes, so that it is no larger than the others: each connection has room for the largest.
+    Simulated(Box<Box<dyn SimulatedStream>>),
 }
 
 impl Stream {
     pub(crate) fn simulated(stream: impl SimulatedStream + 'static) -> Self {
-        Self::Simulated(Box::new(stream))
+        Self::Simulated(Box::new(Box::new(stream)))
     }
 
     /// Starts to connect a TCP socket, or one of a simulated network; `bind` gives it a local address
