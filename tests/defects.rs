@@ -1131,17 +1131,16 @@ const DEFECTS_OF_RECORDS: &[(&str, &str, &str, &str)] = &[
     (
         "the newest notice is dropped when the recorder is full",
         "src/observe/recorder.rs",
-        r#"        place.0 = at;
-        place.1.clone_from(notice);"#,
-        r#"        let _ = (at, place);"#,
+        r#"            Some(place) => *place = (at, notice.clone()),"#,
+        r#"            Some(_) => {}"#,
     ),
     (
         "a full recorder counts no more",
         "src/observe/recorder.rs",
         r#"        self.count += 1;
-        if self.ring.len() < self.capacity {"#,
-        r#"        if self.ring.len() < self.capacity {
-            self.count += 1;"#,
+        match self.ring.get_mut(self.next) {"#,
+        r#"        self.count += u64::from(self.ring.len() < self.capacity);
+        match self.ring.get_mut(self.next) {"#,
     ),
     (
         "connections of what is left out are recorded",

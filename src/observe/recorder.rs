@@ -73,8 +73,8 @@ pub struct Record {
 pub struct Recorder {
     ring: Vec<(Instant, Notice)>,
     capacity: usize,
-    /// The place of the oldest in the ring, once it is full.
-    oldest: usize,
+    /// The place in the ring of the next one, which is that of the oldest once it is full.
+    next: usize,
     /// How many notices were recorded since it was made.
     count: u64,
     left_out: BTreeSet<Subject>,
@@ -108,7 +108,7 @@ impl Recorder {
         Self {
             ring: Vec::with_capacity(capacity),
             capacity,
-            oldest: 0,
+            next: 0,
             count: 0,
             left_out: BTreeSet::new(),
             turn: Turn::Empty,
@@ -187,22 +187,27 @@ impl Recorder {
     /// assert_eq!(bytes_since(&Recorder::new(10), 0), 0);
     /// ```
     pub fn iter_since(&self, number: u64) -> impl Iterator<Item = (u64, Instant, &Notice)> {
-        let (newer, older) = self.ring.split_at(self.oldest);
+        let (newer, older) = self.ring.split_at(self.next);
         let first = self.count - self.ring.len() as u64;
         let skipped = usize::try_from(number.saturating_sub(first)).unwrap_or(usize::MAX);
         let kept = (first..).zip(older.iter().chain(newer)).skip(skipped);
         kept.map(|(number, (at, notice))| (number, *at, notice))
     }
 
+    #[inline]
     fn push(&mut self, at: Instant, notice: &Notice) {
         self.count += 1;
-        if self.ring.len() < self.capacity {
-            return self.ring.push((at, notice.clone()));
+        match self.ring.get_mut(self.next) {
+            Some(place) => *place = (at, notice.clone()),
+            None => self.fill(at, notice),
         }
-        let place = &mut self.ring[self.oldest];
-        place.0 = at;
-        place.1.clone_from(notice);
-        self.oldest = if self.oldest + 1 == self.capacity { 0 } else { self.oldest + 1 };
+        self.next = if self.next + 1 == self.capacity { 0 } else { self.next + 1 };
+    }
+
+    /// Takes a place that is not used yet. Out of line, since it is the case only until the ring is full.
+    #[cold]
+    fn fill(&mut self, at: Instant, notice: &Notice) {
+        self.ring.push((at, notice.clone()));
     }
 
     /// Whether a notice is left out; learns and forgets the connections of what is left out.
@@ -233,6 +238,7 @@ impl Recorder {
 
     /// Records a notice while something is left out. The marks of a turn wait until it is known whether
     /// anything else happens in it.
+    #[inline(never)] // else each notice that is not sifted pays for the room this takes on the stack
     fn sift(&mut self, at: Instant, notice: &Notice) {
         let is_mark = matches!(notice, Notice::TurnBegin { .. }) || notice.is_of_the_turn();
         if !is_mark {

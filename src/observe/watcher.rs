@@ -5,6 +5,8 @@
 //!
 //! Reading the clock costs more than all else that is done for a notice. So it is read where user code or a
 //! system call has taken time, and a notice that follows another at once gets the time of that one.
+//!
+//! A message makes seven notices. So they have one short way through here, and what is rare is out of line.
 
 use std::time::Instant;
 
@@ -60,6 +62,7 @@ impl Watcher {
         self.in_turn = true;
         self.depth = 0;
         self.subject = None;
+        self.since = Since::Work;
         self.tell_what_waits();
     }
 
@@ -67,20 +70,21 @@ impl Watcher {
         self.in_turn = false;
     }
 
+    /// A notice of what has taken time, as most have.
+    #[inline(never)] // one copy of it for all
     pub(crate) fn take(&mut self, notice: Notice) {
-        let (reuse, since) = match &notice {
-            Notice::Event { .. } | Notice::Queued { .. } | Notice::Woken => (true, self.since),
-            Notice::PhaseBegin(_) => (self.since == Since::Mark, Since::Mark),
-            Notice::TurnEnd(_) => (self.since == Since::Mark, Since::Work),
-            Notice::TurnBegin { .. } => (false, Since::Mark),
-            Notice::Received { .. } => (false, Since::Received),
-            Notice::Sent { .. } => (self.since == Since::Callback, Since::Work),
-            _ => (false, Since::Work),
-        };
-        if !reuse {
-            self.last = self.clock.now();
-        }
-        self.since = since;
+        self.read_clock_unless(None, Since::Work);
+        self.tell(notice);
+    }
+
+    /// A notice of what comes at once after the last one.
+    pub(crate) fn take_at_once(&mut self, notice: Notice) {
+        self.tell(notice);
+    }
+
+    /// A mark of the turn: its beginning or end, or the beginning of a phase.
+    pub(crate) fn take_mark(&mut self, notice: Notice) {
+        self.read_clock_unless(Some(Since::Mark), Since::Mark);
         self.tell(notice);
     }
 
@@ -90,21 +94,32 @@ impl Watcher {
         self.tell(notice);
     }
 
+    pub(crate) fn take_received(&mut self, notice: Notice) {
+        self.read_clock_unless(None, Since::Received);
+        self.tell(notice);
+    }
+
+    pub(crate) fn take_sent(&mut self, notice: Notice) {
+        self.read_clock_unless(Some(Since::Callback), Since::Work);
+        self.tell(notice);
+    }
+
     /// A source was visited: time has passed, even if there is nothing to tell.
     pub(crate) fn worked(&mut self) {
         self.since = Since::Work;
     }
 
     pub(crate) fn take_command(&mut self, to: Subject, command: Command) {
-        let by = self.subject;
-        self.take(Notice::Command { by, to, command });
+        let notice = Notice::Command { by: self.subject, to, command };
+        self.read_clock_unless(None, Since::Work);
+        match self.depth {
+            0 => self.tell(notice),
+            _ => self.waiting.push((self.last, notice)), // as nearly all, so it is not tried to tell it
+        }
     }
 
     pub(crate) fn begin_callback(&mut self, subject: Subject, callback: Callback) -> Running {
-        if self.since != Since::Received {
-            self.last = self.clock.now();
-        }
-        self.since = Since::Work;
+        self.read_clock_unless(Some(Since::Received), Since::Work);
         self.tell(Notice::CallbackBegin { subject, callback });
         self.depth += 1;
         Running { began: self.last, outer: self.subject.replace(subject) }
@@ -128,20 +143,41 @@ impl Watcher {
         self.tell(Notice::CallbackEnd { subject, callback, took });
     }
 
+    /// Sets the time of the next notice. If `at_once` is all that has been since the last one, it has the same.
+    #[inline(always)]
+    fn read_clock_unless(&mut self, at_once: Option<Since>, since: Since) {
+        if at_once != Some(self.since) {
+            self.last = self.clock.now();
+        }
+        self.since = since;
+    }
+
+    /// Tells a notice, or has it wait.
+    #[inline(never)] // one copy of it for all
     fn tell(&mut self, notice: Notice) {
-        if self.in_turn && self.depth == 0 {
-            if !self.waiting.is_empty() {
-                self.tell_what_waits();
-            }
-            self.observer.notice(self.last, &notice);
-        } else if self.in_turn || !notice.is_of_the_turn() {
+        if !self.in_turn || self.depth > 0 {
+            return self.keep(notice);
+        }
+        if !self.waiting.is_empty() {
+            self.tell_what_waits();
+        }
+        self.observer.notice(self.last, &notice);
+    }
+
+    #[inline(never)]
+    fn keep(&mut self, notice: Notice) {
+        if self.in_turn || !notice.is_of_the_turn() {
             self.waiting.push((self.last, notice));
         } // else it was set in the middle of this turn
     }
 
+    #[inline(never)]
     fn tell_what_waits(&mut self) {
-        for (at, notice) in self.waiting.drain(..) {
-            self.observer.notice(at, &notice);
+        let mut waiting = std::mem::take(&mut self.waiting); // a `drain` takes longer
+        for (at, notice) in &waiting {
+            self.observer.notice(*at, notice);
         }
+        waiting.clear();
+        self.waiting = waiting;
     }
 }

@@ -1,6 +1,6 @@
 //! The observer and the counters of the loop.
 //!
-//! Each seam of the loop is a call of [`Monitor::note`] or [`Monitor::command`]. With nobody watching it costs
+//! Each seam of the loop is a call of a method of [`Monitor`]. With nobody watching it costs
 //! a branch: the notice is made out of line, and only for an observer.
 
 use std::any::Any;
@@ -33,8 +33,25 @@ impl Monitor {
     /// Tells the observer, if there is one.
     #[inline(always)]
     pub(crate) fn note(&mut self, make: impl FnOnce() -> Notice) {
+        self.tell(|watcher| watcher.take(make()));
+    }
+
+    /// Tells it of what comes at once after the last notice, so at the same time.
+    #[inline(always)]
+    pub(crate) fn note_at_once(&mut self, make: impl FnOnce() -> Notice) {
+        self.tell(|watcher| watcher.take_at_once(make()));
+    }
+
+    /// Tells it of a mark of the turn.
+    #[inline(always)]
+    pub(crate) fn mark(&mut self, make: impl FnOnce() -> Notice) {
+        self.tell(|watcher| watcher.take_mark(make()));
+    }
+
+    #[inline(always)]
+    fn tell(&mut self, tell: impl FnOnce(&mut Watcher)) {
         if let Some(watcher) = &mut self.watcher {
-            tell(watcher, make);
+            out_of_line(watcher, tell);
         }
     }
 
@@ -57,14 +74,12 @@ impl Monitor {
     /// Tells the observer of a command.
     #[inline(always)]
     pub(crate) fn command(&mut self, to: Subject, make: impl FnOnce() -> Command) {
-        if let Some(watcher) = &mut self.watcher {
-            tell_command(watcher, to, make);
-        }
+        self.tell(|watcher| watcher.take_command(to, make()));
     }
 
     #[inline(always)]
     pub(crate) fn queued(&mut self, of: impl FnOnce() -> Subject, queue: Queue, spent: bool) {
-        self.note(|| Notice::Queued { subject: of(), queue, spent });
+        self.note_at_once(|| Notice::Queued { subject: of(), queue, spent });
     }
 
     /// Tells which stages a connection has reached.
@@ -102,10 +117,10 @@ impl Monitor {
         callback: Callback,
     ) -> Option<Running> {
         let watcher = self.watcher.as_mut()?;
-        Some(begin_callback(watcher, subject, callback))
+        Some(out_of_line(watcher, |watcher| watcher.begin_callback(subject, callback)))
     }
 
-    #[cold]
+    #[inline]
     pub(crate) fn end_callback(
         &mut self,
         subject: Subject,
@@ -181,33 +196,23 @@ impl Watched {
         common: &Common,
         monitor: &mut Monitor,
     ) {
+        let Some(watcher) = &mut monitor.watcher else { return };
         let received = (common.moved.read - self.read) as usize;
         if received > 0 {
-            monitor.note(|| Notice::Received { connection, bytes: received });
+            watcher.take_received(Notice::Received { connection, bytes: received });
         }
         let sent = (common.moved.written - self.written) as usize;
         if sent > 0 {
             let waiting = state.buffered();
-            monitor.note(|| Notice::Sent { connection, bytes: sent, waiting });
+            watcher.take_sent(Notice::Sent { connection, bytes: sent, waiting });
         }
         monitor.reached(connection, self.reached, state.reached());
     }
 }
 
+/// Without an observer none of it is in the way.
 #[cold]
 #[inline(never)]
-fn begin_callback(watcher: &mut Watcher, subject: Subject, callback: Callback) -> Running {
-    watcher.begin_callback(subject, callback)
-}
-
-#[cold]
-#[inline(never)]
-fn tell(watcher: &mut Watcher, make: impl FnOnce() -> Notice) {
-    watcher.take(make());
-}
-
-#[cold]
-#[inline(never)]
-fn tell_command(watcher: &mut Watcher, to: Subject, make: impl FnOnce() -> Command) {
-    watcher.take_command(to, make());
+fn out_of_line<R>(watcher: &mut Watcher, tell: impl FnOnce(&mut Watcher) -> R) -> R {
+    tell(watcher)
 }

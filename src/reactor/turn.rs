@@ -153,7 +153,7 @@ impl Reactor {
         *report = TurnReport { turn: stats.turns, ..TurnReport::default() };
         self.monitor.begin_turn();
         let turn = self.monitor.report.turn;
-        self.monitor.note(|| Notice::TurnBegin { turn });
+        self.monitor.mark(|| Notice::TurnBegin { turn });
     }
 
     fn end_turn(&mut self) -> TurnReport {
@@ -161,7 +161,7 @@ impl Reactor {
         self.time.last_callback = None;
         self.calls.shared.fall_asleep();
         let report = self.monitor.report;
-        self.monitor.note(|| Notice::TurnEnd(report));
+        self.monitor.mark(|| Notice::TurnEnd(report));
         self.monitor.end_turn();
         report
     }
@@ -204,13 +204,13 @@ impl Reactor {
                 continue;
             }
             let Some((key, slot)) = sources.resolve(token) else {
-                monitor.note(|| Notice::Event { subject: None, readiness });
+                monitor.note_at_once(|| Notice::Event { subject: None, readiness });
                 continue;
             };
             // Asked here: what a notice is made of would else be put together for nobody.
             if monitor.is_watched() {
                 let subject = Some(slot.source.subject(key));
-                monitor.note(|| Notice::Event { subject, readiness });
+                monitor.note_at_once(|| Notice::Event { subject, readiness });
             }
             let queued =
                 slot.source.latch(readiness) && queues.add(Queue::Run, key, &mut slot.waits);
@@ -222,7 +222,7 @@ impl Reactor {
         monitor.stats.events += poller.ready.len() as u64;
         if woken {
             self.monitor.stats.wakes += 1;
-            self.monitor.note(|| Notice::Woken);
+            self.monitor.note_at_once(|| Notice::Woken);
         }
     }
 
@@ -278,7 +278,7 @@ impl Reactor {
     }
 
     pub(crate) fn begin_phase(&mut self, phase: Phase) {
-        self.monitor.note(|| Notice::PhaseBegin(phase));
+        self.monitor.mark(|| Notice::PhaseBegin(phase));
     }
 
     /// Whether something can be done without waiting.
