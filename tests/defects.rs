@@ -1129,6 +1129,25 @@ const DEFECTS_OF_RECORDS: &[(&str, &str, &str, &str)] = &[
         r#"                None => self.judge_outermost(subject, callback, running.began, ended),"#,
     ),
     (
+        "a command has the time of the notice before it",
+        "src/observe/watcher.rs",
+        r#"        self.read_clock_unless(None, Since::Work);
+        match self.depth {"#,
+        r#"        match self.depth {"#,
+    ),
+    (
+        "the clock is read for bytes that leave right after a callback",
+        "src/observe/watcher.rs",
+        r#"        self.read_clock_unless(Some(Since::Callback), Since::Work);"#,
+        r#"        self.read_clock_unless(None, Since::Work);"#,
+    ),
+    (
+        "the clock is read for each phase",
+        "src/reactor/turn.rs",
+        r#"        self.monitor.mark(|| Notice::PhaseBegin(phase));"#,
+        r#"        self.monitor.note(|| Notice::PhaseBegin(phase));"#,
+    ),
+    (
         "the newest notice is dropped when the recorder is full",
         "src/observe/recorder.rs",
         r#"            Some(place) => *place = (at, notice.clone()),"#,

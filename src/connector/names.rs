@@ -60,6 +60,7 @@ impl Lookups {
 /// The names that are wanted, and the attempts that wait for them.
 #[derive(Default)]
 pub(super) struct Agenda {
+    /// It keeps its memory after a peak, which [`MAX_WAITING`] bounds.
     names: HashMap<Arc<str>, Lookup>,
     /// The names whose lookups have not begun, in order.
     waiting: VecDeque<Arc<str>>,

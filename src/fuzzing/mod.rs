@@ -119,18 +119,18 @@ impl TimersBesideModel {
     }
 
     fn fire(&mut self, argument: u8) {
+        let repeats = |order: &u64| order % 2 == 1;
         self.now += Duration::from_millis(u64::from(argument % 8));
         let due: Vec<_> =
             self.model.range(..=(self.now, u64::MAX)).map(|(k, v)| (*k, *v)).collect();
         self.timers.gather(self.now);
         for ((deadline, order), id) in due {
-            let next = self.timers.next_due(|_| true);
+            let next = self.timers.next_due(repeats);
             let next = next.map(|(id, due, order)| (id, self.timers.instant(due), order));
             assert_eq!(next, Some((id, deadline, order)));
             assert!(!self.timers.reset(id, self.now), "it fires");
-            // Every other one is a repeating timer.
-            if order % 2 == 0 {
-                assert_eq!(self.timers.cancel(id), Some(None));
+            if !repeats(&order) {
+                assert_eq!(self.timers.cancel(id), None);
                 self.move_in_model(order as usize, None);
             } else {
                 let next = self.now + Duration::from_millis(3);
@@ -138,7 +138,7 @@ impl TimersBesideModel {
                 self.move_in_model(order as usize, Some(next));
             }
         }
-        assert_eq!(self.timers.next_due(|_| true), None);
+        assert_eq!(self.timers.next_due(repeats), None);
     }
 }
 

@@ -238,7 +238,7 @@ impl Recorder {
 
     /// Records a notice while something is left out. The marks of a turn wait until it is known whether
     /// anything else happens in it.
-    #[inline(never)] // else each notice that is not sifted pays for the room this takes on the stack
+    #[inline(never)] // else each notice that is not sifted reserves the stack that this needs
     fn sift(&mut self, at: Instant, notice: &Notice) {
         let is_mark = matches!(notice, Notice::TurnBegin { .. }) || notice.is_of_the_turn();
         if !is_mark {

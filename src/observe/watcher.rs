@@ -62,7 +62,7 @@ impl Watcher {
         self.in_turn = true;
         self.depth = 0;
         self.subject = None;
-        self.since = Since::Work;
+        self.since = Since::Work; // user code may have run since the last turn ended
         self.tell_what_waits();
     }
 
@@ -114,7 +114,8 @@ impl Watcher {
         self.read_clock_unless(None, Since::Work);
         match self.depth {
             0 => self.tell(notice),
-            _ => self.waiting.push((self.last, notice)), // as nearly all, so it is not tried to tell it
+            // Nearly all commands come from a callback, so they wait at once.
+            _ => self.waiting.push((self.last, notice)),
         }
     }
 

@@ -92,13 +92,13 @@ impl PartialOrd for Entry {
     }
 }
 
-/// Puts the earliest first. All sorting is done here: each place that sorts would link five kilobytes.
+/// Puts the earliest first. Timers are sorted only here: each place that sorts links five kilobytes or more.
 #[inline(never)]
 pub(crate) fn sort(entries: &mut [Entry]) {
     entries.sort_unstable_by_key(|entry| entry.0);
 }
 
-/// The same also among far moments of one rank, which the `rest` of a deadline tells apart.
+/// The same. Far moments of one rank are sorted too, by the `rest` of their deadlines.
 pub(crate) fn sort_by_deadline(entries: &mut [Entry], rest: impl Fn(Entry) -> u32) {
     sort(entries);
     // Near ranks are side by side, so the ends tell whether there are others.

@@ -211,7 +211,7 @@ impl<T> Timers<T> {
     fn gather_crowd(&mut self, now: Moment) {
         let mut crowd = mem::take(&mut self.heap).into_vec();
         let is_late = |entry: &mut Entry| entry.rank() > now.rank();
-        let mut rest: Vec<Entry> = crowd.extract_if(.., is_late).collect();
+        let mut late: Vec<Entry> = crowd.extract_if(.., is_late).collect();
         for some in crowd.chunks_mut(AHEAD) {
             self.timers.fetch(some.iter().map(|entry| entry.slot()));
             for entry in some {
@@ -224,12 +224,12 @@ impl<T> Timers<T> {
                 if timer.deadline <= now {
                     timer.place = Place::DUE;
                 } else {
-                    rest.push(mem::replace(entry, Entry::DEAD));
+                    late.push(mem::replace(entry, Entry::DEAD));
                 }
             }
         }
         crowd.retain(|&entry| entry != Entry::DEAD);
-        self.heap = rest.into();
+        self.heap = late.into();
         let rest_of = |entry| self.timer(entry).map_or(0, |timer| timer.deadline.rest());
         sort_by_deadline(&mut crowd, rest_of);
         let before = mem::replace(&mut self.due, crowd.into());
@@ -395,6 +395,7 @@ impl<T> Timers<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::time::Duration;
 
     use super::*;
@@ -404,8 +405,14 @@ mod tests {
     fn fire<T>(timers: &mut Timers<T>, now: Instant) -> Vec<T> {
         timers.gather(now);
         let mut fired = Vec::new();
-        while let Some((id, _, action)) = timers.next_due(|_| true) {
-            assert!(timers.cancel(id).is_some(), "a firing timer is known until it is released");
+        let stays = Cell::new(false);
+        while let Some((id, _, action)) = timers.next_due(|_| stays.get()) {
+            let known = timers.cancel(id).is_some();
+            assert_eq!(
+                known,
+                stays.replace(!stays.get()),
+                "one that stays is known while it fires"
+            );
             fired.push(action);
         }
         fired
@@ -570,8 +577,9 @@ mod tests {
         for (index, nanos) in [3, 1, 2, 3, 0].into_iter().enumerate() {
             timers.insert(past + Duration::from_nanos(nanos), index);
         }
+        timers.insert(start, 5);
         assert_eq!(timers.settle(), Some(past));
-        assert_eq!(fire(&mut timers, start), [4, 1, 2, 0, 3]);
+        assert_eq!(fire(&mut timers, start), [4, 1, 2, 0, 3, 5]);
         assert_eq!(timers.len(), 0);
     }
 

@@ -11,7 +11,7 @@
 /// has not taken.
 const SPARE_CAPACITY: usize = 256 * 1024;
 
-/// How many bytes of used vectors a reactor keeps in all.
+/// How many bytes of used vectors, with their boxes, a reactor keeps in all.
 ///
 /// Enough for thousands of connections that are sent a message in one turn, or for a dozen that are
 /// sent as much as one turn reads.
@@ -22,22 +22,22 @@ const SPARE_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) struct Spares {
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     vectors: Vec<Box<Filled>>,
-    /// The capacity of all vectors together.
+    /// How many bytes they take together.
     bytes: usize,
 }
 
 impl Spares {
     #[inline]
     fn lend(&mut self) -> Box<Filled> {
-        let lent = self.vectors.pop().unwrap_or_default();
-        self.bytes -= lent.bytes.capacity();
+        let Some(lent) = self.vectors.pop() else { return Box::default() };
+        self.bytes -= lent.memory();
         lent
     }
 
     /// Keeps a vector, or frees it if it is too large or enough are kept.
     #[inline(always)]
     fn give_back(&mut self, mut used: Box<Filled>) {
-        let bytes = self.bytes + used.bytes.capacity();
+        let bytes = self.bytes + used.memory();
         if used.bytes.capacity() <= SPARE_CAPACITY && bytes <= SPARE_BYTES {
             used.bytes.clear();
             used.sent = 0;
@@ -63,6 +63,10 @@ struct Filled {
 }
 
 impl Filled {
+    fn memory(&self) -> usize {
+        size_of::<Self>() + self.bytes.capacity()
+    }
+
     #[inline(always)]
     fn len(&self) -> usize {
         self.bytes.len() - self.sent
@@ -216,8 +220,9 @@ mod tests {
         for buffer in &mut buffers {
             buffer.clear(&mut spares);
         }
-        assert_eq!(spares.bytes, SPARE_BYTES);
-        assert_eq!(spares.vectors.len(), SPARE_BYTES / SPARE_CAPACITY);
+        let each = SPARE_CAPACITY + size_of::<Filled>();
+        assert_eq!(spares.vectors.len(), SPARE_BYTES / each);
+        assert_eq!(spares.bytes, SPARE_BYTES / each * each);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) struct Waits {
     sent: u8,
 }
 
-/// A budget is told in 128 parts or fewer. It is a power of two, since a division by another number takes long.
+/// A budget is told in 128 parts or fewer. Their number is a power of two: so this is a shift, and no multiplication.
 fn part(budget: usize) -> usize {
     budget / 128 + 1
 }

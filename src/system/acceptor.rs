@@ -54,6 +54,7 @@ impl Acceptor {
     pub(crate) fn accept(&self) -> io::Result<(Stream, Address)> {
         loop {
             let result = self.accept_once();
+            // Not a match that takes it apart: then the address would be moved in pieces.
             if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
                 return result;
             }

@@ -628,6 +628,63 @@ fn a_simulated_callback_can_take_time() {
 }
 
 #[test]
+fn a_notice_has_the_time_at_which_it_happened() {
+    let mut simulation = Simulation::new();
+    let clock = simulation.clock();
+    let mut peer = simulation.connect(quiet().on_data(move |transport, data| {
+        clock.advance(SECOND);
+        transport.write(data);
+        clock.advance(SECOND);
+    }));
+    simulation.settle();
+    let seen = Shared::watch(simulation.reactor());
+    let begin = simulation.clock().now();
+    peer.send(b"hello");
+    simulation.turn();
+    let notices = std::mem::take(&mut seen.0.borrow_mut().0);
+    let times = notices.iter().filter_map(|(at, notice)| {
+        let name = match notice {
+            Notice::Received { .. } => "received",
+            Notice::CallbackBegin { .. } => "begin",
+            Notice::Command { .. } => "command",
+            Notice::CallbackEnd { .. } => "end",
+            Notice::Sent { .. } => "sent",
+            _ => return None,
+        };
+        Some((name, (*at - begin).as_secs()))
+    });
+    let wanted = [("received", 0), ("begin", 0), ("command", 1), ("end", 2), ("sent", 2)];
+    assert_eq!(times.collect::<Vec<_>>(), wanted);
+}
+
+/// To read the clock costs more than all else that is done for a notice.
+#[test]
+fn a_notice_that_follows_at_once_has_the_same_time() {
+    let mut world = World::real();
+    let (_log, mut far) = world.served("a", |a| a.echoing());
+    world.quiet();
+    let seen = Shared::watch(world.reactor());
+    world.send(&mut far, b"hello");
+    assert_eq!(world.read(&mut far, 5), b"hello");
+    let mut kinds = [0; 4];
+    for pair in seen.0.borrow().0.windows(2) {
+        let ((before, one), (at, next)) = (&pair[0], &pair[1]);
+        let kind = match (one, next) {
+            (_, Notice::Event { .. } | Notice::Queued { .. }) => 0,
+            // A visit without a notice may have taken time.
+            (Notice::PhaseBegin(Phase::Serve | Phase::Flush), _) => continue,
+            (Notice::TurnBegin { .. } | Notice::PhaseBegin(_), Notice::PhaseBegin(_)) => 1,
+            (Notice::Received { .. }, Notice::CallbackBegin { .. }) => 2,
+            (Notice::CallbackEnd { .. }, Notice::Sent { .. }) => 3,
+            _ => continue,
+        };
+        assert_eq!(before, at, "{one} and {next}");
+        kinds[kind] += 1;
+    }
+    assert!(kinds.iter().all(|&count| count > 0), "{kinds:?}");
+}
+
+#[test]
 fn the_counters_agree_with_what_happened() {
     let mut world = World::real();
     let log = Log::new();

@@ -283,7 +283,10 @@ int main(int argc, char **argv) {
     if (strcmp(service, "echo") == 0) return serve(begin, begin_echo);
     if (strcmp(service, "bulk") == 0) return serve(begin, begin_bulk);
     if (strcmp(service, "broadcast") == 0) return serve(begin, join);
-    if (strcmp(service, "beside-broadcast") == 0) return places = count, serve(begin, begin_beside);
+    if (strcmp(service, "beside-broadcast") == 0) {
+        places = count;
+        return serve(begin, begin_beside);
+    }
     if (strcmp(service, "beside-timers") == 0) return serve_beside_timers(count);
     if (strcmp(service, "timers") == 0 && count > 0) return measure_timers(count);
     if (strcmp(service, "calls") == 0 && count > 0) return calls(count);

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// As a baseline: the same server with one loop. The name of one with two ends with [`TWO`].
+/// As a baseline: the same server with one loop.
 pub const ONE_LOOP: &str = "one loop";
+
+/// The end of the name of a server with two loops.
 pub const TWO: &str = "-2";
 
 /// One whole run.

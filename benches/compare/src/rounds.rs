@@ -229,6 +229,9 @@ impl<'a> Entrant<'a> {
 
     /// Latency at a rate, for the round of that index.
     fn pace(&mut self, index: usize, rate: f64, options: &Options) {
+        if index >= self.trial.rounds.len() {
+            return;
+        }
         if let Err(error) = self.wake(options) {
             return self.drop_out(&error);
         }
@@ -240,7 +243,7 @@ impl<'a> Entrant<'a> {
         // The pace is that of whole groups of operations, where some are done together.
         let together = together(&self.workload.kind);
         let plan = Plan::Paced { rate: rate / together, seconds: options.seconds };
-        let Some(round) = self.trial.rounds.get_mut(index) else { return self.rest() };
+        let round = &mut self.trial.rounds[index];
         match session.run(plan) {
             Ok((outcome, ..)) => {
                 round.latency = latency(&outcome, rate);

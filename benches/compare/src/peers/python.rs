@@ -77,7 +77,7 @@ fn interpreter() -> Result<(PathBuf, String), String> {
 
 impl Program for Script {
     fn serves(&self, service: &str) -> bool {
-        // Not `timers` and `calls`: that Python is slower there says nothing of its reactors.
+        // Not the others: that Python is slower there says nothing of its reactors.
         ["random", "echo", "bulk", "broadcast"].contains(&service)
     }
 

@@ -36,7 +36,7 @@ pub(super) fn find(name: &'static str, tests: bool) -> Result<Found, String> {
 /// As cargo resolved it; one that is no package, as the limit, is only Rust.
 fn version(name: &str) -> String {
     let lock = fs::read_to_string(package().join("Cargo.lock")).unwrap_or_default();
-    let package = name.trim_end_matches(TWO);
+    let package = name.strip_suffix(TWO).unwrap_or(name);
     let start = format!("name = \"{package}\"\nversion = \"");
     let found = lock.split_once(&start).and_then(|(_, rest)| rest.split_once('"'));
     found.map_or_else(|| "Rust".to_owned(), |(version, _)| format!("{package} {version}, Rust"))

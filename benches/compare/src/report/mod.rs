@@ -49,7 +49,7 @@ fn write_reports(run: &Run, folder: &Path) -> io::Result<()> {
 /// The server that another is compared with in a workload.
 fn baseline<'a>(workload: &'a Workload, server: &str) -> Option<&'a Trial> {
     match workload.baseline.as_str() {
-        ONE_LOOP => workload.trial(server.trim_end_matches(TWO)),
+        ONE_LOOP => workload.trial(server.strip_suffix(TWO).unwrap_or(server)),
         name => workload.trial(name),
     }
 }

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timer_that_is_due_is_armed_again_and_none_is_lost() {
+    fn a_due_timer_is_armed_again_and_none_is_lost() {
         let mut none = Ticking::default();
         assert_eq!(none.fire(), None);
         let (past, soon) = (Instant::now(), Instant::now() + TICK_INTERVAL / 2);

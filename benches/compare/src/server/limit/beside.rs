@@ -70,7 +70,7 @@ impl Service for BesideTimers {
         self.echo.lost(fd);
     }
 
-    fn time_to_wait(&mut self) -> c_int {
+    fn before_waiting(&mut self) -> c_int {
         self.timers.fire().map_or(FOR_EVER, in_milliseconds)
     }
 }

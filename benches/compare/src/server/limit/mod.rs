@@ -104,7 +104,7 @@ trait Service {
     fn lost(&mut self, _fd: Fd) {}
 
     /// The loop is about to wait: does what is due, and says for how many milliseconds it may.
-    fn time_to_wait(&mut self) -> c_int {
+    fn before_waiting(&mut self) -> c_int {
         FOR_EVER
     }
 
@@ -126,7 +126,7 @@ trait Service {
         let mut buffer = ReadBuffer::new(room);
         let mut events = vec![Event { events: 0, u64: 0 }; EVENTS];
         loop {
-            let count = calls::epoll_wait(epoll, &mut events, self.time_to_wait())?;
+            let count = calls::epoll_wait(epoll, &mut events, self.before_waiting())?;
             for &Event { events, u64 } in &events[..count] {
                 let fd = u64 as Fd;
                 if fd == listener {
