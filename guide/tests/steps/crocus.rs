@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use crate::{MESSAGE, Play, program, start};
 use guide::play::{End, Finding, Peer, Program};
@@ -54,6 +55,9 @@ fn crocus_does_what_step_11_does() -> Play {
     Ok(())
 }
 
+/// How long a callback blocks, so that no other takes as long, on a busy machine either.
+const LONG: Duration = Duration::from_millis(200);
+
 #[test]
 fn a_callback_that_blocks_is_named_in_step_13() -> Play {
     use std::io::Write;
@@ -65,6 +69,9 @@ fn a_callback_that_blocks_is_named_in_step_13() -> Play {
     blocking.send("block\n")?;
     let mut waiting = server.connect()?;
     waiting.send("1\n")?;
+    #[cfg(target_os = "linux")]
+    server.wait_until_asleep()?; // the callback has begun
+    thread::sleep(LONG);
     terminal.write_all(b"hello\n").unwrap();
     assert_eq!(blocking.receive(6)?, b"hello\n");
     waiting.receive(MESSAGE)?;
