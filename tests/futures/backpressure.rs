@@ -1,19 +1,24 @@
 //! Backpressure in both directions, and memory that is bounded.
 
+use crocus::Reactor;
 use crocus::futures::*;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
 use super::connections::{outcome, served};
 use crate::util::{MS, World, pattern};
 
+/// The most that is read at a time in the first test.
+const READ: usize = 64 * 1024;
+
 /// The most that a connection may keep for a task that does not read: the mark and one read, twice.
-const KEPT: u64 = 2 * (64 + 64) * 1024;
+const KEPT: u64 = 2 * (64 * 1024 + READ as u64);
 
 /// The high mark, and what one write may exceed it by.
 const UNSENT: usize = 64 * 1024 + 1;
 
 both! {
     fn a_peer_that_floods_is_not_read_while_the_task_does_not(world) {
+        let world = &mut world.with_limits(Reactor::builder().read_buffer(READ));
         let (task, mut far) = served(world, |mut peer| async move {
             let mut first = [0];
             peer.read_exact(&mut first).await.unwrap();

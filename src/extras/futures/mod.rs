@@ -84,7 +84,8 @@
 //! # What else is promised
 //!
 //! - *Memory is bounded* beside any peer. From a peer whose bytes the task does not read, at most the high mark and
-//!   one read are kept, twice: 256 KiB. A task that writes waits while more than the high mark is unsent.
+//!   one read are kept, twice: 640 KiB, since a read may take 256 KiB
+//!   ([`read_buffer`](crate::ReactorBuilder::read_buffer)). A task that writes waits while more than the high mark is unsent.
 //! - *To drop a future undoes it*, at any `.await`: its timer, its attempt to connect, its connection, its socket are
 //!   gone. No byte is lost: a read that is dropped has taken nothing.
 //! - *A panic costs its task only*, and is the [`JoinError`] of the handle. If nobody has the handle, the loop reports it like any
