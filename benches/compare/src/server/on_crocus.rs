@@ -120,8 +120,10 @@ struct Random;
 
 impl Protocol for Random {
     fn connection_made(&mut self, transport: &mut Transport) {
+        let mut bytes = [0; 16];
+        rand::fill(&mut bytes);
         transport.write(RANDOM_HEAD);
-        transport.write(&rand::random::<[u8; 16]>());
+        transport.write(&bytes);
         transport.write(RANDOM_TAIL);
         transport.lose_connection();
     }
