@@ -204,7 +204,7 @@ impl<S: ByteStream> Connection<S> {
         if self.filter().is_some() {
             self.seal(most, common)?;
         }
-        let filter = self.extras.as_ref().and_then(|extras| extras.filter.as_deref());
+        let filter = self.extras.as_ref().and_then(|extras| extras.filter());
         let wire = filter.map(Filter::wire);
         let Some(unsent) = wire.unwrap_or(&self.outgoing).unsent() else {
             return self.send_pieces(most, io, common, buffer);

@@ -59,12 +59,12 @@ impl<S: ByteStream> Connection<S> {
 impl<S> Connection<S> {
     #[inline(always)]
     pub(super) fn filter(&self) -> Option<&Filter> {
-        self.extras.as_ref()?.filter.as_deref()
+        self.extras.as_ref()?.filter()
     }
 
     #[inline(always)]
     pub(super) fn filter_mut(&mut self) -> Option<&mut Filter> {
-        self.extras.as_mut()?.filter.as_deref_mut()
+        self.extras.as_mut()?.filter_mut()
     }
 
     /// How many bytes wait to be handed to the kernel, encrypted or still to be, in memory or in a file.
