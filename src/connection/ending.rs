@@ -78,7 +78,7 @@ impl<S: ByteStream> Connection<S> {
                 Err(error) => return self.fail(error),
             }
         }
-        self.linger(io, common);
+        self.linger(common);
         Next::Again
     }
 
@@ -99,7 +99,7 @@ impl<S: ByteStream> Connection<S> {
         if self.input != Input::Open {
             return self.finish();
         }
-        self.settle(io, more)
+        self.settle(io, common, more)
     }
 
     /// Ends it in order: for its reason to close, or because both sides have finished. Not if the stream has

@@ -245,7 +245,7 @@ impl<S: ByteStream> Connection<S> {
         buffer: &mut ReadBuffer,
     ) -> Next {
         common.loan.end();
-        self.begin_step(io, common, buffer);
+        self.begin_step(common, buffer);
         let next = match self.life {
             Life::Open | Life::Finishing => self.while_open(io, common, buffer),
             _ => self.while_not_open(io, common, buffer),
@@ -318,7 +318,7 @@ impl<S: ByteStream> Connection<S> {
             }
             more = true; // but not before this connection was served
         }
-        self.settle(io, more)
+        self.settle(io, common, more)
     }
 
     #[inline(never)]
@@ -368,16 +368,16 @@ impl<S: ByteStream> Connection<S> {
             if !self.is_unfinished() {
                 return self.all_sent(io, common);
             }
-            self.close_limit(io, common);
+            self.close_limit(common);
         }
-        self.settle(io, more)
+        self.settle(io, common, more)
     }
 
     /// Ends a visit. Checks for a broken connection and for deadlines; then rests, or yields if there is
     /// `more` to do and the allowance is spent. An open connection times out only if nothing is left to be
     /// read; bytes that were put back count as read. A closing connection ends at its deadline in any case.
     #[inline(always)]
-    fn settle(&mut self, io: &mut Io, more: bool) -> Next {
+    fn settle(&mut self, io: &mut Io, common: &Common, more: bool) -> Next {
         // Only a connection with extras can have put bytes back.
         let again = self.is_timed() && self.gives_again();
         if !more
@@ -389,7 +389,7 @@ impl<S: ByteStream> Connection<S> {
         if self.is_timed() {
             let input_waits = more || (again && self.ready.contains(Readiness::READABLE));
             if !(input_waits && self.is_open())
-                && let Some(next) = self.judge_deadlines(io)
+                && let Some(next) = self.judge_deadlines(io, common)
             {
                 return next;
             }

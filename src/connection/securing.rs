@@ -124,7 +124,7 @@ impl<S: ByteStream> Connection<S> {
                 Err(error) => return self.break_off(error, common),
             }
         }
-        self.settle(io, more)
+        self.settle(io, common, more)
     }
 
     /// Reads once, through the filter.
@@ -143,7 +143,7 @@ impl<S: ByteStream> Connection<S> {
         }
         let fits = buffer.len().checked_sub(BEFORE).filter(|&fits| fits > 0);
         let most = fits.unwrap_or(buffer.len()).min(READ).min(io.read);
-        let room = self.rate_allows(Direction::Reading, most, io);
+        let room = self.rate_allows(Direction::Reading, most, common);
         if room == 0 {
             return Next::Again; // held by its rate
         }

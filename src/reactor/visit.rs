@@ -5,7 +5,6 @@
 //! the poller and the timers, and carries out the end.
 
 use std::mem;
-use std::time::Instant;
 
 use super::Reactor;
 use super::limits::Limits;
@@ -26,7 +25,7 @@ impl Queue {
     /// Begins a visit: the source leaves the queue. Returns the allowances of the visit, if it is a connection. Bytes
     /// that it has sent in this turn already, when it was served, count against them.
     #[inline(always)]
-    fn begin(self, slot: &mut Slot, now: Instant, limits: &Limits, turn: u64) -> Option<Io> {
+    fn begin(self, slot: &mut Slot, limits: &Limits, turn: u64) -> Option<Io> {
         let Slot { source, waits, registered, .. } = slot;
         waits.leave(self);
         let Source::Connection(session) = source else { return None };
@@ -35,8 +34,6 @@ impl Queue {
         // Half of what waits in memory, if that is more: a connection that many others write to keeps up with them.
         let half = session.connection.in_memory() / 2;
         Some(Io {
-            now,
-            latest: now,
             read: if self == Self::Run { limits.read_budget } else { 0 },
             put_off: 0,
             write: match self {
@@ -48,7 +45,6 @@ impl Queue {
             fresh: *registered == Registered::No && session.connection.traffic().is_unread(),
             timed_out: false,
             asked: false,
-            more_events: false,
             sent: 0,
         })
     }
@@ -86,7 +82,7 @@ impl Reactor {
         let Some(mut slot) = self.sources.slot(key) else {
             return self.let_go_of_lost(id, None);
         };
-        let Some(mut io) = from.begin(slot, self.time.now, &self.limits, turn) else {
+        let Some(mut io) = from.begin(slot, &self.limits, turn) else {
             return false;
         };
         loop {
@@ -94,7 +90,7 @@ impl Reactor {
                 return false;
             };
             let (common, monitor) = (&mut self.memory.common, &mut self.monitor);
-            session.tell_the_time(&mut io, &self.time);
+            session.tell_the_time(common, &self.time);
             let watched = Watched::begin(&session.connection, common, monitor);
             let notice = loop {
                 match session.connection.next(&mut io, common, buffer) {
