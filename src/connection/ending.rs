@@ -1,7 +1,6 @@
 //! The end of a connection: in order, by an error, by a command, and why.
 
 use std::io;
-use std::mem;
 use std::sync::Arc;
 
 use super::{Common, Connection, Input, Io, Life, Next, Output, ReadBuffer, Side};
@@ -109,8 +108,8 @@ impl<S: ByteStream> Connection<S> {
         if let Some(error) = self.take_hangup_error() {
             return self.fail(error);
         }
-        self.life = Life::Gone(match mem::replace(&mut self.life, Life::Open) {
-            Life::Closing(reason) | Life::Lingering(reason) | Life::Gone(reason) => reason,
+        self.life = Life::Gone(match &self.life {
+            Life::Closing(reason) | Life::Lingering(reason) | Life::Gone(reason) => reason.clone(),
             _ => self.reason_of_both(),
         });
         Next::Gone
