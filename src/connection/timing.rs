@@ -277,7 +277,12 @@ impl<S: ByteStream> Connection<S> {
     /// How many of `most` bytes the rate allows now. With none the direction is held until there is a
     /// portion again.
     #[inline]
-    pub(super) fn rate_allows(&mut self, direction: Direction, most: usize, common: &Common) -> usize {
+    pub(super) fn rate_allows(
+        &mut self,
+        direction: Direction,
+        most: usize,
+        common: &Common,
+    ) -> usize {
         match self.extras {
             Some(_) => self.bucket_allows(direction, most, common),
             None => most,

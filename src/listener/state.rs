@@ -117,7 +117,9 @@ impl Listener {
 
     /// Whether a peer has as many connections as allowed.
     fn has_enough(&self, peer: &Address) -> bool {
-        self.admission.max_per_peer.is_some_and(|max| self.counted(peer).is_some_and(|count| count >= max))
+        self.admission
+            .max_per_peer
+            .is_some_and(|max| self.counted(peer).is_some_and(|count| count >= max))
     }
 
     /// How many connections a peer has that has an IP address.

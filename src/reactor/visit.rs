@@ -253,7 +253,8 @@ impl Reactor {
             self.note_panic(Subject::Connection(id), Callback::TlsConfig, payload);
         }
         let Self { sources, timers, monitor, .. } = self;
-        let Some(Slot { source: Source::Connection(session), owner, .. }) = sources.slot(key) else {
+        let Some(Slot { source: Source::Connection(session), owner, .. }) = sources.slot(key)
+        else {
             return;
         };
         let (owner, peer) = (*owner, session.peer.clone());
