@@ -135,8 +135,10 @@ impl Listener {
             true => self.unidentified += 1,
             false => self.count(peer),
         }
-        let Admission { read_rate, write_rate, .. } = &self.admission;
-        (read_rate.is_some() || write_rate.is_some()).then_some([*read_rate, *write_rate])
+        match self.admission {
+            Admission { read_rate: None, write_rate: None, .. } => None,
+            Admission { read_rate, write_rate, .. } => Some([read_rate, write_rate]),
+        }
     }
 
     /// Counts a connection for the peer that its header has named. Returns whether it may stay.
