@@ -98,7 +98,7 @@ impl<S: ByteStream> Connection<S> {
         if self.input != Input::Open {
             return self.finish();
         }
-        self.settle(io, common, more)
+        self.settle(io, common, buffer, more)
     }
 
     /// Ends it in order: for its reason to close, or because both sides have finished. Not if the stream has

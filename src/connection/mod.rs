@@ -246,14 +246,10 @@ impl<S: ByteStream> Connection<S> {
     ) -> Next {
         common.loan.end();
         self.begin_step(common, buffer);
-        let next = match self.life {
+        match self.life {
             Life::Open | Life::Finishing => self.while_open(io, common, buffer),
             _ => self.while_not_open(io, common, buffer),
-        };
-        if self.is_lent() && matches!(next, Next::Rest | Next::Yield) {
-            self.copy_lent(buffer, common);
         }
-        next
     }
 
     /// Not inlined: most steps are of connections that are open.
@@ -318,7 +314,7 @@ impl<S: ByteStream> Connection<S> {
             }
             more = true; // but not before this connection was served
         }
-        self.settle(io, common, more)
+        self.settle(io, common, buffer, more)
     }
 
     #[inline(never)]
@@ -344,6 +340,7 @@ impl<S: ByteStream> Connection<S> {
         {
             return self.break_off(error, common);
         }
+        self.copy_lent(buffer, common);
         Next::Yield
     }
 
@@ -370,14 +367,21 @@ impl<S: ByteStream> Connection<S> {
             }
             self.close_limit(common);
         }
-        self.settle(io, common, more)
+        self.settle(io, common, buffer, more)
     }
 
     /// Ends a visit. Checks for a broken connection and for deadlines; then rests, or yields if there is
     /// `more` to do and the allowance is spent. An open connection times out only if nothing is left to be
     /// read; bytes that were put back count as read. A closing connection ends at its deadline in any case.
     #[inline(always)]
-    fn settle(&mut self, io: &mut Io, common: &Common, more: bool) -> Next {
+    fn settle(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        buffer: &ReadBuffer,
+        more: bool,
+    ) -> Next {
+        self.copy_lent(buffer, common);
         // Only a connection with extras can have put bytes back.
         let again = self.is_timed() && self.gives_again();
         if !more

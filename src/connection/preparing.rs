@@ -142,7 +142,7 @@ impl<S: ByteStream> Connection<S> {
         if waits && io.read > 0 {
             return self.read_header(io, common, buffer);
         }
-        self.settle(io, common, waits)
+        self.settle(io, common, buffer, waits)
     }
 
     fn read_header(&mut self, io: &mut Io, common: &mut Common, buffer: &mut ReadBuffer) -> Next {

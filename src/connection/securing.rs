@@ -124,7 +124,7 @@ impl<S: ByteStream> Connection<S> {
                 Err(error) => return self.break_off(error, common),
             }
         }
-        self.settle(io, common, more)
+        self.settle(io, common, buffer, more)
     }
 
     /// Reads once, through the filter.
