@@ -65,7 +65,7 @@ impl<S: ByteStream> Connection<S> {
         if self.input != Input::Open {
             return self.finish(); // closing sends FIN
         }
-        let at_once = io.fresh && self.is_on_its_way(io);
+        let at_once = io.fresh && self.traffic.is_unread() && self.is_on_its_way(io);
         // Before `peer_has_sent`, so that the answer is on its way.
         if let Err(error) = self.send_fin() {
             return self.fail(error);

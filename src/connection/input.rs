@@ -172,7 +172,6 @@ impl<S: ByteStream> Connection<S> {
     pub(super) fn note_read(&mut self, count: usize, io: &mut Io, common: &mut Common) {
         io.read -= count;
         self.traffic.note_read(count, common);
-        io.fresh = false;
         if let Some(extras) = &mut self.extras {
             self.traffic.note_time(common);
             extras.note_activity(common.latest);

@@ -78,7 +78,7 @@ pub(crate) struct Io {
     pub(crate) write: Option<usize>,
     /// Whether this visit reads: it comes from the run queue.
     pub(crate) serves: bool,
-    /// Whether this is the first visit, so that the poller has reported nothing yet, and nothing was read.
+    /// Whether this is the first visit, so that the poller has reported nothing yet.
     pub(crate) fresh: bool,
     /// Whether `TimedOut` was told in this visit. A new timeout, however short, fires in another.
     pub(crate) timed_out: bool,

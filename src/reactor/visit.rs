@@ -41,7 +41,7 @@ impl Queue {
                 Self::Flush => Some(waits.budget_left(budget, turn) + half.saturating_sub(budget)),
             },
             serves: self == Self::Run,
-            fresh: *registered == Registered::No && session.connection.traffic().is_unread(),
+            fresh: *registered == Registered::No,
             timed_out: false,
             asked: false,
             sent: 0,
