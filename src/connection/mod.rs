@@ -156,7 +156,6 @@ use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
 use crate::system::stream::Stream;
-use filter::Filter;
 use input::Input;
 use output::{Output, Pressure};
 use preparing::Preparation;
@@ -342,32 +341,6 @@ impl<S: ByteStream> Connection<S> {
         }
         self.copy_lent(buffer, common);
         Next::Yield
-    }
-
-    #[inline(never)]
-    fn while_closing(&mut self, io: &mut Io, common: &mut Common, buffer: &mut ReadBuffer) -> Next {
-        // Nothing can be encrypted any more, so what waits would wait for the close timeout.
-        if let Some(failure) = self.filter_mut().and_then(Filter::take_failure) {
-            return self.fail_tls(failure, common);
-        }
-        let mut more = false;
-        if self.may_discard() {
-            if io.read > 0 {
-                return self.discard(io, common, buffer);
-            }
-            more = true; // but not in this visit
-        }
-        if io.write.is_some() {
-            match self.send(io, common, buffer) {
-                Ok(unsent) => more |= unsent,
-                Err(error) => return self.fail(error),
-            }
-            if !self.is_unfinished() {
-                return self.all_sent(io, common);
-            }
-            self.close_limit(common);
-        }
-        self.settle(io, common, buffer, more)
     }
 
     /// Ends a visit. Checks for a broken connection and for deadlines; then rests, or yields if there is

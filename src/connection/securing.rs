@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::filter::{Engine, Filter, Opened, SealError};
 use super::input::Received;
-use super::timing::Direction;
+use super::timing::{Direction, Extras};
 use super::{Common, Connection, Holds, Input, Io, Life, Next, Output, ReadBuffer, Side, Tell};
 use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
@@ -52,6 +52,19 @@ impl<S: ByteStream> Connection<S> {
     #[cfg(feature = "tls")]
     pub(crate) fn tls(&self) -> Option<crate::tls::TlsInfo> {
         self.filter()?.info()
+    }
+}
+
+impl Extras {
+    /// Without the feature there is none, and the compiler knows it.
+    #[inline(always)]
+    pub(super) fn filter(&self) -> Option<&Filter> {
+        if cfg!(feature = "tls") { self.filter.as_deref() } else { None }
+    }
+
+    #[inline(always)]
+    pub(super) fn filter_mut(&mut self) -> Option<&mut Filter> {
+        if cfg!(feature = "tls") { self.filter.as_deref_mut() } else { None }
     }
 }
 

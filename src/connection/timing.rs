@@ -81,17 +81,6 @@ impl Direction {
 }
 
 impl Extras {
-    /// Without the feature there is none, and the compiler knows it.
-    #[inline(always)]
-    pub(super) fn filter(&self) -> Option<&Filter> {
-        if cfg!(feature = "tls") { self.filter.as_deref() } else { None }
-    }
-
-    #[inline(always)]
-    pub(super) fn filter_mut(&mut self) -> Option<&mut Filter> {
-        if cfg!(feature = "tls") { self.filter.as_deref_mut() } else { None }
-    }
-
     pub(super) fn clear(&mut self, spares: &mut Spares) {
         self.kept.clear(&mut spares.vectors);
         if let Some(filter) = &mut self.filter {

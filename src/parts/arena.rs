@@ -91,7 +91,7 @@ pub(crate) struct Arena<T> {
 
 #[derive(Debug)]
 struct Slot<T> {
-    /// That of the last tenant.
+    /// The number of the last tenant.
     generation: NonZeroU32,
     tenant: Option<T>,
 }
