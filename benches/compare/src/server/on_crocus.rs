@@ -14,9 +14,7 @@ use crocus::{
 use rustls::ServerConfig;
 
 use super::measuring::{self, Timers, start_calling};
-use crate::service::{
-    BACKLOG, RANDOM_LENGTH, TICK_INTERVAL, bulk_block, first_tick, write_random,
-};
+use crate::service::{BACKLOG, RANDOM_LENGTH, TICK_INTERVAL, bulk_block, first_tick, write_random};
 
 pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
