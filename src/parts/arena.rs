@@ -1,6 +1,6 @@
 //! A slab with generations, and the conversion of its keys to poller tokens.
 //!
-//! A slab reuses freed slots, the one freed last first. A bare index that a user keeps (or the kernel, as the token of an
+//! A slab reuses freed slots. A bare index that a user keeps (or the kernel, as the token of an
 //! event) may therefore name another tenant later. Here each tenant gets its own number, its
 //! *generation*, and a [`Key`] carries both. A stale key finds nothing.
 //!
@@ -12,6 +12,7 @@ use std::hint::black_box;
 use std::num::NonZeroU32;
 
 use mio::Token;
+use slab::Slab;
 
 use crate::parts::surplus::surplus;
 
@@ -79,9 +80,7 @@ pub(crate) use id_type;
 /// A slab with generations.
 #[derive(Debug)]
 pub(crate) struct Arena<T> {
-    slots: Vec<Slot<T>>,
-    /// The slots without a tenant; the one freed last is used first.
-    free: Vec<u32>,
+    slots: Slab<Tenant<T>>,
     /// The generation given out last.
     newest: u32,
     /// Half of the slots, and how many tenants are in the upper half: with none, it can be given back.
@@ -90,92 +89,63 @@ pub(crate) struct Arena<T> {
 }
 
 #[derive(Debug)]
-struct Slot<T> {
-    /// The number of the last tenant.
+struct Tenant<T> {
     generation: NonZeroU32,
-    tenant: Option<T>,
-}
-
-impl<T> Slot<T> {
-    #[inline]
-    fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        if self.generation == key.generation { self.tenant.as_mut() } else { None }
-    }
-
-    fn key(&self, index: usize) -> Key {
-        Key { index: index as u32, generation: self.generation }
-    }
+    value: T,
 }
 
 impl<T> Arena<T> {
     pub(crate) fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), newest: 0, half: 0, upper: 0 }
+        Self { slots: Slab::new(), newest: 0, half: 0, upper: 0 }
     }
 
-    /// Inserts `tenant` and returns its key.
+    /// Inserts `value` and returns its key.
     ///
     /// # Panics
     ///
     /// With 2³² tenants at once; a process runs out of descriptors and memory long before.
     #[inline(always)] // else it is moved once more
-    pub(crate) fn insert(&mut self, tenant: T) -> Key {
+    pub(crate) fn insert(&mut self, value: T) -> Key {
         self.newest = self.newest.checked_add(1).unwrap_or(1);
         let generation = NonZeroU32::new(self.newest).unwrap_or(NonZeroU32::MIN);
-        let slot = Slot { generation, tenant: Some(tenant) };
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.slots[index as usize] = slot;
-                index
-            }
-            None => self.add(slot),
-        };
-        self.upper += usize::from(index as usize >= self.half);
-        Key { index, generation }
-    }
-
-    #[inline(never)]
-    fn add(&mut self, slot: Slot<T>) -> u32 {
-        let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 tenants");
-        self.slots.push(slot);
+        let index = self.slots.insert(Tenant { generation, value });
         if self.slots.capacity() / 2 > self.half {
             self.half = self.slots.capacity() / 2; // it has doubled, so the others are below
             self.upper = 0;
         }
-        index
+        self.upper += usize::from(index >= self.half);
+        let index = u32::try_from(index).expect("fewer than 2^32 tenants");
+        Key { index, generation }
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
-        let slot = self.slots.get(key.index as usize)?;
-        if slot.generation == key.generation { slot.tenant.as_ref() } else { None }
+        let tenant = self.slots.get(key.index as usize)?;
+        (tenant.generation == key.generation).then_some(&tenant.value)
     }
 
-    #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        self.slots.get_mut(key.index as usize)?.get_mut(key)
+        let tenant = self.slots.get_mut(key.index as usize)?;
+        (tenant.generation == key.generation).then_some(&mut tenant.value)
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
-        let slot = self.slots.get_mut(key.index as usize)?;
-        slot.get_mut(key)?;
-        let tenant = slot.tenant.take();
+        self.get(key)?;
+        let tenant = self.slots.try_remove(key.index as usize)?;
         self.note_removed(key);
-        tenant
+        Some(tenant.value)
     }
 
-    /// Drops a tenant. Unlike [`remove`](Self::remove) it is not moved.
+    /// Drops a tenant. Unlike [`remove`](Self::remove) it is moved only once.
     pub(crate) fn discard(&mut self, key: Key) {
-        if let Some(slot) = self.slots.get_mut(key.index as usize)
-            && slot.get_mut(key).is_some()
-        {
-            slot.tenant = None;
+        if self.get(key).is_some() {
+            drop(self.slots.try_remove(key.index as usize));
             self.note_removed(key);
         }
     }
 
     fn note_removed(&mut self, key: Key) {
-        self.free.push(key.index);
         self.upper -= usize::from(key.index as usize >= self.half);
-        if self.upper == 0 && surplus(self.len(), self.slots.capacity()).is_some() {
+        if self.upper == 0 && surplus(self.slots.len(), self.slots.capacity()).is_some() {
             self.give_memory_back();
         }
     }
@@ -187,61 +157,59 @@ impl<T> Arena<T> {
     #[cold]
     #[inline(never)]
     fn give_memory_back(&mut self) {
-        let last = self.slots.iter().rposition(|slot| slot.tenant.is_some());
-        self.slots.truncate(last.map_or(0, |last| last + 1));
         self.slots.shrink_to_fit();
-        let slots = self.slots.iter().enumerate().rev();
-        let free = slots.filter(|(_, slot)| slot.tenant.is_none()).map(|(index, _)| index as u32);
-        self.free = free.collect();
         self.half = self.slots.capacity() / 2;
-        self.upper = self.slots[self.half..].iter().filter(|slot| slot.tenant.is_some()).count();
+        self.upper = self.slots.iter().rev().take_while(|&(index, _)| index >= self.half).count();
     }
 
     /// Replaces a tenant with one made from it, under the same key.
     pub(crate) fn convert(&mut self, key: Key, change: impl FnOnce(T) -> T) {
-        if let Some(slot) = self.slots.get_mut(key.index as usize)
-            && slot.generation == key.generation
-        {
-            slot.tenant = slot.tenant.take().map(change);
+        if self.get(key).is_none() {
+            return;
         }
+        let tenant = self.slots.remove(key.index as usize);
+        // A slab reuses the slot that was freed last, so this insert gets the same slot.
+        let index =
+            self.slots.insert(Tenant { generation: key.generation, value: change(tenant.value) });
+        assert_eq!(index, key.index as usize, "a slab fills the slot freed last");
     }
 
     /// The tenant of a poller's token, if it still exists.
     pub(crate) fn resolve(&mut self, token: Token) -> Option<(Key, &mut T)> {
         let index = token.0 as u32;
-        let slot = self.slots.get_mut(index as usize)?;
-        let key = slot.key(index as usize);
-        if key.token() == token { Some((key, slot.tenant.as_mut()?)) } else { None }
+        let tenant = self.slots.get_mut(index as usize)?;
+        let key = Key { index, generation: tenant.generation };
+        (key.token() == token).then_some((key, &mut tenant.value))
     }
 
     /// All tenants, by slot.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        let slots = self.slots.iter().enumerate();
-        slots.filter_map(|(index, slot)| Some((slot.key(index), slot.tenant.as_ref()?)))
+        self.slots.iter().map(|(index, tenant)| {
+            (Key { index: index as u32, generation: tenant.generation }, &tenant.value)
+        })
     }
 
     /// The tenant of a slot, whichever it is.
-    pub(crate) fn tenant(&self, index: u32) -> Option<(Key, &T)> {
-        let slot = self.slots.get(index as usize)?;
-        Some((slot.key(index as usize), slot.tenant.as_ref()?))
+    pub(crate) fn tenant(&self, slot: u32) -> Option<(Key, &T)> {
+        let tenant = self.slots.get(slot as usize)?;
+        Some((Key { index: slot, generation: tenant.generation }, &tenant.value))
     }
 
     /// The same, to be changed.
-    pub(crate) fn tenant_mut(&mut self, index: u32) -> Option<(Key, &mut T)> {
-        let slot = self.slots.get_mut(index as usize)?;
-        Some((slot.key(index as usize), slot.tenant.as_mut()?))
+    pub(crate) fn tenant_mut(&mut self, slot: u32) -> Option<(Key, &mut T)> {
+        let tenant = self.slots.get_mut(slot as usize)?;
+        Some((Key { index: slot, generation: tenant.generation }, &mut tenant.value))
     }
 
     /// Reads something of these slots, and so has their memory in the processor's cache soon. It fetches several at
     /// once, as none of the looks waits for the one before; the fewer instructions a look takes the more.
     pub(crate) fn fetch(&self, slots: impl Iterator<Item = u32>) {
-        let look =
-            |slot| self.slots.get(slot as usize).map_or(0, |slot: &Slot<T>| slot.generation.get());
+        let look = |slot| self.slots.get(slot as usize).map_or(0, |tenant| tenant.generation.get());
         black_box(slots.map(look).fold(0, u32::wrapping_add)); // else the compiler would leave the looks out
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len()
     }
 }
 
