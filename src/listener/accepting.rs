@@ -183,9 +183,7 @@ impl Reactor {
             return;
         };
         if !listener.is_finished() && !std::mem::replace(&mut listener.started, true) {
-            self.call_factory(key, Callback::Started, |factory, reactor| {
-                factory.started(reactor, ListenerId(key));
-            });
+            self.tell_factory(key, Callback::Started, Factory::started);
         }
         for _ in 0..self.limits.accept_budget {
             let Self { sources, time, .. } = self;

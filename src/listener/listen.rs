@@ -8,6 +8,7 @@ use std::os::unix::net::UnixListener;
 #[cfg(feature = "tls")]
 use std::sync::Arc;
 
+use super::peers::{PeerLimit, Peers};
 use crate::address::Endpoint;
 use crate::parts::token_bucket::Rate;
 #[cfg(feature = "proxy")]
@@ -87,10 +88,10 @@ pub(super) enum At {
 }
 
 /// The rules for admitting connections, and their rates.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Default, Debug)]
 pub(crate) struct Admission {
     pub(crate) max_connections: Option<usize>,
-    pub(crate) max_per_peer: Option<usize>,
+    pub(crate) per_peer: Option<Box<dyn PeerLimit>>,
     pub(crate) read_rate: Option<Rate>,
     pub(crate) write_rate: Option<Rate>,
 }
@@ -203,7 +204,7 @@ impl Listen {
     /// Twisted's `LimitConnectionsByPeer`.
     #[must_use]
     pub fn max_connections_per_peer(mut self, connections: usize) -> Self {
-        self.admission.max_per_peer = Some(connections);
+        self.admission.per_peer = Some(Box::new(Peers::at_most(connections)));
         self
     }
 

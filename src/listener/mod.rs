@@ -8,6 +8,7 @@ mod stopping;
 
 mod kind;
 mod listen;
+mod peers;
 mod state;
 
 pub use listen::Listen;

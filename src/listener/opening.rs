@@ -72,28 +72,37 @@ impl Reactor {
         at: impl Into<Listen>,
         factory: impl Factory + 'static,
     ) -> io::Result<ListenerId> {
-        let listen = at.into();
-        let (admission, preparations) = (listen.admission, listen.preparations.clone());
-        let acceptor = self.acceptor(listen)?;
-        self.add_listener(acceptor, admission, preparations, Box::new(factory))
+        self.listen_by(at.into(), Box::new(factory))
     }
 
-    fn acceptor(&self, listen: Listen) -> io::Result<Acceptor> {
-        let Listen { at, backlog, mode, socket, .. } = listen;
+    /// Not generic, so that a program has it once.
+    fn listen_by(&mut self, listen: Listen, factory: Box<dyn Factory>) -> io::Result<ListenerId> {
+        let Listen { at, backlog, mode, admission, socket, preparations } = listen;
+        let acceptor = self.acceptor(at, backlog, mode, &socket)?;
+        self.add_listener(acceptor, admission, preparations, factory)
+    }
+
+    fn acceptor(
+        &self,
+        at: At,
+        backlog: u32,
+        mode: Option<u32>,
+        socket: &SocketOptions,
+    ) -> io::Result<Acceptor> {
         match at {
             At::Endpoint(endpoint) => match endpoint.place() {
                 Place::Unix(name) => self
-                    .bind_unix(name.clone(), backlog, mode, &socket)
+                    .bind_unix(name.clone(), backlog, mode, socket)
                     .map_err(|error| at_address("listening at", name, error)),
-                _ => bind_at(&endpoint, "listening at", &socket, |addr, socket| {
+                _ => bind_at(&endpoint, "listening at", socket, |addr, socket| {
                     self.bind_tcp(addr, backlog, socket)
                 }),
             },
             _ if self.simulated().is_some() => Err(no_sockets()),
-            At::Tcp(listener) => Acceptor::adopt(listener, &socket),
+            At::Tcp(listener) => Acceptor::adopt(listener, socket),
             #[cfg(unix)]
             At::Unix(listener) => {
-                UnixAcceptor::adopt(listener, &socket).map(|unix| Acceptor::Unix(Box::new(unix)))
+                UnixAcceptor::adopt(listener, socket).map(|unix| Acceptor::Unix(Box::new(unix)))
             }
         }
     }

@@ -1,9 +1,8 @@
 //! The state of a listener.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::time::Instant;
 
 use super::MAX_SKIPPED;
@@ -30,8 +29,6 @@ pub(crate) struct Listener {
     pub(crate) preparing: usize,
     /// How many have not had their PROXY header: it is not known yet whose they are.
     unidentified: usize,
-    /// How many connections each peer has; counted only if that is limited.
-    peers: HashMap<IpAddr, usize>,
     /// Latched: there may be a connection to accept. Cleared only by an accept that finds none.
     pub(crate) ready: bool,
     /// Connections that a shutdown has taken out of the kernel's queue, to be admitted.
@@ -66,7 +63,6 @@ impl Listener {
             preparations,
             preparing: 0,
             unidentified: 0,
-            peers: HashMap::new(),
             ready: false,
             taken: VecDeque::new(),
             started: false,
@@ -117,15 +113,7 @@ impl Listener {
 
     /// Whether a peer has as many connections as allowed.
     fn has_enough(&self, peer: &Address) -> bool {
-        self.admission
-            .max_per_peer
-            .is_some_and(|max| self.counted(peer).is_some_and(|count| count >= max))
-    }
-
-    /// How many connections a peer has that has an IP address.
-    #[inline(never)] // else the compiler takes each address apart
-    fn counted(&self, peer: &Address) -> Option<usize> {
-        Some(self.peers.get(&peer.ip()?.to_canonical()).copied().unwrap_or(0))
+        self.admission.per_peer.as_ref().is_some_and(|limit| limit.is_reached(peer))
     }
 
     /// Counts a new connection, for its peer if that is known. Returns its rates for reading and writing, if it has any.
@@ -151,15 +139,8 @@ impl Listener {
     }
 
     fn count(&mut self, peer: &Address) {
-        if self.admission.max_per_peer.is_some() {
-            self.count_peer(peer);
-        }
-    }
-
-    #[inline(never)]
-    fn count_peer(&mut self, peer: &Address) {
-        if let Some(ip) = peer.ip() {
-            *self.peers.entry(ip.to_canonical()).or_default() += 1;
+        if let Some(limit) = &mut self.admission.per_peer {
+            limit.came(peer);
         }
     }
 
@@ -170,13 +151,8 @@ impl Listener {
             self.unidentified = self.unidentified.saturating_sub(1);
             return;
         }
-        let Some(ip) = peer.ip().filter(|_| self.admission.max_per_peer.is_some()) else { return };
-        let ip = ip.to_canonical();
-        if let Some(count) = self.peers.get_mut(&ip) {
-            *count -= 1;
-            if *count == 0 {
-                self.peers.remove(&ip);
-            }
+        if let Some(limit) = &mut self.admission.per_peer {
+            limit.went(peer);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::callback::Callback;
 use crate::ids::ListenerId;
 use crate::observe::{Command, Subject};
 use crate::parts::arena::Key;
+use crate::protocol::Factory;
 use crate::reactor::Reactor;
 use crate::reactor::source::Source;
 
@@ -102,19 +103,30 @@ impl Reactor {
         let Some(listener) = self.listener_mut(key) else { return };
         let untold = !std::mem::replace(&mut listener.over, true);
         let told = listener.started;
-        for (stream, _) in listener.taken.drain(..) {
+        while let Some((stream, _)) = listener.taken.pop_front() {
             stream.reset_on_close(); // a close in order would look like an answer
         }
         if untold && told {
-            self.call_factory(key, Callback::Stopped, |factory, reactor| {
-                factory.stopped(reactor, ListenerId(key));
-            });
+            self.tell_factory(key, Callback::Stopped, Factory::stopped);
         }
         let factory = self.sources.get_mut(key).and_then(Source::factory).and_then(Option::take);
         self.let_go(Subject::Listener(ListenerId(key)), factory);
         if self.listener_mut(key).is_some_and(|listener| listener.is_left_behind()) {
             self.sources.remove(key);
         }
+    }
+
+    /// Tells a factory of its listener.
+    #[inline(never)] // one copy serves both notices
+    pub(super) fn tell_factory(
+        &mut self,
+        key: Key,
+        callback: Callback,
+        tell: fn(&mut (dyn Factory + 'static), &mut Self, ListenerId),
+    ) {
+        self.seat(key, callback, Source::factory, |factory, reactor| {
+            tell(factory.as_mut(), reactor, ListenerId(key));
+        });
     }
 
     /// A connection that it accepted is gone. `identified`: a PROXY header had named its peer.

@@ -289,13 +289,9 @@ impl<T> Timers<T> {
         self.timers.get(id.0)?.action.as_ref()
     }
 
-    /// Removes all timers and returns their actions.
-    pub(crate) fn drain(&mut self) -> Vec<(TimerId, T)> {
-        self.heap.clear();
-        self.due.clear();
-        let keys: Vec<Key> = self.timers.iter().map(|(key, _)| key).collect();
-        let action = |key| Some((TimerId(key), self.timers.remove(key)?.action?));
-        keys.into_iter().filter_map(action).collect()
+    /// All timers, pending or firing.
+    pub(crate) fn ids(&self) -> Vec<TimerId> {
+        self.timers.iter().map(|(key, _)| TimerId(key)).collect()
     }
 
     fn earliest_entry(&self) -> Option<Moment> {
@@ -354,9 +350,9 @@ impl<T> Timers<T> {
     }
 
     fn drop_dead(&mut self) {
-        let mut heap = mem::take(&mut self.heap);
-        heap.retain(|&entry| self.timer(entry).is_some_and(|timer| timer.counts(entry)));
-        self.heap = heap;
+        let mut entries = mem::take(&mut self.heap).into_vec();
+        entries.retain(|&entry| self.timer(entry).is_some_and(|timer| timer.counts(entry)));
+        self.heap = entries.into();
     }
 
     /// Numbers the timers from one again, in their order. Once in four billion timers, so that an order takes no more
@@ -364,7 +360,8 @@ impl<T> Timers<T> {
     #[cold]
     fn number_anew(&mut self) {
         self.drop_dead();
-        let mut due = mem::take(&mut self.due);
+        let mut heap = mem::take(&mut self.heap).into_vec();
+        let mut due = Vec::from(mem::take(&mut self.due));
         due.retain(|&entry| self.timer(entry).is_some());
         let of_one_rank = |(key, timer): (Key, &Timer<T>)| Entry::new(0, timer.order, key.slot());
         let mut all: Vec<Entry> = self.timers.iter().map(of_one_rank).collect();
@@ -374,12 +371,12 @@ impl<T> Timers<T> {
                 timer.order = order;
             }
         }
-        let renamed = |entry: Entry| {
-            let (_, timer) = self.timers.tenant(entry.slot())?;
-            Some(Entry::new(entry.rank(), timer.order, entry.slot()))
-        };
-        self.due = due.into_iter().filter_map(renamed).collect();
-        self.heap = mem::take(&mut self.heap).into_iter().filter_map(renamed).collect();
+        for entry in heap.iter_mut().chain(&mut due) {
+            if let Some((_, timer)) = self.timers.tenant(entry.slot()) {
+                *entry = Entry::new(entry.rank(), timer.order, entry.slot());
+            }
+        }
+        (self.heap, self.due) = (heap.into(), due.into());
         self.made = all.len() as u32; // fewer than 2^32, as slots are
     }
 
@@ -623,7 +620,8 @@ mod tests {
         }
         assert_eq!(timers.len(), 1);
         assert_eq!(timers.settle(), Some(start + SECOND * 7));
-        assert_eq!(timers.drain().len(), 1);
+        assert_eq!(timers.ids(), [keep]);
+        timers.cancel(keep);
         assert_eq!(timers.settle(), None);
     }
 }

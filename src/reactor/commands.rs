@@ -12,13 +12,11 @@ use bytes::Bytes;
 use super::Reactor;
 use super::queues::Queue;
 use super::source::{Session, Source};
-use super::state::TimerAction;
 use crate::connection::{Common, Connection, Direction, Holds, Marks};
 use crate::ids::ConnectionId;
 use crate::observe::{Command, Subject};
 #[cfg(all(unix, feature = "sendfile"))]
 use crate::parts::file_part::FilePart;
-use crate::parts::timers::TimerId;
 use crate::parts::token_bucket::Rate;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
@@ -169,6 +167,18 @@ impl Reactor {
         visit
     }
 
+    /// The same for a command that no echo has: one copy serves them all.
+    #[inline(never)]
+    fn rare_command(
+        &mut self,
+        id: ConnectionId,
+        queue: Queue,
+        name: Option<Command>,
+        command: &mut dyn FnMut(&mut Connection, &mut Common) -> bool,
+    ) -> bool {
+        self.command(id, queue, name, command)
+    }
+
     #[inline]
     pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> bool {
         let bytes = data.len();
@@ -230,26 +240,30 @@ impl Reactor {
     }
 
     pub(crate) fn close_when_written(&mut self, id: ConnectionId) {
-        let (name, now) = (Command::LoseConnection, self.time.clock.now());
-        self.command(id, Queue::Flush, name, |connection, common| {
+        let (name, now) = (Some(Command::LoseConnection), self.time.clock.now());
+        self.rare_command(id, Queue::Flush, name, &mut |connection, common| {
             connection.close_when_written(now, common)
         });
         self.retime(id, |_, _| ());
     }
 
     pub(crate) fn close_if_written(&mut self, id: ConnectionId) {
-        self.command(id, Queue::Flush, None, |connection, _| connection.close_if_written());
+        self.rare_command(id, Queue::Flush, None, &mut |connection, _| {
+            connection.close_if_written()
+        });
     }
 
     pub(crate) fn lose_write_connection(&mut self, id: ConnectionId) {
-        let name = Command::LoseWriteConnection;
-        self.command(id, Queue::Flush, name, |connection, _| connection.shut_write());
+        let name = Some(Command::LoseWriteConnection);
+        self.rare_command(id, Queue::Flush, name, &mut |connection, _| connection.shut_write());
     }
 
     /// Resets a connection, whatever is still unsent.
     pub(crate) fn abort(&mut self, id: ConnectionId, reason: Reason) {
-        let name = Command::AbortConnection;
-        self.command(id, Queue::Flush, name, |connection, _| connection.abort(reason));
+        let name = Some(Command::AbortConnection);
+        self.rare_command(id, Queue::Flush, name, &mut |connection, _| {
+            connection.abort(reason.clone())
+        });
     }
 
     /// Ends a connection because of a fault on this side.
@@ -263,27 +277,29 @@ impl Reactor {
     /// Ends a connection with the reactor.
     pub(crate) fn stop_connection(&mut self, id: ConnectionId) {
         let resets = self.memory.common.shutting_down;
-        self.command(id, Queue::Flush, None, |connection, _| connection.stop(resets));
+        self.rare_command(id, Queue::Flush, None, &mut |connection, _| connection.stop(resets));
     }
 
     pub(crate) fn shut_down_connection(&mut self, id: ConnectionId) {
         let now = self.now();
-        self.command(id, Queue::Run, None, |connection, common| connection.shut_down(now, common));
+        self.rare_command(id, Queue::Run, None, &mut |connection, common| {
+            connection.shut_down(now, common)
+        });
     }
 
     pub(crate) fn hold_reading(&mut self, id: ConnectionId, hold: Holds) {
-        let name = Command::PauseReading;
-        self.command(id, Queue::Flush, name, |connection, _| connection.hold(hold));
+        let name = Some(Command::PauseReading);
+        self.rare_command(id, Queue::Flush, name, &mut |connection, _| connection.hold(hold));
     }
 
     pub(crate) fn release_reading(&mut self, id: ConnectionId, hold: Holds) {
-        let name = Command::ResumeReading;
-        self.command(id, Queue::Run, name, |connection, _| connection.release(hold));
+        let name = Some(Command::ResumeReading);
+        self.rare_command(id, Queue::Run, name, &mut |connection, _| connection.release(hold));
     }
 
     pub(crate) fn set_marks(&mut self, id: ConnectionId, marks: Marks) {
-        let name = Command::SetWriteBufferLimits { high: marks.high(), low: marks.low() };
-        self.command(id, Queue::Flush, name, |connection, _| connection.set_marks(marks));
+        let name = Some(Command::SetWriteBufferLimits { high: marks.high(), low: marks.low() });
+        self.rare_command(id, Queue::Flush, name, &mut |connection, _| connection.set_marks(marks));
     }
 
     pub(crate) fn set_protocol(&mut self, id: ConnectionId, next: Box<dyn Protocol>) -> bool {
@@ -329,11 +345,13 @@ impl Reactor {
         rate: Option<Rate>,
     ) -> Option<Rate> {
         let now = self.time.clock.now();
-        let name = match direction {
+        let name = Some(match direction {
             Direction::Reading => Command::SetReadRate,
             Direction::Writing => Command::SetWriteRate,
-        };
-        self.command(id, Queue::Run, name, |connection, _| connection.forget_rate_hold(direction));
+        });
+        self.rare_command(id, Queue::Run, name, &mut |connection, _| {
+            connection.forget_rate_hold(direction)
+        });
         self.retime(id, |connection, common| connection.set_rate(direction, rate, now, common))?
     }
 
@@ -362,19 +380,6 @@ impl Reactor {
         }
         session.arm(id.0, timers, monitor);
         Some(before)
-    }
-
-    pub(crate) fn connection_timer(&mut self, id: ConnectionId, delay: Duration) -> TimerId {
-        let timer = self.set(delay, TimerAction::Connection(id.0));
-        match self.sources.session(id.0).filter(|session| session.connection.hears()) {
-            Some(session) => {
-                session.attached(&mut self.memory.attached).timers.add(timer);
-            }
-            // A connection that ends, or a protocol that has handed over, gets no timer. The stale name
-            // is harmless.
-            None => drop(self.timers.call_off(timer, &mut self.monitor)),
-        }
-        timer
     }
 }
 

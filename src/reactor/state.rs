@@ -354,6 +354,8 @@ pub(crate) struct Ticker {
     pub(crate) name: Option<&'static str>,
     pub(crate) interval: Duration,
     pub(crate) function: TickFunction,
+    /// Calls the function. A program without such a timer does not link this.
+    pub(crate) tick: fn(&mut Reactor, TimerId, Instant, Box<Self>),
 }
 
 /// One tick of a timer made by [`Reactor::call_every`].

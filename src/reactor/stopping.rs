@@ -7,7 +7,6 @@ use super::Reactor;
 use super::queues::Queue;
 use super::source::Source;
 use super::state::{Ended, Ending, Queued, TimerAction};
-use crate::callback::Callback;
 use crate::ids::ConnectionId;
 use crate::observe::{Command, Phase, Subject};
 use crate::parts::arena::Key;
@@ -277,7 +276,7 @@ impl Reactor {
 
     fn drop_calls_of_others(&mut self, mut calls: CallQueue<Self>) {
         while let Some((_, functions)) = calls.next() {
-            self.call(Subject::Reactor, Callback::Drop, |_| functions.drop_next());
+            self.call_to_drop(Subject::Reactor, &mut || functions.drop_next());
         }
     }
 

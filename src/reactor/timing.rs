@@ -90,7 +90,10 @@ impl Reactor {
         function: impl FnMut(&mut Self, Tick) + 'static,
     ) -> TimerId {
         let (name, function) = (self.extension.name, Box::new(function));
-        self.set(interval, TimerAction::Every(Box::new(Ticker { name, interval, function })))
+        self.set(
+            interval,
+            TimerAction::Every(Box::new(Ticker { name, interval, function, tick: Self::tick })),
+        )
     }
 
     /// Cancels a timer; `false` if it fired or was cancelled already.
@@ -221,6 +224,19 @@ impl Reactor {
         TimerAction::Once(Box::new(function))
     }
 
+    pub(crate) fn connection_timer(&mut self, id: ConnectionId, delay: Duration) -> TimerId {
+        let timer = self.set(delay, TimerAction::Connection(id.0));
+        match self.sources.session(id.0).filter(|session| session.connection.hears()) {
+            Some(session) => {
+                session.attached(&mut self.memory.attached).timers.add(timer);
+            }
+            // A connection that ends, or a protocol that has handed over, gets no timer. The stale name
+            // is harmless.
+            None => drop(self.timers.call_off(timer, &mut self.monitor)),
+        }
+        timer
+    }
+
     pub(crate) fn forget_timer(&mut self, key: Key) {
         let Self { sources, timers, .. } = self;
         let owned = match sources.get_mut(key) {
@@ -274,7 +290,9 @@ impl Reactor {
                     kind.fire(self, key, timer, &action);
                 }
             }
-            TimerAction::Every(ticker) => self.tick(timer, self.timers.instant(deadline), ticker),
+            TimerAction::Every(ticker) => {
+                (ticker.tick)(self, timer, self.timers.instant(deadline), ticker);
+            }
             TimerAction::Shutdown => self.shutdown_is_over(),
         }
     }
@@ -351,12 +369,7 @@ impl Timers<TimerAction> {
 
     /// Cancels all timers, and returns their actions.
     pub(crate) fn call_all_off(&mut self, monitor: &mut Monitor) -> Vec<TimerAction> {
-        let mut actions = Vec::new();
-        for (timer, action) in self.drain() {
-            monitor.timer(timer, action.owner(), TimerEvent::Cancelled);
-            actions.push(action);
-        }
-        actions
+        self.ids().into_iter().filter_map(|timer| self.call_off(timer, monitor)?).collect()
     }
 }
 

@@ -15,10 +15,12 @@
 //! servers that start together one gets the path. Connecting to a socket shows whether its server
 //! is alive. This works across containers, where process numbers mean nothing.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Permissions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -88,7 +90,7 @@ impl UnixAcceptor {
         let file = match name.as_pathname() {
             Some(path) => {
                 let staging = Staging::beside(path)?;
-                at_path(&staging.socket(), listen)?;
+                at_path(&staging.socket(), &listen)?;
                 Some(staging.publish(path, mode)?)
             }
             None => {
@@ -150,7 +152,7 @@ impl Drop for SocketFile {
         if identity(&self.path).is_ok_and(|found| found == self.identity)
             && let Err(error) = fs::remove_file(&self.path)
         {
-            log::warn!("cannot remove the socket {}: {error}", self.path.display());
+            log::warn!("cannot remove the socket {}: {error}", UnixAddress::from(&self.path));
         }
     }
 }
@@ -168,7 +170,7 @@ struct Staging {
 impl Staging {
     fn beside(path: &Path) -> io::Result<Self> {
         let lock = sibling(path, "lock")?;
-        let folder = fresh(path, |folder| DirBuilder::new().mode(0o700).create(folder))?;
+        let folder = fresh(path, &|folder| DirBuilder::new().mode(0o700).create(folder))?;
         Ok(Self { folder, lock, occupied: true })
     }
 
@@ -235,7 +237,7 @@ impl Drop for Staging {
 /// The lock is moved away first, so that only one of several servers removes it. A lock that turns
 /// out to be new is put back.
 fn break_lock(lock: &Path, path: &Path) -> io::Result<()> {
-    let moved = fresh(path, |folder| fs::rename(lock, folder));
+    let moved = fresh(path, &|folder| fs::rename(lock, folder));
     let folder = match moved {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         moved => moved?,
@@ -269,7 +271,7 @@ fn occupant(path: &Path) -> io::Result<Occupant> {
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    match at_path(path, |at| socket.connect(at)) {
+    match at_path(path, &|at| socket.connect(at)) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(Occupant::Dead),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Occupant::None),
         // EAGAIN is a full backlog, EPROTOTYPE a datagram socket. Without permission to connect,
@@ -279,7 +281,7 @@ fn occupant(path: &Path) -> io::Result<Occupant> {
 }
 
 /// Creates something under a free name beside `path`.
-fn fresh(path: &Path, make: impl Fn(&Path) -> io::Result<()>) -> io::Result<PathBuf> {
+fn fresh(path: &Path, make: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<PathBuf> {
     let mut result = Err(in_use("no name is free beside it"));
     for _ in 0..TRIES {
         let random = RandomState::new().hash_one(path) & 0xffff;
@@ -297,11 +299,8 @@ fn sibling(path: &Path, extension: &str) -> io::Result<PathBuf> {
     let Some(name) = path.file_name() else {
         return Err(io::Error::new(ErrorKind::InvalidInput, "the path names no file"));
     };
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(".");
-    hidden.push(extension);
-    Ok(path.with_file_name(hidden))
+    let hidden = [b".", name.as_bytes(), b".", extension.as_bytes()].concat();
+    Ok(path.with_file_name(OsStr::from_bytes(&hidden)))
 }
 
 /// Whether renaming or creating a folder failed because the name is taken.
@@ -313,7 +312,7 @@ fn is_occupied(error: &io::Error) -> bool {
 /// folder beside a path of the greatest length makes it so.
 ///
 /// Linux then reaches the folder by a descriptor, whose path is short.
-fn at_path<T>(path: &Path, operation: impl Fn(&SockAddr) -> io::Result<T>) -> io::Result<T> {
+fn at_path(path: &Path, operation: &dyn Fn(&SockAddr) -> io::Result<()>) -> io::Result<()> {
     let too_long = match SockAddr::unix(path) {
         Ok(at) => return operation(&at),
         Err(error) => error,
