@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::fmt;
 use std::io;
 use std::mem;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use super::connection::Connection;
@@ -130,62 +130,81 @@ impl fmt::Debug for Link {
 }
 
 /// Takes a connection that was made.
-pub(super) type Receiver = Box<dyn FnOnce(Connection, &mut Transport<'_>)>;
+pub(super) trait Receive {
+    fn receive(&self, connection: Connection, transport: &mut Transport<'_>);
+}
 
 /// The protocol of a connection that a task has.
 pub(super) struct Guest {
     link: Rc<Link>,
     /// `None`: the connection has come from another protocol.
-    receiver: Option<Receiver>,
+    receiver: Option<Weak<dyn Receive>>,
 }
 
 impl Guest {
-    pub(super) fn new(link: Rc<Link>, receiver: Option<Receiver>) -> Self {
+    pub(super) fn new(link: Rc<Link>, receiver: Option<Weak<dyn Receive>>) -> Self {
         Self { link, receiver }
+    }
+
+    /// Notes something in a callback. A task that waits for it is polled now, and may use the connection as the callback may.
+    fn tell(
+        &self,
+        transport: &mut Transport<'_>,
+        note: impl FnOnce(&Rc<Link>, &mut Transport<'_>),
+    ) {
+        self.link.executor.poll_woken(transport, |transport| note(&self.link, transport));
     }
 }
 
 impl Protocol for Guest {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
-        match self.receiver.take() {
-            Some(receive) => receive(Connection::new(&self.link, transport), transport),
+        let receiver = self.receiver.take();
+        self.tell(transport, |link, transport| match receiver {
+            Some(receiver) => {
+                let connection = Connection::new(link, transport);
+                if let Some(receiver) = receiver.upgrade() {
+                    receiver.receive(connection, transport);
+                }
+            }
             None => {
                 transport.resume_reading(); // the former protocol may have paused it
-                self.link.room.note(|()| ()); // during the exchange nobody was told of room
-            }
-        }
-    }
-
-    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
-        self.link.input.note(|input| {
-            if input.bytes.capacity() == 0 {
-                input.bytes = self.link.executor.spare();
-            }
-            input.bytes.extend_from_slice(data);
-            if input.bytes.len() > HIGH {
-                input.paused = true;
-                transport.pause_reading();
+                link.room.note(|()| ()); // during the exchange nobody was told of room
             }
         });
     }
 
-    fn eof_received(&mut self, _: &mut Transport<'_>) {
-        self.link.input.note(|input| input.eof = true);
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        self.tell(transport, |link, transport| {
+            link.input.note(|input| {
+                if input.bytes.capacity() == 0 {
+                    input.bytes = link.executor.spare();
+                }
+                input.bytes.extend_from_slice(data);
+                if input.bytes.len() > HIGH {
+                    input.paused = true;
+                    transport.pause_reading();
+                }
+            });
+        });
+    }
+
+    fn eof_received(&mut self, transport: &mut Transport<'_>) {
+        self.tell(transport, |link, _| link.input.note(|input| input.eof = true));
     }
 
     /// The task sees for itself how much waits, and goes on reading meanwhile.
     fn pause_writing(&mut self, _: &mut Transport<'_>) {}
 
-    fn resume_writing(&mut self, _: &mut Transport<'_>) {
-        self.link.room.note(|()| ());
+    fn resume_writing(&mut self, transport: &mut Transport<'_>) {
+        self.tell(transport, |link, _| link.room.note(|()| ()));
     }
 
     fn timed_out(&mut self, transport: &mut Transport<'_>) {
         transport.abort_connection_because(Reason::TimedOut);
     }
 
-    fn shutting_down(&mut self, _: &mut Transport<'_>) {
-        self.link.input.note(|input| input.closing = true);
+    fn shutting_down(&mut self, transport: &mut Transport<'_>) {
+        self.tell(transport, |link, _| link.input.note(|input| input.closing = true));
     }
 
     fn connection_lost(&mut self, _: &mut Transport<'_>, reason: &Reason) {
