@@ -1326,7 +1326,7 @@ const DEFECTS_OF_TASKS: &[(&str, &str, &str, &str)] = &[
     (
         "a task does not lift the pause of reading",
         "src/extras/futures/guest.rs",
-        r#"                    self.resume_reading();
+        r#"                self.resume_reading();
 "#,
         r#""#,
     ),

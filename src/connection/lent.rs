@@ -6,6 +6,9 @@
 
 use std::mem;
 use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::{Common, Connection};
 use crate::reason::Reason;
@@ -17,10 +20,14 @@ use crate::system::byte_stream::ByteStream;
 /// at the beginning of one.
 const PAGE: usize = 4096;
 
+/// Fewer bytes are copied if they are to be kept: that costs less than to share them.
+const SHARED_FROM: usize = 1024;
+
 /// The buffer that all connections of a reactor are read into.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ReadBuffer {
-    memory: Vec<u8>,
+    /// Shared with those who keep bytes of it. Then the next read gets another.
+    memory: Arc<Vec<u8>>,
     /// Where the page begins; the bytes before it are not used.
     begin: usize,
 }
@@ -30,16 +37,12 @@ impl ReadBuffer {
         let mut memory = vec![0; size + PAGE];
         let begin = memory.as_ptr().align_offset(PAGE).min(PAGE);
         memory.truncate(begin + size);
-        Self { memory, begin }
+        Self { memory: Arc::new(memory), begin }
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.memory.len() - self.begin
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The bytes that a notice tells of: so many, at the beginning.
@@ -55,7 +58,31 @@ impl ReadBuffer {
 
     #[inline]
     fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.begin..]
+        if Arc::strong_count(&self.memory) > 1 {
+            *self = Self::new(self.len());
+        }
+        let begin = self.begin;
+        // Nobody else has it: only `share` clones it.
+        Arc::get_mut(&mut self.memory).map_or(&mut [], |memory| &mut memory[begin..])
+    }
+
+    /// These bytes to be kept; not copied, if they are a part of the buffer.
+    pub(crate) fn share(&self, data: &[u8]) -> Bytes {
+        /// A part of the memory of a buffer, which is that of its owners.
+        struct Part(Arc<Vec<u8>>, Range<usize>);
+
+        impl AsRef<[u8]> for Part {
+            fn as_ref(&self) -> &[u8] {
+                &self.0[self.1.clone()]
+            }
+        }
+
+        let (whole, part) = (address(&self.memory), address(data));
+        if data.len() < SHARED_FROM || part.start < whole.start || part.end > whole.end {
+            return Bytes::copy_from_slice(data);
+        }
+        let range = part.start - whole.start..part.end - whole.start;
+        Bytes::from_owner(Part(Arc::clone(&self.memory), range))
     }
 }
 
@@ -162,6 +189,5 @@ mod tests {
             assert_eq!(buffer.bytes_mut().as_ptr().addr() % PAGE, 0, "{size}");
             assert_eq!((buffer.bytes().len(), buffer.len()), (size, size));
         }
-        assert!(ReadBuffer::default().is_empty());
     }
 }

@@ -1,15 +1,17 @@
 //! A connection in the hands of a task.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes};
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
-use super::executor::Executor;
+use super::executor::{Executor, Lent};
 use super::guest::{Guest, Link};
 use super::shared::Undo;
 use crate::{Address, ConnectionId, Protocol, Reactor, Transport};
@@ -95,6 +97,8 @@ pub struct Reader {
     /// Bytes that the task is reading, from `read` on.
     buffer: Vec<u8>,
     read: usize,
+    /// Bytes that it reads before those, where they lie.
+    lent: Option<Lent>,
 }
 
 /// The half of a [`Connection`] that writes; lent by [`halves`](Connection::halves).
@@ -123,7 +127,7 @@ impl Connection {
         link.set_id(id);
         let undo = Undo { executor: Rc::clone(&link.executor), id, undo: close };
         let [reading, writing] = [link, link].map(Rc::clone);
-        let reader = Reader { link: reading, buffer: Vec::new(), read: 0 };
+        let reader = Reader { link: reading, buffer: Vec::new(), read: 0, lent: None };
         Self { reader, writer: Writer { link: writing }, peer, undo }
     }
 
@@ -195,11 +199,11 @@ impl Connection {
     /// }
     /// ```
     pub fn set_protocol(mut self, protocol: impl Protocol + 'static) -> io::Result<()> {
-        let (link, unread) = (Rc::clone(&self.reader.link), mem::take(&mut self.reader.buffer));
+        let link = Rc::clone(&self.reader.link);
         let given = self.transport(|transport| {
             let (newer, paused) = link.take_input();
             transport.unread(&newer);
-            transport.unread(&unread[self.reader.read..]);
+            transport.unread(self.reader.unread());
             if paused {
                 transport.resume_reading();
             }
@@ -285,15 +289,27 @@ fn close(reactor: &mut Reactor, id: ConnectionId) {
 impl AsyncBufRead for Reader {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
-        if this.read == this.buffer.len() {
-            this.read = 0;
-            ready!(this.link.poll_input(cx, &mut this.buffer))?;
+        if this.unread().is_empty() {
+            (this.read, this.lent) = (0, None);
+            ready!(this.link.poll_input(cx, &mut this.buffer, &mut this.lent))?;
         }
-        Poll::Ready(Ok(&this.buffer[this.read..]))
+        Poll::Ready(Ok(this.unread()))
     }
 
     fn consume(mut self: Pin<&mut Self>, amount: usize) {
-        self.read = (self.read + amount).min(self.buffer.len());
+        let amount = amount.min(self.unread().len());
+        match &mut self.lent {
+            Some(lent) if amount < lent.bytes.len() => lent.bytes.advance(amount),
+            Some(_) => self.lent = None, // others may be lent the buffer
+            None => self.read += amount,
+        }
+    }
+}
+
+impl Reader {
+    /// What the task has, and has not read.
+    fn unread(&self) -> &[u8] {
+        self.lent.as_ref().map_or(&self.buffer[self.read..], |lent| &lent.bytes)
     }
 }
 
@@ -311,23 +327,69 @@ impl AsyncRead for Reader {
     }
 }
 
+impl Writer {
+    /// Writes bytes that are handed over, or shared, without a copy: see [`Transport::write_owned`]. Waits while more than
+    /// the high mark is unsent, and then writes all of them.
+    ///
+    /// # Errors
+    ///
+    /// As those of a write.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    /// use crocus::Bytes;
+    /// use crocus::futures::Connection;
+    ///
+    /// async fn repeat(mut peer: Connection, block: Bytes) -> io::Result<()> {
+    ///     let (_, writer) = peer.halves();
+    ///     loop {
+    ///         writer.write_owned(block.clone()).await?;
+    ///     }
+    /// }
+    /// ```
+    pub async fn write_owned(&mut self, data: impl Into<Bytes>) -> io::Result<()> {
+        let mut data = data.into();
+        poll_fn(|cx| {
+            self.poll_with_room(cx, |transport, _| {
+                transport.write_owned(mem::take(&mut data)).then_some(())
+            })
+        })
+        .await
+    }
+
+    /// Calls `write` when there is room, with the number of bytes that may be written. `None`: it takes nothing more.
+    fn poll_with_room<R>(
+        &self,
+        cx: &Context<'_>,
+        write: impl FnOnce(&mut Transport<'_>, usize) -> Option<R>,
+    ) -> Poll<io::Result<R>> {
+        let written = self.link.with(|transport| {
+            let (high, _) = transport.write_buffer_limits();
+            match high.saturating_add(1).saturating_sub(transport.buffered()) {
+                0 => Some(self.link.await_room(cx)),
+                room => write(transport, room).map(|written| Poll::Ready(Ok(written))),
+            }
+        });
+        written.flatten().unwrap_or_else(|| Poll::Ready(Err(self.link.error())))
+    }
+}
+
 impl AsyncWrite for Writer {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let link = &self.link;
-        let written = link.with(|transport| {
-            let (high, _) = transport.write_buffer_limits();
-            let room = high.saturating_add(1).saturating_sub(transport.buffered());
-            if room == 0 {
-                return Some(link.await_room(cx));
+        self.poll_with_room(cx, |transport, room| {
+            let count = if self.link.is_lent(buf) { buf.len() } else { buf.len().min(room) };
+            let written = transport.write(&buf[..count]);
+            if written && count > room {
+                self.link.overdraw(transport);
             }
-            let count = buf.len().min(room);
-            transport.write(&buf[..count]).then_some(Poll::Ready(Ok(count)))
-        });
-        written.flatten().unwrap_or_else(|| Poll::Ready(Err(link.error())))
+            written.then_some(count)
+        })
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

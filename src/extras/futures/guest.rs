@@ -1,14 +1,15 @@
 //! The protocol of a task's connection, and what it shares with the task.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io;
 use std::mem;
+use std::ops::Range;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use super::connection::Connection;
-use super::executor::Executor;
+use super::executor::{Executor, Lent};
 use super::outside;
 use super::shared::Shared;
 use crate::{ConnectionId, Protocol, Reason, Transport};
@@ -24,13 +25,19 @@ pub(super) struct Link {
     input: Shared<Input>,
     /// Changes when there is room to write.
     room: Shared<()>,
+    /// The address of the bytes that are lent in a callback, from and to.
+    told: Cell<(usize, usize)>,
+    /// Whether reading pauses until there is room to write.
+    overdrawn: Cell<bool>,
 }
 
 #[derive(Default)]
 struct Input {
     /// The bytes that have come, and that the task has not taken.
     bytes: Vec<u8>,
-    /// Whether reading pauses until it has.
+    /// The bytes that are coming now, if there are no others. What is left of them after the callback is copied.
+    lent: Option<Lent>,
+    /// Whether reading pauses until it has, and waits for more.
     paused: bool,
     eof: bool,
     /// Why the connection has ended.
@@ -42,8 +49,14 @@ struct Input {
 
 impl Link {
     pub(super) fn new(executor: &Rc<Executor>) -> Rc<Self> {
-        let (executor, id) = (Rc::clone(executor), OnceCell::new());
-        Rc::new(Self { executor, id, input: Shared::new(Input::default()), room: Shared::new(()) })
+        Rc::new(Self {
+            executor: Rc::clone(executor),
+            id: OnceCell::new(),
+            input: Shared::new(Input::default()),
+            room: Shared::new(()),
+            told: Cell::default(),
+            overdrawn: Cell::default(),
+        })
     }
 
     pub(super) fn set_id(&self, id: ConnectionId) {
@@ -65,19 +78,21 @@ impl Link {
     }
 
     /// Exchanges a buffer that was read for one with what has come, or for an empty one at the end. While a
-    /// task waits, it has no buffer.
+    /// task waits, it has no buffer. Or hands out bytes that are lent.
     pub(super) fn poll_input(
         &self,
         cx: &Context<'_>,
         buffer: &mut Vec<u8>,
+        lent: &mut Option<Lent>,
     ) -> Poll<io::Result<()>> {
         buffer.clear();
         self.input.poll(cx, |input| {
+            *lent = input.lent.take();
+            if lent.is_some() {
+                return Poll::Ready(Ok(()));
+            }
             mem::swap(buffer, &mut input.bytes);
             if !buffer.is_empty() || input.eof {
-                if mem::take(&mut input.paused) {
-                    self.resume_reading();
-                }
                 return Poll::Ready(Ok(()));
             }
             if let Some(reason) = &input.end {
@@ -85,6 +100,10 @@ impl Link {
             }
             if input.closing && !input.reads_on {
                 return Poll::Ready(Err((&Reason::Stopped).into()));
+            }
+            // Not before: what comes while the task waits needs no copy.
+            if mem::take(&mut input.paused) && !self.overdrawn.get() {
+                self.resume_reading();
             }
             self.executor.give_back(buffer);
             self.executor.give_back(&mut input.bytes);
@@ -94,7 +113,61 @@ impl Link {
 
     /// Takes what has come, and whether reading pauses.
     pub(super) fn take_input(&self) -> (Vec<u8>, bool) {
-        self.input.look(|input| (mem::take(&mut input.bytes), mem::take(&mut input.paused)))
+        self.input.look(|input| {
+            if let Some(lent) = input.lent.take() {
+                input.bytes.extend_from_slice(&lent.bytes);
+            }
+            let paused = mem::take(&mut input.paused) | self.overdrawn.take();
+            (mem::take(&mut input.bytes), paused)
+        })
+    }
+
+    /// Lends what a callback is told, if nothing else waits.
+    fn lend(&self, data: &[u8], transport: &Transport<'_>) -> Option<Lent> {
+        let none_wait = self.input.look(|input| input.bytes.is_empty());
+        let lent = none_wait.then(|| self.executor.lend(data, transport))??;
+        self.told.set(address(data));
+        Some(lent)
+    }
+
+    /// Keeps what was lent and not taken.
+    fn end_loan(&self, data: &[u8], transport: &mut Transport<'_>) {
+        self.told.set((0, 0));
+        self.input.look(|input| {
+            if input.lent.take().is_some() {
+                self.keep(input, data, transport);
+            }
+        });
+    }
+
+    fn keep(&self, input: &mut Input, data: &[u8], transport: &mut Transport<'_>) {
+        if input.bytes.capacity() == 0 {
+            input.bytes = self.executor.spare();
+        }
+        input.bytes.extend_from_slice(data);
+        if input.bytes.len() > HIGH {
+            input.paused = true;
+            transport.pause_reading();
+        }
+    }
+
+    /// Bytes that are lent have been written, more than there is room for. As long as the kernel does not take them no more
+    /// are read: they would all have to be copied.
+    pub(super) fn overdraw(&self, transport: &mut Transport<'_>) {
+        self.overdrawn.set(true);
+        transport.pause_reading();
+    }
+
+    fn end_overdraft(&self, transport: &mut Transport<'_>) {
+        if self.overdrawn.take() && !self.input.look(|input| input.paused) {
+            transport.resume_reading();
+        }
+    }
+
+    /// Whether these bytes are lent, in a callback of this connection: to write them takes no memory now.
+    pub(super) fn is_lent(&self, bytes: &[u8]) -> bool {
+        let (lent, bytes) = (self.told.get(), address(bytes));
+        lent.0 <= bytes.0 && bytes.1 <= lent.1
     }
 
     pub(super) fn await_room<T>(&self, cx: &Context<'_>) -> Poll<T> {
@@ -121,6 +194,11 @@ impl Link {
         self.input.note(|input| _ = input.end.get_or_insert_with(|| reason.clone()));
         self.room.note(|()| ());
     }
+}
+
+fn address(bytes: &[u8]) -> (usize, usize) {
+    let Range { start, end } = bytes.as_ptr_range();
+    (start as usize, end as usize)
 }
 
 impl fmt::Debug for Link {
@@ -174,18 +252,17 @@ impl Protocol for Guest {
     }
 
     fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        let lent = self.link.lend(data, transport);
+        let lends = lent.is_some();
         self.tell(transport, |link, transport| {
-            link.input.note(|input| {
-                if input.bytes.capacity() == 0 {
-                    input.bytes = link.executor.spare();
-                }
-                input.bytes.extend_from_slice(data);
-                if input.bytes.len() > HIGH {
-                    input.paused = true;
-                    transport.pause_reading();
-                }
+            link.input.note(|input| match lent {
+                Some(_) => input.lent = lent,
+                None => link.keep(input, data, transport),
             });
         });
+        if lends {
+            self.link.end_loan(data, transport);
+        }
     }
 
     fn eof_received(&mut self, transport: &mut Transport<'_>) {
@@ -196,6 +273,7 @@ impl Protocol for Guest {
     fn pause_writing(&mut self, _: &mut Transport<'_>) {}
 
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
+        self.link.end_overdraft(transport);
         self.tell(transport, |link, _| link.room.note(|()| ()));
     }
 
