@@ -23,26 +23,46 @@ const PAGE: usize = 4096;
 /// Fewer bytes are copied if they are to be kept: that costs less than to share them.
 const SHARED_FROM: usize = 1024;
 
+/// So many buffers that others have used are used again: to make one costs more than to copy what is read into it.
+const MOST_SPARE: usize = 8;
+
 /// The buffer that all connections of a reactor are read into.
 #[derive(Debug)]
 pub(crate) struct ReadBuffer {
+    place: Place,
+    /// Those that were exchanged for others.
+    former: Vec<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
     /// Shared with those who keep bytes of it. Then the next read gets another.
     memory: Arc<Vec<u8>>,
     /// Where the page begins; the bytes before it are not used.
     begin: usize,
 }
 
-impl ReadBuffer {
-    pub(crate) fn new(size: usize) -> Self {
+impl Place {
+    fn new(size: usize) -> Self {
         let mut memory = vec![0; size + PAGE];
         let begin = memory.as_ptr().align_offset(PAGE).min(PAGE);
         memory.truncate(begin + size);
         Self { memory: Arc::new(memory), begin }
     }
 
+    fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.memory) > 1
+    }
+}
+
+impl ReadBuffer {
+    pub(crate) fn new(size: usize) -> Self {
+        Self { place: Place::new(size), former: Vec::new() }
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.memory.len() - self.begin
+        self.place.memory.len() - self.place.begin
     }
 
     /// The bytes that a notice tells of: so many, at the beginning.
@@ -53,17 +73,29 @@ impl ReadBuffer {
 
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.memory[self.begin..]
+        &self.place.memory[self.place.begin..]
     }
 
     #[inline]
     fn bytes_mut(&mut self) -> &mut [u8] {
-        if Arc::strong_count(&self.memory) > 1 {
-            *self = Self::new(self.len());
+        if self.place.is_shared() {
+            self.exchange();
         }
-        let begin = self.begin;
+        let Place { memory, begin } = &mut self.place;
         // Nobody else has it: only `share` clones it.
-        Arc::get_mut(&mut self.memory).map_or(&mut [], |memory| &mut memory[begin..])
+        Arc::get_mut(memory).map_or(&mut [], |memory| &mut memory[*begin..])
+    }
+
+    /// Takes a buffer of which nobody keeps bytes.
+    #[cold]
+    fn exchange(&mut self) {
+        let free = self.former.iter().position(|place| !place.is_shared());
+        let size = self.len();
+        let place = free.map_or_else(|| Place::new(size), |at| self.former.swap_remove(at));
+        let former = mem::replace(&mut self.place, place);
+        if self.former.len() < MOST_SPARE {
+            self.former.push(former);
+        }
     }
 
     /// These bytes to be kept; not copied, if they are a part of the buffer.
@@ -77,12 +109,13 @@ impl ReadBuffer {
             }
         }
 
-        let (whole, part) = (address(&self.memory), address(data));
+        let memory = &self.place.memory;
+        let (whole, part) = (address(memory), address(data));
         if data.len() < SHARED_FROM || part.start < whole.start || part.end > whole.end {
             return Bytes::copy_from_slice(data);
         }
         let range = part.start - whole.start..part.end - whole.start;
-        Bytes::from_owner(Part(Arc::clone(&self.memory), range))
+        Bytes::from_owner(Part(Arc::clone(memory), range))
     }
 }
 
@@ -180,6 +213,8 @@ impl<S: ByteStream> Connection<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{HashSet, VecDeque};
+
     use super::*;
 
     #[test]
@@ -189,5 +224,35 @@ mod tests {
             assert_eq!(buffer.bytes_mut().as_ptr().addr() % PAGE, 0, "{size}");
             assert_eq!((buffer.bytes().len(), buffer.len()), (size, size));
         }
+    }
+
+    #[test]
+    fn bytes_that_are_kept_stay_and_their_buffer_is_used_again() {
+        let mut buffer = ReadBuffer::new(SHARED_FROM);
+        let (mut kept, mut places) = (VecDeque::new(), HashSet::new());
+        for round in 0..=u8::MAX {
+            buffer.bytes_mut().fill(round);
+            places.insert(buffer.bytes().as_ptr());
+            let shared = buffer.share(buffer.bytes());
+            assert_eq!(shared.as_ptr(), buffer.bytes().as_ptr(), "no copy");
+            kept.push_back((round, shared));
+            assert!(kept.iter().all(|(round, bytes)| bytes.iter().all(|byte| byte == round)));
+            if kept.len() > 3 {
+                kept.pop_front();
+            }
+        }
+        assert_eq!(places.len(), 4);
+    }
+
+    #[test]
+    fn few_bytes_and_those_from_elsewhere_are_copied_to_be_kept() {
+        let mut buffer = ReadBuffer::new(2 * SHARED_FROM);
+        let before = buffer.bytes_mut().as_ptr();
+        let few = buffer.share(&buffer.bytes()[1..SHARED_FROM]);
+        let elsewhere = buffer.share(&[7; SHARED_FROM]);
+        assert_eq!((few.len(), elsewhere.len()), (SHARED_FROM - 1, SHARED_FROM));
+        assert_eq!(buffer.bytes_mut().as_ptr(), before, "nobody keeps it");
+        let part = buffer.share(&buffer.bytes()[1..=SHARED_FROM]);
+        assert_eq!(part.as_ptr(), before.wrapping_add(1));
     }
 }

@@ -104,6 +104,7 @@ mod connection;
 mod datagrams;
 mod executor;
 mod guest;
+mod halves;
 mod making;
 mod shared;
 mod task;
@@ -111,8 +112,9 @@ mod ticket;
 mod time;
 
 pub use closing::closing;
-pub use connection::{Connection, Reader, Writer};
+pub use connection::Connection;
 pub use datagrams::{DatagramSocket, listen_udp};
+pub use halves::{Reader, Writer};
 pub use making::{Connecting, Incoming, connect, listen};
 pub use task::{JoinError, JoinHandle, run_until, spawn, spawn_local, spawn_named, task_count};
 pub use time::{Interval, Sleep, interval, sleep, sleep_until, timeout};
