@@ -62,15 +62,7 @@ pub struct Transport<'a> {
 /// # Writing and closing
 impl<'a> Transport<'a> {
     pub(crate) fn new(reactor: &'a mut Reactor, id: ConnectionId) -> Self {
-        Self::telling(reactor, id, None)
-    }
-
-    pub(crate) fn telling(
-        reactor: &'a mut Reactor,
-        id: ConnectionId,
-        told: Option<&'a ReadBuffer>,
-    ) -> Self {
-        Self { reactor, id, told }
+        Self { reactor, id, told: None }
     }
 
     /// Sends `data`, after all that was written before.

@@ -3,9 +3,21 @@
 use bytes::Bytes;
 
 use super::Transport;
+use crate::connection::ReadBuffer;
+use crate::ids::ConnectionId;
+use crate::reactor::Reactor;
 
 /// # Keeping and writing without a copy
-impl Transport<'_> {
+impl<'a> Transport<'a> {
+    /// In a callback that is told bytes of this buffer.
+    pub(crate) fn telling(
+        reactor: &'a mut Reactor,
+        id: ConnectionId,
+        told: Option<&'a ReadBuffer>,
+    ) -> Self {
+        Self { reactor, id, told }
+    }
+
     /// Sends bytes that are handed over, or shared: [`write`](Self::write) without a copy.
     ///
     /// [`Bytes`] is made of a `Vec<u8>`, a `String` or something static without copying it, and its clones share
@@ -48,8 +60,8 @@ impl Transport<'_> {
         self.reactor.write_owned(self.id, data.into())
     }
 
-    /// What `data_received` is being told, or a part of it, as [`Bytes`]: to be kept after the callback, given to
-    /// another thread, or [written](Self::write_owned) to others.
+    /// Returns bytes that `data_received` is being told as [`Bytes`]: to be kept after the callback, given to another
+    /// thread, or [written](Self::write_owned) to others.
     ///
     /// These bytes are not copied, and keep all of the [read buffer](crate::ReactorBuilder::read_buffer) in memory; the
     /// reactor takes another. So what is to be kept for long is better copied. Fewer than a kilobyte are copied, and so

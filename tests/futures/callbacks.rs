@@ -290,13 +290,13 @@ fn read_in_parts(world: &mut World, reads: fn(usize) -> usize) {
 }
 
 both! {
-    fn what_a_task_leaves_of_its_bytes_is_kept_for_it(world) {
+    fn bytes_that_a_task_leaves_are_kept_for_it(world) {
         read_in_parts(world, |round| [1, 7000, 4096][round % 3]);
     }
 }
 
 both! {
-    fn what_a_task_does_not_look_at_is_kept_for_it(world) {
+    fn bytes_that_a_task_takes_late_are_kept_for_it(world) {
         read_in_parts(world, |_| usize::MAX);
     }
 }
@@ -337,7 +337,7 @@ impl Protocol for Counter {
 }
 
 both! {
-    fn who_takes_over_after_an_overdraft_is_read(world) {
+    fn a_protocol_that_takes_over_after_an_overdraft_is_read(world) {
         let world = &mut world.with_limits(Reactor::builder().read_buffer(16 * 1024));
         let count = Rc::new(Cell::new(0));
         let counting = Rc::clone(&count);

@@ -161,8 +161,8 @@ impl Executor {
     }
 
     /// Polls the task that a callback of a connection wakes by `note`, and the first one that it spawns, which mostly has the
-    /// connection. So bytes are used while they are in the processor's cache, and what is written to this connection
-    /// leaves as if the callback had written it.
+    /// connection. So bytes are used while they are in the processor's cache, and those that are written to this
+    /// connection leave as if the callback had written them.
     ///
     /// The callback is no task's: a panic of one costs another connection nothing, and goes on in a call.
     pub(super) fn poll_woken(

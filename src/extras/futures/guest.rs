@@ -35,7 +35,7 @@ pub(super) struct Link {
 struct Input {
     /// The bytes that have come, and that the task has not taken.
     bytes: Vec<u8>,
-    /// The bytes that are coming now, if there are no others. What is left of them after the callback is copied.
+    /// The bytes that are coming now, if there are no others. The rest is copied after the callback.
     lent: Option<Lent>,
     /// Whether reading pauses until it has, and waits for more.
     paused: bool,

@@ -84,7 +84,7 @@ impl Reader {
         Self { link: Rc::clone(link), buffer: Vec::new(), read: 0, lent: None }
     }
 
-    /// What the task has, and has not read.
+    /// The bytes that the task has, and has not read.
     pub(super) fn unread(&self) -> &[u8] {
         self.lent.as_ref().map_or(&self.buffer[self.read..], |lent| &lent.bytes)
     }
