@@ -337,7 +337,7 @@ impl Protocol for Counter {
 }
 
 both! {
-    fn a_protocol_that_takes_over_after_an_overdraft_is_read(world) {
+    fn a_protocol_that_takes_over_above_the_mark_is_read(world) {
         let world = &mut world.with_limits(Reactor::builder().read_buffer(16 * 1024));
         let count = Rc::new(Cell::new(0));
         let counting = Rc::clone(&count);

@@ -27,8 +27,6 @@ pub(super) struct Link {
     room: Shared<()>,
     /// The address of the bytes that are lent in a callback, from and to.
     told: Cell<(usize, usize)>,
-    /// Whether reading pauses until there is room to write.
-    overdrawn: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -55,7 +53,6 @@ impl Link {
             input: Shared::new(Input::default()),
             room: Shared::new(()),
             told: Cell::default(),
-            overdrawn: Cell::default(),
         })
     }
 
@@ -102,7 +99,7 @@ impl Link {
                 return Poll::Ready(Err((&Reason::Stopped).into()));
             }
             // Not before: what comes while the task waits needs no copy.
-            if mem::take(&mut input.paused) && !self.overdrawn.get() {
+            if mem::take(&mut input.paused) {
                 self.resume_reading();
             }
             self.executor.give_back(buffer);
@@ -117,8 +114,7 @@ impl Link {
             if let Some(lent) = input.lent.take() {
                 input.bytes.extend_from_slice(&lent.bytes);
             }
-            let paused = mem::take(&mut input.paused) | self.overdrawn.take();
-            (mem::take(&mut input.bytes), paused)
+            (mem::take(&mut input.bytes), mem::take(&mut input.paused))
         })
     }
 
@@ -148,19 +144,6 @@ impl Link {
         if input.bytes.len() > HIGH {
             input.paused = true;
             transport.pause_reading();
-        }
-    }
-
-    /// Bytes that are lent have been written, more than there is room for. As long as the kernel does not take them no more
-    /// are read: they would all have to be copied.
-    pub(super) fn overdraw(&self, transport: &mut Transport<'_>) {
-        self.overdrawn.set(true);
-        transport.pause_reading();
-    }
-
-    fn end_overdraft(&self, transport: &mut Transport<'_>) {
-        if self.overdrawn.take() && !self.input.look(|input| input.paused) {
-            transport.resume_reading();
         }
     }
 
@@ -273,7 +256,7 @@ impl Protocol for Guest {
     fn pause_writing(&mut self, _: &mut Transport<'_>) {}
 
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
-        self.link.end_overdraft(transport);
+        transport.default_resume_writing(); // it may have written more than there was room for
         self.tell(transport, |link, _| link.room.note(|()| ()));
     }
 

@@ -163,7 +163,7 @@ impl AsyncWrite for Writer {
             let count = if self.link.is_lent(buf) { buf.len() } else { buf.len().min(room) };
             let written = transport.write(&buf[..count]);
             if written && count > room {
-                self.link.overdraw(transport);
+                transport.default_pause_writing(); // no more is read: it would all have to be copied
             }
             written.then_some(count)
         })
