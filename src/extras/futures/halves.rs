@@ -15,7 +15,7 @@ use super::executor::Lent;
 use super::guest::Link;
 use crate::Transport;
 
-/// The half of a [`Connection`] that reads; lent by [`halves`](Connection::halves).
+/// The half of a [`Connection`](super::Connection) that reads; lent by [`halves`](super::Connection::halves).
 ///
 /// # Examples
 ///
@@ -39,7 +39,7 @@ pub struct Reader {
     lent: Option<Lent>,
 }
 
-/// The half of a [`Connection`] that writes; lent by [`halves`](Connection::halves).
+/// The half of a [`Connection`](super::Connection) that writes; lent by [`halves`](super::Connection::halves).
 ///
 /// # Examples
 ///
