@@ -8,7 +8,7 @@ use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::{Common, Connection};
 use crate::reason::Reason;
@@ -37,17 +37,15 @@ pub(crate) struct ReadBuffer {
 #[derive(Debug)]
 struct Place {
     /// Shared with those who keep bytes of it. Then the next read gets another.
-    memory: Arc<Vec<u8>>,
-    /// Where the page begins; the bytes before it are not used.
-    begin: usize,
+    memory: Arc<BytesMut>,
 }
 
 impl Place {
     fn new(size: usize) -> Self {
-        let mut memory = vec![0; size + PAGE];
-        let begin = memory.as_ptr().align_offset(PAGE).min(PAGE);
-        memory.truncate(begin + size);
-        Self { memory: Arc::new(memory), begin }
+        let mut memory = BytesMut::zeroed(size + PAGE);
+        memory.advance(memory.as_ptr().align_offset(PAGE).min(PAGE));
+        memory.truncate(size);
+        Self { memory: Arc::new(memory) }
     }
 
     fn is_shared(&self) -> bool {
@@ -62,7 +60,7 @@ impl ReadBuffer {
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.place.memory.len() - self.place.begin
+        self.place.memory.len()
     }
 
     /// The bytes that a notice tells of: so many, at the beginning.
@@ -73,7 +71,7 @@ impl ReadBuffer {
 
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.place.memory[self.place.begin..]
+        &self.place.memory
     }
 
     #[inline]
@@ -81,9 +79,8 @@ impl ReadBuffer {
         if self.place.is_shared() {
             self.exchange();
         }
-        let Place { memory, begin } = &mut self.place;
         // Nobody else has it: only `share` clones it.
-        Arc::get_mut(memory).map_or(&mut [], |memory| &mut memory[*begin..])
+        Arc::get_mut(&mut self.place.memory).map_or(&mut [], |memory| memory)
     }
 
     /// Takes a buffer of which nobody keeps bytes.
@@ -101,7 +98,7 @@ impl ReadBuffer {
     /// These bytes to be kept; not copied, if they are a part of the buffer.
     pub(crate) fn share(&self, data: &[u8]) -> Bytes {
         /// A part of the memory of a buffer, which is that of its owners.
-        struct Part(Arc<Vec<u8>>, Range<usize>);
+        struct Part(Arc<BytesMut>, Range<usize>);
 
         impl AsRef<[u8]> for Part {
             fn as_ref(&self) -> &[u8] {
