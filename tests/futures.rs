@@ -6,6 +6,8 @@ mod util;
 
 #[path = "futures/backpressure.rs"]
 mod backpressure;
+#[path = "futures/callbacks.rs"]
+mod callbacks;
 #[path = "futures/connections.rs"]
 mod connections;
 #[path = "futures/cuts.rs"]

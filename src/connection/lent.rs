@@ -6,8 +6,9 @@
 
 use std::mem;
 use std::ops::Range;
+use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::{Common, Connection};
 use crate::reason::Reason;
@@ -19,27 +20,47 @@ use crate::system::byte_stream::ByteStream;
 /// at the beginning of one.
 const PAGE: usize = 4096;
 
+/// Fewer bytes are copied if they are to be kept: that costs less than to share them.
+const SHARED_FROM: usize = 1024;
+
+/// So many buffers that others have used are used again: to make one costs more than to copy what is read into it.
+const MOST_SPARE: usize = 8;
+
 /// The buffer that all connections of a reactor are read into.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ReadBuffer {
-    memory: BytesMut,
+    place: Place,
+    /// Those that were exchanged for others.
+    former: Vec<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    /// Shared with those who keep bytes of it. Then the next read gets another.
+    memory: Arc<BytesMut>,
+}
+
+impl Place {
+    fn new(size: usize) -> Self {
+        let mut memory = BytesMut::zeroed(size + PAGE);
+        memory.advance(memory.as_ptr().align_offset(PAGE).min(PAGE));
+        memory.truncate(size);
+        Self { memory: Arc::new(memory) }
+    }
+
+    fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.memory) > 1
+    }
 }
 
 impl ReadBuffer {
     pub(crate) fn new(size: usize) -> Self {
-        let mut memory = BytesMut::zeroed(size + PAGE);
-        memory.advance(memory.as_ptr().align_offset(PAGE).min(PAGE));
-        memory.truncate(size);
-        Self { memory }
+        Self { place: Place::new(size), former: Vec::new() }
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.memory.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.place.memory.len()
     }
 
     /// The bytes that a notice tells of: so many, at the beginning.
@@ -50,12 +71,48 @@ impl ReadBuffer {
 
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.memory
+        &self.place.memory
     }
 
     #[inline]
     fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.memory
+        if self.place.is_shared() {
+            self.exchange();
+        }
+        // Nobody else has it: only `share` clones it.
+        Arc::get_mut(&mut self.place.memory).map_or(&mut [], |memory| memory)
+    }
+
+    /// Takes a buffer of which nobody keeps bytes.
+    #[cold]
+    fn exchange(&mut self) {
+        let free = self.former.iter().position(|place| !place.is_shared());
+        let size = self.len();
+        let place = free.map_or_else(|| Place::new(size), |at| self.former.swap_remove(at));
+        let former = mem::replace(&mut self.place, place);
+        if self.former.len() < MOST_SPARE {
+            self.former.push(former);
+        }
+    }
+
+    /// These bytes to be kept; not copied, if they are a part of the buffer.
+    pub(crate) fn share(&self, data: &[u8]) -> Bytes {
+        /// A part of the memory of a buffer, which is that of its owners.
+        struct Part(Arc<BytesMut>, Range<usize>);
+
+        impl AsRef<[u8]> for Part {
+            fn as_ref(&self) -> &[u8] {
+                &self.0[self.1.clone()]
+            }
+        }
+
+        let memory = &self.place.memory;
+        let (whole, part) = (address(memory), address(data));
+        if data.len() < SHARED_FROM || part.start < whole.start || part.end > whole.end {
+            return Bytes::copy_from_slice(data);
+        }
+        let range = part.start - whole.start..part.end - whole.start;
+        Bytes::from_owner(Part(Arc::clone(memory), range))
     }
 }
 
@@ -153,6 +210,8 @@ impl<S: ByteStream> Connection<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{HashSet, VecDeque};
+
     use super::*;
 
     #[test]
@@ -162,6 +221,35 @@ mod tests {
             assert_eq!(buffer.bytes_mut().as_ptr().addr() % PAGE, 0, "{size}");
             assert_eq!((buffer.bytes().len(), buffer.len()), (size, size));
         }
-        assert!(ReadBuffer::default().is_empty());
+    }
+
+    #[test]
+    fn bytes_that_are_kept_stay_and_their_buffer_is_used_again() {
+        let mut buffer = ReadBuffer::new(SHARED_FROM);
+        let (mut kept, mut places) = (VecDeque::new(), HashSet::new());
+        for round in 0..=u8::MAX {
+            buffer.bytes_mut().fill(round);
+            places.insert(buffer.bytes().as_ptr());
+            let shared = buffer.share(buffer.bytes());
+            assert_eq!(shared.as_ptr(), buffer.bytes().as_ptr(), "no copy");
+            kept.push_back((round, shared));
+            assert!(kept.iter().all(|(round, bytes)| bytes.iter().all(|byte| byte == round)));
+            if kept.len() > 3 {
+                kept.pop_front();
+            }
+        }
+        assert_eq!(places.len(), 4);
+    }
+
+    #[test]
+    fn few_bytes_and_those_from_elsewhere_are_copied_to_be_kept() {
+        let mut buffer = ReadBuffer::new(2 * SHARED_FROM);
+        let before = buffer.bytes_mut().as_ptr();
+        let few = buffer.share(&buffer.bytes()[1..SHARED_FROM]);
+        let elsewhere = buffer.share(&[7; SHARED_FROM]);
+        assert_eq!((few.len(), elsewhere.len()), (SHARED_FROM - 1, SHARED_FROM));
+        assert_eq!(buffer.bytes_mut().as_ptr(), before, "nobody keeps it");
+        let part = buffer.share(&buffer.bytes()[1..=SHARED_FROM]);
+        assert_eq!(part.as_ptr(), before.wrapping_add(1));
     }
 }

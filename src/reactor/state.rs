@@ -192,7 +192,7 @@ impl Threads {
 /// Memory that is reused.
 pub(crate) struct Memory {
     /// The buffer for reading.
-    buffer: ReadBuffer,
+    buffer: Option<ReadBuffer>,
     /// The buffer for datagrams, which holds the longest.
     datagram: Box<[u8]>,
     pub(crate) common: Common,
@@ -206,7 +206,7 @@ const SPARE_ATTACHED: usize = 64;
 
 impl Memory {
     pub(crate) fn new(limits: &Limits, now: Instant) -> Self {
-        let (buffer, datagram, attached) = (ReadBuffer::default(), Box::default(), Vec::new());
+        let (buffer, datagram, attached) = (None, Box::default(), Vec::new());
         let Limits { closing_times, write_buffer_cap, lent_from, .. } = *limits;
         let common = Common::new(closing_times, write_buffer_cap, lent_from, now);
         Self { buffer, datagram, common, attached }
@@ -214,12 +214,11 @@ impl Memory {
 
     /// Lends the buffer for a phase. It is made when it is first needed.
     pub(crate) fn lend_buffer(&mut self, size: usize) -> ReadBuffer {
-        let lent = mem::take(&mut self.buffer);
-        if lent.is_empty() { ReadBuffer::new(size) } else { lent }
+        self.buffer.take().unwrap_or_else(|| ReadBuffer::new(size))
     }
 
     pub(crate) fn give_back_buffer(&mut self, buffer: ReadBuffer) {
-        self.buffer = buffer;
+        self.buffer = Some(buffer);
     }
 
     pub(crate) fn give_back_attached(&mut self, mut used: Box<Attached>) {

@@ -168,9 +168,14 @@ impl Reactor {
         match tell {
             Tell::Data(count) => {
                 let data = buffer.told(count);
-                self.tell_by(ConnectionId(key), Callback::DataReceived, |transport| {
-                    protocol.data_received(transport, data);
-                });
+                self.tell_by(
+                    ConnectionId(key),
+                    Callback::DataReceived,
+                    Some(buffer),
+                    |transport| {
+                        protocol.data_received(transport, data);
+                    },
+                );
             }
             rarer => self.tell_rarer(key, rarer, &mut protocol),
         }
@@ -187,7 +192,7 @@ impl Reactor {
             Tell::Handover => self.swap(key, protocol),
             Tell::Made | Tell::Data(_) | Tell::Eof | Tell::TimedOut | Tell::ShuttingDown => {}
         }
-        let done = self.tell_by(id, callback_of(tell), |transport| match tell {
+        let done = self.tell_by(id, callback_of(tell), None, |transport| match tell {
             Tell::Made | Tell::Handover => protocol.connection_made(transport),
             Tell::Data(_) => {} // told above
             Tell::Eof => protocol.eof_received(transport),
@@ -207,10 +212,11 @@ impl Reactor {
         &mut self,
         id: ConnectionId,
         callback: Callback,
+        told: Option<&ReadBuffer>,
         code: impl FnOnce(&mut Transport<'_>),
     ) -> bool {
         let done = self.call(Subject::Connection(id), callback, |reactor| {
-            code(&mut Transport::new(reactor, id));
+            code(&mut Transport::telling(reactor, id, told));
         });
         if done.is_none() {
             self.end_by_panic(id, callback);

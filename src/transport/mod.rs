@@ -17,7 +17,7 @@ mod tls;
 
 use std::fmt;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, ReadBuffer};
 use crate::ids::ConnectionId;
 use crate::reactor::Reactor;
 use crate::reason::Reason;
@@ -55,12 +55,14 @@ use crate::reason::Reason;
 pub struct Transport<'a> {
     reactor: &'a mut Reactor,
     id: ConnectionId,
+    /// The buffer with the bytes that the protocol is being told.
+    told: Option<&'a ReadBuffer>,
 }
 
 /// # Writing and closing
 impl<'a> Transport<'a> {
     pub(crate) fn new(reactor: &'a mut Reactor, id: ConnectionId) -> Self {
-        Self { reactor, id }
+        Self { reactor, id, told: None }
     }
 
     /// Sends `data`, after all that was written before.

@@ -1,11 +1,23 @@
-//! Output that is not copied.
+//! Bytes that are not copied, on their way in and out.
 
 use bytes::Bytes;
 
 use super::Transport;
+use crate::connection::ReadBuffer;
+use crate::ids::ConnectionId;
+use crate::reactor::Reactor;
 
-/// # Writing without a copy
-impl Transport<'_> {
+/// # Keeping and writing without a copy
+impl<'a> Transport<'a> {
+    /// In a callback that is told bytes of this buffer.
+    pub(crate) fn telling(
+        reactor: &'a mut Reactor,
+        id: ConnectionId,
+        told: Option<&'a ReadBuffer>,
+    ) -> Self {
+        Self { reactor, id, told }
+    }
+
     /// Sends bytes that are handed over, or shared: [`write`](Self::write) without a copy.
     ///
     /// [`Bytes`] is made of a `Vec<u8>`, a `String` or something static without copying it, and its clones share
@@ -28,7 +40,7 @@ impl Transport<'_> {
     ///
     /// impl Protocol for Member {
     ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
-    ///         let message = Bytes::copy_from_slice(data); // once, for all
+    ///         let message = transport.share(data);
     ///         for id in transport.reactor().connections() {
     ///             if let Some(mut other) = transport.reactor().transport(id) {
     ///                 other.write_owned(message.clone());
@@ -46,5 +58,22 @@ impl Transport<'_> {
     /// ```
     pub fn write_owned(&mut self, data: impl Into<Bytes>) -> bool {
         self.reactor.write_owned(self.id, data.into())
+    }
+
+    /// Returns bytes that `data_received` is being told as [`Bytes`]: to be kept after the callback, given to another
+    /// thread, or [written](Self::write_owned) to others.
+    ///
+    /// These bytes are not copied, and keep all of the [read buffer](crate::ReactorBuilder::read_buffer) in memory; the
+    /// reactor takes another. So what is to be kept for long is better copied. Fewer than a kilobyte are copied, and so
+    /// are bytes that lie elsewhere.
+    ///
+    /// # Examples
+    ///
+    /// See [`write_owned`](Self::write_owned).
+    pub fn share(&self, data: &[u8]) -> Bytes {
+        match self.told {
+            Some(buffer) => buffer.share(data),
+            None => Bytes::copy_from_slice(data),
+        }
     }
 }

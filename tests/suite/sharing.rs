@@ -1,8 +1,11 @@
 //! Bytes that connections share, without a copy for each.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use crocus::Bytes;
 
-use crate::util::{Log, Recorder, World};
+use crate::util::{Log, Recorder, World, pattern};
 
 both! {
     fn many_connections_share_one_copy(world) {
@@ -36,5 +39,25 @@ both! {
         far.reset();
         world.until("the loss", |_| log.count("a lost") == 1);
         world.until("it to be let go", |_| message.is_unique());
+    }
+}
+
+both! {
+    fn bytes_that_are_kept_outlive_the_next_read(world) {
+        let kept: Rc<RefCell<Vec<Bytes>>> = Rc::default();
+        let keeping = Rc::clone(&kept);
+        let (_, mut far) = world.served("a", |a| {
+            a.on_data(move |transport, data| {
+                let (head, tail) = data.split_at(data.len() / 3);
+                keeping.borrow_mut().extend([transport.share(head), transport.share(tail)]);
+            })
+        });
+        let data = pattern(300_000);
+        for piece in data.chunks(7_000) {
+            world.send(&mut far, piece);
+            world.turn();
+        }
+        world.until("all of it", |_| kept.borrow().iter().map(Bytes::len).sum::<usize>() == data.len());
+        assert!(kept.borrow().concat() == data);
     }
 }

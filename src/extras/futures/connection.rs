@@ -1,16 +1,15 @@
 //! A connection in the hands of a task.
 
-use std::fmt;
 use std::io;
-use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
 use super::executor::Executor;
 use super::guest::{Guest, Link};
+use super::halves::{Reader, Writer};
 use super::shared::Undo;
 use crate::{Address, ConnectionId, Protocol, Reactor, Transport};
 
@@ -21,7 +20,8 @@ use crate::{Address, ConnectionId, Protocol, Reactor, Transport};
 /// - To *read* without a copy, use [`AsyncBufRead`]. Bytes that came before an error or the end are delivered before it.
 ///   Errors keep their errno, and carry the [`Reason`](crate::Reason) if they have none. Behind the end of the peer's bytes
 ///   each read gives the end again, also when the connection fails later.
-/// - To *write* gives bytes to the reactor, which sends them at the end of the turn: there is nothing to flush. Above
+/// - To *write* gives bytes to the reactor, which sends them after the poll, at the latest at the end of the turn: there is
+///   nothing to flush. Bytes that are written back in the callback in which they came, 4 KiB or more, are not copied. Above
 ///   the high [mark](Transport::set_write_buffer_limits) a write waits until the peer has caught up. Other code must not raise
 ///   the marks meanwhile: the task might not be told.
 /// - To *close* (`poll_close`) sends FIN behind the last byte, and reading goes on.
@@ -75,56 +75,13 @@ pub struct Connection {
     undo: Undo<ConnectionId>,
 }
 
-/// The half of a [`Connection`] that reads; lent by [`halves`](Connection::halves).
-///
-/// # Examples
-///
-/// ```
-/// use std::io;
-/// use crocus::futures::{Reader, Writer};
-/// use futures_lite::{AsyncReadExt, AsyncWriteExt};
-///
-/// async fn pass(from: &mut Reader, to: &mut Writer) -> io::Result<()> {
-///     let mut buf = [0; 1024];
-///     let count = from.read(&mut buf).await?;
-///     to.write_all(&buf[..count]).await
-/// }
-/// ```
-pub struct Reader {
-    link: Rc<Link>,
-    /// Bytes that the task is reading, from `read` on.
-    buffer: Vec<u8>,
-    read: usize,
-}
-
-/// The half of a [`Connection`] that writes; lent by [`halves`](Connection::halves).
-///
-/// # Examples
-///
-/// ```
-/// use std::io;
-/// use crocus::futures::{Reader, Writer};
-/// use futures_lite::{AsyncReadExt, AsyncWriteExt};
-///
-/// async fn pass(from: &mut Reader, to: &mut Writer) -> io::Result<()> {
-///     let mut buf = [0; 1024];
-///     let count = from.read(&mut buf).await?;
-///     to.write_all(&buf[..count]).await
-/// }
-/// ```
-#[derive(Debug)]
-pub struct Writer {
-    link: Rc<Link>,
-}
-
 impl Connection {
     pub(super) fn new(link: &Rc<Link>, transport: &Transport<'_>) -> Self {
         let (id, peer) = (transport.id(), transport.peer_addr().clone());
         link.set_id(id);
         let undo = Undo { executor: Rc::clone(&link.executor), id, undo: close };
-        let [reading, writing] = [link, link].map(Rc::clone);
-        let reader = Reader { link: reading, buffer: Vec::new(), read: 0 };
-        Self { reader, writer: Writer { link: writing }, peer, undo }
+        let (reader, writer) = (Reader::new(link), Writer { link: Rc::clone(link) });
+        Self { reader, writer, peer, undo }
     }
 
     /// Takes a connection over from its protocol, which [hands over](Transport::set_protocol): it hears nothing more, and
@@ -195,11 +152,11 @@ impl Connection {
     /// }
     /// ```
     pub fn set_protocol(mut self, protocol: impl Protocol + 'static) -> io::Result<()> {
-        let (link, unread) = (Rc::clone(&self.reader.link), mem::take(&mut self.reader.buffer));
+        let link = Rc::clone(&self.reader.link);
         let given = self.transport(|transport| {
             let (newer, paused) = link.take_input();
             transport.unread(&newer);
-            transport.unread(&unread[self.reader.read..]);
+            transport.unread(self.reader.unread());
             if paused {
                 transport.resume_reading();
             }
@@ -282,64 +239,6 @@ fn close(reactor: &mut Reactor, id: ConnectionId) {
     }
 }
 
-impl AsyncBufRead for Reader {
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        let this = self.get_mut();
-        if this.read == this.buffer.len() {
-            this.read = 0;
-            ready!(this.link.poll_input(cx, &mut this.buffer))?;
-        }
-        Poll::Ready(Ok(&this.buffer[this.read..]))
-    }
-
-    fn consume(mut self: Pin<&mut Self>, amount: usize) {
-        self.read = (self.read + amount).min(self.buffer.len());
-    }
-}
-
-impl AsyncRead for Reader {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        let bytes = ready!(self.as_mut().poll_fill_buf(cx))?;
-        let count = bytes.len().min(buf.len());
-        buf[..count].copy_from_slice(&bytes[..count]);
-        self.consume(count);
-        Poll::Ready(Ok(count))
-    }
-}
-
-impl AsyncWrite for Writer {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let link = &self.link;
-        let written = link.with(|transport| {
-            let (high, _) = transport.write_buffer_limits();
-            let room = high.saturating_add(1).saturating_sub(transport.buffered());
-            if room == 0 {
-                return Some(link.await_room(cx));
-            }
-            let count = buf.len().min(room);
-            transport.write(&buf[..count]).then_some(Poll::Ready(Ok(count)))
-        });
-        written.flatten().unwrap_or_else(|| Poll::Ready(Err(link.error())))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.link.failure().map_or(Ok(()), Err))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.link.with(|transport| transport.lose_write_connection());
-        self.poll_flush(cx)
-    }
-}
-
 impl AsyncBufRead for Connection {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         Pin::new(&mut self.get_mut().reader).poll_fill_buf(cx)
@@ -369,7 +268,7 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.writer).poll_write(cx, buf)
     }
 
-    /// Does nothing: what was written leaves at the end of the turn. An error if the connection has failed.
+    /// Does nothing: what was written leaves after the poll. An error if the connection has failed.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.writer).poll_flush(cx)
     }
@@ -377,17 +276,5 @@ impl AsyncWrite for Connection {
     /// Sends FIN behind the last byte. Reading goes on.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.writer).poll_close(cx)
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.link.executor.give_back(&mut self.buffer);
-    }
-}
-
-impl fmt::Debug for Reader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("link", &self.link).finish_non_exhaustive()
     }
 }

@@ -1,24 +1,34 @@
-//! The tasks of a reactor, and the call that polls one.
+//! The tasks of a reactor, and how one is polled: in a callback of its connection, or by a call.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Waker};
+use std::thread;
 
+use bytes::Bytes;
 use slab::Slab;
 
 use super::closing::Waiting;
 use super::ticket::{Inbox, Ticket};
-use crate::{Handle, Reactor};
+use crate::{Handle, Reactor, Transport};
 
 /// How many emptied buffers of connections are kept, for as many may be filled in one turn.
 const SPARES: usize = 64;
 
 /// A buffer that has grown larger is given back. So no more than 2 MiB are kept.
 const LARGEST_SPARE: usize = 32 * 1024;
+
+/// Fewer bytes are copied for a task that is told of them.
+const LENT_FROM: usize = 4 * 1024;
+
+/// So many read buffers are kept by connections whose tasks have not read all that they were lent. Beside them no more
+/// is lent, but copied, so that tasks that wait for something else keep no more than 2 MiB together.
+const MOST_LENT: usize = 8;
 
 /// The name of tasks that were given none.
 const NAMELESS: &str = "task";
@@ -30,18 +40,37 @@ pub(super) struct Executor {
     handle: Handle,
     inbox: Arc<Inbox>,
     tasks: RefCell<Slab<Task>>,
+    spawned: Cell<Spawned>,
     /// Whether it takes tasks, and in which turn it has ended: what a stop has dropped, its last notices
     /// cannot begin anew, for their calls are dropped too.
     open: Cell<bool>,
     ended: Cell<Option<u64>>,
     pub(super) closing: RefCell<Waiting>,
     spares: RefCell<Vec<Vec<u8>>>,
+    /// Counts the bytes that are lent, by its clones.
+    lent: Rc<()>,
+}
+
+/// Bytes that a connection's task may read where they were read to.
+pub(super) struct Lent {
+    pub(super) bytes: Bytes,
+    _counted: Rc<()>,
 }
 
 struct Task {
     ticket: Arc<Ticket>,
     /// The future with its waker; `None` while it is polled.
     future: Option<(Future, Waker)>,
+}
+
+/// The first task that is spawned by one that a callback polls.
+#[derive(Default)]
+enum Spawned {
+    #[default]
+    Unwanted,
+    /// It is wanted, if it has this name.
+    Wanted(&'static str),
+    Caught(Arc<Ticket>),
 }
 
 /// The type by which the executor is found in the state of its reactor.
@@ -53,12 +82,14 @@ impl Executor {
         let executor = Self::find(reactor).unwrap_or_else(|| {
             let new = Rc::new(Self {
                 handle: reactor.handle(),
-                inbox: Arc::default(),
+                inbox: Inbox::new(reactor.handle()),
                 tasks: RefCell::default(),
+                spawned: Cell::default(),
                 open: Cell::new(false),
                 ended: Cell::new(None),
                 closing: RefCell::default(),
                 spares: RefCell::default(),
+                lent: Rc::default(),
             });
             reactor.set_state(State(Rc::clone(&new)));
             new
@@ -104,12 +135,19 @@ impl Executor {
     ) -> Arc<Ticket> {
         let mut tasks = self.tasks.borrow_mut();
         let entry = tasks.vacant_entry();
-        let handle = self.handle.named(reactor.name().unwrap_or(NAMELESS));
-        let ticket = Ticket::new(entry.key(), &self.inbox, handle);
+        let ticket = Ticket::new(entry.key(), &self.inbox, reactor.name().unwrap_or(NAMELESS));
         let (future, waker) = (Box::pin(future), Waker::from(Arc::clone(&ticket)));
         if self.open.get() {
             entry.insert(Task { ticket: Arc::clone(&ticket), future: Some((future, waker)) });
-            ticket.wake_by_ref();
+            match self.spawned.take() {
+                Spawned::Wanted(name) if name == ticket.name => {
+                    self.spawned.set(Spawned::Caught(Arc::clone(&ticket)));
+                }
+                other => {
+                    self.spawned.set(other);
+                    ticket.queue();
+                }
+            }
         } else {
             ticket.close();
             drop(tasks);
@@ -120,6 +158,51 @@ impl Executor {
 
     pub(super) fn count(&self) -> usize {
         self.tasks.borrow().len()
+    }
+
+    /// Polls the task that a callback of a connection wakes by `note`, and the first one that it spawns, which mostly has the
+    /// connection. So bytes are used while they are in the processor's cache, and those that are written to this
+    /// connection leave as if the callback had written them.
+    ///
+    /// The callback is no task's: a panic of one costs another connection nothing, and goes on in a call.
+    pub(super) fn poll_woken(
+        &self,
+        transport: &mut Transport<'_>,
+        note: impl FnOnce(&mut Transport<'_>),
+    ) {
+        let Some(woken) = Ticket::catch(&self.inbox, || note(transport)) else { return };
+        transport.reactor().with_name(woken.name, |reactor| {
+            self.spawned.set(Spawned::Wanted(woken.name));
+            let panics = reactor.lend(|| {
+                let panic = self.poll(&woken);
+                let Spawned::Caught(spawned) = self.spawned.take() else { return [panic, None] };
+                [panic, self.poll(&spawned)]
+            });
+            for panic in panics.into_iter().flatten() {
+                reactor.call_soon(|_| drop(panic));
+            }
+        });
+    }
+
+    /// Polls a task, unless it is over; the reactor is lent. Returns its panic, if nobody has its handle.
+    fn poll(&self, ticket: &Arc<Ticket>) -> Option<Panic> {
+        let (mut future, waker) = self.take(ticket)?;
+        ticket.begin_poll();
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let mut cx = Context::from_waker(&waker);
+            let goes_on = !ticket.is_aborted() && future.as_mut().poll(&mut cx).is_pending();
+            goes_on.then_some((future, waker)) // else it is dropped here
+        }));
+        let (future, panic) = match polled {
+            Ok(future) => (future, None),
+            Err(payload) => (None, Some(Panic(Some(payload)))),
+        };
+        self.put_back(ticket, future);
+        panic
+    }
+
+    fn has(&self, ticket: &Arc<Ticket>) -> bool {
+        ticket.find(&mut self.tasks.borrow_mut()).is_some()
     }
 
     /// Takes the future of a task out, to poll or to drop it.
@@ -162,6 +245,12 @@ impl Executor {
         }
     }
 
+    /// Lends a task what a callback is told, if it pays.
+    pub(super) fn lend(&self, data: &[u8], transport: &Transport<'_>) -> Option<Lent> {
+        let lends = data.len() >= LENT_FROM && Rc::strong_count(&self.lent) <= MOST_LENT;
+        lends.then(|| Lent { bytes: transport.share(data), _counted: Rc::clone(&self.lent) })
+    }
+
     /// An empty buffer.
     pub(super) fn spare(&self) -> Vec<u8> {
         self.spares.borrow_mut().pop().unwrap_or_default()
@@ -191,24 +280,26 @@ impl Drop for State {
     }
 }
 
+/// A panic of a task that nobody has a handle of. When it is dropped it goes on.
+struct Panic(Option<Box<dyn Any + Send>>);
+
+impl Drop for Panic {
+    fn drop(&mut self) {
+        if let Some(payload) = self.0.take()
+            && !thread::panicking()
+        {
+            resume_unwind(payload);
+        }
+    }
+}
+
 /// Polls the task that was woken first. One task for a call: so each has its own name for observers and in
 /// the warning of a slow callback, and the budget of calls is one of polls.
 pub(super) fn poll_next(reactor: &mut Reactor) {
     let Some(executor) = Executor::find(reactor) else { return };
     // The inbox may have tickets of tasks that are over, if another thread woke them while the reactor stopped.
     let mut woken = std::iter::from_fn(|| executor.inbox.pop());
-    let task = woken.find_map(|ticket| executor.take(&ticket).map(|task| (ticket, task)));
-    let Some((ticket, (mut future, waker))) = task else { return };
-    ticket.begin_poll();
-    let poll = || {
-        let mut cx = Context::from_waker(&waker);
-        let goes_on = !ticket.is_aborted() && future.as_mut().poll(&mut cx).is_pending();
-        goes_on.then_some((future, waker)) // else it is dropped here, where the reactor is lent
-    };
-    let polled = catch_unwind(AssertUnwindSafe(|| reactor.lend(poll)));
-    let panic = polled.map(|future| executor.put_back(&ticket, future));
-    if let Err(panic) = panic {
-        executor.put_back(&ticket, None);
-        resume_unwind(panic);
+    if let Some(ticket) = woken.find(|ticket| executor.has(ticket)) {
+        drop(reactor.lend(|| executor.poll(&ticket))); // a panic goes on
     }
 }

@@ -1,14 +1,15 @@
 //! The protocol of a task's connection, and what it shares with the task.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io;
 use std::mem;
-use std::rc::Rc;
+use std::ops::Range;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use super::connection::Connection;
-use super::executor::Executor;
+use super::executor::{Executor, Lent};
 use super::outside;
 use super::shared::Shared;
 use crate::{ConnectionId, Protocol, Reason, Transport};
@@ -24,13 +25,17 @@ pub(super) struct Link {
     input: Shared<Input>,
     /// Changes when there is room to write.
     room: Shared<()>,
+    /// The address of the bytes that are lent in a callback, from and to.
+    told: Cell<(usize, usize)>,
 }
 
 #[derive(Default)]
 struct Input {
     /// The bytes that have come, and that the task has not taken.
     bytes: Vec<u8>,
-    /// Whether reading pauses until it has.
+    /// The bytes that are coming now, if there are no others. The rest is copied after the callback.
+    lent: Option<Lent>,
+    /// Whether reading pauses until it has, and waits for more.
     paused: bool,
     eof: bool,
     /// Why the connection has ended.
@@ -42,8 +47,13 @@ struct Input {
 
 impl Link {
     pub(super) fn new(executor: &Rc<Executor>) -> Rc<Self> {
-        let (executor, id) = (Rc::clone(executor), OnceCell::new());
-        Rc::new(Self { executor, id, input: Shared::new(Input::default()), room: Shared::new(()) })
+        Rc::new(Self {
+            executor: Rc::clone(executor),
+            id: OnceCell::new(),
+            input: Shared::new(Input::default()),
+            room: Shared::new(()),
+            told: Cell::default(),
+        })
     }
 
     pub(super) fn set_id(&self, id: ConnectionId) {
@@ -65,19 +75,21 @@ impl Link {
     }
 
     /// Exchanges a buffer that was read for one with what has come, or for an empty one at the end. While a
-    /// task waits, it has no buffer.
+    /// task waits, it has no buffer. Or hands out bytes that are lent.
     pub(super) fn poll_input(
         &self,
         cx: &Context<'_>,
         buffer: &mut Vec<u8>,
+        lent: &mut Option<Lent>,
     ) -> Poll<io::Result<()>> {
         buffer.clear();
         self.input.poll(cx, |input| {
+            *lent = input.lent.take();
+            if lent.is_some() {
+                return Poll::Ready(Ok(()));
+            }
             mem::swap(buffer, &mut input.bytes);
             if !buffer.is_empty() || input.eof {
-                if mem::take(&mut input.paused) {
-                    self.resume_reading();
-                }
                 return Poll::Ready(Ok(()));
             }
             if let Some(reason) = &input.end {
@@ -85,6 +97,10 @@ impl Link {
             }
             if input.closing && !input.reads_on {
                 return Poll::Ready(Err((&Reason::Stopped).into()));
+            }
+            // Not before: what comes while the task waits needs no copy.
+            if mem::take(&mut input.paused) {
+                self.resume_reading();
             }
             self.executor.give_back(buffer);
             self.executor.give_back(&mut input.bytes);
@@ -94,7 +110,47 @@ impl Link {
 
     /// Takes what has come, and whether reading pauses.
     pub(super) fn take_input(&self) -> (Vec<u8>, bool) {
-        self.input.look(|input| (mem::take(&mut input.bytes), mem::take(&mut input.paused)))
+        self.input.look(|input| {
+            if let Some(lent) = input.lent.take() {
+                input.bytes.extend_from_slice(&lent.bytes);
+            }
+            (mem::take(&mut input.bytes), mem::take(&mut input.paused))
+        })
+    }
+
+    /// Lends what a callback is told, if nothing else waits.
+    fn lend(&self, data: &[u8], transport: &Transport<'_>) -> Option<Lent> {
+        let none_wait = self.input.look(|input| input.bytes.is_empty());
+        let lent = none_wait.then(|| self.executor.lend(data, transport))??;
+        self.told.set(address(data));
+        Some(lent)
+    }
+
+    /// Keeps what was lent and not taken.
+    fn end_loan(&self, data: &[u8], transport: &mut Transport<'_>) {
+        self.told.set((0, 0));
+        self.input.look(|input| {
+            if input.lent.take().is_some() {
+                self.keep(input, data, transport);
+            }
+        });
+    }
+
+    fn keep(&self, input: &mut Input, data: &[u8], transport: &mut Transport<'_>) {
+        if input.bytes.capacity() == 0 {
+            input.bytes = self.executor.spare();
+        }
+        input.bytes.extend_from_slice(data);
+        if input.bytes.len() > HIGH {
+            input.paused = true;
+            transport.pause_reading();
+        }
+    }
+
+    /// Whether these bytes are lent, in a callback of this connection: to write them takes no memory now.
+    pub(super) fn is_lent(&self, bytes: &[u8]) -> bool {
+        let (lent, bytes) = (self.told.get(), address(bytes));
+        lent.0 <= bytes.0 && bytes.1 <= lent.1
     }
 
     pub(super) fn await_room<T>(&self, cx: &Context<'_>) -> Poll<T> {
@@ -123,6 +179,11 @@ impl Link {
     }
 }
 
+fn address(bytes: &[u8]) -> (usize, usize) {
+    let Range { start, end } = bytes.as_ptr_range();
+    (start as usize, end as usize)
+}
+
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.id.fmt(f)
@@ -130,62 +191,81 @@ impl fmt::Debug for Link {
 }
 
 /// Takes a connection that was made.
-pub(super) type Receiver = Box<dyn FnOnce(Connection, &mut Transport<'_>)>;
+pub(super) trait Receive {
+    fn receive(&self, connection: Connection, transport: &mut Transport<'_>);
+}
 
 /// The protocol of a connection that a task has.
 pub(super) struct Guest {
     link: Rc<Link>,
     /// `None`: the connection has come from another protocol.
-    receiver: Option<Receiver>,
+    receiver: Option<Weak<dyn Receive>>,
 }
 
 impl Guest {
-    pub(super) fn new(link: Rc<Link>, receiver: Option<Receiver>) -> Self {
+    pub(super) fn new(link: Rc<Link>, receiver: Option<Weak<dyn Receive>>) -> Self {
         Self { link, receiver }
+    }
+
+    /// Notes something in a callback. A task that waits for it is polled now, and may use the connection as the callback may.
+    fn tell(
+        &self,
+        transport: &mut Transport<'_>,
+        note: impl FnOnce(&Rc<Link>, &mut Transport<'_>),
+    ) {
+        self.link.executor.poll_woken(transport, |transport| note(&self.link, transport));
     }
 }
 
 impl Protocol for Guest {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
-        match self.receiver.take() {
-            Some(receive) => receive(Connection::new(&self.link, transport), transport),
+        let receiver = self.receiver.take();
+        self.tell(transport, |link, transport| match receiver {
+            Some(receiver) => {
+                let connection = Connection::new(link, transport);
+                if let Some(receiver) = receiver.upgrade() {
+                    receiver.receive(connection, transport);
+                }
+            }
             None => {
                 transport.resume_reading(); // the former protocol may have paused it
-                self.link.room.note(|()| ()); // during the exchange nobody was told of room
-            }
-        }
-    }
-
-    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
-        self.link.input.note(|input| {
-            if input.bytes.capacity() == 0 {
-                input.bytes = self.link.executor.spare();
-            }
-            input.bytes.extend_from_slice(data);
-            if input.bytes.len() > HIGH {
-                input.paused = true;
-                transport.pause_reading();
+                link.room.note(|()| ()); // during the exchange nobody was told of room
             }
         });
     }
 
-    fn eof_received(&mut self, _: &mut Transport<'_>) {
-        self.link.input.note(|input| input.eof = true);
+    fn data_received(&mut self, transport: &mut Transport<'_>, data: &[u8]) {
+        let lent = self.link.lend(data, transport);
+        let lends = lent.is_some();
+        self.tell(transport, |link, transport| {
+            link.input.note(|input| match lent {
+                Some(_) => input.lent = lent,
+                None => link.keep(input, data, transport),
+            });
+        });
+        if lends {
+            self.link.end_loan(data, transport);
+        }
+    }
+
+    fn eof_received(&mut self, transport: &mut Transport<'_>) {
+        self.tell(transport, |link, _| link.input.note(|input| input.eof = true));
     }
 
     /// The task sees for itself how much waits, and goes on reading meanwhile.
     fn pause_writing(&mut self, _: &mut Transport<'_>) {}
 
-    fn resume_writing(&mut self, _: &mut Transport<'_>) {
-        self.link.room.note(|()| ());
+    fn resume_writing(&mut self, transport: &mut Transport<'_>) {
+        transport.default_resume_writing(); // it may have written more than there was room for
+        self.tell(transport, |link, _| link.room.note(|()| ()));
     }
 
     fn timed_out(&mut self, transport: &mut Transport<'_>) {
         transport.abort_connection_because(Reason::TimedOut);
     }
 
-    fn shutting_down(&mut self, _: &mut Transport<'_>) {
-        self.link.input.note(|input| input.closing = true);
+    fn shutting_down(&mut self, transport: &mut Transport<'_>) {
+        self.tell(transport, |link, _| link.input.note(|input| input.closing = true));
     }
 
     fn connection_lost(&mut self, _: &mut Transport<'_>, reason: &Reason) {

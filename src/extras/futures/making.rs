@@ -12,7 +12,7 @@ use futures_core::Stream;
 
 use super::connection::Connection;
 use super::executor::Executor;
-use super::guest::{Guest, Link};
+use super::guest::{Guest, Link, Receive};
 use super::shared::{Shared, Undo};
 use super::{in_task, outside};
 use crate::{
@@ -67,18 +67,21 @@ pub fn connect(to: impl Into<Connect>) -> Connecting {
 /// The factory of one attempt. It lives as long as the connection, and longer than the future may.
 struct Caller {
     link: Rc<Link>,
-    outcome: Weak<Shared<Option<io::Result<Connection>>>>,
+    outcome: Weak<Shared<Outcome>>,
+}
+
+type Outcome = Option<io::Result<Connection>>;
+
+impl Receive for Shared<Outcome> {
+    fn receive(&self, connection: Connection, _: &mut Transport<'_>) {
+        self.note(|place| *place = Some(Ok(connection)));
+    }
 }
 
 impl Factory for Caller {
     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
-        let outcome = Weak::clone(&self.outcome);
-        let receiver = move |connection, _: &mut Transport<'_>| {
-            if let Some(outcome) = outcome.upgrade() {
-                outcome.note(|place| *place = Some(Ok(connection)));
-            }
-        };
-        Some(Box::new(Guest::new(Rc::clone(&self.link), Some(Box::new(receiver)))))
+        let receiver: Weak<dyn Receive> = self.outcome.clone();
+        Some(Box::new(Guest::new(Rc::clone(&self.link), Some(receiver))))
     }
 
     fn connection_failed(&mut self, _: &mut Connector<'_>, reason: &Reason) {
@@ -202,6 +205,22 @@ impl Drop for Incoming {
     }
 }
 
+impl Receive for Shared<Queue> {
+    fn receive(&self, connection: Connection, transport: &mut Transport<'_>) {
+        let (id, reactor) = (connection.id(), transport.reactor());
+        self.note(|queue| {
+            if queue.ended {
+                return drop(connection);
+            }
+            queue.waiting.push_back(connection);
+            if queue.waiting.len() >= MOST_WAITING && !queue.paused {
+                let listener = reactor.listener_of(id);
+                queue.paused = listener.is_some_and(|it| reactor.pause_accepting(it));
+            }
+        });
+    }
+}
+
 /// The factory of a listener.
 struct Host {
     executor: Rc<Executor>,
@@ -210,21 +229,8 @@ struct Host {
 
 impl Factory for Host {
     fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
-        let queue = Rc::clone(&self.queue);
-        let receiver = move |connection: Connection, transport: &mut Transport<'_>| {
-            let (id, reactor) = (connection.id(), transport.reactor());
-            queue.note(|queue| {
-                if queue.ended {
-                    return drop(connection);
-                }
-                queue.waiting.push_back(connection);
-                if queue.waiting.len() >= MOST_WAITING && !queue.paused {
-                    let listener = reactor.listener_of(id);
-                    queue.paused = listener.is_some_and(|it| reactor.pause_accepting(it));
-                }
-            });
-        };
-        Some(Box::new(Guest::new(Link::new(&self.executor), Some(Box::new(receiver)))))
+        let queue: Rc<dyn Receive> = self.queue.clone();
+        Some(Box::new(Guest::new(Link::new(&self.executor), Some(Rc::downgrade(&queue)))))
     }
 
     fn stopped(&mut self, _: &mut Reactor, _: ListenerId) {

@@ -1,9 +1,9 @@
 //! Tasks: `async`/`await` on the reactor.
 //!
-//! A task is a future that the reactor polls, in its calls phase, on its own thread. It needs not be `Send`, and it
-//! lives beside protocols: a program may have both, and a connection can go [from one](Connection::take_over) [to the
-//! other](Connection::set_protocol). This module is built on the public interface alone. Nothing in it is faster than
-//! callbacks; it is for code whose state is a place in a dialogue.
+//! A task is a future that the reactor polls, on its own thread: in the callback of the connection that it waits for, else
+//! in the calls phase. It needs not be `Send`, and it lives beside protocols: a program may have both, and a connection
+//! can go [from one](Connection::take_over) [to the other](Connection::set_protocol). This module is built on the public
+//! interface alone. Nothing in it is faster than callbacks; it is for code whose state is a place in a dialogue.
 //!
 //! [`Connection`] has the traits of `futures-io`, [`Incoming`] and [`Interval`] are streams of `futures-core`: so
 //! crates that speak futures run here, and bring what is missing here, such as `select!`, `join!`, `copy` and channels.
@@ -86,15 +86,21 @@
 //! - *Memory is bounded* beside any peer. From a peer whose bytes the task does not read, at most the high mark and
 //!   one read are kept, twice: 640 KiB, since a read may take 256 KiB
 //!   ([`read_buffer`](crate::ReactorBuilder::read_buffer)). A task that writes waits while more than the high mark is unsent.
+//!   It may write back more in the callback in which it has read that; then no more is read until the peer has caught up.
+//!   Beside all that, eight read buffers are kept.
 //! - *To drop a future undoes it*, at any `.await`: its timer, its attempt to connect, its connection, its socket are
 //!   gone. No byte is lost: a read that is dropped has taken nothing.
 //! - *A panic costs its task only*, and is the [`JoinError`] of the handle. If nobody has the handle, the loop reports it like any
 //!   other, and in a simulation lets it through.
 //! - *A task that does not yield* holds everything up, as a callback would. The log
-//!   [names](crate::ReactorBuilder::slow_callback) it.
-//! - *Each task is polled once in a turn*, with the other calls, and in the turn in which its bytes came or its timer fired. One that
-//!   is woken by another task is polled in the next turn, as a call that a call makes. To wake one on the loop's thread
-//!   costs neither a system call nor an allocation. A [`Waker`](std::task::Waker) may go to any thread.
+//!   [names](crate::ReactorBuilder::slow_callback) it, or the connection in whose callback it was polled.
+//! - *A task that waits for a connection is polled in its callback*, once for each. Bytes that it writes there to this
+//!   connection leave as if the callback had written them. The first task that it spawns there, mostly the session of a connection
+//!   that it has accepted, is polled right after it if it has the same name.
+//! - *Whatever else wakes a task*, such as a timer, another task, or the end of a connection, has it polled with the other
+//!   calls, once in a turn. One that is woken by such a poll is polled in the next turn, as a call that a call makes. To
+//!   wake one on the loop's thread costs neither a system call nor an allocation. A [`Waker`](std::task::Waker) may go to
+//!   any thread.
 //!
 //! A future of this module belongs to the reactor in whose task it was polled first. Except [`spawn`], [`spawn_named`]
 //! and [`run_until`], nothing here works outside of a task.
@@ -104,6 +110,7 @@ mod connection;
 mod datagrams;
 mod executor;
 mod guest;
+mod halves;
 mod making;
 mod shared;
 mod task;
@@ -111,8 +118,9 @@ mod ticket;
 mod time;
 
 pub use closing::closing;
-pub use connection::{Connection, Reader, Writer};
+pub use connection::Connection;
 pub use datagrams::{DatagramSocket, listen_udp};
+pub use halves::{Reader, Writer};
 pub use making::{Connecting, Incoming, connect, listen};
 pub use task::{JoinError, JoinHandle, run_until, spawn, spawn_local, spawn_named, task_count};
 pub use time::{Interval, Sleep, interval, sleep, sleep_until, timeout};

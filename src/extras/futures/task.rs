@@ -19,7 +19,8 @@ use crate::Reactor;
 
 type Result<T> = std::result::Result<T, JoinError>;
 
-/// Makes a future a task of this reactor, which polls it in its calls phase, first in the next one.
+/// Makes a future a task of this reactor, which [polls](crate::futures#what-else-is-promised) it first in its next calls
+/// phase, or right after the task that spawns it.
 ///
 /// It goes on when the handle is dropped. It is called `task` in the log, or as
 /// [`with_name`](Reactor::with_name) says where it is spawned; tasks that it spawns inherit its name. While the

@@ -2,6 +2,7 @@
 //!
 //! A ticket and the inbox are the only parts of a task that other threads can reach. The future is not among them.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +12,15 @@ use super::executor::poll_next;
 use crate::Handle;
 
 /// The tickets of tasks that were woken, in this order. For each there is a call under way, which polls one.
-#[derive(Default)]
 pub(super) struct Inbox {
     woken: Mutex<VecDeque<Arc<Ticket>>>,
+    handle: Handle,
+}
+
+thread_local! {
+    /// The place where a callback of a connection catches the task that it wakes, to poll it itself; `None`: there is
+    /// no such callback, and a task that is woken goes to its inbox.
+    static CAUGHT: Cell<Option<Option<Arc<Ticket>>>> = const { Cell::new(None) };
 }
 
 /// One task, for its wakers.
@@ -24,21 +31,13 @@ pub(super) struct Ticket {
     queued: AtomicBool,
     aborted: AtomicBool,
     inbox: Arc<Inbox>,
-    /// Gives calls the name of the task.
-    handle: Handle,
+    /// The name of the calls that poll the task.
+    pub(super) name: &'static str,
 }
 
 impl Inbox {
-    /// The call and its ticket get the same place in two queues, so that each call has the name of the task
-    /// that it polls. A `fn` without captures needs no memory, and a call to a reactor that is awake needs no
-    /// system call.
-    fn push(&self, ticket: Arc<Ticket>) {
-        let mut woken = self.lock();
-        woken.push_back(ticket);
-        let called = woken.back().is_some_and(|last| last.handle.call_from_thread(poll_next));
-        if !called {
-            woken.clear(); // the reactor is gone, and its tasks with it
-        }
+    pub(super) fn new(handle: Handle) -> Arc<Self> {
+        Arc::new(Self { woken: Mutex::default(), handle })
     }
 
     pub(super) fn pop(&self) -> Option<Arc<Ticket>> {
@@ -56,9 +55,55 @@ impl Inbox {
 }
 
 impl Ticket {
-    pub(super) fn new(key: usize, inbox: &Arc<Inbox>, handle: Handle) -> Arc<Self> {
-        let (queued, aborted) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { key, queued, aborted, inbox: Arc::clone(inbox), handle })
+    /// The ticket of a new task, which is to be polled.
+    pub(super) fn new(key: usize, inbox: &Arc<Inbox>, name: &'static str) -> Arc<Self> {
+        let (queued, aborted) = (AtomicBool::new(true), AtomicBool::new(false));
+        Arc::new(Self { key, queued, aborted, inbox: Arc::clone(inbox), name })
+    }
+
+    /// Calls code that may wake a task of this inbox. The first one that it wakes is returned: the caller polls it.
+    pub(super) fn catch(inbox: &Arc<Inbox>, code: impl FnOnce()) -> Option<Arc<Self>> {
+        /// Puts back what was there before, after a panic too: a waker may be anybody's.
+        struct Outer(Option<Option<Arc<Ticket>>>);
+
+        impl Drop for Outer {
+            fn drop(&mut self) {
+                CAUGHT.set(self.0.take());
+            }
+        }
+
+        let outer = Outer(CAUGHT.replace(Some(None)));
+        code();
+        let caught = CAUGHT.take().flatten()?;
+        drop(outer);
+        if Arc::ptr_eq(&caught.inbox, inbox) {
+            return Some(caught);
+        }
+        caught.queue(); // of another reactor on this thread
+        None
+    }
+
+    /// Whether a callback polls this task, which was woken.
+    fn is_caught(self: &Arc<Self>) -> bool {
+        let caught = CAUGHT.try_with(|place| {
+            let before = place.take();
+            let empty = matches!(before, Some(None));
+            place.set(if empty { Some(Some(Arc::clone(self))) } else { before });
+            empty
+        });
+        caught.unwrap_or(false) // the thread ends
+    }
+
+    /// Has the task polled in the calls phase.
+    ///
+    /// The call and the ticket get the same place in two queues, so that each call has the name of the task that it
+    /// polls. A `fn` without captures needs no memory, and a call to a reactor that is awake needs no system call.
+    pub(super) fn queue(self: &Arc<Self>) {
+        let (mut woken, handle) = (self.inbox.lock(), self.inbox.handle.named(self.name));
+        woken.push_back(Arc::clone(self));
+        if !handle.call_from_thread(poll_next) {
+            woken.clear(); // the reactor is gone, and its tasks with it
+        }
     }
 
     /// From here on a wake counts for the next poll.
@@ -87,8 +132,8 @@ impl Wake for Ticket {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
-            self.inbox.push(Arc::clone(self));
+        if !self.queued.swap(true, Ordering::AcqRel) && !self.is_caught() {
+            self.queue();
         }
     }
 }

@@ -1,10 +1,9 @@
 //! crocus by its tasks: what `async`/`await` costs beside callbacks.
 
 use std::io;
-use std::rc::Rc;
 
 use crocus::futures::{Connection, listen, run_until, spawn_local};
-use crocus::{Listen, Reactor};
+use crocus::{Bytes, Listen, Reactor};
 use futures_lite::{AsyncBufReadExt, AsyncWriteExt};
 
 use super::no_such_service;
@@ -15,8 +14,8 @@ pub fn serve(service: &str, _: u64) -> io::Result<()> {
         "random" => accept(random),
         "echo" | "flood" => accept(echo),
         "bulk" => {
-            let block: Rc<[u8]> = bulk_block().into();
-            accept(move |peer| bulk(peer, Rc::clone(&block)))
+            let block = Bytes::from(bulk_block());
+            accept(move |peer| bulk(peer, block.clone()))
         }
         _ => no_such_service(),
     }
@@ -57,8 +56,9 @@ async fn echo(mut peer: Connection) -> io::Result<()> {
     }
 }
 
-async fn bulk(mut peer: Connection, block: Rc<[u8]>) -> io::Result<()> {
+async fn bulk(mut peer: Connection, block: Bytes) -> io::Result<()> {
+    let (_, writer) = peer.halves();
     loop {
-        peer.write_all(&block).await?;
+        writer.write_owned(block.clone()).await?;
     }
 }
