@@ -50,8 +50,9 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "what is echoed is not copied at the end of a visit",
         "src/connection/mod.rs",
-        r#"is_lent() && matches!(next, Next::Rest | Next::Yield) {"#,
-        r#"is_lent() && matches!(next, Next::Yield) {"#,
+        r#"    ) -> Next {
+        self.copy_lent(buffer, common);"#,
+        r#"    ) -> Next {"#,
     ),
     (
         "what is copied loses its place",
@@ -88,7 +89,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "deliver data after lose_connection",
-        "src/connection/mod.rs",
+        "src/connection/ending.rs",
         r#"        if self.may_discard() {
             if io.read > 0 {
                 return self.discard(io, common, buffer);"#,
@@ -127,7 +128,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "close without flushing",
-        "src/connection/mod.rs",
+        "src/connection/ending.rs",
         r#"            if !self.is_unfinished() {
                 return self.all_sent(io, common);
             }"#,
@@ -209,7 +210,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "events that are still to come are not waited for (row 49)",
         "src/connection/timing.rs",
-        r#"if io.more_events && self.is_open()"#,
+        r#"if common.more_events && self.is_open()"#,
         r#"if false && self.is_open()"#,
     ),
     (
@@ -411,14 +412,14 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "skip the generation check (get)",
         "src/parts/arena.rs",
-        r#"(tenant.generation == key.generation).then_some(&tenant.value)"#,
-        r#"Some(&tenant.value)"#,
+        r#"if slot.generation == key.generation { slot.tenant.as_ref() } else { None }"#,
+        r#"slot.tenant.as_ref()"#,
     ),
     (
         "skip the generation check (get_mut)",
         "src/parts/arena.rs",
-        r#"(tenant.generation == key.generation).then_some(&mut tenant.value)"#,
-        r#"Some(&mut tenant.value)"#,
+        r#"if self.generation == key.generation { self.tenant.as_mut() } else { None }"#,
+        r#"self.tenant.as_mut()"#,
     ),
     (
         "fire a cancelled timer of the batch",
@@ -558,7 +559,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "row 30: bytes do not prolong lingering",
         "src/connection/input.rs",
-        r#"                    self.linger_on(io, common);"#,
+        r#"                    self.linger_on(common);"#,
         r#"                    let _ = &common;"#,
     ),
     (
@@ -599,10 +600,9 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "row 36: one that was read in its first visit does not linger",
-        "src/connection/input.rs",
-        r#"        io.fresh = false;
-"#,
-        "",
+        "src/connection/ending.rs",
+        r#"io.fresh && self.traffic.is_unread()"#,
+        r#"io.fresh"#,
     ),
     (
         "row 39: a shutdown does not shorten the wait",
@@ -652,14 +652,14 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "progress counts from the beginning of the turn",
         "src/reactor/session.rs",
-        r#"(io.latest, io.more_events) = (time.latest(), time.more_events);"#,
-        r#"(io.latest, io.more_events) = (time.now, time.more_events);"#,
+        r#"common.latest = time.latest();"#,
+        r#"common.latest = time.now;"#,
     ),
     (
         "a rate earns by turns and not by the clock",
         "src/connection/timing.rs",
-        r#"throttle.bucket.available(io.latest)"#,
-        r#"throttle.bucket.available(io.now)"#,
+        r#"throttle.bucket.available(common.latest)"#,
+        r#"throttle.bucket.available(common.now)"#,
     ),
     (
         "an attempt that stands is given up at its timeout",

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::filter::Filter;
 use super::{Common, Connection, Input, Io, Life, Next, Output, ReadBuffer, Side};
 use crate::reason::{Activity, Reason};
 use crate::system::byte_stream::ByteStream;
@@ -60,12 +61,43 @@ impl<S: ByteStream> Connection<S> {
 
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
+    #[inline(never)]
+    pub(super) fn while_closing(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        buffer: &mut ReadBuffer,
+    ) -> Next {
+        // Nothing can be encrypted any more, so what waits would wait for the close timeout.
+        if let Some(failure) = self.filter_mut().and_then(Filter::take_failure) {
+            return self.fail_tls(failure, common);
+        }
+        let mut more = false;
+        if self.may_discard() {
+            if io.read > 0 {
+                return self.discard(io, common, buffer);
+            }
+            more = true; // but not in this visit
+        }
+        if io.write.is_some() {
+            match self.send(io, common, buffer) {
+                Ok(unsent) => more |= unsent,
+                Err(error) => return self.fail(error),
+            }
+            if !self.is_unfinished() {
+                return self.all_sent(io, common);
+            }
+            self.close_limit(common);
+        }
+        self.settle(io, common, buffer, more)
+    }
+
     /// Closes, or lingers, when the kernel has everything.
-    pub(super) fn all_sent(&mut self, io: &Io, common: &mut Common) -> Next {
+    fn all_sent(&mut self, io: &Io, common: &mut Common) -> Next {
         if self.input != Input::Open {
             return self.finish(); // closing sends FIN
         }
-        let at_once = io.fresh && self.is_on_its_way(io);
+        let at_once = io.fresh && self.traffic.is_unread() && self.is_on_its_way(io);
         // Before `peer_has_sent`, so that the answer is on its way.
         if let Err(error) = self.send_fin() {
             return self.fail(error);
@@ -77,7 +109,7 @@ impl<S: ByteStream> Connection<S> {
                 Err(error) => return self.fail(error),
             }
         }
-        self.linger(io, common);
+        self.linger(common);
         Next::Again
     }
 
@@ -98,7 +130,7 @@ impl<S: ByteStream> Connection<S> {
         if self.input != Input::Open {
             return self.finish();
         }
-        self.settle(io, more)
+        self.settle(io, common, buffer, more)
     }
 
     /// Ends it in order: for its reason to close, or because both sides have finished. Not if the stream has

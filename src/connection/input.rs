@@ -113,7 +113,7 @@ impl<S: ByteStream> Connection<S> {
         if self.input == Input::Ended {
             return self.deliver_end();
         }
-        let room = self.rate_allows(Direction::Reading, buffer.len().min(io.read), io);
+        let room = self.rate_allows(Direction::Reading, buffer.len().min(io.read), common);
         if room == 0 {
             return Next::Again; // held by its rate
         }
@@ -172,10 +172,9 @@ impl<S: ByteStream> Connection<S> {
     pub(super) fn note_read(&mut self, count: usize, io: &mut Io, common: &mut Common) {
         io.read -= count;
         self.traffic.note_read(count, common);
-        io.fresh = false;
         if let Some(extras) = &mut self.extras {
-            self.traffic.note_time(io.latest, common);
-            extras.note_activity(io.latest);
+            self.traffic.note_time(common);
+            extras.note_activity(common.latest);
             extras.pay(Direction::Reading, count);
         }
     }
@@ -211,7 +210,7 @@ impl<S: ByteStream> Connection<S> {
                 self.note_discarded(count, common);
                 if matches!(self.life, Life::Lingering(_)) {
                     io.asked = true; // the close timeout holds, whatever else it sends
-                    self.linger_on(io, common);
+                    self.linger_on(common);
                 }
                 Next::Again
             }

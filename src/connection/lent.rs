@@ -7,6 +7,8 @@
 use std::mem;
 use std::ops::Range;
 
+use bytes::{Buf, BytesMut};
+
 use super::{Common, Connection};
 use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
@@ -20,22 +22,20 @@ const PAGE: usize = 4096;
 /// The buffer that all connections of a reactor are read into.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBuffer {
-    memory: Vec<u8>,
-    /// Where the page begins; the bytes before it are not used.
-    begin: usize,
+    memory: BytesMut,
 }
 
 impl ReadBuffer {
     pub(crate) fn new(size: usize) -> Self {
-        let mut memory = vec![0; size + PAGE];
-        let begin = memory.as_ptr().align_offset(PAGE).min(PAGE);
-        memory.truncate(begin + size);
-        Self { memory, begin }
+        let mut memory = BytesMut::zeroed(size + PAGE);
+        memory.advance(memory.as_ptr().align_offset(PAGE).min(PAGE));
+        memory.truncate(size);
+        Self { memory }
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.memory.len() - self.begin
+        self.memory.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -50,12 +50,12 @@ impl ReadBuffer {
 
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.memory[self.begin..]
+        &self.memory
     }
 
     #[inline]
     fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.begin..]
+        &mut self.memory
     }
 }
 

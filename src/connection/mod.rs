@@ -156,7 +156,6 @@ use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
 use crate::system::stream::Stream;
-use filter::Filter;
 use input::Input;
 use output::{Output, Pressure};
 use preparing::Preparation;
@@ -245,15 +244,11 @@ impl<S: ByteStream> Connection<S> {
         buffer: &mut ReadBuffer,
     ) -> Next {
         common.loan.end();
-        self.begin_step(io, common, buffer);
-        let next = match self.life {
+        self.begin_step(common, buffer);
+        match self.life {
             Life::Open | Life::Finishing => self.while_open(io, common, buffer),
             _ => self.while_not_open(io, common, buffer),
-        };
-        if self.is_lent() && matches!(next, Next::Rest | Next::Yield) {
-            self.copy_lent(buffer, common);
         }
-        next
     }
 
     /// Not inlined: most steps are of connections that are open.
@@ -318,7 +313,7 @@ impl<S: ByteStream> Connection<S> {
             }
             more = true; // but not before this connection was served
         }
-        self.settle(io, more)
+        self.settle(io, common, buffer, more)
     }
 
     #[inline(never)]
@@ -344,40 +339,22 @@ impl<S: ByteStream> Connection<S> {
         {
             return self.break_off(error, common);
         }
+        self.copy_lent(buffer, common);
         Next::Yield
-    }
-
-    #[inline(never)]
-    fn while_closing(&mut self, io: &mut Io, common: &mut Common, buffer: &mut ReadBuffer) -> Next {
-        // Nothing can be encrypted any more, so what waits would wait for the close timeout.
-        if let Some(failure) = self.filter_mut().and_then(Filter::take_failure) {
-            return self.fail_tls(failure, common);
-        }
-        let mut more = false;
-        if self.may_discard() {
-            if io.read > 0 {
-                return self.discard(io, common, buffer);
-            }
-            more = true; // but not in this visit
-        }
-        if io.write.is_some() {
-            match self.send(io, common, buffer) {
-                Ok(unsent) => more |= unsent,
-                Err(error) => return self.fail(error),
-            }
-            if !self.is_unfinished() {
-                return self.all_sent(io, common);
-            }
-            self.close_limit(io, common);
-        }
-        self.settle(io, more)
     }
 
     /// Ends a visit. Checks for a broken connection and for deadlines; then rests, or yields if there is
     /// `more` to do and the allowance is spent. An open connection times out only if nothing is left to be
     /// read; bytes that were put back count as read. A closing connection ends at its deadline in any case.
     #[inline(always)]
-    fn settle(&mut self, io: &mut Io, more: bool) -> Next {
+    fn settle(
+        &mut self,
+        io: &mut Io,
+        common: &mut Common,
+        buffer: &ReadBuffer,
+        more: bool,
+    ) -> Next {
+        self.copy_lent(buffer, common);
         // Only a connection with extras can have put bytes back.
         let again = self.is_timed() && self.gives_again();
         if !more
@@ -389,7 +366,7 @@ impl<S: ByteStream> Connection<S> {
         if self.is_timed() {
             let input_waits = more || (again && self.ready.contains(Readiness::READABLE));
             if !(input_waits && self.is_open())
-                && let Some(next) = self.judge_deadlines(io)
+                && let Some(next) = self.judge_deadlines(io, common)
             {
                 return next;
             }

@@ -198,7 +198,7 @@ impl<S: ByteStream> Connection<S> {
             return Ok(false);
         }
         let Some(budget @ 1..) = io.write else { return Ok(true) };
-        let allowed = self.rate_allows(Direction::Writing, budget, io);
+        let allowed = self.rate_allows(Direction::Writing, budget, common);
         if allowed > 0 {
             io.write = Some(0);
             self.send_up_to(allowed, io, common, buffer)?;
@@ -247,7 +247,7 @@ impl<S: ByteStream> Connection<S> {
         if self.filter().is_some() {
             self.seal(most, common)?;
         }
-        let filter = self.extras.as_ref().and_then(|extras| extras.filter.as_deref());
+        let filter = self.extras.as_ref().and_then(|extras| extras.filter());
         let wire = filter.map(Filter::wire);
         let Some(unsent) = wire.unwrap_or(&self.outgoing).unsent() else {
             return self.send_pieces(most, io, common, buffer);
@@ -286,8 +286,8 @@ impl<S: ByteStream> Connection<S> {
             io.sent += count;
             self.traffic.note_written(count, common);
             if let Some(extras) = &mut self.extras {
-                self.traffic.note_time(io.latest, common);
-                extras.note_sent(count, io, common);
+                self.traffic.note_time(common);
+                extras.note_sent(count, common);
             }
         }
     }

@@ -64,7 +64,7 @@ impl<S: ByteStream> Connection<S> {
     /// The bytes that are ready for the wire.
     #[inline(always)]
     pub(super) fn waiting(&mut self) -> &mut Outgoing {
-        let filter = self.extras.as_mut().and_then(|extras| extras.filter.as_deref_mut());
+        let filter = self.extras.as_mut().and_then(|extras| extras.filter_mut());
         filter.map_or(&mut self.outgoing, Filter::wire_mut)
     }
 

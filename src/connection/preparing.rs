@@ -142,13 +142,13 @@ impl<S: ByteStream> Connection<S> {
         if waits && io.read > 0 {
             return self.read_header(io, common, buffer);
         }
-        self.settle(io, waits)
+        self.settle(io, common, buffer, waits)
     }
 
     fn read_header(&mut self, io: &mut Io, common: &mut Common, buffer: &mut ReadBuffer) -> Next {
         let Life::Preparing(Preparation::Header(header)) = &self.life else { return Next::Again };
         let most = header.room().min(buffer.len()).min(io.read);
-        let room = self.rate_allows(Direction::Reading, most, io);
+        let room = self.rate_allows(Direction::Reading, most, common);
         if room == 0 {
             return Next::Again; // held by its rate
         }

@@ -316,8 +316,6 @@ impl Driver {
             flushing: false,
             registered: false,
             io: Io {
-                now,
-                latest: now,
                 read: 0,
                 put_off: 0,
                 write: None,
@@ -325,7 +323,6 @@ impl Driver {
                 fresh: true,
                 timed_out: false,
                 asked: false,
-                more_events: false,
                 sent: 0,
             },
             common: Common::new(closing_times, usize::MAX, 1, now),
@@ -346,8 +343,6 @@ impl Driver {
             Kind::Flush => self.flushing = false,
         }
         self.io = Io {
-            now: self.now,
-            latest: self.now,
             read: if kind == Kind::Flush { 0 } else { read },
             put_off: 0,
             write: (!self.flushing).then_some(write),
@@ -355,10 +350,10 @@ impl Driver {
             fresh: !self.registered,
             timed_out: false,
             asked: false,
-            more_events: self.more_events,
             sent: 0,
         };
         self.common.begin_turn(self.now);
+        self.common.more_events = self.more_events;
         self.visited = true;
         (self.consumed, self.steps) = (0, 0);
     }

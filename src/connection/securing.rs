@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::filter::{Engine, Filter, Opened, SealError};
 use super::input::Received;
-use super::timing::Direction;
+use super::timing::{Direction, Extras};
 use super::{Common, Connection, Holds, Input, Io, Life, Next, Output, ReadBuffer, Side, Tell};
 use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
@@ -55,16 +55,29 @@ impl<S: ByteStream> Connection<S> {
     }
 }
 
-/// Questions.
-impl<S> Connection<S> {
+impl Extras {
+    /// Without the feature there is none, and the compiler knows it.
     #[inline(always)]
     pub(super) fn filter(&self) -> Option<&Filter> {
-        self.extras.as_ref()?.filter.as_deref()
+        if cfg!(feature = "tls") { self.filter.as_deref() } else { None }
     }
 
     #[inline(always)]
     pub(super) fn filter_mut(&mut self) -> Option<&mut Filter> {
-        self.extras.as_mut()?.filter.as_deref_mut()
+        if cfg!(feature = "tls") { self.filter.as_deref_mut() } else { None }
+    }
+}
+
+/// Questions.
+impl<S> Connection<S> {
+    #[inline(always)]
+    pub(super) fn filter(&self) -> Option<&Filter> {
+        self.extras.as_ref()?.filter()
+    }
+
+    #[inline(always)]
+    pub(super) fn filter_mut(&mut self) -> Option<&mut Filter> {
+        self.extras.as_mut()?.filter_mut()
     }
 
     /// How many bytes wait to be handed to the kernel, encrypted or still to be, in memory or in a file.
@@ -124,7 +137,7 @@ impl<S: ByteStream> Connection<S> {
                 Err(error) => return self.break_off(error, common),
             }
         }
-        self.settle(io, more)
+        self.settle(io, common, buffer, more)
     }
 
     /// Reads once, through the filter.
@@ -143,7 +156,7 @@ impl<S: ByteStream> Connection<S> {
         }
         let fits = buffer.len().checked_sub(BEFORE).filter(|&fits| fits > 0);
         let most = fits.unwrap_or(buffer.len()).min(READ).min(io.read);
-        let room = self.rate_allows(Direction::Reading, most, io);
+        let room = self.rate_allows(Direction::Reading, most, common);
         if room == 0 {
             return Next::Again; // held by its rate
         }

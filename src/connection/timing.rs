@@ -97,11 +97,11 @@ impl Extras {
     }
 
     /// Records that the peer took bytes: a close timeout that runs counts from here.
-    pub(super) fn note_sent(&mut self, count: usize, io: &Io, common: &Common) {
-        self.note_activity(io.latest);
+    pub(super) fn note_sent(&mut self, count: usize, common: &Common) {
+        self.note_activity(common.latest);
         self.pay(Direction::Writing, count);
         if self.close_by.is_some() {
-            self.close_by = Some(later(io.latest, self.close_timeout(common)));
+            self.close_by = Some(later(common.latest, self.close_timeout(common)));
         }
     }
 
@@ -207,7 +207,7 @@ impl<S: ByteStream> Connection<S> {
         self.extras.is_some()
     }
 
-    /// Whether the next step may set a deadline, which counts from [`Io::latest`].
+    /// Whether the next step may set a deadline, which counts from [`Common::latest`].
     #[inline]
     pub(crate) fn needs_the_time(&self) -> bool {
         self.extras.is_some() || matches!(self.life, Life::Closing(_))
@@ -240,23 +240,23 @@ impl<S: ByteStream> Connection<S> {
     /// Ends states that are over: the telling of a timeout, and holds by a rate. Notes input that came while
     /// it is not read.
     #[inline]
-    pub(super) fn begin_step(&mut self, io: &Io, common: &mut Common, buffer: &ReadBuffer) {
+    pub(super) fn begin_step(&mut self, common: &mut Common, buffer: &ReadBuffer) {
         if self.extras.is_some() {
-            self.end_what_is_over(io);
+            self.end_what_is_over(common.now);
             self.begin_filter(common, buffer);
         }
     }
 
     #[inline(never)]
-    fn end_what_is_over(&mut self, io: &Io) {
+    fn end_what_is_over(&mut self, now: Instant) {
         let Some(extras) = &mut self.extras else { return };
         extras.telling_timeout = false;
         if std::mem::take(&mut extras.stirred) {
-            extras.note_activity(io.now);
+            extras.note_activity(now);
         }
         for direction in [Direction::Reading, Direction::Writing] {
             if let Some(throttle) = extras.throttle(direction)
-                && throttle.refilled.take_if(|at| *at <= io.now).is_some()
+                && throttle.refilled.take_if(|at| *at <= now).is_some()
             {
                 self.held.remove(direction.hold());
             }
@@ -266,21 +266,26 @@ impl<S: ByteStream> Connection<S> {
     /// How many of `most` bytes the rate allows now. With none the direction is held until there is a
     /// portion again.
     #[inline]
-    pub(super) fn rate_allows(&mut self, direction: Direction, most: usize, io: &Io) -> usize {
+    pub(super) fn rate_allows(
+        &mut self,
+        direction: Direction,
+        most: usize,
+        common: &Common,
+    ) -> usize {
         match self.extras {
-            Some(_) => self.bucket_allows(direction, most, io),
+            Some(_) => self.bucket_allows(direction, most, common),
             None => most,
         }
     }
 
     #[inline(never)]
-    fn bucket_allows(&mut self, direction: Direction, most: usize, io: &Io) -> usize {
+    fn bucket_allows(&mut self, direction: Direction, most: usize, common: &Common) -> usize {
         let throttle = self.extras.as_mut().and_then(|extras| extras.throttle(direction).as_mut());
         let Some(throttle) = throttle else { return most };
         // By the clock: by the time of the turn, a callback that works before the read earns two bursts.
-        let available = throttle.bucket.available(io.latest);
+        let available = throttle.bucket.available(common.latest);
         if available == 0 {
-            throttle.refilled = Some(later(io.latest, throttle.bucket.time_to_wait()));
+            throttle.refilled = Some(later(common.latest, throttle.bucket.time_to_wait()));
             self.held.insert(direction.hold());
         }
         available.min(most)
@@ -291,8 +296,8 @@ impl<S: ByteStream> Connection<S> {
     /// First it asks the stream, once: what the peer has sent or taken may not have been told by an event
     /// yet. Linux tells of room only when a third of its buffer is free.
     #[inline(never)]
-    pub(super) fn judge_deadlines(&mut self, io: &mut Io) -> Option<Next> {
-        let due = |at: Option<Instant>| at.is_some_and(|at| at <= io.now);
+    pub(super) fn judge_deadlines(&mut self, io: &mut Io, common: &Common) -> Option<Next> {
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= common.now);
         let unsent = self.buffered();
         let prepares_for_too_long = due(self.preparation_deadline());
         let extras = self.extras.as_ref()?;
@@ -307,7 +312,7 @@ impl<S: ByteStream> Connection<S> {
             return None;
         }
         let reads = self.is_handshaking() || !self.held.are_against_reading();
-        if io.more_events && self.is_open() && !reads {
+        if common.more_events && self.is_open() && !reads {
             return Some(Next::Yield); // what has come may be among those events, and cannot be read
         }
         if !io.asked {
@@ -350,8 +355,8 @@ impl<S: ByteStream> Connection<S> {
 
     /// The end of closing, set at the first call, and moved when the peer takes bytes. A connection that
     /// is closed at once never has one.
-    pub(super) fn close_limit(&mut self, io: &Io, common: &mut Common) {
-        self.limit_close(io.latest, common);
+    pub(super) fn close_limit(&mut self, common: &mut Common) {
+        self.limit_close(common.latest, common);
     }
 
     pub(super) fn limit_close(&mut self, now: Instant, common: &mut Common) {
@@ -361,15 +366,15 @@ impl<S: ByteStream> Connection<S> {
     }
 
     /// Waits for the peer's FIN, and discards further input.
-    pub(super) fn linger(&mut self, io: &Io, common: &mut Common) {
+    pub(super) fn linger(&mut self, common: &mut Common) {
         self.life = Life::Lingering(self.reason());
-        self.linger_on(io, common);
+        self.linger_on(common);
     }
 
     /// Sets the end of lingering anew, within the close timeout: input came, or FIN was sent.
-    pub(super) fn linger_on(&mut self, io: &Io, common: &mut Common) {
-        self.close_limit(io, common);
-        let until = later(io.latest, common.linger());
+    pub(super) fn linger_on(&mut self, common: &mut Common) {
+        self.close_limit(common);
+        let until = later(common.latest, common.linger());
         self.extras_mut(common).linger_until = Some(until);
     }
 

@@ -70,10 +70,6 @@ pub(crate) struct Reached {
 /// One visit: its allowances, its results, and the outside facts that decisions need.
 #[derive(Debug)]
 pub(crate) struct Io {
-    /// The time of the turn, which the poll does not come after: deadlines are judged by it.
-    pub(crate) now: Instant,
-    /// The time after the last callback: what happens now is as late as this. Deadlines count from it.
-    pub(crate) latest: Instant,
     /// How many bytes may still be read or delivered.
     pub(crate) read: usize,
     /// As many as `read` was when `Resume` has put the input off to another visit.
@@ -82,14 +78,12 @@ pub(crate) struct Io {
     pub(crate) write: Option<usize>,
     /// Whether this visit reads: it comes from the run queue.
     pub(crate) serves: bool,
-    /// Whether this is the first visit, so that the poller has reported nothing yet, and nothing was read.
+    /// Whether this is the first visit, so that the poller has reported nothing yet.
     pub(crate) fresh: bool,
     /// Whether `TimedOut` was told in this visit. A new timeout, however short, fires in another.
     pub(crate) timed_out: bool,
     /// Whether the stream was asked in this visit what it has and takes, because a deadline is due.
     pub(crate) asked: bool,
-    /// Whether the poller may have more to tell of this turn. Only for a connection with deadlines.
-    pub(crate) more_events: bool,
     /// How many bytes were sent in this visit.
     pub(crate) sent: usize,
 }
@@ -195,8 +189,8 @@ impl Traffic {
     }
 
     /// Notes the time at which bytes have just moved, where it is known better than by the turn.
-    pub(super) fn note_time(&mut self, at: Instant, common: &Common) {
-        self.active = common.nanoseconds(at);
+    pub(super) fn note_time(&mut self, common: &Common) {
+        self.active = common.nanoseconds(common.latest);
     }
 
     /// Whether nothing was read yet.
@@ -244,8 +238,15 @@ pub(crate) struct Common {
     pub(super) cap: usize,
     /// When the reactor was made.
     began: Instant,
-    /// The time of the turn, in nanoseconds since then: they take half the room of an `Instant` and last for centuries.
+    /// The time of the turn, which the poll does not come after: deadlines are judged by it.
+    pub(super) now: Instant,
+    /// The same in nanoseconds since the reactor was made: they take half the room of an `Instant` and last for centuries.
     turn: u64,
+    /// The time after the last callback, told before a step that may set a deadline: what happens in the step is as late as
+    /// this, and deadlines count from it.
+    pub(crate) latest: Instant,
+    /// Whether the poller may have more to tell of this turn.
+    pub(crate) more_events: bool,
     /// The bytes that all connections have moved.
     pub(crate) moved: Moved,
     /// Whether the reactor shuts down, so that each protocol is to be told.
@@ -269,12 +270,15 @@ impl Common {
     ) -> Self {
         let (spares, wire, extras) = (Spares::default(), Vec::new(), Vec::new());
         let (shutting_down, loan, panic) = (false, Loan::none(lent_from), None);
-        let (turn, moved) = (0, Moved::default());
+        let (turn, more_events, moved) = (0, false, Moved::default());
         Self {
             closing_times,
             cap,
             began,
+            now: began,
             turn,
+            latest: began,
+            more_events,
             moved,
             shutting_down,
             spares,
@@ -287,6 +291,7 @@ impl Common {
 
     /// Notes the time of a turn.
     pub(crate) fn begin_turn(&mut self, now: Instant) {
+        (self.now, self.latest) = (now, now);
         self.turn = self.nanoseconds(now);
     }
 

@@ -188,7 +188,8 @@ impl Reactor {
             });
         }
         for _ in 0..self.limits.accept_budget {
-            let Some(listener) = self.listener_mut(key) else { return };
+            let Self { sources, time, .. } = self;
+            let Some(Source::Listener(listener)) = sources.get_mut(key) else { return };
             if listener.is_finished() {
                 return self.listener_stopped(key);
             }
@@ -198,7 +199,8 @@ impl Reactor {
             match listener.accept() {
                 Ok((stream, peer)) => {
                     listener.skipped = 0;
-                    self.admit(key, stream, peer, buffer);
+                    let first = listener.first_step(&peer, || time.latest());
+                    self.admit(key, stream, peer, first, buffer);
                 }
                 Err(error) => match AcceptError::of(&error) {
                     AcceptError::Empty => {
@@ -222,18 +224,27 @@ impl Reactor {
         }
     }
 
-    /// Makes a session of an accepted connection, or closes it.
-    fn admit(&mut self, listener: Key, stream: Stream, peer: Address, buffer: &mut ReadBuffer) {
+    /// Makes a session of an accepted connection, which has its protocol at once if there is no `first` step before that; or
+    /// closes it.
+    fn admit(
+        &mut self,
+        listener: Key,
+        stream: Stream,
+        peer: Address,
+        first: Result<Option<Step>, Reason>,
+        buffer: &mut ReadBuffer,
+    ) {
         self.monitor.stats.accepted += 1;
-        let begun = match self.begin_preparation(listener, &peer) {
+        let begun = match first {
+            Ok(None) => self.build_protocol(listener, &peer).map(Begun::Built),
+            Ok(Some(step)) => Ok(Begun::Step(step)),
+            Err(reason) => Err(reason),
+        };
+        let begun = match begun {
             Ok(begun) => begun,
             Err(reason) => return self.turn_away(listener, stream, peer, reason),
         };
-        let (mut read_rate, mut write_rate) = (None, None);
-        if let Some(listener) = self.listener_mut(listener) {
-            listener.came(&peer);
-            (read_rate, write_rate) = (listener.admission.read_rate, listener.admission.write_rate);
-        }
+        let rates = self.listener_mut(listener).and_then(|listener| listener.came(&peer));
         let connection = Connection::new(stream, self.limits.marks);
         let session = match begun {
             Begun::Built(protocol) => Session::new(connection, peer, protocol),
@@ -244,47 +255,24 @@ impl Reactor {
         };
         let key = self.sources.insert(Source::Connection(session), Owner::Listener(listener));
         self.tell_opened(ConnectionId(key), Origin::Accepted(ListenerId(listener)));
-        if read_rate.is_some() || write_rate.is_some() {
-            self.set_rate(ConnectionId(key), Direction::Reading, read_rate);
-            self.set_rate(ConnectionId(key), Direction::Writing, write_rate);
+        if let Some([read, write]) = rates {
+            self.set_rate(ConnectionId(key), Direction::Reading, read);
+            self.set_rate(ConnectionId(key), Direction::Writing, write);
         }
         self.visit(key, Queue::Run, buffer);
     }
 
-    /// Begins the preparation of a connection, or has its protocol made at once.
+    /// Has a protocol made.
     ///
     /// # Errors
     ///
-    /// The reason why it is to be turned away.
-    fn begin_preparation(&mut self, key: Key, peer: &Address) -> Result<Begun, Reason> {
-        let Self { sources, time, .. } = self;
-        let Some(Source::Listener(listener)) = sources.get_mut(key) else {
-            return Err(Reason::Stopped);
-        };
-        if !listener.has_room_for(peer) {
-            return Err(Reason::PeerLimit);
-        }
-        match listener.preparations.first(peer, || time.latest()) {
-            Ok(None) => {}
-            Ok(Some(step)) => {
-                listener.preparing += 1;
-                return Ok(Begun::Step(step));
-            }
-            Err(reason) => {
-                // With headers it is a proxy that is not trusted, else a config that cannot work.
-                let level = match listener.preparations.begin_with_a_header() {
-                    true => log::Level::Info,
-                    false => log::Level::Error,
-                };
-                log::log!(level, "listener at {} cannot serve {peer}: {reason}", listener.local);
-                return Err(reason);
-            }
-        }
+    /// The reason why the connection is to be turned away.
+    fn build_protocol(&mut self, key: Key, peer: &Address) -> Result<Box<dyn Protocol>, Reason> {
         let built = self.call_factory(key, Callback::BuildProtocol, |factory, _| {
             factory.build_protocol(peer.clone())
         });
         match built {
-            Some(Some(protocol)) => Ok(Begun::Built(protocol)),
+            Some(Some(protocol)) => Ok(protocol),
             Some(None) => Err(Reason::Refused),
             None => Err(Reason::Panicked { callback: Callback::BuildProtocol }),
         }

@@ -4,12 +4,16 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::time::Instant;
 
 use super::MAX_SKIPPED;
 use super::listen::Admission;
 use crate::address::Address;
+use crate::connection::Step;
 use crate::parts::timers::TimerId;
+use crate::parts::token_bucket::Rate;
 use crate::reactor::preparations::Preparations;
+use crate::reason::Reason;
 use crate::system::acceptor::Acceptor;
 use crate::system::stream::Stream;
 
@@ -80,23 +84,60 @@ impl Listener {
         self.skipped >= MAX_SKIPPED
     }
 
-    /// Whether a peer may have another connection, as far as it is known who it is.
-    pub(crate) fn has_room_for(&self, peer: &Address) -> bool {
-        self.preparations.begin_with_a_header() || !self.has_enough(peer)
+    /// The first step of the preparation of a connection; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it is to be turned away: as far as it is known who the peer is, it has enough of them; or it cannot be
+    /// prepared.
+    #[inline]
+    pub(crate) fn first_step(
+        &mut self,
+        peer: &Address,
+        now: impl FnOnce() -> Instant,
+    ) -> Result<Option<Step>, Reason> {
+        if !self.preparations.begin_with_a_header() && self.has_enough(peer) {
+            return Err(Reason::PeerLimit);
+        }
+        let first = self.preparations.first(peer, now);
+        match &first {
+            Ok(None) => {}
+            Ok(Some(_)) => self.preparing += 1,
+            Err(reason) => {
+                // With headers it is a proxy that is not trusted, else a config that cannot work.
+                let level = match self.preparations.begin_with_a_header() {
+                    true => log::Level::Info,
+                    false => log::Level::Error,
+                };
+                log::log!(level, "listener at {} cannot serve {peer}: {reason}", self.local);
+            }
+        }
+        first
     }
 
     /// Whether a peer has as many connections as allowed.
     fn has_enough(&self, peer: &Address) -> bool {
-        let (Some(max), Some(ip)) = (self.admission.max_per_peer, peer.ip()) else { return false };
-        self.peers.get(&ip.to_canonical()).copied().unwrap_or(0) >= max
+        self.admission
+            .max_per_peer
+            .is_some_and(|max| self.counted(peer).is_some_and(|count| count >= max))
     }
 
-    /// Counts a new connection, for its peer if that is known.
-    pub(crate) fn came(&mut self, peer: &Address) {
+    /// How many connections a peer has that has an IP address.
+    #[inline(never)] // else the compiler takes each address apart
+    fn counted(&self, peer: &Address) -> Option<usize> {
+        Some(self.peers.get(&peer.ip()?.to_canonical()).copied().unwrap_or(0))
+    }
+
+    /// Counts a new connection, for its peer if that is known. Returns its rates for reading and writing, if it has any.
+    pub(crate) fn came(&mut self, peer: &Address) -> Option<[Option<Rate>; 2]> {
         self.connections += 1;
         match self.preparations.begin_with_a_header() {
             true => self.unidentified += 1,
             false => self.count(peer),
+        }
+        match self.admission {
+            Admission { read_rate: None, write_rate: None, .. } => None,
+            Admission { read_rate, write_rate, .. } => Some([read_rate, write_rate]),
         }
     }
 
@@ -110,9 +151,14 @@ impl Listener {
     }
 
     fn count(&mut self, peer: &Address) {
-        if self.admission.max_per_peer.is_some()
-            && let Some(ip) = peer.ip()
-        {
+        if self.admission.max_per_peer.is_some() {
+            self.count_peer(peer);
+        }
+    }
+
+    #[inline(never)]
+    fn count_peer(&mut self, peer: &Address) {
+        if let Some(ip) = peer.ip() {
             *self.peers.entry(ip.to_canonical()).or_default() += 1;
         }
     }

@@ -6,7 +6,7 @@ use super::monitor::Monitor;
 use super::source::{Attached, Registered, Session};
 use super::state::{Time, TimerAction};
 use crate::address::Address;
-use crate::connection::{Common, Connection, Io, Step};
+use crate::connection::{Common, Connection, Step};
 use crate::parts::arena::Key;
 use crate::parts::timers::Timers;
 use crate::protocol::Protocol;
@@ -88,9 +88,9 @@ impl Session {
 
     /// Has deadlines count from now, after the callbacks so far.
     #[inline(always)]
-    pub(super) fn tell_the_time(&self, io: &mut Io, time: &Time) {
+    pub(super) fn tell_the_time(&self, common: &mut Common, time: &Time) {
         if self.connection.needs_the_time() {
-            (io.latest, io.more_events) = (time.latest(), time.more_events);
+            common.latest = time.latest();
         }
     }
 

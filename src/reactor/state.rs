@@ -32,8 +32,6 @@ pub(crate) struct Time {
     /// The time of this turn. Outside of a turn it is not valid.
     pub(crate) now: Instant,
     pub(crate) in_turn: bool,
-    /// Whether the poller may have more events than this turn was told of.
-    pub(crate) more_events: bool,
     /// When the last callback ended, while the loop runs and callbacks are timed.
     pub(crate) last_callback: Option<Instant>,
     /// Before this, no callback of the turn can have taken too long, since all of them together have
@@ -55,8 +53,8 @@ pub(crate) struct Ticking {
 impl Time {
     pub(crate) fn new(clock: Clock) -> Self {
         let now = clock.now();
-        let (in_turn, more_events, last_callback, ticking) = (false, false, None, None);
-        Self { clock, now, in_turn, more_events, last_callback, slow_after: now, ticking }
+        let (in_turn, last_callback, ticking) = (false, None, None);
+        Self { clock, now, in_turn, last_callback, slow_after: now, ticking }
     }
 
     /// The moment so much later than now. Callbacks may have worked since the clock was read for the turn,

@@ -178,7 +178,7 @@ impl Reactor {
         };
         self.begin_phase(Phase::Sleep { timeout });
         let result = self.poller.wait(timeout);
-        self.time.more_events = self.poller.has_more();
+        self.memory.common.more_events = self.poller.has_more();
         self.calls.shared.awake();
         self.time.read(self.limits.slow_callback);
         let now = self.time.now;

@@ -5,14 +5,12 @@
 //! the poller and the timers, and carries out the end.
 
 use std::mem;
-use std::time::Instant;
 
 use super::Reactor;
 use super::limits::Limits;
 use super::monitor::Watched;
 use super::queues::Queue;
 use super::source::{Owner, Registered, Session, Slot, Source};
-use crate::address::{Address, UnixAddress};
 use crate::callback::Callback;
 use crate::connection::{Io, Next, ReadBuffer, Tell};
 use crate::ids::ConnectionId;
@@ -26,7 +24,7 @@ impl Queue {
     /// Begins a visit: the source leaves the queue. Returns the allowances of the visit, if it is a connection. Bytes
     /// that it has sent in this turn already, when it was served, count against them.
     #[inline(always)]
-    fn begin(self, slot: &mut Slot, now: Instant, limits: &Limits, turn: u64) -> Option<Io> {
+    fn begin(self, slot: &mut Slot, limits: &Limits, turn: u64) -> Option<Io> {
         let Slot { source, waits, registered, .. } = slot;
         waits.leave(self);
         let Source::Connection(session) = source else { return None };
@@ -35,8 +33,6 @@ impl Queue {
         // Half of what waits in memory, if that is more: a connection that many others write to keeps up with them.
         let half = session.connection.in_memory() / 2;
         Some(Io {
-            now,
-            latest: now,
             read: if self == Self::Run { limits.read_budget } else { 0 },
             put_off: 0,
             write: match self {
@@ -45,10 +41,9 @@ impl Queue {
                 Self::Flush => Some(waits.budget_left(budget, turn) + half.saturating_sub(budget)),
             },
             serves: self == Self::Run,
-            fresh: *registered == Registered::No && session.connection.traffic().is_unread(),
+            fresh: *registered == Registered::No,
             timed_out: false,
             asked: false,
-            more_events: false,
             sent: 0,
         })
     }
@@ -86,7 +81,7 @@ impl Reactor {
         let Some(mut slot) = self.sources.slot(key) else {
             return self.let_go_of_lost(id, None);
         };
-        let Some(mut io) = from.begin(slot, self.time.now, &self.limits, turn) else {
+        let Some(mut io) = from.begin(slot, &self.limits, turn) else {
             return false;
         };
         loop {
@@ -94,7 +89,7 @@ impl Reactor {
                 return false;
             };
             let (common, monitor) = (&mut self.memory.common, &mut self.monitor);
-            session.tell_the_time(&mut io, &self.time);
+            session.tell_the_time(common, &self.time);
             let watched = Watched::begin(&session.connection, common, monitor);
             let notice = loop {
                 match session.connection.next(&mut io, common, buffer) {
@@ -253,27 +248,29 @@ impl Reactor {
     /// closed, then the owner is told and may already reconnect.
     #[inline(never)]
     fn conclude(&mut self, key: Key) {
+        let id = ConnectionId(key);
         if let Some(payload) = self.memory.common.panic.take() {
-            let subject = Subject::Connection(ConnectionId(key));
-            self.note_panic(subject, Callback::TlsConfig, payload);
+            self.note_panic(Subject::Connection(id), Callback::TlsConfig, payload);
         }
         let Self { sources, timers, monitor, .. } = self;
-        let Some(session) = sources.session(key) else { return };
+        let Some(Slot { source: Source::Connection(session), owner, .. }) = sources.slot(key)
+        else {
+            return;
+        };
+        let (owner, peer) = (*owner, session.peer.clone());
         session.cancel_timers(timers, monitor);
         let reason = session.connection.reason();
         let announced = session.connection.was_announced();
         let mut protocol = session.protocol.take();
         let unbuilt = protocol.is_none() && !announced;
         let identified = session.is_identified();
-        let id = ConnectionId(key);
-        let subject = Subject::Connection(id);
         if let Some(protocol) = protocol.as_mut().filter(|_| announced) {
-            self.call(subject, Callback::ConnectionLost, |reactor| {
+            self.call(Subject::Connection(id), Callback::ConnectionLost, |reactor| {
                 protocol.connection_lost(&mut Transport::new(reactor, id), &reason);
             });
         }
-        self.let_go(subject, protocol);
-        let Some((owner, peer)) = self.free(key) else { return };
+        self.let_go(Subject::Connection(id), protocol);
+        self.free(key, owner == Owner::None);
         self.monitor.stats.closed += 1;
         self.monitor.note(|| {
             let (peer, reason) = (peer.clone(), reason.clone());
@@ -295,21 +292,17 @@ impl Reactor {
                 }
             }
         }
-        self.let_go_of_rest(subject, reason);
+        self.let_go_of_rest(Subject::Connection(id), reason);
     }
 
-    /// Closes the socket and frees the slot; returns the owner and the peer.
-    fn free(&mut self, key: Key) -> Option<(Owner, Address)> {
+    /// Closes the socket and frees the slot. A duplicate of an `adopted` socket may stay open elsewhere.
+    fn free(&mut self, key: Key, adopted: bool) {
         let Self { sources, poller, memory, .. } = self;
-        let slot = sources.slot(key)?;
-        let owner = slot.owner;
-        let Source::Connection(session) = &mut slot.source else { return None };
-        let peer = mem::replace(&mut session.peer, Address::Unix(UnixAddress::unnamed()));
+        let Some(session) = sources.session(key) else { return };
         let untold = session.take_successor();
         if let Some(used) = session.attached.take() {
             memory.give_back_attached(used);
         }
-        let adopted = owner == Owner::None;
         session.connection.prepare_to_close(adopted, &mut memory.common);
         if adopted {
             session.connection.stream.deregister(poller.registry());
@@ -318,7 +311,6 @@ impl Reactor {
         if let Some(untold) = untold {
             self.let_go(Subject::Connection(ConnectionId(key)), untold);
         }
-        Some((owner, peer))
     }
 
     /// Calls a protocol. If it panics, its connection is ended; `connection_lost` is still to come.

@@ -100,10 +100,10 @@ pub const RANDOM_LENGTH: usize = 81;
 pub const RANDOM_HEAD: &[u8; 34] = b"You requested some random bytes:\n\n";
 pub const RANDOM_TAIL: &[u8; 31] = b"  \n\nYou want fries with that?\n\n";
 
-/// The answer of the service `random`, for servers that send one buffer.
+/// The answer of the service `random`, in one buffer.
 pub fn write_random(answer: &mut [u8; RANDOM_LENGTH]) {
     answer[..34].copy_from_slice(RANDOM_HEAD);
-    answer[34..50].copy_from_slice(&rand::random::<[u8; 16]>());
+    rand::fill(&mut answer[34..50]);
     answer[50..].copy_from_slice(RANDOM_TAIL);
 }
 

@@ -14,7 +14,7 @@ use crocus::{
 use rustls::ServerConfig;
 
 use super::measuring::{self, Timers, start_calling};
-use crate::service::{BACKLOG, RANDOM_HEAD, RANDOM_TAIL, TICK_INTERVAL, bulk_block, first_tick};
+use crate::service::{BACKLOG, RANDOM_LENGTH, TICK_INTERVAL, bulk_block, first_tick, write_random};
 
 pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
@@ -120,9 +120,9 @@ struct Random;
 
 impl Protocol for Random {
     fn connection_made(&mut self, transport: &mut Transport) {
-        transport.write(RANDOM_HEAD);
-        transport.write(&rand::random::<[u8; 16]>());
-        transport.write(RANDOM_TAIL);
+        let mut answer = [0; RANDOM_LENGTH];
+        write_random(&mut answer);
+        transport.write(&answer);
         transport.lose_connection();
     }
 }
