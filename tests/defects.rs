@@ -412,14 +412,14 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "skip the generation check (get)",
         "src/parts/arena.rs",
-        r#"if slot.generation == key.generation { slot.tenant.as_ref() } else { None }"#,
-        r#"slot.tenant.as_ref()"#,
+        r#"(tenant.generation == key.generation).then_some(&tenant.value)"#,
+        r#"Some(&tenant.value)"#,
     ),
     (
         "skip the generation check (get_mut)",
         "src/parts/arena.rs",
-        r#"if self.generation == key.generation { self.tenant.as_mut() } else { None }"#,
-        r#"self.tenant.as_mut()"#,
+        r#"(tenant.generation == key.generation).then_some(&mut tenant.value)"#,
+        r#"Some(&mut tenant.value)"#,
     ),
     (
         "fire a cancelled timer of the batch",
