@@ -360,6 +360,14 @@ impl Driver {
 
     /// Asks until there is something to tell, or the visit is over.
     pub(super) fn ask(&mut self) -> Next {
+        // As `reactor/flushing.rs` has it.
+        let flushes = self.steps == 0 && !self.io.serves && self.registered;
+        if let Some(budget) = self.io.write.filter(|_| flushes)
+            && self.connection.send_plainly(budget, &mut self.common)
+        {
+            self.visited = false;
+            return Next::Rest;
+        }
         let next = loop {
             self.steps += 1;
             assert!(self.steps < MOST_STEPS, "this visit has no end");

@@ -1,6 +1,7 @@
 //! **The loop**: sleep, latch, timers, serve, calls, flush.
 //!
-//! [`Reactor::turn`] runs all phases. Timers are in `timing`, calls in `calls`, the visit of a connection in `visit`.
+//! [`Reactor::turn`] runs all phases. Timers are in `timing`, calls in `calls`, the flush in `flushing`, the visit of a
+//! connection in `visit`.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -238,20 +239,6 @@ impl Reactor {
             {
                 kind.serve(self, key, &mut buffer);
             }
-            self.monitor.worked();
-        }
-        self.memory.give_back_buffer(buffer);
-        self.queues.give_back(queue);
-    }
-
-    /// Phase 6. Flushes the connections that were in the queue when the phase began, each once.
-    fn flush(&mut self) {
-        self.begin_phase(Phase::Flush);
-        let queue = self.queues.take(Queue::Flush);
-        let mut buffer = self.memory.lend_buffer(self.limits.read_buffer);
-        for &key in &queue {
-            self.monitor.report.flushed += 1;
-            self.visit(key, Queue::Flush, &mut buffer);
             self.monitor.worked();
         }
         self.memory.give_back_buffer(buffer);

@@ -1,0 +1,64 @@
+//! The flush phase: what others have written to connections leaves.
+
+use std::hint::black_box;
+
+use super::Reactor;
+use super::queues::Queue;
+use super::source::{Registered, Slot, Source};
+use crate::observe::Phase;
+use crate::parts::arena::Key;
+
+/// So many connections are looked at ahead: enough for their memory to be fetched at once, and few enough for it to
+/// be in the cache still when the last of them is flushed.
+const AHEAD: usize = 16;
+
+impl Reactor {
+    /// Phase 6. Flushes the connections that were in the queue when the phase began, each once.
+    pub(super) fn flush(&mut self) {
+        self.begin_phase(Phase::Flush);
+        let queue = self.queues.take(Queue::Flush);
+        let mut buffer = self.memory.lend_buffer(self.limits.read_buffer);
+        for group in queue.chunks(AHEAD) {
+            self.fetch(group);
+            for &key in group {
+                self.monitor.report.flushed += 1;
+                if !self.flush_plainly(key) {
+                    self.visit(key, Queue::Flush, &mut buffer);
+                }
+                self.monitor.worked();
+            }
+        }
+        self.memory.give_back_buffer(buffer);
+        self.queues.give_back(queue);
+    }
+
+    /// Reads something of these connections, and so has their memory in the processor's cache soon. After a broadcast it
+    /// has left the cache, and the processor would wait for it four times for each connection.
+    fn fetch(&self, keys: &[Key]) {
+        let look = |&key| match self.sources.get(key) {
+            Some(Source::Connection(session)) => session.connection.first_unsent(),
+            _ => 0,
+        };
+        black_box(keys.iter().map(look).fold(0, u8::wrapping_add)); // else the compiler would leave the looks out
+    }
+
+    /// A visit in short, of a connection that has [only to send](crate::connection::Connection::send_plainly): of
+    /// most that a broadcast goes to. `false`: it is still to be visited.
+    #[inline]
+    fn flush_plainly(&mut self, key: Key) -> bool {
+        let Self { sources, memory, monitor, limits, .. } = self;
+        let Some(Slot { source: Source::Connection(session), waits, registered, .. }) =
+            sources.slot(key)
+        else {
+            return false;
+        };
+        let budget = waits.budget_left(limits.write_budget, monitor.stats.turns);
+        let done = !monitor.is_watched()
+            && *registered == Registered::Fully
+            && session.connection.send_plainly(budget, &mut memory.common);
+        if done {
+            waits.leave(Queue::Flush);
+        }
+        done
+    }
+}
