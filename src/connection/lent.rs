@@ -20,47 +20,27 @@ use crate::system::byte_stream::ByteStream;
 /// at the beginning of one.
 const PAGE: usize = 4096;
 
-/// Fewer bytes are copied if they are to be kept: that costs less than to share them.
-const SHARED_FROM: usize = 1024;
-
-/// So many buffers that others have used are used again: to make one costs more than to copy what is read into it.
-const MOST_SPARE: usize = 8;
+/// So many buffers beside the one that is read into may have bytes that others keep. Then nothing is shared, but copied by
+/// those who want it, until one is free: or a few bytes that somebody keeps would each take a whole buffer.
+const MOST_KEPT: usize = 8;
 
 /// The buffer that all connections of a reactor are read into.
 #[derive(Debug)]
 pub(crate) struct ReadBuffer {
-    place: Place,
-    /// Those that were exchanged for others.
-    former: Vec<Place>,
-}
-
-#[derive(Debug)]
-struct Place {
     /// Shared with those who keep bytes of it. Then the next read gets another.
     memory: Arc<BytesMut>,
-}
-
-impl Place {
-    fn new(size: usize) -> Self {
-        let mut memory = BytesMut::zeroed(size + PAGE);
-        memory.advance(memory.as_ptr().align_offset(PAGE).min(PAGE));
-        memory.truncate(size);
-        Self { memory: Arc::new(memory) }
-    }
-
-    fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.memory) > 1
-    }
+    /// Those that it was exchanged for, to be used again.
+    others: Vec<Arc<BytesMut>>,
 }
 
 impl ReadBuffer {
     pub(crate) fn new(size: usize) -> Self {
-        Self { place: Place::new(size), former: Vec::new() }
+        Self { memory: whole_pages(size), others: Vec::new() }
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.place.memory.len()
+        self.memory.len()
     }
 
     /// The bytes that a notice tells of: so many, at the beginning.
@@ -71,32 +51,32 @@ impl ReadBuffer {
 
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.place.memory
+        &self.memory
     }
 
     #[inline]
     fn bytes_mut(&mut self) -> &mut [u8] {
-        if self.place.is_shared() {
+        if is_shared(&self.memory) {
             self.exchange();
         }
         // Nobody else has it: only `share` clones it.
-        Arc::get_mut(&mut self.place.memory).map_or(&mut [], |memory| memory)
+        Arc::get_mut(&mut self.memory).map_or(&mut [], |memory| memory)
     }
 
     /// Takes a buffer of which nobody keeps bytes.
     #[cold]
     fn exchange(&mut self) {
-        let free = self.former.iter().position(|place| !place.is_shared());
-        let size = self.len();
-        let place = free.map_or_else(|| Place::new(size), |at| self.former.swap_remove(at));
-        let former = mem::replace(&mut self.place, place);
-        if self.former.len() < MOST_SPARE {
-            self.former.push(former);
+        match self.others.iter_mut().find(|other| !is_shared(other)) {
+            Some(free) => mem::swap(free, &mut self.memory),
+            None => {
+                let new = whole_pages(self.len());
+                self.others.push(mem::replace(&mut self.memory, new));
+            }
         }
     }
 
-    /// These bytes to be kept; not copied, if they are a part of the buffer.
-    pub(crate) fn share(&self, data: &[u8]) -> Bytes {
+    /// These bytes to be kept, without a copy. `None`: they are no part of the buffer, or too many buffers are kept.
+    pub(crate) fn share(&self, data: &[u8]) -> Option<Bytes> {
         /// A part of the memory of a buffer, which is that of its owners.
         struct Part(Arc<BytesMut>, Range<usize>);
 
@@ -106,14 +86,30 @@ impl ReadBuffer {
             }
         }
 
-        let memory = &self.place.memory;
-        let (whole, part) = (address(memory), address(data));
-        if data.len() < SHARED_FROM || part.start < whole.start || part.end > whole.end {
-            return Bytes::copy_from_slice(data);
-        }
-        let range = part.start - whole.start..part.end - whole.start;
-        Bytes::from_owner(Part(Arc::clone(memory), range))
+        let (whole, part) = (address(&self.memory), address(data));
+        let is_part = whole.start <= part.start && part.end <= whole.end;
+        (is_part && self.may_be_kept()).then(|| {
+            let range = part.start - whole.start..part.end - whole.start;
+            Bytes::from_owner(Part(Arc::clone(&self.memory), range))
+        })
     }
+
+    /// Whether the next read has a buffer though this one is kept.
+    fn may_be_kept(&self) -> bool {
+        let is_free = |other: &Arc<_>| !is_shared(other);
+        is_shared(&self.memory) || self.others.len() < MOST_KEPT || self.others.iter().any(is_free)
+    }
+}
+
+fn whole_pages(size: usize) -> Arc<BytesMut> {
+    let mut memory = BytesMut::zeroed(size + PAGE);
+    memory.advance(memory.as_ptr().align_offset(PAGE).min(PAGE));
+    memory.truncate(size);
+    Arc::new(memory)
+}
+
+fn is_shared(memory: &Arc<BytesMut>) -> bool {
+    Arc::strong_count(memory) > 1
 }
 
 /// The bytes that a protocol is being told, at the beginning of the read buffer.
@@ -223,15 +219,20 @@ mod tests {
         }
     }
 
+    /// Fills the buffer with a number, and shares it.
+    fn read_and_share(buffer: &mut ReadBuffer, number: u8) -> Option<Bytes> {
+        buffer.bytes_mut().fill(number);
+        buffer.share(buffer.bytes())
+    }
+
     #[test]
     fn bytes_that_are_kept_stay_and_their_buffer_is_used_again() {
-        let mut buffer = ReadBuffer::new(SHARED_FROM);
+        let mut buffer = ReadBuffer::new(10);
         let (mut kept, mut places) = (VecDeque::new(), HashSet::new());
         for round in 0..=u8::MAX {
-            buffer.bytes_mut().fill(round);
-            places.insert(buffer.bytes().as_ptr());
-            let shared = buffer.share(buffer.bytes());
+            let shared = read_and_share(&mut buffer, round).expect("few are kept");
             assert_eq!(shared.as_ptr(), buffer.bytes().as_ptr(), "no copy");
+            places.insert(shared.as_ptr());
             kept.push_back((round, shared));
             assert!(kept.iter().all(|(round, bytes)| bytes.iter().all(|byte| byte == round)));
             if kept.len() > 3 {
@@ -242,14 +243,25 @@ mod tests {
     }
 
     #[test]
-    fn few_bytes_and_those_from_elsewhere_are_copied_to_be_kept() {
-        let mut buffer = ReadBuffer::new(2 * SHARED_FROM);
-        let before = buffer.bytes_mut().as_ptr();
-        let few = buffer.share(&buffer.bytes()[1..SHARED_FROM]);
-        let elsewhere = buffer.share(&[7; SHARED_FROM]);
-        assert_eq!((few.len(), elsewhere.len()), (SHARED_FROM - 1, SHARED_FROM));
-        assert_eq!(buffer.bytes_mut().as_ptr(), before, "nobody keeps it");
-        let part = buffer.share(&buffer.bytes()[1..=SHARED_FROM]);
-        assert_eq!(part.as_ptr(), before.wrapping_add(1));
+    fn no_more_than_nine_buffers_are_kept_however_long() {
+        let mut buffer = ReadBuffer::new(10);
+        let shared = (0..100).map(|number| read_and_share(&mut buffer, number));
+        let mut kept: Vec<_> = shared.flatten().collect();
+        assert_eq!((kept.len(), buffer.others.len()), (MOST_KEPT, MOST_KEPT));
+        assert!(kept.iter().zip(0..).all(|(bytes, number)| bytes[..] == [number; 10]));
+        kept.swap_remove(3);
+        let next = read_and_share(&mut buffer, 100).expect("one is free");
+        assert_eq!(
+            buffer.share(&buffer.bytes()[1..3]),
+            Some(next.slice(1..3)),
+            "of the same buffer"
+        );
+        assert_eq!(read_and_share(&mut buffer, 101), None);
+        assert_eq!(buffer.others.len(), MOST_KEPT);
+    }
+
+    #[test]
+    fn bytes_from_elsewhere_are_not_shared() {
+        assert_eq!(ReadBuffer::new(10).share(&[7; 10]), None);
     }
 }

@@ -40,7 +40,7 @@ impl<'a> Transport<'a> {
     ///
     /// impl Protocol for Member {
     ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
-    ///         let message = transport.share(data);
+    ///         let message = Bytes::copy_from_slice(data); // once, for all
     ///         for id in transport.reactor().connections() {
     ///             if let Some(mut other) = transport.reactor().transport(id) {
     ///                 other.write_owned(message.clone());
@@ -60,20 +60,34 @@ impl<'a> Transport<'a> {
         self.reactor.write_owned(self.id, data.into())
     }
 
-    /// Returns bytes that `data_received` is being told as [`Bytes`]: to be kept after the callback, given to another
-    /// thread, or [written](Self::write_owned) to others.
+    /// Returns bytes that `data_received` is being told as [`Bytes`], without a copy: to be kept after the callback, or given
+    /// to another thread.
     ///
-    /// These bytes are not copied, and keep all of the [read buffer](crate::ReactorBuilder::read_buffer) in memory; the
-    /// reactor takes another. So what is to be kept for long is better copied. Fewer than a kilobyte are copied, and so
-    /// are bytes that lie elsewhere.
+    /// `None` where a copy is better: for fewer than 4 KiB, for bytes that lie elsewhere, in other callbacks, and
+    /// while others keep bytes of eight buffers already. For as long as any of these bytes are kept, all of the
+    /// [read buffer](crate::ReactorBuilder::read_buffer) is, which neither a mark nor the cap counts; the reactor reads into
+    /// another. So they are for use soon: one that keeps them for long has all others copy.
     ///
     /// # Examples
     ///
-    /// See [`write_owned`](Self::write_owned).
-    pub fn share(&self, data: &[u8]) -> Bytes {
-        match self.told {
-            Some(buffer) => buffer.share(data),
-            None => Bytes::copy_from_slice(data),
-        }
+    /// ```
+    /// use std::sync::mpsc::Sender;
+    /// use crocus::{Bytes, Protocol, Transport};
+    ///
+    /// /// Has another thread look at all that comes.
+    /// struct Inspected(Sender<Bytes>);
+    ///
+    /// impl Protocol for Inspected {
+    ///     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///         let data = transport.share(data).unwrap_or_else(|| Bytes::copy_from_slice(data));
+    ///         if self.0.send(data).is_err() {
+    ///             transport.lose_connection();
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn share(&self, data: &[u8]) -> Option<Bytes> {
+        let pays = data.len() >= self.reactor.limits.lent_from;
+        self.told.filter(|_| pays)?.share(data)
     }
 }

@@ -1,8 +1,11 @@
 //! Polls in the callbacks of connections.
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use crocus::futures::*;
 use crocus::testing::Simulation;
@@ -251,7 +254,7 @@ fn a_panic_in_a_callback_is_reported_although_the_reactor_stops() {
     assert_eq!(run.unwrap_err().downcast_ref(), Some(&"on purpose"));
 }
 
-/// More connections than read buffers are lent for, each of which takes a part of what it was lent at a time.
+/// More connections than read buffers may be kept, each of which takes a part of what it was lent at a time.
 fn read_in_parts(world: &mut World, reads: fn(usize) -> usize) {
     const SIZE: usize = 50_000;
     let done = Rc::new(Cell::new(0));
@@ -325,6 +328,60 @@ both! {
         far.close_write();
         outcome(world, &task);
     }
+}
+
+both! {
+    fn an_echo_that_raises_its_marks_is_read_on(world) {
+        let (task, mut far) = served(world, |mut peer| async move {
+            peer.transport(|transport| transport.set_write_buffer_limits(5000, 1000)).unwrap();
+            let mut all = 0;
+            while all < 50_000 {
+                let (reader, writer) = peer.halves();
+                let bytes = reader.fill_buf().await.unwrap();
+                let count = bytes.len();
+                writer.write_all(bytes).await.unwrap();
+                reader.consume(count);
+                all += count;
+                let raise = |transport: &mut Transport| transport.set_write_buffer_limits(1 << 20, 1 << 18);
+                peer.transport(raise).unwrap();
+            }
+        });
+        for _ in 0..5 {
+            world.send(&mut far, &pattern(10_000));
+            assert!(world.read(&mut far, 10_000) == pattern(10_000));
+        }
+        outcome(world, &task);
+    }
+}
+
+/// Wakes a task, and panics.
+struct Clumsy(Waker);
+
+impl Wake for Clumsy {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_by_ref();
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_in_a_callback_loses_no_task() {
+    let mut world = World::real();
+    let (task, mut far) = served(&mut world, |mut peer| async move {
+        let mut byte = [0];
+        let mut read = Box::pin(peer.read(&mut byte));
+        let first = poll_fn(|cx| {
+            let waker = Waker::from(Arc::new(Clumsy(cx.waker().clone())));
+            Poll::Ready(read.as_mut().poll(&mut Context::from_waker(&waker)).is_ready())
+        });
+        assert!(!first.await);
+        poll_fn(|_| Poll::<()>::Pending).await;
+    });
+    world.quiet();
+    world.send(&mut far, b"x");
+    world.until("the panic", |world| world.reactor().stats().panics == 1);
+    task.abort();
+    world.until("the task to be over", |_| task.is_finished());
 }
 
 /// Counts what comes.

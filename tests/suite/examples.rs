@@ -108,7 +108,8 @@ fn implemented(line: &str) -> Option<&str> {
 fn method_name(line: &str, is_trait: bool) -> Option<&str> {
     let line = line.strip_prefix("    ")?;
     let line = if is_trait { line } else { line.strip_prefix("pub ")? };
-    line.strip_prefix("const ").unwrap_or(line).strip_prefix("fn ").map(identifier)
+    let line = line.strip_prefix("const ").unwrap_or(line);
+    line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ").map(identifier)
 }
 
 fn identifier(text: &str) -> &str {

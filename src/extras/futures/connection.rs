@@ -20,8 +20,9 @@ use crate::{Address, ConnectionId, Protocol, Reactor, Transport};
 /// - To *read* without a copy, use [`AsyncBufRead`]. Bytes that came before an error or the end are delivered before it.
 ///   Errors keep their errno, and carry the [`Reason`](crate::Reason) if they have none. Behind the end of the peer's bytes
 ///   each read gives the end again, also when the connection fails later.
-/// - To *write* gives bytes to the reactor, which sends them after the poll, at the latest at the end of the turn: there is
-///   nothing to flush. Bytes that are written back in the callback in which they came, 4 KiB or more, are not copied. Above
+/// - To *write* gives bytes to the reactor, which sends them after the poll, mostly in the same turn: there is nothing to
+///   flush. Bytes that are written back from where [`AsyncBufRead`] has shown them, 4 KiB or more, are mostly not copied. A
+///   task that waits for something else before it has consumed them keeps a read buffer in memory, if few do. Above
 ///   the high [mark](Transport::set_write_buffer_limits) a write waits until the peer has caught up. Other code must not raise
 ///   the marks meanwhile: the task might not be told.
 /// - To *close* (`poll_close`) sends FIN behind the last byte, and reading goes on.

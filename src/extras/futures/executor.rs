@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::thread;
 
-use bytes::Bytes;
 use slab::Slab;
 
 use super::closing::Waiting;
@@ -22,13 +21,6 @@ const SPARES: usize = 64;
 
 /// A buffer that has grown larger is given back. So no more than 2 MiB are kept.
 const LARGEST_SPARE: usize = 32 * 1024;
-
-/// Fewer bytes are copied for a task that is told of them.
-const LENT_FROM: usize = 4 * 1024;
-
-/// So many read buffers are kept by connections whose tasks have not read all that they were lent. Beside them no more
-/// is lent, but copied, so that tasks that wait for something else keep no more than 2 MiB together.
-const MOST_LENT: usize = 8;
 
 /// The name of tasks that were given none.
 const NAMELESS: &str = "task";
@@ -47,14 +39,6 @@ pub(super) struct Executor {
     ended: Cell<Option<u64>>,
     pub(super) closing: RefCell<Waiting>,
     spares: RefCell<Vec<Vec<u8>>>,
-    /// Counts the bytes that are lent, by its clones.
-    lent: Rc<()>,
-}
-
-/// Bytes that a connection's task may read where they were read to.
-pub(super) struct Lent {
-    pub(super) bytes: Bytes,
-    _counted: Rc<()>,
 }
 
 struct Task {
@@ -68,7 +52,7 @@ struct Task {
 enum Spawned {
     #[default]
     Unwanted,
-    /// It is wanted, if it has this name.
+    /// It is wanted, if it has this name: the callback goes on under the name of its task.
     Wanted(&'static str),
     Caught(Arc<Ticket>),
 }
@@ -89,7 +73,6 @@ impl Executor {
                 ended: Cell::new(None),
                 closing: RefCell::default(),
                 spares: RefCell::default(),
-                lent: Rc::default(),
             });
             reactor.set_state(State(Rc::clone(&new)));
             new
@@ -243,12 +226,6 @@ impl Executor {
         if let Some(code) = code {
             self.handle.call_from_thread(code);
         }
-    }
-
-    /// Lends a task what a callback is told, if it pays.
-    pub(super) fn lend(&self, data: &[u8], transport: &Transport<'_>) -> Option<Lent> {
-        let lends = data.len() >= LENT_FROM && Rc::strong_count(&self.lent) <= MOST_LENT;
-        lends.then(|| Lent { bytes: transport.share(data), _counted: Rc::clone(&self.lent) })
     }
 
     /// An empty buffer.

@@ -8,8 +8,10 @@ use std::ops::Range;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+
 use super::connection::Connection;
-use super::executor::{Executor, Lent};
+use super::executor::Executor;
 use super::outside;
 use super::shared::Shared;
 use crate::{ConnectionId, Protocol, Reason, Transport};
@@ -27,6 +29,8 @@ pub(super) struct Link {
     room: Shared<()>,
     /// The address of the bytes that are lent in a callback, from and to.
     told: Cell<(usize, usize)>,
+    /// Whether the peer is not read while it does not read, as with other protocols.
+    stops_reading: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -34,7 +38,7 @@ struct Input {
     /// The bytes that have come, and that the task has not taken.
     bytes: Vec<u8>,
     /// The bytes that are coming now, if there are no others. The rest is copied after the callback.
-    lent: Option<Lent>,
+    lent: Option<Bytes>,
     /// Whether reading pauses until it has, and waits for more.
     paused: bool,
     eof: bool,
@@ -53,6 +57,7 @@ impl Link {
             input: Shared::new(Input::default()),
             room: Shared::new(()),
             told: Cell::default(),
+            stops_reading: Cell::default(),
         })
     }
 
@@ -80,7 +85,7 @@ impl Link {
         &self,
         cx: &Context<'_>,
         buffer: &mut Vec<u8>,
-        lent: &mut Option<Lent>,
+        lent: &mut Option<Bytes>,
     ) -> Poll<io::Result<()>> {
         buffer.clear();
         self.input.poll(cx, |input| {
@@ -112,16 +117,15 @@ impl Link {
     pub(super) fn take_input(&self) -> (Vec<u8>, bool) {
         self.input.look(|input| {
             if let Some(lent) = input.lent.take() {
-                input.bytes.extend_from_slice(&lent.bytes);
+                input.bytes.extend_from_slice(&lent);
             }
             (mem::take(&mut input.bytes), mem::take(&mut input.paused))
         })
     }
 
-    /// Lends what a callback is told, if nothing else waits.
-    fn lend(&self, data: &[u8], transport: &Transport<'_>) -> Option<Lent> {
-        let none_wait = self.input.look(|input| input.bytes.is_empty());
-        let lent = none_wait.then(|| self.executor.lend(data, transport))??;
+    /// Lends what a callback is told, if the task waits for it.
+    fn lend(&self, data: &[u8], transport: &Transport<'_>) -> Option<Bytes> {
+        let lent = self.input.is_awaited().then(|| transport.share(data))??;
         self.told.set(address(data));
         Some(lent)
     }
@@ -147,10 +151,15 @@ impl Link {
         }
     }
 
-    /// Whether these bytes are lent, in a callback of this connection: to write them takes no memory now.
+    /// Whether these bytes are lent, in a callback of this connection: to write them mostly takes no memory.
     pub(super) fn is_lent(&self, bytes: &[u8]) -> bool {
         let (lent, bytes) = (self.told.get(), address(bytes));
         lent.0 <= bytes.0 && bytes.1 <= lent.1
+    }
+
+    /// The task has written more than there was room for: the peer is not read from `pause_writing` to `resume_writing`.
+    pub(super) fn stop_reading_under_pressure(&self) {
+        self.stops_reading.set(true);
     }
 
     pub(super) fn await_room<T>(&self, cx: &Context<'_>) -> Poll<T> {
@@ -252,11 +261,16 @@ impl Protocol for Guest {
         self.tell(transport, |link, _| link.input.note(|input| input.eof = true));
     }
 
-    /// The task sees for itself how much waits, and goes on reading meanwhile.
-    fn pause_writing(&mut self, _: &mut Transport<'_>) {}
+    /// The task sees for itself how much waits. It goes on reading meanwhile, unless it writes back what it reads.
+    fn pause_writing(&mut self, transport: &mut Transport<'_>) {
+        if self.link.stops_reading.take() {
+            transport.default_pause_writing();
+        }
+    }
 
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
-        transport.default_resume_writing(); // it may have written more than there was room for
+        self.link.stops_reading.set(false);
+        transport.default_resume_writing();
         self.tell(transport, |link, _| link.room.note(|()| ()));
     }
 

@@ -11,7 +11,6 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
-use super::executor::Lent;
 use super::guest::Link;
 use crate::Transport;
 
@@ -35,8 +34,8 @@ pub struct Reader {
     /// Bytes that the task is reading, from `read` on.
     buffer: Vec<u8>,
     read: usize,
-    /// Bytes that it reads before those, where they lie.
-    lent: Option<Lent>,
+    /// Bytes that it reads before those, where they lie: a part of the read buffer, all of which they keep.
+    lent: Option<Bytes>,
 }
 
 /// The half of a [`Connection`](super::Connection) that writes; lent by [`halves`](super::Connection::halves).
@@ -72,8 +71,8 @@ impl AsyncBufRead for Reader {
     fn consume(mut self: Pin<&mut Self>, amount: usize) {
         let amount = amount.min(self.unread().len());
         match &mut self.lent {
-            Some(lent) if amount < lent.bytes.len() => lent.bytes.advance(amount),
-            Some(_) => self.lent = None, // others may be lent the buffer
+            Some(lent) if amount < lent.len() => lent.advance(amount),
+            Some(_) => self.lent = None, // the reactor may have the buffer again
             None => self.read += amount,
         }
     }
@@ -86,7 +85,7 @@ impl Reader {
 
     /// The bytes that the task has, and has not read.
     pub(super) fn unread(&self) -> &[u8] {
-        self.lent.as_ref().map_or(&self.buffer[self.read..], |lent| &lent.bytes)
+        self.lent.as_deref().unwrap_or_else(|| &self.buffer[self.read..])
     }
 }
 
@@ -163,7 +162,7 @@ impl AsyncWrite for Writer {
             let count = if self.link.is_lent(buf) { buf.len() } else { buf.len().min(room) };
             let written = transport.write(&buf[..count]);
             if written && count > room {
-                transport.default_pause_writing(); // no more is read: it would all have to be copied
+                self.link.stop_reading_under_pressure(); // more would all have to be copied
             }
             written.then_some(count)
         })

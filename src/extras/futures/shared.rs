@@ -30,6 +30,11 @@ impl<T> Shared<T> {
         look(&mut self.0.borrow_mut().value)
     }
 
+    /// Whether a task waits for a change.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.0.borrow().awaited
+    }
+
     /// Changes the value, and wakes the task that waits for it.
     pub(super) fn note(&self, change: impl FnOnce(&mut T)) {
         let mut state = self.0.borrow_mut();

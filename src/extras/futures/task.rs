@@ -222,8 +222,8 @@ pub struct JoinHandle<T> {
 }
 
 impl<T> JoinHandle<T> {
-    /// Drops the task in the next calls phase, wherever it waits; its outcome is [`JoinError::Aborted`]. Nothing,
-    /// if it is over.
+    /// Drops the task in the next calls phase, or in the callback that is about to poll it, wherever it waits; its outcome is
+    /// [`JoinError::Aborted`]. Nothing, if it is over.
     pub fn abort(&self) {
         self.ticket.abort();
     }

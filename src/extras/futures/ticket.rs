@@ -63,12 +63,15 @@ impl Ticket {
 
     /// Calls code that may wake a task of this inbox. The first one that it wakes is returned: the caller polls it.
     pub(super) fn catch(inbox: &Arc<Inbox>, code: impl FnOnce()) -> Option<Arc<Self>> {
-        /// Puts back what was there before, after a panic too: a waker may be anybody's.
+        /// Puts back what was there before, after a panic too: a waker may be anybody's. Then the loop polls the task that
+        /// was caught.
         struct Outer(Option<Option<Arc<Ticket>>>);
 
         impl Drop for Outer {
             fn drop(&mut self) {
-                CAUGHT.set(self.0.take());
+                if let Some(Some(caught)) = CAUGHT.replace(self.0.take()) {
+                    caught.queue();
+                }
             }
         }
 

@@ -202,6 +202,20 @@ pub fn interval(period: Duration) -> Interval {
 
 impl Interval {
     /// Waits for the next tick, and returns how many were left out since the last one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use crocus::futures::{interval, run_until};
+    /// use crocus::testing::Simulation;
+    ///
+    /// let mut simulation = Simulation::new();
+    /// let mut ticks = interval(Duration::from_secs(10));
+    /// assert_eq!(run_until(simulation.reactor(), async move { ticks.tick().await })?, 0);
+    /// assert_eq!(simulation.elapsed(), Duration::from_secs(10));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub async fn tick(&mut self) -> u64 {
         poll_fn(|cx| self.poll_tick(cx)).await
     }
