@@ -1,6 +1,7 @@
 //! **A visit**: asks a connection what to do until it rests, and calls its protocol.
 //!
-//! Serving and flushing are the same visit with different allowances. The decisions are in
+//! Serving and flushing are the same visit with different allowances. (`flushing` has a short way for most of the
+//! latter.) The decisions are in
 //! [`connection`](crate::connection). This module tells the observer what has moved, updates
 //! the poller and the timers, and carries out the end.
 
@@ -276,7 +277,9 @@ impl Reactor {
             });
         }
         self.let_go(Subject::Connection(id), protocol);
-        self.free(key, owner == Owner::None);
+        if !self.free(key, owner == Owner::None) {
+            return; // `connection_lost` has replaced this reactor: nothing here is about this one
+        }
         self.monitor.stats.closed += 1;
         self.monitor.note(|| {
             let (peer, reason) = (peer.clone(), reason.clone());
@@ -301,10 +304,11 @@ impl Reactor {
         self.let_go_of_rest(Subject::Connection(id), reason);
     }
 
-    /// Closes the socket and frees the slot. A duplicate of an `adopted` socket may stay open elsewhere.
-    fn free(&mut self, key: Key, adopted: bool) {
+    /// Closes the socket and frees the slot; `false` if it is not there. A duplicate of an `adopted` socket may stay open
+    /// elsewhere.
+    fn free(&mut self, key: Key, adopted: bool) -> bool {
         let Self { sources, poller, memory, .. } = self;
-        let Some(session) = sources.session(key) else { return };
+        let Some(session) = sources.session(key) else { return false };
         let untold = session.take_successor();
         if let Some(used) = session.attached.take() {
             memory.give_back_attached(used);
@@ -317,6 +321,7 @@ impl Reactor {
         if let Some(untold) = untold {
             self.let_go(Subject::Connection(ConnectionId(key)), untold);
         }
+        true
     }
 
     /// Calls a protocol. If it panics, its connection is ended; `connection_lost` is still to come.

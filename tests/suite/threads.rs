@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::hint;
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use crate::util::{HOUR, Log, MS, Watchdog, World, logged};
 use crocus::testing::Simulation;
-use crocus::{Ended, Handle, Hold, Notice, Observer, Reactor};
+use crocus::{
+    Address, Ended, Handle, Hold, Notice, Observer, Protocol, Reactor, Reason, Transport,
+};
 
 /// Where posted calls write; a `Log` is not `Send`.
 fn channel<T>() -> (mpsc::Sender<T>, mpsc::Receiver<T>) {
@@ -271,6 +274,34 @@ fn a_posted_call_that_replaces_its_reactor_breaks_no_count() {
         assert!(receiver.try_iter().eq(numbers));
     }
     assert!(!reactor.has_work());
+}
+
+/// It must not either. If it does, the new reactor counts nothing of the connection.
+#[test]
+fn a_connection_lost_that_replaces_its_reactor_breaks_no_count() {
+    struct Replaces(Rc<Cell<bool>>);
+
+    impl Protocol for Replaces {
+        fn connection_made(&mut self, transport: &mut Transport) {
+            transport.lose_connection();
+        }
+
+        fn connection_lost(&mut self, transport: &mut Transport, _: &Reason) {
+            *transport.reactor() = Reactor::new().unwrap();
+            self.0.set(true);
+        }
+    }
+
+    let (mut reactor, replaced) = (Reactor::new().unwrap(), Rc::new(Cell::new(false)));
+    let factory = replaced.clone();
+    let listener =
+        reactor.listen("127.0.0.1:0", move |_: Address| Replaces(factory.clone())).unwrap();
+    let Some(Address::Tcp(place)) = reactor.local_addr(listener) else { panic!("no port") };
+    let _far = TcpStream::connect(place).unwrap();
+    while !replaced.get() {
+        reactor.turn(Some(HOUR)).unwrap();
+    }
+    assert_eq!((reactor.stats().accepted, reactor.stats().closed), (0, 0));
 }
 
 /// Twisted's `testCallFromThreadStops`.
