@@ -73,6 +73,47 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         r#"                if io.put_off > 0 && self.may_deliver() && !io.serves {"#,
     ),
     (
+        "row 65: lent bytes of a connection that hands over are not copied",
+        "src/connection/mod.rs",
+        r#"        self.copy_lent(buffer, common);
+        Next::Yield"#,
+        r#"        Next::Yield"#,
+    ),
+    (
+        "a plain flush of a connection with deadlines",
+        "src/connection/output.rs",
+        r#"            && self.extras.is_none()
+            && !common.shutting_down;"#,
+        r#"            && !common.shutting_down;"#,
+    ),
+    (
+        "a plain flush above the high mark",
+        "src/connection/output.rs",
+        r#"(1..=budget.min(self.marks.high()))"#,
+        r#"(1..=budget)"#,
+    ),
+    (
+        "a plain flush that has sent a part is over",
+        "src/connection/output.rs",
+        r#"        sent == all
+"#,
+        r#"        sent > 0
+"#,
+    ),
+    (
+        "a plain flush stays in its queue",
+        "src/reactor/flushing.rs",
+        r#"            waits.leave(Queue::Flush);"#,
+        r#"            let _ = &waits;"#,
+    ),
+    (
+        "a connection that is not there any more is counted as closed",
+        "src/reactor/visit.rs",
+        r#"        if !self.free(key, owner == Owner::None) {
+            return;"#,
+        r#"        if !self.free(key, owner == Owner::None) {"#,
+    ),
+    (
         "as many pieces leave in a visit as one call takes",
         "src/connection/pieces.rs",
         r#"        while *sent < most && !queue.is_empty()"#,
@@ -90,10 +131,16 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     (
         "deliver data after lose_connection",
         "src/connection/ending.rs",
-        r#"        if self.may_discard() {
+        r#"            return self.fail_tls(failure, common);
+        }
+        let mut more = false;
+        if self.may_discard() {
             if io.read > 0 {
                 return self.discard(io, common, buffer);"#,
-        r#"        if self.may_discard() {
+        r#"            return self.fail_tls(failure, common);
+        }
+        let mut more = false;
+        if self.may_discard() {
             if io.read > 0 {
                 return self.deliver(io, common, buffer);"#,
     ),
@@ -1403,9 +1450,29 @@ const DEFECTS_OF_TASKS: &[(&str, &str, &str, &str)] = &[
     (
         "an echo that has written more than there was room for is not read again",
         "src/extras/futures/guest.rs",
-        r#"        transport.default_resume_writing(); // it may have written more than there was room for
+        r#"        transport.default_resume_writing();
 "#,
         r#""#,
+    ),
+    (
+        "an echo that has written more than there was room for is read on",
+        "src/extras/futures/guest.rs",
+        r#"            transport.default_pause_writing();"#,
+        r#"            let _ = &transport;"#,
+    ),
+    (
+        "bytes of any number of read buffers are kept",
+        "src/connection/lent.rs",
+        r#"        (is_part && self.may_be_kept()).then(|| {"#,
+        r#"        is_part.then(|| {"#,
+    ),
+    (
+        "a task that was caught is lost in a panic",
+        "src/extras/futures/ticket.rs",
+        r#"                if let Some(Some(caught)) = CAUGHT.replace(self.0.take()) {
+                    caught.queue();
+                }"#,
+        r#"                drop(CAUGHT.replace(self.0.take()));"#,
     ),
     (
         "a panic of one task ends the connection in whose callback it is polled",

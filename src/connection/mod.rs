@@ -2,7 +2,8 @@
 //!
 //! A [`Connection`] has its stream, its buffers and its state. It refers to no reactor, protocol, queue or
 //! other connection. Events are [latched](Connection::latch) and commands are methods; both only change the
-//! state. [`next`](Connection::next) reads or writes once and returns what to do now. Nothing else decides.
+//! state. [`next`](Connection::next) reads or writes once and returns what to do now. Nothing else decides, but for a short
+//! way of `next` for the most frequent flush, [`send_plainly`](Connection::send_plainly).
 //!
 //! # The life of a connection
 //!
@@ -343,7 +344,7 @@ impl<S: ByteStream> Connection<S> {
         Next::Yield
     }
 
-    /// Ends a visit. Checks for a broken connection and for deadlines; then rests, or yields if there is
+    /// Ends a visit. Copies what is lent; checks for a broken connection and for deadlines; then rests, or yields if there is
     /// `more` to do and the allowance is spent. An open connection times out only if nothing is left to be
     /// read; bytes that were put back count as read. A closing connection ends at its deadline in any case.
     #[inline(always)]

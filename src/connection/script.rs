@@ -282,6 +282,8 @@ pub(super) struct Driver {
     pub(super) budgets: (usize, usize),
     /// Whether the poller may have more events to tell.
     pub(super) more_events: bool,
+    /// Whether a flush tries the short way first.
+    pub(super) flushes_plainly: bool,
     /// The queues it waits in.
     pub(super) queued: bool,
     pub(super) flushing: bool,
@@ -312,6 +314,7 @@ impl Driver {
             now,
             buffer: ReadBuffer::new(64),
             budgets: (1000, 1000),
+            flushes_plainly: true,
             queued: true,
             flushing: false,
             registered: false,
@@ -361,7 +364,7 @@ impl Driver {
     /// Asks until there is something to tell, or the visit is over.
     pub(super) fn ask(&mut self) -> Next {
         // As `reactor/flushing.rs` has it.
-        let flushes = self.steps == 0 && !self.io.serves && self.registered;
+        let flushes = self.flushes_plainly && self.steps == 0 && !self.io.serves && self.registered;
         if let Some(budget) = self.io.write.filter(|_| flushes)
             && self.connection.send_plainly(budget, &mut self.common)
         {

@@ -792,6 +792,20 @@ fn row_28_a_fresh_connection_that_sent_all_does_not_linger() {
 }
 
 #[test]
+fn row_28_discarded_bytes_of_the_peer_count_in_a_shutdown() {
+    let mut driver = Driver::new();
+    driver.shut_down();
+    driver.script.peer_sends(b"?");
+    driver.visit(Kind::Serve, |driver, notice| {
+        assert_eq!(notice, Tell::Made);
+        driver.write(b"!", CAP);
+        driver.close();
+    });
+    assert_eq!((driver.written().as_str(), driver.script.wire().taken), ("!", 1));
+    assert!(!driver.connection.is_gone(), "the peer has sent something, and may send more");
+}
+
+#[test]
 fn row_28_all_that_the_visit_sent_counts() {
     let mut driver = Driver::new();
     driver.budgets.1 = 20_000;
@@ -802,6 +816,33 @@ fn row_28_all_that_the_visit_sent_counts() {
     });
     assert_eq!((driver.heard().as_str(), driver.written().len()), ("Made Pause Resume", 537));
     assert!(!driver.connection.is_gone(), "it was more than one segment");
+}
+
+#[test]
+fn a_plain_flush_leaves_all_that_is_rarer_to_a_visit() {
+    type Make = fn(&mut Driver);
+    let rarer: [Make; 8] = [
+        |driver| driver.connection.latch(Readiness::READABLE),
+        |driver| driver.connection.latch(Readiness::HANGUP),
+        |driver| _ = driver.set_timeout(Some(SECOND)),
+        |driver| driver.set_marks(4, 0),
+        |driver| _ = driver.shut_write(),
+        |driver| _ = driver.close(),
+        |driver| driver.common.shutting_down = true,
+        |driver| _ = driver.write(b", and more than may be sent", CAP),
+    ];
+    for make in rarer {
+        let mut driver = Driver::open();
+        driver.write(b"bytes", CAP);
+        make(&mut driver);
+        assert!(!driver.connection.send_plainly(5, &mut driver.common));
+        assert_eq!(driver.written(), "");
+    }
+    let mut driver = Driver::open();
+    driver.write(b"bytes", CAP);
+    assert!(driver.connection.send_plainly(5, &mut driver.common));
+    assert_eq!(driver.written(), "bytes");
+    assert!(!driver.connection.send_plainly(5, &mut driver.common), "nothing is left to send");
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub(crate) struct Reached {
     pub(crate) lingering: bool,
 }
 
-/// One visit: its allowances, its results, and the outside facts that decisions need.
+/// One visit: its allowances, its results, and the facts of its own that decisions need.
 #[derive(Debug)]
 pub(crate) struct Io {
     /// How many bytes may still be read or delivered.
@@ -229,7 +229,7 @@ impl Marks {
 /// How many used boxes are kept: as many connections may come and go in one turn.
 const SPARE_EXTRAS: usize = 64;
 
-/// Shared by all connections of a reactor: limits, and memory for reuse, so that a connection
+/// Shared by all connections of a reactor: limits, the times of the turn, and memory for reuse, so that a connection
 /// that comes, lingers and goes costs no allocation.
 #[derive(Debug)]
 pub(crate) struct Common {

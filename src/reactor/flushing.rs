@@ -3,8 +3,10 @@
 use std::hint::black_box;
 
 use super::Reactor;
+use super::monitor::Watched;
 use super::queues::Queue;
 use super::source::{Registered, Slot, Source};
+use crate::ids::ConnectionId;
 use crate::observe::Phase;
 use crate::parts::arena::Key;
 
@@ -33,7 +35,7 @@ impl Reactor {
     }
 
     /// Reads something of these connections, and so has their memory in the processor's cache soon. After a broadcast it
-    /// has left the cache, and the processor would wait for it four times for each connection.
+    /// has left the cache, and the processor would wait for it three times for each connection.
     fn fetch(&self, keys: &[Key]) {
         let look = |&key| match self.sources.get(key) {
             Some(Source::Connection(session)) => session.connection.first_unsent(),
@@ -52,10 +54,14 @@ impl Reactor {
         else {
             return false;
         };
+        if *registered != Registered::Fully {
+            return false;
+        }
+        let (connection, common) = (&mut session.connection, &mut memory.common);
+        let watched = Watched::begin(connection, common, monitor);
         let budget = waits.budget_left(limits.write_budget, monitor.stats.turns);
-        let done = !monitor.is_watched()
-            && *registered == Registered::Fully
-            && session.connection.send_plainly(budget, &mut memory.common);
+        let done = connection.send_plainly(budget, common);
+        Watched::end(watched, ConnectionId(key), connection, common, monitor);
         if done {
             waits.leave(Queue::Flush);
         }

@@ -21,6 +21,7 @@ impl Sequence<'_> {
 
     pub(super) fn visit(&mut self, kind: Kind) {
         self.driver.budgets = (self.some(60), self.some(40));
+        self.driver.flushes_plainly = !self.chance(3);
         let room = self.some(40);
         self.driver.buffer = ReadBuffer::new(room);
         self.log(format_args!("{kind:?} with {:?} and {room}", self.driver.budgets));
