@@ -233,11 +233,10 @@ impl Reactor {
         buffer: &mut ReadBuffer,
     ) {
         self.monitor.stats.accepted += 1;
-        let begun = match first {
-            Ok(None) => self.build_protocol(listener, &peer).map(Begun::Built),
-            Ok(Some(step)) => Ok(Begun::Step(step)),
-            Err(reason) => Err(reason),
-        };
+        let begun = first.and_then(|step| match step {
+            Some(step) => Ok(Begun::Step(step)),
+            None => self.build_protocol(listener, &peer).map(Begun::Built),
+        });
         let begun = match begun {
             Ok(begun) => begun,
             Err(reason) => return self.turn_away(listener, stream, peer, reason),

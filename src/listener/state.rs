@@ -84,8 +84,8 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The reason why it is to be turned away: as far as it is known who the peer is, it has enough of them; or it cannot be
-    /// prepared.
+    /// `PeerLimit` if the peer, as far as it is known, has as many connections as it may; else the reason why the connection
+    /// cannot be prepared.
     #[inline]
     pub(crate) fn first_step(
         &mut self,

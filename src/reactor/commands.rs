@@ -167,7 +167,7 @@ impl Reactor {
         visit
     }
 
-    /// The same for a command that no echo has: one copy serves them all.
+    /// The same for a command that a message seldom needs: one copy serves them all.
     #[inline(never)]
     fn rare_command(
         &mut self,
@@ -260,9 +260,9 @@ impl Reactor {
 
     /// Resets a connection, whatever is still unsent.
     pub(crate) fn abort(&mut self, id: ConnectionId, reason: Reason) {
-        let name = Some(Command::AbortConnection);
+        let (name, mut reason) = (Some(Command::AbortConnection), Some(reason));
         self.rare_command(id, Queue::Flush, name, &mut |connection, _| {
-            connection.abort(reason.clone())
+            reason.take().is_some_and(|reason| connection.abort(reason))
         });
     }
 
