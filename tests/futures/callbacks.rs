@@ -166,10 +166,10 @@ fn a_task_that_wakes_itself_in_a_callback_waits_for_the_others() {
         let mut incoming = listen("127.0.0.1:7").unwrap();
         let mut peer = incoming.accept().await.unwrap();
         peer.read(&mut [0]).await.unwrap();
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             counting.set(counting.get() + 1);
             cx.waker().wake_by_ref();
-            std::task::Poll::<()>::Pending
+            Poll::<()>::Pending
         })
         .await;
     }));
