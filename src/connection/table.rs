@@ -843,6 +843,10 @@ fn a_plain_flush_leaves_all_that_is_rarer_to_a_visit() {
     assert!(driver.connection.send_plainly(5, &mut driver.common));
     assert_eq!(driver.written(), "bytes");
     assert!(!driver.connection.send_plainly(5, &mut driver.common), "nothing is left to send");
+    driver.script.wire_mut().window = 2;
+    driver.write(b"bytes", CAP);
+    assert!(!driver.connection.send_plainly(5, &mut driver.common), "a part is left to send");
+    assert_eq!(driver.written(), "bytesby");
 }
 
 #[test]
