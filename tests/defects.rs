@@ -107,11 +107,10 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
         r#"            let _ = &waits;"#,
     ),
     (
-        "a connection that is not there any more is counted as closed",
-        "src/reactor/visit.rs",
-        r#"        if !self.free(key, owner == Owner::None) {
-            return;"#,
-        r#"        if !self.free(key, owner == Owner::None) {"#,
+        "bytes of any number of read buffers are kept",
+        "src/connection/lent.rs",
+        r#"        (is_part && self.may_be_kept()).then(|| {"#,
+        r#"        is_part.then(|| {"#,
     ),
     (
         "as many pieces leave in a visit as one call takes",
@@ -1148,6 +1147,13 @@ const DEFECTS_OF_PROXY: &[(&str, &str, &str, &str)] = &[
 /// The same for calls of other threads. Tests of their queue and of threads must find them.
 const DEFECTS_OF_CALLS: &[(&str, &str, &str, &str)] = &[
     (
+        "a connection that is not there any more is counted as closed",
+        "src/reactor/visit.rs",
+        r#"        if !self.free(key, owner == Owner::None) {
+            return;"#,
+        r#"        if !self.free(key, owner == Owner::None) {"#,
+    ),
+    (
         "calls of other threads wait until few others do",
         "src/reactor/state.rs",
         r#"        if self.shared.is_filled() {"#,
@@ -1459,12 +1465,6 @@ const DEFECTS_OF_TASKS: &[(&str, &str, &str, &str)] = &[
         "src/extras/futures/guest.rs",
         r#"            transport.default_pause_writing();"#,
         r#"            let _ = &transport;"#,
-    ),
-    (
-        "bytes of any number of read buffers are kept",
-        "src/connection/lent.rs",
-        r#"        (is_part && self.may_be_kept()).then(|| {"#,
-        r#"        is_part.then(|| {"#,
     ),
     (
         "a task that was caught is lost in a panic",
