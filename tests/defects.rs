@@ -1461,12 +1461,6 @@ const DEFECTS_OF_TASKS: &[(&str, &str, &str, &str)] = &[
         r#""#,
     ),
     (
-        "an echo that has written more than there was room for is read on",
-        "src/extras/futures/guest.rs",
-        r#"            transport.default_pause_writing();"#,
-        r#"            let _ = &transport;"#,
-    ),
-    (
         "a task that was caught is lost in a panic",
         "src/extras/futures/ticket.rs",
         r#"                if let Some(Some(caught)) = CAUGHT.replace(self.0.take()) {
