@@ -108,7 +108,7 @@ const DEFECTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "bytes of any number of read buffers are kept",
-        "src/connection/lent.rs",
+        "src/connection/read_buffer.rs",
         r#"        (is_part && self.may_be_kept()).then(|| {"#,
         r#"        is_part.then(|| {"#,
     ),

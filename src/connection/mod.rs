@@ -125,6 +125,7 @@ mod lent;
 mod output;
 mod pieces;
 mod preparing;
+mod read_buffer;
 #[cfg(any(test, fuzzing))]
 mod script;
 mod securing;
@@ -145,8 +146,8 @@ mod values;
 pub(crate) use filter::Engine;
 #[cfg(feature = "proxy")]
 pub(crate) use header::Header;
-pub(crate) use lent::ReadBuffer;
 pub(crate) use preparing::Step;
+pub(crate) use read_buffer::ReadBuffer;
 pub(crate) use timing::Direction;
 pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Reached, Tell, Traffic};
 
