@@ -10,7 +10,8 @@ use crate::system::resolver::Resolver;
 const READ_BUDGET: usize = 256 * 1024;
 
 /// Bytes read at once: all that a turn reads, so that what is echoed is sent from the buffer. Of several reads only the
-/// last would be. A reactor has one such buffer (nine, if bytes of them are kept), and of its memory only the pages that were ever filled.
+/// last would be. A reactor has one such buffer (nine, if bytes of them are kept), and of its memory only the pages that
+/// were ever filled.
 const READ_BUFFER: usize = READ_BUDGET;
 
 /// Bytes written to one connection per turn, in one or two system calls.

@@ -1,11 +1,11 @@
 //! The reactor, its parts, and the order of its modules. **The loop** is in `turn`.
 //!
 //! In this folder, `turn` runs all phases, `visit` serves and flushes connections, `flushing` is the flush phase,
-//! `timing` runs timers, `calls` runs calls, `working` runs blocking work in threads, `stopping` ends the reactor, and
-//! `dispatch` is the only place where the user's code is called. `source` has the sources that are served, `queues` their order, and
-//! `state` the rest of a reactor's state. `commands`, `adopting` and `hosting` are the interface from outside;
-//! `extending` and `lending` are for code that builds upon a reactor. The folders `listener/`, `connector/`,
-//! `datagram/` and `descriptor/` serve the other kinds of source.
+//! `timing` runs timers, `calls` runs calls, `working` runs blocking work in threads, `stopping` ends the
+//! reactor, and `dispatch` is the only place where the user's code is called. `source` has the sources that are
+//! served, `queues` their order, and `state` the rest of a reactor's state. `commands`, `adopting` and `hosting`
+//! are the interface from outside; `extending` and `lending` are for code that builds upon a reactor. The folders
+//! `listener/`, `connector/`, `datagram/` and `descriptor/` serve the other kinds of source.
 
 // `rustdoc` shows the methods of a type in the order of the modules that they stand in. So the modules are
 // declared in the order in which a newcomer wants to read them.

@@ -63,7 +63,7 @@ impl<'a> Transport<'a> {
     /// Returns bytes that `data_received` is being told as [`Bytes`], without a copy: to be kept after the callback, or given
     /// to another thread.
     ///
-    /// `None` where a copy is better: for fewer than 4 KiB, for bytes that lie elsewhere, in other callbacks, and
+    /// `None` where a copy is better: for fewer than 4 KiB (in a simulation for none), for bytes that lie elsewhere, in other callbacks, and
     /// while others keep bytes of eight buffers already. For as long as any of these bytes are kept, all of the
     /// [read buffer](crate::ReactorBuilder::read_buffer) is, which neither a mark nor the cap counts; the reactor reads into
     /// another. So they are for use soon: one that keeps them for long has all others copy.

@@ -12,7 +12,7 @@ use crocus::testing::Simulation;
 use crocus::{Bytes, Protocol, Reactor, Transport};
 use futures_lite::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
-use super::connections::{outcome, served};
+use super::connections::{echoed, outcome, served};
 use crate::util::{Far, MS, World, logged, pattern};
 
 /// A task accepts connections, and spawns for each what `session` does with it. Returns the address.
@@ -321,13 +321,7 @@ both! {
             most = most.max(world.only().buffered());
         }
         assert!((MARK..=READ + MARK).contains(&most), "{most} bytes wait");
-        let mut all = Vec::new();
-        world.until("the echo", |_| {
-            sent += far.send(&data[sent..]);
-            far.take_some(&mut all).unwrap();
-            all.len() == data.len()
-        });
-        assert!(all == data);
+        echoed(world, &mut far, &data, sent);
         far.close_write();
         outcome(world, &task);
     }

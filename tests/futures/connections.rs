@@ -53,18 +53,22 @@ pub(crate) fn outcome<T>(world: &mut World, task: &JoinHandle<T>) -> T {
     task.take().unwrap().unwrap()
 }
 
+/// Sends what is left of the data behind `sent`, and reads all of it back.
+pub(crate) fn echoed(world: &mut World, far: &mut Far, data: &[u8], mut sent: usize) {
+    let mut all = Vec::new();
+    world.until("the echo", |_| {
+        sent += far.send(&data[sent..]);
+        far.take_some(&mut all).unwrap();
+        all.len() == data.len()
+    });
+    assert!(all == data);
+}
+
 both! {
     fn a_task_echoes_until_the_end_of_its_peer(world) {
         let (task, mut far) = served(world, echo);
         let data = pattern(300_000);
-        let mut all = Vec::new();
-        let mut sent = 0;
-        world.until("the echo", |_| {
-            sent += far.send(&data[sent..]);
-            far.take_some(&mut all).unwrap();
-            all.len() == data.len()
-        });
-        assert!(all == data);
+        echoed(world, &mut far, &data, 0);
         far.close_write();
         assert_eq!(outcome(world, &task).unwrap(), data.len() as u64);
         assert_eq!(world.read_to_end(&mut far), (vec![], Ok(())));

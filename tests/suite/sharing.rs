@@ -1,6 +1,6 @@
 //! Bytes that connections share, without a copy for each.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crocus::Bytes;
@@ -45,11 +45,18 @@ both! {
 both! {
     fn bytes_that_are_kept_outlive_the_next_read(world) {
         let kept: Rc<RefCell<Vec<Bytes>>> = Rc::default();
-        let keeping = Rc::clone(&kept);
+        let (keeping, shared) = (Rc::clone(&kept), Rc::new(Cell::new(0)));
+        let counting = Rc::clone(&shared);
         let (_, mut far) = world.served("a", |a| {
             a.on_data(move |transport, data| {
                 let (head, tail) = data.split_at(data.len() / 3);
-                let keep = |part| transport.share(part).unwrap_or_else(|| Bytes::copy_from_slice(part));
+                let keep = |part| match transport.share(part) {
+                    Some(bytes) => {
+                        counting.set(counting.get() + 1);
+                        bytes
+                    }
+                    None => Bytes::copy_from_slice(part),
+                };
                 keeping.borrow_mut().extend([keep(head), keep(tail)]);
             })
         });
@@ -60,5 +67,6 @@ both! {
         }
         world.until("all of it", |_| kept.borrow().iter().map(Bytes::len).sum::<usize>() == data.len());
         assert!(kept.borrow().concat() == data);
+        assert!(shared.get() >= 8, "{} pieces are shared", shared.get());
     }
 }
