@@ -65,13 +65,21 @@ impl<S: ByteStream> Connection<S> {
         self.write(data, common)
     }
 
+    /// Begins a visit; returns how many bytes wait in memory.
+    #[inline(always)]
+    pub(crate) fn begin_visit(&mut self) -> usize {
+        let has_none = !self.has_plain() && self.extras.is_none();
+        if has_none { 0 } else { self.begin_visit_with_output() }
+    }
+
     /// Ends it if a visit has not ended as it should, and bytes that were lent are lost: a callback has replaced its
     /// reactor by another.
-    #[inline]
-    pub(crate) fn check_loan(&mut self) {
+    #[inline(never)]
+    fn begin_visit_with_output(&mut self) -> usize {
         if self.is_lent() {
             self.end_by_fault(Reason::Aborted);
         }
+        self.in_memory()
     }
 }
 

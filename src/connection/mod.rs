@@ -2,8 +2,8 @@
 //!
 //! A [`Connection`] has its stream, its buffers and its state. It refers to no reactor, protocol, queue or
 //! other connection. Events are [latched](Connection::latch) and commands are methods; both only change the
-//! state. [`next`](Connection::next) reads or writes once and returns what to do now. Nothing else decides, but for a short
-//! way of `next` for the most frequent flush, [`send_plainly`](Connection::send_plainly).
+//! state. [`next`](Connection::next) reads or writes once and returns what to do now. Nothing else decides, but for the most
+//! frequent of its steps, [`send_plainly`](Connection::send_plainly), which the flush phase takes without it too.
 //!
 //! # The life of a connection
 //!
@@ -273,6 +273,11 @@ impl<S: ByteStream> Connection<S> {
 
     #[inline(always)]
     fn while_open(&mut self, io: &mut Io, common: &mut Common, buffer: &mut ReadBuffer) -> Next {
+        if let Some(budget) = io.write
+            && let Some(next) = self.send_plainly(budget, &mut io.sent, common)
+        {
+            return next;
+        }
         let mut more = false;
         if self.may_deliver() {
             if io.read > 0 {

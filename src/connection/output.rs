@@ -103,7 +103,7 @@ impl<S: ByteStream> Connection<S> {
     }
 }
 
-/// A flush without `next`.
+/// The most frequent step.
 impl<S: ByteStream> Connection<S> {
     /// The byte that leaves next.
     #[inline]
@@ -111,38 +111,45 @@ impl<S: ByteStream> Connection<S> {
         self.outgoing.unsent().and_then(<[u8]>::first).copied().unwrap_or(0)
     }
 
-    /// Does what a visit by the flush queue does to most connections: sends a few copied bytes, which the kernel takes.
-    /// It asks once for all that is rarer: `true` if there was nothing of it. Else [`next`](Self::next) is to be called,
-    /// whether something was sent or not.
+    /// Sends a few copied bytes of a connection that has nothing else to do: what is left of most visits when the callback
+    /// has answered, and all of most visits by the flush queue. It asks once for all that is rarer: `None` if there is any
+    /// of it, and nothing was done. Adds to `total` how many bytes the kernel has taken.
     ///
-    /// Against `next` it saves a third of the instructions of a broadcast.
-    #[inline]
-    pub(crate) fn send_plainly(&mut self, budget: usize, common: &mut Common) -> bool {
-        let unsent = self.outgoing.unsent().unwrap_or_default();
+    /// Against the other steps of `next` it saves a twelfth of the instructions of an echo, and a third of those of a
+    /// broadcast.
+    #[inline(always)]
+    pub(crate) fn send_plainly(
+        &mut self,
+        budget: usize,
+        total: &mut usize,
+        common: &mut Common,
+    ) -> Option<Next> {
+        if self.ready != Readiness::WRITABLE {
+            return None;
+        }
+        let unsent = self.outgoing.unsent()?;
         let all = unsent.len();
-        let has_only_to_send = (1..=budget.min(self.marks.high())).contains(&all)
-            && self.ready == Readiness::WRITABLE
+        let has_only_to_send = (all > 0 && all <= budget && all <= self.marks.high())
             && matches!(self.life, Life::Open)
-            && (self.output, self.pressure) == (Output::Open, Pressure::Low)
+            && (self.input, self.output) == (Input::Open, Output::Open)
+            && self.pressure == Pressure::Low
             && self.extras.is_none()
             && !common.shutting_down;
         if !has_only_to_send {
-            return false;
+            return None;
         }
         let sent = offer(&mut self.stream, &mut self.ready, all, |stream| stream.write(unsent));
         let sent = match sent {
             Ok(sent) => sent,
-            Err(error) => {
-                self.break_off(error, common); // `next` is told by the state
-                return false;
-            }
+            Err(error) => return Some(self.break_off(error, common)),
         };
         if sent > 0 {
             self.outgoing.advance(sent, &mut common.spares);
             self.traffic.note_written(sent, common);
             self.above_cap = false;
+            *total += sent;
         }
-        sent == all
+        Some(if sent == all { Next::Rest } else { Next::Again })
     }
 }
 
@@ -223,7 +230,7 @@ impl<S: ByteStream> Connection<S> {
     }
 
     #[inline(always)]
-    fn has_plain(&self) -> bool {
+    pub(super) fn has_plain(&self) -> bool {
         !self.outgoing.is_empty()
     }
 

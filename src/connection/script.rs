@@ -366,7 +366,7 @@ impl Driver {
         // As `reactor/flushing.rs` has it.
         let flushes = self.flushes_plainly && self.steps == 0 && !self.io.serves && self.registered;
         if let Some(budget) = self.io.write.filter(|_| flushes)
-            && self.connection.send_plainly(budget, &mut self.common)
+            && self.connection.send_plainly(budget, &mut 0, &mut self.common) == Some(Next::Rest)
         {
             self.visited = false;
             return Next::Rest;

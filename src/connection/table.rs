@@ -819,7 +819,7 @@ fn row_28_all_that_the_visit_sent_counts() {
 }
 
 #[test]
-fn a_plain_flush_leaves_all_that_is_rarer_to_a_visit() {
+fn a_connection_with_more_to_do_does_not_send_plainly() {
     type Make = fn(&mut Driver);
     let rarer: [Make; 8] = [
         |driver| driver.connection.latch(Readiness::READABLE),
@@ -835,18 +835,28 @@ fn a_plain_flush_leaves_all_that_is_rarer_to_a_visit() {
         let mut driver = Driver::open();
         driver.write(b"bytes", CAP);
         make(&mut driver);
-        assert!(!driver.connection.send_plainly(5, &mut driver.common));
+        assert_eq!(send_plainly(&mut driver), (None, 0));
         assert_eq!(driver.written(), "");
     }
+}
+
+#[test]
+fn a_connection_that_has_only_to_send_does_so_in_a_step() {
     let mut driver = Driver::open();
     driver.write(b"bytes", CAP);
-    assert!(driver.connection.send_plainly(5, &mut driver.common));
+    assert_eq!(send_plainly(&mut driver), (Some(Next::Rest), 5));
     assert_eq!(driver.written(), "bytes");
-    assert!(!driver.connection.send_plainly(5, &mut driver.common), "nothing is left to send");
+    assert_eq!(send_plainly(&mut driver), (None, 0), "nothing is left to send");
     driver.script.wire_mut().window = 2;
     driver.write(b"bytes", CAP);
-    assert!(!driver.connection.send_plainly(5, &mut driver.common), "a part is left to send");
+    assert_eq!(send_plainly(&mut driver), (Some(Next::Again), 2), "a part is left to send");
     assert_eq!(driver.written(), "bytesby");
+    assert_eq!(send_plainly(&mut driver), (None, 0), "there is no room");
+}
+
+fn send_plainly(driver: &mut Driver) -> (Option<Next>, usize) {
+    let mut sent = 0;
+    (driver.connection.send_plainly(5, &mut sent, &mut driver.common), sent)
 }
 
 #[test]

@@ -231,7 +231,7 @@ fn a_visit_left_halfway_ends_also_what_has_begun_tls() {
     driver.echo(0..6);
     let (server, _) = engines();
     assert!(driver.connection.start_tls(server, driver.now, &mut driver.common));
-    driver.connection.check_loan(); // as the next visit does
+    _ = driver.connection.begin_visit(); // as the next visit does
     assert_eq!(driver.serve(), Next::Gone);
     assert_eq!(driver.written(), "");
 }

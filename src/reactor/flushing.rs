@@ -6,6 +6,7 @@ use super::Reactor;
 use super::monitor::Watched;
 use super::queues::Queue;
 use super::source::{Registered, Slot, Source};
+use crate::connection::Next;
 use crate::ids::ConnectionId;
 use crate::observe::Phase;
 use crate::parts::arena::Key;
@@ -60,7 +61,7 @@ impl Reactor {
         let (connection, common) = (&mut session.connection, &mut memory.common);
         let watched = Watched::begin(connection, common, monitor);
         let budget = waits.budget_left(limits.write_budget, monitor.stats.turns);
-        let done = connection.send_plainly(budget, common);
+        let done = connection.send_plainly(budget, &mut 0, common) == Some(Next::Rest);
         Watched::end(watched, ConnectionId(key), connection, common, monitor);
         if done {
             waits.leave(Queue::Flush);

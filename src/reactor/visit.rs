@@ -29,10 +29,9 @@ impl Queue {
         let Slot { source, waits, registered, .. } = slot;
         waits.leave(self);
         let Source::Connection(session) = source else { return None };
-        session.connection.check_loan();
         let budget = limits.write_budget;
         // Half of what waits in memory, if that is more: a connection that many others write to keeps up with them.
-        let half = session.connection.in_memory() / 2;
+        let half = session.connection.begin_visit() / 2;
         Some(Io {
             read: if self == Self::Run { limits.read_budget } else { 0 },
             put_off: 0,
