@@ -175,6 +175,9 @@ impl<T> Timers<T> {
 
     /// Makes a batch of all timers due at `now`; timers set from here on are not in it.
     pub(crate) fn gather(&mut self, now: Instant) {
+        if self.heap.is_empty() {
+            return; // mostly, and saves a conversion
+        }
         let now = self.origin.moment(now);
         for taken in 1.. {
             let Some(&entry) = self.heap.peek() else { break };
@@ -197,7 +200,6 @@ impl<T> Timers<T> {
             self.due.push_back(entry);
         }
         self.clear_top();
-        self.give_memory_back();
     }
 
     /// Whether so many timers are due that it is better to look at them all, by a sample of the heap below its top.

@@ -19,6 +19,9 @@ impl Reactor {
     /// Phase 6. Flushes the connections that were in the queue when the phase began, each once.
     pub(super) fn flush(&mut self) {
         self.begin_phase(Phase::Flush);
+        if self.queues.is_empty(Queue::Flush) {
+            return;
+        }
         let queue = self.queues.take(Queue::Flush);
         let mut buffer = self.memory.lend_buffer(self.limits.read_buffer);
         for group in queue.chunks(AHEAD) {

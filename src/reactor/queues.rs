@@ -118,7 +118,14 @@ impl Queues {
     }
 
     pub(crate) fn are_empty(&self) -> bool {
-        self.run.is_empty() && self.flush.is_empty()
+        self.is_empty(Queue::Run) && self.is_empty(Queue::Flush)
+    }
+
+    pub(crate) fn is_empty(&self, queue: Queue) -> bool {
+        match queue {
+            Queue::Run => self.run.is_empty(),
+            Queue::Flush => self.flush.is_empty(),
+        }
     }
 
     /// Removes the sources that are gone.

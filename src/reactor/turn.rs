@@ -230,6 +230,9 @@ impl Reactor {
     /// Phase 4. Serves the sources that were in the queue when the phase began, each once.
     fn serve(&mut self) {
         self.begin_phase(Phase::Serve);
+        if self.queues.is_empty(Queue::Run) {
+            return;
+        }
         let queue = self.queues.take(Queue::Run);
         let mut buffer = self.memory.lend_buffer(self.limits.read_buffer);
         for &key in &queue {
