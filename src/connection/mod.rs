@@ -146,7 +146,7 @@ mod values;
 pub(crate) use filter::Engine;
 #[cfg(feature = "proxy")]
 pub(crate) use header::Header;
-pub(crate) use preparing::Step;
+pub(crate) use preparing::{HAS_STEPS, Step};
 pub(crate) use read_buffer::ReadBuffer;
 pub(crate) use timing::Direction;
 pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Reached, Tell, Traffic};

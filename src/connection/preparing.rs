@@ -17,6 +17,9 @@ use crate::system::poller::Readiness;
 /// How many round trips a preparation may still have in a shutdown. The linger time is then that of one.
 const ROUND_TRIPS: u32 = 3;
 
+/// Whether there is any step. Without one no connection is prepared, and the compiler leaves out what would serve it.
+pub(crate) const HAS_STEPS: bool = cfg!(any(feature = "proxy", feature = "tls"));
+
 /// A step of a preparation.
 pub(crate) enum Step {
     /// A header says whose connection it is.
@@ -126,6 +129,7 @@ impl<S: ByteStream> Connection<S> {
         buffer: &mut ReadBuffer,
     ) -> Next {
         match &self.life {
+            _ if !HAS_STEPS => Next::Gone,
             Life::Preparing(Preparation::Header(_)) => self.await_header(io, common, buffer),
             Life::Preparing(Preparation::Identified(_)) => Next::Prepared,
             _ if self.is_handshaking() => self.shake_hands(io, common, buffer),

@@ -3,6 +3,7 @@
 use super::Reactor;
 use super::source::Owner;
 use crate::callback::Callback;
+use crate::connection::HAS_STEPS;
 use crate::ids::{ConnectionId, ListenerId};
 use crate::observe::Notice;
 use crate::parts::arena::Key;
@@ -17,7 +18,7 @@ impl Reactor {
         if !self.identify(key) {
             return None;
         }
-        self.build(key)
+        if HAS_STEPS { self.build(key) } else { None }
     }
 
     #[cold]

@@ -13,7 +13,7 @@ use super::monitor::Watched;
 use super::queues::Queue;
 use super::source::{Owner, Registered, Session, Slot, Source};
 use crate::callback::Callback;
-use crate::connection::{Io, Next, ReadBuffer, Tell};
+use crate::connection::{HAS_STEPS, Io, Next, ReadBuffer, Tell};
 use crate::ids::ConnectionId;
 use crate::observe::{Notice, Origin, Stage, Subject};
 use crate::parts::arena::Key;
@@ -268,7 +268,7 @@ impl Reactor {
         let reason = session.connection.reason();
         let announced = session.connection.was_announced();
         let mut protocol = session.protocol.take();
-        let unbuilt = protocol.is_none() && !announced;
+        let unbuilt = HAS_STEPS && protocol.is_none() && !announced;
         let identified = session.is_identified();
         if let Some(protocol) = protocol.as_mut().filter(|_| announced) {
             self.call(Subject::Connection(id), Callback::ConnectionLost, |reactor| {
