@@ -123,7 +123,7 @@ impl Reactor {
             queues: Queues::default(),
             timers: Timers::new(),
             calls: Calls::new(Shared::new(waker)),
-            threads: Threads::new(limits.threads),
+            threads: Threads::default(),
             memory,
             limits,
             monitor: Monitor::default(),

@@ -15,10 +15,9 @@ use crate::connection::{Common, ReadBuffer};
 use crate::handle::Shared;
 use crate::ids::{ConnectionId, ConnectorId, DatagramId, ListenerId};
 use crate::observe::TimerOwner;
-use crate::parts::arena::{Arena, Key};
+use crate::parts::arena::Key;
 use crate::parts::call_queue::{CallQueue, give_back};
 use crate::parts::clock::{Clock, later};
-use crate::parts::pool::Pool;
 use crate::parts::timers::TimerId;
 use crate::parts::type_map::TypeMap;
 
@@ -171,22 +170,17 @@ impl Calls {
     }
 }
 
-/// The lookups of names, made when the first is asked for, and the function that takes the answers that have come.
-type Lookups = (Box<dyn Any>, fn(&mut Reactor));
+/// A part that is made when it is first asked for, and the function by which the loop reaches it: a program that does not
+/// ask for it does not link it.
+type OnDemand = (Box<dyn Any>, fn(&mut Reactor));
 
-/// Threads, and the functions to call after their work.
+/// What uses threads.
+#[derive(Default)]
 pub(crate) struct Threads {
-    pub(crate) lookups: Option<Lookups>,
-    /// Do the user's work.
-    pub(crate) workers: Pool,
-    pub(crate) follow_ups: Arena<Box<dyn FollowUp>>,
-}
-
-impl Threads {
-    pub(crate) fn new(workers: usize) -> Self {
-        let workers = Pool::new("crocus-worker", workers);
-        Self { lookups: None, workers, follow_ups: Arena::new() }
-    }
+    /// The lookups of names. The function takes the answers that have come.
+    pub(crate) lookups: Option<OnDemand>,
+    /// The user's work. The function drops it, for a stop.
+    pub(crate) work: Option<OnDemand>,
 }
 
 /// Memory that is reused.
@@ -388,12 +382,4 @@ pub struct Tick {
     pub timer: TimerId,
     /// How many ticks were left out since the last one because the loop was late.
     pub missed: u64,
-}
-
-/// The function to call on the loop when work in a thread is done. It is not `Send`, so it stays here
-/// meanwhile.
-pub(crate) trait FollowUp {
-    fn call(self: Box<Self>, reactor: &mut Reactor);
-    /// Drops the function and then the result that it has not got, as user code.
-    fn let_go(self: Box<Self>, reactor: &mut Reactor);
 }

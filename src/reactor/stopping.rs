@@ -267,10 +267,8 @@ impl Reactor {
         if let Some((_, take_answers)) = self.threads.lookups {
             take_answers(self); // the call that was to do it may be gone
         }
-        let (work, follow_ups) = self.drop_work();
-        self.let_go_of_each(Subject::Reactor, work);
-        for follow_up in follow_ups {
-            follow_up.let_go(self);
+        if let Some((_, drop_work)) = self.threads.work {
+            drop_work(self);
         }
     }
 

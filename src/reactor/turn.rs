@@ -133,7 +133,7 @@ impl Reactor {
         let held = self.calls.shared.is_held();
         held || self.sources.keep_running()
             || self.timers.len() > 0
-            || self.threads.follow_ups.len() > 0
+            || self.pending_work() > 0
             || self.has_queued()
     }
 

@@ -1,17 +1,15 @@
 //! Blocking work, done by threads.
 
-use std::collections::VecDeque;
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 
 use super::Reactor;
 use super::dispatch::message;
-use super::state::FollowUp;
 use crate::observe::Subject;
-use crate::parts::arena::Key;
-use crate::parts::pool::{Job, ThreadError};
+use crate::parts::arena::{Arena, Key};
+use crate::parts::pool::{Job, Pool, ThreadError};
 
 /// # Work that blocks
 impl Reactor {
@@ -63,7 +61,7 @@ impl Reactor {
     ) {
         let (sender, receiver) = mpsc::sync_channel(1);
         let failed = sender.clone();
-        let key = self.threads.follow_ups.insert(Box::new(Awaited { receiver, then }));
+        let key = self.work().follow_ups.insert(Box::new(Awaited { receiver, then }));
         let (shared, name) = (Arc::clone(&self.calls.shared), self.extension.name);
         let job: Job = Box::new(move || {
             let (result, _payload) = attempt(work);
@@ -74,7 +72,7 @@ impl Reactor {
         if self.simulated().is_some() {
             return self.call_soon(|_| job());
         }
-        if let Err((error, job)) = self.threads.workers.submit(job) {
+        if let Err((error, job)) = self.work().workers.submit(job) {
             drop(failed.send(Err(ThreadError::NotStarted(error))));
             self.let_go(Subject::Reactor, job);
             self.call_soon(move |reactor| reactor.work_is_through(key));
@@ -98,23 +96,58 @@ impl Reactor {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn pending_work(&self) -> usize {
-        self.threads.follow_ups.len()
+        let work = self.threads.work.as_ref().and_then(|(work, _)| work.downcast_ref::<Work>());
+        work.map_or(0, |work| work.follow_ups.len())
+    }
+
+    /// The work, which is made when it is first asked for.
+    fn work(&mut self) -> &mut Work {
+        let threads = self.limits.threads;
+        let make =
+            || (Box::new(Work::new(threads)) as Box<dyn Any>, Self::drop_work as fn(&mut Self));
+        let (work, _) = self.threads.work.get_or_insert_with(make);
+        work.downcast_mut().expect("nothing else is kept here")
     }
 
     /// Calls what follows on finished work, in the calls phase like any other call.
     fn work_is_through(&mut self, key: Key) {
-        if let Some(follow_up) = self.threads.follow_ups.remove(key) {
+        if let Some(follow_up) = self.work().follow_ups.remove(key) {
             follow_up.call(self);
         }
     }
 
-    /// Takes back the work that has not begun, and all follow-ups.
-    pub(crate) fn drop_work(&mut self) -> (VecDeque<Job>, Vec<Box<dyn FollowUp>>) {
-        let keys: Vec<Key> = self.threads.follow_ups.iter().map(|(key, _)| key).collect();
-        let follow_ups =
-            keys.into_iter().filter_map(|key| self.threads.follow_ups.remove(key)).collect();
-        (self.threads.workers.clear(), follow_ups)
+    /// Drops the work that has not begun, and all follow-ups.
+    fn drop_work(&mut self) {
+        let Work { workers, follow_ups } = self.work();
+        let jobs = workers.clear();
+        let keys: Vec<Key> = follow_ups.iter().map(|(key, _)| key).collect();
+        let follow_ups: Vec<_> =
+            keys.into_iter().filter_map(|key| follow_ups.remove(key)).collect();
+        self.let_go_of_each(Subject::Reactor, jobs);
+        for follow_up in follow_ups {
+            follow_up.let_go(self);
+        }
     }
+}
+
+/// The user's work in threads, and the functions to call after it.
+struct Work {
+    workers: Pool,
+    follow_ups: Arena<Box<dyn FollowUp>>,
+}
+
+impl Work {
+    fn new(threads: usize) -> Self {
+        Self { workers: Pool::new("crocus-worker", threads), follow_ups: Arena::new() }
+    }
+}
+
+/// The function to call on the loop when work in a thread is done. It is not `Send`, so it stays here
+/// meanwhile.
+trait FollowUp {
+    fn call(self: Box<Self>, reactor: &mut Reactor);
+    /// Drops the function and then the result that it has not got, as user code.
+    fn let_go(self: Box<Self>, reactor: &mut Reactor);
 }
 
 /// The function to call after work in a thread, and the channel of its result. Both may hold values of the user's.
@@ -140,9 +173,7 @@ impl<T, F: FnOnce(&mut Reactor, Result<T, ThreadError>)> FollowUp for Awaited<T,
 
 /// The result of `work`, and the payload of its panic, which the caller drops last, since that drop may
 /// panic too.
-fn attempt<T>(
-    work: impl FnOnce() -> T,
-) -> (Result<T, ThreadError>, Option<Box<dyn std::any::Any + Send>>) {
+fn attempt<T>(work: impl FnOnce() -> T) -> (Result<T, ThreadError>, Option<Box<dyn Any + Send>>) {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(value) => (Ok(value), None),
         Err(payload) => {
