@@ -20,7 +20,7 @@ struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
 impl fmt::Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.chars().try_for_each(|c| match c.is_control() || LINE_BREAKS.contains(&c) {
-            true => c.escape_default().try_for_each(|c| self.0.write_char(c)),
+            true => write!(self.0, "{}", c.escape_default()),
             false => self.0.write_char(c),
         })
     }

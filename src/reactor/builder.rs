@@ -1,6 +1,5 @@
 //! Making a reactor.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -227,8 +226,7 @@ impl ReactorBuilder {
     ///
     /// As [`Reactor::new`].
     pub fn build(self) -> io::Result<Reactor> {
-        let seed = RandomState::new().hash_one("crocus"); // the standard library's way to the system's chance
-        let random = Random::new(seed);
+        let random = Random::by_chance();
         Reactor::with_poller(Poller::kernel()?, Clock::Monotonic, random, self.limits)
     }
 

@@ -15,9 +15,9 @@
 //! servers that start together one gets the path. Connecting to a socket shows whether its server
 //! is alive. This works across containers, where process numbers mean nothing.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Permissions};
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -28,6 +28,7 @@ use mio::net::UnixListener;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::UnixAddress;
+use crate::parts::random::Random;
 use crate::system::adopted::adopted;
 use crate::system::error::server_is_alive;
 use crate::system::options::{Kind, Origin, SocketOptions};
@@ -185,7 +186,10 @@ impl Staging {
         }
         let ours = identity(&self.socket())?;
         // A relative path would name another file after a change of the working directory.
-        let lasting = std::path::absolute(path)?;
+        let lasting = match path.is_absolute() {
+            true => path.to_owned(),
+            false => env::current_dir()?.join(path),
+        };
         self.take_lock(path)?;
         match occupant(path)? {
             Occupant::None | Occupant::Dead => {}
@@ -282,10 +286,9 @@ fn occupant(path: &Path) -> io::Result<Occupant> {
 
 /// Creates something under a free name beside `path`.
 fn fresh(path: &Path, make: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<PathBuf> {
-    let mut result = Err(in_use("no name is free beside it"));
+    let (mut random, mut result) = (Random::by_chance(), Err(in_use("no name is free beside it")));
     for _ in 0..TRIES {
-        let random = RandomState::new().hash_one(path) & 0xffff;
-        let name = sibling(path, &format!("{random:04x}"))?;
+        let name = sibling(path, &format!("{:04x}", random.below(0x10000)))?;
         match make(&name) {
             Err(error) if is_occupied(&error) => result = Err(error),
             made => return made.map(|()| name),
@@ -296,11 +299,11 @@ fn fresh(path: &Path, make: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Path
 
 /// `run/.chat.sock.EXTENSION` for `run/chat.sock`.
 fn sibling(path: &Path, extension: &str) -> io::Result<PathBuf> {
-    let Some(name) = path.file_name() else {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::new(ErrorKind::InvalidInput, "the path names no file"));
     };
     let hidden = [b".", name.as_bytes(), b".", extension.as_bytes()].concat();
-    Ok(path.with_file_name(OsStr::from_bytes(&hidden)))
+    Ok(folder.join(OsStr::from_bytes(&hidden)))
 }
 
 /// Whether renaming or creating a folder failed because the name is taken.
@@ -321,7 +324,7 @@ fn at_path(path: &Path, operation: &dyn Fn(&SockAddr) -> io::Result<()>) -> io::
         && let (Some(folder), Some(name)) = (path.parent(), path.file_name())
     {
         let folder = fs::File::open(folder)?;
-        let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+        let short = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
         return operation(&SockAddr::unix(short)?);
     }
     Err(too_long)
