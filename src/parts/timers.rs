@@ -212,8 +212,14 @@ impl<T> Timers<T> {
     /// Makes the rest of a large batch: looks at all entries as they lie in the heap, and sorts those that are due.
     fn gather_crowd(&mut self, now: Moment) {
         let mut crowd = mem::take(&mut self.heap).into_vec();
-        let is_late = |entry: &mut Entry| entry.rank() > now.rank();
-        let mut late: Vec<Entry> = crowd.extract_if(.., is_late).collect();
+        let mut late = Vec::new();
+        crowd.retain(|&entry| {
+            let is_late = entry.rank() > now.rank();
+            if is_late {
+                late.push(entry);
+            }
+            !is_late
+        });
         for some in crowd.chunks_mut(AHEAD) {
             self.timers.fetch(some.iter().map(|entry| entry.slot()));
             for entry in some {
@@ -362,24 +368,24 @@ impl<T> Timers<T> {
     #[cold]
     fn number_anew(&mut self) {
         self.drop_dead();
-        let mut heap = mem::take(&mut self.heap).into_vec();
-        let mut due = Vec::from(mem::take(&mut self.due));
-        due.retain(|&entry| self.timer(entry).is_some());
         let of_one_rank = |(key, timer): (Key, &Timer<T>)| Entry::new(0, timer.order, key.slot());
         let mut all: Vec<Entry> = self.timers.iter().map(of_one_rank).collect();
         sort(&mut all);
+        let mut heap = mem::take(&mut self.heap).into_vec();
+        for entry in heap.iter_mut().chain(&mut self.due) {
+            let place = all.binary_search_by_key(&entry.order(), |entry| entry.order());
+            // One that is due may have been cancelled.
+            *entry = place.map_or(Entry::DEAD, |place| {
+                Entry::new(entry.rank(), place as u32 + 1, entry.slot()) // fewer than 2^32, as slots are
+            });
+        }
+        self.heap = heap.into();
         for (entry, order) in all.iter().zip(1..) {
             if let Some((_, timer)) = self.timers.tenant_mut(entry.slot()) {
                 timer.order = order;
             }
         }
-        for entry in heap.iter_mut().chain(&mut due) {
-            if let Some((_, timer)) = self.timers.tenant(entry.slot()) {
-                *entry = Entry::new(entry.rank(), timer.order, entry.slot());
-            }
-        }
-        (self.heap, self.due) = (heap.into(), due.into());
-        self.made = all.len() as u32; // fewer than 2^32, as slots are
+        self.made = all.len() as u32;
     }
 
     fn give_memory_back(&mut self) {
