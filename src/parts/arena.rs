@@ -189,6 +189,15 @@ impl<T> Arena<T> {
         })
     }
 
+    /// The names of all tenants, by slot. Not collected: that takes twice the code, for each type of tenant.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        let mut keys = Vec::with_capacity(self.len());
+        for (key, _) in self.iter() {
+            keys.push(key);
+        }
+        keys
+    }
+
     /// The tenant of a slot, whichever it is.
     pub(crate) fn tenant(&self, slot: u32) -> Option<(Key, &T)> {
         let tenant = self.slots.get(slot as usize)?;

@@ -298,8 +298,8 @@ impl<T> Timers<T> {
     }
 
     /// All timers, pending or firing.
-    pub(crate) fn ids(&self) -> Vec<TimerId> {
-        self.timers.iter().map(|(key, _)| TimerId(key)).collect()
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.timers.keys()
     }
 
     fn earliest_entry(&self) -> Option<Moment> {
@@ -628,7 +628,7 @@ mod tests {
         }
         assert_eq!(timers.len(), 1);
         assert_eq!(timers.settle(), Some(start + SECOND * 7));
-        assert_eq!(timers.ids(), [keep]);
+        assert_eq!(timers.keys(), [keep.0]);
         timers.cancel(keep);
         assert_eq!(timers.settle(), None);
     }

@@ -374,7 +374,7 @@ impl Sources {
     }
 
     pub(crate) fn keys(&self) -> Vec<Key> {
-        self.slots.iter().map(|(key, _)| key).collect()
+        self.slots.keys()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -245,12 +245,10 @@ impl Reactor {
     /// Tells the outcome of attempts that the last notices have begun, and of those that this begins.
     fn fail_late_attempts(&mut self) {
         for _ in 0..LATE_ROUNDS {
-            let late = self.sources.iter().filter(|(_, source)| is_connector(source));
-            let late: Vec<Key> = late.map(|(key, _)| key).collect();
-            if late.is_empty() {
+            if !self.sources.iter().any(|(_, source)| is_connector(source)) {
                 return;
             }
-            self.stop_all(&late, is_connector);
+            self.stop_all(&self.sources.keys(), is_connector);
         }
         log::error!("attempts to connect go on while the reactor stops; the last are not told");
     }

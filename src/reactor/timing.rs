@@ -369,7 +369,11 @@ impl Timers<TimerAction> {
 
     /// Cancels all timers, and returns their actions.
     pub(crate) fn call_all_off(&mut self, monitor: &mut Monitor) -> Vec<TimerAction> {
-        self.ids().into_iter().filter_map(|timer| self.call_off(timer, monitor)?).collect()
+        let mut actions = Vec::new();
+        for key in self.keys() {
+            actions.extend(self.call_off(TimerId(key), monitor).flatten());
+        }
+        actions
     }
 }
 

@@ -120,9 +120,8 @@ impl Reactor {
     fn drop_work(&mut self) {
         let Work { workers, follow_ups } = self.work();
         let jobs = workers.clear();
-        let keys: Vec<Key> = follow_ups.iter().map(|(key, _)| key).collect();
-        let follow_ups: Vec<_> =
-            keys.into_iter().filter_map(|key| follow_ups.remove(key)).collect();
+        let keys = follow_ups.keys().into_iter();
+        let follow_ups: Vec<_> = keys.filter_map(|key| follow_ups.remove(key)).collect();
         self.let_go_of_each(Subject::Reactor, jobs);
         for follow_up in follow_ups {
             follow_up.let_go(self);
