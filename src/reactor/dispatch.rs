@@ -5,6 +5,7 @@
 //! and cannot be called from within itself: the slot is empty.
 
 use std::any::Any;
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
@@ -238,19 +239,31 @@ impl Reactor {
 
     /// A subject with its peer or address, for the log.
     pub(crate) fn describe(&self, subject: Subject) -> String {
-        let address = match subject {
-            Subject::Connection(id) => self.session(id).map(|session| session.peer.to_string()),
-            Subject::Listener(id) => self.local_addr(id).map(|addr| addr.to_string()),
-            Subject::Connector(id) => self.endpoint(id).map(|endpoint| endpoint.to_string()),
-            Subject::Datagram(id) => self.datagram_state(id).map(|state| state.local.to_string()),
+        let key = match subject {
+            Subject::Connection(id) => Some(id.0),
+            Subject::Listener(id) => Some(id.0),
+            Subject::Connector(id) => Some(id.0),
+            Subject::Datagram(id) => Some(id.0),
             #[cfg(unix)]
             Subject::Watch(_) => None,
             Subject::Reactor | Subject::Named(_) => None,
         };
+        let address = key.and_then(|key| self.sources.get(key)).and_then(address_of);
         match address {
             Some(address) => format!("{subject} ({address})"),
             None => subject.to_string(),
         }
+    }
+}
+
+/// The address that says to a person which one it is.
+fn address_of(source: &Source) -> Option<&dyn Display> {
+    match source {
+        Source::Connection(session) => Some(&session.peer),
+        Source::Listener(listener) => Some(&listener.local),
+        Source::Connector(connector) => Some(&connector.connect.to),
+        Source::Datagram(state) => Some(&state.local),
+        _ => None,
     }
 }
 
