@@ -114,6 +114,8 @@ impl Reactor {
     ) -> io::Result<Self> {
         let waker = poller.registry().map(|registry| Waker::new(registry, WAKE)).transpose()?;
         let time = Time::new(clock);
+        // The rest cannot panic, so that nobody needs a second copy of the code that drops it.
+        let (calls, timers) = (Calls::new(Shared::new(waker)), Timers::new());
         let memory = Memory::new(&limits, time.now);
         Ok(Self {
             _marker: StaysOnItsThread(PhantomData),
@@ -121,8 +123,8 @@ impl Reactor {
             time,
             sources: Sources::new(),
             queues: Queues::default(),
-            timers: Timers::new(),
-            calls: Calls::new(Shared::new(waker)),
+            timers,
+            calls,
             threads: Threads::default(),
             memory,
             limits,
