@@ -9,7 +9,7 @@ use super::error::invalid;
 
 /// The most that Linux takes as the times of keep-alive, and as the number of probes: `MAX_TCP_KEEPIDLE`,
 /// `MAX_TCP_KEEPINTVL` and `MAX_TCP_KEEPCNT` of its source.
-const MAX_TIME: Duration = Duration::from_secs(32_767);
+const MAX_SECONDS: u64 = 32_767;
 const MAX_COUNT: u32 = 127;
 
 /// The time between probes of the kernel, in tcp(7). A short silence gets a shorter one.
@@ -88,12 +88,13 @@ impl From<Duration> for KeepAlive {
 
 /// A time in whole seconds, at least one, rounded up.
 fn in_seconds(what: &str, time: Duration) -> io::Result<Duration> {
-    if time > MAX_TIME {
-        let max = MAX_TIME.as_secs();
-        return Err(invalid(format!("keep_alive: the {what} of {time:?} is more than {max} s")));
-    }
     let begun = u64::from(time.subsec_nanos() > 0);
-    Ok(Duration::from_secs((time.as_secs() + begun).max(1)))
+    let seconds = time.as_secs().saturating_add(begun).max(1);
+    if seconds > MAX_SECONDS {
+        let message = format!("keep_alive: the {what} of {seconds} s is more than {MAX_SECONDS} s");
+        return Err(invalid(message));
+    }
+    Ok(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]
@@ -107,7 +108,10 @@ mod tests {
         assert_eq!(given.map(seconds), [1, 1, 1, 1, 2, 32_767]);
         let error = KeepAlive::after(Duration::from_secs(40_000)).for_system().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        assert!(error.to_string().contains("keep_alive: the idle"), "{error}");
+        assert_eq!(error.to_string(), "keep_alive: the idle of 40000 s is more than 32767 s");
+        for too_long in [Duration::from_millis(32_767_001), Duration::MAX] {
+            assert!(in_seconds("idle", too_long).is_err(), "{too_long:?}");
+        }
         for count in [0, 128] {
             let error = KeepAlive::after(Duration::ZERO).count(count).for_system().unwrap_err();
             assert!(error.to_string().contains("keep_alive: a count"), "{error}");
