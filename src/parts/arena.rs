@@ -114,7 +114,7 @@ impl<T> Arena<T> {
             self.upper = 0;
         }
         self.upper += usize::from(index >= self.half);
-        let index = u32::try_from(index).expect("fewer than 2^32 tenants");
+        let Ok(index) = u32::try_from(index) else { panic!("2^32 tenants at once") };
         Key { index, generation }
     }
 

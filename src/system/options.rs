@@ -259,7 +259,7 @@ impl SocketOptions {
             Kind::Unix => &[&ip, &udp],
         };
         let given = |options: &[&[(&'static str, bool)]]| {
-            options.concat().into_iter().find(|(_, given)| *given).map(|(name, _)| name)
+            options.iter().copied().flatten().find(|(_, given)| *given).map(|(name, _)| *name)
         };
         if let Some(option) = given(wrong) {
             return Err(invalid(format!("{option} is no option of a {kind:?} socket")));
