@@ -148,8 +148,8 @@ impl Reactor {
     pub(crate) fn let_go_of_source(&mut self, subject: Subject, mut source: Source) {
         match &mut source {
             Source::Connection(session) => {
-                let protocols = [session.protocol.take(), session.take_successor()];
-                self.let_go_of_each(subject, protocols.into_iter().flatten());
+                self.let_go_of_each(subject, session.protocol.take());
+                self.let_go_of_each(subject, session.take_successor());
             }
             Source::Listener(listener) => {
                 let factory = listener.callee.take();
