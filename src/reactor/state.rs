@@ -174,7 +174,7 @@ impl Calls {
 /// ask for it does not link it.
 type OnDemand = (Box<dyn Any>, fn(&mut Reactor));
 
-/// What uses threads.
+/// Whatever uses threads.
 #[derive(Default)]
 pub(crate) struct Threads {
     /// The lookups of names. The function takes the answers that have come.

@@ -258,7 +258,7 @@ mod options {
         fn a_keep_alive_that_the_kernel_does_not_take_is_named(world) {
             let long = Duration::from_secs(40_000);
             let cases = [
-                (KeepAlive::after(long), "keep_alive: the idle of 40000s"),
+                (KeepAlive::after(long), "keep_alive: the idle of 40000 s"),
                 (KeepAlive::after(Duration::ZERO).interval(long), "keep_alive: the interval"),
                 (KeepAlive::after(Duration::ZERO).count(0), "keep_alive: a count of 0"),
             ];
