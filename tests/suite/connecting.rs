@@ -318,11 +318,9 @@ both! {
         world.reactor().connect(&name, client(&log));
         let mut far = world.accept(&mut outside);
         world.until("the connection", |_| log.len() > 0);
+        // A wake-up comes with the answer only if the loop sleeps, and the other thread may be faster.
         if world.is_real() {
-            world.until("the word from the other thread", |world| {
-                world.turn();
-                world.reactor().stats().wakes > 0
-            });
+            assert_eq!(world.reactor().stats().calls, 1, "the word from the other thread");
         }
         world.send(&mut far, b"hi");
         world.until("the data", |_| log.has("c data hi"));
