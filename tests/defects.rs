@@ -1462,6 +1462,21 @@ const DEFECTS_OF_TASKS: &[Defect] = &[
         });"#,
     ),
     (
+        "a protocol that takes over misses what the task was lent and has not looked at",
+        "src/extras/futures/guest.rs",
+        r#"                input.bytes.extend_from_slice(&lent);
+"#,
+        r#"                drop(lent);
+"#,
+    ),
+    (
+        "what a task was lent counts as lent after the callback",
+        "src/extras/futures/guest.rs",
+        r#"        self.told.set((0, 0));
+"#,
+        r#""#,
+    ),
+    (
         "an echo that has written more than there was room for is not read again",
         "src/extras/futures/guest.rs",
         r#"        transport.default_resume_writing();

@@ -8,6 +8,9 @@ mod util;
 mod backpressure;
 #[path = "futures/callbacks.rs"]
 mod callbacks;
+#[path = "tls/certificates.rs"]
+#[allow(dead_code, reason = "the tests of TLS use all of it")]
+mod certificates;
 #[path = "futures/connections.rs"]
 mod connections;
 #[path = "futures/cuts.rs"]
@@ -16,8 +19,13 @@ mod cuts;
 mod datagrams;
 #[path = "futures/ending.rs"]
 mod ending;
+#[path = "tls/far.rs"]
+#[allow(dead_code, reason = "the tests of TLS use all of it")]
+mod far;
 #[path = "futures/handing_over.rs"]
 mod handing_over;
+#[path = "futures/lent.rs"]
+mod lent;
 #[path = "futures/places.rs"]
 mod places;
 #[path = "futures/tasks.rs"]

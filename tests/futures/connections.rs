@@ -7,13 +7,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crocus::futures::*;
-use crocus::{Address, Reason, Transport};
+use crocus::{Address, Listen, Reason, Transport};
 use futures_lite::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
 
 use crate::util::{Far, MS, SECOND, World, pattern};
 
 /// Echoes until the peer's end.
-async fn echo(mut peer: Connection) -> io::Result<u64> {
+pub(crate) async fn echo(mut peer: Connection) -> io::Result<u64> {
     let (reader, writer) = peer.halves();
     let mut sum = 0;
     loop {
@@ -33,10 +33,19 @@ pub(crate) fn served<T: 'static, F: Future<Output = T> + 'static>(
     world: &mut World,
     serve: impl FnOnce(Connection) -> F + 'static,
 ) -> (JoinHandle<T>, Far) {
+    served_at(world, Listen::at("127.0.0.1:0"), serve)
+}
+
+/// The same with options of the listener.
+pub(crate) fn served_at<T: 'static, F: Future<Output = T> + 'static>(
+    world: &mut World,
+    at: Listen,
+    serve: impl FnOnce(Connection) -> F + 'static,
+) -> (JoinHandle<T>, Far) {
     let addr: Rc<RefCell<Option<Address>>> = Rc::default();
     let place = Rc::clone(&addr);
     let task = spawn(world.reactor(), async move {
-        let mut incoming = listen("127.0.0.1:0").unwrap();
+        let mut incoming = listen(at).unwrap();
         *place.borrow_mut() = Some(incoming.local_addr().clone());
         let peer = incoming.accept().await.unwrap();
         drop(incoming);
@@ -312,7 +321,7 @@ both! {
         let go = Rc::new(std::cell::Cell::new(false));
         let gone = Rc::clone(&go);
         let task = spawn(world.reactor(), async move {
-            let listen_at = crocus::Listen::at("127.0.0.1:0").backlog(256);
+            let listen_at = Listen::at("127.0.0.1:0").backlog(256);
             let mut incoming = listen(listen_at).unwrap();
             *place.borrow_mut() = Some(incoming.local_addr().clone());
             while !gone.get() {
