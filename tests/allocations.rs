@@ -183,6 +183,7 @@ fn main() {
     an_echo_under_a_full_recorder_allocates_nothing();
     a_peak_of_timers_and_calls_is_given_back();
     the_buffer_of_a_hand_over_is_given_back();
+    the_buffers_of_bytes_that_were_kept_are_given_back();
     #[cfg(feature = "futures")]
     tasks::an_echo_allocates_nothing();
     #[cfg(feature = "futures")]
@@ -475,6 +476,40 @@ fn the_buffer_of_a_hand_over_is_given_back() {
     // The scratch buffer, and one vector that is lent to the next who needs one.
     assert!(kept <= 4 * 64 * 1024, "{kept} bytes for {CLIENTS} idle connections");
     println!("test the_buffer_of_a_hand_over_is_given_back ... ok");
+}
+
+/// Bytes of several reads are kept without a copy, and let go. Then it is quiet.
+fn the_buffers_of_bytes_that_were_kept_are_given_back() {
+    const READS: usize = 5;
+    const SIZE: usize = 8 * 1024;
+    const QUIET_TURNS: usize = 500;
+    struct Keeper(Rc<RefCell<Vec<Bytes>>>);
+    impl Protocol for Keeper {
+        fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+            self.0.borrow_mut().extend(transport.share(data));
+        }
+    }
+    let kept = Rc::<RefCell<Vec<Bytes>>>::default();
+    let keeping = Rc::clone(&kept);
+    let (mut reactor, addr) = server(move |_: crocus::Address| Keeper(Rc::clone(&keeping)));
+    let mut client = TcpStream::connect(addr).unwrap();
+    let region = Region::new(ALLOCATOR);
+    for read in 1..=READS {
+        client.write_all(&[7; SIZE]).unwrap(); // the kernel has room for it
+        while reactor.stats().bytes_read < (read * SIZE) as u64 {
+            reactor.turn(None).unwrap();
+        }
+    }
+    assert!(kept.borrow().len() >= READS, "all that comes is kept");
+    let most = in_use(&region.change());
+    assert!(most > READS * 256 * 1024, "{most} bytes: each read has a buffer of its own");
+    kept.take();
+    for _ in 0..QUIET_TURNS {
+        reactor.turn(Some(Duration::ZERO)).unwrap();
+    }
+    let rest = in_use(&region.change());
+    assert!(rest < 2 * 256 * 1024, "{rest} bytes: one read buffer, and little else");
+    println!("test the_buffers_of_bytes_that_were_kept_are_given_back ... ok");
 }
 
 /// Bytes that were allocated and not freed.

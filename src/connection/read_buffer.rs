@@ -16,6 +16,10 @@ const PAGE: usize = 4096;
 /// those who want it, until one is free: or a few bytes that somebody keeps would each take a whole buffer.
 const MOST_KEPT: usize = 8;
 
+/// After so many turns that needed no other buffer the free ones are given back. So if somebody keeps bytes now and then,
+/// those buffers are allocated anew once in so many turns at most.
+const QUIET: u32 = 500;
+
 /// The buffer that all connections of a reactor are read into.
 #[derive(Debug)]
 pub(crate) struct ReadBuffer {
@@ -23,11 +27,13 @@ pub(crate) struct ReadBuffer {
     memory: Arc<BytesMut>,
     /// Those that it was exchanged for, to be used again.
     others: Vec<Arc<BytesMut>>,
+    /// How many turns have ended since the last exchange.
+    quiet: u32,
 }
 
 impl ReadBuffer {
     pub(crate) fn new(size: usize) -> Self {
-        Self { memory: page_aligned(size), others: Vec::new() }
+        Self { memory: page_aligned(size), others: Vec::new(), quiet: 0 }
     }
 
     #[inline]
@@ -58,12 +64,30 @@ impl ReadBuffer {
     /// Takes a buffer of which nobody keeps bytes.
     #[cold]
     fn exchange(&mut self) {
+        self.quiet = 0;
         match self.others.iter_mut().find(|other| !is_shared(other)) {
             Some(free) => mem::swap(free, &mut self.memory),
             None => {
                 let new = page_aligned(self.len());
                 self.others.push(mem::replace(&mut self.memory, new));
             }
+        }
+    }
+
+    /// Gives the free ones back if they have not been needed for long.
+    #[inline]
+    pub(crate) fn end_turn(&mut self) {
+        if !self.others.is_empty() {
+            self.give_back_in_time();
+        }
+    }
+
+    #[cold]
+    fn give_back_in_time(&mut self) {
+        self.quiet += 1;
+        if self.quiet >= QUIET {
+            self.quiet = 0;
+            self.others.retain(is_shared);
         }
     }
 
@@ -164,6 +188,24 @@ mod tests {
         );
         assert_eq!(read_and_share(&mut buffer, 101), None);
         assert_eq!(buffer.others.len(), MOST_KEPT);
+    }
+
+    #[test]
+    fn buffers_that_are_not_needed_for_long_are_given_back() {
+        let mut buffer = ReadBuffer::new(10);
+        let mut kept: Vec<_> =
+            (0..5).filter_map(|number| read_and_share(&mut buffer, number)).collect();
+        buffer.bytes_mut();
+        kept.truncate(2);
+        (1..QUIET).for_each(|_| buffer.end_turn());
+        assert_eq!(buffer.others.len(), 5, "not at once");
+        kept.extend(read_and_share(&mut buffer, 6));
+        buffer.bytes_mut(); // needs another, so the time begins anew
+        (1..QUIET).for_each(|_| buffer.end_turn());
+        assert_eq!(buffer.others.len(), 5, "it was needed meanwhile");
+        buffer.end_turn();
+        assert_eq!(buffer.others.len(), 3, "those stay of which bytes are kept");
+        assert!([0, 1, 6].iter().zip(&kept).all(|(number, bytes)| bytes[..] == [*number; 10]));
     }
 
     #[test]

@@ -82,7 +82,8 @@ pub struct ReactorBuilder {
 impl ReactorBuilder {
     /// Bytes read at once. 256 KiB by default, at least 1.
     ///
-    /// One such buffer is kept per reactor; up to nine, if bytes are kept by [`share`](crate::Transport::share) or by tasks.
+    /// One such buffer is kept per reactor; up to nine, if bytes are kept by [`share`](crate::Transport::share) or by tasks,
+    /// and until 500 turns have needed no other.
     #[must_use]
     pub fn read_buffer(mut self, bytes: usize) -> Self {
         self.limits.read_buffer = bytes.max(1);

@@ -186,7 +186,7 @@ pub(crate) struct Threads {
 /// Memory that is reused.
 pub(crate) struct Memory {
     /// The buffer for reading.
-    buffer: Option<ReadBuffer>,
+    pub(crate) buffer: Option<ReadBuffer>,
     /// The buffer for datagrams, which holds the longest.
     datagram: Box<[u8]>,
     pub(crate) common: Common,
