@@ -1472,7 +1472,7 @@ const DEFECTS_OF_TASKS: &[Defect] = &[
     (
         "what a task was lent counts as lent after the callback",
         "src/extras/futures/guest.rs",
-        r#"        self.told.set((0, 0));
+        r#"        self.lent_at.set((0, 0));
 "#,
         r#""#,
     ),
@@ -1484,12 +1484,12 @@ const DEFECTS_OF_TASKS: &[Defect] = &[
         r#""#,
     ),
     (
-        "a task that was caught is lost in a panic",
+        "a task that was claimed is lost in a panic",
         "src/extras/futures/ticket.rs",
-        r#"                if let Some(Some(caught)) = CAUGHT.replace(self.0.take()) {
-                    caught.queue();
+        r#"                if let Some(Some(claimed)) = CLAIMED.replace(self.0.take()) {
+                    claimed.queue();
                 }"#,
-        r#"                drop(CAUGHT.replace(self.0.take()));"#,
+        r#"                drop(CLAIMED.replace(self.0.take()));"#,
     ),
     (
         "a panic of one task ends the connection in whose callback it is polled",
@@ -1500,8 +1500,8 @@ const DEFECTS_OF_TASKS: &[Defect] = &[
     (
         "a callback polls a task of another reactor",
         "src/extras/futures/ticket.rs",
-        r#"        if Arc::ptr_eq(&caught.inbox, inbox) {"#,
-        r#"        if !Arc::ptr_eq(&caught.inbox, inbox) || true {"#,
+        r#"        if Arc::ptr_eq(&claimed.inbox, inbox) {"#,
+        r#"        if !Arc::ptr_eq(&claimed.inbox, inbox) || true {"#,
     ),
     (
         "a session that is spawned under another name is polled without it",

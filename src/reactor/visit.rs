@@ -212,11 +212,11 @@ impl Reactor {
         &mut self,
         id: ConnectionId,
         callback: Callback,
-        told: Option<&ReadBuffer>,
+        buffer: Option<&ReadBuffer>,
         code: impl FnOnce(&mut Transport<'_>),
     ) -> bool {
         let done = self.call(Subject::Connection(id), callback, |reactor| {
-            code(&mut Transport::telling(reactor, id, told));
+            code(&mut Transport::telling(reactor, id, buffer));
         });
         if done.is_none() {
             self.end_by_panic(id, callback);

@@ -56,13 +56,13 @@ pub struct Transport<'a> {
     reactor: &'a mut Reactor,
     id: ConnectionId,
     /// The buffer with the bytes that the protocol is being told.
-    told: Option<&'a ReadBuffer>,
+    buffer: Option<&'a ReadBuffer>,
 }
 
 /// # Writing and closing
 impl<'a> Transport<'a> {
     pub(crate) fn new(reactor: &'a mut Reactor, id: ConnectionId) -> Self {
-        Self { reactor, id, told: None }
+        Self { reactor, id, buffer: None }
     }
 
     /// Sends `data`, after all that was written before.

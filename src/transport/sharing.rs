@@ -13,9 +13,9 @@ impl<'a> Transport<'a> {
     pub(crate) fn telling(
         reactor: &'a mut Reactor,
         id: ConnectionId,
-        told: Option<&'a ReadBuffer>,
+        buffer: Option<&'a ReadBuffer>,
     ) -> Self {
-        Self { reactor, id, told }
+        Self { reactor, id, buffer }
     }
 
     /// Sends bytes that are handed over, or shared: [`write`](Self::write) without a copy.
@@ -88,6 +88,6 @@ impl<'a> Transport<'a> {
     /// ```
     pub fn share(&self, data: &[u8]) -> Option<Bytes> {
         let pays = data.len() >= self.reactor.limits.lent_from;
-        self.told.filter(|_| pays)?.share(data)
+        self.buffer.filter(|_| pays)?.share(data)
     }
 }

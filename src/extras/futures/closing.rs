@@ -22,7 +22,7 @@ impl Waiting {
     pub(super) fn tell(this: &RefCell<Self>, reactor: &Reactor) {
         this.borrow_mut().begun = true;
         let waiters = this.borrow().waiters.clone(); // a waker may be anybody's
-        waiters.iter().for_each(|(_, told)| told.note(|hold| *hold = Some(reactor.hold())));
+        waiters.iter().for_each(|(_, waiter)| waiter.note(|hold| *hold = Some(reactor.hold())));
     }
 }
 
@@ -31,8 +31,8 @@ struct Place(Rc<Executor>, usize);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let told = self.0.closing.borrow_mut().waiters.try_remove(self.1);
-        drop(told); // after the borrow
+        let waiter = self.0.closing.borrow_mut().waiters.try_remove(self.1);
+        drop(waiter); // after the borrow
     }
 }
 
@@ -68,15 +68,15 @@ impl Drop for Place {
 /// # std::io::Result::Ok(())
 /// ```
 pub async fn closing() -> Hold {
-    let (told, executor) = (Rc::new(Shared::new(None)), in_task(Executor::of));
+    let (waiter, executor) = (Rc::new(Shared::new(None)), in_task(Executor::of));
     let place = {
         let mut waiting = executor.closing.borrow_mut();
         if waiting.begun {
             return in_task(|reactor| reactor.hold());
         }
-        Place(Rc::clone(&executor), waiting.waiters.insert(Rc::clone(&told)))
+        Place(Rc::clone(&executor), waiting.waiters.insert(Rc::clone(&waiter)))
     };
-    let hold = told.wait().await;
+    let hold = waiter.wait().await;
     drop(place);
     hold
 }

@@ -54,7 +54,7 @@ enum Spawned {
     Unwanted,
     /// It is wanted, if it has this name: the callback goes on under the name of its task.
     Wanted(&'static str),
-    Caught(Arc<Ticket>),
+    Claimed(Arc<Ticket>),
 }
 
 /// The type by which the executor is found in the state of its reactor.
@@ -124,7 +124,7 @@ impl Executor {
             entry.insert(Task { ticket: Arc::clone(&ticket), future: Some((future, waker)) });
             match self.spawned.take() {
                 Spawned::Wanted(name) if name == ticket.name => {
-                    self.spawned.set(Spawned::Caught(Arc::clone(&ticket)));
+                    self.spawned.set(Spawned::Claimed(Arc::clone(&ticket)));
                 }
                 other => {
                     self.spawned.set(other);
@@ -153,12 +153,12 @@ impl Executor {
         transport: &mut Transport<'_>,
         note: impl FnOnce(&mut Transport<'_>),
     ) {
-        let Some(woken) = Ticket::catch(&self.inbox, || note(transport)) else { return };
+        let Some(woken) = Ticket::claim(&self.inbox, || note(transport)) else { return };
         transport.reactor().with_name(woken.name, |reactor| {
             self.spawned.set(Spawned::Wanted(woken.name));
             let panics = reactor.lend(|| {
                 let panic = self.poll(&woken);
-                let Spawned::Caught(spawned) = self.spawned.take() else { return [panic, None] };
+                let Spawned::Claimed(spawned) = self.spawned.take() else { return [panic, None] };
                 [panic, self.poll(&spawned)]
             });
             for panic in panics.into_iter().flatten() {

@@ -28,7 +28,7 @@ pub(super) struct Link {
     /// Changes when there is room to write.
     room: Shared<()>,
     /// The address of the bytes that are lent in a callback, from and to.
-    told: Cell<(usize, usize)>,
+    lent_at: Cell<(usize, usize)>,
     /// Whether the peer is not read while it does not read, as with other protocols.
     stops_reading: Cell<bool>,
 }
@@ -56,7 +56,7 @@ impl Link {
             id: OnceCell::new(),
             input: Shared::new(Input::default()),
             room: Shared::new(()),
-            told: Cell::default(),
+            lent_at: Cell::default(),
             stops_reading: Cell::default(),
         })
     }
@@ -126,13 +126,13 @@ impl Link {
     /// Lends what a callback is told, if the task waits for it.
     fn lend(&self, data: &[u8], transport: &Transport<'_>) -> Option<Bytes> {
         let lent = self.input.is_awaited().then(|| transport.share(data))??;
-        self.told.set(address(data));
+        self.lent_at.set(address(data));
         Some(lent)
     }
 
     /// Keeps what was lent and not taken.
     fn end_loan(&self, data: &[u8], transport: &mut Transport<'_>) {
-        self.told.set((0, 0));
+        self.lent_at.set((0, 0));
         self.input.look(|input| {
             if input.lent.take().is_some() {
                 self.keep(input, data, transport);
@@ -153,7 +153,7 @@ impl Link {
 
     /// Whether these bytes are lent, in a callback of this connection: to write them mostly takes no memory.
     pub(super) fn is_lent(&self, bytes: &[u8]) -> bool {
-        let (lent, bytes) = (self.told.get(), address(bytes));
+        let (lent, bytes) = (self.lent_at.get(), address(bytes));
         lent.0 <= bytes.0 && bytes.1 <= lent.1
     }
 

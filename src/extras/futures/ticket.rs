@@ -18,9 +18,9 @@ pub(super) struct Inbox {
 }
 
 thread_local! {
-    /// The place where a callback of a connection catches the task that it wakes, to poll it itself; `None`: there is
+    /// The place where a callback of a connection claims the task that it wakes, to poll it itself; `None`: there is
     /// no such callback, and a task that is woken goes to its inbox.
-    static CAUGHT: Cell<Option<Option<Arc<Ticket>>>> = const { Cell::new(None) };
+    static CLAIMED: Cell<Option<Option<Arc<Ticket>>>> = const { Cell::new(None) };
 }
 
 /// One task, for its wakers.
@@ -62,39 +62,39 @@ impl Ticket {
     }
 
     /// Calls code that may wake a task of this inbox. The first one that it wakes is returned: the caller polls it.
-    pub(super) fn catch(inbox: &Arc<Inbox>, code: impl FnOnce()) -> Option<Arc<Self>> {
+    pub(super) fn claim(inbox: &Arc<Inbox>, code: impl FnOnce()) -> Option<Arc<Self>> {
         /// Puts back what was there before, after a panic too: a waker may be anybody's. Then the loop polls the task that
-        /// was caught.
+        /// was claimed.
         struct Outer(Option<Option<Arc<Ticket>>>);
 
         impl Drop for Outer {
             fn drop(&mut self) {
-                if let Some(Some(caught)) = CAUGHT.replace(self.0.take()) {
-                    caught.queue();
+                if let Some(Some(claimed)) = CLAIMED.replace(self.0.take()) {
+                    claimed.queue();
                 }
             }
         }
 
-        let outer = Outer(CAUGHT.replace(Some(None)));
+        let outer = Outer(CLAIMED.replace(Some(None)));
         code();
-        let caught = CAUGHT.take().flatten()?;
+        let claimed = CLAIMED.take().flatten()?;
         drop(outer);
-        if Arc::ptr_eq(&caught.inbox, inbox) {
-            return Some(caught);
+        if Arc::ptr_eq(&claimed.inbox, inbox) {
+            return Some(claimed);
         }
-        caught.queue(); // of another reactor on this thread
+        claimed.queue(); // of another reactor on this thread
         None
     }
 
     /// Whether a callback polls this task, which was woken.
-    fn is_caught(self: &Arc<Self>) -> bool {
-        let caught = CAUGHT.try_with(|place| {
+    fn is_claimed(self: &Arc<Self>) -> bool {
+        let claimed = CLAIMED.try_with(|place| {
             let before = place.take();
             let empty = matches!(before, Some(None));
             place.set(if empty { Some(Some(Arc::clone(self))) } else { before });
             empty
         });
-        caught.unwrap_or(false) // the thread ends
+        claimed.unwrap_or(false) // the thread ends
     }
 
     /// Has the task polled in the calls phase.
@@ -135,7 +135,7 @@ impl Wake for Ticket {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) && !self.is_caught() {
+        if !self.queued.swap(true, Ordering::AcqRel) && !self.is_claimed() {
             self.queue();
         }
     }
