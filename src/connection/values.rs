@@ -233,7 +233,8 @@ const SPARE_EXTRAS: usize = 64;
 /// that comes, lingers and goes costs no allocation.
 #[derive(Debug)]
 pub(crate) struct Common {
-    pub(super) closing_times: ClosingTimes,
+    /// In a box, since a loan moves all that is not.
+    pub(super) closing_times: Box<ClosingTimes>,
     /// The hard cap of an outgoing buffer.
     pub(super) cap: usize,
     /// When the reactor was made.
@@ -272,7 +273,7 @@ impl Common {
         let (shutting_down, loan, panic) = (false, Loan::none(lent_from), None);
         let (turn, more_events, moved) = (0, false, Moved::default());
         Self {
-            closing_times,
+            closing_times: Box::new(closing_times),
             cap,
             began,
             now: began,
@@ -301,7 +302,7 @@ impl Common {
 
     /// How long to wait for the peer's FIN.
     pub(super) fn linger(&self) -> Duration {
-        let ClosingTimes { linger, shutdown_linger, .. } = self.closing_times;
+        let ClosingTimes { linger, shutdown_linger, .. } = *self.closing_times;
         if self.shutting_down { linger.min(shutdown_linger) } else { linger }
     }
 

@@ -183,7 +183,7 @@ impl Reactor {
     pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> bool {
         let bytes = data.len();
         // Fewer bytes are copied, whoever writes them.
-        let is_told = bytes >= self.limits.lent_from && self.queues.visited == Some(id.0);
+        let is_told = bytes >= self.hot.lent_from && self.queues.visited == Some(id.0);
         self.output(id, Command::Write { bytes }, bytes > 0, |it, common| match is_told {
             true => it.write_back(data, common),
             false => it.write(data, common),

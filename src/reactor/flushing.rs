@@ -52,7 +52,7 @@ impl Reactor {
     /// most that a broadcast goes to. `false`: it is still to be visited.
     #[inline]
     fn flush_plainly(&mut self, key: Key) -> bool {
-        let Self { sources, memory, monitor, limits, .. } = self;
+        let Self { sources, memory, monitor, hot, .. } = self;
         let Some(Slot { source: Source::Connection(session), waits, registered, .. }) =
             sources.slot(key)
         else {
@@ -63,7 +63,7 @@ impl Reactor {
         }
         let (connection, common) = (&mut session.connection, &mut memory.common);
         let watched = Watched::begin(connection, common, monitor);
-        let budget = waits.budget_left(limits.write_budget, monitor.stats.turns);
+        let budget = waits.budget_left(hot.write_budget, monitor.stats.turns);
         let done = connection.send_plainly(budget, &mut 0, common) == Some(Next::Rest);
         Watched::end(watched, ConnectionId(key), connection, common, monitor);
         if done {

@@ -13,11 +13,16 @@ use crate::system::poller::Poller;
 /// A place for a lent reactor. While nothing is lent a hollow one is in it.
 type Place = Rc<RefCell<Reactor>>;
 
+struct Places {
+    /// Those in which reactors are lent, the latest last.
+    lent: Vec<Place>,
+    /// Those for later use, as many as were in use at once.
+    spare: Vec<Place>,
+}
+
 thread_local! {
-    /// The places in which reactors are lent, the latest last.
-    static LENT: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) };
-    /// Places for later use, as many as were in use at once.
-    static SPARE: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) };
+    static PLACES: RefCell<Places> =
+        const { RefCell::new(Places { lent: Vec::new(), spare: Vec::new() }) };
 }
 
 /// # Reaching the reactor from deep inside a call
@@ -31,7 +36,7 @@ impl Reactor {
     /// cannot meet the hollow one: it is behind the `&mut` that this call holds. A panic in `code` brings the
     /// reactor back before it goes on.
     ///
-    /// Costs two moves of little more than a kilobyte, and no allocation but at the first call of a thread.
+    /// Costs two moves of a kilobyte, and no allocation but at the first call of a thread.
     ///
     /// # Examples
     ///
@@ -54,24 +59,27 @@ impl Reactor {
     /// ```
     pub fn lend<R>(&mut self, code: impl FnOnce() -> R) -> R {
         /// Brings the reactor back, after a panic too.
-        struct Loan<'a> {
-            reactor: &'a mut Reactor,
-            place: Place,
-        }
+        struct Loan<'a>(&'a mut Reactor);
 
         impl Drop for Loan<'_> {
             fn drop(&mut self) {
-                LENT.with_borrow_mut(Vec::pop);
-                // Nothing holds a borrow: each ended with its call to `with_lent`, inside of this one.
-                mem::swap(self.reactor, &mut self.place.borrow_mut());
-                SPARE.with_borrow_mut(|spare| spare.push(Rc::clone(&self.place)));
+                PLACES.with_borrow_mut(|places| {
+                    // Loans end in turn, so the last is this one. Nothing holds a borrow of its place: each ended with its
+                    // call to `with_lent`, inside of this one.
+                    if let Some(place) = places.lent.pop() {
+                        mem::swap(self.0, &mut place.borrow_mut());
+                        places.spare.push(place);
+                    }
+                });
             }
         }
 
-        let place = SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(Self::hollow);
-        mem::swap(self, &mut place.borrow_mut());
-        LENT.with_borrow_mut(|lent| lent.push(Rc::clone(&place)));
-        let _loan = Loan { reactor: self, place };
+        PLACES.with_borrow_mut(|places| {
+            let place = places.spare.pop().unwrap_or_else(Self::hollow);
+            mem::swap(self, &mut place.borrow_mut());
+            places.lent.push(place);
+        });
+        let _loan = Loan(self);
         code()
     }
 
@@ -84,7 +92,7 @@ impl Reactor {
     /// In a callback the lent reactor is in a turn, so it cannot be turned.
     pub fn with_lent<R>(code: impl FnOnce(&mut Self) -> R) -> Option<R> {
         // An error: the thread ends, and its places are gone.
-        let place = LENT.try_with(|lent| lent.borrow().last().cloned()).ok()??;
+        let place = PLACES.try_with(|places| places.borrow().lent.last().cloned()).ok()??;
         let mut reactor = place.try_borrow_mut().ok()?;
         Some(code(&mut reactor))
     }

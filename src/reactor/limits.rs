@@ -81,6 +81,22 @@ pub(crate) struct Limits {
     pub(crate) propagate_panics: bool,
 }
 
+/// Those of them that each message asks for. They lie in the reactor itself, and the others apart: a
+/// [loan](super::Reactor::lend) moves all that does.
+#[derive(Clone, Copy)]
+pub(crate) struct HotLimits {
+    pub(crate) read_budget: usize,
+    pub(crate) write_budget: usize,
+    pub(crate) lent_from: usize,
+}
+
+impl From<&Limits> for HotLimits {
+    fn from(limits: &Limits) -> Self {
+        let Limits { read_budget, write_budget, lent_from, .. } = *limits;
+        Self { read_budget, write_budget, lent_from }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -53,7 +53,7 @@ use crate::parts::clock::Clock;
 use crate::parts::random::Random;
 use crate::parts::timers::Timers;
 use crate::system::poller::Poller;
-use limits::Limits;
+use limits::{HotLimits, Limits};
 use monitor::Monitor;
 use queues::Queues;
 use source::Sources;
@@ -85,20 +85,22 @@ const WAKE: Token = Token(usize::MAX);
 pub struct Reactor {
     /// First, so that the compiler names it first when a reactor is sent to a thread.
     _marker: StaysOnItsThread,
-    pub(crate) poller: Poller,
+    // Parts that a message does not ask for are in boxes, for a loan moves all the rest.
+    pub(crate) poller: Box<Poller>,
     pub(crate) time: Time,
     pub(crate) sources: Sources,
     pub(crate) queues: Queues,
-    pub(crate) timers: Timers<TimerAction>,
+    pub(crate) timers: Box<Timers<TimerAction>>,
     pub(crate) calls: Calls,
-    pub(crate) threads: Threads,
+    pub(crate) threads: Box<Threads>,
     pub(crate) memory: Memory,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Box<Limits>,
+    pub(crate) hot: HotLimits,
     pub(crate) monitor: Monitor,
     pub(crate) ending: Ending,
     pub(crate) random: Random,
     pub(crate) ended: Option<Ended>,
-    pub(crate) extension: Extension,
+    pub(crate) extension: Box<Extension>,
 }
 
 /// A reactor stays on its thread: protocols and closures need not be `Send`. Its name is part of the compiler's
@@ -115,8 +117,10 @@ impl Reactor {
         let waker = poller.registry().map(|registry| Waker::new(registry, WAKE)).transpose()?;
         let time = Time::new(clock);
         // The rest cannot panic, so that nobody needs a second copy of the code that drops it.
-        let (calls, timers) = (Calls::new(Shared::new(waker)), Timers::new());
-        let memory = Memory::new(&limits, time.now);
+        let (calls, timers) = (Calls::new(Shared::new(waker)), Box::new(Timers::new()));
+        let (memory, hot) = (Memory::new(&limits, time.now), HotLimits::from(&limits));
+        let (poller, limits) = (Box::new(poller), Box::new(limits));
+        let (threads, extension) = (Box::default(), Box::default());
         Ok(Self {
             _marker: StaysOnItsThread(PhantomData),
             poller,
@@ -125,14 +129,15 @@ impl Reactor {
             queues: Queues::default(),
             timers,
             calls,
-            threads: Threads::default(),
+            threads,
             memory,
             limits,
+            hot,
             monitor: Monitor::default(),
             ending: Ending::No,
             random,
             ended: None,
-            extension: Extension::default(),
+            extension,
         })
     }
 }

@@ -8,7 +8,7 @@
 use std::mem;
 
 use super::Reactor;
-use super::limits::Limits;
+use super::limits::HotLimits;
 use super::monitor::Watched;
 use super::queues::Queue;
 use super::source::{Owner, Registered, Session, Slot, Source};
@@ -25,7 +25,7 @@ impl Queue {
     /// Begins a visit: the source leaves the queue. Returns the allowances of the visit, if it is a connection. Bytes
     /// that it has sent in this turn already, when it was served, count against them.
     #[inline(always)]
-    fn begin(self, slot: &mut Slot, limits: &Limits, turn: u64) -> Option<Io> {
+    fn begin(self, slot: &mut Slot, limits: HotLimits, turn: u64) -> Option<Io> {
         let Slot { source, waits, registered, .. } = slot;
         waits.leave(self);
         let Source::Connection(session) = source else { return None };
@@ -81,7 +81,7 @@ impl Reactor {
         let Some(mut slot) = self.sources.slot(key) else {
             return self.let_go_of_lost(id, None);
         };
-        let Some(mut io) = from.begin(slot, &self.limits, turn) else {
+        let Some(mut io) = from.begin(slot, self.hot, turn) else {
             return false;
         };
         loop {
@@ -106,7 +106,7 @@ impl Reactor {
                             continue; // it has failed
                         }
                         session.arm(key, &mut self.timers, monitor);
-                        waits.note_sent(io.sent, self.limits.write_budget, turn);
+                        waits.note_sent(io.sent, self.hot.write_budget, turn);
                         Watched::end(watched, id, &session.connection, common, monitor);
                         if next == Next::Yield && self.queues.add(Queue::Run, key, waits) {
                             monitor.queued(|| Subject::Connection(id), Queue::Run, true);

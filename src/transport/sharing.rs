@@ -87,7 +87,7 @@ impl<'a> Transport<'a> {
     /// }
     /// ```
     pub fn share(&self, data: &[u8]) -> Option<Bytes> {
-        let pays = data.len() >= self.reactor.limits.lent_from;
+        let pays = data.len() >= self.reactor.hot.lent_from;
         self.buffer.filter(|_| pays)?.share(data)
     }
 }

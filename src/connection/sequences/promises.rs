@@ -178,7 +178,7 @@ impl Sequence<'_> {
 
     /// When it stops waiting for the peer, if nothing comes.
     fn lingers_until(&self) -> Duration {
-        let ClosingTimes { linger, shutdown_linger, .. } = self.driver.common.closing_times;
+        let ClosingTimes { linger, shutdown_linger, .. } = *self.driver.common.closing_times;
         let heard_at = self.model.heard_at;
         match self.model.shutting_down {
             None => heard_at + linger,
