@@ -188,6 +188,8 @@ fn main() {
     tasks::an_echo_allocates_nothing();
     #[cfg(feature = "futures")]
     tasks::an_idle_connection_owns_no_buffer();
+    #[cfg(feature = "futures")]
+    tasks::a_task_takes_little_beside_its_future();
     #[cfg(feature = "tls")]
     an_idle_connection_by_tls_takes_little_beside_rustls();
 }
@@ -195,7 +197,10 @@ fn main() {
 /// Servers whose sessions are tasks.
 #[cfg(feature = "futures")]
 mod tasks {
-    use crocus::futures::{Connection, listen, run_until, spawn_local};
+    use std::future::pending;
+    use std::hint::black_box;
+
+    use crocus::futures::{Connection, listen, run_until, spawn, spawn_local};
     use futures_lite::{AsyncBufReadExt, AsyncWriteExt};
 
     use super::*;
@@ -251,6 +256,25 @@ mod tasks {
         assert!(callbacks >= (CONNECTIONS * MESSAGES) as u64, "{callbacks} callbacks");
         assert_eq!(after.calls, before.calls, "each task is polled in a callback");
         nothing("steady_state_of_an_echo_by_tasks_allocates_nothing", change);
+    }
+
+    /// A copy of the future's memory, as each `async` block around it would keep, shows.
+    pub(crate) fn a_task_takes_little_beside_its_future() {
+        let mut reactor = patient_reactor();
+        let sleeper = || async {
+            let block = [7_u8; 10_000];
+            pending::<()>().await;
+            black_box(block);
+        };
+        let size = size_of_val(&sleeper());
+        drop(spawn(&mut reactor, sleeper())); // the first makes what all share
+        reactor.turn(Some(Duration::ZERO)).unwrap();
+        let region = Region::new(ALLOCATOR);
+        drop(spawn(&mut reactor, sleeper()));
+        reactor.turn(Some(Duration::ZERO)).unwrap();
+        let taken = in_use(&region.change());
+        assert!((size..size + 1000).contains(&taken), "{taken} bytes for a future of {size}");
+        println!("test a_task_takes_little_beside_its_future ... ok");
     }
 
     /// In the end what is kept is the scratch buffer of the loop, and spare buffers.

@@ -1367,15 +1367,25 @@ const DEFECTS_OF_TASKS: &[Defect] = &[
     ),
     (
         "a panic of a task goes to the loop although somebody has its handle",
-        "src/extras/futures/task.rs",
-        r#"        (Err(panic), Some(place)) if Rc::strong_count(&place) == 1 => resume_unwind(panic),"#,
-        r#"        (Err(panic), Some(_)) => resume_unwind(panic),"#,
+        "src/extras/futures/outcome.rs",
+        r#"if Rc::strong_count(&place) > 1 => {"#,
+        r#"if Rc::strong_count(&place) > 99 => {"#,
     ),
     (
         "a future that panicked is dropped when the panic is over",
-        "src/extras/futures/task.rs",
-        r#"pin!(async move { future.await });"#,
-        r#"pin!(future);"#,
+        "src/extras/futures/executor.rs",
+        r#"            let goes_on = !aborted && outcome.poll(future.as_mut(), &mut cx).is_pending();
+            goes_on.then_some(future) // else it is dropped here: in a panic while that goes on
+        }));"#,
+        r#"            !aborted && outcome.poll(future.as_mut(), &mut cx).is_pending()
+        }));
+        let polled = polled.map(|goes_on| goes_on.then_some(future));"#,
+    ),
+    (
+        "a panic of the waker of the one who waits for a task leaves the task there",
+        "src/extras/futures/executor.rs",
+        r#"        let ended = catch_unwind(AssertUnwindSafe(|| outcome.end(aborted, polled.err())));"#,
+        r#"        let ended = Ok::<_, Box<dyn Any + Send>>(outcome.end(aborted, polled.err()));"#,
     ),
     (
         "a writer is not woken when there is room",
@@ -1494,8 +1504,8 @@ const DEFECTS_OF_TASKS: &[Defect] = &[
     (
         "a panic of one task ends the connection in whose callback it is polled",
         "src/extras/futures/executor.rs",
-        r#"                reactor.call_soon(|_| drop(panic));"#,
-        r#"                drop(panic);"#,
+        r#"reactor.call_soon(|_| drop(panic));"#,
+        r#"drop(panic);"#,
     ),
     (
         "a callback polls a task of another reactor",

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -379,6 +380,19 @@ fn a_waker_that_panics_in_a_callback_loses_no_task() {
     world.until("the panic", |world| world.reactor().stats().panics == 1);
     task.abort();
     world.until("the task to be over", |_| task.is_finished());
+}
+
+#[test]
+fn a_waker_that_panics_at_the_end_of_a_task_leaves_nothing_of_it() {
+    let mut world = World::real();
+    let mut task = spawn(world.reactor(), sleep(MS));
+    let clumsy = Waker::from(Arc::new(Clumsy(Waker::noop().clone())));
+    let waiting = Pin::new(&mut task).poll(&mut Context::from_waker(&clumsy));
+    assert!(waiting.is_pending());
+    logged();
+    world.run().unwrap();
+    assert_eq!((world.reactor().stats().panics, task_count(world.reactor())), (1, 0));
+    assert!(task.is_finished() && matches!(task.take(), Some(Ok(()))));
 }
 
 /// Counts what comes.

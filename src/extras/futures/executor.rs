@@ -13,6 +13,7 @@ use std::thread;
 use slab::Slab;
 
 use super::closing::Waiting;
+use super::outcome::{Body, Outcome};
 use super::ticket::{Inbox, Ticket};
 use crate::{Handle, Reactor, Transport};
 
@@ -25,7 +26,7 @@ const LARGEST_SPARE: usize = 32 * 1024;
 /// The name of tasks that were given none.
 const NAMELESS: &str = "task";
 
-type Future = Pin<Box<dyn std::future::Future<Output = ()>>>;
+type Future = Pin<Box<dyn Body>>;
 
 /// The state that tasks and their futures share: it belongs to one reactor, and stands in its state.
 pub(super) struct Executor {
@@ -43,8 +44,15 @@ pub(super) struct Executor {
 
 struct Task {
     ticket: Arc<Ticket>,
-    /// The future with its waker; `None` while it is polled.
-    future: Option<(Future, Waker)>,
+    /// `None` while it is polled.
+    job: Option<Job>,
+}
+
+/// A future with its waker, and the place of its outcome.
+struct Job {
+    future: Future,
+    waker: Waker,
+    outcome: Outcome,
 }
 
 /// The first task that is spawned by one that a callback polls.
@@ -114,14 +122,15 @@ impl Executor {
     pub(super) fn add(
         &self,
         reactor: &mut Reactor,
-        future: impl std::future::Future<Output = ()> + 'static,
+        future: Future,
+        outcome: Outcome,
     ) -> Arc<Ticket> {
         let mut tasks = self.tasks.borrow_mut();
         let entry = tasks.vacant_entry();
         let ticket = Ticket::new(entry.key(), &self.inbox, reactor.name().unwrap_or(NAMELESS));
-        let (future, waker) = (Box::pin(future), Waker::from(Arc::clone(&ticket)));
+        let job = Job { future, waker: Waker::from(Arc::clone(&ticket)), outcome };
         if self.open.get() {
-            entry.insert(Task { ticket: Arc::clone(&ticket), future: Some((future, waker)) });
+            entry.insert(Task { ticket: Arc::clone(&ticket), job: Some(job) });
             match self.spawned.take() {
                 Spawned::Wanted(name) if name == ticket.name => {
                     self.spawned.set(Spawned::Claimed(Arc::clone(&ticket)));
@@ -134,7 +143,7 @@ impl Executor {
         } else {
             ticket.close();
             drop(tasks);
-            reactor.lend(|| drop(future));
+            reactor.lend(|| drop(job));
         }
         ticket
     }
@@ -158,30 +167,35 @@ impl Executor {
             self.spawned.set(Spawned::Wanted(woken.name));
             let panics = reactor.lend(|| {
                 let panic = self.poll(&woken);
-                let Spawned::Claimed(spawned) = self.spawned.take() else { return [panic, None] };
-                [panic, self.poll(&spawned)]
+                let Spawned::Claimed(spawned) = self.spawned.take() else { return (panic, None) };
+                (panic, self.poll(&spawned))
             });
-            for panic in panics.into_iter().flatten() {
-                reactor.call_soon(|_| drop(panic));
+            if !matches!(panics, (None, None)) {
+                for panic in [panics.0, panics.1].into_iter().flatten() {
+                    reactor.call_soon(|_| drop(panic));
+                }
             }
         });
     }
 
     /// Polls a task, unless it is over; the reactor is lent. Returns its panic, if nobody has its handle.
     fn poll(&self, ticket: &Arc<Ticket>) -> Option<Panic> {
-        let (mut future, waker) = self.take(ticket)?;
+        let Job { mut future, waker, outcome } = self.take(ticket)?;
         ticket.begin_poll();
+        let aborted = ticket.is_aborted();
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let mut cx = Context::from_waker(&waker);
-            let goes_on = !ticket.is_aborted() && future.as_mut().poll(&mut cx).is_pending();
-            goes_on.then_some((future, waker)) // else it is dropped here
+            let goes_on = !aborted && outcome.poll(future.as_mut(), &mut cx).is_pending();
+            goes_on.then_some(future) // else it is dropped here: in a panic while that goes on
         }));
-        let (future, panic) = match polled {
-            Ok(future) => (future, None),
-            Err(payload) => (None, Some(Panic(Some(payload)))),
-        };
-        self.put_back(ticket, future);
-        panic
+        if let Ok(Some(future)) = polled {
+            self.put_back(ticket, Some(Job { future, waker, outcome }));
+            return None;
+        }
+        // The waker of the one who waits for it may be anybody's.
+        let ended = catch_unwind(AssertUnwindSafe(|| outcome.end(aborted, polled.err())));
+        self.put_back(ticket, None);
+        Some(Panic(Some(ended.unwrap_or_else(Some)?)))
     }
 
     fn has(&self, ticket: &Arc<Ticket>) -> bool {
@@ -189,16 +203,16 @@ impl Executor {
     }
 
     /// Takes the future of a task out, to poll or to drop it.
-    fn take(&self, ticket: &Arc<Ticket>) -> Option<(Future, Waker)> {
-        ticket.find(&mut self.tasks.borrow_mut())?.future.take()
+    fn take(&self, ticket: &Arc<Ticket>) -> Option<Job> {
+        ticket.find(&mut self.tasks.borrow_mut())?.job.take()
     }
 
     /// Ends a poll: the future goes on, or the task is over.
-    fn put_back(&self, ticket: &Arc<Ticket>, future: Option<(Future, Waker)>) {
+    fn put_back(&self, ticket: &Arc<Ticket>, job: Option<Job>) {
         let mut tasks = self.tasks.borrow_mut();
         let Some(task) = ticket.find(&mut tasks) else { return };
-        task.future = future;
-        if task.future.is_none() {
+        task.job = job;
+        if task.job.is_none() {
             ticket.close();
             tasks.remove(ticket.key);
         }
@@ -206,9 +220,9 @@ impl Executor {
 
     /// Drops a task now.
     pub(super) fn cancel(&self, reactor: &mut Reactor, ticket: &Arc<Ticket>) {
-        let future = self.take(ticket);
+        let job = self.take(ticket);
         self.put_back(ticket, None);
-        reactor.lend(|| drop(future));
+        reactor.lend(|| drop(job));
     }
 
     /// Calls `code` with the reactor of these tasks, if it is lent: inside a poll or the drop of a task.

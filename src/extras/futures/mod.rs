@@ -113,6 +113,7 @@ mod executor;
 mod guest;
 mod halves;
 mod making;
+mod outcome;
 mod shared;
 mod task;
 mod ticket;

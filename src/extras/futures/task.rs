@@ -3,17 +3,17 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::panic::resume_unwind;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::executor::Executor;
 use super::in_task;
-use super::shared::Shared;
+use super::outcome::{Outcome, Place};
 use super::ticket::Ticket;
 use crate::Reactor;
 
@@ -44,9 +44,9 @@ pub fn spawn<T: 'static>(
     reactor: &mut Reactor,
     future: impl Future<Output = T> + 'static,
 ) -> JoinHandle<T> {
-    let outcome = Rc::new(Shared::new(None));
+    let outcome = Rc::new(Place::new(None));
     let executor = Executor::of(reactor);
-    let ticket = executor.add(reactor, run(future, Outcome(Some(Rc::clone(&outcome)))));
+    let ticket = executor.add(reactor, Box::pin(future), Outcome::new(&outcome));
     JoinHandle { outcome, ticket }
 }
 
@@ -162,39 +162,6 @@ pub fn task_count(reactor: &mut Reactor) -> usize {
     Executor::of(reactor).count()
 }
 
-/// The future of a task: `future`, whose output or panic becomes the outcome.
-async fn run<T>(future: impl Future<Output = T>, mut outcome: Outcome<T>) {
-    // In a frame of its own: it is gone when it is ready, and a panic unwinds all of it.
-    #[expect(clippy::redundant_async_block, reason = "the frame is what it is for")]
-    let mut future = pin!(async move { future.await });
-    let result = poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-        polled.map_or_else(|panic| Poll::Ready(Err(panic)), |poll| poll.map(Ok))
-    });
-    match (result.await, outcome.0.take()) {
-        // Nobody has a handle: then the loop reports it, as any panic.
-        (Err(panic), Some(place)) if Rc::strong_count(&place) == 1 => resume_unwind(panic),
-        (result, place) => give(place, result.map_err(JoinError::Panicked)),
-    }
-}
-
-/// The place of a task's outcome. Dropped before it is taken, the task was aborted.
-struct Outcome<T>(Option<Place<T>>);
-
-type Place<T> = Rc<Shared<Option<Result<T>>>>;
-
-fn give<T>(place: Option<Place<T>>, result: Result<T>) {
-    if let Some(place) = place {
-        place.note(|place| *place = Some(result));
-    }
-}
-
-impl<T> Drop for Outcome<T> {
-    fn drop(&mut self) {
-        give(self.0.take(), Err(JoinError::Aborted));
-    }
-}
-
 /// A task, for those who want its output, or its end. To drop the handle detaches the task, which goes on.
 ///
 /// A future: it waits for the task, and gives its outcome, once. If it is asked again, or after [`take`](Self::take),
@@ -217,7 +184,7 @@ impl<T> Drop for Outcome<T> {
 /// # std::io::Result::Ok(())
 /// ```
 pub struct JoinHandle<T> {
-    outcome: Place<T>,
+    outcome: Rc<Place<T>>,
     ticket: Arc<Ticket>,
 }
 
