@@ -1480,6 +1480,24 @@ const DEFECTS_OF_TASKS: &[Defect] = &[
 "#,
     ),
     (
+        "a task reads what came before TLS as if it were encrypted",
+        "src/extras/futures/connection.rs",
+        r#"            if begun {
+                self.put_back(transport);
+            }
+            begun
+        });
+        if begun != Some(true) {
+            return Err(self.reader.link.error());
+        }
+        self.reader.clear();"#,
+        r#"            begun
+        });
+        if begun != Some(true) {
+            return Err(self.reader.link.error());
+        }"#,
+    ),
+    (
         "what a task was lent counts as lent after the callback",
         "src/extras/futures/guest.rs",
         r#"        self.lent_at.set((0, 0));

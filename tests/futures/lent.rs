@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use crocus::futures::*;
 use crocus::testing::Cut;
-use crocus::{Listen, Protocol, Reactor, SocketOptions, Transport};
+use crocus::{Listen, Protocol, Reactor, Reason, SocketOptions, Transport};
 use futures_lite::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, FutureExt};
 
 use super::connections::{echo, outcome, served, served_at};
@@ -183,19 +183,13 @@ both! {
             while left > 0 {
                 let (reader, writer) = peer.halves();
                 let bytes = reader.fill_buf().await.unwrap();
-                let (clear, behind) = bytes.split_at(bytes.len().min(left));
+                let clear = &bytes[..bytes.len().min(left)];
                 writer.write_all(clear).await.unwrap(); // in clear, though TLS begins before it leaves
                 left -= clear.len();
-                let (all, behind) = (bytes.len(), behind.to_vec());
-                reader.consume(all);
-                if left == 0 {
-                    let switched = peer.transport(|transport| {
-                        transport.unread(&behind); // the beginning of TLS
-                        transport.start_tls(Arc::clone(&tls))
-                    });
-                    assert_eq!(switched, Some(true));
-                }
+                let count = clear.len();
+                reader.consume(count);
             }
+            peer.start_tls(tls).unwrap(); // what is left of the read is its beginning
             echo_with_marks(peer).await
         });
         let mut far = TlsFar::client(raw, &configs.client);
@@ -209,6 +203,72 @@ both! {
         echoed_securely(world, &mut far, &pattern(100_000));
         let longest = outcome(world, &task);
         assert!(longest > MARK + 1, "no more than {longest} bytes are written at once");
+    }
+}
+
+/// Says STARTTLS with something behind it, in the same read or a moment later. Returns what the task reads after it.
+fn injected(world: &mut World, injected: &[u8], late: bool) -> Result<String, std::io::Error> {
+    let configs = Configs::new();
+    let tls = Arc::clone(&configs.server);
+    let (task, raw) = served(world, move |mut peer| async move {
+        let mut line = String::new();
+        peer.read_line(&mut line).await.unwrap();
+        assert_eq!(line, "STARTTLS\n");
+        let came = |transport: &mut Transport<'_>| transport.bytes_read();
+        while late && peer.transport(came) == Some(line.len() as u64) {
+            sleep(MS).await; // more comes
+        }
+        peer.start_tls(tls).unwrap();
+        line.clear();
+        peer.read_line(&mut line).await.map(|_| line)
+    });
+    let mut far = TlsFar::client(raw, &configs.client);
+    let hello = far.take_out();
+    far.write_raw(b"STARTTLS\n");
+    if late {
+        far.send();
+        world.quiet();
+    }
+    far.write_raw(injected);
+    far.write_raw(&hello);
+    far.write(b"QUIT\n");
+    outcome_securely(world, &mut far, &task)
+}
+
+both! {
+    fn what_was_injected_before_tls_is_never_read_as_encrypted(world) {
+        for late in [false, true] {
+            assert_eq!(injected(world, b"", late).unwrap(), "QUIT\n");
+            let error = injected(world, b"DELETE\n", late).unwrap_err();
+            let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<Reason>());
+            assert!(matches!(reason, Some(Reason::Tls { .. })), "{late} {error:?}");
+        }
+    }
+}
+
+both! {
+    fn a_task_cannot_switch_to_tls_twice_nor_at_the_end(world) {
+        let configs = Configs::new();
+        let tls = Arc::clone(&configs.server);
+        let (task, mut far) = served(world, |mut peer| async move {
+            peer.close().await.unwrap();
+            let closed = peer.start_tls(Arc::clone(&tls)).unwrap_err().kind();
+            let mut all = String::new();
+            peer.read_to_string(&mut all).await.unwrap();
+            (closed, all)
+        });
+        far.send(b"hello");
+        world.quiet();
+        far.close_write();
+        let expected = (std::io::ErrorKind::BrokenPipe, "hello".to_owned());
+        assert_eq!(outcome(world, &task), expected, "what has come is still there");
+        let (task, mut far) = secured(world, |mut peer| async move {
+            peer.read_exact(&mut [0]).await.unwrap();
+            peer.start_tls(configs.server).unwrap_err().kind()
+        });
+        far.write(b"x");
+        let kind = outcome_securely(world, &mut far, &task);
+        assert_eq!(kind, std::io::ErrorKind::BrokenPipe);
     }
 }
 

@@ -153,21 +153,70 @@ impl Connection {
     /// }
     /// ```
     pub fn set_protocol(mut self, protocol: impl Protocol + 'static) -> io::Result<()> {
-        let link = Rc::clone(&self.reader.link);
         let given = self.transport(|transport| {
-            let (newer, paused) = link.take_input();
-            transport.unread(&newer);
-            transport.unread(self.reader.unread());
-            if paused {
-                transport.resume_reading();
-            }
+            self.put_back(transport);
             transport.set_protocol(protocol)
         });
         if given != Some(true) {
-            return Err(link.error());
+            return Err(self.reader.link.error());
         }
         self.undo.undo = |_, _| {}; // it is the protocol's
         Ok(())
+    }
+
+    /// Encrypts the connection from here on, as [`Transport::start_tls`]: what was written before leaves in clear, and the
+    /// next read gets what comes encrypted, or the error of the handshake.
+    ///
+    /// Bytes that have come already and were not read are the beginning of TLS or an attack, and never data: they go to TLS.
+    /// (With [`Transport::start_tls`] the task would read them as if they had come encrypted.)
+    ///
+    /// # Errors
+    ///
+    /// If the connection is over or closing, encrypted already, or either side has closed its half.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    /// use std::sync::Arc;
+    /// use crocus::futures::Connection;
+    /// use crocus::tls::rustls::ServerConfig;
+    /// use futures_lite::{AsyncBufReadExt, AsyncWriteExt};
+    ///
+    /// async fn greet(mut peer: Connection, tls: Arc<ServerConfig>) -> io::Result<()> {
+    ///     let mut line = String::new();
+    ///     peer.read_line(&mut line).await?;
+    ///     if line == "STARTTLS\r\n" {
+    ///         peer.write_all(b"220 go ahead\r\n").await?; // in clear
+    ///         peer.start_tls(tls)?;
+    ///     }
+    ///     peer.write_all(b"250 hello\r\n").await
+    /// }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn start_tls(&mut self, role: impl Into<crate::tls::Role>) -> io::Result<()> {
+        let begun = self.transport(|transport| {
+            let begun = transport.start_tls(role);
+            if begun {
+                self.put_back(transport);
+            }
+            begun
+        });
+        if begun != Some(true) {
+            return Err(self.reader.link.error());
+        }
+        self.reader.clear();
+        Ok(())
+    }
+
+    /// Puts back what has come and was not read, what came last first.
+    fn put_back(&self, transport: &mut Transport<'_>) {
+        let (newer, paused) = self.reader.link.take_input();
+        transport.unread(&newer);
+        transport.unread(self.reader.unread());
+        if paused {
+            transport.resume_reading();
+        }
     }
 
     /// Lends the connection as a [`Transport`], for what this type has no method for: its addresses, limits, TLS.

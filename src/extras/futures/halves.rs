@@ -83,6 +83,13 @@ impl Reader {
         Self { link: Rc::clone(link), buffer: Vec::new(), read: 0, lent: None }
     }
 
+    /// Forgets the bytes that the task has, and has not read.
+    #[cfg(feature = "tls")]
+    pub(super) fn clear(&mut self) {
+        (self.read, self.lent) = (0, None);
+        self.buffer.clear();
+    }
+
     /// The bytes that the task has, and has not read.
     pub(super) fn unread(&self) -> &[u8] {
         self.lent.as_deref().unwrap_or_else(|| &self.buffer[self.read..])
