@@ -69,7 +69,8 @@ impl Peers {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("a process is left");
         let output = child.stdout.take().expect("it has a pipe");
-        BufReader::new(output).read_line(&mut String::new()).expect("it says a line");
+        let said = BufReader::new(output).read_line(&mut String::new()).expect("it can be read");
+        assert!(said > 0, "the other process has ended; see above");
         Self(child)
     }
 }

@@ -460,8 +460,10 @@ const DEFECTS: &[Defect] = &[
     (
         "row 12: what was written since the last attempt counts",
         "src/connection/output.rs",
-        r#"        if self.above_cap {"#,
-        r#"        if self.outgoing.len() > common.cap {"#,
+        r#"        let takes = self.takes_more();
+        if takes && !data.is_empty() {"#,
+        r#"        let takes = self.takes_more() && self.in_memory() <= common.cap;
+        if takes && !data.is_empty() {"#,
     ),
     (
         "skip the generation check (get)",
@@ -602,7 +604,7 @@ const DEFECTS: &[Defect] = &[
         "src/connection/mod.rs",
         r#"            self.input.begin_again();"#,
         r#"            self.input.begin_again();
-            if let Some(extras) = &mut self.extras { extras.kept.clear(&mut common.spares); }"#,
+            if let Some(extras) = &mut self.extras { extras.kept.clear(&mut common.spares.vectors); }"#,
     ),
     (
         "row 28: closed at once whatever the length",
@@ -870,7 +872,7 @@ const DEFECTS_OF_TLS: &[Defect] = &[
         "send the answer from before the switch encrypted",
         "src/connection/securing.rs",
         r#"        let clear = mem::take(&mut self.outgoing);"#,
-        r#"        let clear = crate::parts::write_buffer::WriteBuffer::default();"#,
+        r#"        let clear = crate::parts::outgoing::Outgoing::default();"#,
     ),
     (
         "row 53: what is echoed after the switch leaves in clear",
@@ -964,7 +966,7 @@ const DEFECTS_OF_TLS: &[Defect] = &[
             return Ok(());
         }"#,
         r#"        if self.state != State::Up {
-            self.wire.push(plain.unsent(), spares);
+            self.wire.push(plain.unsent().unwrap_or_default(), spares);
             plain.clear(spares);
             return Ok(());
         }"#,

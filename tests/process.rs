@@ -7,12 +7,13 @@
 mod util;
 
 use std::cell::Cell;
+use std::env;
 use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crocus::Reactor;
-use util::{Log, Recorder, World};
+use util::{Folder, Log, Recorder, World};
 
 #[test]
 fn a_program_that_is_started_inherits_no_descriptor() {
@@ -45,4 +46,18 @@ fn a_reactor_that_is_stopped_and_continued_goes_on() {
     reactor.run().unwrap();
     assert!(fired.get());
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_socket_file_is_removed_after_a_change_of_folder() {
+    let (folder, before) = (Folder::new(), env::current_dir().unwrap());
+    env::set_current_dir(&*folder).unwrap();
+    let mut world = World::real();
+    let log = Log::new();
+    let listening = world.reactor().listen("unix:here", move |_| Recorder::new(&log, "a"));
+    env::set_current_dir(before).unwrap();
+    listening.unwrap();
+    assert!(folder.names().contains(&"here".to_owned()));
+    drop(world);
+    assert!(!folder.names().contains(&"here".to_owned()));
 }

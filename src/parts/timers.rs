@@ -592,11 +592,12 @@ mod tests {
     fn orders_begin_anew_and_equal_deadlines_keep_theirs() {
         let mut timers = Timers::new();
         let start = Instant::now();
-        timers.made = u32::MAX - 5;
+        timers.made = u32::MAX - 6;
         let set =
             |timers: &mut Timers<u32>, name: u32| timers.insert(start + SECOND * (name % 2), name);
-        let ids = [0, 1, 2, 3].map(|name| set(&mut timers, name));
-        timers.gather(start); // 0 and 2
+        let [cancelled, ids @ ..] = [8, 0, 1, 2, 3].map(|name| set(&mut timers, name));
+        timers.gather(start); // 8, 0 and 2
+        timers.cancel(cancelled);
         assert!(timers.reset(ids[1], start + SECOND * 2));
         timers.cancel(ids[3]);
         for name in 4..8 {

@@ -9,11 +9,11 @@ use std::time::Duration;
 use crocus::Readiness;
 use crocus::testing::Simulation;
 use crocus::{
-    Address, Connect, DatagramProtocol, Factory, Observer, Protocol, Reactor, Reason,
-    SocketOptions, Transport, Who,
+    Address, Connect, DatagramProtocol, DatagramTransport, Factory, Observer, Protocol, Reactor,
+    Reason, SocketOptions, Transport, Who,
 };
 
-use crate::util::{Far, HOUR, Log, Recorder, RecordingClient, World, message, say};
+use crate::util::{Far, HOUR, Log, Recorder, RecordingClient, World, logged, message, say};
 
 /// The callbacks that may panic while the connection is open.
 const OPEN: [&str; 7] = [
@@ -519,6 +519,31 @@ fn a_panic_whose_payload_panics_when_dropped_is_contained() {
     world.reactor().call_soon(say(&log, "others go on"));
     world.until("the last call", |_| log.len() > 0);
     assert_eq!((BOMBS.get(), world.reactor().stats().panics), ((2, 2), 2));
+}
+
+/// Panics at once.
+struct Faulty;
+
+impl DatagramProtocol for Faulty {
+    fn start_protocol(&mut self, _: &mut DatagramTransport<'_>) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn the_log_of_a_panic_has_the_address_of_its_subject() {
+    let mut world = World::real();
+    let log = Log::new();
+    let (_, addr) = world.listen(move |_| Recorder::new(&log, "a"));
+    logged();
+    world.reactor().connect(addr, |_: Address| -> Recorder { panic!("on purpose") });
+    world.until("the panic", |world| world.reactor().stats().panics == 1);
+    let lines = logged();
+    assert!(lines.iter().any(|line| line.contains(&format!("({addr})"))), "{lines:?}");
+    world.reactor().listen_udp("127.0.0.1:0", Faulty).unwrap();
+    world.until("the panic", |world| world.reactor().stats().panics == 2);
+    let lines = logged();
+    assert!(lines.iter().any(|line| line.contains("(127.0.0.1:")), "{lines:?}");
 }
 
 /// An error of the user's own.
