@@ -68,14 +68,14 @@ impl<S: ByteStream> Connection<S> {
     /// Begins a visit; returns how many bytes wait in memory.
     #[inline(always)]
     pub(crate) fn begin_visit(&mut self) -> usize {
-        let has_none = !self.has_plain() && self.extras.is_none();
-        if has_none { 0 } else { self.begin_visit_with_output() }
+        let nothing_waits = !self.has_plain() && self.extras.is_none();
+        if nothing_waits { 0 } else { self.begin_rarer_visit() }
     }
 
     /// Ends it if a visit has not ended as it should, and bytes that were lent are lost: a callback has replaced its
-    /// reactor by another.
+    /// reactor by another. Returns how many bytes wait in memory.
     #[inline(never)]
-    fn begin_visit_with_output(&mut self) -> usize {
+    fn begin_rarer_visit(&mut self) -> usize {
         if self.is_lent() {
             self.end_by_fault(Reason::Aborted);
         }

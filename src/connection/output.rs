@@ -113,15 +113,15 @@ impl<S: ByteStream> Connection<S> {
 
     /// Sends a few copied bytes of a connection that has nothing else to do: what is left of most visits when the callback
     /// has answered, and all of most visits by the flush queue. It asks once for all that is rarer: `None` if there is any
-    /// of it, and nothing was done. Adds to `total` how many bytes the kernel has taken.
+    /// of it, and nothing was done. Adds what the kernel has taken to the bytes `sent_in_visit`.
     ///
-    /// Against the other steps of `next` it saves a twelfth of the instructions of an echo, and a third of those of a
+    /// Against the other steps of `next` it saves some 50 of the 840 instructions of an echo, and a third of those of a
     /// broadcast.
     #[inline(always)]
     pub(crate) fn send_plainly(
         &mut self,
         budget: usize,
-        total: &mut usize,
+        sent_in_visit: &mut usize,
         common: &mut Common,
     ) -> Option<Next> {
         if self.ready != Readiness::WRITABLE {
@@ -147,7 +147,7 @@ impl<S: ByteStream> Connection<S> {
             self.outgoing.advance(sent, &mut common.spares);
             self.traffic.note_written(sent, common);
             self.above_cap = false;
-            *total += sent;
+            *sent_in_visit += sent;
         }
         Some(if sent == all { Next::Rest } else { Next::Again })
     }
