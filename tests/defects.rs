@@ -1493,20 +1493,20 @@ const DEFECTS_OF_TASKS: &[Defect] = &[
     (
         "a task reads what came before TLS as if it were encrypted",
         "src/extras/futures/connection.rs",
-        r#"            if begun {
-                self.put_back(transport);
-            }
-            begun
-        });
-        if begun != Some(true) {
-            return Err(self.reader.link.error());
+        r#"                self.put_back(transport);
+                self.reader.forget();
+"#,
+        r#""#,
+    ),
+    (
+        "a task that has read all waits for ever for TLS, if its peer was paused",
+        "src/extras/futures/connection.rs",
+        r#"        if paused {
+            transport.resume_reading();
         }
-        self.reader.clear();"#,
-        r#"            begun
-        });
-        if begun != Some(true) {
-            return Err(self.reader.link.error());
-        }"#,
+"#,
+        r#"        let _ = paused;
+"#,
     ),
     (
         "what a task was lent counts as lent after the callback",
