@@ -282,6 +282,7 @@ fn injected(
 
 both! {
     fn what_was_injected_before_tls_is_never_read_as_encrypted(world) {
+        let world = &mut world.with_limits(Reactor::builder().linger(MS)); // the far end stays
         for (late, by) in [false, true].into_iter().flat_map(|late| [(late, By::Method), (late, By::Transport)]) {
             assert_eq!(injected(world, b"", late, by).unwrap(), "QUIT\n");
             let error = injected(world, b"DELETE\n", late, by).unwrap_err();
@@ -319,6 +320,7 @@ both! {
 
 both! {
     fn a_config_that_rustls_does_not_take_ends_the_connection_and_a_read_tells_why(world) {
+        let world = &mut world.with_limits(Reactor::builder().linger(MS)); // the far end stays
         let mut bad = rustls::ServerConfig::clone(&Configs::new().server);
         bad.max_fragment_size = Some(1);
         let (task, mut far) = served(world, |mut peer| async move {
