@@ -1375,13 +1375,24 @@ const DEFECTS_OF_TASKS: &[Defect] = &[
     ),
     (
         "a future that panicked is dropped when the panic is over",
-        "src/extras/futures/executor.rs",
-        r#"            let goes_on = !aborted && outcome.poll(future.as_mut(), &mut cx).is_pending();
-            goes_on.then_some(future) // else it is dropped here: in a panic while that goes on
-        }));"#,
-        r#"            !aborted && outcome.poll(future.as_mut(), &mut cx).is_pending()
-        }));
-        let polled = polled.map(|goes_on| goes_on.then_some(future));"#,
+        "src/extras/futures/outcome.rs",
+        r#"        let Poll::Ready(output) = self.as_mut().poll(cx) else { return Some(self) };"#,
+        r#"        let poll = std::panic::AssertUnwindSafe(|| self.as_mut().poll(cx));
+        let output = match std::panic::catch_unwind(poll) {
+            Ok(Poll::Ready(output)) => output,
+            Ok(Poll::Pending) => return Some(self),
+            Err(panic) => {
+                drop(self);
+                std::panic::resume_unwind(panic)
+            }
+        };"#,
+    ),
+    (
+        "the output of a task is there before its future is dropped",
+        "src/extras/futures/outcome.rs",
+        r#"        drop(self); // before anybody sees its output; if this panics, the output goes with it
+"#,
+        r#""#,
     ),
     (
         "a panic of the waker of the one who waits for a task leaves the task there",
@@ -1484,20 +1495,20 @@ const DEFECTS_OF_TASKS: &[Defect] = &[
     (
         "a task reads what came before TLS as if it were encrypted",
         "src/extras/futures/connection.rs",
-        r#"            if begun {
-                self.put_back(transport);
-            }
-            begun
-        });
-        if begun != Some(true) {
-            return Err(self.reader.link.error());
+        r#"                self.put_back(transport);
+                self.reader.forget();
+"#,
+        r#""#,
+    ),
+    (
+        "a task that has read all waits for ever for TLS, if its peer was paused",
+        "src/extras/futures/connection.rs",
+        r#"        if paused {
+            transport.resume_reading();
         }
-        self.reader.clear();"#,
-        r#"            begun
-        });
-        if begun != Some(true) {
-            return Err(self.reader.link.error());
-        }"#,
+"#,
+        r#"        let _ = paused;
+"#,
     ),
     (
         "what a task was lent counts as lent after the callback",

@@ -332,7 +332,7 @@ impl Reactor {
                     self.stop_datagram(key, Reason::failed(Activity::Receiving, error));
                 }
             }
-            if bytes >= self.limits.read_budget {
+            if bytes >= self.hot.read_budget {
                 break;
             }
         }

@@ -82,7 +82,7 @@ pub(crate) struct Limits {
 }
 
 /// Those of them that each message asks for. They lie in the reactor itself, and the others apart: a
-/// [loan](super::Reactor::lend) moves all that does.
+/// [loan](super::Reactor::lend) moves all that does. Once a reactor is made, these three are read from here only.
 #[derive(Clone, Copy)]
 pub(crate) struct HotLimits {
     pub(crate) read_budget: usize,

@@ -19,9 +19,11 @@ impl Reactor {
             }
         };
         let now = self.time.latest();
-        self.command(id, Queue::Run, Command::StartTls, |connection, common| {
+        let begun = self.command(id, Queue::Run, Command::StartTls, |connection, common| {
             connection.start_tls(engine, now, common)
-        })
+        });
+        self.extension.tls_begun += u64::from(begun);
+        begun
     }
 
     pub(crate) fn allow_truncation(&mut self, id: ConnectionId, allowed: bool) -> bool {

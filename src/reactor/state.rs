@@ -186,7 +186,7 @@ pub(crate) struct Threads {
 /// Memory that is reused.
 pub(crate) struct Memory {
     /// The buffer for reading.
-    pub(crate) buffer: Option<ReadBuffer>,
+    buffer: Option<ReadBuffer>,
     /// The buffer for datagrams, which holds the longest.
     datagram: Box<[u8]>,
     pub(crate) common: Common,
@@ -213,6 +213,12 @@ impl Memory {
 
     pub(crate) fn give_back_buffer(&mut self, buffer: ReadBuffer) {
         self.buffer = Some(buffer);
+    }
+
+    pub(crate) fn end_turn(&mut self) {
+        if let Some(buffer) = &mut self.buffer {
+            buffer.end_turn();
+        }
     }
 
     pub(crate) fn give_back_attached(&mut self, mut used: Box<Attached>) {
@@ -242,6 +248,9 @@ pub(crate) struct Extension {
     pub(crate) name: Option<&'static str>,
     pub(crate) on_shutdown: Vec<Call>,
     pub(crate) on_stop: Vec<Call>,
+    /// How many connections have begun TLS in the middle.
+    #[cfg(feature = "tls")]
+    pub(crate) tls_begun: u64,
 }
 
 /// Whether the reactor is to stop.

@@ -10,7 +10,6 @@ use super::monitor::Monitor;
 use super::queues::Queue;
 use super::state::{Ended, Ending};
 use super::{Reactor, WAKE};
-use crate::connection::ReadBuffer;
 use crate::observe::{Notice, Phase, TurnReport};
 use crate::parts::arena::Key;
 
@@ -162,7 +161,7 @@ impl Reactor {
         self.time.in_turn = false;
         self.time.last_callback = None;
         self.calls.shared.fall_asleep();
-        self.memory.buffer.iter_mut().for_each(ReadBuffer::end_turn);
+        self.memory.end_turn();
         let report = self.monitor.report;
         self.monitor.mark(|| Notice::TurnEnd(report));
         self.monitor.end_turn();

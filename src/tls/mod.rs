@@ -1,10 +1,10 @@
 //! TLS: encrypted connections, by [rustls].
 //!
 //! A listener or connector with a config of rustls makes connections that are encrypted from their first byte,
-//! and [`start_tls`](crate::Transport::start_tls) encrypts one in the middle (STARTTLS). To a protocol such a
-//! connection looks like any other: it reads and writes plain bytes, and all that
-//! [the crate promises](crate#what-crocus-promises) holds. [`Transport::tls`](crate::Transport::tls) tells what was
-//! agreed on.
+//! and [`start_tls`](crate::Transport::start_tls) encrypts one in the middle (STARTTLS), in a task
+//! `futures::Connection::start_tls`. To a protocol such a connection looks like any other: it reads and writes plain
+//! bytes, and all that [the crate promises](crate#what-crocus-promises) holds.
+//! [`Transport::tls`](crate::Transport::tls) tells what was agreed on.
 //!
 //! Needs the feature `tls`, which adds rustls with the cryptography of `ring`. Nothing of TLS is written here:
 //! rustls does all of it.

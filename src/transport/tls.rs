@@ -49,7 +49,7 @@ impl Transport<'_> {
     /// Bytes that came along behind the command are the first of TLS or an attack, and never data. So a
     /// protocol [puts them back](Self::unread), before or after this call: all that is put back until the
     /// handshake is over goes to TLS, which takes a ClientHello and refuses anything else. A
-    /// [`Framed`](crate::framing::Framed) does this by itself.
+    /// [`Framed`](crate::framing::Framed) does this by itself, and in a task `futures::Connection::start_tls`.
     ///
     /// The handshake has [10 seconds](crate::tls::HANDSHAKE_TIMEOUT). If it fails, the connection ends with
     /// [`Reason::Tls`](crate::Reason::Tls).

@@ -86,7 +86,7 @@ both! {
         });
         far.write(&pattern(20_000));
         let (there, written) = outcome_securely(world, &mut far, &task);
-        assert!(there > MARK + 1, "{there} bytes are lent");
+        assert!(there > MARK + 1, "{there} bytes have come");
         assert_eq!(written, MARK + 1);
     }
 }
@@ -206,8 +206,48 @@ both! {
     }
 }
 
+both! {
+    fn a_task_that_had_its_peer_paused_and_has_read_all_begins_tls(world) {
+        const CLEAR: usize = 100_000;
+        let configs = Configs::new();
+        let tls = Arc::clone(&configs.server);
+        let (task, raw) = served(world, |mut peer| async move {
+            while peer.transport(|transport| transport.is_reading()).unwrap() {
+                sleep(MS).await; // more comes than may wait for the task
+            }
+            let mut clear = vec![0; CLEAR];
+            peer.read_exact(&mut clear).await.unwrap();
+            peer.start_tls(tls).unwrap();
+            let mut line = String::new();
+            peer.read_line(&mut line).await.unwrap();
+            (clear, line)
+        });
+        let mut far = TlsFar::client(raw, &configs.client);
+        let hello = far.take_out();
+        far.write_raw(&pattern(CLEAR));
+        far.send();
+        far.write_raw(&hello);
+        far.write(b"QUIT\n");
+        let (clear, line) = outcome_securely(world, &mut far, &task);
+        assert!(clear == pattern(CLEAR));
+        assert_eq!(line, "QUIT\n");
+    }
+}
+
+/// The ways by which a task begins TLS.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Method,
+    Transport,
+}
+
 /// Says STARTTLS with something behind it, in the same read or a moment later. Returns what the task reads after it.
-fn injected(world: &mut World, injected: &[u8], late: bool) -> Result<String, std::io::Error> {
+fn injected(
+    world: &mut World,
+    injected: &[u8],
+    late: bool,
+    by: By,
+) -> Result<String, std::io::Error> {
     let configs = Configs::new();
     let tls = Arc::clone(&configs.server);
     let (task, raw) = served(world, move |mut peer| async move {
@@ -218,7 +258,12 @@ fn injected(world: &mut World, injected: &[u8], late: bool) -> Result<String, st
         while late && peer.transport(came) == Some(line.len() as u64) {
             sleep(MS).await; // more comes
         }
-        peer.start_tls(tls).unwrap();
+        match by {
+            By::Method => peer.start_tls(tls).unwrap(),
+            By::Transport => {
+                assert!(peer.transport(|transport| transport.start_tls(tls)).unwrap());
+            }
+        }
         line.clear();
         peer.read_line(&mut line).await.map(|_| line)
     });
@@ -237,11 +282,12 @@ fn injected(world: &mut World, injected: &[u8], late: bool) -> Result<String, st
 
 both! {
     fn what_was_injected_before_tls_is_never_read_as_encrypted(world) {
-        for late in [false, true] {
-            assert_eq!(injected(world, b"", late).unwrap(), "QUIT\n");
-            let error = injected(world, b"DELETE\n", late).unwrap_err();
+        let world = &mut world.with_limits(Reactor::builder().linger(MS)); // the far end stays
+        for (late, by) in [false, true].into_iter().flat_map(|late| [(late, By::Method), (late, By::Transport)]) {
+            assert_eq!(injected(world, b"", late, by).unwrap(), "QUIT\n");
+            let error = injected(world, b"DELETE\n", late, by).unwrap_err();
             let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<Reason>());
-            assert!(matches!(reason, Some(Reason::Tls { .. })), "{late} {error:?}");
+            assert!(matches!(reason, Some(Reason::Tls { .. })), "{late} {by:?} {error:?}");
         }
     }
 }
@@ -272,6 +318,49 @@ both! {
     }
 }
 
+both! {
+    fn a_config_that_rustls_does_not_take_ends_the_connection_and_a_read_tells_why(world) {
+        let world = &mut world.with_limits(Reactor::builder().linger(MS)); // the far end stays
+        let mut bad = rustls::ServerConfig::clone(&Configs::new().server);
+        bad.max_fragment_size = Some(1);
+        let (task, mut far) = served(world, |mut peer| async move {
+            peer.read_exact(&mut [0]).await.unwrap();
+            let refused = peer.start_tls(Arc::new(bad)).unwrap_err().kind();
+            (refused, peer.read(&mut [0]).await.unwrap_err())
+        });
+        far.send(b"x");
+        let (refused, error) = outcome(world, &task);
+        assert_eq!(refused, std::io::ErrorKind::BrokenPipe);
+        let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<Reason>());
+        assert!(matches!(reason, Some(Reason::Tls { .. })), "{error:?}");
+    }
+}
+
+both! {
+    fn what_a_task_has_not_read_stays_when_another_connection_begins_tls(world) {
+        let configs = Configs::new();
+        let tls = Arc::clone(&configs.server);
+        let (task, mut far) = served(world, |mut peer| async move {
+            let mut other = listen("127.0.0.1:0").unwrap();
+            let at = other.local_addr().socket_addr().unwrap();
+            let (near, other) = (connect(at).await.unwrap(), other.accept().await.unwrap());
+            peer.fill_buf().await.unwrap();
+            sleep(MS).await; // the end comes too
+            let begun = peer.transport(|transport| {
+                transport.reactor().transport(other.id()).unwrap().start_tls(tls)
+            });
+            assert_eq!(begun, Some(true));
+            let mut all = String::new();
+            peer.read_to_string(&mut all).await.unwrap();
+            drop(near);
+            all
+        });
+        far.send(b"hello");
+        far.close_write();
+        assert_eq!(outcome(world, &task), "hello");
+    }
+}
+
 /// Keeps what it is told.
 struct Heir(Rc<RefCell<Vec<u8>>>);
 
@@ -299,7 +388,7 @@ both! {
         let data = pattern(40_000);
         far.write(&data);
         let (there, first) = outcome_securely(world, &mut far, &task);
-        assert!(there >= LEAST, "{there} bytes are lent");
+        assert!(there >= LEAST, "{there} bytes have come");
         assert_eq!(first, data[..10]);
         world.until("the rest", |_| {
             far.step();

@@ -1,10 +1,11 @@
 //! Tasks: spawning, joining, aborting, panics, names, wakes.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use crocus::futures::*;
 use crocus::{Reactor, Transport};
@@ -136,6 +137,56 @@ both! {
         assert_eq!(panic.downcast_ref(), Some(&"on purpose"));
         assert_eq!(other.take().unwrap().unwrap(), "fine");
         assert_eq!(world.reactor().stats().panics, 0, "it was told to the holder of its handle");
+    }
+}
+
+/// A task's handle, where its own future finds it.
+type Own = Rc<RefCell<Option<JoinHandle<u8>>>>;
+
+/// Is ready at once. Its drop looks for its outcome, and may panic.
+struct Looks {
+    own: Own,
+    seen: Rc<RefCell<Vec<(bool, bool)>>>,
+    panics: bool,
+}
+
+impl Future for Looks {
+    type Output = u8;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<u8> {
+        Poll::Ready(5)
+    }
+}
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        let own = self.own.borrow();
+        let own = own.as_ref().unwrap();
+        self.seen.borrow_mut().push((own.is_finished(), own.take().is_some()));
+        assert!(!self.panics, "on purpose");
+    }
+}
+
+both! {
+    fn an_outcome_is_not_there_while_the_future_is_dropped(world) {
+        for panics in [false, true] {
+            let (own, seen) = (Own::default(), Rc::<RefCell<Vec<_>>>::default());
+            let future = Looks { own: Rc::clone(&own), seen: Rc::clone(&seen), panics };
+            let task = spawn(world.reactor(), future);
+            *own.borrow_mut() = Some(task);
+            world.run().unwrap();
+            assert_eq!(*seen.borrow(), [(false, false)], "{panics}");
+            let task = own.take().unwrap();
+            assert!(task.is_finished());
+            match task.take() {
+                Some(Ok(5)) if !panics => {}
+                Some(Err(JoinError::Panicked(panic))) if panics => {
+                    assert_eq!(panic.downcast_ref(), Some(&"on purpose"));
+                }
+                other => panic!("{panics} {other:?}"),
+            }
+            assert!(task.take().is_none(), "an outcome is given once");
+        }
     }
 }
 

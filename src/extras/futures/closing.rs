@@ -26,10 +26,10 @@ impl Waiting {
     }
 }
 
-/// The place of one who waits.
-struct Place(Rc<Executor>, usize);
+/// The seat of one who waits.
+struct Seat(Rc<Executor>, usize);
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
         let waiter = self.0.closing.borrow_mut().waiters.try_remove(self.1);
         drop(waiter); // after the borrow
@@ -69,14 +69,14 @@ impl Drop for Place {
 /// ```
 pub async fn closing() -> Hold {
     let (waiter, executor) = (Rc::new(Shared::new(None)), in_task(Executor::of));
-    let place = {
+    let seat = {
         let mut waiting = executor.closing.borrow_mut();
         if waiting.begun {
             return in_task(|reactor| reactor.hold());
         }
-        Place(Rc::clone(&executor), waiting.waiters.insert(Rc::clone(&waiter)))
+        Seat(Rc::clone(&executor), waiting.waiters.insert(Rc::clone(&waiter)))
     };
     let hold = waiter.wait().await;
-    drop(place);
+    drop(seat);
     hold
 }

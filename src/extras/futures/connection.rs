@@ -168,11 +168,13 @@ impl Connection {
     /// next read gets what comes encrypted, or the error of the handshake.
     ///
     /// Bytes that have come already and were not read are the beginning of TLS or an attack, and never data: they go to TLS.
-    /// (With [`Transport::start_tls`] the task would read them as if they had come encrypted.)
+    /// So they do if it begins in [`transport`](Self::transport), but not if other code begins it by the connection's name:
+    /// then the task reads them as if they had come encrypted.
     ///
     /// # Errors
     ///
-    /// If the connection is over or closing, encrypted already, or either side has closed its half.
+    /// If the connection is over or closing, encrypted already, or either side has closed its half. If rustls does not take
+    /// the config, which also closes the connection: a read tells why, behind what has come.
     ///
     /// # Examples
     ///
@@ -195,18 +197,8 @@ impl Connection {
     /// ```
     #[cfg(feature = "tls")]
     pub fn start_tls(&mut self, role: impl Into<crate::tls::Role>) -> io::Result<()> {
-        let begun = self.transport(|transport| {
-            let begun = transport.start_tls(role);
-            if begun {
-                self.put_back(transport);
-            }
-            begun
-        });
-        if begun != Some(true) {
-            return Err(self.reader.link.error());
-        }
-        self.reader.clear();
-        Ok(())
+        let begun = self.transport(|transport| transport.start_tls(role));
+        if begun == Some(true) { Ok(()) } else { Err(self.reader.link.error()) }
     }
 
     /// Puts back what has come and was not read, what came last first.
@@ -219,7 +211,8 @@ impl Connection {
         }
     }
 
-    /// Lends the connection as a [`Transport`], for what this type has no method for: its addresses, limits, TLS.
+    /// Lends the connection as a [`Transport`], for what this type has no method for: its addresses, limits, what TLS has
+    /// agreed on. If `code` begins TLS, then as [`start_tls`](Self::start_tls).
     ///
     /// `None`: it has ended, or this is no task of its reactor.
     ///
@@ -234,7 +227,16 @@ impl Connection {
     /// }
     /// ```
     pub fn transport<R>(&self, code: impl FnOnce(&mut Transport<'_>) -> R) -> Option<R> {
-        self.writer.link.with(code)
+        self.writer.link.with(|transport| {
+            let before = tls_begun(transport);
+            let answer = code(transport);
+            // In a handshake nothing is read.
+            if tls_begun(transport) != before && !transport.is_reading() {
+                self.put_back(transport);
+                self.reader.forget();
+            }
+            answer
+        })
     }
 
     /// Lends both halves at once: for a future that reads and one that writes, or to write what is being read.
@@ -279,6 +281,17 @@ impl Connection {
     pub fn peer_addr(&self) -> &Address {
         &self.peer
     }
+}
+
+/// How many connections of its reactor have begun TLS in the middle.
+#[cfg(feature = "tls")]
+fn tls_begun(transport: &mut Transport<'_>) -> u64 {
+    transport.reactor().extension.tls_begun
+}
+
+#[cfg(not(feature = "tls"))]
+fn tls_begun(_: &mut Transport<'_>) -> u64 {
+    0
 }
 
 fn close(reactor: &mut Reactor, id: ConnectionId) {

@@ -4,7 +4,6 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -13,7 +12,7 @@ use std::thread;
 use slab::Slab;
 
 use super::closing::Waiting;
-use super::outcome::{Body, Outcome};
+use super::outcome::{BoxedBody, Outcome};
 use super::ticket::{Inbox, Ticket};
 use crate::{Handle, Reactor, Transport};
 
@@ -25,8 +24,6 @@ const LARGEST_SPARE: usize = 32 * 1024;
 
 /// The name of tasks that were given none.
 const NAMELESS: &str = "task";
-
-type Future = Pin<Box<dyn Body>>;
 
 /// The state that tasks and their futures share: it belongs to one reactor, and stands in its state.
 pub(super) struct Executor {
@@ -50,7 +47,7 @@ struct Task {
 
 /// A future with its waker, and the place of its outcome.
 struct Job {
-    future: Future,
+    future: BoxedBody,
     waker: Waker,
     outcome: Outcome,
 }
@@ -122,7 +119,7 @@ impl Executor {
     pub(super) fn add(
         &self,
         reactor: &mut Reactor,
-        future: Future,
+        future: BoxedBody,
         outcome: Outcome,
     ) -> Arc<Ticket> {
         let mut tasks = self.tasks.borrow_mut();
@@ -170,23 +167,23 @@ impl Executor {
                 let Spawned::Claimed(spawned) = self.spawned.take() else { return (panic, None) };
                 (panic, self.poll(&spawned))
             });
-            if !matches!(panics, (None, None)) {
-                for panic in [panics.0, panics.1].into_iter().flatten() {
-                    reactor.call_soon(|_| drop(panic));
-                }
+            for panic in [panics.0, panics.1].into_iter().flatten() {
+                reactor.call_soon(|_| drop(panic));
             }
         });
     }
 
     /// Polls a task, unless it is over; the reactor is lent. Returns its panic, if nobody has its handle.
     fn poll(&self, ticket: &Arc<Ticket>) -> Option<Panic> {
-        let Job { mut future, waker, outcome } = self.take(ticket)?;
+        let Job { future, waker, outcome } = self.take(ticket)?;
         ticket.begin_poll();
         let aborted = ticket.is_aborted();
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            let mut cx = Context::from_waker(&waker);
-            let goes_on = !aborted && outcome.poll(future.as_mut(), &mut cx).is_pending();
-            goes_on.then_some(future) // else it is dropped here: in a panic while that goes on
+            if aborted {
+                drop(future);
+                return None;
+            }
+            outcome.poll(future, &mut Context::from_waker(&waker))
         }));
         if let Ok(Some(future)) = polled {
             self.put_back(ticket, Some(Job { future, waker, outcome }));

@@ -1,5 +1,6 @@
 //! The two halves of a connection in the hands of a task.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -8,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
 use super::guest::Link;
@@ -31,11 +32,12 @@ use crate::Transport;
 /// ```
 pub struct Reader {
     pub(super) link: Rc<Link>,
-    /// Bytes that the task is reading, from `read` on.
+    /// Bytes that the task is reading.
     buffer: Vec<u8>,
-    read: usize,
-    /// Bytes that it reads before those, where they lie: a part of the read buffer, all of which they keep.
+    /// Those that it reads instead, where they lie: a part of the read buffer, all of which they keep.
     lent: Option<Bytes>,
+    /// How many of them it has read.
+    read: Cell<usize>,
 }
 
 /// The half of a [`Connection`](super::Connection) that writes; lent by [`halves`](super::Connection::halves).
@@ -62,37 +64,38 @@ impl AsyncBufRead for Reader {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
         if this.unread().is_empty() {
-            (this.read, this.lent) = (0, None);
+            (this.read, this.lent) = (Cell::new(0), None);
             ready!(this.link.poll_input(cx, &mut this.buffer, &mut this.lent))?;
         }
         Poll::Ready(Ok(this.unread()))
     }
 
     fn consume(mut self: Pin<&mut Self>, amount: usize) {
-        let amount = amount.min(self.unread().len());
-        match &mut self.lent {
-            Some(lent) if amount < lent.len() => lent.advance(amount),
-            Some(_) => self.lent = None, // the reactor may have the buffer again
-            None => self.read += amount,
+        let left = self.unread().len();
+        self.read.update(|read| read + amount.min(left));
+        if amount >= left && self.lent.take().is_some() {
+            self.read.set(self.buffer.len()); // the reactor may have its buffer again
         }
     }
 }
 
 impl Reader {
     pub(super) fn new(link: &Rc<Link>) -> Self {
-        Self { link: Rc::clone(link), buffer: Vec::new(), read: 0, lent: None }
+        Self { link: Rc::clone(link), buffer: Vec::new(), lent: None, read: Cell::new(0) }
     }
 
     /// Forgets the bytes that the task has, and has not read.
-    #[cfg(feature = "tls")]
-    pub(super) fn clear(&mut self) {
-        (self.read, self.lent) = (0, None);
-        self.buffer.clear();
+    pub(super) fn forget(&self) {
+        self.read.set(self.bytes().len());
     }
 
     /// The bytes that the task has, and has not read.
     pub(super) fn unread(&self) -> &[u8] {
-        self.lent.as_deref().unwrap_or_else(|| &self.buffer[self.read..])
+        &self.bytes()[self.read.get()..]
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.lent.as_deref().unwrap_or(&self.buffer)
     }
 }
 
