@@ -99,7 +99,7 @@ impl<S> Connection<S> {
     }
 
     #[inline(always)]
-    pub(super) fn is_handshaking(&self) -> bool {
+    pub(crate) fn is_handshaking(&self) -> bool {
         self.filter().is_some_and(Filter::is_handshaking)
     }
 

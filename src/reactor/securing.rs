@@ -19,11 +19,9 @@ impl Reactor {
             }
         };
         let now = self.time.latest();
-        let begun = self.command(id, Queue::Run, Command::StartTls, |connection, common| {
+        self.command(id, Queue::Run, Command::StartTls, |connection, common| {
             connection.start_tls(engine, now, common)
-        });
-        self.extension.tls_begun += u64::from(begun);
-        begun
+        })
     }
 
     pub(crate) fn allow_truncation(&mut self, id: ConnectionId, allowed: bool) -> bool {

@@ -248,9 +248,6 @@ pub(crate) struct Extension {
     pub(crate) name: Option<&'static str>,
     pub(crate) on_shutdown: Vec<Call>,
     pub(crate) on_stop: Vec<Call>,
-    /// How many connections have begun TLS in the middle.
-    #[cfg(feature = "tls")]
-    pub(crate) tls_begun: u64,
 }
 
 /// Whether the reactor is to stop.

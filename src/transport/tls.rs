@@ -39,6 +39,32 @@ impl Transport<'_> {
         self.connection().is_some_and(Connection::is_encrypted)
     }
 
+    /// Whether a handshake of TLS goes on. Until it is over nothing is delivered, and what is written waits.
+    ///
+    /// `false` in `connection_made` and after it, unless the protocol itself begins TLS.
+    ///
+    /// Needs the feature `tls`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use crocus::{Protocol, Transport};
+    /// # use crocus::tls::rustls::ServerConfig;
+    /// struct Mail(Arc<ServerConfig>);
+    ///
+    /// impl Protocol for Mail {
+    ///     fn data_received(&mut self, transport: &mut Transport, _: &[u8]) {
+    ///         if transport.start_tls(Arc::clone(&self.0)) {
+    ///             assert!(transport.is_handshaking() && !transport.is_encrypted());
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn is_handshaking(&self) -> bool {
+        self.connection().is_some_and(Connection::is_handshaking)
+    }
+
     /// Encrypts the connection from here on, as a server or a client: STARTTLS.
     ///
     /// Bytes that were written before leave in clear. Those written from here on wait for the handshake, and

@@ -34,6 +34,7 @@ impl Protocol for Lined {
 
 impl FrameHandler<Lines> for Lined {
     fn frame_received(&mut self, transport: &mut Transport, line: &[u8]) {
+        assert!(!transport.is_handshaking(), "nothing is delivered meanwhile");
         let how = if transport.tls().is_some() { "secure" } else { "clear" };
         self.log.push(format!("{how} {}", String::from_utf8_lossy(line)));
         match line {
@@ -44,6 +45,7 @@ impl FrameHandler<Lines> for Lined {
                 } else {
                     assert!(transport.start_tls(Arc::clone(&self.tls)));
                     assert!(transport.tls().is_none() && !transport.is_reading());
+                    assert!(transport.is_handshaking());
                     assert!(!transport.start_tls(Arc::clone(&self.tls)), "once");
                 }
             }

@@ -228,10 +228,9 @@ impl Connection {
     /// ```
     pub fn transport<R>(&self, code: impl FnOnce(&mut Transport<'_>) -> R) -> Option<R> {
         self.writer.link.with(|transport| {
-            let before = tls_begun(transport);
+            let before = is_handshaking(transport);
             let answer = code(transport);
-            // In a handshake nothing is read.
-            if tls_begun(transport) != before && !transport.is_reading() {
+            if is_handshaking(transport) && !before {
                 self.put_back(transport);
                 self.reader.forget();
             }
@@ -283,15 +282,14 @@ impl Connection {
     }
 }
 
-/// How many connections of its reactor have begun TLS in the middle.
 #[cfg(feature = "tls")]
-fn tls_begun(transport: &mut Transport<'_>) -> u64 {
-    transport.reactor().extension.tls_begun
+fn is_handshaking(transport: &Transport<'_>) -> bool {
+    transport.is_handshaking()
 }
 
 #[cfg(not(feature = "tls"))]
-fn tls_begun(_: &mut Transport<'_>) -> u64 {
-    0
+fn is_handshaking(_: &Transport<'_>) -> bool {
+    false
 }
 
 fn close(reactor: &mut Reactor, id: ConnectionId) {
