@@ -212,7 +212,7 @@ impl Connection {
     }
 
     /// Lends the connection as a [`Transport`], for what this type has no method for: its addresses, limits, what TLS has
-    /// agreed on. If `code` begins TLS, then as [`start_tls`](Self::start_tls).
+    /// agreed on. If `code` begins TLS, then as `start_tls` does (with the feature `tls`).
     ///
     /// `None`: it has ended, or this is no task of its reactor.
     ///
