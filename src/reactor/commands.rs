@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Reactor;
+use super::monitor::Watched;
 use super::queues::Queue;
 use super::source::{Session, Source};
 use crate::connection::{Common, Connection, Direction, Holds, Marks};
@@ -146,22 +147,19 @@ impl Reactor {
         let Self { sources, queues, timers, memory, monitor, .. } = self;
         let Some(slot) = sources.slot(id.0) else { return false };
         let Source::Connection(session) = &mut slot.source else { return false };
-        let before = monitor.is_watched().then(|| {
-            if let Some(name) = name.into() {
-                monitor.command(Subject::Connection(id), || name);
-            }
-            session.connection.reached()
-        });
-        let visit = command(&mut session.connection, &mut memory.common);
-        if let Some(before) = before {
-            monitor.reached(id, before, session.connection.reached());
+        let (connection, common) = (&mut session.connection, &mut memory.common);
+        if let Some(name) = name.into() {
+            monitor.command(Subject::Connection(id), || name);
         }
+        let watched = Watched::begin(connection, common, monitor);
+        let visit = command(connection, common);
+        Watched::end(watched, id, connection, common, monitor);
         if visit {
             if !session.connection.hears() {
                 session.cancel_timers(timers, monitor);
             }
             if queues.visited != Some(id.0) && queues.add(queue, id.0, &mut slot.waits) {
-                monitor.queued(|| Subject::Connection(id), queue, false);
+                monitor.queued(move || Subject::Connection(id), queue, false);
             }
         }
         visit

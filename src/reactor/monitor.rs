@@ -33,25 +33,26 @@ impl Monitor {
     /// Tells the observer, if there is one.
     #[inline(always)]
     pub(crate) fn note(&mut self, make: impl FnOnce() -> Notice) {
-        self.tell(|watcher| watcher.take(make()));
+        self.tell(make, Watcher::take);
     }
 
     /// Tells it of what comes at once after the last notice, so at the same time.
     #[inline(always)]
     pub(crate) fn note_at_once(&mut self, make: impl FnOnce() -> Notice) {
-        self.tell(|watcher| watcher.take_at_once(make()));
+        self.tell(make, Watcher::take_at_once);
     }
 
     /// Tells it of a mark of the turn.
     #[inline(always)]
     pub(crate) fn mark(&mut self, make: impl FnOnce() -> Notice) {
-        self.tell(|watcher| watcher.take_mark(make()));
+        self.tell(make, Watcher::take_mark);
     }
 
     #[inline(always)]
-    fn tell(&mut self, tell: impl FnOnce(&mut Watcher)) {
+    fn tell<T>(&mut self, make: impl FnOnce() -> T, take: impl FnOnce(&mut Watcher, T)) {
         if let Some(watcher) = &mut self.watcher {
-            out_of_line(watcher, tell);
+            // Moved into it, `make` is put together here, and not before the branch.
+            out_of_line(watcher, move |watcher| take(watcher, make()));
         }
     }
 
@@ -74,17 +75,17 @@ impl Monitor {
     /// Tells the observer of a command.
     #[inline(always)]
     pub(crate) fn command(&mut self, to: Subject, make: impl FnOnce() -> Command) {
-        self.tell(|watcher| watcher.take_command(to, make()));
+        self.tell(make, move |watcher, command| watcher.take_command(to, command));
     }
 
     #[inline(always)]
     pub(crate) fn queued(&mut self, of: impl FnOnce() -> Subject, queue: Queue, spent: bool) {
-        self.note_at_once(|| Notice::Queued { subject: of(), queue, spent });
+        self.note_at_once(move || Notice::Queued { subject: of(), queue, spent });
     }
 
     /// Tells which stages a connection has reached.
     #[inline(always)]
-    pub(crate) fn reached(&mut self, id: ConnectionId, before: Reached, now: Reached) {
+    fn reached(&mut self, id: ConnectionId, before: Reached, now: Reached) {
         if before != now && self.is_watched() {
             self.tell_stages(id, before, now);
         }
@@ -107,7 +108,7 @@ impl Monitor {
 
     #[inline(always)]
     pub(crate) fn timer(&mut self, timer: TimerId, owner: TimerOwner, event: TimerEvent) {
-        self.note(|| Notice::Timer { timer, owner, event });
+        self.note(move || Notice::Timer { timer, owner, event });
     }
 
     #[inline(always)]
@@ -117,7 +118,7 @@ impl Monitor {
         callback: Callback,
     ) -> Option<Running> {
         let watcher = self.watcher.as_mut()?;
-        Some(out_of_line(watcher, |watcher| watcher.begin_callback(subject, callback)))
+        Some(out_of_line(watcher, move |watcher| watcher.begin_callback(subject, callback)))
     }
 
     #[inline]

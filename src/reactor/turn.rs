@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::monitor::Monitor;
 use super::queues::Queue;
+use super::source::Slot;
 use super::state::{Ended, Ending};
 use super::{Reactor, WAKE};
 use crate::observe::{Notice, Phase, TurnReport};
@@ -209,15 +210,14 @@ impl Reactor {
                 monitor.note_at_once(|| Notice::Event { subject: None, readiness });
                 continue;
             };
-            // Asked here: what a notice is made of would else be put together for nobody.
-            if monitor.is_watched() {
-                let subject = Some(slot.source.subject(key));
-                monitor.note_at_once(|| Notice::Event { subject, readiness });
-            }
-            let queued =
-                slot.source.latch(readiness) && queues.add(Queue::Run, key, &mut slot.waits);
-            if queued && monitor.is_watched() {
-                monitor.queued(|| slot.source.subject(key), Queue::Run, false);
+            let Slot { source, waits, .. } = slot;
+            let seen = &*source;
+            monitor.note_at_once(move || Notice::Event {
+                subject: Some(seen.subject(key)),
+                readiness,
+            });
+            if source.latch(readiness) && queues.add(Queue::Run, key, waits) {
+                monitor.queued(move || source.subject(key), Queue::Run, false);
             }
         }
         monitor.report.events = poller.ready.len();
@@ -264,7 +264,7 @@ impl Reactor {
         if let Some(slot) = sources.slot(key)
             && queues.add(Queue::Run, key, &mut slot.waits)
         {
-            monitor.queued(|| slot.source.subject(key), Queue::Run, spent);
+            monitor.queued(move || slot.source.subject(key), Queue::Run, spent);
         }
     }
 
