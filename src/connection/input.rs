@@ -121,8 +121,9 @@ impl<S: ByteStream> Connection<S> {
         match self.receive(&mut into[..room]) {
             Received::Bytes(count) => {
                 self.note_read(count, io, common);
-                common.loan.begin(buffer.told(count));
-                Next::Tell(Tell::Data(count))
+                buffer.tell(count);
+                common.loan.begin(buffer.told());
+                Next::Tell(Tell::Data)
             }
             Received::End => Next::Again,
             // Writing failed, and all that came before was delivered.
@@ -155,7 +156,8 @@ impl<S: ByteStream> Connection<S> {
         room[..count].copy_from_slice(&kept[..count]);
         extras.kept.advance(count, &mut common.spares.vectors);
         io.read -= count;
-        Next::Tell(Tell::Data(count))
+        buffer.tell(count);
+        Next::Tell(Tell::Data)
     }
 
     #[inline(never)]

@@ -27,13 +27,15 @@ pub(crate) struct ReadBuffer {
     memory: Arc<BytesMut>,
     /// Those that it was exchanged for, to be used again.
     others: Vec<Arc<BytesMut>>,
+    /// How many bytes, at the beginning, the last notice of bytes tells of.
+    told: usize,
     /// How many turns have ended since the last exchange.
     quiet: u32,
 }
 
 impl ReadBuffer {
     pub(crate) fn new(size: usize) -> Self {
-        Self { memory: page_aligned(size), others: Vec::new(), quiet: 0 }
+        Self { memory: page_aligned(size), others: Vec::new(), told: 0, quiet: 0 }
     }
 
     #[inline]
@@ -41,10 +43,16 @@ impl ReadBuffer {
         self.memory.len()
     }
 
-    /// The bytes that a notice tells of: so many, at the beginning.
+    /// The bytes that the last notice of bytes tells of.
     #[inline]
-    pub(crate) fn told(&self, count: usize) -> &[u8] {
-        &self.bytes()[..count]
+    pub(crate) fn told(&self) -> &[u8] {
+        &self.bytes()[..self.told]
+    }
+
+    /// Notes how many bytes the next notice tells of.
+    #[inline]
+    pub(super) fn tell(&mut self, count: usize) {
+        self.told = count;
     }
 
     #[inline]

@@ -1,6 +1,7 @@
 //! A stream in the hands of a test, and a driver that visits a connection as the reactor does.
 
 use std::cell::{Ref, RefCell, RefMut};
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
 use std::ops::Range;
@@ -295,7 +296,7 @@ pub(super) struct Driver {
     consumed: usize,
     steps: usize,
     notices: Vec<Tell>,
-    bytes: Vec<u8>,
+    bytes: VecDeque<Vec<u8>>,
 }
 
 impl Driver {
@@ -334,7 +335,7 @@ impl Driver {
             consumed: 0,
             steps: 0,
             notices: Vec::new(),
-            bytes: Vec::new(),
+            bytes: VecDeque::new(),
         }
     }
 
@@ -402,9 +403,14 @@ impl Driver {
 
     fn note(&mut self, notice: Tell) {
         self.notices.push(notice);
-        if let Tell::Data(count) = notice {
-            self.bytes.extend_from_slice(self.buffer.told(count));
+        if notice == Tell::Data {
+            self.bytes.push_back(self.buffer.told().to_vec());
         }
+    }
+
+    /// Whether this is a notice of so many bytes.
+    pub(super) fn is_told(&self, notice: Tell, bytes: usize) -> bool {
+        notice == Tell::Data && self.buffer.told().len() == bytes
     }
 
     /// Visits with a protocol.
@@ -492,10 +498,8 @@ impl Driver {
         let mut bytes = mem::take(&mut self.bytes);
         let notices = mem::take(&mut self.notices);
         let words = notices.into_iter().map(|notice| match notice {
-            Tell::Data(count) => {
-                let rest = bytes.split_off(count);
-                let text = mem::replace(&mut bytes, rest);
-                format!("[{}]", String::from_utf8_lossy(&text))
+            Tell::Data => {
+                format!("[{}]", String::from_utf8_lossy(&bytes.pop_front().unwrap_or_default()))
             }
             other => format!("{other:?}"),
         });
@@ -518,7 +522,7 @@ impl Driver {
     /// Writes back some of the bytes that were told last.
     pub(super) fn echo(&mut self, told: Range<usize>) -> bool {
         let Self { connection, common, buffer, .. } = self;
-        let data = &buffer.told(told.end)[told.clone()];
+        let data = &buffer.told()[told.clone()];
         let taken = connection.write_back(data, common);
         self.note_write(taken, told.len())
     }

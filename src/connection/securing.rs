@@ -212,7 +212,11 @@ impl<S: ByteStream> Connection<S> {
                 return Next::Gone;
             }
         }
-        if told > 0 { Next::Tell(Tell::Data(told)) } else { Next::Again }
+        if told == 0 {
+            return Next::Again;
+        }
+        buffer.tell(told);
+        Next::Tell(Tell::Data)
     }
 
     /// The end of the stream. It is the peer's end only if TLS has said so, or the protocol knows better.

@@ -218,7 +218,7 @@ fn row_11_a_write_leaves_in_the_visit_by_one_call() {
     driver.budgets.1 = 5;
     driver.buffer = ReadBuffer::new(1);
     let next = driver.visit(Kind::Serve, |driver, notice| {
-        if let Tell::Data(_) = notice {
+        if notice == Tell::Data {
             assert!(driver.write(b"four", CAP));
             assert_eq!(driver.script.wire().writes, 0, "no byte leaves inside of a command");
         }
@@ -650,7 +650,7 @@ fn row_22_the_next_hears_what_was_kept_and_eof_again() {
 fn row_22_what_was_put_back_follows_in_the_same_visit() {
     let mut driver = driver_that_was_sent(b"abc");
     let next = driver.visit(Kind::Serve, |driver, notice| {
-        if notice == Tell::Data(3) {
+        if driver.is_told(notice, 3) {
             driver.unread(b"bc");
             driver.hand_over();
         }
@@ -1055,7 +1055,7 @@ fn kept_bytes_come_before_the_end() {
     driver.script.peer_ends();
     driver.take_events();
     driver.visit(Kind::Serve, |driver, notice| {
-        if notice == Tell::Data(3) {
+        if driver.is_told(notice, 3) {
             driver.unread(b"c");
         }
     });
@@ -1280,7 +1280,7 @@ fn row_36_one_that_was_read_in_its_first_visit_waits_for_its_peer() {
     driver.script.peer_sends(b"ask");
     driver.shut_down();
     driver.visit(Kind::Serve, |driver, notice| match notice {
-        Tell::Data(_) => {
+        Tell::Data => {
             driver.write(b"answer", CAP);
         }
         Tell::ShuttingDown => {
@@ -1455,7 +1455,7 @@ fn activity_does_not_take_a_later_timeout_back() {
     let mut driver = driver_that_was_sent(b"ask");
     let later = driver.now + 9 * SECOND;
     driver.visit(Kind::Serve, |driver, notice| {
-        if let Tell::Data(_) = notice {
+        if notice == Tell::Data {
             driver.connection.set_timeout(Some(SECOND), later, &mut driver.common);
             driver.write(b"answer", CAP);
         }

@@ -29,8 +29,8 @@ pub(crate) enum Next {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Tell {
     Made,
-    /// This many bytes came. They are at the beginning of the read buffer.
-    Data(usize),
+    /// Bytes came: those that the read buffer [tells](super::ReadBuffer::told).
+    Data,
     Eof,
     Pause,
     Resume,

@@ -166,8 +166,8 @@ impl Reactor {
     ) -> Option<Box<dyn Protocol>> {
         let mut protocol = protocol?;
         match tell {
-            Tell::Data(count) => {
-                let data = buffer.told(count);
+            Tell::Data => {
+                let data = buffer.told();
                 self.tell_by(
                     ConnectionId(key),
                     Callback::DataReceived,
@@ -190,11 +190,11 @@ impl Reactor {
             Tell::Pause => self.tell_pressure(id, true),
             Tell::Resume => self.tell_pressure(id, false),
             Tell::Handover => self.swap(key, protocol),
-            Tell::Made | Tell::Data(_) | Tell::Eof | Tell::TimedOut | Tell::ShuttingDown => {}
+            Tell::Made | Tell::Data | Tell::Eof | Tell::TimedOut | Tell::ShuttingDown => {}
         }
         let done = self.tell_by(id, callback_of(tell), None, |transport| match tell {
             Tell::Made | Tell::Handover => protocol.connection_made(transport),
-            Tell::Data(_) => {} // told above
+            Tell::Data => {} // told above
             Tell::Eof => protocol.eof_received(transport),
             Tell::Pause => protocol.pause_writing(transport),
             Tell::Resume => protocol.resume_writing(transport),
@@ -343,7 +343,7 @@ impl Reactor {
 fn callback_of(tell: Tell) -> Callback {
     match tell {
         Tell::Made | Tell::Handover => Callback::ConnectionMade,
-        Tell::Data(_) => Callback::DataReceived,
+        Tell::Data => Callback::DataReceived,
         Tell::Eof => Callback::EofReceived,
         Tell::Pause => Callback::PauseWriting,
         Tell::Resume => Callback::ResumeWriting,

@@ -90,7 +90,7 @@ impl Sequence<'_> {
         assert!(stage, "{notice:?} comes out of turn");
         let number = match notice {
             Tell::Made => 0,
-            Tell::Data(_) => 1,
+            Tell::Data => 1,
             Tell::Eof => 2,
             Tell::Pause => 3,
             Tell::Resume => 4,
@@ -126,8 +126,8 @@ impl Sequence<'_> {
             }
             Tell::Eof | Tell::TimedOut if self.chance(3) => self.close(),
             Tell::ShuttingDown if self.chance(2) => self.close_when_written(),
-            Tell::Data(_) if self.model.echoes && !self.chance(4) => self.echo(),
-            Tell::Data(_) if self.chance(5) => self.unread(),
+            Tell::Data if self.model.echoes && !self.chance(4) => self.echo(),
+            Tell::Data if self.chance(5) => self.unread(),
             Tell::Made if self.chance(12) => self.close(),
             _ => {}
         }
