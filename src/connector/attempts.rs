@@ -17,11 +17,12 @@ use crate::parts::arena::Key;
 use crate::protocol::Factory;
 use crate::reactor::Reactor;
 use crate::reactor::queues::Queue;
-use crate::reactor::source::{Owner, Registered, Session, Source};
+use crate::reactor::source::{Owner, Session, Source};
 use crate::reactor::state::TimerAction;
 use crate::reason::{Activity, Reason};
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
+use crate::system::stream::Registered;
 
 impl Reactor {
     pub(crate) fn connect_again(&mut self, id: ConnectorId, delay: Duration) -> bool {
@@ -157,12 +158,8 @@ impl Reactor {
                 sources.remove(attempt);
                 return Err(Reason::failed(Activity::Connecting, error));
             }
-            slot.registered = match started.stream.awaits_room() {
-                true => Registered::ToRead,
-                false => Registered::Fully,
-            };
             // A Unix socket is connected at once, and no event tells it.
-            if slot.registered == Registered::ToRead {
+            if started.stream.registered() == Registered::ToRead {
                 queues.add(Queue::Run, attempt, &mut slot.waits);
             }
         }

@@ -69,14 +69,14 @@ impl Connected {
                 let socket = adopted(&stream)?;
                 SocketOptions::new().apply_to_tcp(&socket)?;
                 let peer = Address::Tcp(plain(stream.peer_addr()?));
-                Ok((Stream::Tcp(mio::net::TcpStream::from_std(stream)), peer))
+                Ok((Stream::tcp(mio::net::TcpStream::from_std(stream)), peer))
             }
             #[cfg(unix)]
             Self::Unix(stream) => {
                 adopted(&stream)?;
                 let peer = Address::Unix(UnixAddress::from_system(&stream.peer_addr()?));
                 let local = UnixAddress::from_system(&stream.local_addr()?);
-                Ok((Stream::Unix(mio::net::UnixStream::from_std(stream), local), peer))
+                Ok((Stream::unix(mio::net::UnixStream::from_std(stream), local), peer))
             }
         }
     }

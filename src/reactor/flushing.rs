@@ -5,11 +5,12 @@ use std::hint::black_box;
 use super::Reactor;
 use super::monitor::Watched;
 use super::queues::Queue;
-use super::source::{Registered, Slot, Source};
+use super::source::{Slot, Source};
 use crate::connection::Next;
 use crate::ids::ConnectionId;
 use crate::observe::Phase;
 use crate::parts::arena::Key;
+use crate::system::stream::Registered;
 
 /// So many connections are looked at ahead: enough for their memory to be fetched at once, and few enough for it to
 /// be in the cache still when the last of them is flushed.
@@ -53,12 +54,11 @@ impl Reactor {
     #[inline]
     fn flush_plainly(&mut self, key: Key) -> bool {
         let Self { sources, memory, monitor, hot, .. } = self;
-        let Some(Slot { source: Source::Connection(session), waits, registered, .. }) =
-            sources.slot(key)
+        let Some(Slot { source: Source::Connection(session), waits, .. }) = sources.slot(key)
         else {
             return false;
         };
-        if *registered != Registered::Fully {
+        if session.connection.stream.registered() != Registered::Fully {
             return false;
         }
         let (connection, common) = (&mut session.connection, &mut memory.common);

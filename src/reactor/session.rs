@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::monitor::Monitor;
-use super::source::{Attached, Registered, Session};
+use super::source::{Attached, Session};
 use super::state::{Time, TimerAction};
 use crate::address::Address;
 use crate::connection::{Common, Connection, Step};
@@ -11,6 +11,7 @@ use crate::parts::arena::Key;
 use crate::parts::timers::Timers;
 use crate::protocol::Protocol;
 use crate::system::poller::Poller;
+use crate::system::stream::Registered;
 
 impl Session {
     pub(crate) fn new(connection: Connection, peer: Address, protocol: Box<dyn Protocol>) -> Self {
@@ -98,33 +99,20 @@ impl Session {
     /// [awaits](crate::system::stream::Stream::await_room) it. The poller reports at once what is ready
     /// already. If this fails the connection has failed.
     #[inline(always)]
-    pub(super) fn register(
-        &mut self,
-        key: Key,
-        poller: &Poller,
-        registered: &mut Registered,
-    ) -> bool {
-        *registered == Registered::Fully || self.register_anew(key, poller, registered)
+    pub(super) fn register(&mut self, key: Key, poller: &Poller) -> bool {
+        self.connection.stream.registered() == Registered::Fully || self.register_anew(key, poller)
     }
 
     #[inline(never)]
-    fn register_anew(&mut self, key: Key, poller: &Poller, registered: &mut Registered) -> bool {
-        let stream = &mut self.connection.stream;
+    fn register_anew(&mut self, key: Key, poller: &Poller) -> bool {
         let (registry, token) = (poller.registry(), key.token());
-        let mut result = Ok(());
-        if *registered == Registered::No {
-            result = stream.register(registry, token);
-            *registered = match stream.awaits_room() {
-                true => Registered::ToRead,
-                false => Registered::Fully,
-            };
-        }
         let blocked = self.connection.is_blocked();
-        let wanted = if blocked { Registered::ToWriteToo } else { Registered::ToRead };
-        if *registered != Registered::Fully && *registered != wanted && result.is_ok() {
-            result = self.connection.stream.await_room(registry, token, blocked);
-            *registered = wanted;
-        }
+        let stream = &mut self.connection.stream;
+        let result = match stream.registered() {
+            Registered::No => stream.register(registry, token),
+            _ => Ok(()),
+        };
+        let result = result.and_then(|()| stream.await_room(registry, token, blocked));
         let failed = |error| {
             // The peer shall not take what it may have got for all.
             self.connection.stream.reset_on_close();

@@ -125,19 +125,6 @@ pub(crate) struct Slot {
     pub(crate) source: Source,
     pub(crate) owner: Owner,
     pub(crate) waits: Waits,
-    /// A connection that is answered and closed in `connection_made` never is.
-    pub(crate) registered: Registered,
-}
-
-/// The events of a connection that the poller reports.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Registered {
-    No,
-    /// Input; room only when it is [wanted](Self::ToWriteToo).
-    ToRead,
-    ToWriteToo,
-    /// Everything, for good.
-    Fully,
 }
 
 /// The source to tell when a connection is gone, beside its protocol.
@@ -287,8 +274,7 @@ impl Sources {
     pub(crate) fn insert(&mut self, source: Source, owner: Owner) -> Key {
         self.keep_running += usize::from(source.keeps_running());
         self.delay_shutdown += usize::from(source.delays_shutdown());
-        let (waits, registered) = (Waits::default(), Registered::No);
-        self.slots.insert(Slot { source, owner, waits, registered })
+        self.slots.insert(Slot { source, owner, waits: Waits::default() })
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<Slot> {

@@ -10,8 +10,8 @@ use std::mem;
 use super::Reactor;
 use super::limits::HotLimits;
 use super::monitor::Watched;
-use super::queues::Queue;
-use super::source::{Owner, Registered, Session, Slot, Source};
+use super::queues::{Queue, Waits};
+use super::source::{Owner, Session, Slot, Source};
 use crate::callback::Callback;
 use crate::connection::{HAS_STEPS, Io, Next, ReadBuffer, Tell};
 use crate::ids::ConnectionId;
@@ -19,46 +19,46 @@ use crate::observe::{Notice, Origin, Stage, Subject};
 use crate::parts::arena::Key;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
+use crate::system::stream::Registered;
 use crate::transport::Transport;
 
-impl Queue {
-    /// Begins a visit: the source leaves the queue. Returns the allowances of the visit, if it is a connection. Bytes
-    /// that it has sent in this turn already, when it was served, count against them.
+/// A connection in its slot, with the loop's data about it.
+struct Visited<'a> {
+    session: &'a mut Session,
+    waits: &'a mut Waits,
+}
+
+impl<'a> Visited<'a> {
     #[inline(always)]
-    fn begin(self, slot: &mut Slot, limits: HotLimits, turn: u64) -> Option<Io> {
-        let Slot { source, waits, registered, .. } = slot;
-        waits.leave(self);
-        let Source::Connection(session) = source else { return None };
+    fn of(slot: &'a mut Slot) -> Option<Self> {
+        match &mut slot.source {
+            Source::Connection(session) => Some(Self { session, waits: &mut slot.waits }),
+            _ => None,
+        }
+    }
+
+    /// Begins a visit from a queue; returns its allowances. Bytes that the connection has sent in this turn already, when
+    /// it was served, count against them.
+    #[inline(always)]
+    fn begin(&mut self, from: Queue, limits: HotLimits, turn: u64) -> Io {
+        let Self { session, waits } = self;
         let budget = limits.write_budget;
         // Half of what waits in memory, if that is more: a connection that many others write to keeps up with them.
         let half = session.connection.begin_visit() / 2;
-        Some(Io {
-            read: if self == Self::Run { limits.read_budget } else { 0 },
+        Io {
+            read: if from == Queue::Run { limits.read_budget } else { 0 },
             put_off: 0,
-            write: match self {
+            write: match from {
                 _ if waits.is_to_flush() => None, // others wrote too: all leaves together, in the flush phase
-                Self::Run => Some(budget.max(half)),
-                Self::Flush => Some(waits.budget_left(budget, turn) + half.saturating_sub(budget)),
+                Queue::Run => Some(budget.max(half)),
+                Queue::Flush => Some(waits.budget_left(budget, turn) + half.saturating_sub(budget)),
             },
-            serves: self == Self::Run,
-            fresh: *registered == Registered::No,
+            serves: from == Queue::Run,
+            fresh: session.connection.stream.registered() == Registered::No,
             timed_out: false,
             asked: false,
             sent: 0,
-        })
-    }
-}
-
-impl Slot {
-    /// Puts a protocol back into its seat.
-    #[inline(always)]
-    fn with_protocol(&mut self, protocol: Option<Box<dyn Protocol>>) -> &mut Self {
-        if let Source::Connection(session) = &mut self.source
-            && protocol.is_some()
-        {
-            session.protocol = protocol;
         }
-        self
     }
 }
 
@@ -77,17 +77,13 @@ impl Reactor {
     /// it puts the protocol back, asks the connection until it has a notice or rests, and does what
     /// follows.
     fn visit_connection(&mut self, key: Key, from: Queue, buffer: &mut ReadBuffer) -> bool {
-        let (id, turn) = (ConnectionId(key), self.monitor.stats.turns);
-        let Some(mut slot) = self.sources.slot(key) else {
-            return self.let_go_of_lost(id, None);
-        };
-        let Some(mut io) = from.begin(slot, self.hot, turn) else {
-            return false;
-        };
+        let id = ConnectionId(key);
+        let Some(slot) = self.sources.slot(key) else { return true }; // gone since it was queued
+        slot.waits.leave(from);
+        let Some(mut visited) = Visited::of(slot) else { return false };
+        let mut io = visited.begin(from, self.hot, self.monitor.stats.turns);
         loop {
-            let Slot { source: Source::Connection(session), waits, registered, .. } = slot else {
-                return false;
-            };
+            let Visited { session, waits } = visited;
             let (common, monitor) = (&mut self.memory.common, &mut self.monitor);
             session.tell_the_time(common, &self.time);
             let watched = Watched::begin(&session.connection, common, monitor);
@@ -102,29 +98,31 @@ impl Reactor {
                         return true;
                     }
                     next @ (Next::Rest | Next::Yield) => {
-                        if !session.register(key, &self.poller, registered) {
+                        if !session.register(key, &self.poller) {
                             continue; // it has failed
                         }
                         session.arm(key, &mut self.timers, monitor);
-                        waits.note_sent(io.sent, self.hot.write_budget, turn);
+                        waits.note_sent(io.sent, self.hot.write_budget, monitor.stats.turns);
                         Watched::end(watched, id, &session.connection, common, monitor);
                         if next == Next::Yield && self.queues.add(Queue::Run, key, waits) {
-                            monitor.queued(|| Subject::Connection(id), Queue::Run, true);
+                            monitor.queued(move || Subject::Connection(id), Queue::Run, true);
                         }
                         return true;
                     }
                 }
             };
             Watched::end(watched, id, &session.connection, common, monitor);
-            let protocol = session.protocol.take(); // out of its seat while it is called
-            let protocol = match notice {
-                Some(notice) => self.tell(key, notice, protocol, buffer),
-                None => self.prepared(key),
-            };
-            match self.sources.slot(key) {
-                Some(found) => slot = found.with_protocol(protocol),
+            let mut protocol = session.protocol.take(); // out of its seat while it is called
+            match (notice, &mut protocol) {
+                (Some(notice), Some(protocol)) => self.tell(key, notice, protocol, buffer),
+                (Some(_), None) => {}
+                (None, _) => protocol = self.prepared(key),
+            }
+            match self.sources.slot(key).and_then(Visited::of) {
+                Some(found) => visited = found,
                 None => return self.let_go_of_lost(id, protocol),
             }
+            visited.session.protocol = protocol;
         }
     }
 
@@ -137,8 +135,7 @@ impl Reactor {
         }
     }
 
-    /// Drops the protocol of a source that is not there: it is gone since it was queued, or a callback
-    /// has replaced this reactor by another.
+    /// Drops the protocol of a source that is not there any more: a callback has replaced this reactor by another.
     #[cold]
     fn let_go_of_lost(&mut self, id: ConnectionId, protocol: Option<Box<dyn Protocol>>) -> bool {
         self.let_go(Subject::Connection(id), protocol);
@@ -155,16 +152,15 @@ impl Reactor {
         }
     }
 
-    /// Calls a protocol with a notice of its connection, and returns it.
+    /// Calls a protocol with a notice of its connection.
     #[inline]
     fn tell(
         &mut self,
         key: Key,
         tell: Tell,
-        protocol: Option<Box<dyn Protocol>>,
+        protocol: &mut Box<dyn Protocol>,
         buffer: &ReadBuffer,
-    ) -> Option<Box<dyn Protocol>> {
-        let mut protocol = protocol?;
+    ) {
         match tell {
             Tell::Data => {
                 let data = buffer.told();
@@ -177,9 +173,8 @@ impl Reactor {
                     },
                 );
             }
-            rarer => self.tell_rarer(key, rarer, &mut protocol),
+            rarer => self.tell_rarer(key, rarer, protocol),
         }
-        Some(protocol)
     }
 
     /// The notices that are rarer than bytes, out of line.

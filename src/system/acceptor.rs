@@ -52,26 +52,17 @@ impl Acceptor {
     }
 
     pub(crate) fn accept(&self) -> io::Result<(Stream, Address)> {
-        loop {
-            let result = self.accept_once();
-            // Not a match that takes it apart: then the address would be moved in pieces.
-            if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
-                return result;
-            }
-        }
-    }
-
-    fn accept_once(&self) -> io::Result<(Stream, Address)> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, addr) = listener.accept()?;
-                Ok((Stream::Tcp(stream), Address::Tcp(plain(addr))))
+                let (stream, addr) = uninterrupted(|| listener.accept())?;
+                Ok((Stream::tcp(stream), Address::Tcp(plain(addr))))
             }
             #[cfg(unix)]
             Self::Unix(listener) => {
-                listener.accept().map(|(stream, addr)| (stream, Address::Unix(addr)))
+                let (stream, addr) = uninterrupted(|| listener.accept())?;
+                Ok((stream, Address::Unix(addr)))
             }
-            Self::Simulated(listener) => listener.accept(),
+            Self::Simulated(listener) => uninterrupted(|| listener.accept()),
         }
     }
 
@@ -113,6 +104,16 @@ impl Acceptor {
             #[cfg(unix)]
             Self::Unix(unix) => drop(registry.deregister(&mut unix.listener)),
             Self::Simulated(_) => {}
+        }
+    }
+}
+
+/// Repeats a system call that a signal has interrupted.
+fn uninterrupted<T>(call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
         }
     }
 }

@@ -51,29 +51,29 @@ pub(crate) trait ByteStream {
 impl ByteStream for Stream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.read(buf),
+            Self::Tcp(stream, _) => stream.read(buf),
             #[cfg(unix)]
-            Self::Unix(stream, _) => stream.read(buf),
-            Self::Simulated(stream) => stream.read(buf),
+            Self::Unix(stream, ..) => stream.read(buf),
+            Self::Simulated(stream, _) => stream.read(buf),
         }
     }
 
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.write(data),
+            Self::Tcp(stream, _) => stream.write(data),
             #[cfg(unix)]
-            Self::Unix(stream, _) => write_unix(stream, data),
-            Self::Simulated(stream) => stream.write(data),
+            Self::Unix(stream, ..) => write_unix(stream, data),
+            Self::Simulated(stream, _) => stream.write(data),
         }
     }
 
     fn write_last(&mut self, data: &[u8]) -> io::Result<usize> {
         match self {
             #[cfg(target_os = "linux")]
-            Self::Tcp(stream) => {
+            Self::Tcp(stream, _) => {
                 SockRef::from(&*stream).send_with_flags(data, libc::MSG_MORE | libc::MSG_NOSIGNAL)
             }
-            Self::Simulated(stream) => stream.write_last(data),
+            Self::Simulated(stream, _) => stream.write_last(data),
             _ => self.write(data),
         }
     }
@@ -84,23 +84,23 @@ impl ByteStream for Stream {
         }
         match self {
             #[cfg(all(unix, not(target_vendor = "apple")))]
-            Self::Tcp(stream) => write_slices(SockRef::from(&*stream), slices, more),
+            Self::Tcp(stream, _) => write_slices(SockRef::from(&*stream), slices, more),
             #[cfg(all(unix, not(target_vendor = "apple")))]
-            Self::Unix(stream, _) => write_slices(SockRef::from(&*stream), slices, false),
+            Self::Unix(stream, ..) => write_slices(SockRef::from(&*stream), slices, false),
             #[cfg(not(all(unix, not(target_vendor = "apple"))))]
-            Self::Tcp(stream) => stream.write_vectored(slices),
+            Self::Tcp(stream, _) => stream.write_vectored(slices),
             #[cfg(target_vendor = "apple")]
-            Self::Unix(stream, _) => stream.write_vectored(slices),
-            Self::Simulated(stream) => stream.write_slices(slices, more),
+            Self::Unix(stream, ..) => stream.write_vectored(slices),
+            Self::Simulated(stream, _) => stream.write_slices(slices, more),
         }
     }
 
     #[cfg(all(feature = "sendfile", any(target_os = "linux", target_os = "android")))]
     fn send_file(&mut self, part: &FilePart, most: usize) -> io::Result<Option<usize>> {
         match self {
-            Self::Tcp(stream) => send_file(stream, part, most),
-            Self::Unix(stream, _) => send_file(stream, part, most),
-            Self::Simulated(_) => Ok(None),
+            Self::Tcp(stream, _) => send_file(stream, part, most),
+            Self::Unix(stream, ..) => send_file(stream, part, most),
+            Self::Simulated(_, _) => Ok(None),
         }
     }
 
@@ -111,28 +111,28 @@ impl ByteStream for Stream {
 
     fn shut_write(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Tcp(stream, _) => stream.shutdown(Shutdown::Write),
             #[cfg(unix)]
-            Self::Unix(stream, _) => stream.shutdown(Shutdown::Write),
-            Self::Simulated(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream, ..) => stream.shutdown(Shutdown::Write),
+            Self::Simulated(stream, _) => stream.shutdown(Shutdown::Write),
         }
     }
 
     fn take_error(&self) -> io::Result<Option<io::Error>> {
         match self {
-            Self::Tcp(stream) => stream.take_error(),
+            Self::Tcp(stream, _) => stream.take_error(),
             #[cfg(unix)]
-            Self::Unix(stream, _) => stream.take_error(),
-            Self::Simulated(stream) => Ok(stream.take_error()),
+            Self::Unix(stream, ..) => stream.take_error(),
+            Self::Simulated(stream, _) => Ok(stream.take_error()),
         }
     }
 
     fn forgives_late_bytes(&self) -> bool {
         match self {
-            Self::Tcp(_) => true,
+            Self::Tcp(_, _) => true,
             #[cfg(unix)]
             Self::Unix(..) => false,
-            Self::Simulated(stream) => !stream.is_unix(),
+            Self::Simulated(stream, _) => !stream.is_unix(),
         }
     }
 

@@ -19,20 +19,42 @@ use super::options::{Kind, Origin, SocketOptions};
 use super::simulated::{SimulatedHost, SimulatedStream};
 use crate::address::{Address, UnixAddress};
 
-/// One end of a connection.
+/// One end of a connection, and how it is registered with the poller: in each kind, where it takes no room.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Tcp(TcpStream),
+    Tcp(TcpStream, Registered),
     /// With our address, since the kernel's name for a listener differs from the one clients use.
     #[cfg(unix)]
-    Unix(mio::net::UnixStream, UnixAddress),
+    Unix(mio::net::UnixStream, UnixAddress, Registered),
     /// In two boxes, so that it is no larger than the others: each connection has room for the largest.
-    Simulated(Box<Box<dyn SimulatedStream>>),
+    Simulated(Box<Box<dyn SimulatedStream>>, Registered),
+}
+
+/// The events of a stream that the poller reports.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum Registered {
+    /// A connection that is answered and closed in `connection_made` never is.
+    #[default]
+    No,
+    /// Input; room only when it is [wanted](Self::ToWriteToo).
+    ToRead,
+    ToWriteToo,
+    /// Everything, for good.
+    Fully,
 }
 
 impl Stream {
+    pub(crate) fn tcp(stream: TcpStream) -> Self {
+        Self::Tcp(stream, Registered::No)
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn unix(stream: mio::net::UnixStream, local: UnixAddress) -> Self {
+        Self::Unix(stream, local, Registered::No)
+    }
+
     pub(crate) fn simulated(stream: impl SimulatedStream + 'static) -> Self {
-        Self::Simulated(Box::new(Box::new(stream)))
+        Self::Simulated(Box::new(Box::new(stream)), Registered::No)
     }
 
     /// Starts to connect a TCP socket, or one of a simulated network; `bind` gives it a local address
@@ -68,7 +90,7 @@ impl Stream {
         }
         match socket.connect(&to.into()) {
             Err(error) if !is_under_way(&error) => Err(error),
-            _ => Ok(Ok(Self::Tcp(TcpStream::from_std(socket.into())))),
+            _ => Ok(Ok(Self::tcp(TcpStream::from_std(socket.into())))),
         }
     }
 
@@ -86,7 +108,7 @@ impl Stream {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
             _ => {
                 let stream = mio::net::UnixStream::from_std(socket.into());
-                Ok(Self::Unix(stream, UnixAddress::unnamed()))
+                Ok(Self::unix(stream, UnixAddress::unnamed()))
             }
         }
     }
@@ -98,31 +120,31 @@ impl Stream {
     pub(crate) fn reset_on_close(&self) {
         match self {
             // An error means that the connection is already gone: there is nothing to reset.
-            Self::Tcp(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
+            Self::Tcp(stream, _) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
             #[cfg(unix)]
             Self::Unix(..) => {}
-            Self::Simulated(stream) => stream.reset_on_close(),
+            Self::Simulated(stream, _) => stream.reset_on_close(),
         }
     }
 
     /// The peer's address; `NotConnected` while the connection is being made.
     pub(crate) fn peer_addr(&self) -> io::Result<Address> {
         match self {
-            Self::Tcp(stream) => stream.peer_addr().map(|addr| Address::Tcp(plain(addr))),
+            Self::Tcp(stream, _) => stream.peer_addr().map(|addr| Address::Tcp(plain(addr))),
             #[cfg(unix)]
-            Self::Unix(stream, _) => {
+            Self::Unix(stream, ..) => {
                 stream.peer_addr().map(|addr| Address::Unix(UnixAddress::from_system(&addr)))
             }
-            Self::Simulated(stream) => stream.peer_addr(),
+            Self::Simulated(stream, _) => stream.peer_addr(),
         }
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<Address> {
         match self {
-            Self::Tcp(stream) => stream.local_addr().map(|addr| Address::Tcp(plain(addr))),
+            Self::Tcp(stream, _) => stream.local_addr().map(|addr| Address::Tcp(plain(addr))),
             #[cfg(unix)]
-            Self::Unix(_, local) => Ok(Address::Unix(local.clone())),
-            Self::Simulated(stream) => Ok(stream.local_addr()),
+            Self::Unix(_, local, _) => Ok(Address::Unix(local.clone())),
+            Self::Simulated(stream, _) => Ok(stream.local_addr()),
         }
     }
 
@@ -133,12 +155,21 @@ impl Stream {
     /// ends to connect at once (RFC 9293, section 3.5).
     pub(crate) fn is_its_own_peer(&self) -> bool {
         match self {
-            Self::Tcp(stream) => {
+            Self::Tcp(stream, _) => {
                 stream.local_addr().is_ok_and(|local| stream.peer_addr().is_ok_and(|p| p == local))
             }
             #[cfg(unix)]
             Self::Unix(..) => false,
-            Self::Simulated(_) => false,
+            Self::Simulated(_, _) => false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn registered(&self) -> Registered {
+        match self {
+            Self::Tcp(_, registered) | Self::Simulated(_, registered) => *registered,
+            #[cfg(unix)]
+            Self::Unix(.., registered) => *registered,
         }
     }
 
@@ -146,17 +177,23 @@ impl Stream {
     /// reading; see [`await_room`](Self::await_room).
     pub(crate) fn register(&mut self, registry: Option<&Registry>, token: Token) -> io::Result<()> {
         match (self, registry) {
-            (Self::Tcp(stream), Some(registry)) => {
-                registry.register(stream, token, to_read() | Interest::WRITABLE)
+            (Self::Tcp(stream, registered), Some(registry)) => {
+                registry.register(stream, token, to_read() | Interest::WRITABLE)?;
+                *registered = Registered::Fully;
             }
             #[cfg(unix)]
-            (Self::Unix(stream, _), Some(registry)) => registry.register(stream, token, to_read()),
-            (Self::Simulated(stream), _) => {
-                stream.register(token);
-                Ok(())
+            (Self::Unix(stream, _, registered), Some(registry)) => {
+                registry.register(stream, token, to_read())?;
+                *registered = Registered::ToRead;
             }
-            (_, None) => Err(no_sockets()),
+            (Self::Simulated(stream, registered), _) => {
+                stream.register(token);
+                let for_good = !stream.is_unix();
+                *registered = if for_good { Registered::Fully } else { Registered::ToRead };
+            }
+            (_, None) => return Err(no_sockets()),
         }
+        Ok(())
     }
 
     /// Has the poller tell when there is room to write, or no longer.
@@ -169,29 +206,24 @@ impl Stream {
         token: Token,
         wait: bool,
     ) -> io::Result<()> {
+        let wanted = if wait { Registered::ToWriteToo } else { Registered::ToRead };
+        if [Registered::Fully, wanted].contains(&self.registered()) {
+            return Ok(());
+        }
         match (self, registry) {
             #[cfg(unix)]
-            (Self::Unix(stream, _), Some(registry)) => {
+            (Self::Unix(stream, _, registered), Some(registry)) => {
                 let interest = if wait { to_read() | Interest::WRITABLE } else { to_read() };
-                registry.reregister(stream, token, interest)
+                registry.reregister(stream, token, interest)?;
+                *registered = wanted;
             }
-            (Self::Simulated(stream), _) => {
+            (Self::Simulated(stream, registered), _) => {
                 stream.await_room(wait);
-                Ok(())
+                *registered = wanted;
             }
-            _ => Ok(()),
+            _ => {}
         }
-    }
-
-    /// Whether it is told of room only while it [awaits](Self::await_room) it.
-    #[inline]
-    pub(crate) fn awaits_room(&self) -> bool {
-        match self {
-            Self::Tcp(_) => false,
-            #[cfg(unix)]
-            Self::Unix(..) => true,
-            Self::Simulated(stream) => stream.is_unix(),
-        }
+        Ok(())
     }
 
     /// Removes the stream from the poller; closing does that too, unless there is a duplicate.
@@ -199,10 +231,10 @@ impl Stream {
         let Some(registry) = registry else { return };
         // An error means that the stream was not registered.
         match self {
-            Self::Tcp(stream) => drop(registry.deregister(stream)),
+            Self::Tcp(stream, _) => drop(registry.deregister(stream)),
             #[cfg(unix)]
-            Self::Unix(stream, _) => drop(registry.deregister(stream)),
-            Self::Simulated(_) => {}
+            Self::Unix(stream, ..) => drop(registry.deregister(stream)),
+            Self::Simulated(_, _) => {}
         }
     }
 
@@ -210,46 +242,46 @@ impl Stream {
     #[cfg(unix)]
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Tcp(stream) => Some(stream.as_fd()),
-            Self::Unix(stream, _) => Some(stream.as_fd()),
-            Self::Simulated(_) => None,
+            Self::Tcp(stream, _) => Some(stream.as_fd()),
+            Self::Unix(stream, ..) => Some(stream.as_fd()),
+            Self::Simulated(_, _) => None,
         }
     }
 
     pub(crate) fn no_delay(&self) -> io::Result<bool> {
         match self {
-            Self::Tcp(stream) => stream.nodelay(),
+            Self::Tcp(stream, _) => stream.nodelay(),
             #[cfg(unix)]
-            Self::Unix(stream, _) => SockRef::from(stream).tcp_nodelay(),
-            Self::Simulated(stream) => stream.no_delay(),
+            Self::Unix(stream, ..) => SockRef::from(stream).tcp_nodelay(),
+            Self::Simulated(stream, _) => stream.no_delay(),
         }
     }
 
     pub(crate) fn set_no_delay(&self, on: bool) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => stream.set_nodelay(on),
+            Self::Tcp(stream, _) => stream.set_nodelay(on),
             #[cfg(unix)]
-            Self::Unix(stream, _) => SockRef::from(stream).set_tcp_nodelay(on),
-            Self::Simulated(stream) => stream.set_no_delay(on),
+            Self::Unix(stream, ..) => SockRef::from(stream).set_tcp_nodelay(on),
+            Self::Simulated(stream, _) => stream.set_no_delay(on),
         }
     }
 
     pub(crate) fn keep_alive(&self) -> io::Result<bool> {
         match self {
-            Self::Tcp(stream) => SockRef::from(stream).keepalive(),
+            Self::Tcp(stream, _) => SockRef::from(stream).keepalive(),
             #[cfg(unix)]
-            Self::Unix(stream, _) => SockRef::from(stream).keepalive(),
-            Self::Simulated(stream) => Ok(stream.keep_alive()),
+            Self::Unix(stream, ..) => SockRef::from(stream).keepalive(),
+            Self::Simulated(stream, _) => Ok(stream.keep_alive()),
         }
     }
 
     pub(crate) fn set_keep_alive(&self, how: Option<KeepAlive>) -> io::Result<()> {
         let how = how.map(KeepAlive::for_system).transpose()?;
         let socket = match self {
-            Self::Tcp(stream) => SockRef::from(stream),
+            Self::Tcp(stream, _) => SockRef::from(stream),
             #[cfg(unix)]
-            Self::Unix(stream, _) => SockRef::from(stream),
-            Self::Simulated(stream) => return stream.set_keep_alive(how.is_some()),
+            Self::Unix(stream, ..) => SockRef::from(stream),
+            Self::Simulated(stream, _) => return stream.set_keep_alive(how.is_some()),
         };
         match how {
             Some(how) => socket.set_tcp_keepalive(&how),

@@ -129,7 +129,7 @@ impl UnixAcceptor {
         }
         // The kernel's name for our end is the one it was bound under, not the path that clients
         // use.
-        Ok((Stream::Unix(stream, self.name.clone()), UnixAddress::from_system(&peer)))
+        Ok((Stream::unix(stream, self.name.clone()), UnixAddress::from_system(&peer)))
     }
 }
 
