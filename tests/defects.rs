@@ -82,37 +82,73 @@ const DEFECTS: &[Defect] = &[
         r#"        Next::Yield"#,
     ),
     (
-        "a plain flush of a connection with deadlines",
-        "src/connection/output.rs",
-        r#"            && self.extras.is_none()
-            && !common.shutting_down;"#,
+        "a plain flush of a connection with a rate",
+        "src/connection/extras.rs",
+        r#"            && self.writing.is_none()"#,
+        r#""#,
+    ),
+    (
+        "a plain flush of a connection that has put bytes back",
+        "src/connection/extras.rs",
+        r#"            && self.kept.is_empty()
+            && self.reading"#,
+        r#"            && self.reading"#,
+    ),
+    (
+        "a plain flush in a shutdown",
+        "src/connection/plain.rs",
         r#"            && !common.shutting_down;"#,
+        r#"            && (common.cap > 0 || !common.shutting_down);"#,
+    ),
+    (
+        "a write that the kernel took nothing of is tried again in its visit",
+        "src/connection/plain.rs",
+        r#"            io.write = Some(0); // it was this visit's write"#,
+        r#"            io.sent += 0;"#,
+    ),
+    (
+        "silence is known by the turn",
+        "src/connection/timing.rs",
+        r#"        moved.map_or(by_turn, |moved| moved.max(by_turn))"#,
+        r#"        moved.map_or(by_turn, |_| by_turn)"#,
+    ),
+    (
+        "a timeout counts from the last bytes, though it was set later",
+        "src/connection/extras.rs",
+        r#"moved.map_or(since, |moved| moved.max(since))"#,
+        r#"moved.unwrap_or(since)"#,
     ),
     (
         "a plain flush above the high mark",
-        "src/connection/output.rs",
+        "src/connection/plain.rs",
         r#" && all <= self.marks.high())"#,
         r#")"#,
     ),
     (
         "a plain flush that has sent a part is over",
-        "src/connection/output.rs",
+        "src/connection/plain.rs",
         r#"if sent == all { Next::Rest }"#,
         r#"if sent > 0 { Next::Rest }"#,
     ),
     (
         "a plain step of a connection whose peer's end is to be told",
-        "src/connection/output.rs",
+        "src/connection/plain.rs",
         r#"            && (self.input, self.output) == (Input::Open, Output::Open)
             && self.pressure == Pressure::Low"#,
         r#"            && self.output == Output::Open
             && self.pressure == Pressure::Low"#,
     ),
     (
+        "a plain flush does not know the time",
+        "src/reactor/flushing.rs",
+        r#"        session.tell_the_time(common, time);"#,
+        r#"        let _ = &time;"#,
+    ),
+    (
         "a plain flush stays in its queue",
         "src/reactor/flushing.rs",
-        r#"            waits.leave(Queue::Flush);"#,
-        r#"            let _ = &waits;"#,
+        r#"                waits.leave(Queue::Flush);"#,
+        r#"                let _ = &waits;"#,
     ),
     (
         "bytes of any number of read buffers are kept",
@@ -312,9 +348,9 @@ const DEFECTS: &[Defect] = &[
     ),
     (
         "idle timeout ignores activity",
-        "src/connection/timing.rs",
-        r#"            *active = at.max(*active);"#,
-        r#"            let _ = (active, at);"#,
+        "src/connection/extras.rs",
+        r#"moved.map_or(since, |moved| moved.max(since))"#,
+        r#"moved.map_or(since, |_| since)"#,
     ),
     (
         "reads beyond the budget",
@@ -395,7 +431,7 @@ const DEFECTS: &[Defect] = &[
     ),
     (
         "row 20: a rate is not paid",
-        "src/connection/timing.rs",
+        "src/connection/extras.rs",
         r#"            throttle.bucket.take(count as u64);"#,
         r#"            let _ = (throttle, count);"#,
     ),
@@ -441,7 +477,7 @@ const DEFECTS: &[Defect] = &[
     ),
     (
         "row 41: the close timeout counts from its beginning",
-        "src/connection/timing.rs",
+        "src/connection/extras.rs",
         r#"        if self.close_by.is_some() {"#,
         r#"        if self.close_by.is_some() && self.discarded > 1 << 30 {"#,
     ),

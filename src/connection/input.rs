@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::timing::Direction;
+use super::extras::Direction;
 use super::{Common, Connection, Holds, Io, Life, Next, Output, ReadBuffer, Side, Tell};
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
@@ -105,15 +105,17 @@ impl<S: ByteStream> Connection<S> {
         common: &mut Common,
         buffer: &mut ReadBuffer,
     ) -> Next {
-        if self.extras.is_some()
-            && let Some(next) = self.deliver_by_extras(io, common, buffer)
-        {
+        let straight = self.is_straight();
+        if !straight && let Some(next) = self.deliver_by_extras(io, common, buffer) {
             return next;
         }
         if self.input == Input::Ended {
             return self.deliver_end();
         }
-        let room = self.rate_allows(Direction::Reading, buffer.len().min(io.read), common);
+        let mut room = buffer.len().min(io.read);
+        if !straight {
+            room = self.bucket_allows(Direction::Reading, room, common);
+        }
         if room == 0 {
             return Next::Again; // held by its rate
         }
@@ -175,9 +177,7 @@ impl<S: ByteStream> Connection<S> {
         io.read -= count;
         self.traffic.note_read(count, common);
         if let Some(extras) = &mut self.extras {
-            self.traffic.note_time(common);
-            extras.note_activity(common.latest);
-            extras.pay(Direction::Reading, count);
+            extras.note_read(count, common);
         }
     }
 

@@ -68,7 +68,7 @@ impl<S: ByteStream> Connection<S> {
     /// Begins a visit; returns how many bytes wait in memory.
     #[inline(always)]
     pub(crate) fn begin_visit(&mut self) -> usize {
-        let nothing_waits = !self.has_plain() && self.extras.is_none();
+        let nothing_waits = !self.has_plain() && self.is_straight();
         if nothing_waits { 0 } else { self.begin_rarer_visit() }
     }
 

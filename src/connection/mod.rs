@@ -110,6 +110,7 @@
 
 mod commands;
 mod ending;
+mod extras;
 #[cfg(feature = "tls")]
 mod filter;
 #[cfg(not(feature = "tls"))]
@@ -124,6 +125,7 @@ mod input;
 mod lent;
 mod output;
 mod pieces;
+mod plain;
 mod preparing;
 mod read_buffer;
 #[cfg(any(test, fuzzing))]
@@ -142,13 +144,13 @@ mod table_of_tls;
 mod timing;
 mod values;
 
+pub(crate) use extras::Direction;
 #[cfg(feature = "tls")]
 pub(crate) use filter::Engine;
 #[cfg(feature = "proxy")]
 pub(crate) use header::Header;
 pub(crate) use preparing::{HAS_STEPS, Step};
 pub(crate) use read_buffer::ReadBuffer;
-pub(crate) use timing::Direction;
 pub(crate) use values::{ClosingTimes, Common, Holds, Io, Marks, Next, Reached, Tell, Traffic};
 
 use std::mem;
@@ -158,10 +160,10 @@ use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
 use crate::system::stream::Stream;
+use extras::Extras;
 use input::Input;
 use output::{Output, Pressure};
 use preparing::Preparation;
-use timing::Extras;
 use values::{Side, Told};
 
 /// A handover is charged like a read of so many bytes, or of the whole buffer if that is smaller: protocols that hand
@@ -273,9 +275,7 @@ impl<S: ByteStream> Connection<S> {
 
     #[inline(always)]
     fn while_open(&mut self, io: &mut Io, common: &mut Common, buffer: &mut ReadBuffer) -> Next {
-        if let Some(budget) = io.write
-            && let Some(next) = self.send_plainly(budget, &mut io.sent, common)
-        {
+        if let Some(next) = self.send_at_once(io, common) {
             return next;
         }
         let mut more = false;

@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use super::extras::Direction;
 use super::filter::Filter;
-use super::timing::Direction;
 use super::{Common, Connection, Holds, Input, Io, Life, Marks, Next, ReadBuffer, Side};
 use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
@@ -100,56 +100,6 @@ impl<S: ByteStream> Connection<S> {
     /// The marks, high and low.
     pub(crate) fn marks(&self) -> (usize, usize) {
         (self.marks.high(), self.marks.low())
-    }
-}
-
-/// The most frequent step.
-impl<S: ByteStream> Connection<S> {
-    /// The byte that leaves next.
-    #[inline]
-    pub(crate) fn first_unsent(&self) -> u8 {
-        self.outgoing.unsent().and_then(<[u8]>::first).copied().unwrap_or(0)
-    }
-
-    /// Sends a few copied bytes of a connection that has nothing else to do: what is left of most visits when the callback
-    /// has answered, and all of most visits by the flush queue. It asks once for all that is rarer: `None` if there is any
-    /// of it, and nothing was done. Adds what the kernel has taken to the bytes `sent_in_visit`.
-    ///
-    /// Against the other steps of `next` it saves some 50 of the 840 instructions of an echo, and a third of those of a
-    /// broadcast.
-    #[inline(always)]
-    pub(crate) fn send_plainly(
-        &mut self,
-        budget: usize,
-        sent_in_visit: &mut usize,
-        common: &mut Common,
-    ) -> Option<Next> {
-        if self.ready != Readiness::WRITABLE {
-            return None;
-        }
-        let unsent = self.outgoing.unsent()?;
-        let all = unsent.len();
-        let has_only_to_send = (all > 0 && all <= budget && all <= self.marks.high())
-            && matches!(self.life, Life::Open)
-            && (self.input, self.output) == (Input::Open, Output::Open)
-            && self.pressure == Pressure::Low
-            && self.extras.is_none()
-            && !common.shutting_down;
-        if !has_only_to_send {
-            return None;
-        }
-        let sent = offer(&mut self.stream, &mut self.ready, all, |stream| stream.write(unsent));
-        let sent = match sent {
-            Ok(sent) => sent,
-            Err(error) => return Some(self.break_off(error, common)),
-        };
-        if sent > 0 {
-            self.outgoing.advance(sent, &mut common.spares);
-            self.traffic.note_written(sent, common);
-            self.above_cap = false;
-            *sent_in_visit += sent;
-        }
-        Some(if sent == all { Next::Rest } else { Next::Again })
     }
 }
 
@@ -272,7 +222,7 @@ impl<S: ByteStream> Connection<S> {
             None => self.outgoing.advance(count, &mut common.spares),
             Some(filter) => filter.wire_mut().advance(count, &mut common.spares),
         }
-        self.note_sent(count, io, common);
+        self.note_sent(count, &mut io.sent, common);
         Ok(())
     }
 
@@ -287,13 +237,17 @@ impl<S: ByteStream> Connection<S> {
 
     /// Counts bytes that the kernel has taken.
     #[inline(always)]
-    pub(super) fn note_sent(&mut self, count: usize, io: &mut Io, common: &mut Common) {
+    pub(super) fn note_sent(
+        &mut self,
+        count: usize,
+        sent_in_visit: &mut usize,
+        common: &mut Common,
+    ) {
         // An attempt without success is no life of the peer's: it is made before each timeout.
         if count > 0 {
-            io.sent += count;
+            *sent_in_visit += count;
             self.traffic.note_written(count, common);
             if let Some(extras) = &mut self.extras {
-                self.traffic.note_time(common);
                 extras.note_sent(count, common);
             }
         }
@@ -367,7 +321,7 @@ impl<S: ByteStream> Connection<S> {
 /// Writes to a stream; returns how many bytes of those that were offered it has taken. Fewer mean that it has no more
 /// room.
 #[inline(always)]
-fn offer<S>(
+pub(super) fn offer<S>(
     stream: &mut S,
     ready: &mut Readiness,
     offered: usize,

@@ -57,7 +57,7 @@ impl<S: ByteStream> Connection<S> {
         let done = self.send_front(&mut queue, most, &mut sent, common, buffer);
         *self.waiting() = queue;
         // Also if the last of several calls has failed: the others have sent.
-        self.note_sent(sent, io, common);
+        self.note_sent(sent, &mut io.sent, common);
         done
     }
 

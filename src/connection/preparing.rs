@@ -5,10 +5,10 @@
 
 use std::time::Instant;
 
+use super::extras::Direction;
 use super::filter::{Engine, Filter};
 use super::header::{Header, ProxyInfo, Taken};
 use super::input::Received;
-use super::timing::Direction;
 use super::{Common, Connection, Holds, Io, Life, Next, ReadBuffer, Tell, Told};
 use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;

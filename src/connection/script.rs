@@ -367,10 +367,13 @@ impl Driver {
         // As `reactor/flushing.rs` has it.
         let flushes = self.flushes_plainly && self.steps == 0 && !self.io.serves && self.registered;
         if let Some(budget) = self.io.write.filter(|_| flushes)
-            && self.connection.send_plainly(budget, &mut 0, &mut self.common) == Some(Next::Rest)
+            && let Some(next) = self.connection.send_plainly(budget, &mut 0, &mut self.common)
         {
-            self.visited = false;
-            return Next::Rest;
+            self.io.write = Some(0);
+            if next == Next::Rest {
+                self.visited = false;
+                return next;
+            }
         }
         let next = loop {
             self.steps += 1;

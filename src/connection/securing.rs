@@ -7,9 +7,9 @@ use std::io;
 use std::mem;
 use std::time::Instant;
 
+use super::extras::{Direction, Extras};
 use super::filter::{Engine, Filter, Opened, SealError};
 use super::input::Received;
-use super::timing::{Direction, Extras};
 use super::{Common, Connection, Holds, Input, Io, Life, Next, Output, ReadBuffer, Side, Tell};
 use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;

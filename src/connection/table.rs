@@ -821,10 +821,11 @@ fn row_28_all_that_the_visit_sent_counts() {
 #[test]
 fn a_connection_with_more_to_do_does_not_send_plainly() {
     type Make = fn(&mut Driver);
-    let rarer: [Make; 8] = [
+    let rarer: [Make; 9] = [
         |driver| driver.connection.latch(Readiness::READABLE),
         |driver| driver.connection.latch(Readiness::HANGUP),
-        |driver| _ = driver.set_timeout(Some(SECOND)),
+        |driver| driver.set_rate(Direction::Writing, Some(Rate::per_second(9))),
+        |driver| _ = driver.unread(b"again"),
         |driver| driver.set_marks(4, 0),
         |driver| _ = driver.shut_write(),
         |driver| _ = driver.close(),

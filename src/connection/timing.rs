@@ -2,142 +2,15 @@
 //!
 //! Besides rates one applies at a time: the timeout, the close timeout, or the end of lingering.
 
-use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::filter::Filter;
-use super::{Common, Connection, Holds, Io, Life, Next, ReadBuffer, Tell};
+use super::extras::{Direction, Throttle, Timeout};
+use super::{Common, Connection, Io, Life, Next, ReadBuffer, Tell};
 use crate::parts::clock::later;
-use crate::parts::outgoing::Spares;
 use crate::parts::token_bucket::{Bucket, Rate};
-use crate::parts::write_buffer::WriteBuffer;
 use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
-
-/// The parts that few connections need.
-#[derive(Debug, Default)]
-pub(crate) struct Extras {
-    timeout: Timeout,
-    /// `TimedOut` is being told: a close now has this reason.
-    telling_timeout: bool,
-    /// Set for this connection.
-    close_timeout: Option<Duration>,
-    /// When the peer must have taken some of the rest; when it has all, when lingering ends at the latest.
-    close_by: Option<Instant>,
-    linger_until: Option<Instant>,
-    /// Bytes that were discarded since `close`.
-    pub(super) discarded: usize,
-    /// Input came that is not read, and was not noted as activity yet.
-    pub(super) stirred: bool,
-    /// The error with which the output broke.
-    pub(super) sending_failed: Option<Arc<io::Error>>,
-    reading: Option<Throttle>,
-    writing: Option<Throttle>,
-    /// Bytes that were put back, to be delivered again.
-    pub(super) kept: WriteBuffer,
-    /// The error of a hang-up that waits until they are delivered.
-    pub(super) hangup_error: Option<io::Error>,
-    /// How many they were when they were last delivered again despite the hang-up that is known.
-    pub(super) kept_at_hangup: Option<usize>,
-    /// TLS, begun or up.
-    pub(super) filter: Option<Box<Filter>>,
-}
-
-/// An idle timeout. Activity only records the time.
-#[derive(Clone, Copy, Debug, Default)]
-enum Timeout {
-    #[default]
-    Off,
-    After {
-        limit: Duration,
-        active: Instant,
-    },
-}
-
-/// A rate of one connection.
-#[derive(Debug)]
-struct Throttle {
-    bucket: Bucket,
-    /// When the bucket has a portion again; set while it is empty.
-    refilled: Option<Instant>,
-}
-
-/// One direction of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Direction {
-    Reading,
-    Writing,
-}
-
-impl Direction {
-    fn hold(self) -> Holds {
-        match self {
-            Self::Reading => Holds::READ_RATE,
-            Self::Writing => Holds::WRITE_RATE,
-        }
-    }
-}
-
-impl Extras {
-    pub(super) fn clear(&mut self, spares: &mut Spares) {
-        self.kept.clear(&mut spares.vectors);
-        if let Some(filter) = &mut self.filter {
-            filter.wire_mut().clear(spares);
-        }
-        *self = Self::default();
-    }
-
-    /// Records activity. A later start that a timeout was given meanwhile stays.
-    pub(super) fn note_activity(&mut self, at: Instant) {
-        if let Timeout::After { active, .. } = &mut self.timeout {
-            *active = at.max(*active);
-        }
-    }
-
-    /// Records that the peer took bytes: a close timeout that runs counts from here.
-    pub(super) fn note_sent(&mut self, count: usize, common: &Common) {
-        self.note_activity(common.latest);
-        self.pay(Direction::Writing, count);
-        if self.close_by.is_some() {
-            self.close_by = Some(later(common.latest, self.close_timeout(common)));
-        }
-    }
-
-    pub(super) fn forget_close_limit(&mut self) {
-        self.close_by = None;
-    }
-
-    fn close_timeout(&self, common: &Common) -> Duration {
-        self.close_timeout.unwrap_or(common.closing_times.close_timeout)
-    }
-
-    pub(super) fn pay(&mut self, direction: Direction, count: usize) {
-        if let Some(throttle) = self.throttle(direction) {
-            throttle.bucket.take(count as u64);
-        }
-    }
-
-    fn throttle(&mut self, direction: Direction) -> &mut Option<Throttle> {
-        match direction {
-            Direction::Reading => &mut self.reading,
-            Direction::Writing => &mut self.writing,
-        }
-    }
-
-    /// The end of lingering, within the close timeout.
-    fn linger_end(&self) -> Option<Instant> {
-        self.linger_until.into_iter().chain(self.close_by).min()
-    }
-
-    fn idle_deadline(&self) -> Option<Instant> {
-        match self.timeout {
-            Timeout::After { limit, active } => Some(later(active, limit)),
-            Timeout::Off => None,
-        }
-    }
-}
 
 /// Commands and questions.
 impl<S: ByteStream> Connection<S> {
@@ -151,7 +24,7 @@ impl<S: ByteStream> Connection<S> {
         if !self.is_open() {
             return None;
         }
-        let timeout = limit.map_or(Timeout::Off, |limit| Timeout::After { limit, active: now });
+        let timeout = limit.map_or(Timeout::Off, |limit| Timeout::After { limit, since: now });
         match std::mem::replace(&mut self.extras_mut(common).timeout, timeout) {
             Timeout::After { limit, .. } => Some(limit),
             Timeout::Off => None,
@@ -199,6 +72,13 @@ impl<S: ByteStream> Connection<S> {
     /// Ends the hold of a rate; returns whether there was one.
     pub(crate) fn forget_rate_hold(&mut self, direction: Direction) -> bool {
         self.held.remove(direction.hold())
+    }
+
+    /// When bytes moved last, or the connection was announced.
+    pub(crate) fn idle_since(&self, common: &Common) -> Instant {
+        let by_turn = self.traffic.active(common);
+        let moved = self.extras.as_ref().and_then(|extras| extras.moved);
+        moved.map_or(by_turn, |moved| moved.max(by_turn))
     }
 
     /// Whether it may have a [deadline](Self::deadline).
@@ -251,8 +131,10 @@ impl<S: ByteStream> Connection<S> {
     fn end_what_is_over(&mut self, now: Instant) {
         let Some(extras) = &mut self.extras else { return };
         extras.telling_timeout = false;
-        if std::mem::take(&mut extras.stirred) {
-            extras.note_activity(now);
+        if std::mem::take(&mut extras.stirred)
+            && let Timeout::After { since, .. } = &mut extras.timeout
+        {
+            *since = now.max(*since);
         }
         for direction in [Direction::Reading, Direction::Writing] {
             if let Some(throttle) = extras.throttle(direction)
@@ -272,14 +154,16 @@ impl<S: ByteStream> Connection<S> {
         most: usize,
         common: &Common,
     ) -> usize {
-        match self.extras {
-            Some(_) => self.bucket_allows(direction, most, common),
-            None => most,
-        }
+        if self.is_straight() { most } else { self.bucket_allows(direction, most, common) }
     }
 
     #[inline(never)]
-    fn bucket_allows(&mut self, direction: Direction, most: usize, common: &Common) -> usize {
+    pub(super) fn bucket_allows(
+        &mut self,
+        direction: Direction,
+        most: usize,
+        common: &Common,
+    ) -> usize {
         let throttle = self.extras.as_mut().and_then(|extras| extras.throttle(direction).as_mut());
         let Some(throttle) = throttle else { return most };
         // By the clock: by the time of the turn, a callback that works before the read earns two bursts.
@@ -385,10 +269,5 @@ impl<S: ByteStream> Connection<S> {
         {
             *until = later(now, common.linger()).min(*until);
         }
-    }
-
-    /// The extras, allocated if there are none yet.
-    pub(super) fn extras_mut(&mut self, common: &mut Common) -> &mut Extras {
-        self.extras.get_or_insert_with(|| common.lend())
     }
 }

@@ -4,8 +4,8 @@ use std::any::Any;
 use std::ops::BitOr;
 use std::time::{Duration, Instant};
 
+use super::extras::Extras;
 use super::lent::Loan;
-use super::timing::Extras;
 use crate::parts::outgoing::Spares;
 
 /// The result of [`next`](super::Connection::next): what to do now.
@@ -155,8 +155,7 @@ impl BitOr for Holds {
 pub(crate) struct Traffic {
     pub(crate) read: u64,
     pub(crate) written: u64,
-    /// When any moved last, or the connection was announced: in nanoseconds since the reactor was made. It is the time
-    /// of the turn, and exact for connections with deadlines or rates.
+    /// When any moved last, or the connection was announced: the turn, in nanoseconds since the reactor was made.
     active: u64,
 }
 
@@ -188,17 +187,12 @@ impl Traffic {
         self.active = common.turn;
     }
 
-    /// Notes the time at which bytes have just moved, where it is known better than by the turn.
-    pub(super) fn note_time(&mut self, common: &Common) {
-        self.active = common.nanoseconds(common.latest);
-    }
-
     /// Whether nothing was read yet.
     pub(crate) fn is_unread(self) -> bool {
         self.read == 0
     }
 
-    pub(crate) fn idle_since(self, common: &Common) -> Instant {
+    pub(super) fn active(self, common: &Common) -> Instant {
         common.began + Duration::from_nanos(self.active)
     }
 }

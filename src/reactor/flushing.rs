@@ -53,7 +53,7 @@ impl Reactor {
     /// most that a broadcast goes to. `false`: it is still to be visited.
     #[inline]
     fn flush_plainly(&mut self, key: Key) -> bool {
-        let Self { sources, memory, monitor, hot, .. } = self;
+        let Self { sources, memory, monitor, hot, time, timers, .. } = self;
         let Some(Slot { source: Source::Connection(session), waits, .. }) = sources.slot(key)
         else {
             return false;
@@ -61,14 +61,20 @@ impl Reactor {
         if session.connection.stream.registered() != Registered::Fully {
             return false;
         }
-        let (connection, common) = (&mut session.connection, &mut memory.common);
-        let watched = Watched::begin(connection, common, monitor);
-        let budget = waits.budget_left(hot.write_budget, monitor.stats.turns);
-        let done = connection.send_plainly(budget, &mut 0, common) == Some(Next::Rest);
-        Watched::end(watched, ConnectionId(key), connection, common, monitor);
-        if done {
-            waits.leave(Queue::Flush);
+        let (common, turn) = (&mut memory.common, monitor.stats.turns);
+        session.tell_the_time(common, time);
+        let watched = Watched::begin(&session.connection, common, monitor);
+        let budget = waits.budget_left(hot.write_budget, turn);
+        let next = session.connection.send_plainly(budget, &mut 0, common);
+        Watched::end(watched, ConnectionId(key), &session.connection, common, monitor);
+        match next {
+            Some(Next::Rest) => {
+                session.arm(key, timers, monitor);
+                waits.leave(Queue::Flush);
+            }
+            Some(_) => waits.note_sent(hot.write_budget, hot.write_budget, turn), // this was the turn's write
+            None => {}
         }
-        done
+        next == Some(Next::Rest)
     }
 }

@@ -119,7 +119,7 @@ impl Transport<'_> {
     /// ```
     pub fn idle_since(&self) -> Instant {
         let common = &self.reactor.memory.common;
-        let since = |connection: &Connection| connection.traffic().idle_since(common);
+        let since = |connection: &Connection| connection.idle_since(common);
         self.connection().map_or_else(|| self.reactor.now(), since)
     }
 
