@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
-use crate::util::{Far, FarListener, HOUR, Log, MS, Recorder, SECOND, World, pattern, tag};
+use crate::util::{Far, FarListener, HOUR, Log, MS, Recorder, SECOND, World, bound, pattern, tag};
 use crocus::testing::Simulation;
 use crocus::{
     Connect, ConnectionId, Protocol, Reactor, Reason, Transport, Tunnel, TunnelEnd, TunnelHandler,
@@ -760,6 +760,10 @@ fn if_one_socket_cannot_be_adopted_the_other_is_closed() {
 struct Buggy;
 
 impl TunnelHandler for Buggy {
+    fn connection_failed(&mut self, _: &mut Transport, _: &Reason) {
+        panic!("on purpose");
+    }
+
     fn passing(&mut self, _: TunnelSide, _: &[u8]) {
         panic!("on purpose");
     }
@@ -778,4 +782,14 @@ fn a_panic_in_a_handler_ends_only_its_tunnel() {
     world.send(&mut bystander, b"still here");
     assert_eq!(world.read(&mut its_far, 10), b"still here");
     assert_eq!(log.count("ended"), 0);
+}
+
+#[test]
+fn a_panic_at_a_failure_leaves_no_connection_behind() {
+    let mut world = World::real();
+    let (_socket, closed) = bound([127, 0, 0, 1]);
+    let addr = forwarder(&mut world, false, closed, Tunnel::new(Buggy));
+    let mut near = world.dial(addr);
+    assert_eq!(world.read_to_end(&mut near), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(world.reactor().stats().panics, 1);
 }

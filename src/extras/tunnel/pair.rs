@@ -1,11 +1,12 @@
 //! The state that the two halves of a tunnel share, and the rules that need both.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::{TunnelEnd, TunnelHandler, TunnelSide};
-use crate::{Address, ConnectionId, ConnectorId, Reactor, Reason, Transport};
+use crate::{Address, Callback, ConnectionId, ConnectorId, Reactor, Reason, Transport};
 
 /// How often a side that waits for the other half looks whether it is still to come.
 ///
@@ -225,11 +226,19 @@ impl Pair {
         self.tell_end(reactor);
     }
 
-    /// Has the near side answered.
+    /// Has the near side answered. If that panics, it ends the near connection: the callback is mostly one of the
+    /// connector's, and the reactor would leave a connection that nobody closes.
     fn tell_failure(&mut self, near: &mut Transport<'_>, reason: &Reason) {
         self.stage = Stage::Failed;
         near.resume_reading(); // the handler may hand it over
-        self.handler.connection_failed(near, reason);
+        let handler = &mut self.handler;
+        if let Err(panic) =
+            catch_unwind(AssertUnwindSafe(|| handler.connection_failed(near, reason)))
+        {
+            let callback = Callback::ConnectionFailed;
+            near.abort_connection_because(Reason::Panicked { callback });
+            resume_unwind(panic);
+        }
         // This fails if it is closing or handed over already.
         if near.set_protocol(Nobody) {
             near.lose_connection();
