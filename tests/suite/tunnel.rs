@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::util::{Far, FarListener, HOUR, Log, MS, Recorder, SECOND, World, bound, pattern, tag};
 use crocus::testing::Simulation;
@@ -445,6 +446,24 @@ fn a_slow_reader_in_a_shutdown_is_not_taken_for_quiet() {
     let (got, end) = world.read_to_end(&mut far);
     assert!(got == [&all[..], b"more"].concat(), "{} bytes", got.len());
     assert_eq!(end, Err(ErrorKind::ConnectionReset));
+}
+
+#[test]
+fn without_time_to_be_quiet_a_slow_reader_costs_few_turns() {
+    let mut world = World::simulated();
+    let (log, mut near, mut far) = tunnel(&mut world, |tunnel| tunnel.quiet(Duration::ZERO));
+    let all = pattern(120_000);
+    let sent = near.send(&all);
+    world.pass(MS);
+    assert_eq!(sent + near.send(&all[sent..]), all.len());
+    world.pass(MS);
+    world.reactor().shutdown(HOUR);
+    let before = world.reactor().stats().turns;
+    world.pass(SECOND * 10);
+    let turns = world.reactor().stats().turns - before;
+    assert!(turns < 1000, "{turns} turns in ten seconds");
+    assert_eq!(log.count("ended"), 0, "something waits");
+    assert!(world.read_to_end(&mut far).0 == all);
 }
 
 both! {

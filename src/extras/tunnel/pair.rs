@@ -14,6 +14,9 @@ use crate::{Address, Callback, ConnectionId, ConnectorId, Reactor, Reason, Trans
 /// it may be slow.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How soon, at the earliest, somebody looks again at a side that is waited for, however short the limit is.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// How long a side may take nothing of what came from one that is lost, before it is reset: as long as an
 /// orderly close waits.
 const LAST_BYTES: Duration = Duration::from_secs(30);
@@ -178,7 +181,7 @@ impl Pair {
         });
         let silent = transport.reactor().now().saturating_duration_since(since);
         if waiting || (self.draining && unsent > 0) {
-            transport.set_timeout(Some(limit));
+            transport.set_timeout(Some(limit.max(AGAIN)));
         } else if let Some(rest) = limit.checked_sub(silent).filter(|rest| !rest.is_zero()) {
             transport.set_timeout(Some(rest));
         } else {
