@@ -1,6 +1,7 @@
 //! The beginning of a shutdown, for tasks.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use slab::Slab;
@@ -21,8 +22,16 @@ impl Waiting {
     /// A shutdown begins. It waits until each of these tasks has been polled.
     pub(super) fn tell(this: &RefCell<Self>, reactor: &Reactor) {
         this.borrow_mut().begun = true;
-        let waiters = this.borrow().waiters.clone(); // a waker may be anybody's
-        waiters.iter().for_each(|(_, waiter)| waiter.note(|hold| *hold = Some(reactor.hold())));
+        let waiters = this.borrow().waiters.clone();
+        // A waker may be anybody's. If one panics, this goes on when all others are woken.
+        let tell = |waiter: &Shared<_>| waiter.note(|hold| *hold = Some(reactor.hold()));
+        let told = waiters
+            .iter()
+            .map(|(_, waiter)| catch_unwind(AssertUnwindSafe(|| tell(waiter))))
+            .fold(Ok(()), Result::and);
+        if let Err(panic) = told {
+            resume_unwind(panic);
+        }
     }
 }
 
