@@ -318,8 +318,8 @@ both! {
         world.until("two frames", |world| {
             let ids = world.reactor().connections();
             ids.first().is_some_and(|&id| {
-                let count = |framed: &mut Framed<Lines, Count>, _: &mut Transport| {
-                    framed.handler_mut().0
+                let count = |framed: &mut Framed<Lines, Count>, transport: &mut Transport| {
+                    framed.with_handler(transport, |handler, _| handler.0)
                 };
                 world.reactor().with_protocol(id, count) == Some(2)
             })
