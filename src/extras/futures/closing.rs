@@ -1,6 +1,7 @@
 //! The beginning of a shutdown, for tasks.
 
 use std::cell::RefCell;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
@@ -23,13 +24,15 @@ impl Waiting {
     pub(super) fn tell(this: &RefCell<Self>, reactor: &Reactor) {
         this.borrow_mut().begun = true;
         let waiters = this.borrow().waiters.clone();
-        // A waker may be anybody's. If one panics, this goes on when all others are woken.
-        let tell = |waiter: &Shared<_>| waiter.note(|hold| *hold = Some(reactor.hold()));
-        let told = waiters
-            .iter()
-            .map(|(_, waiter)| catch_unwind(AssertUnwindSafe(|| tell(waiter))))
-            .fold(Ok(()), Result::and);
-        if let Err(panic) = told {
+        let mut panic = None;
+        for (_, waiter) in &waiters {
+            let tell = || waiter.note(|hold| *hold = Some(reactor.hold()));
+            // A waker may be anybody's. If one panics, that goes on when all others are woken.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
+                mem::forget(panic.replace(payload)); // its `Drop` might panic
+            }
+        }
+        if let Some(panic) = panic {
             resume_unwind(panic);
         }
     }
