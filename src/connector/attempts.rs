@@ -26,10 +26,7 @@ use crate::system::stream::Registered;
 
 impl Reactor {
     pub(crate) fn connect_again(&mut self, id: ConnectorId, delay: Duration) -> bool {
-        let may = |connector: &mut ConnectorState| {
-            matches!(connector.progress, Progress::Resting) && !connector.unwanted
-        };
-        if self.is_stopping() || !self.connector_mut(id.0).is_some_and(may) {
+        if !self.may_connect_again(id) {
             return false;
         }
         if let Some(to) = self.endpoint(id).cloned() {
@@ -40,6 +37,17 @@ impl Reactor {
             connector.progress = Progress::Waiting(timer);
         }
         true
+    }
+
+    /// Whether a further attempt would be made.
+    pub(crate) fn may_connect_again(&self, id: ConnectorId) -> bool {
+        match self.sources.get(id.0) {
+            Some(Source::Connector(connector)) => {
+                let rests = matches!(connector.progress, Progress::Resting);
+                rests && !connector.unwanted && !self.is_stopping()
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn reconnect_now(&mut self, key: Key) {

@@ -113,10 +113,7 @@ impl Connector<'_> {
         self.lasted
     }
 
-    /// Tries again, in the next turn.
-    ///
-    /// Returns `false` if an attempt is under way already, it was [given up](Reactor::disconnect), or the
-    /// reactor is stopping.
+    /// Tries again, in the next turn; `false` if it [may not](Self::may_connect).
     pub fn connect(&mut self) -> bool {
         self.connect_after(Duration::ZERO)
     }
@@ -126,6 +123,45 @@ impl Connector<'_> {
     /// Until then the attempt can be cancelled like any other.
     pub fn connect_after(&mut self, delay: Duration) -> bool {
         self.reactor.connect_again(self.id, delay)
+    }
+
+    /// Whether [`connect`](Self::connect) would try again: not if that is under way already, it was
+    /// [given up](Reactor::disconnect), or the reactor is stopping.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use crocus::testing::Simulation;
+    /// # use crocus::{Address, Connector, Factory, Protocol, Reason};
+    /// # struct Idle;
+    /// # impl Protocol for Idle {}
+    /// # struct Client;
+    /// impl Factory for Client {
+    /// #   fn build_protocol(&mut self, _peer: Address) -> Option<Box<dyn Protocol>> {
+    /// #       Some(Box::new(Idle))
+    /// #   }
+    ///     // …
+    ///     fn connection_lost(&mut self, connector: &mut Connector, reason: &Reason) {
+    ///         if connector.may_connect() {
+    ///             println!("lost: {reason}"); // and nobody wanted that
+    ///             connector.connect();
+    ///         }
+    ///     }
+    /// }
+    /// # let mut simulation = Simulation::new();
+    /// # let mut server = simulation.listen("192.0.2.1:80")?;
+    /// # let id = simulation.reactor().connect("192.0.2.1:80", Client);
+    /// # simulation.settle();
+    /// # drop(server.accept());
+    /// # simulation.settle();
+    /// # simulation.reactor().disconnect(id);
+    /// # drop(server.accept());
+    /// # simulation.settle();
+    /// # assert_eq!(simulation.reactor().stats().connected, 2);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn may_connect(&self) -> bool {
+        self.reactor.may_connect_again(self.id)
     }
 
     /// The reactor.

@@ -93,8 +93,7 @@ impl Cores {
             count => count,
         };
         let handle = CoresHandle { members: Arc::default() };
-        let mut cores =
-            Self { handle, places: Vec::new(), addresses: Vec::new(), threads: Vec::new() };
+        let mut cores = Self { handle, places: vec![], addresses: vec![], threads: vec![] };
         let setup = Arc::new(setup);
         for index in 0..count {
             cores.start_one(index, limits.clone(), Arc::clone(&setup))?;
@@ -265,7 +264,7 @@ impl Core<'_> {
     }
 
     /// Listens at a TCP address together with the other reactors, or at a place of this reactor alone: a
-    /// socket that is bound already.
+    /// Unix socket, or a socket that is bound already.
     ///
     /// Reactors that ask for the same address share it. With port 0 the system chooses a port for the first
     /// reactor that asks, and the others take the same; the second time that one reactor asks for the same
@@ -283,7 +282,7 @@ impl Core<'_> {
         at: impl Into<Listen>,
         factory: impl Factory + 'static,
     ) -> io::Result<ListenerId> {
-        let at = at.into();
+        let mut at = at.into();
         let Some(asked) = at.endpoint().cloned() else { return self.reactor.listen(at, factory) };
         let before = self.listened.iter().filter(|&place| *place == asked).count();
         let shared = self.places.iter().filter(|place| place.asked == asked).nth(before);
@@ -291,10 +290,9 @@ impl Core<'_> {
         let options = at.socket_options().clone();
         // Without the option, the error of listening says why the address is not available.
         let reuse = shared.is_some() || self.is_free(asked.clone(), options.clone());
-        let at = match shared {
-            Some(local) => at.with_port(local.port()),
-            None => at,
-        };
+        if let Some(local) = shared {
+            at = at.with_port(local.port());
+        }
         let listener = self.reactor.listen(at.socket(options.reuse_port(reuse)), factory)?;
         if shared.is_none() {
             let local = self.reactor.local_addr(listener).and_then(|local| local.socket_addr());
@@ -304,11 +302,13 @@ impl Core<'_> {
         Ok(listener)
     }
 
-    /// Whether a socket that does not share the address can listen at it.
+    /// Whether it is an address that can be shared, and a socket that does not share it can listen there.
     fn is_free(&mut self, place: Endpoint, options: SocketOptions) -> bool {
         let alone = Listen::at(place).socket(options.reuse_port(false));
         let trial = self.reactor.listen(alone, |_peer| None::<Box<dyn Protocol>>);
-        trial.is_ok_and(|trial| self.reactor.stop_listening(trial))
+        let Ok(trial) = trial else { return false };
+        let is_tcp = self.reactor.local_addr(trial).is_some_and(|local| local.port().is_some());
+        self.reactor.stop_listening(trial) && is_tcp
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 #[cfg(feature = "tls")]
@@ -167,9 +168,10 @@ impl Backoff {
 /// A factory that connects again whenever an attempt fails or a connection is lost.
 ///
 /// The inner factory is told of everything first, and makes the protocols. Reconnecting ends with
-/// [`Reactor::disconnect`](crate::Reactor::disconnect), when the reactor stops, or when the inner factory is
+/// [`Reactor::disconnect`](crate::Reactor::disconnect), when the reactor stops, or else when the inner factory is
 /// told [`gave_up`](Factory::gave_up): after [`Backoff::max_attempts`], or at once if the endpoint can
-/// never be connected to (`InvalidInput`: it is no address, or a path too long).
+/// never be connected to (`InvalidInput`: it is no address, or a path too long). A panic of the inner factory does
+/// not end it.
 ///
 /// The waits are drawn from [`Reactor::random`](crate::Reactor::random), so they repeat in a simulation.
 ///
@@ -222,19 +224,39 @@ impl<F: Factory> Reconnecting<F> {
         BuildHasherDefault::<DefaultHasher>::new().hash_one((seed, self.drawn))
     }
 
-    fn try_again(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
-        if self.backoff.max_attempts.is_some_and(|max| self.failures >= max) {
-            return self.factory.gave_up(connector, reason);
+    /// Tells the inner factory of an end, and goes on if it is to connect again: also after a panic, for a bug there
+    /// shall not cost all further connections.
+    fn tell(
+        &mut self,
+        connector: &mut Connector<'_>,
+        reason: &Reason,
+        tell: impl FnOnce(&mut F, &mut Connector<'_>, &Reason),
+        is_over: impl FnOnce(&Reason) -> bool,
+    ) {
+        let told = catch_unwind(AssertUnwindSafe(|| tell(&mut self.factory, connector, reason)));
+        // Else nobody wants it any more, or the inner factory connects itself.
+        if connector.may_connect() && !matches!(reason, Reason::Cancelled) {
+            if is_over(reason) || self.backoff.max_attempts.is_some_and(|max| self.failures >= max)
+            {
+                self.factory.gave_up(connector, reason);
+            } else {
+                self.try_again(connector);
+            }
         }
+        if let Err(panic) = told {
+            resume_unwind(panic);
+        }
+    }
+
+    fn try_again(&mut self, connector: &mut Connector<'_>) {
         self.waits = self.waits.saturating_add(1);
         let limit = self.backoff.limit(self.waits);
         let wait = match self.backoff.jitter {
             true => up_to(limit, self.draw(connector)),
             false => limit,
         };
-        if connector.connect_after(wait) {
-            log::debug!("connecting to {} again in {wait:?}", connector.endpoint());
-        }
+        connector.connect_after(wait);
+        log::debug!("connecting to {} again in {wait:?}", connector.endpoint());
     }
 }
 
@@ -257,13 +279,8 @@ impl<F: Factory> Factory for Reconnecting<F> {
     }
 
     fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
-        self.factory.connection_failed(connector, reason);
-        if is_hopeless(reason) {
-            self.factory.gave_up(connector, reason);
-        } else if !matches!(reason, Reason::Cancelled | Reason::Stopped) {
-            self.failures = self.failures.saturating_add(1);
-            self.try_again(connector, reason);
-        }
+        self.failures = self.failures.saturating_add(1);
+        self.tell(connector, reason, F::connection_failed, is_hopeless);
     }
 
     fn connection_lost(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
@@ -272,8 +289,7 @@ impl<F: Factory> Factory for Reconnecting<F> {
         } else {
             self.failures = self.failures.saturating_add(1);
         }
-        self.factory.connection_lost(connector, reason);
-        self.try_again(connector, reason);
+        self.tell(connector, reason, F::connection_lost, |_| false);
     }
 
     fn gave_up(&mut self, connector: &mut Connector<'_>, reason: &Reason) {

@@ -36,6 +36,8 @@ impl Reactor {
     /// cannot meet the hollow one: it is behind the `&mut` that this call holds. A panic in `code` brings the
     /// reactor back before it goes on.
     ///
+    /// While its thread ends, a reactor that is dropped with the thread's other values may be lent to nobody.
+    ///
     /// Costs two moves of a kilobyte, and no allocation but at the first call of a thread.
     ///
     /// # Examples
@@ -74,12 +76,13 @@ impl Reactor {
             }
         }
 
-        PLACES.with_borrow_mut(|places| {
+        let lent = PLACES.try_with(|places| {
+            let mut places = places.borrow_mut();
             let place = places.spare.pop().unwrap_or_else(Self::hollow);
             mem::swap(self, &mut place.borrow_mut());
             places.lent.push(place);
         });
-        let _loan = Loan(self);
+        let _loan = lent.is_ok().then(|| Loan(self));
         code()
     }
 

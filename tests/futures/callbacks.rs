@@ -14,7 +14,7 @@ use crocus::{Bytes, Protocol, Reactor, Transport};
 use futures_lite::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
 use super::connections::{echoed, outcome, served};
-use crate::util::{Far, MS, World, logged, pattern};
+use crate::util::{Far, HOUR, MS, World, logged, pattern};
 
 /// A task accepts connections, and spawns for each what `session` does with it. Returns the address.
 fn server(
@@ -393,6 +393,27 @@ fn a_waker_that_panics_at_the_end_of_a_task_leaves_nothing_of_it() {
     world.run().unwrap();
     assert_eq!((world.reactor().stats().panics, task_count(world.reactor())), (1, 0));
     assert!(task.is_finished() && matches!(task.take(), Some(Ok(()))));
+}
+
+#[test]
+fn a_waker_that_panics_hides_a_shutdown_from_no_other() {
+    let mut world = World::real();
+    let mut closes = Box::pin(closing());
+    let clumsy = spawn(world.reactor(), async move {
+        let clumsy = Waker::from(Arc::new(Clumsy(Waker::noop().clone())));
+        let waiting = closes.as_mut().poll(&mut Context::from_waker(&clumsy));
+        assert!(waiting.is_pending());
+        std::future::pending::<()>().await;
+        drop(closes);
+    });
+    let told = spawn(world.reactor(), async { drop(closing().await) });
+    world.quiet();
+    world.reactor().shutdown(HOUR);
+    world.until("the other to be told", |_| told.is_finished());
+    assert!(matches!(told.take(), Some(Ok(()))));
+    assert_eq!(world.reactor().stats().panics, 1);
+    clumsy.abort();
+    world.run().unwrap();
 }
 
 /// Counts what comes.

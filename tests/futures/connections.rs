@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crocus::futures::*;
-use crocus::{Address, Listen, Reason, Transport};
+use crocus::{Address, Listen, Reactor, Reason, Transport};
 use futures_lite::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
 
 use crate::util::{Far, MS, SECOND, World, pattern};
@@ -265,6 +265,22 @@ both! {
         });
         assert_eq!(world.read_to_end(&mut far).1, Err(ErrorKind::ConnectionReset));
         assert!(outcome(world, &task).is_err());
+    }
+}
+
+both! {
+    fn a_connection_that_a_panic_drops_beside_the_reactor_is_reset(world) {
+        let (task, mut far) = served(world, |mut peer| async move {
+            peer.write_all(b"the first half").await.unwrap();
+            sleep(MS).await;
+            Reactor::with_lent(|_| {
+                let _peer = peer;
+                panic!("on purpose");
+            });
+        });
+        assert_eq!(world.read_to_end(&mut far).1, Err(ErrorKind::ConnectionReset));
+        world.until("the task to be over", |_| task.is_finished());
+        assert!(matches!(task.take(), Some(Err(JoinError::Panicked(_)))));
     }
 }
 

@@ -137,6 +137,33 @@ both! {
 }
 
 #[test]
+fn tasks_that_panic_when_dropped_end_no_process() {
+    /// Panics when it is dropped, with a payload that does the same.
+    struct Bomb(u32);
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if let Some(less) = self.0.checked_sub(1) {
+                std::panic::panic_any(Self(less));
+            }
+        }
+    }
+
+    let mut world = World::real();
+    for _ in 0..2 {
+        let bomb = Bomb(2);
+        drop(spawn(world.reactor(), async move {
+            let _bomb = bomb;
+            pending::<()>().await;
+        }));
+    }
+    world.quiet();
+    world.reactor().stop();
+    world.run().unwrap();
+    assert_eq!(task_count(world.reactor()), 0);
+}
+
+#[test]
 fn a_thread_may_end_with_tasks_alive() {
     thread_local! {
         static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use crocus::Reactor;
@@ -69,6 +70,35 @@ fn a_sleep_that_is_dropped_outside_of_its_task_leaves_no_timer() {
     drop(place.take());
     simulation.settle();
     assert_eq!(simulation.reactor().next_deadline(), None);
+}
+
+#[test]
+fn a_sleep_that_other_wakers_poll_makes_no_call() {
+    /// Wakes a task by another waker than its own.
+    struct Other(Waker);
+
+    impl Wake for Other {
+        fn wake(self: Arc<Self>) {
+            self.0.wake_by_ref();
+        }
+    }
+
+    let mut simulation = Simulation::new();
+    let task = spawn(simulation.reactor(), async {
+        let mut sleep = sleep(HOUR);
+        for _ in 0..10 {
+            let mut poll = |cx: &mut Context<'_>| {
+                let other = Waker::from(Arc::new(Other(cx.waker().clone())));
+                Pin::new(&mut sleep).poll(&mut Context::from_waker(&other))
+            };
+            assert!(poll_fn(|cx| Poll::Ready(poll(cx).is_pending())).await);
+        }
+        poll_fn(|cx| Pin::new(&mut sleep).poll(cx)).await;
+    });
+    simulation.settle();
+    assert_eq!(simulation.reactor().stats().calls, 1);
+    simulation.advance(HOUR);
+    assert!(task.is_finished());
 }
 
 #[test]

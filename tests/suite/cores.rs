@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::util::{HOUR, Watchdog};
+use crate::util::{Folder, HOUR, Watchdog};
 use crocus::{Core, Cores, CoresHandle, Notice, Observer, Protocol, Reactor, Reason, Transport};
 
 /// Says which core it lives on, and closes.
@@ -126,6 +127,24 @@ fn cores_share_what_they_asked_for_not_the_order_of_it() {
 }
 
 /// `reuse_port` alone would let two instances share the connections.
+#[test]
+fn one_core_alone_listens_at_a_path() {
+    let folder = Folder::new();
+    let place = format!("unix:{}", folder.path().display());
+    let at = place.clone();
+    let cores =
+        Cores::start(2, move |core| if core.index() == 1 { listen(core, &at) } else { Ok(()) });
+    let cores = cores.unwrap();
+    let client = UnixStream::connect(folder.path()).unwrap();
+    assert_eq!(io::read_to_string(client).unwrap(), "1");
+    assert_eq!(cores.addresses(), []);
+    cores.handle().stop();
+    join(cores).unwrap();
+
+    let error = Cores::start(2, move |core| listen(core, &place)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse, "a path cannot be shared: {error}");
+}
+
 #[test]
 fn a_second_instance_at_the_same_port_is_refused() {
     let first = Cores::start(2, |core| listen(core, "127.0.0.1:0")).unwrap();

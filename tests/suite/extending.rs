@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -162,7 +162,7 @@ fn a_stop_drops_the_questions_that_wait() {
     let mut late = None;
     reactor.on_stop({
         let handle = handle.clone();
-        let (sender, receiver) = std::sync::mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         late.replace(receiver);
         move |_| sender.send(handle.ask(|_| ())).unwrap()
     });
@@ -318,8 +318,8 @@ both! {
         world.until("two frames", |world| {
             let ids = world.reactor().connections();
             ids.first().is_some_and(|&id| {
-                let count = |framed: &mut Framed<Lines, Count>, _: &mut Transport| {
-                    framed.handler_mut().0
+                let count = |framed: &mut Framed<Lines, Count>, transport: &mut Transport| {
+                    framed.with_handler(transport, |handler, _| handler.0)
                 };
                 world.reactor().with_protocol(id, count) == Some(2)
             })
@@ -385,6 +385,32 @@ fn the_reactor_lent_last_is_the_one_given() {
         assert_eq!(name(), Some("first"));
         assert_eq!(thread::spawn(|| Reactor::with_lent(|_| ())).join().unwrap(), None);
     });
+}
+
+#[test]
+fn while_a_thread_ends_its_reactor_is_lent_to_nobody() {
+    struct Late(Reactor, mpsc::Sender<bool>);
+
+    impl Drop for Late {
+        fn drop(&mut self) {
+            let lent =
+                catch_unwind(AssertUnwindSafe(|| self.0.lend(|| Reactor::with_lent(|_| ()))));
+            self.1.send(matches!(lent, Ok(None))).unwrap();
+        }
+    }
+
+    thread_local! {
+        static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
+    }
+
+    let (sender, told) = mpsc::channel();
+    thread::spawn(|| {
+        LATE.set(None); // so that it outlives the thread-locals of crocus
+        let mut reactor = Reactor::new().unwrap();
+        reactor.lend(|| ());
+        LATE.set(Some(Late(reactor, sender)));
+    });
+    assert_eq!(told.recv(), Ok(true));
 }
 
 #[test]

@@ -885,6 +885,33 @@ both! {
 }
 
 both! {
+    fn code_outside_hands_over_with_the_begun_frame(world) {
+        struct Silent;
+
+        impl Protocol for Silent {}
+
+        impl FrameHandler<Lines> for Silent {
+            fn frame_received(&mut self, _: &mut Transport, _: &[u8]) {}
+        }
+
+        let (_, addr) = world.listen(|_| Framed::new(Lines::new(), Silent));
+        let (log, mut far) = (Log::new(), world.dial(addr));
+        world.send(&mut far, b"begun");
+        world.until("the bytes", |world| world.reactor().stats().bytes_read == 5);
+        let (id, next) = (world.only().id(), Recorder::new(&log, "next").with_data());
+        let hand_over = |framed: &mut Framed<Lines, Silent>, transport: &mut Transport| {
+            framed.with_handler(transport, |_, transport| transport.set_protocol(next))
+        };
+        assert_eq!(world.reactor().with_protocol(id, hand_over), Some(true));
+        world.until("the successor", |_| log.has("next made"));
+        world.send(&mut far, b" and more");
+        far.close_write();
+        world.until("the loss", |_| log.has("next lost PeerClosed"));
+        assert!(log.has("next data begun and more"), "{:?}", log.lines());
+    }
+}
+
+both! {
     /// Whether or not its handler has paused reading meanwhile.
     fn a_part_offered_at_the_end_goes_to_a_later_successor(world) {
         for pauses in [false, true] {

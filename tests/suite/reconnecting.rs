@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::util::{Log, Recorder, RecordingClient, SECOND, World};
+use crate::util::{Log, MS, Recorder, RecordingClient, SECOND, World, tag};
 use crocus::testing::{PeerListener, Simulation};
-use crocus::{Address, Backoff, ConnectorId, Endpoint, Protocol, Reconnecting};
+use crocus::{
+    Address, Backoff, Connector, ConnectorId, Endpoint, Factory, Protocol, Reactor, Reason,
+    Reconnecting,
+};
 
 const SERVER: &str = "127.0.0.1:80";
 
@@ -204,6 +207,55 @@ fn a_reactor_that_stops_is_not_connected_to_again() {
     assert_eq!(log.take(), [""; 0]);
 }
 
+/// A client with one attempt, which writes down when it gives up.
+struct OneAttempt(Log);
+
+impl Factory for OneAttempt {
+    fn build_protocol(&mut self, _: Address) -> Option<Box<dyn Protocol>> {
+        Some(Box::new(Recorder::new(&self.0, "c")))
+    }
+
+    fn gave_up(&mut self, _: &mut Connector, reason: &Reason) {
+        self.0.push(format!("c gave up {}", tag(reason)));
+    }
+}
+
+/// crocus's own.
+#[test]
+fn one_that_is_not_wanted_any_more_does_not_give_up() {
+    type End = fn(&mut Reactor, ConnectorId);
+    let lost: End = |_, _| {};
+    let disconnected: End = |reactor, connector| _ = reactor.disconnect(connector);
+    let stopped: End = |reactor, _| reactor.stop();
+    let shut_down: End = |reactor, _| reactor.shutdown(SECOND);
+    for (end, gives_up) in [(lost, 1), (disconnected, 0), (stopped, 0), (shut_down, 0)] {
+        let (mut simulation, log) = (Simulation::new(), Log::new());
+        let mut listener = listen(&mut simulation);
+        let client = Reconnecting::new(OneAttempt(log.clone()), exact().max_attempts(1));
+        let connector = simulation.reactor().connect(SERVER, client);
+        simulation.settle();
+        end(simulation.reactor(), connector);
+        simulation.settle();
+        drop(listener.accept());
+        simulation.reactor().run().unwrap();
+        assert_eq!(log.count("c lost"), 1);
+        assert_eq!(log.count("c gave up"), gives_up, "{:?}", log.lines());
+    }
+}
+
+/// crocus's own.
+#[test]
+fn a_panic_of_its_factory_does_not_end_it() {
+    let mut world = World::real();
+    let (log, mut server) = (Log::new(), world.listen_outside());
+    let factory = inner(&log).on_failed(|_, _| panic!("on purpose"));
+    world.reactor().connect(server.addr(), Reconnecting::new(factory, exact().initial(MS)));
+    for _ in 0..3 {
+        world.accept(&mut server); // and refused
+    }
+    assert!(world.reactor().stats().panics >= 2);
+}
+
 /// crocus's own.
 #[test]
 fn what_can_never_be_connected_to_is_told_once() {
@@ -227,7 +279,7 @@ fn what_can_never_be_connected_to_is_told_once() {
     }
 }
 
-fn inner(log: &Log) -> impl crocus::Factory + use<> {
+fn inner(log: &Log) -> RecordingClient<impl FnMut(Address) -> Option<Box<dyn Protocol>> + use<>> {
     RecordingClient::new(log, "c", |_: Address| -> Option<Box<dyn Protocol>> { None })
 }
 

@@ -2,8 +2,9 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::util::{Far, FarListener, HOUR, Log, MS, Recorder, SECOND, World, pattern, tag};
+use crate::util::{Far, FarListener, HOUR, Log, MS, Recorder, SECOND, World, bound, pattern, tag};
 use crocus::testing::Simulation;
 use crocus::{
     Connect, ConnectionId, Protocol, Reactor, Reason, Transport, Tunnel, TunnelEnd, TunnelHandler,
@@ -447,6 +448,24 @@ fn a_slow_reader_in_a_shutdown_is_not_taken_for_quiet() {
     assert_eq!(end, Err(ErrorKind::ConnectionReset));
 }
 
+#[test]
+fn without_time_to_be_quiet_a_slow_reader_costs_few_turns() {
+    let mut world = World::simulated();
+    let (log, mut near, mut far) = tunnel(&mut world, |tunnel| tunnel.quiet(Duration::ZERO));
+    let all = pattern(120_000);
+    let sent = near.send(&all);
+    world.pass(MS);
+    assert_eq!(sent + near.send(&all[sent..]), all.len());
+    world.pass(MS);
+    world.reactor().shutdown(HOUR);
+    let before = world.reactor().stats().turns;
+    world.pass(SECOND * 10);
+    let turns = world.reactor().stats().turns - before;
+    assert!(turns < 1000, "{turns} turns in ten seconds");
+    assert_eq!(log.count("ended"), 0, "something waits");
+    assert!(world.read_to_end(&mut far).0 == all);
+}
+
 both! {
     fn a_failed_attempt_is_answered_in_the_own_protocol(world) {
         let log = Log::new();
@@ -760,6 +779,10 @@ fn if_one_socket_cannot_be_adopted_the_other_is_closed() {
 struct Buggy;
 
 impl TunnelHandler for Buggy {
+    fn connection_failed(&mut self, _: &mut Transport, _: &Reason) {
+        panic!("on purpose");
+    }
+
     fn passing(&mut self, _: TunnelSide, _: &[u8]) {
         panic!("on purpose");
     }
@@ -778,4 +801,14 @@ fn a_panic_in_a_handler_ends_only_its_tunnel() {
     world.send(&mut bystander, b"still here");
     assert_eq!(world.read(&mut its_far, 10), b"still here");
     assert_eq!(log.count("ended"), 0);
+}
+
+#[test]
+fn a_panic_at_a_failure_leaves_no_connection_behind() {
+    let mut world = World::real();
+    let (_socket, closed) = bound([127, 0, 0, 1]);
+    let addr = forwarder(&mut world, false, closed, Tunnel::new(Buggy));
+    let mut near = world.dial(addr);
+    assert_eq!(world.read_to_end(&mut near), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(world.reactor().stats().panics, 1);
 }

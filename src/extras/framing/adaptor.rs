@@ -170,7 +170,9 @@ pub trait FrameHandler<F: Framing>: Protocol {
 /// simulation.settle();
 ///
 /// let id = simulation.reactor().connections()[0];
-/// let count = |framed: &mut Framed<Netstrings, Count>, _: &mut Transport| framed.handler_mut().0;
+/// let count = |framed: &mut Framed<Netstrings, Count>, transport: &mut Transport| {
+///     framed.with_handler(transport, |handler, _| handler.0)
+/// };
 /// assert_eq!(simulation.reactor().with_protocol(id, count), Some(2));
 /// ```
 #[derive(Debug)]
@@ -191,10 +193,22 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
         Self { framing, handler, buffer, told_to_pause: false, encrypted: false }
     }
 
-    /// The handler, for code that has reached this protocol by
+    /// Calls code with the handler, for code that has reached this protocol by
     /// [`with_protocol`](crate::Reactor::with_protocol).
-    pub fn handler_mut(&mut self) -> &mut H {
-        &mut self.handler
+    ///
+    /// There the connection may be handed over as in a callback, with the part of a frame that has come. (Code that
+    /// hands it over by its name alone does not reach that part, which is lost.)
+    pub fn with_handler<R>(
+        &mut self,
+        transport: &mut Transport<'_>,
+        code: impl FnOnce(&mut H, &mut Transport<'_>) -> R,
+    ) -> R {
+        let unread_before = transport.unread_len();
+        let result = code(&mut self.handler, transport);
+        if !transport.is_reading() {
+            self.put_back(transport, unread_before);
+        }
+        result
     }
 
     /// Delivers the kept bytes and `chunk`, as long as delivery is allowed.
@@ -237,16 +251,10 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
         begun && !self.buffer.unused().is_empty()
     }
 
-    /// Puts the part of a frame back if the handler has handed over, or has paused reading.
+    /// Puts the part of a frame back when the handler has handed over, has paused reading, or is told the end.
     ///
     /// It may do so in any callback, and the successor must not miss a byte. Bytes that the handler has put back
     /// itself, which had so many before, came earlier.
-    fn give_back(&mut self, transport: &mut Transport<'_>, unread_before: usize) {
-        if !transport.is_reading() {
-            self.put_back(transport, unread_before);
-        }
-    }
-
     fn put_back(&mut self, transport: &mut Transport<'_>, unread_before: usize) {
         if !self.buffer.unused().is_empty() {
             let put_back = transport.unread_len().saturating_sub(unread_before);
@@ -312,34 +320,24 @@ impl<F: Framing + 'static, H: FrameHandler<F>> Protocol for Framed<F, H> {
 
     fn pause_writing(&mut self, transport: &mut Transport<'_>) {
         self.told_to_pause = true;
-        let unread_before = transport.unread_len();
-        self.handler.pause_writing(transport);
-        self.give_back(transport, unread_before);
+        self.with_handler(transport, H::pause_writing);
     }
 
     fn resume_writing(&mut self, transport: &mut Transport<'_>) {
         self.told_to_pause = false;
-        let unread_before = transport.unread_len();
-        self.handler.resume_writing(transport);
-        self.give_back(transport, unread_before);
+        self.with_handler(transport, H::resume_writing);
     }
 
     fn timer_fired(&mut self, transport: &mut Transport<'_>, timer: TimerId) {
-        let unread_before = transport.unread_len();
-        self.handler.timer_fired(transport, timer);
-        self.give_back(transport, unread_before);
+        self.with_handler(transport, |handler, transport| handler.timer_fired(transport, timer));
     }
 
     fn timed_out(&mut self, transport: &mut Transport<'_>) {
-        let unread_before = transport.unread_len();
-        self.handler.timed_out(transport);
-        self.give_back(transport, unread_before);
+        self.with_handler(transport, H::timed_out);
     }
 
     fn shutting_down(&mut self, transport: &mut Transport<'_>) {
-        let unread_before = transport.unread_len();
-        self.handler.shutting_down(transport);
-        self.give_back(transport, unread_before);
+        self.with_handler(transport, H::shutting_down);
     }
 
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {

@@ -1,6 +1,8 @@
 //! The beginning of a shutdown, for tasks.
 
 use std::cell::RefCell;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use slab::Slab;
@@ -21,8 +23,18 @@ impl Waiting {
     /// A shutdown begins. It waits until each of these tasks has been polled.
     pub(super) fn tell(this: &RefCell<Self>, reactor: &Reactor) {
         this.borrow_mut().begun = true;
-        let waiters = this.borrow().waiters.clone(); // a waker may be anybody's
-        waiters.iter().for_each(|(_, waiter)| waiter.note(|hold| *hold = Some(reactor.hold())));
+        let waiters = this.borrow().waiters.clone();
+        let mut panic = None;
+        for (_, waiter) in &waiters {
+            let tell = || waiter.note(|hold| *hold = Some(reactor.hold()));
+            // A waker may be anybody's. If one panics, that goes on when all others are woken.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
+                mem::forget(panic.replace(payload)); // its `Drop` might panic
+            }
+        }
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
     }
 }
 

@@ -292,11 +292,25 @@ fn is_handshaking(_: &Transport<'_>) -> bool {
     false
 }
 
+/// Carries out the drop of a connection, unless its task panics.
 fn close(reactor: &mut Reactor, id: ConnectionId) {
-    match reactor.transport(id) {
-        Some(mut transport) if std::thread::panicking() => transport.abort_connection(),
-        Some(mut transport) => transport.lose_connection(),
-        None => {}
+    if let Some(mut transport) = reactor.transport(id) {
+        transport.lose_connection();
+    }
+}
+
+fn reset(reactor: &mut Reactor, id: ConnectionId) {
+    if let Some(mut transport) = reactor.transport(id) {
+        transport.abort_connection();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Asked now: if the reactor is in use, the command is carried out when nothing panics any more.
+        if std::thread::panicking() {
+            self.undo.undo = reset;
+        }
     }
 }
 

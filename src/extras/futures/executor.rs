@@ -108,8 +108,9 @@ impl Executor {
         let tasks = self.tasks.take();
         tasks.iter().for_each(|(_, task)| task.ticket.close());
         for (_, task) in tasks {
-            if catch_unwind(AssertUnwindSafe(|| drop(task))).is_err() {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(task))) {
                 log::error!("a task panicked when it was dropped");
+                mem::forget(payload); // its `Drop` might panic
             }
         }
         self.inbox.clear();

@@ -110,9 +110,14 @@ impl Future for Sleep {
                 End::At(moment) => reactor.call_at(moment, wake),
             };
             self.end = reactor.timer_deadline(id).map_or(self.end, End::At);
-            let executor = Executor::of(reactor);
-            let undo = Undo { executor, id, undo: |reactor, id| _ = reactor.cancel_timer(id) };
-            self.timer = Some((undo, cx.waker().clone()));
+            let waker = cx.waker().clone();
+            if let Some(former) = &mut self.timer {
+                (former.0.id, former.1) = (id, waker); // its drop here would be a call
+            } else {
+                let executor = Executor::of(reactor);
+                let undo = Undo { executor, id, undo: |reactor, id| _ = reactor.cancel_timer(id) };
+                self.timer = Some((undo, waker));
+            }
             Poll::Pending
         })
     }

@@ -1,17 +1,21 @@
 //! The state that the two halves of a tunnel share, and the rules that need both.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::{TunnelEnd, TunnelHandler, TunnelSide};
-use crate::{Address, ConnectionId, ConnectorId, Reactor, Reason, Transport};
+use crate::{Address, Callback, ConnectionId, ConnectorId, Reactor, Reason, Transport};
 
 /// How often a side that waits for the other half looks whether it is still to come.
 ///
 /// The other connection may be lost before its half has taken over, and then nobody is told. This is rare, so
 /// it may be slow.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How soon, at the earliest, somebody looks again at a side that is waited for, however short the limit is.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// How long a side may take nothing of what came from one that is lost, before it is reset: as long as an
 /// orderly close waits.
@@ -177,7 +181,7 @@ impl Pair {
         });
         let silent = transport.reactor().now().saturating_duration_since(since);
         if waiting || (self.draining && unsent > 0) {
-            transport.set_timeout(Some(limit));
+            transport.set_timeout(Some(limit.max(AGAIN)));
         } else if let Some(rest) = limit.checked_sub(silent).filter(|rest| !rest.is_zero()) {
             transport.set_timeout(Some(rest));
         } else {
@@ -225,11 +229,19 @@ impl Pair {
         self.tell_end(reactor);
     }
 
-    /// Has the near side answered.
+    /// Has the near side answered. If that panics, it ends the near connection: the callback is mostly one of the
+    /// connector's, and the reactor would leave a connection that nobody closes.
     fn tell_failure(&mut self, near: &mut Transport<'_>, reason: &Reason) {
         self.stage = Stage::Failed;
         near.resume_reading(); // the handler may hand it over
-        self.handler.connection_failed(near, reason);
+        let handler = &mut self.handler;
+        if let Err(panic) =
+            catch_unwind(AssertUnwindSafe(|| handler.connection_failed(near, reason)))
+        {
+            let callback = Callback::ConnectionFailed;
+            near.abort_connection_because(Reason::Panicked { callback });
+            resume_unwind(panic);
+        }
         // This fails if it is closing or handed over already.
         if near.set_protocol(Nobody) {
             near.lose_connection();

@@ -154,7 +154,7 @@ struct Quoted<T>(T);
 impl<T: Display> Display for Quoted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
-        write!(Escape(f), "{}", self.0)?;
+        let _ = write!(Escape(f), "{}", self.0); // an error of the user's may break off, and the string ends there
         f.write_char('"')
     }
 }
@@ -188,5 +188,18 @@ mod tests {
         ] {
             assert_eq!(Quoted(text).to_string(), quoted);
         }
+    }
+
+    #[test]
+    fn a_text_that_breaks_off_is_a_string_too() {
+        struct Half;
+
+        impl Display for Half {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("half").and(Err(fmt::Error))
+            }
+        }
+
+        assert_eq!(Quoted(Half).to_string(), r#""half""#);
     }
 }

@@ -31,8 +31,8 @@ pub(crate) fn listen(reactor: &mut Reactor, agent: &Shared, path: PathBuf) -> io
 
 /// Gives a client the outcome that it waits for, if it is still there.
 pub(crate) fn answer(reactor: &mut Reactor, id: ConnectionId, text: &str) {
-    reactor.with_protocol(id, |control: &mut Framed<Lines, Control>, transport| {
-        control.handler_mut().answer(transport, text);
+    reactor.with_protocol(id, |framed: &mut Framed<Lines, Control>, transport| {
+        framed.with_handler(transport, |control, transport| control.answer(transport, text));
     });
 }
 
