@@ -361,7 +361,7 @@ fn serve() -> Result<(), Exit> {
     let options = ServerOptions::from_args_and(HELP, |name, args| {
         match name {
             "folder" => folder = Some(PathBuf::from(args.value()?)),
-            "max-size" => max_size = args.value()?.parse()?,
+            "max-size" => max_size = args.value()?.parse_with(cli::from_one("--max-size"))?,
             _ => return tls.take(name, args),
         }
         Ok(true)
