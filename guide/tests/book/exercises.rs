@@ -79,7 +79,7 @@ fn the_reactor_of_07_queue_lacks_one_line_of_chapter_7() {
     assert_eq!(right, wrong);
 }
 
-/// What a program of the guide prints, on both streams, and its exit status.
+/// The output of a program of the guide, of both streams, and its exit status.
 fn printed(program: &str, args: &[&str]) -> (String, Option<i32>) {
     let folder = exercises::build(&["--bin", program]).expect("it compiles");
     let output = Command::new(folder.join(program)).args(args).output().expect("it starts");
