@@ -278,7 +278,7 @@ impl Reply {
     /// The points, or the error: a wrong reply, or a connection that failed.
     fn result(&self, reason: &Reason) -> Result<[Point; 2], String> {
         let inquiry = self.inquiry.borrow();
-        let Inquiry { name, timeout, .. } = &*inquiry;
+        let Inquiry { name, timeout, tls, .. } = &*inquiry;
         let came = self.bytes.len();
         if reason.is_clean() || came > frame::LEN {
             return frame::decode(&self.bytes).map_err(|error| format!("{name}: {error}"));
@@ -289,10 +289,16 @@ impl Reply {
                 "{name}: {expected} bytes came, as expected, but the server did not close within \
                  {timeout:?}"
             ),
-            Reason::Aborted => format!(
-                "{name}: no whole reply within {timeout:?}: {came} bytes came, {expected} were \
-                 expected; --timeout waits longer"
-            ),
+            Reason::Aborted => {
+                let hint = match (came, tls) {
+                    (0, None) => "--timeout waits longer; if the server speaks TLS, so does --tls",
+                    _ => "--timeout waits longer",
+                };
+                format!(
+                    "{name}: no whole reply within {timeout:?}: {came} bytes came, {expected} were \
+                     expected; {hint}"
+                )
+            }
             _ => format!("{name}: {reason}: {came} bytes came, {expected} were expected"),
         })
     }
