@@ -186,11 +186,12 @@ impl Options {
                 Short('l') | Long("listen") => listen = place(&args.value()?.string()?)?,
                 Short('t') | Long("to") => to = Some(args.value()?.string()?),
                 Long("connect-timeout") => {
-                    connect_timeout = args.value()?.parse_with(cli::seconds("--connect-timeout"))?
+                    connect_timeout =
+                        args.value()?.parse_with(cli::seconds("--connect-timeout"))?;
                 }
                 Long("send-proxy") => header = Some(version(args.optional_value())?),
                 Long("idle-timeout") => {
-                    idle = Some(args.value()?.parse_with(cli::seconds("--idle-timeout"))?)
+                    idle = Some(args.value()?.parse_with(cli::seconds("--idle-timeout"))?);
                 }
                 Long("ca") => ca = Some(PathBuf::from(args.value()?)),
                 Long(name) => {

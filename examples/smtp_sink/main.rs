@@ -314,7 +314,10 @@ impl FrameHandler<DotStuffed> for Message {
         let envelope = self.envelope.take().unwrap_or_default();
         let tls = transport.tls().as_ref().and_then(described);
         let envelope = Envelope { tls, ..envelope };
-        log::info!("{peer}: {} bytes, {envelope:?}", message.len());
+        let Envelope { from, to, tls } = &envelope;
+        let (from, how) =
+            (from.as_deref().unwrap_or_default(), tls.as_deref().unwrap_or("in clear"));
+        log::info!("{peer}: {} bytes from {from:?} to {to:?}, {how}", message.len());
         let number = sink.count.get() + 1;
         sink.count.set(number);
         let folder = sink.folder.clone();

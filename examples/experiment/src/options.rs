@@ -111,7 +111,7 @@ impl Options {
                 Long("only") => options.only.push(args.value()?.parse_with(kind)?),
                 Long("clients") => options.clients = args.value()?.parse_with(clients)?,
                 Long("delay") => {
-                    options.delay = args.value()?.parse_with(milliseconds("--delay"))?
+                    options.delay = args.value()?.parse_with(milliseconds("--delay"))?;
                 }
                 Long("size") => options.size = args.value()?.parse_with(mebibytes)?,
                 Long("stay") => options.stay = args.value()?.parse_with(milliseconds("--stay"))?,
