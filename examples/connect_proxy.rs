@@ -145,13 +145,18 @@ fn main() -> ExitCode {
     cli::run("connect_proxy", || {
         let mut client = Client::default();
         let options = ServerOptions::from_args_and(HELP, |name, args| {
-            let known = name == "port";
-            client.only_port = if known { Some(args.value()?.parse()?) } else { client.only_port };
-            Ok(known)
+            if name == "port" {
+                client.only_port = Some(args.value()?.parse_with(port)?);
+            }
+            Ok(name == "port")
         })?;
         let place = options.place().max_connections(pairs::of_descriptors());
         let lines = Lines::new().max_length(MAX_LINE);
         let clients = move |_peer| Framed::new(lines.clone(), client.clone());
         cli::serve_at(place.socket(pairs::keep_alive()), clients)
     })
+}
+
+fn port(text: &str) -> Result<u16, &'static str> {
+    text.parse().ok().filter(|&port| port > 0).ok_or("--port takes a port from 1 to 65535")
 }

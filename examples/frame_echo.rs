@@ -125,7 +125,7 @@ fn serve() -> Result<(), Exit> {
     let options = ServerOptions::from_args_and(HELP, |option, args| {
         match option {
             "framing" => name = args.value()?.string()?,
-            "max-length" => length = args.value()?.parse_with(length_of)?,
+            "max-length" => length = args.value()?.parse_with(cli::from_one("--max-length"))?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -134,8 +134,4 @@ fn serve() -> Result<(), Exit> {
         Exit::Usage("--framing takes lines, netstrings, prefixed or fixed".to_owned())
     })?;
     cli::serve_at(options.place(), move |_peer| Framed::new(frames.clone(), Echo(frames.clone())))
-}
-
-fn length_of(text: &str) -> Result<usize, &'static str> {
-    text.parse().ok().filter(|&length| length > 0).ok_or("--max-length takes a number from 1 up")
 }

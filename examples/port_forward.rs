@@ -185,9 +185,14 @@ impl Options {
                 Long("trace") => cli::trace_to(args.value()?)?,
                 Short('l') | Long("listen") => listen = place(&args.value()?.string()?)?,
                 Short('t') | Long("to") => to = Some(args.value()?.string()?),
-                Long("connect-timeout") => connect_timeout = args.value()?.parse_with(seconds)?,
+                Long("connect-timeout") => {
+                    connect_timeout =
+                        args.value()?.parse_with(cli::seconds("--connect-timeout"))?;
+                }
                 Long("send-proxy") => header = Some(version(args.optional_value())?),
-                Long("idle-timeout") => idle = Some(args.value()?.parse_with(seconds)?),
+                Long("idle-timeout") => {
+                    idle = Some(args.value()?.parse_with(cli::seconds("--idle-timeout"))?);
+                }
                 Long("ca") => ca = Some(PathBuf::from(args.value()?)),
                 Long(name) => {
                     let name = name.to_owned();
@@ -221,12 +226,6 @@ fn target(to: &str, ca: Option<&Path>) -> Result<Connect, Exit> {
 fn version(value: Option<OsString>) -> Result<Version, Exit> {
     let Some(value) = value else { return Ok(Version::V1) };
     value.parse().map_err(Exit::from)
-}
-
-fn seconds(text: &str) -> Result<Duration, &'static str> {
-    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let positive = seconds.filter(|time| !time.is_zero());
-    positive.ok_or("it takes a time in seconds, as in 10 or 0.5")
 }
 
 /// An address as people type it, or `unix:` and a path.

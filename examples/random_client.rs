@@ -104,14 +104,14 @@ struct Inquiry {
 
 impl Inquiry {
     fn from_args() -> Result<Self, Exit> {
-        let (mut name, mut count, mut timeout) = (SERVER.to_owned(), 1, TIMEOUT);
+        let (mut name, mut count, mut timeout) = (SERVER.to_owned(), 1_u64, TIMEOUT);
         let (mut given, mut trust) = (false, TrustOptions::default());
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = args.next()? {
             match arg {
                 Short('h') | Long("help") => return Err(Exit::Help(HELP)),
-                Long("count") => count = args.value()?.parse_with(at_least_one)?,
-                Long("timeout") => timeout = args.value()?.parse_with(seconds)?,
+                Long("count") => count = args.value()?.parse_with(cli::from_one("--count"))?,
+                Long("timeout") => timeout = args.value()?.parse_with(cli::seconds("--timeout"))?,
                 Long(other) => {
                     let other = other.to_owned();
                     trust.take(&other, &mut args)?;
@@ -190,15 +190,6 @@ impl Inquiry {
         };
         format!("cannot reach {name}: {cause}; {hint}")
     }
-}
-
-fn at_least_one(text: &str) -> Result<u64, &'static str> {
-    text.parse().ok().filter(|&count| count > 0).ok_or("--count takes a number from 1 up")
-}
-
-fn seconds(text: &str) -> Result<Duration, &'static str> {
-    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.filter(|timeout| !timeout.is_zero()).ok_or("--timeout takes seconds, as in 10 or 0.5")
 }
 
 /// Asks the questions that are left, as many at once as are allowed.
@@ -287,7 +278,7 @@ impl Reply {
     /// The points, or the error: a wrong reply, or a connection that failed.
     fn result(&self, reason: &Reason) -> Result<[Point; 2], String> {
         let inquiry = self.inquiry.borrow();
-        let Inquiry { name, timeout, .. } = &*inquiry;
+        let Inquiry { name, timeout, tls, .. } = &*inquiry;
         let came = self.bytes.len();
         if reason.is_clean() || came > frame::LEN {
             return frame::decode(&self.bytes).map_err(|error| format!("{name}: {error}"));
@@ -298,10 +289,16 @@ impl Reply {
                 "{name}: {expected} bytes came, as expected, but the server did not close within \
                  {timeout:?}"
             ),
-            Reason::Aborted => format!(
-                "{name}: no whole reply within {timeout:?}: {came} bytes came, {expected} were \
-                 expected; --timeout waits longer"
-            ),
+            Reason::Aborted => {
+                let hint = match (came, tls) {
+                    (0, None) => "--timeout waits longer; if the server speaks TLS, so does --tls",
+                    _ => "--timeout waits longer",
+                };
+                format!(
+                    "{name}: no whole reply within {timeout:?}: {came} bytes came, {expected} were \
+                     expected; {hint}"
+                )
+            }
             _ => format!("{name}: {reason}: {came} bytes came, {expected} were expected"),
         })
     }

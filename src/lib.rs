@@ -16,7 +16,7 @@
 //!   [Layout](#layout)).
 //! * To **embed** in a small server: a plain value without globals, bounded buffers, few dependencies, and
 //!   [tests without sockets](testing).
-//! * To run and change its example programs: the repository has a dozen, from an echo to HTTP.
+//! * To run and change its example programs: the repository has some twenty, from an echo to HTTP.
 //!
 //! # How do I…?
 //!

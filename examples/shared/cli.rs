@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{self, ExitCode};
+use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -193,6 +194,25 @@ fn backlog_of(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "--backlog takes a number, as in 128")
 }
 
+/// Reads a number from 1 up, as the value of an option.
+pub(crate) fn from_one<N: FromStr + Default + PartialOrd>(
+    option: &str,
+) -> impl Fn(&str) -> Result<N, String> {
+    move |text| {
+        let number = text.parse().ok().filter(|number| *number > N::default());
+        number.ok_or_else(|| format!("{option} takes a number from 1 up"))
+    }
+}
+
+/// Reads a time of more than nothing, as the value of an option.
+pub(crate) fn seconds(option: &str) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| {
+        let time = text.parse().ok().and_then(|time| Duration::try_from_secs_f64(time).ok());
+        let time = time.filter(|time| !time.is_zero());
+        time.ok_or_else(|| format!("{option} takes seconds, as in 10 or 0.5"))
+    }
+}
+
 /// How many threads. A number above the limit is probably a typing error.
 pub(crate) fn threads_of(text: &str) -> Result<usize, &'static str> {
     const MOST: usize = 1024;
@@ -214,18 +234,25 @@ pub(crate) fn resolve(listen: &str) -> Result<SocketAddr, Exit> {
 
 /// The error for a server that cannot listen at `addr`: the cause, and a hint.
 pub(crate) fn cannot_listen(addr: impl Display, error: &io::Error) -> Exit {
+    cannot_listen_by("--listen", addr, error)
+}
+
+/// The same where another option says at which address.
+pub(crate) fn cannot_listen_by(option: &str, addr: impl Display, error: &io::Error) -> Exit {
     // The reactor's errors name the address already; their source is the system's own error.
     let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     let addr = addr.to_string();
     let hint = match error.kind() {
-        _ if addr.starts_with("unix:") => "it takes a path that is free, as in unix:web.sock",
-        io::ErrorKind::AddrInUse => {
-            "stop the program that has it (ss -lntup names it), or try --listen 127.0.0.1:0"
+        _ if addr.starts_with("unix:") => {
+            "it takes a path that is free, as in unix:web.sock".to_owned()
         }
+        io::ErrorKind::AddrInUse => format!(
+            "stop the program that has it (ss -lntup names it), or try {option} 127.0.0.1:0"
+        ),
         io::ErrorKind::PermissionDenied => {
-            "ports below 1024 are for the administrator, try --listen 127.0.0.1:5000"
+            format!("ports below 1024 are for the administrator, try {option} 127.0.0.1:5000")
         }
-        _ => "it takes an address of this machine, as in --listen 127.0.0.1:5000",
+        _ => format!("it takes an address of this machine, as in {option} 127.0.0.1:5000"),
     };
     Exit::Failed(format!("cannot listen at {addr}: {cause}; {hint}"))
 }

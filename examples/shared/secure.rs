@@ -247,7 +247,7 @@ fn unreadable(what: &str, path: &Path, cause: impl Display) -> Exit {
 fn cause(error: &pem::Error) -> String {
     match error {
         pem::Error::Io(error) => error.to_string(),
-        pem::Error::NoItemsFound => "there is none".to_owned(),
+        pem::Error::NoItemsFound => "there is none in it".to_owned(),
         pem::Error::MissingSectionEnd { .. } => "an END line is missing".to_owned(),
         pem::Error::IllegalSectionStart { .. } => "a BEGIN line is not whole".to_owned(),
         _ => error.to_string(),

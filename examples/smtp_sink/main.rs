@@ -314,7 +314,10 @@ impl FrameHandler<DotStuffed> for Message {
         let envelope = self.envelope.take().unwrap_or_default();
         let tls = transport.tls().as_ref().and_then(described);
         let envelope = Envelope { tls, ..envelope };
-        log::info!("{peer}: {} bytes, {envelope:?}", message.len());
+        let Envelope { from, to, tls } = &envelope;
+        let (from, how) =
+            (from.as_deref().unwrap_or_default(), tls.as_deref().unwrap_or("in clear"));
+        log::info!("{peer}: {} bytes from {from:?} to {to:?}, {how}", message.len());
         let number = sink.count.get() + 1;
         sink.count.set(number);
         let folder = sink.folder.clone();
@@ -361,7 +364,7 @@ fn serve() -> Result<(), Exit> {
     let options = ServerOptions::from_args_and(HELP, |name, args| {
         match name {
             "folder" => folder = Some(PathBuf::from(args.value()?)),
-            "max-size" => max_size = args.value()?.parse()?,
+            "max-size" => max_size = args.value()?.parse_with(cli::from_one("--max-size"))?,
             _ => return tls.take(name, args),
         }
         Ok(true)

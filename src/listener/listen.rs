@@ -189,7 +189,7 @@ impl Listen {
     /// How many connections of this listener one peer may have open at once.
     ///
     /// Connections beyond the limit are closed as soon as they are accepted, no protocol is made for
-    /// them, and they count as refused.
+    /// them, and [`Stats`](crate::Stats) counts them as turned away.
     ///
     /// A peer is an IP address, for all its ports; IPv4 mapped to IPv6 counts as IPv4. A peer without
     /// one (a Unix socket) is not counted. Each listener counts its own connections: with

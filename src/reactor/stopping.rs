@@ -146,6 +146,8 @@ impl Reactor {
 
     /// Why the last [`run`](Self::run) returned; `None` if there was none, or it failed, or goes on.
     ///
+    /// Without `run`, in a [simulation](crate::testing::Simulation) or a host loop, it is why the reactor stopped.
+    ///
     /// # Examples
     ///
     /// ```

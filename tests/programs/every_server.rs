@@ -9,11 +9,12 @@ use std::thread;
 use crate::child::{Server, end_by_a_signal, example};
 
 /// The servers with connections and their options, but those that are packages of their own; `UPSTREAM` stands for a server that says nothing.
-const SERVERS: [(&str, &[&str]); 12] = [
+const SERVERS: [(&str, &[&str]); 13] = [
     ("chat_server", &[]),
     ("connect_proxy", &[]),
     ("echo_server", &[]),
     ("frame_echo", &[]),
+    ("guess", &[]),
     ("periodic", &["--primes", "10", "--folder", "docs"]),
     ("port_forward", &["--to", "UPSTREAM"]),
     ("random_server", &[]),

@@ -548,8 +548,8 @@ fn bad_usage_is_told() {
         (&["--to", "nowhere"], "\"nowhere\" is not an address"),
         (&["--to", "unix:"], "unix: takes a path"),
         (&["--to", "h:1", "more"], "unexpected argument \"more\""),
-        (&["--to", "h:1", "--connect-timeout", "0"], "it takes a time in seconds"),
-        (&["--to", "h:1", "--idle-timeout", "-1"], "it takes a time in seconds"),
+        (&["--to", "h:1", "--connect-timeout", "0"], "--connect-timeout takes seconds"),
+        (&["--to", "h:1", "--idle-timeout", "-1"], "--idle-timeout takes seconds"),
     ] {
         let end = run(example("port_forward").args(args));
         assert!(end.complaint(2).contains(complaint), "{end:?}");

@@ -158,6 +158,8 @@ fn it_listens_for_this_machine_only_unless_told() {
     assert!(server.addr.ip().is_loopback());
     drop(TcpStream::connect(server.addr).unwrap());
     server.stop_with_clients();
-    let end = run(example("connect_proxy").args(["--port", "many"]));
-    assert_eq!(end.code, Some(2), "{end:?}");
+    for port in ["many", "0", "65536"] {
+        let end = run(example("connect_proxy").args(["--port", port]));
+        assert!(end.complaint(2).contains("--port takes a port from 1 to 65535"), "{end:?}");
+    }
 }

@@ -233,6 +233,13 @@ mod the_client {
     }
 
     #[test]
+    fn a_server_that_says_nothing_may_speak_tls() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let end = run(&mut client(silent.local_addr().unwrap(), &["--timeout", "0.1"]));
+        assert!(end.complaint(1).contains("if the server speaks TLS, so does --tls"), "{end:?}");
+    }
+
+    #[test]
     fn says_that_a_host_is_unknown() {
         let end = run(&mut client("no-such-host.invalid:1", &["--timeout", "50"]));
         let complaint = end.complaint(1);

@@ -554,7 +554,7 @@ struct Counted<'a, T> {
     scene: &'a Rc<Scene>,
     who: usize,
     id: ConnectionId,
-    /// What stands in its buffer.
+    /// The bytes in its buffer.
     seen: Vec<u8>,
 }
 
@@ -683,7 +683,7 @@ pub fn check_none_left(scene: &Scene, reactor: &mut Reactor) {
         .demand(tasks == 0 && bodies == 0, || format!("{tasks} tasks are left, {bodies} futures"));
 }
 
-/// What a task waits for, as far as its connection knows.
+/// The thing that a task waits for, as far as its connection knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Waits {
     #[default]

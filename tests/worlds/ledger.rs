@@ -122,7 +122,7 @@ pub struct Party {
     /// A task has it, or had it: then its end may have come, and the task has not read so far.
     pub is_task: bool,
     pub was_task: bool,
-    /// What for its task waits; whether it has panicked in the middle.
+    /// For what its task waits; whether it has panicked in the middle.
     pub waits: Waits,
     pub cut_off: bool,
     pub lost: Option<Loss>,

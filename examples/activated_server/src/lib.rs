@@ -127,7 +127,9 @@ fn load(file: Option<&PathBuf>) -> Result<Page, Exit> {
     let Some(file) = file else { return Ok(Page::of_this_process()) };
     Page::read(file).map_err(|error| {
         let file = file.display();
-        Exit::Failed(format!("cannot read the page {file}: {error}; --page takes a file"))
+        Exit::Failed(format!(
+            "cannot read the page {file}: {error}; --page takes a file of at most 64 KiB"
+        ))
     })
 }
 

@@ -371,7 +371,8 @@ fn a_page_that_cannot_be_served_is_named() {
         let end = run(listening().arg("--page").arg(path));
         let complaint = end.complaint(1);
         assert!(
-            complaint.contains(cause) && complaint.contains("--page takes a file"),
+            complaint.contains(cause)
+                && complaint.contains("--page takes a file of at most 64 KiB"),
             "{complaint}"
         );
     }

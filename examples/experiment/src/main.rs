@@ -66,7 +66,7 @@ fn experiment(mut options: Options) -> Result<(), Exit> {
     let constraints: Vec<_> = options.kinds().map(|kind| Constraint::new(kind, &options)).collect();
     let usual: Duration = options.kinds().map(Kind::usual).sum();
     cli::say(&format!(
-        "{} constraints, {} servers: about {}. At most {} files may be open.",
+        "Constraints: {}; servers: {}; time: about {}. At most {} files may be open.",
         constraints.len(),
         models.len(),
         about(usual),

@@ -110,16 +110,18 @@ impl Options {
                 Short('h') | Long("help") => return Err(Exit::Help(HELP)),
                 Long("only") => options.only.push(args.value()?.parse_with(kind)?),
                 Long("clients") => options.clients = args.value()?.parse_with(clients)?,
-                Long("delay") => options.delay = args.value()?.parse_with(milliseconds)?,
+                Long("delay") => {
+                    options.delay = args.value()?.parse_with(milliseconds("--delay"))?;
+                }
                 Long("size") => options.size = args.value()?.parse_with(mebibytes)?,
-                Long("stay") => options.stay = args.value()?.parse_with(milliseconds)?,
+                Long("stay") => options.stay = args.value()?.parse_with(milliseconds("--stay"))?,
                 Long("descriptors") => {
                     options.descriptors = args.value()?.parse_with(descriptors)?;
                 }
-                Long("gap") => options.gap = args.value()?.parse_with(milliseconds)?,
+                Long("gap") => options.gap = args.value()?.parse_with(milliseconds("--gap"))?,
                 Long("patience") => options.patience = Some(args.value()?.parse_with(seconds)?),
                 Long("python") => options.python = true,
-                Long("seed") => options.seed = Some(args.value()?.parse()?),
+                Long("seed") => options.seed = Some(args.value()?.parse_with(seed)?),
                 Long("json") => options.json = true,
                 Long("out") => options.out = args.value()?.into(),
                 other => return Err(other.unexpected().into()),
@@ -154,10 +156,16 @@ fn descriptors(text: &str) -> Result<u64, String> {
     count.ok_or_else(|| format!("--descriptors takes a number from {DESCRIPTORS_MIN} up"))
 }
 
-fn milliseconds(text: &str) -> Result<Duration, String> {
-    let value: Option<f64> = text.parse().ok().filter(|ms| (0.0..=MINUTES * 1e3).contains(ms));
-    let value = value.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
-    value.ok_or_else(|| "this takes milliseconds, as in 20".to_owned())
+fn seed(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "--seed takes a whole number, as in 7")
+}
+
+fn milliseconds(option: &str) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| {
+        let value: Option<f64> = text.parse().ok().filter(|ms| (0.0..=MINUTES * 1e3).contains(ms));
+        let value = value.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
+        value.ok_or_else(|| format!("{option} takes milliseconds, as in 20"))
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -170,7 +178,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 const SIZE_MAX: f64 = 1024.0;
 
 fn mebibytes(text: &str) -> Result<usize, String> {
-    let value: Option<f64> = text.parse().ok().filter(|size| (0.0..=SIZE_MAX).contains(size));
+    let value: Option<f64> = text.parse().ok().filter(|size| *size > 0.0 && *size <= SIZE_MAX);
     let bytes = value.map(|size| (size * f64::from(1 << 20)) as usize);
     bytes.map(|bytes| bytes.max(frame::LEN)).ok_or_else(|| "--size takes MiB, as in 8".to_owned())
 }

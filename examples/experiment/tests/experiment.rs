@@ -246,7 +246,9 @@ fn bad_usage_is_told_in_a_line() {
         (["--clients", "0"], "--clients takes a number from 1"),
         (["--patience", "-1"], "--patience takes seconds"),
         (["--descriptors", "3"], "--descriptors takes a number from 16"),
-        (["--seed", "x"], "x"),
+        (["--seed", "x"], "--seed takes a whole number"),
+        (["--delay", "-3"], "--delay takes milliseconds"),
+        (["--size", "0"], "--size takes MiB"),
         (["serve", "nothing"], "serve takes a kind of server"),
         (["serve", "--task=dance"], "a task is answer"),
     ] {

@@ -89,7 +89,7 @@ fn serve() -> Result<(), Exit> {
     let site = Site::new(&feed);
     let listener = reactor
         .listen(site.place(&page), site.clone().factory())
-        .map_err(|error| cli::cannot_listen(&page, &error))?;
+        .map_err(|error| cli::cannot_listen_by("--page", &page, &error))?;
     let at = reactor.local_addr(listener).map_or_else(String::new, |addr| addr.to_string());
     site.is_at(&at);
     {
@@ -103,19 +103,32 @@ fn serve() -> Result<(), Exit> {
 
 impl Options {
     fn from_args() -> Result<Self, Exit> {
-        let (mut page, mut mode) = (PAGE.to_owned(), Mode::Random);
+        let (mut page, mut modes) = (PAGE.to_owned(), (false, false));
         let (mut slow, mut steps) = (Duration::ZERO, false);
         let server = ServerOptions::from_args_and(HELP, |name, args| {
             match name {
-                "echo" => mode = Mode::Echo,
-                "chat" => mode = Mode::Chat,
+                "echo" => modes.0 = true,
+                "chat" => modes.1 = true,
                 "page" => page = cli::address(&args.value()?.string()?, "127.0.0.1")?,
-                "slow" => slow = Duration::from_millis(args.value()?.parse()?),
+                "slow" => slow = args.value()?.parse_with(milliseconds)?,
                 "step" => steps = true,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
+        let mode = match modes {
+            (false, false) => Mode::Random,
+            (true, false) => Mode::Echo,
+            (false, true) => Mode::Chat,
+            (true, true) => {
+                return Err(Exit::Usage("--echo and --chat exclude each other".to_owned()));
+            }
+        };
         Ok(Self { server, page, mode, slow, steps })
     }
+}
+
+fn milliseconds(text: &str) -> Result<Duration, &'static str> {
+    let time = text.parse().map(Duration::from_millis);
+    time.map_err(|_| "--slow takes milliseconds, as in 1500")
 }

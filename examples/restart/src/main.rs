@@ -167,15 +167,15 @@ impl Options {
             match arg {
                 Short('h') | Long("help") => return Err(Exit::Help(HELP)),
                 Long("only") => options.ways.push(args.value()?.parse_with(Way::named)?),
-                Long("rate") => options.rate = args.value()?.parse_with(count("--rate"))?,
+                Long("rate") => options.rate = args.value()?.parse_with(count("--rate", 1))?,
                 Long("seconds") => {
-                    options.seconds = args.value()?.parse_with(count("--seconds"))?;
+                    options.seconds = args.value()?.parse_with(count("--seconds", 1))?;
                 }
                 Long("restarts") => {
-                    options.restarts = args.value()?.parse_with(count("--restarts"))?;
+                    options.restarts = args.value()?.parse_with(count("--restarts", 1))?;
                 }
-                Long("away") => options.away = args.value()?.parse_with(count("--away"))?,
-                Long("stop-delay") => options.stop_delay = Some(args.value()?.string()?),
+                Long("away") => options.away = args.value()?.parse_with(count("--away", 0))?,
+                Long("stop-delay") => options.stop_delay = Some(args.value()?.parse_with(delay)?),
                 Long("keep-alive") => options.keep_alive = true,
                 Long("wrk") => options.wrk = true,
                 other => return Err(other.unexpected().into()),
@@ -188,11 +188,17 @@ impl Options {
     }
 }
 
-/// Reads a number from 1 up. A number above the limit is probably a typing error.
-fn count(option: &str) -> impl Fn(&str) -> Result<u32, String> {
+/// Reads a number. One above the limit is probably a typing error.
+fn count(option: &str, least: u32) -> impl Fn(&str) -> Result<u32, String> {
     const MOST: u32 = 100_000;
     move |text| {
-        let number = text.parse().ok().filter(|number| (1..=MOST).contains(number));
-        number.ok_or_else(|| format!("{option} takes a number from 1 to 100000"))
+        let number = text.parse().ok().filter(|number| (least..=MOST).contains(number));
+        number.ok_or_else(|| format!("{option} takes a number from {least} to {MOST}"))
     }
+}
+
+/// Reads a time in seconds, which the servers get as it is.
+fn delay(text: &str) -> Result<String, &'static str> {
+    let seconds = text.parse().ok().and_then(|time| Duration::try_from_secs_f64(time).ok());
+    seconds.map(|_| text.to_owned()).ok_or("--stop-delay takes seconds, as in 2 or 0.5")
 }

@@ -51,7 +51,7 @@ impl Way {
 
     pub(crate) fn named(name: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|way| way.name() == name);
-        found.ok_or_else(|| format!("there is no way {name:?}"))
+        found.ok_or_else(|| format!("--only takes one of {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 

@@ -89,7 +89,14 @@ fn wrk_loses_no_request_behind_haproxy() {
 }
 
 #[test]
-fn a_way_that_is_not_there_is_named() {
-    let end = run(Command::new(env!("CARGO_BIN_EXE_restart")).args(["--only", "magic"]));
-    assert!(end.complaint(2).contains("there is no way \"magic\""), "{end:?}");
+fn bad_usage_is_told_in_a_line() {
+    for (args, complaint) in [
+        (["--only", "magic"], "--only takes one of alone, kept, handed"),
+        (["--rate", "0"], "--rate takes a number from 1 to 100000"),
+        (["--away", "x"], "--away takes a number from 0 to 100000"),
+        (["--stop-delay", "x"], "--stop-delay takes seconds, as in 2 or 0.5"),
+    ] {
+        let end = run(Command::new(env!("CARGO_BIN_EXE_restart")).args(args));
+        assert!(end.complaint(2).contains(complaint), "{end:?}");
+    }
 }

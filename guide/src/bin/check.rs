@@ -5,12 +5,10 @@ use std::process::ExitCode;
 use guide::exercises::{self, Exercise};
 
 fn main() -> ExitCode {
-    let chapter = std::env::args().nth(1).unwrap_or_default();
-    let exercises = Exercise::find(&chapter);
-    if exercises.is_empty() {
-        eprintln!("no exercise begins with {chapter}; try: cargo run -p guide --bin check 04");
-        return ExitCode::from(2);
-    }
+    let exercises = match exercises::asked_for("check") {
+        Ok(exercises) => exercises,
+        Err(status) => return status,
+    };
     let mut passed = true;
     for exercise in exercises {
         passed &= check(&exercise);

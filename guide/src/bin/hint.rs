@@ -1,18 +1,16 @@
 //! Prints the tasks of a chapter, and a hint for each: `cargo run -p guide --bin hint 04`.
 
-use std::io;
+use std::process::ExitCode;
 
-use guide::exercises::Exercise;
+use guide::exercises;
 
-fn main() -> io::Result<()> {
-    let chapter = std::env::args().nth(1).unwrap_or_default();
-    for exercise in Exercise::find(&chapter) {
-        println!(
+fn main() -> ExitCode {
+    exercises::print("hint", |exercise| {
+        Ok(format!(
             "{}\n\n{}\n{}",
             exercise.name,
             exercise.read("task.md")?,
             exercise.read("hint.md")?
-        );
-    }
-    Ok(())
+        ))
+    })
 }

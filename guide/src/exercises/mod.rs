@@ -8,9 +8,9 @@ mod output;
 mod server;
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use crate::play::Finding;
 
@@ -77,6 +77,39 @@ impl Exercise {
     /// The name of a program of it, as cargo knows it.
     pub fn example(&self, which: &str) -> String {
         format!("{}-{which}", self.name)
+    }
+}
+
+/// The exercises that the first argument of the program `tool` names. If there are none, it says so.
+///
+/// # Errors
+///
+/// The exit status of bad usage.
+pub fn asked_for(tool: &str) -> Result<Vec<Exercise>, ExitCode> {
+    let beginning = std::env::args().nth(1).unwrap_or_default();
+    let found = Exercise::find(&beginning);
+    if found.is_empty() {
+        eprintln!("no exercise begins with {beginning}; try: cargo run -p guide --bin {tool} 04");
+        return Err(ExitCode::from(2));
+    }
+    Ok(found)
+}
+
+/// Prints a text for each exercise that is asked for. A reader that closes the pipe, as `| head` does, has
+/// seen enough.
+pub fn print(tool: &str, text: impl Fn(&Exercise) -> io::Result<String>) -> ExitCode {
+    let exercises = match asked_for(tool) {
+        Ok(exercises) => exercises,
+        Err(status) => return status,
+    };
+    let mut out = io::stdout().lock();
+    let mut show = |exercise| writeln!(out, "{}", text(exercise)?);
+    match exercises.iter().try_for_each(&mut show) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("{tool}: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 

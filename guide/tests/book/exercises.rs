@@ -1,6 +1,7 @@
 //! Each exercise works in both directions: its starter compiles and fails, its solution passes.
 
 use std::fs;
+use std::process::Command;
 use std::thread;
 
 use guide::exercises::{self, ALL};
@@ -76,4 +77,31 @@ fn the_reactor_of_07_queue_lacks_one_line_of_chapter_7() {
     let missing = right.iter().zip(&wrong).position(|(a, b)| a != b).expect("they differ");
     assert_eq!(right.remove(missing), "self.to_serve.push(slot);");
     assert_eq!(right, wrong);
+}
+
+/// The output of a program of the guide, of both streams, and its exit status.
+fn printed(program: &str, args: &[&str]) -> (String, Option<i32>) {
+    let folder = exercises::build(&["--bin", program]).expect("it compiles");
+    let output = Command::new(folder.join(program)).args(args).output().expect("it starts");
+    let text = [output.stdout, output.stderr].concat();
+    (String::from_utf8(text).expect("it prints text"), output.status.code())
+}
+
+#[test]
+fn a_chapter_without_exercises_is_told_by_each_tool() {
+    for program in ["check", "hint", "solution"] {
+        let (said, status) = printed(program, &["99"]);
+        let again = format!("try: cargo run -p guide --bin {program} 04\n");
+        assert!(said.ends_with(&again) && status == Some(2), "{program}: {said}");
+    }
+}
+
+#[test]
+fn a_reader_of_a_solution_may_stop_at_any_time() {
+    let folder = exercises::build(&["--bin", "solution"]).expect("it compiles");
+    let (reader, writer) = std::io::pipe().expect("a pipe is made");
+    drop(reader);
+    let mut program = Command::new(folder.join("solution"));
+    let output = program.arg("04").stdout(writer).output().expect("it starts");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }

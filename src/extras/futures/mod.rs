@@ -1,7 +1,7 @@
 //! Tasks: `async`/`await` on the reactor.
 //!
 //! A task is a future that the reactor polls, on its own thread: in the callback of the connection that it waits for, else
-//! in the calls phase. It needs not be `Send`, and it lives beside protocols: a program may have both, and a connection
+//! in the calls phase. It need not be `Send`, and it lives beside protocols: a program may have both, and a connection
 //! can go [from one](Connection::take_over) [to the other](Connection::set_protocol). This module is built on the public
 //! interface alone. Nothing in it is faster than callbacks; it is for code whose state is a place in a dialogue.
 //!

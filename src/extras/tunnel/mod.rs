@@ -47,7 +47,7 @@ const QUIET: Duration = Duration::from_secs(1);
 ///
 /// There are three ways to join: [`connect`](Self::connect) from a connection to another place,
 /// [`join`](Self::join) two connections of the reactor, [`adopt`](Self::adopt) two sockets. A
-/// [`TunnelHandler`] hears what happens; `()` is one that needs not know. To end a tunnel,
+/// [`TunnelHandler`] hears what happens; `()` is one that need not know. To end a tunnel,
 /// [abort](Transport::abort_connection) either connection: the other is reset.
 ///
 /// # Examples

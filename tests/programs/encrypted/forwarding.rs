@@ -265,7 +265,11 @@ fn options_that_do_not_fit_are_told() {
         (&["--to", "tls:a:1", "--ca", &empty], 1, "there are none; --ca takes a file in PEM"),
         (&["--to", "tls:a:1", "--ca", "/none"], 1, "cannot read the authorities in /none: "),
         (&["--to", "127.0.0.1:1", "--cert", &empty], 2, "--cert and --key go together"),
-        (&["--to", "127.0.0.1:1", "--cert", &empty, "--key", &empty], 1, "there is none; it takes"),
+        (
+            &["--to", "127.0.0.1:1", "--cert", &empty, "--key", &empty],
+            1,
+            "there is none in it; it takes",
+        ),
         (&["--to", "127.0.0.1:1", "--nonsense"], 2, "--nonsense"),
     ] {
         let end = run(example("port_forward").args(["--listen", "127.0.0.1:0"]).args(options));
@@ -313,7 +317,7 @@ fn a_certificate_or_key_that_cannot_be_used_is_told_with_a_hint() {
             &cert,
             cert.clone(),
             "cannot read the key ".to_owned(),
-            ": there is none; it takes a file in PEM".to_owned(),
+            ": there is none in it; it takes a file in PEM".to_owned(),
         ),
         (
             &file("part"),

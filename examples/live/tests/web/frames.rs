@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,7 +10,7 @@ use std::thread;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use crate::child::{Running, dial, patient};
+use crate::child::{Running, dial, patient, run};
 use crate::{Live, page_of};
 
 /// The most bytes that the page may have.
@@ -225,4 +225,19 @@ fn one_turn_is_done_for_each_enter() {
     client.read_exact(&mut [0; 5]).unwrap();
     drop(keyboard);
     assert_eq!(program.finish().code, Some(0));
+}
+
+#[test]
+fn each_complaint_names_the_option_to_change() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = &*taken.local_addr().unwrap().to_string();
+    for (args, status, said) in [
+        (["--page", at], 1, "or try --page 127.0.0.1:0"),
+        (["--slow", "x"], 2, "--slow takes milliseconds"),
+        (["--echo", "--chat"], 2, "--echo and --chat exclude each other"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_live"));
+        let end = run(command.args(["--listen", "127.0.0.1:0"]).args(args));
+        assert!(end.code == Some(status) && end.stderr.contains(said), "{end:?}");
+    }
 }
