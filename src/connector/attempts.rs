@@ -234,9 +234,8 @@ impl Reactor {
             self.tell_attempt_end(connector, &to, won);
         }
         self.drop_attempts(connector, Some(winner));
-        let Self { sources, time, .. } = self;
-        let Some(Source::Connector(found)) = sources.get(connector) else { return };
-        match found.connect.preparations.first(peer, || time.latest()) {
+        let Some(first) = self.first_step(connector, peer) else { return };
+        match first {
             Ok(None) => self.build_at_once(connector, winner, peer, buffer),
             Ok(Some(step)) => self.prepare_connection(connector, winner, peer, step, buffer),
             Err(reason) => {

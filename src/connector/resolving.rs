@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::address::{Address, Place};
 use crate::connector::names::{Asker, Lookups};
 use crate::connector::state::{Progress, interleave};
+use crate::observe::Subject;
 use crate::parts::arena::Key;
 use crate::reactor::Reactor;
 use crate::reactor::dispatch::{discard, message};
@@ -63,6 +64,7 @@ impl Reactor {
         {
             let found = found.map_err(|error| Reason::failed(Activity::Resolving, error));
             self.answer(&host, &found);
+            self.let_go_of_rest(Subject::Reactor, found); // an error of the user's resolver, maybe
         }
         self.begin_lookups();
     }

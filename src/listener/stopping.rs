@@ -112,7 +112,14 @@ impl Reactor {
         let factory = self.sources.get_mut(key).and_then(Source::factory).and_then(Option::take);
         self.let_go(Subject::Listener(ListenerId(key)), factory);
         if self.listener_mut(key).is_some_and(|listener| listener.is_left_behind()) {
-            self.sources.remove(key);
+            self.forget_listener(key);
+        }
+    }
+
+    /// Drops what is left of a listener: its config of TLS is the user's.
+    fn forget_listener(&mut self, key: Key) {
+        if let Some(slot) = self.sources.remove(key) {
+            self.let_go_of_source(Subject::Listener(ListenerId(key)), slot.source);
         }
     }
 
@@ -135,7 +142,7 @@ impl Reactor {
         let was_full = listener.is_full();
         listener.went(peer, identified);
         if listener.is_left_behind() {
-            self.sources.remove(key);
+            self.forget_listener(key);
         } else if was_full && listener.can_accept() {
             self.queue(key);
         }

@@ -1,16 +1,36 @@
 //! Connections that are prepared before they have a protocol: by a PROXY header, by the handshake of TLS.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::Reactor;
-use super::source::Owner;
+use super::source::{Owner, Source};
+use crate::address::Address;
 use crate::callback::Callback;
-use crate::connection::HAS_STEPS;
-use crate::ids::{ConnectionId, ListenerId};
-use crate::observe::Notice;
+use crate::connection::{HAS_STEPS, Step};
+use crate::ids::{ConnectionId, ConnectorId, ListenerId};
+use crate::observe::{Notice, Subject};
 use crate::parts::arena::Key;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
 
 impl Reactor {
+    /// The first step of the preparation of an outgoing connection. A client of TLS asks the store of its config for a
+    /// session here, and a store is the user's code.
+    pub(crate) fn first_step(
+        &mut self,
+        connector: Key,
+        peer: &Address,
+    ) -> Option<Result<Option<Step>, Reason>> {
+        let Self { sources, time, .. } = self;
+        let Source::Connector(found) = sources.get(connector)? else { return None };
+        let first = || found.connect.preparations.first(peer, || time.latest());
+        Some(catch_unwind(AssertUnwindSafe(first)).unwrap_or_else(|payload| {
+            let subject = Subject::Connector(ConnectorId(connector));
+            self.note_panic(subject, Callback::TlsConfig, payload);
+            Err(Reason::config_panicked())
+        }))
+    }
+
     /// A step of a connection's preparation is over: begins the next one, or has its owner make a protocol. `None`:
     /// there is none yet, or the connection is refused and closes.
     pub(super) fn prepared(&mut self, key: Key) -> Option<Box<dyn Protocol>> {

@@ -11,7 +11,7 @@ use super::link::{Kind, Link, Stage};
 use super::listener::Place;
 use super::network::Network;
 use super::ports::{
-    Bound, Sharing, canonical, is_group, is_here, may_be_bound, source, unspecified,
+    Bound, Sharing, canonical, check_families, is_group, is_here, source, unspecified,
 };
 use crate::address::Address;
 use crate::parts::clock::later;
@@ -35,8 +35,8 @@ impl Network {
     /// The address that a TCP socket gets by bind(2); port 0 becomes a free one.
     pub(super) fn claim(&mut self, wanted: Bound, foreign: bool) -> Result<SocketAddr, Fault> {
         let mut addr = wanted.addr;
-        if !foreign && !may_be_bound(addr.ip()) {
-            return Err(Fault::NotAvailable);
+        if !foreign {
+            wanted.check()?;
         }
         if addr.port() == 0 {
             addr.set_port(self.fresh_port()?);
@@ -152,6 +152,7 @@ impl Network {
         if from.is_none() {
             local.set_port(self.outgoing_port(to)?);
         }
+        check_families(local.ip(), to.ip())?;
         local.set_ip(source(local.ip(), to.ip())?);
         if self.is_connected(&Address::Tcp(canonical(local)), &Address::Tcp(canonical(to))) {
             return Err(Fault::NotAvailable);

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use mio::Token;
 use super::fault::Fault;
 use super::network::Network;
 use super::ports::{
-    Bound, canonical, is_broadcast, is_group, may_be_bound, source, target, unspecified,
+    Bound, canonical, check_families, is_broadcast, is_group, source, target, unspecified,
 };
 use crate::parts::clock::later;
 use crate::system::options::SocketOptions;
@@ -41,6 +41,8 @@ pub(crate) struct Mail {
 #[derive(Debug)]
 struct Mailbox {
     number: u64,
+    /// The address that it was bound to at first.
+    named: IpAddr,
     bound: Bound,
     broadcast: bool,
     peer: Option<SocketAddr>,
@@ -58,6 +60,7 @@ impl Mailbox {
     fn new(number: u64, bound: Bound, broadcast: bool) -> Self {
         Self {
             number,
+            named: bound.addr.ip(),
             bound,
             broadcast,
             peer: None,
@@ -88,20 +91,25 @@ impl Mailbox {
     ///
     /// A socket of IPv6 sends to addresses of IPv4 as well.
     fn route(&self, to: SocketAddr) -> Result<(SocketAddr, SocketAddr), Fault> {
-        let (to, own) = (target(to), self.bound.addr);
-        if own.is_ipv4() && to.is_ipv6() {
+        let own = self.bound.addr;
+        let to = target(to, Some(own.ip()));
+        if self.named.is_ipv4() && to.is_ipv6() {
             return Err(Fault::WrongFamily);
         }
         let to = canonical(to);
-        if own.is_ipv6() && to.is_ipv4() && self.bound.v6_only {
+        if self.named.is_ipv6() && to.is_ipv4() && self.bound.v6_only {
             return Err(Fault::NoNetwork);
         }
+        // A wildcard that was connected within IPv4 is of IPv4 now; within IPv6 it is as before.
+        check_families(if own.is_ipv4() { own.ip() } else { self.named }, to.ip())?;
         if is_broadcast(to.ip()) && !self.broadcast {
             return Err(Fault::Forbidden);
         }
         let from = match own.ip() {
             ip if is_group(to.ip()) => ip,
-            ip if ip.is_unspecified() => source(unspecified(to.ip()), to.ip())?,
+            ip if ip.is_unspecified() || ip.to_canonical().is_ipv4() != to.is_ipv4() => {
+                source(unspecified(to.ip()), to.ip())?
+            }
             ip => source(ip, to.ip())?,
         };
         Ok((SocketAddr::new(from, own.port()), to))
@@ -254,10 +262,9 @@ impl MemoryDatagrams {
         addr: SocketAddr,
         options: &SocketOptions,
     ) -> io::Result<Self> {
-        if !may_be_bound(addr.ip()) {
-            return Err(Fault::NotAvailable.into());
-        }
-        Self::open(network, options.bound(addr), options.broadcast)
+        let bound = options.bound(addr);
+        bound.check()?;
+        Self::open(network, bound, options.broadcast)
     }
 
     /// Binds outside of the reactor, to an address of any host.
@@ -324,6 +331,7 @@ impl SimulatedDatagrams for MemoryDatagrams {
         })?;
         let mut net = self.network.borrow_mut();
         let arrives = later(net.clock.now(), net.latency);
+        let from = canonical(from);
         net.post(Letter { arrives, sender: self.number, from, to, data: data.to_vec() });
         Ok(data.len())
     }
@@ -338,7 +346,7 @@ impl SimulatedDatagrams for MemoryDatagrams {
     }
 
     fn local_addr(&self) -> SocketAddr {
-        self.with(|mailbox| mailbox.bound.addr)
+        self.with(|mailbox| canonical(mailbox.bound.addr))
     }
 
     fn peer_addr(&self) -> io::Result<SocketAddr> {

@@ -141,8 +141,9 @@ impl Link {
     }
 
     /// Both directions are at their end: nothing is left of the connection but what can be read.
+    /// Unix sockets stay: one that is closed with unread bytes still gives its peer an error.
     pub(super) fn settle_ends(&mut self) {
-        if self.pipes.iter().all(|pipe| pipe.end_arrived) {
+        if self.kind == Kind::Tcp && self.pipes.iter().all(|pipe| pipe.end_arrived) {
             for end in &mut self.ends {
                 end.stage = Stage::Down;
             }

@@ -191,7 +191,9 @@ impl Network {
         if self.blackholes.contains(&to) {
             return Answer::None;
         }
-        let Some(place) = self.listener_for(from, to) else { return Answer::Refusal };
+        let meets_itself = canonical(from) == canonical(to); // also where somebody listens
+        let listener = self.listener_for(from, to).filter(|_| !meets_itself);
+        let Some(place) = listener else { return Answer::Refusal };
         let has_room = self.listening.get(&place).is_some_and(Listening::has_room);
         if has_room { Answer::Connection(place) } else { Answer::None }
     }
@@ -211,7 +213,8 @@ impl Network {
 
     fn turn_down(&mut self, index: usize, fault: Fault) {
         self.links[index].request = None;
-        self.links[index].ends[1].open = false;
+        let far = &mut self.links[index].ends[1];
+        (far.open, far.stage) = (false, Stage::Down); // it never was
         self.fail(index, 0, fault);
         self.sweep(index);
     }

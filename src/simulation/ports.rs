@@ -30,6 +30,18 @@ impl Bound {
         Self { addr, v6_only: false, reuse: false, share: false }
     }
 
+    /// # Errors
+    ///
+    /// As bind(2), which takes the addresses of the host, wildcards, and those of groups.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        let (ip, plain) = (self.addr.ip(), self.addr.ip().to_canonical());
+        if self.v6_only && ip.is_ipv6() && plain.is_ipv4() {
+            return Err(Fault::Invalid);
+        }
+        let takes = is_here(plain) || plain.is_unspecified() || is_group(plain);
+        if takes { Ok(()) } else { Err(Fault::NotAvailable) }
+    }
+
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let (one, two) = (canonical(self.addr), canonical(other.addr));
         one.port() == two.port() && (one.ip() == two.ip() || self.covers(two) || other.covers(one))
@@ -96,12 +108,28 @@ pub(super) fn source(from: IpAddr, to: IpAddr) -> Result<IpAddr, Fault> {
     })
 }
 
-/// The address that a packet for `to` reaches: a wildcard means this host.
-pub(super) fn target(mut to: SocketAddr) -> SocketAddr {
+/// # Errors
+///
+/// If a socket that is bound to an address of one family cannot reach one of the other.
+pub(super) fn check_families(from: IpAddr, to: IpAddr) -> Result<(), Fault> {
+    match (from.to_canonical().is_ipv4(), to.to_canonical().is_ipv4()) {
+        _ if from.is_unspecified() => Ok(()),
+        (false, true) => Err(Fault::NoNetwork),
+        (true, false) => Err(Fault::WrongFamily),
+        _ => Ok(()),
+    }
+}
+
+/// The address that a packet of a socket bound to `from` reaches: a wildcard means this host, that of IPv4 the
+/// socket's own address.
+pub(super) fn target(mut to: SocketAddr, from: Option<IpAddr>) -> SocketAddr {
+    let v4 = from.map(|ip| ip.to_canonical()).filter(IpAddr::is_ipv4);
+    let own = v4.filter(|ip| !ip.is_unspecified() && !is_group(*ip));
     if to.ip().is_unspecified() {
-        to.set_ip(match to {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        to.set_ip(match (to, v4) {
+            (SocketAddr::V4(_), _) => own.unwrap_or_else(|| Ipv4Addr::LOCALHOST.into()),
+            (SocketAddr::V6(_), Some(_)) => Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(),
+            (SocketAddr::V6(_), None) => Ipv6Addr::LOCALHOST.into(),
         });
     }
     to
@@ -122,12 +150,6 @@ pub(super) fn unspecified(like: IpAddr) -> IpAddr {
 /// Whether an address is one of this host's.
 pub(super) fn is_here(ip: IpAddr) -> bool {
     ip.is_loopback() || ip == HOME_V4 || ip == HOME_V6
-}
-
-/// Whether bind(2) takes an address: the host's own, wildcards, and those of groups.
-pub(super) fn may_be_bound(ip: IpAddr) -> bool {
-    let ip = ip.to_canonical();
-    is_here(ip) || ip.is_unspecified() || is_group(ip)
 }
 
 /// Whether an address is that of many hosts: a connection to them is not possible.

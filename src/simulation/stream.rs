@@ -64,7 +64,7 @@ impl MemoryStream {
         options: &SocketOptions,
     ) -> io::Result<io::Result<Self>> {
         let mut net = network.borrow_mut();
-        let to = target(to);
+        let to = target(to, from.map(|from| from.ip()));
         let asked = from.map(|from| options.bound(from));
         let local = match net.route(asked, to)? {
             Ok(local) => local,
@@ -78,7 +78,7 @@ impl MemoryStream {
     /// Connects from outside of the reactor, as a program does that waits for the answer.
     pub(crate) fn dial(network: &Rc<RefCell<Network>>, to: SocketAddr) -> io::Result<Self> {
         let mut net = network.borrow_mut();
-        let to = target(to);
+        let to = target(to, None);
         let from = net.route(None, to)??;
         let link = net.request(Bound::plain(from), to, true);
         Ok(Self::end(network, link, 0))

@@ -64,6 +64,9 @@ pub struct SocketOptions {
 const UNSENT_IN_KERNEL: Option<u32> =
     if cfg!(any(target_os = "linux", target_os = "android")) { Some(128 * 1024) } else { None };
 
+/// The largest size of a buffer that setsockopt(2) takes, a C int. The kernel's own limit is far below it.
+const MOST_BUFFERED: usize = i32::MAX as usize;
+
 #[cfg(unix)]
 type Hook = dyn Fn(BorrowedFd<'_>) -> io::Result<()> + Send + Sync;
 
@@ -177,7 +180,7 @@ impl SocketOptions {
     /// `netstat -su` and `ss -uam` show what was lost.
     #[must_use]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
-        self.receive_buffer = Some(bytes);
+        self.receive_buffer = Some(bytes.min(MOST_BUFFERED));
         self
     }
 
@@ -187,7 +190,7 @@ impl SocketOptions {
     /// By default the kernel adapts that of a connection.
     #[must_use]
     pub fn send_buffer(mut self, bytes: usize) -> Self {
-        self.send_buffer = Some(bytes);
+        self.send_buffer = Some(bytes.min(MOST_BUFFERED));
         self
     }
 

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[cfg(unix)]
 use crocus::Readiness;
@@ -401,7 +401,7 @@ impl Factory for Armed {
 }
 
 impl Observer for Armed {
-    fn notice(&mut self, _: std::time::Instant, _: &crocus::Notice) {}
+    fn notice(&mut self, _: Instant, _: &crocus::Notice) {}
 }
 
 /// Sets calls and timers with bombs in their functions.
@@ -626,6 +626,26 @@ fn errors_of_attempts_that_panic_when_dropped_are_contained() {
     assert_eq!(world.reactor().stats().failed, if cfg!(unix) { 2 } else { 1 });
     world.reactor().call_soon(say(&log, "others go on"));
     world.until("the last call", |_| log.has("others go on"));
+}
+
+/// Nobody waits for its answer any more when the reactor goes.
+#[test]
+fn a_late_error_of_a_resolver_may_panic_when_dropped() {
+    let builder = Reactor::builder().resolver(|_| Err(io::Error::other(ArmedError(Bomb::new()))));
+    let mut reactor = builder.build().unwrap();
+    let log = Log::new();
+    let nobody = |_: Address| -> Option<Box<dyn Protocol>> { None };
+    let id = reactor.connect("none:80", RecordingClient::new(&log, "a", nobody));
+    reactor.turn(Some(Duration::ZERO)).unwrap();
+    let answered =
+        |reactor: &Reactor| reactor.next_deadline().is_some_and(|at| at <= Instant::now());
+    while !answered(&reactor) {
+        std::thread::yield_now();
+    }
+    reactor.cancel_connect(id);
+    drop(reactor);
+    assert_eq!(log.take(), ["a failed Cancelled"]);
+    assert_eq!(BOMBS.get(), (0, 1), "it was made in the thread");
 }
 
 /// A result that comes too late is dropped with the function that waits for it: one by one.

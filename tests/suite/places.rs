@@ -318,6 +318,28 @@ mod options {
         assert_eq!(times, (secs(32_767), secs(75)));
     }
 
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    #[test]
+    fn the_largest_buffers_are_as_large_as_the_kernel_gives() {
+        let sizes = |bytes| {
+            let (tell, told) = std::sync::mpsc::channel();
+            let options = SocketOptions::new().receive_buffer(bytes).send_buffer(bytes);
+            let options = options.hook(move |socket| {
+                let socket = socket2::SockRef::from(&socket);
+                let sizes = (socket.recv_buffer_size()?, socket.send_buffer_size()?);
+                tell.send(sizes).map_err(io::Error::other)
+            });
+            let listen = Listen::at("127.0.0.1:0").socket(options);
+            Reactor::new().unwrap().listen(listen, |_| Echo).unwrap();
+            told.recv().unwrap()
+        };
+        let largest = sizes(1 << 30);
+        // The first two have the same lower 32 bits as 0 and 4096.
+        for bytes in [1 << 32, (1 << 32) + 4096, usize::MAX] {
+            assert_eq!(sizes(bytes), largest, "{bytes}");
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn an_error_of_the_hook_is_that_of_the_command() {

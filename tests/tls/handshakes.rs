@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crocus::testing::{Cut, Simulation};
+use crocus::tls::rustls::client::{
+    ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+};
 use crocus::tls::rustls::pki_types::ServerName;
 use crocus::tls::rustls::server::{ClientHello, ResolvesServerCert};
 use crocus::tls::rustls::sign::CertifiedKey;
-use crocus::tls::rustls::{CertificateError, Error, ProtocolVersion};
+use crocus::tls::rustls::{CertificateError, Error, NamedGroup, ProtocolVersion};
 use crocus::tls::{Fault, HANDSHAKE_TIMEOUT, Phase, TlsInfo};
 use crocus::{Address, Connect, Connector, Factory, Listen, Protocol, Reason, Who};
 
@@ -177,6 +180,91 @@ fn a_bug_of_a_config_stays_in_its_connection() {
     world.until("its end", |world| world.reactor().stats().closed == 2);
     assert_eq!((log.len(), world.reactor().stats().panics), (1, 1));
     world.reactor().connect(to("localhost"), Watching { log: log.clone(), name: "c" });
+    world.until("another", |_| log.has("s made") && log.has("c made"));
+}
+
+/// Panics when it is dropped.
+#[derive(Debug)]
+struct Armed(Arc<dyn ResolvesServerCert>);
+
+impl ResolvesServerCert for Armed {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.resolve(hello)
+    }
+}
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        panic!("a bug");
+    }
+}
+
+/// A listener is the last to have it, also if its last connection ends after it.
+#[test]
+fn a_config_that_panics_when_dropped_is_contained() {
+    let mut world = World::real();
+    for served_meanwhile in [false, true] {
+        let (log, configs) = (Log::new(), Configs::new());
+        let mut server = (*configs.server).clone();
+        server.cert_resolver = Arc::new(Armed(server.cert_resolver));
+        let place = Listen::at("127.0.0.1:0").tls(server);
+        let factory = Watching { log: log.clone(), name: "s" };
+        let listener = world.reactor().listen(place, factory).unwrap();
+        let addr = world.reactor().local_addr(listener).unwrap().socket_addr().unwrap();
+        let far = served_meanwhile.then(|| TlsFar::client(world.dial(addr), &configs.client));
+        if let Some(mut far) = far {
+            far.write(b"x");
+            far.until_got(&mut world, 1);
+            world.reactor().stop_listening(listener);
+            far.notify();
+            far.until_ended(&mut world);
+        }
+        world.reactor().stop_listening(listener);
+        let panics = 1 + u64::from(served_meanwhile);
+        world.until("the drop", |world| world.reactor().stats().panics == panics);
+    }
+}
+
+/// Keeps no session, and shows a bug when it is asked for one: at the beginning of a handshake.
+#[derive(Debug)]
+struct Forgetful;
+
+impl ClientSessionStore for Forgetful {
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, _: Tls13ClientSessionValue) {}
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        panic!("a bug")
+    }
+}
+
+/// Before its first byte, too.
+#[test]
+fn a_bug_of_a_client_config_is_one_failure() {
+    let mut world = World::real();
+    let (log, configs) = (Log::new(), Configs::new());
+    let addr = served(&mut world, &log, &configs);
+    let mut buggy = (*configs.client).clone();
+    buggy.resumption = Resumption::store(Arc::new(Forgetful));
+    let client = || Watching { log: log.clone(), name: "c" };
+    world.reactor().connect(Connect::to(addr).tls(buggy, None), client());
+    world.until("the failure", |_| log.has("c failed Panicked { callback: TlsConfig }"));
+    world.until("its end", |world| world.reactor().stats().closed == 1);
+    assert_eq!((log.len(), world.reactor().stats().panics), (1, 1));
+    world.reactor().connect(Connect::to(addr).tls(Arc::clone(&configs.client), None), client());
     world.until("another", |_| log.has("s made") && log.has("c made"));
 }
 
