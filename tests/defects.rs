@@ -139,6 +139,12 @@ const DEFECTS: &[Defect] = &[
             && self.pressure == Pressure::Low"#,
     ),
     (
+        "a panic of a drop within a connection is told to nobody",
+        "src/parts/panics.rs",
+        r#"            self.0.push(payload);"#,
+        r#"            std::mem::forget(payload);"#,
+    ),
+    (
         "a plain flush does not know the time",
         "src/reactor/flushing.rs",
         r#"        session.tell_the_time(common, time);"#,

@@ -36,6 +36,16 @@ impl<S: ByteStream> Connection<S> {
         true
     }
 
+    /// The same for a reason that may be the user's.
+    pub(crate) fn close_because(&mut self, because: Option<Reason>, common: &mut Common) -> bool {
+        let kept = because.clone();
+        let closes = self.close(because);
+        if closes && kept.is_some() {
+            self.extras_mut(common).because = kept;
+        }
+        closes
+    }
+
     /// Closes it in order, but not before its protocol has been told to go on writing, if it was told to pause:
     /// it may be in the middle of an answer.
     pub(crate) fn close_when_written(&mut self, now: Instant, common: &mut Common) -> bool {

@@ -10,6 +10,7 @@ use crate::parts::clock::later;
 use crate::parts::outgoing::Spares;
 use crate::parts::token_bucket::Bucket;
 use crate::parts::write_buffer::WriteBuffer;
+use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
 
 /// The parts that few connections need.
@@ -20,6 +21,9 @@ pub(crate) struct Extras {
     pub(super) moved: Option<Instant>,
     /// `TimedOut` is being told: a close now has this reason.
     pub(super) telling_timeout: bool,
+    /// The reason that was given for closing, which may be the user's. Another may take its place in `life`, where it
+    /// must not be the last.
+    pub(super) because: Option<Reason>,
     /// Set for this connection.
     pub(super) close_timeout: Option<Duration>,
     /// When the peer must have taken some of the rest; when it has all, when lingering ends at the latest.
@@ -84,7 +88,7 @@ impl Extras {
         if let Some(filter) = &mut self.filter {
             filter.wire_mut().clear(spares);
         }
-        *self = Self::default();
+        spares.panics.let_go(std::mem::take(self));
     }
 
     /// Whether all there is to them is time, so that bytes go straight in and out.

@@ -842,6 +842,19 @@ fn a_connection_with_more_to_do_does_not_send_plainly() {
 }
 
 #[test]
+fn the_time_of_the_last_bytes_is_exact_where_silence_counts() {
+    for exact in [false, true] {
+        let mut driver = driver_that_was_sent(b"bytes");
+        driver.set_timeout(exact.then_some(9 * SECOND));
+        driver.begin(Kind::Serve);
+        driver.common.latest = driver.now + SECOND; // callbacks have taken so long
+        assert_eq!(driver.ask(), Next::Tell(Tell::Data));
+        let since = driver.connection.idle_since(&driver.common);
+        assert_eq!(since, if exact { driver.now + SECOND } else { driver.now });
+    }
+}
+
+#[test]
 fn a_connection_that_has_only_to_send_does_so_in_a_step() {
     let mut driver = Driver::open();
     driver.write(b"bytes", CAP);

@@ -21,7 +21,7 @@ impl<S: ByteStream> Connection<S> {
         now: Instant,
         common: &mut Common,
     ) -> Option<Duration> {
-        if !self.is_open() {
+        if !self.is_open() || (limit.is_none() && self.extras.is_none()) {
             return None;
         }
         let timeout = limit.map_or(Timeout::Off, |limit| Timeout::After { limit, since: now });

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::extras::Extras;
 use super::lent::Loan;
 use crate::parts::outgoing::Spares;
+use crate::parts::panics::Panics;
 
 /// The result of [`next`](super::Connection::next): what to do now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -288,6 +289,12 @@ impl Common {
     pub(crate) fn begin_turn(&mut self, now: Instant) {
         (self.now, self.latest) = (now, now);
         self.turn = self.nanoseconds(now);
+    }
+
+    /// The panics of values that a connection has dropped.
+    #[inline]
+    pub(crate) fn panics(&mut self) -> &mut Panics {
+        &mut self.spares.panics
     }
 
     fn nanoseconds(&self, at: Instant) -> u64 {

@@ -12,6 +12,7 @@ pub(crate) mod moment;
 pub(crate) mod one_line;
 pub(crate) mod outgoing;
 pub(crate) mod owned_timers;
+pub(crate) mod panics;
 pub(crate) mod pool;
 pub(crate) mod random;
 pub(crate) mod surplus;

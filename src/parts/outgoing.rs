@@ -10,6 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::file_part::FilePart;
+use super::panics::Panics;
 use super::write_buffer::{self, WriteBuffer};
 
 /// Fewer bytes are copied, which then costs less than to share them.
@@ -36,6 +37,8 @@ pub(crate) struct Spares {
     queues: Vec<Box<Pieces>>,
     /// The capacity of all queues together.
     places: usize,
+    /// Those of the owners of bytes that were dropped.
+    pub(crate) panics: Panics,
 }
 
 impl Spares {
@@ -118,7 +121,7 @@ impl<'a, const MOST: usize> Slices<'a, MOST> {
 
 impl Pieces {
     /// Accounts for `count` bytes of the first piece that have left.
-    fn advance_first(&mut self, count: usize) -> usize {
+    fn advance_first(&mut self, count: usize, panics: &mut Panics) -> usize {
         let Some(first) = self.queue.front_mut() else { return 0 };
         let (gone, over) = match &mut first.content {
             Content::Shared(bytes) => {
@@ -141,7 +144,7 @@ impl Pieces {
             }
         };
         if over {
-            self.queue.pop_front();
+            panics.let_go(self.queue.pop_front());
         }
         gone
     }
@@ -358,7 +361,7 @@ impl Outgoing {
             if count == 0 {
                 return;
             }
-            count -= pieces.advance_first(count);
+            count -= pieces.advance_first(count, &mut spares.panics);
         }
         self.copied.advance(count, &mut spares.vectors);
         if let Some(used) = self.pieces.take() {
@@ -377,7 +380,9 @@ impl Outgoing {
     fn clear_all(&mut self, spares: &mut Spares) {
         self.copied.clear(&mut spares.vectors);
         if let Some(mut pieces) = self.pieces.take() {
-            pieces.queue.clear();
+            while let Some(piece) = pieces.queue.pop_front() {
+                spares.panics.let_go(piece);
+            }
             (pieces.shared, pieces.lent, pieces.in_files, pieces.before_last) = (0, 0, 0, 0);
             spares.give_back(pieces);
         }

@@ -234,7 +234,9 @@ impl Reactor {
 
     pub(crate) fn lose_connection(&mut self, id: ConnectionId, because: Option<Reason>) {
         let name = Command::LoseConnection;
-        self.command(id, Queue::Flush, name, |connection, _| connection.close(because));
+        self.command(id, Queue::Flush, name, |connection, common| {
+            connection.close_because(because, common)
+        });
     }
 
     pub(crate) fn close_when_written(&mut self, id: ConnectionId) {

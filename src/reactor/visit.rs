@@ -70,7 +70,18 @@ impl Reactor {
         self.queues.visited = Some(key);
         let known = self.visit_connection(key, from, buffer);
         self.queues.visited = None;
+        if self.memory.common.panics().are_there() {
+            self.note_drops(key);
+        }
         known
+    }
+
+    /// Notes the panics of values of the user's that the connection has dropped: bytes, a reason, the config of its TLS.
+    #[cold]
+    fn note_drops(&mut self, key: Key) {
+        for payload in self.memory.common.panics().take() {
+            self.note_panic(Subject::Connection(ConnectionId(key)), Callback::Drop, payload);
+        }
     }
 
     /// Each round of the outer loop does everything between two callbacks with one lookup of the source:

@@ -592,6 +592,55 @@ fn an_error_that_panics_when_dropped_is_contained() {
     }
 }
 
+/// Another reason takes its place.
+#[test]
+fn an_error_that_is_replaced_may_panic_when_dropped() {
+    let mut world = World::real();
+    let log = Log::new();
+    let mut other = bystander(&mut world, &log);
+    let (_, addr) = world.listen(|_| Leaves);
+    let mut far = world.dial(addr);
+    far.send(b"x");
+    world.until("the error", |_| BOMBS.get().0 == 1);
+    far.reset();
+    world.until("the end", |world| world.reactor().stats().closed == 1);
+    assert_eq!((world.reactor().stats().panics, BOMBS.get()), (1, (1, 1)));
+    still_served(&mut world, &mut other);
+}
+
+/// The owner of bytes that are shared: the reactor may be the last to have them.
+struct ArmedOwner(#[allow(dead_code, reason = "it is dropped")] Bomb);
+
+impl AsRef<[u8]> for ArmedOwner {
+    fn as_ref(&self) -> &[u8] {
+        &[7; 5000]
+    }
+}
+
+/// Two at once do too: each is dropped by itself. They have left when they are dropped, or are discarded.
+#[test]
+fn owners_of_bytes_may_panic_when_dropped() {
+    for aborts in [false, true] {
+        let mut world = World::real();
+        let log = Log::new();
+        let mut other = bystander(&mut world, &log);
+        let (_, addr) = world.listen(move |_: Address| {
+            Recorder::new(&log, "a").on_made(move |transport| {
+                for _ in 0..2 {
+                    let owner = ArmedOwner(Bomb::new());
+                    assert!(transport.write_owned(bytes::Bytes::from_owner(owner)));
+                }
+                if aborts {
+                    transport.abort_connection();
+                }
+            })
+        });
+        let _far = world.dial(addr);
+        world.until("the drops", |world| world.reactor().stats().panics == 2);
+        still_served(&mut world, &mut other);
+    }
+}
+
 /// Ends its connection with an error of its own.
 struct Leaves;
 
