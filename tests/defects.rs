@@ -145,12 +145,6 @@ const DEFECTS: &[Defect] = &[
         r#"            std::mem::forget(payload);"#,
     ),
     (
-        "a plain flush does not know the time",
-        "src/reactor/flushing.rs",
-        r#"        session.tell_the_time(common, time);"#,
-        r#"        let _ = &time;"#,
-    ),
-    (
         "a plain flush stays in its queue",
         "src/reactor/flushing.rs",
         r#"                waits.leave(Queue::Flush);"#,
@@ -1196,8 +1190,14 @@ const DEFECTS_OF_PROXY: &[Defect] = &[
     ),
 ];
 
-/// The same for calls of other threads. Tests of their queue and of threads must find them.
+/// The same for calls, and for what they write. Tests of their queue, of threads and of silence must find them.
 const DEFECTS_OF_CALLS: &[Defect] = &[
+    (
+        "a plain flush does not know the time",
+        "src/reactor/flushing.rs",
+        r#"        session.tell_the_time(common, time);"#,
+        r#"        let _ = &time;"#,
+    ),
     (
         "a connection that is not there any more is counted as closed",
         "src/reactor/visit.rs",
@@ -1743,10 +1743,10 @@ impl Copy {
         self.first_of(&tests, &names)
     }
 
-    /// The same with the tests of calls from threads.
+    /// The same with the tests of calls.
     fn first_failure_of_calls(&self) -> Option<String> {
         let tests = ["--no-fail-fast", "--lib", "--test", "suite"];
-        self.first_of(&tests, &["call_queue::", "threads::"])
+        self.first_of(&tests, &["call_queue::", "silence::", "threads::"])
     }
 
     /// The same with the tests of observers.

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crocus::testing::Simulation;
 use crocus::{
     Connect, DatagramProtocol, DatagramTransport, Protocol, Reactor, Reason, TimerId, Transport,
 };
@@ -141,6 +142,26 @@ fn the_work_for_an_answer_is_not_the_silence_of_the_peer() {
     world.until("the timeout", |_| log.has("a timed out"));
     // Read a moment later than it was sent.
     assert!(answered.get().unwrap().elapsed() + 5 * MS >= LIMIT, "{:?}", answered.get());
+}
+
+/// So is that of bytes which a call has written.
+#[test]
+fn bytes_that_a_call_wrote_count_from_when_they_leave() {
+    let mut simulation = Simulation::new();
+    let log = Log::new();
+    let _peer = simulation.connect(Recorder::new(&log, "a").on_made(|transport| {
+        transport.set_timeout(Some(SECOND));
+    }));
+    simulation.settle();
+    let (id, clock) = (simulation.reactor().connections()[0], simulation.clock());
+    let begun = clock.now();
+    simulation.reactor().call_soon(move |reactor| {
+        clock.advance(MS * 500);
+        reactor.transport(id).unwrap().write(b"news");
+    });
+    simulation.turn();
+    let idle_since = simulation.reactor().transport(id).unwrap().idle_since();
+    assert_eq!(idle_since, begun + MS * 500);
 }
 
 /// Takes what has come, up to what Linux acknowledges at a time on the loopback interface, and waits for
