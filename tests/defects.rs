@@ -147,8 +147,8 @@ const DEFECTS: &[Defect] = &[
     (
         "a plain flush stays in its queue",
         "src/reactor/flushing.rs",
-        r#"                waits.leave(Queue::Flush);"#,
-        r#"                let _ = &waits;"#,
+        r#"            Some(Next::Rest) => waits.leave(Queue::Flush),"#,
+        r#"            Some(Next::Rest) => {}"#,
     ),
     (
         "bytes of any number of read buffers are kept",

@@ -53,7 +53,7 @@ impl Reactor {
     /// most that a broadcast goes to. `false`: it is still to be visited.
     #[inline]
     fn flush_plainly(&mut self, key: Key) -> bool {
-        let Self { sources, memory, monitor, hot, time, timers, .. } = self;
+        let Self { sources, memory, monitor, hot, time, .. } = self;
         let Some(Slot { source: Source::Connection(session), waits, .. }) = sources.slot(key)
         else {
             return false;
@@ -68,10 +68,7 @@ impl Reactor {
         let next = session.connection.send_plainly(budget, &mut 0, common);
         Watched::end(watched, ConnectionId(key), &session.connection, common, monitor);
         match next {
-            Some(Next::Rest) => {
-                session.arm(key, timers, monitor);
-                waits.leave(Queue::Flush);
-            }
+            Some(Next::Rest) => waits.leave(Queue::Flush), // its deadline has only moved away from its timer
             Some(_) => waits.note_sent(hot.write_budget, hot.write_budget, turn), // this was the turn's write
             None => {}
         }
