@@ -1,6 +1,7 @@
 //! The end of a connection: in order, by an error, by a command, and why.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 
 use super::filter::Filter;
@@ -36,10 +37,13 @@ impl<S: ByteStream> Connection<S> {
         ends
     }
 
-    /// Ends it because of a fault on this side, which overrides any other reason.
-    pub(crate) fn end_by_fault(&mut self, reason: Reason) {
+    /// Ends it because of a fault on this side, which overrides any other reason: returns that.
+    pub(crate) fn end_by_fault(&mut self, reason: Reason) -> Option<Reason> {
         self.output = Output::Reset;
-        self.life = Life::Gone(reason);
+        match mem::replace(&mut self.life, Life::Gone(reason)) {
+            Life::Closing(former) | Life::Lingering(former) | Life::Gone(former) => Some(former),
+            _ => None,
+        }
     }
 
     /// Ends it with the reactor. After a shutdown it `resets`: its protocol was told, and has not finished.

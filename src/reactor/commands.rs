@@ -268,10 +268,12 @@ impl Reactor {
 
     /// Ends a connection because of a fault on this side.
     pub(crate) fn end_by_fault(&mut self, id: ConnectionId, reason: Reason) {
+        let mut former = None;
         self.command(id, Queue::Flush, None, |connection, _| {
-            connection.end_by_fault(reason);
+            former = connection.end_by_fault(reason);
             true
         });
+        self.let_go_of_rest(Subject::Connection(id), former); // it may be the user's, and the last
     }
 
     /// Ends a connection with the reactor.

@@ -608,6 +608,29 @@ fn an_error_that_is_replaced_may_panic_when_dropped() {
     still_served(&mut world, &mut other);
 }
 
+/// A panic is a reason, and takes the place of any other.
+#[test]
+fn an_error_that_a_panic_replaces_may_panic_when_dropped() {
+    struct Fails;
+
+    impl Protocol for Fails {
+        fn data_received(&mut self, transport: &mut Transport, _: &[u8]) {
+            transport.abort_connection_because(Reason::protocol(ArmedError(Bomb::new())));
+            panic!("on purpose");
+        }
+    }
+
+    let mut world = World::real();
+    let log = Log::new();
+    let mut other = bystander(&mut world, &log);
+    let (_, addr) = world.listen(|_| Fails);
+    let mut far = world.dial(addr);
+    far.send(b"x");
+    world.until("the end", |world| world.reactor().stats().closed == 1);
+    assert_eq!((world.reactor().stats().panics, BOMBS.get()), (2, (1, 1)));
+    still_served(&mut world, &mut other);
+}
+
 /// The owner of bytes that are shared: the reactor may be the last to have them.
 struct ArmedOwner(#[allow(dead_code, reason = "it is dropped")] Bomb);
 
