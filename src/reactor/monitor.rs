@@ -84,14 +84,6 @@ impl Monitor {
     }
 
     /// Tells which stages a connection has reached.
-    #[inline(always)]
-    fn reached(&mut self, id: ConnectionId, before: Reached, now: Reached) {
-        if before != now && self.is_watched() {
-            self.tell_stages(id, before, now);
-        }
-    }
-
-    #[cold]
     fn tell_stages(&mut self, connection: ConnectionId, before: Reached, now: Reached) {
         let stages = [
             (Stage::FinReceived, before.fin_received, now.fin_received),
@@ -207,7 +199,10 @@ impl Watched {
             let waiting = state.buffered();
             watcher.take_sent(Notice::Sent { connection, bytes: sent, waiting });
         }
-        monitor.reached(connection, self.reached, state.reached());
+        let now = state.reached();
+        if self.reached != now {
+            monitor.tell_stages(connection, self.reached, now);
+        }
     }
 }
 
