@@ -279,7 +279,9 @@ impl<F: Factory> Factory for Reconnecting<F> {
     }
 
     fn connection_failed(&mut self, connector: &mut Connector<'_>, reason: &Reason) {
-        self.failures = self.failures.saturating_add(1);
+        if !matches!(reason, Reason::Cancelled) {
+            self.failures = self.failures.saturating_add(1);
+        }
         self.tell(connector, reason, F::connection_failed, is_hopeless);
     }
 

@@ -174,6 +174,24 @@ fn given_up_while_it_connects_the_attempt_is_cancelled() {
     assert_eq!(simulation.elapsed(), SECOND);
 }
 
+/// Its factory may want another at once, and a cancelled one has not failed.
+#[test]
+fn a_cancelled_attempt_counts_as_none_that_failed() {
+    let mut simulation = Simulation::new();
+    let log = Log::new();
+    let factory = inner(&log).on_failed(|connector, reason| {
+        if matches!(reason, Reason::Cancelled) {
+            connector.connect();
+        }
+    });
+    let client = Reconnecting::new(factory, exact().max_attempts(2));
+    let connector = simulation.reactor().connect(SERVER, client);
+    assert!(simulation.reactor().cancel_connect(connector));
+    simulation.reactor().run().unwrap();
+    assert_eq!(log.count("c failed Cancelled"), 1);
+    assert_eq!(log.count("c failed Failed"), 2, "{:?}", log.lines());
+}
+
 /// Twisted's `test_stopTryingWhenConnected` and `test_stopServiceWhileDisconnecting`.
 #[test]
 fn given_up_while_connected_it_closes_in_order() {

@@ -197,7 +197,7 @@ impl<F: Framing, H: FrameHandler<F>> Framed<F, H> {
     /// [`with_protocol`](crate::Reactor::with_protocol).
     ///
     /// There the connection may be handed over as in a callback, with the part of a frame that has come. (Code that
-    /// hands it over by its name alone does not reach that part, which is lost.)
+    /// hands it over by its id alone does not reach that part, which is lost.)
     pub fn with_handler<R>(
         &mut self,
         transport: &mut Transport<'_>,
