@@ -88,6 +88,7 @@ impl Extras {
         if let Some(filter) = &mut self.filter {
             filter.wire_mut().clear(spares);
         }
+        spares.panics.let_go(self.because.take()); // by itself: the filter's config is the user's too
         spares.panics.let_go(std::mem::take(self));
     }
 

@@ -10,9 +10,9 @@ use crocus::tls::rustls::client::{
 use crocus::tls::rustls::pki_types::ServerName;
 use crocus::tls::rustls::server::{ClientHello, ResolvesServerCert};
 use crocus::tls::rustls::sign::CertifiedKey;
-use crocus::tls::rustls::{CertificateError, Error, NamedGroup, ProtocolVersion};
+use crocus::tls::rustls::{CertificateError, Error, NamedGroup, ProtocolVersion, ServerConfig};
 use crocus::tls::{Fault, HANDSHAKE_TIMEOUT, Phase, TlsInfo};
-use crocus::{Address, Connect, Connector, Factory, Listen, Protocol, Reason, Who};
+use crocus::{Address, Connect, Connector, Factory, Listen, Protocol, Reason, Transport, Who};
 
 use crate::certificates::{Configs, VERSIONS, distrustful, long_chain};
 use crate::far::TlsFar;
@@ -223,6 +223,46 @@ fn a_config_that_panics_when_dropped_is_contained() {
         let panics = 1 + u64::from(served_meanwhile);
         world.until("the drop", |world| world.reactor().stats().panics == panics);
     }
+}
+
+/// An error that panics when it is dropped.
+#[derive(Debug)]
+struct ArmedError;
+
+impl std::fmt::Display for ArmedError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a bug")
+    }
+}
+
+impl std::error::Error for ArmedError {}
+
+impl Drop for ArmedError {
+    fn drop(&mut self) {
+        panic!("a bug");
+    }
+}
+
+/// A connection is the last to have both, and another reason takes the place of the error.
+#[test]
+fn a_config_and_a_reason_may_both_panic_when_dropped() {
+    struct Encrypts(Option<Arc<ServerConfig>>);
+
+    impl Protocol for Encrypts {
+        fn connection_made(&mut self, transport: &mut Transport) {
+            let config = self.0.take().unwrap();
+            assert!(transport.start_tls(config));
+            transport.lose_connection_because(Reason::protocol(ArmedError));
+            transport.abort_connection();
+        }
+    }
+
+    let mut server = (*Configs::new().server).clone();
+    server.cert_resolver = Arc::new(Armed(server.cert_resolver));
+    let (mut world, mut config) = (World::real(), Some(Arc::new(server)));
+    let (_, addr) = world.listen(move |_: Address| Encrypts(config.take()));
+    let _far = world.dial(addr);
+    world.until("the drops", |world| world.reactor().stats().panics == 2);
 }
 
 /// Keeps no session, and shows a bug when it is asked for one: at the beginning of a handshake.
