@@ -222,6 +222,11 @@ impl Connection {
             // It fails if the connection is gone already, and then FIN is not needed.
             drop(self.stream.shut_write());
         }
+        self.clear(common);
+    }
+
+    /// Drops each value of the user's that it has but its reason, by itself.
+    pub(crate) fn clear(&mut self, common: &mut Common) {
         self.clear_output(common);
         if let Some(extras) = self.extras.take() {
             common.give_back(extras);

@@ -150,6 +150,8 @@ impl Reactor {
             Source::Connection(session) => {
                 self.let_go_of_each(subject, session.protocol.take());
                 self.let_go_of_each(subject, session.take_successor());
+                session.connection.clear(&mut self.memory.common);
+                self.note_drops(subject);
             }
             Source::Listener(listener) => {
                 let factory = listener.callee.take();

@@ -71,16 +71,16 @@ impl Reactor {
         let known = self.visit_connection(key, from, buffer);
         self.queues.visited = None;
         if self.memory.common.panics().are_there() {
-            self.note_drops(key);
+            self.note_drops(Subject::Connection(ConnectionId(key)));
         }
         known
     }
 
     /// Notes the panics of values of the user's that the connection has dropped: bytes, a reason, the config of its TLS.
     #[cold]
-    fn note_drops(&mut self, key: Key) {
+    pub(super) fn note_drops(&mut self, subject: Subject) {
         for payload in self.memory.common.panics().take() {
-            self.note_panic(Subject::Connection(ConnectionId(key)), Callback::Drop, payload);
+            self.note_panic(subject, Callback::Drop, payload);
         }
     }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crocus::Readiness;
 use crocus::testing::Simulation;
 use crocus::{
-    Address, Connect, DatagramProtocol, DatagramTransport, Factory, Observer, Protocol, Reactor,
-    Reason, SocketOptions, Transport, Who,
+    Address, Connect, DatagramProtocol, DatagramTransport, Factory, Observer, Protocol, Rate,
+    Reactor, Reason, SocketOptions, Transport, Who,
 };
 
 use crate::util::{Far, HOUR, Log, Recorder, RecordingClient, World, logged, message, say};
@@ -761,4 +761,26 @@ fn a_simulation_dropped_by_a_panic_contains_others() {
     });
     assert_eq!(message(caught.unwrap_err().as_ref()), "the test fails");
     assert_eq!(BOMBS.get(), (20, 20));
+}
+
+/// Not only its calls and protocols, but the bytes that wait in its connections.
+#[test]
+fn a_simulation_dropped_by_a_panic_drops_each_owner_of_bytes() {
+    let caught = catch_unwind(|| {
+        let (mut world, log) = (World::simulated(), Log::new());
+        let (_, addr) = world.listen(move |_: Address| {
+            Recorder::new(&log, "a").on_made(|transport| {
+                transport.set_write_rate(Some(Rate::per_second(1).burst(1)));
+                for _ in 0..2 {
+                    let owner = ArmedOwner(Bomb::new());
+                    assert!(transport.write_owned(bytes::Bytes::from_owner(owner)));
+                }
+            })
+        });
+        let _far = world.dial(addr);
+        world.until("the bytes", |_| BOMBS.get().0 == 2);
+        panic!("the test fails");
+    });
+    assert_eq!(message(caught.unwrap_err().as_ref()), "the test fails");
+    assert_eq!(BOMBS.get(), (2, 2));
 }
