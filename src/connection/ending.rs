@@ -226,6 +226,7 @@ impl Connection {
     }
 
     /// Drops each value of the user's that it has but its reason, by itself.
+    #[inline(always)]
     pub(crate) fn clear(&mut self, common: &mut Common) {
         self.clear_output(common);
         if let Some(extras) = self.extras.take() {
