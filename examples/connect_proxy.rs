@@ -90,14 +90,10 @@ impl FrameHandler<Lines> for Client {
     }
 }
 
-/// Answers that there will be no tunnel, and closes.
+/// Answers that there will be no tunnel, and closes. The status says all, for HEAD must get no content.
 fn refuse(transport: &mut Transport<'_>, status: &str) {
-    let fields = "Allow: CONNECT\r\nContent-Type: text/plain\r\nConnection: close";
-    let length = status.len() + 1;
-    write!(
-        transport,
-        "HTTP/1.1 {status}\r\n{fields}\r\nContent-Length: {length}\r\n\r\n{status}\n"
-    );
+    let fields = "Allow: CONNECT\r\nConnection: close\r\nContent-Length: 0";
+    write!(transport, "HTTP/1.1 {status}\r\n{fields}\r\n\r\n");
     transport.lose_connection();
 }
 

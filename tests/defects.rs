@@ -966,6 +966,12 @@ const DEFECTS_OF_TLS: &[Defect] = &[
         r#"        self.outgoing.len()"#,
     ),
     (
+        "the cap counts what is encrypted of a file",
+        "src/connection/filter.rs",
+        r#"        all - self.filed.min(all)"#,
+        r#"        all"#,
+    ),
+    (
         "records that are not full",
         "src/connection/filter.rs",
         r#"        let mut left = plain.len().min(room);"#,

@@ -168,9 +168,11 @@ impl Commands {
             match &*name.to_ascii_uppercase() {
                 "BODY" => {}
                 "SIZE" => {
-                    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
-                    let size = value.parse::<u64>().ok().filter(|_| is_number);
-                    if size.ok_or("501 SIZE takes a number")? > self.sink.max_size as u64 {
+                    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+                        return Err("501 SIZE takes a number");
+                    }
+                    // One that does not fit into a number is longer than any message.
+                    if value.parse().map_or(true, |size: usize| size > self.sink.max_size) {
                         return Err("552 the message is too long");
                     }
                 }
@@ -251,7 +253,7 @@ impl FrameHandler<Lines> for Commands {
             "DATA" => {
                 let envelope = Some(mem::take(&mut self.envelope));
                 let message = Message { sink: Rc::clone(&self.sink), envelope };
-                transport.set_protocol(Framed::new(DotStuffed(self.sink.max_size), message));
+                transport.set_protocol(Framed::new(DotStuffed::new(self.sink.max_size), message));
             }
             "STARTTLS" => {
                 if let Err(refusal) = self.start_tls(transport, argument.trim()) {

@@ -31,6 +31,8 @@ pub(crate) struct Filter {
     engine: Engine,
     /// The bytes that are ready to leave: those in clear from before the switch, then those of TLS.
     wire: Outgoing,
+    /// The last bytes of the wire are of files: no more than so many.
+    filed: usize,
     /// The bytes of TLS that came before this began, along with something else.
     early: Vec<u8>,
     state: State,
@@ -81,6 +83,7 @@ impl Filter {
         let mut filter = Self {
             engine,
             wire: clear,
+            filed: 0,
             early,
             state,
             by,
@@ -136,6 +139,12 @@ impl Filter {
         &self.wire
     }
 
+    /// How many of them are in memory; those that were read from a file do not count.
+    pub(super) fn in_memory(&self) -> usize {
+        let all = self.wire.in_memory();
+        all - self.filed.min(all)
+    }
+
     #[inline]
     pub(super) fn wire_mut(&mut self) -> &mut Outgoing {
         &mut self.wire
@@ -159,7 +168,7 @@ impl Filter {
     /// Encrypts bytes, until `most` are ready for the wire, and close_notify behind them if they are the `last`.
     ///
     /// One record at a time, so that each is copied while it is in the cache, and all have the same memory. Bytes of a
-    /// file are read into `buffer` before.
+    /// file are read into `buffer` before. Bytes in memory behind them wait until these have left.
     ///
     /// # Errors
     ///
@@ -178,8 +187,16 @@ impl Filter {
         let room = most.min(MOST_SEALED).saturating_sub(self.wire.len()).next_multiple_of(RECORD);
         let mut left = plain.len().min(room);
         while left > 0 {
+            let (of_file, before) = (plain.file().is_some(), self.wire.len());
+            self.filed = self.filed.min(before);
+            if self.filed > 0 && !of_file {
+                break;
+            }
             let count =
                 self.seal_some(plain.read(left, buffer).map_err(SealError::File)?, spares)?;
+            if of_file {
+                self.filed += self.wire.len() - before;
+            }
             plain.advance(count, spares);
             left -= count;
         }

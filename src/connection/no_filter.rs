@@ -62,6 +62,10 @@ impl Filter {
         match *self {}
     }
 
+    pub(super) fn in_memory(&self) -> usize {
+        match *self {}
+    }
+
     pub(super) fn wire_mut(&mut self) -> &mut Outgoing {
         match *self {}
     }

@@ -89,7 +89,7 @@ impl<S> Connection<S> {
     /// How many of them are in memory.
     #[inline(always)]
     pub(crate) fn in_memory(&self) -> usize {
-        self.outgoing.in_memory() + self.filter().map_or(0, |filter| filter.wire().in_memory())
+        self.outgoing.in_memory() + self.filter().map_or(0, Filter::in_memory)
     }
 
     /// Whether bytes of the read buffer are still to be sent.

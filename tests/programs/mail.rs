@@ -122,6 +122,7 @@ fn paths_and_parameters_that_are_none_are_refused() {
         ("MAIL FROM:<a> X=b", "555"),
         ("MAIL FROM:<a> SIZE=+5", "501"),
         ("MAIL FROM:<a> SIZE=", "501"),
+        ("MAIL FROM:<a> SIZE=99999999999999999999", "552"),
         ("MAIL FROM:<\"a>b\"@c> SIZE=5", "250"),
     ] {
         let answer = pipelined(server.addr, format!("{command}\r\nQUIT\r\n").as_bytes());

@@ -84,6 +84,12 @@ fn heads_that_are_none_are_refused() {
         let answer = ask(proxy.addr, head);
         assert_eq!(answer, format!("HTTP/1.1 {status}"), "{}", head.escape_ascii());
     }
+    // An answer to HEAD has no content (RFC 9110, section 9.3.2).
+    let (mut stream, mut answer) = (dial(proxy.addr), String::new());
+    stream.write_all(b"HEAD http://a/ HTTP/1.1\r\n\r\n").unwrap();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 405 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+    drop(stream);
     proxy.stop();
 }
 

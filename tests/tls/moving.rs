@@ -1,6 +1,8 @@
 //! Bytes on their way: pressure, pauses, rates, portions, keys.
 
 use std::cell::RefCell;
+#[cfg(all(unix, feature = "sendfile"))]
+use std::fs::File;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use crocus::{Connect, Listen, Protocol, Rate, Reactor, Reason, Transport};
 use crate::certificates::{Configs, VERSIONS};
 use crate::closing::served;
 use crate::far::TlsFar;
+#[cfg(all(unix, feature = "sendfile"))]
+use crate::util::Folder;
 use crate::util::{Log, MS, Recorder, SECOND, World, pattern, tag};
 
 both! {
@@ -339,6 +343,31 @@ fn the_cap_counts_what_is_encrypted_too() {
     world.pass(SECOND);
     assert_eq!(log.count("a lost Overflow"), 1);
     drop(far);
+}
+
+#[cfg(all(unix, feature = "sendfile"))]
+#[test]
+fn a_file_does_not_count_for_the_cap_when_encrypted() {
+    let world = World::simulated();
+    let mut world = world.with_limits(Reactor::builder().write_buffer_cap(10_000));
+    let folder = Folder::new();
+    let (all, path) = (pattern(4 << 20), folder.join("file"));
+    std::fs::write(&path, &all).unwrap();
+    let file = Arc::new(File::open(path).unwrap());
+    let (log, mut far) = served(&mut world, &Configs::new(), |a| a.on_pause(|_| {}));
+    for _ in 0..2 {
+        assert!(world.only().send_file(Arc::clone(&file), 0..all.len() as u64).unwrap());
+        world.quiet();
+        assert!(world.only().write(b"between"), "what waits is in the file");
+        world.quiet();
+    }
+    far.until_got(&mut world, 2 * (all.len() + 7));
+    assert!(far.got == [&all[..], b"between"].concat().repeat(2));
+    assert!(world.only().send_file(file, 0..all.len() as u64).unwrap());
+    assert!(world.only().write(&[b'x'; 20_000]));
+    world.quiet();
+    assert!(!world.only().write(b"x"), "these are in memory");
+    world.until("the end", |_| log.has("a lost Overflow"));
 }
 
 #[test]

@@ -129,7 +129,7 @@ impl Http {
                     rest = &rest[len..];
                 }
                 Ok(None) => break,
-                Err(status) => refuse(transport, status),
+                Err(status) => refuse(transport, status, rest),
             }
         }
         self.input = rest.to_vec();
@@ -139,7 +139,7 @@ impl Http {
         self.history = History::Served;
         let request = match head::parse(head) {
             Ok(request) => request,
-            Err(status) => return refuse(transport, status),
+            Err(status) => return refuse(transport, status, head),
         };
         let site = self.site.borrow();
         let (status, text) = match site.answer(&request) {
@@ -156,8 +156,9 @@ impl Http {
 }
 
 /// Answers what is no request. The start of the next one is unknown, so this is the last answer.
-fn refuse(transport: &mut Transport<'_>, status: Status) {
-    send(transport, status, (&text_of(status), true), true);
+fn refuse(transport: &mut Transport<'_>, status: Status, head: &[u8]) {
+    let head_only = head.strip_prefix(b"\r\n").unwrap_or(head).starts_with(b"HEAD ");
+    send(transport, status, (&text_of(status), !head_only), true);
 }
 
 /// The text of an answer that consists of its status only.

@@ -336,6 +336,13 @@ fn requests_in_one_segment_are_all_answered_and_bodies_refused() {
     stream.write_all(b"rubbish\r\n\r\n").unwrap();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.contains("HTTP/1.1 400 "), "{answer}");
+    for head in ["HEAD / HTTP/1.1\r\n\r\n", "\r\nHEAD /\n"] {
+        let mut stream = dial(server.addr);
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+    }
     server.stop_with_clients();
 }
 

@@ -121,7 +121,10 @@ fn parse(value: &[u8], len: u64) -> Option<Range<u64>> {
     let (first, last) =
         range.trim().split_once('-').filter(|_| unit.eq_ignore_ascii_case("bytes"))?;
     Some(match (first, last) {
-        ("", last) => len.saturating_sub(number(last)?)..len,
+        ("", count) => match number(count)? {
+            1.. if len == 0 => return None, // all there is, and no range tells that
+            count => len.saturating_sub(count)..len,
+        },
         (first, "") => number(first)?..len,
         (first, last) => {
             let (first, last) = (number(first)?, number(last)?);
@@ -169,6 +172,8 @@ mod tests {
             assert!(parse(value.as_bytes(), 10).is_some_and(|range| range.is_empty()), "{value}");
         }
         assert!(parse(b"bytes=0-", 0).is_some_and(|range| range.is_empty()), "an empty file");
+        assert!(parse(b"bytes=-0", 0).is_some_and(|range| range.is_empty()), "none of nothing");
+        assert_eq!(parse(b"bytes=-3", 0), None, "all of an empty file, which is no range");
         for value in [
             "",
             "bytes",

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crocus::{Address, Listen, Protocol, Reason, SocketOptions, TimerId, Transport};
 
@@ -61,6 +61,7 @@ impl Site {
             site: self.clone(),
             head: Vec::new(),
             scan: Scan::default(),
+            since: Instant::now(),
             asked: false,
         }
     }
@@ -71,6 +72,8 @@ pub(crate) struct Page {
     site: Site,
     head: Vec<u8>,
     scan: Scan,
+    /// When it was made.
+    since: Instant,
     /// Whether its request has come. It makes no second one.
     asked: bool,
 }
@@ -139,6 +142,7 @@ impl Page {
 impl Protocol for Page {
     fn connection_made(&mut self, transport: &mut Transport<'_>) {
         self.site.feed.borrow_mut().enter(transport.id());
+        self.since = transport.reactor().now();
         transport.set_timeout(Some(PATIENCE));
     }
 
@@ -148,11 +152,17 @@ impl Protocol for Page {
         }
         self.head.extend_from_slice(data);
         match self.read() {
-            Ok(None) => return,
+            Ok(None) => {
+                // A single byte gains no time.
+                let waited = transport.reactor().now().saturating_duration_since(self.since);
+                transport.set_timeout(Some(PATIENCE.saturating_sub(waited)));
+                return;
+            }
             Ok(Some((head_only, wanted))) => self.answer(transport, head_only, &wanted),
             Err(status) => Self::refuse(transport, status),
         }
         self.asked = true;
+        transport.set_timeout(Some(PATIENCE));
     }
 
     fn timer_fired(&mut self, transport: &mut Transport<'_>, _: TimerId) {
@@ -184,4 +194,26 @@ fn page_head(nonce: &str) -> String {
          style-src 'nonce-{nonce}'; img-src data:; connect-src 'self'; base-uri 'none'; \
          form-action 'none'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\n{CLOSE}\r\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use crocus::testing::{End, Simulation};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_head_that_comes_byte_by_byte_has_no_more_time() {
+        let site = Site::new(&Rc::new(RefCell::new(Feed::new("echo", false))));
+        let mut simulation = Simulation::new();
+        let mut peer = simulation.connect(site.factory()(Address::Tcp(([127, 0, 0, 1], 9).into())));
+        for _ in 0..PATIENCE.as_secs() {
+            assert_eq!(peer.end(), None);
+            peer.send(b"G");
+            simulation.advance(SECOND);
+        }
+        assert_eq!(peer.end(), Some(End::Closed));
+    }
 }
