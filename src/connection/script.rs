@@ -412,6 +412,7 @@ impl Driver {
     }
 
     /// Whether this is a notice of so many bytes.
+    #[cfg(test)]
     pub(super) fn is_told(&self, notice: Tell, bytes: usize) -> bool {
         notice == Tell::Data && self.buffer.told().len() == bytes
     }
