@@ -410,6 +410,8 @@ impl Line {
     /// `None`: there is no room for another party, and the connection is closed.
     fn new(scene: &Rc<Scene>, peer: Connection, addr: Option<SocketAddr>) -> Option<Self> {
         if !scene.has_room() {
+            // Not closed in order: it would linger, and the ledger does not know it.
+            peer.transport(|transport| transport.abort_connection());
             return None;
         }
         let gone = peer.transport(|_| ()).is_none();
