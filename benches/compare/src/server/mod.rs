@@ -31,6 +31,7 @@ type Serve = fn(service: &str, count: u64) -> io::Result<()>;
 pub const SERVERS: &[(&str, Serve)] = &[
     ("limit", limit::serve),
     ("limit-more", limit::serve_in_one_segment),
+    ("limit-bounded", limit::serve_bounded),
     ("crocus", on_crocus::serve),
     ("tasks", tasks::serve),
     ("recorded", on_crocus::serve_recorded),

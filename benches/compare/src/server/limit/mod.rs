@@ -20,6 +20,7 @@ use std::{io, mem};
 
 use calls::{EDGE, Event, FOR_EVER, Fd, IN, OUT};
 use libc::c_int;
+use socket2::SockRef;
 
 pub use tls::serve as serve_over_tls;
 
@@ -31,12 +32,15 @@ use crate::service::{
 /// How many events one poll can bring, as in crocus.
 const EVENTS: usize = 1024;
 
+/// How many bytes the kernel may hold unsent, as in crocus.
+const UNSENT_LOW_WATER: u32 = 128 * 1024;
+
 pub fn serve(service: &str, count: u64) -> io::Result<()> {
     match service {
         "random" => random(super::listen()?, calls::send),
         "echo" => Echo::default().serve(IN, READ_BUFFER),
         "flood" => Echo::default().serve(IN, FLOOD_BUFFER),
-        "bulk" => Bulk { block: bulk_block(), sent: HashMap::new() }.serve(OUT, READ_BUFFER),
+        "bulk" => Bulk::default().serve(OUT, READ_BUFFER),
         "broadcast" => Broadcast::default().serve(IN, READ_BUFFER),
         "beside-broadcast" => beside::BesideBroadcast::new(count).serve(IN, READ_BUFFER),
         "beside-timers" => beside::BesideTimers::new(count).serve(IN, READ_BUFFER),
@@ -52,6 +56,19 @@ pub fn serve_in_one_segment(service: &str, _count: u64) -> io::Result<()> {
         "random" => random(super::listen()?, calls::send_before_the_end),
         _ => super::no_such_service(), // no other service ends its connections
     }
+}
+
+/// The limit with the bound that crocus has by default for what the kernel holds unsent.
+pub fn serve_bounded(service: &str, _count: u64) -> io::Result<()> {
+    let service: fn(TcpListener) -> io::Result<()> = match service {
+        "flood" => |listener| Echo::default().serve_at(listener, IN, FLOOD_BUFFER),
+        "bulk" => |listener| Bulk::default().serve_at(listener, OUT, READ_BUFFER),
+        "broadcast" => |listener| Broadcast::default().serve_at(listener, IN, READ_BUFFER),
+        _ => return super::no_such_service(), // too few bytes to meet the bound
+    };
+    let listener = super::listen()?;
+    SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT_LOW_WATER)?; // inherited
+    service(listener)
 }
 
 /// One loop, or more, each in a thread of its own with a listening socket of its own.
@@ -201,6 +218,12 @@ struct Bulk {
     block: Vec<u8>,
     /// How much of the block has been taken.
     sent: HashMap<Fd, usize>,
+}
+
+impl Default for Bulk {
+    fn default() -> Self {
+        Self { block: bulk_block(), sent: HashMap::new() }
+    }
 }
 
 impl Service for Bulk {
