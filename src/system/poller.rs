@@ -81,27 +81,46 @@ impl Readiness {
 
     #[inline]
     fn of(event: &mio::event::Event) -> Self {
-        let mut readiness = Self::default();
-        let hangup = event.is_error() || event.is_write_closed();
-        if event.is_readable() {
-            readiness |= Self::READABLE;
+        // One question for all that is rare.
+        if is_urgent(event) || has_failed(event) || event.is_read_closed() {
+            return Self::of_rarer(event);
         }
-        if event.is_writable() {
-            readiness |= Self::WRITABLE;
-        }
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if event.is_priority() {
+        Self::of_frequent(event)
+    }
+
+    #[inline(always)]
+    fn of_frequent(event: &mio::event::Event) -> Self {
+        let (readable, writable) = (event.is_readable(), event.is_writable());
+        Self((Self::READABLE.0 * u8::from(readable)) | (Self::WRITABLE.0 * u8::from(writable)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of_rarer(event: &mio::event::Event) -> Self {
+        let mut readiness = Self::of_frequent(event);
+        if is_urgent(event) {
             readiness |= Self::READABLE | Self::URGENT;
         }
         if event.is_read_closed() {
             readiness |= Self::READABLE | Self::READ_CLOSED;
         }
-        if hangup {
+        if has_failed(event) {
             // A lone error event is neither readable nor writable; trying both finds the error.
             readiness |= Self::FAILED;
         }
         readiness
     }
+}
+
+fn is_urgent(event: &mio::event::Event) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return event.is_priority();
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    return false;
+}
+
+fn has_failed(event: &mio::event::Event) -> bool {
+    event.is_error() || event.is_write_closed()
 }
 
 impl BitOr for Readiness {
