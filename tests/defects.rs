@@ -283,7 +283,7 @@ const DEFECTS: &[Defect] = &[
     (
         "one that lingers is stopped like an open one (row 48)",
         "src/connection/ending.rs",
-        r#"        if matches!(self.life, Life::Lingering(_)) && !sends {
+        r#"        if matches!(self.life, Life::Ending(End::Lingering, _)) && !sends {
             self.finish();
             return true;
         }
@@ -459,7 +459,7 @@ const DEFECTS: &[Defect] = &[
     (
         "row 32: lingering has no end",
         "src/connection/timing.rs",
-        r#"            Life::Lingering(_) => due(extras.linger_end()),
+        r#"            Life::Ending(End::Lingering, _) => due(extras.linger_end()),
 "#,
         r#""#,
     ),
@@ -880,8 +880,7 @@ const DEFECTS_OF_TLS: &[Defect] = &[
     (
         "hide a failure of TLS behind a reset",
         "src/connection/ending.rs",
-        r#"            Life::Closing(failure @ Reason::Tls { .. })
-            | Life::Lingering(failure @ Reason::Tls { .. }) => failure.clone(),
+        r#"            Life::Ending(_, failure @ Reason::Tls { .. }) => failure.clone(),
 "#,
         "",
     ),

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::output::{Output, Pressure};
-use super::{Common, Connection, Holds, Input, Life, Reached, Told, Traffic};
+use super::{Common, Connection, End, Holds, Input, Life, Reached, Told, Traffic};
 use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
@@ -22,7 +22,7 @@ impl<S: ByteStream> Connection<S> {
             }
             Life::New => {}
             Life::Open | Life::HandingOver | Life::Finishing => {}
-            Life::Closing(_) | Life::Lingering(_) | Life::Gone(_) => return false,
+            Life::Ending(..) => return false,
         }
         if self.output == Output::Broken {
             self.finish();
@@ -32,7 +32,7 @@ impl<S: ByteStream> Connection<S> {
         let reason = because.or_else(timed_out).unwrap_or_else(|| self.orderly_reason());
         self.want_fin();
         self.held.remove(Holds::UNREAD); // nothing is delivered any more
-        self.life = Life::Closing(reason);
+        self.life = Life::Ending(End::Closing, reason);
         true
     }
 
@@ -78,11 +78,11 @@ impl<S: ByteStream> Connection<S> {
                 self.ready |= Readiness::READABLE;
                 true
             }
-            Life::Lingering(_) => {
+            Life::Ending(End::Lingering, _) => {
                 self.shorten_linger(now, common);
                 true
             }
-            Life::Finishing | Life::Closing(_) | Life::Gone(_) => false,
+            Life::Finishing | Life::Ending(End::Closing, _) | Life::Ending(End::Gone, _) => false,
         }
     }
 
@@ -124,7 +124,7 @@ impl<S: ByteStream> Connection<S> {
 impl<S> Connection<S> {
     /// Whether it is neither closing nor gone.
     pub(crate) fn is_open(&self) -> bool {
-        !matches!(self.life, Life::Closing(_) | Life::Lingering(_) | Life::Gone(_))
+        !matches!(self.life, Life::Ending(..))
     }
 
     /// Whether its present protocol gets notices.
@@ -138,7 +138,7 @@ impl<S> Connection<S> {
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        matches!(self.life, Life::Gone(_))
+        matches!(self.life, Life::Ending(End::Gone, _))
     }
 
     /// Whether input is delivered, as far as its protocol controls this.
@@ -163,8 +163,8 @@ impl<S> Connection<S> {
             fin_sent: matches!(self.output, Output::FinSent),
             #[cfg(feature = "tls")]
             encrypted: self.is_encrypted(),
-            closing: matches!(self.life, Life::Closing(_) | Life::Lingering(_)),
-            lingering: matches!(self.life, Life::Lingering(_)),
+            closing: matches!(self.life, Life::Ending(End::Closing | End::Lingering, _)),
+            lingering: matches!(self.life, Life::Ending(End::Lingering, _)),
         }
     }
 }

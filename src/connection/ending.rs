@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::filter::Filter;
-use super::{Common, Connection, Input, Io, Life, Next, Output, ReadBuffer, Side};
+use super::{Common, Connection, End, Input, Io, Life, Next, Output, ReadBuffer, Side};
 use crate::reason::{Activity, Reason};
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
@@ -17,7 +17,7 @@ impl<S: ByteStream> Connection<S> {
         if self.is_gone() {
             return false;
         }
-        self.life = Life::Gone(reason);
+        self.life = Life::Ending(End::Gone, reason);
         true
     }
 
@@ -40,8 +40,8 @@ impl<S: ByteStream> Connection<S> {
     /// Ends it because of a fault on this side, which overrides any other reason: returns that.
     pub(crate) fn end_by_fault(&mut self, reason: Reason) -> Option<Reason> {
         self.output = Output::Reset;
-        match mem::replace(&mut self.life, Life::Gone(reason)) {
-            Life::Closing(former) | Life::Lingering(former) | Life::Gone(former) => Some(former),
+        match mem::replace(&mut self.life, Life::Ending(End::Gone, reason)) {
+            Life::Ending(_, former) => Some(former),
             _ => None,
         }
     }
@@ -51,7 +51,7 @@ impl<S: ByteStream> Connection<S> {
     /// peer has sent nothing since: one that goes on sending gets a reset, which may overtake the last bytes.
     pub(crate) fn stop(&mut self, resets: bool) -> bool {
         let sends = self.discarded() > 0 || self.ready.contains(Readiness::READABLE);
-        if matches!(self.life, Life::Lingering(_)) && !sends {
+        if matches!(self.life, Life::Ending(End::Lingering, _)) && !sends {
             self.finish();
             return true;
         }
@@ -144,10 +144,10 @@ impl<S: ByteStream> Connection<S> {
         if let Some(error) = self.take_hangup_error() {
             return self.fail(error);
         }
-        self.life = Life::Gone(match &self.life {
-            Life::Closing(reason) | Life::Lingering(reason) | Life::Gone(reason) => reason.clone(),
-            _ => self.reason_of_both(),
-        });
+        match &mut self.life {
+            Life::Ending(end, _) => *end = End::Gone,
+            _ => self.life = Life::Ending(End::Gone, self.reason_of_both()),
+        }
         Next::Gone
     }
 
@@ -167,8 +167,7 @@ impl<S: ByteStream> Connection<S> {
         let error = self.take_hangup_error().unwrap_or(error);
         self.end_by_failure(match &self.life {
             #[cfg(feature = "tls")]
-            Life::Closing(failure @ Reason::Tls { .. })
-            | Life::Lingering(failure @ Reason::Tls { .. }) => failure.clone(),
+            Life::Ending(_, failure @ Reason::Tls { .. }) => failure.clone(),
             _ => Reason::of_failure(self.activity(), Arc::new(error)),
         });
         Next::Gone
@@ -176,7 +175,7 @@ impl<S: ByteStream> Connection<S> {
 
     fn activity(&self) -> Activity {
         match self.life {
-            Life::Closing(_) | Life::Lingering(_) => Activity::Closing,
+            Life::Ending(End::Closing | End::Lingering, _) => Activity::Closing,
             #[cfg(feature = "proxy")]
             Life::Preparing(super::Preparation::Header(_)) => Activity::Identifying,
             #[cfg(feature = "tls")]
@@ -204,7 +203,7 @@ impl<S> Connection<S> {
     /// Why it is gone.
     pub(crate) fn reason(&self) -> Reason {
         match &self.life {
-            Life::Closing(reason) | Life::Lingering(reason) | Life::Gone(reason) => reason.clone(),
+            Life::Ending(_, reason) => reason.clone(),
             _ => Reason::Closed,
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::extras::Direction;
-use super::{Common, Connection, Holds, Io, Life, Next, Output, ReadBuffer, Side, Tell};
+use super::{Common, Connection, End, Holds, Io, Life, Next, Output, ReadBuffer, Side, Tell};
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
 
@@ -210,7 +210,7 @@ impl<S: ByteStream> Connection<S> {
                 io.read = 0;
                 self.traffic.note_read(count, common);
                 self.note_discarded(count, common);
-                if matches!(self.life, Life::Lingering(_)) {
+                if matches!(self.life, Life::Ending(End::Lingering, _)) {
                     io.asked = true; // the close timeout holds, whatever else it sends
                     self.linger_on(common);
                 }

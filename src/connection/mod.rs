@@ -192,7 +192,7 @@ pub(crate) struct Connection<S = Stream> {
     told: Told,
 }
 
-/// The states of a connection. The last three have the reason of the end.
+/// The states of a connection.
 #[derive(Debug)]
 enum Life {
     /// Its preparation is not over: it has no protocol yet.
@@ -204,11 +204,18 @@ enum Life {
     HandingOver,
     /// As `Open`, in a shutdown: it closes when its protocol, told to go on writing, has added nothing.
     Finishing,
+    /// Its protocol gets no more notices but the last, with this reason.
+    Ending(End, Reason),
+}
+
+/// The stages of an end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
     /// The outgoing buffer is being sent.
-    Closing(Reason),
+    Closing,
     /// Everything is sent, FIN too; waiting for the peer's FIN.
-    Lingering(Reason),
-    Gone(Reason),
+    Lingering,
+    Gone,
 }
 
 impl<S: ByteStream> Connection<S> {
@@ -267,9 +274,9 @@ impl<S: ByteStream> Connection<S> {
             Life::Preparing(_) => self.while_preparing(io, common, buffer),
             Life::New => self.announce(common),
             Life::HandingOver => self.while_handing_over(io, common, buffer),
-            Life::Closing(_) => self.while_closing(io, common, buffer),
-            Life::Lingering(_) => self.while_lingering(io, common, buffer),
-            Life::Open | Life::Finishing | Life::Gone(_) => Next::Gone,
+            Life::Ending(End::Closing, _) => self.while_closing(io, common, buffer),
+            Life::Ending(End::Lingering, _) => self.while_lingering(io, common, buffer),
+            Life::Open | Life::Finishing | Life::Ending(End::Gone, _) => Next::Gone,
         }
     }
 

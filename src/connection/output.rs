@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::extras::Direction;
 use super::filter::Filter;
-use super::{Common, Connection, Holds, Input, Io, Life, Marks, Next, ReadBuffer, Side};
+use super::{Common, Connection, End, Holds, Input, Io, Life, Marks, Next, ReadBuffer, Side};
 use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
@@ -259,7 +259,8 @@ impl<S: ByteStream> Connection<S> {
     /// after `connection_lost`. The kernel would hold the last bytes back until then.
     #[inline(always)]
     pub(super) fn fin_follows(&self) -> bool {
-        let closes = || matches!(self.life, Life::Closing(_)) && self.input != Input::Open;
+        let closes =
+            || matches!(self.life, Life::Ending(End::Closing, _)) && self.input != Input::Open;
         self.output == Output::FinWanted && !closes() && self.filter().is_none_or(Filter::is_closed)
     }
 

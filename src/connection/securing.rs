@@ -10,7 +10,9 @@ use std::time::Instant;
 use super::extras::{Direction, Extras};
 use super::filter::{Engine, Filter, Opened, SealError};
 use super::input::Received;
-use super::{Common, Connection, Holds, Input, Io, Life, Next, Output, ReadBuffer, Side, Tell};
+use super::{
+    Common, Connection, End, Holds, Input, Io, Life, Next, Output, ReadBuffer, Side, Tell,
+};
 use crate::reason::Reason;
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
@@ -246,7 +248,7 @@ impl<S: ByteStream> Connection<S> {
         }
         self.want_fin();
         self.held.remove(Holds::UNREAD);
-        self.life = Life::Closing(reason);
+        self.life = Life::Ending(End::Closing, reason);
         Next::Again
     }
 

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::extras::{Direction, Throttle, Timeout};
-use super::{Common, Connection, Io, Life, Next, ReadBuffer, Tell};
+use super::{Common, Connection, End, Io, Life, Next, ReadBuffer, Tell};
 use crate::parts::clock::later;
 use crate::parts::token_bucket::{Bucket, Rate};
 use crate::reason::Reason;
@@ -99,10 +99,10 @@ impl<S: ByteStream> Connection<S> {
         let extras = self.extras.as_ref()?;
         let of_life = match self.life {
             Life::New | Life::Open => extras.idle_deadline(),
-            Life::Finishing | Life::Closing(_) => extras.close_by,
-            Life::Lingering(_) => extras.linger_end(),
+            Life::Finishing | Life::Ending(End::Closing, _) => extras.close_by,
+            Life::Ending(End::Lingering, _) => extras.linger_end(),
             // There is no protocol yet that could be told of silence, for as long as a handshake takes.
-            Life::Preparing(_) | Life::HandingOver | Life::Gone(_) => None,
+            Life::Preparing(_) | Life::HandingOver | Life::Ending(End::Gone, _) => None,
         };
         let refills = [&extras.reading, &extras.writing];
         let refills = refills.into_iter().filter_map(|throttle| throttle.as_ref()?.refilled);
@@ -188,8 +188,8 @@ impl<S: ByteStream> Connection<S> {
         let is_due = match self.life {
             _ if prepares_for_too_long => true,
             Life::Open => due(extras.idle_deadline()) && !io.timed_out,
-            Life::Finishing | Life::Closing(_) => due(extras.close_by),
-            Life::Lingering(_) => due(extras.linger_end()),
+            Life::Finishing | Life::Ending(End::Closing, _) => due(extras.close_by),
+            Life::Ending(End::Lingering, _) => due(extras.linger_end()),
             _ => false,
         };
         if !is_due {
@@ -201,8 +201,8 @@ impl<S: ByteStream> Connection<S> {
         }
         if !io.asked {
             // A flush reads nothing, and in some visits the flush is still to come.
-            let may_ask =
-                io.write.is_some() && (io.read > 0 || matches!(self.life, Life::Closing(_)));
+            let may_ask = io.write.is_some()
+                && (io.read > 0 || matches!(self.life, Life::Ending(End::Closing, _)));
             return Some(if may_ask { self.ask_the_stream(io) } else { Next::Yield });
         }
         if prepares_for_too_long && let Some(reason) = self.late_preparation() {
@@ -217,7 +217,7 @@ impl<S: ByteStream> Connection<S> {
                 extras.telling_timeout = true;
                 Some(Next::Tell(Tell::TimedOut))
             }
-            Life::Finishing | Life::Closing(_) => {
+            Life::Finishing | Life::Ending(End::Closing, _) => {
                 self.end(Reason::CloseTimedOut { unsent });
                 Some(Next::Gone)
             }
@@ -251,7 +251,9 @@ impl<S: ByteStream> Connection<S> {
 
     /// Waits for the peer's FIN, and discards further input.
     pub(super) fn linger(&mut self, common: &mut Common) {
-        self.life = Life::Lingering(self.reason());
+        if let Life::Ending(end, _) = &mut self.life {
+            *end = End::Lingering;
+        }
         self.linger_on(common);
     }
 

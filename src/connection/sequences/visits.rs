@@ -2,7 +2,7 @@
 
 use super::{Sequence, Stage};
 use crate::connection::script::Kind;
-use crate::connection::{Holds, Life, Next, ReadBuffer, Tell};
+use crate::connection::{End, Holds, Life, Next, ReadBuffer, Tell};
 
 impl Sequence<'_> {
     /// Each queue once, as the reactor has it, or a visit for no reason.
@@ -142,9 +142,9 @@ impl Sequence<'_> {
             Life::Preparing(_) | Life::New => 0,
             Life::Open | Life::Finishing => 1,
             Life::HandingOver => 2,
-            Life::Closing(_) => 3,
-            Life::Lingering(_) => 4,
-            Life::Gone(_) => 5,
+            Life::Ending(End::Closing, _) => 3,
+            Life::Ending(End::Lingering, _) => 4,
+            Life::Ending(End::Gone, _) => 5,
         };
         self.reached.lives[life] += 1;
         let (rates, one) = ((Holds::READ_RATE, Holds::WRITE_RATE), Holds::PROTOCOL);
