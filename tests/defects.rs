@@ -127,8 +127,13 @@ const DEFECTS: &[Defect] = &[
     (
         "a plain flush that has sent a part is over",
         "src/connection/plain.rs",
-        r#"if sent == all { Next::Rest }"#,
-        r#"if sent > 0 { Next::Rest }"#,
+        r#"            self.above_cap = false;
+        }
+        Next::Again"#,
+        r#"            self.above_cap = false;
+            return Next::Rest;
+        }
+        Next::Again"#,
     ),
     (
         "a plain step of a connection whose peer's end is to be told",

@@ -212,13 +212,15 @@ impl<S: ByteStream> Connection<S> {
         if unsent.is_empty() {
             return Ok(()); // TLS has said its last already
         }
-        let offered = &unsent[..unsent.len().min(most)];
-        let last = offered.len() == unsent.len() && self.fin_follows();
+        let all = unsent.len();
+        let offered = &unsent[..all.min(most)];
+        let last = offered.len() == all && self.fin_follows();
         let count = offer(&mut self.stream, &mut self.ready, offered.len(), |stream| match last {
             true => stream.write_last(offered),
             false => stream.write(offered),
         })?;
         match self.filter_mut() {
+            None if count == all => self.outgoing.clear_copied(&mut common.spares),
             None => self.outgoing.advance(count, &mut common.spares),
             Some(filter) => filter.wire_mut().advance(count, &mut common.spares),
         }

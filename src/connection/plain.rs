@@ -44,12 +44,24 @@ impl<S: ByteStream> Connection<S> {
             Ok(sent) => sent,
             Err(error) => return Some(self.break_off(error, common)),
         };
+        if sent < all {
+            return Some(self.note_part(sent, sent_in_visit, common));
+        }
+        self.note_sent(all, sent_in_visit, common);
+        self.above_cap = false;
+        self.outgoing.clear_copied(&mut common.spares);
+        Some(Next::Rest)
+    }
+
+    /// Notes that the kernel has not taken all.
+    #[inline(never)]
+    fn note_part(&mut self, sent: usize, sent_in_visit: &mut usize, common: &mut Common) -> Next {
         if sent > 0 {
             self.outgoing.advance(sent, &mut common.spares);
             self.note_sent(sent, sent_in_visit, common);
             self.above_cap = false;
         }
-        Some(if sent == all { Next::Rest } else { Next::Again })
+        Next::Again
     }
 
     /// Sends, if there is nothing else to do.

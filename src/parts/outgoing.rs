@@ -340,6 +340,12 @@ impl Outgoing {
         }
     }
 
+    /// Removes all copied bytes, of which all have left.
+    #[inline]
+    pub(crate) fn clear_copied(&mut self, spares: &mut Spares) {
+        self.copied.clear(&mut spares.vectors);
+    }
+
     /// Records that the first `count` bytes have left.
     #[inline]
     pub(crate) fn advance(&mut self, count: usize, spares: &mut Spares) {

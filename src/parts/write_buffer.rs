@@ -35,7 +35,7 @@ impl Spares {
     }
 
     /// Keeps a vector, or frees it if it is too large or enough are kept.
-    #[inline(always)]
+    #[inline(never)]
     fn give_back(&mut self, mut used: Box<Filled>) {
         let bytes = self.bytes + used.memory();
         if used.bytes.capacity() <= SPARE_CAPACITY && bytes <= SPARE_BYTES {
