@@ -124,7 +124,6 @@ impl<S: ByteStream> Connection<S> {
             Received::Bytes(count) => {
                 self.note_read(count, io, common);
                 buffer.tell(count);
-                common.loan.begin(buffer.told());
                 Next::Tell(Tell::Data)
             }
             Received::End => Next::Again,

@@ -14,7 +14,7 @@ use crate::system::byte_stream::ByteStream;
 
 /// The bytes that a protocol is being told, at the beginning of the read buffer.
 #[derive(Debug)]
-pub(super) struct Loan {
+pub(crate) struct Loan {
     /// Where they lie, as addresses.
     place: Range<usize>,
     /// Fewer that are written back are copied.
@@ -26,11 +26,11 @@ impl Loan {
         Self { place: 0..0, least }
     }
 
-    pub(super) fn begin(&mut self, told: &[u8]) {
+    pub(crate) fn begin(&mut self, told: &[u8]) {
         self.place = address(told);
     }
 
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.place = 0..0;
     }
 

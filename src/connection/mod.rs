@@ -254,7 +254,6 @@ impl<S: ByteStream> Connection<S> {
         common: &mut Common,
         buffer: &mut ReadBuffer,
     ) -> Next {
-        common.loan.end();
         self.begin_step(common, buffer);
         match self.life {
             Life::Open | Life::Finishing => self.while_open(io, common, buffer),

@@ -367,6 +367,7 @@ impl Driver {
         // As `reactor/flushing.rs` has it.
         let flushes = self.flushes_plainly && self.steps == 0 && !self.io.serves && self.registered;
         if let Some(budget) = self.io.write.filter(|_| flushes)
+        self.common.loan.end();
             && let Some(next) = self.connection.send_plainly(budget, &mut 0, &mut self.common)
         {
             self.io.write = Some(0);
@@ -410,6 +411,7 @@ impl Driver {
             self.bytes.push_back(self.buffer.told().to_vec());
         }
     }
+            self.common.loan.begin(self.buffer.told());
 
     /// Whether this is a notice of so many bytes.
     #[cfg(test)]

@@ -248,7 +248,8 @@ pub(crate) struct Common {
     /// Whether the reactor shuts down, so that each protocol is to be told.
     pub(crate) shutting_down: bool,
     pub(super) spares: Spares,
-    pub(super) loan: Loan,
+    /// The bytes that a protocol is being told.
+    pub(crate) loan: Loan,
     /// The bytes read last from a connection with a filter, or from a file.
     pub(super) wire: Vec<u8>,
     /// The panic that has just ended a connection, outside a callback.

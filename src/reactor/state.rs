@@ -197,6 +197,7 @@ pub(crate) struct Memory {
 
 /// How many used boxes of sessions are kept: as many may come and go in one turn.
 const SPARE_ATTACHED: usize = 64;
+        self.common.loan.end(); // that of a callback which has replaced its reactor has not ended
 
 impl Memory {
     pub(crate) fn new(limits: &Limits, now: Instant) -> Self {

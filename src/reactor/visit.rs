@@ -174,6 +174,7 @@ impl Reactor {
     ) {
         match tell {
             Tell::Data => {
+                self.memory.common.loan.begin(data);
                 let data = buffer.told();
                 self.tell_by(
                     ConnectionId(key),
@@ -182,6 +183,7 @@ impl Reactor {
                     |transport| {
                         protocol.data_received(transport, data);
                     },
+                self.memory.common.loan.end();
                 );
             }
             rarer => self.tell_rarer(key, rarer, protocol),
