@@ -741,15 +741,15 @@ const DEFECTS: &[Defect] = &[
         r#"let now = self.now();"#,
     ),
     (
-        "progress counts from the beginning of the turn",
-        "src/reactor/session.rs",
-        r#"common.latest = time.latest();"#,
-        r#"common.latest = time.now;"#,
+        "progress counts from the beginning of the callback",
+        "src/reactor/dispatch.rs",
+        r#"self.memory.common.latest.callback = Some(ended);"#,
+        r#"self.memory.common.latest.callback = Some(began);"#,
     ),
     (
         "a rate earns by turns and not by the clock",
         "src/connection/timing.rs",
-        r#"throttle.bucket.available(common.latest)"#,
+        r#"throttle.bucket.available(common.latest.get())"#,
         r#"throttle.bucket.available(common.now)"#,
     ),
     (
@@ -1215,12 +1215,6 @@ const DEFECTS_OF_CALLS: &[Defect] = &[
         "src/connection/commands.rs",
         r#"        if closes && kept.is_some() {"#,
         r#"        if false && closes && kept.is_some() {"#,
-    ),
-    (
-        "a plain flush does not know the time",
-        "src/reactor/flushing.rs",
-        r#"        session.tell_the_time(common, time);"#,
-        r#"        let _ = &time;"#,
     ),
     (
         "a connection that is not there any more is counted as closed",

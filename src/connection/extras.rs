@@ -104,17 +104,17 @@ impl Extras {
     /// Records that bytes came.
     #[inline]
     pub(super) fn note_read(&mut self, count: usize, common: &Common) {
-        self.moved = Some(common.latest);
+        self.moved = Some(common.latest.get());
         self.pay(Direction::Reading, count);
     }
 
     /// Records that the peer took bytes: a close timeout that runs counts from here.
     #[inline]
     pub(super) fn note_sent(&mut self, count: usize, common: &Common) {
-        self.moved = Some(common.latest);
+        self.moved = Some(common.latest.get());
         self.pay(Direction::Writing, count);
         if self.close_by.is_some() {
-            self.close_by = Some(later(common.latest, self.close_timeout(common)));
+            self.close_by = Some(later(common.latest.get(), self.close_timeout(common)));
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::{
     ClosingTimes, Common, Connection, Direction, Holds, Io, Marks, Next, ReadBuffer, Tell,
 };
+use crate::parts::clock::Clock;
 use crate::parts::file_part::FilePart;
 use crate::parts::token_bucket::Rate;
 use crate::reason::Reason;
@@ -302,7 +303,8 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new() -> Self {
         let script = Script::new();
-        let now = Instant::now();
+        let clock = Clock::manual();
+        let now = clock.now();
         let second = Duration::from_secs(1);
         let closing_times = ClosingTimes {
             close_timeout: 30 * second,
@@ -329,7 +331,7 @@ impl Driver {
                 asked: false,
                 sent: 0,
             },
-            common: Common::new(closing_times, usize::MAX, 1, now),
+            common: Common::new(closing_times, usize::MAX, 1, &clock),
             more_events: false,
             visited: false,
             consumed: 0,
@@ -357,6 +359,7 @@ impl Driver {
             sent: 0,
         };
         self.common.begin_turn(self.now);
+        self.common.latest.callback = Some(self.now);
         self.common.more_events = self.more_events;
         self.visited = true;
         (self.consumed, self.steps) = (0, 0);

@@ -847,7 +847,7 @@ fn the_time_of_the_last_bytes_is_exact_where_silence_counts() {
         let mut driver = driver_that_was_sent(b"bytes");
         driver.set_timeout(exact.then_some(9 * SECOND));
         driver.begin(Kind::Serve);
-        driver.common.latest = driver.now + SECOND; // callbacks have taken so long
+        driver.common.latest.callback = Some(driver.now + SECOND); // callbacks have taken so long
         assert_eq!(driver.ask(), Next::Tell(Tell::Data));
         let since = driver.connection.idle_since(&driver.common);
         assert_eq!(since, if exact { driver.now + SECOND } else { driver.now });

@@ -87,12 +87,6 @@ impl<S: ByteStream> Connection<S> {
         self.extras.is_some()
     }
 
-    /// Whether the next step may set a deadline, which counts from [`Common::latest`].
-    #[inline]
-    pub(crate) fn needs_the_time(&self) -> bool {
-        self.extras.is_some() || matches!(self.life, Life::Closing(_))
-    }
-
     /// When it must be visited, with or without an event. `next` checks the deadlines itself, after it
     /// has read.
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -167,9 +161,9 @@ impl<S: ByteStream> Connection<S> {
         let throttle = self.extras.as_mut().and_then(|extras| extras.throttle(direction).as_mut());
         let Some(throttle) = throttle else { return most };
         // By the clock: by the time of the turn, a callback that works before the read earns two bursts.
-        let available = throttle.bucket.available(common.latest);
+        let available = throttle.bucket.available(common.latest.get());
         if available == 0 {
-            throttle.refilled = Some(later(common.latest, throttle.bucket.time_to_wait()));
+            throttle.refilled = Some(later(common.latest.get(), throttle.bucket.time_to_wait()));
             self.held.insert(direction.hold());
         }
         available.min(most)
@@ -240,7 +234,7 @@ impl<S: ByteStream> Connection<S> {
     /// The end of closing, set at the first call, and moved when the peer takes bytes. A connection that
     /// is closed at once never has one.
     pub(super) fn close_limit(&mut self, common: &mut Common) {
-        self.limit_close(common.latest, common);
+        self.limit_close(common.latest.get(), common);
     }
 
     pub(super) fn limit_close(&mut self, now: Instant, common: &mut Common) {
@@ -260,7 +254,7 @@ impl<S: ByteStream> Connection<S> {
     /// Sets the end of lingering anew, within the close timeout: input came, or FIN was sent.
     pub(super) fn linger_on(&mut self, common: &mut Common) {
         self.close_limit(common);
-        let until = later(common.latest, common.linger());
+        let until = later(common.latest.get(), common.linger());
         self.extras_mut(common).linger_until = Some(until);
     }
 

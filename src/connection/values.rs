@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::extras::Extras;
 use super::lent::Loan;
+use crate::parts::clock::{Clock, Latest};
 use crate::parts::outgoing::Spares;
 use crate::parts::panics::Panics;
 
@@ -238,9 +239,8 @@ pub(crate) struct Common {
     pub(super) now: Instant,
     /// The same in nanoseconds since the reactor was made: they take half the room of an `Instant` and last for centuries.
     turn: u64,
-    /// The time after the last callback, told before a step that may set a deadline: what happens in the step is as late as
-    /// this, and deadlines count from it.
-    pub(crate) latest: Instant,
+    /// The time after the last callback: what happens in a step is as late as this, and deadlines count from it.
+    pub(crate) latest: Latest,
     /// Whether the poller may have more to tell of this turn.
     pub(crate) more_events: bool,
     /// The bytes that all connections have moved.
@@ -263,8 +263,9 @@ impl Common {
         closing_times: ClosingTimes,
         cap: usize,
         lent_from: usize,
-        began: Instant,
+        clock: &Clock,
     ) -> Self {
+        let began = clock.now();
         let (spares, wire, extras) = (Spares::default(), Vec::new(), Vec::new());
         let (shutting_down, loan, panic) = (false, Loan::none(lent_from), None);
         let (turn, more_events, moved) = (0, false, Moved::default());
@@ -274,7 +275,7 @@ impl Common {
             began,
             now: began,
             turn,
-            latest: began,
+            latest: Latest::new(clock.clone()),
             more_events,
             moved,
             shutting_down,
@@ -288,7 +289,7 @@ impl Common {
 
     /// Notes the time of a turn.
     pub(crate) fn begin_turn(&mut self, now: Instant) {
-        (self.now, self.latest) = (now, now);
+        self.now = now;
         self.turn = self.nanoseconds(now);
     }
 

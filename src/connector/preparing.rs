@@ -65,7 +65,7 @@ impl Reactor {
         session: impl FnOnce(Connection, Instant, &mut Common) -> Session,
     ) {
         let preface = self.connector_mut(connector).and_then(|it| it.connect.preface.clone());
-        let (marks, now) = (self.limits.marks, self.time.latest());
+        let (marks, now) = (self.limits.marks, self.memory.common.latest.get());
         let Self { sources, memory, .. } = self;
         sources.convert(winner, |source| match source {
             Source::Attempt(attempt, _) => {

@@ -186,7 +186,7 @@ impl Reactor {
             self.tell_factory(key, Callback::Started, Factory::started);
         }
         for _ in 0..self.limits.accept_budget {
-            let Self { sources, time, .. } = self;
+            let Self { sources, memory, .. } = self;
             let Some(Source::Listener(listener)) = sources.get_mut(key) else { return };
             if listener.is_finished() {
                 return self.listener_stopped(key);
@@ -197,7 +197,7 @@ impl Reactor {
             match listener.accept() {
                 Ok((stream, peer)) => {
                     listener.skipped = 0;
-                    let first = listener.first_step(&peer, || time.latest());
+                    let first = listener.first_step(&peer, || memory.common.latest.get());
                     self.admit(key, stream, peer, first, buffer);
                 }
                 Err(error) => match AcceptError::of(&error) {
@@ -246,7 +246,7 @@ impl Reactor {
         let session = match begun {
             Begun::Built(protocol) => Session::new(connection, peer, protocol),
             Begun::Step(step) => {
-                let now = self.time.latest();
+                let now = self.memory.common.latest.get();
                 Session::preparing(connection, peer, step, now, &mut self.memory.common)
             }
         };

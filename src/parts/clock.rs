@@ -42,6 +42,27 @@ impl Clock {
     }
 }
 
+/// A time that is as late as the end of the last callback: what that has done, and what the loop does after it, counts
+/// from here.
+#[derive(Debug)]
+pub(crate) struct Latest {
+    clock: Clock,
+    /// When the last callback ended, while the loop runs and callbacks are timed.
+    pub(crate) callback: Option<Instant>,
+}
+
+impl Latest {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { clock, callback: None }
+    }
+
+    /// Costs a reading of the clock only if callbacks are not timed.
+    #[inline]
+    pub(crate) fn get(&self) -> Instant {
+        self.callback.unwrap_or_else(|| self.clock.now())
+    }
+}
+
 /// `start + delay`, or a century after `start` if the sum overflows.
 pub(crate) fn later(start: Instant, delay: Duration) -> Instant {
     start.checked_add(delay).unwrap_or_else(|| start + FAR_FUTURE)

@@ -34,7 +34,7 @@ impl Reactor {
     ) -> Option<R> {
         self.monitor.stats.callbacks += 1;
         let running = self.monitor.begin_callback(subject, callback);
-        let last = self.time.last_callback.take();
+        let last = self.memory.common.latest.callback.take();
         let result = catch_unwind(AssertUnwindSafe(|| code(self)));
         if let Some(running) = running {
             self.end_watched_call(subject, callback, &running, last);
@@ -43,7 +43,7 @@ impl Reactor {
             if ended > self.time.slow_after {
                 self.judge_outermost(subject, callback, began, ended);
             }
-            self.time.last_callback = Some(ended);
+            self.memory.common.latest.callback = Some(ended);
         }
         match result {
             Ok(value) => Some(value),
@@ -72,7 +72,7 @@ impl Reactor {
                 None => self.judge_time(subject, callback, running.began, ended),
             }
         }
-        self.time.last_callback = last.and(Some(ended));
+        self.memory.common.latest.callback = last.and(Some(ended));
     }
 
     /// Calls `code` with the value at a `place` in a slot. `None`: it panicked, or the place is empty.

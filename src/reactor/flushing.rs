@@ -53,7 +53,7 @@ impl Reactor {
     /// most that a broadcast goes to. `false`: it is still to be visited.
     #[inline]
     fn flush_plainly(&mut self, key: Key) -> bool {
-        let Self { sources, memory, monitor, hot, time, .. } = self;
+        let Self { sources, memory, monitor, hot, .. } = self;
         let Some(Slot { source: Source::Connection(session), waits, .. }) = sources.slot(key)
         else {
             return false;
@@ -62,7 +62,6 @@ impl Reactor {
             return false;
         }
         let (common, turn) = (&mut memory.common, monitor.stats.turns);
-        session.tell_the_time(common, time);
         let watched = Watched::begin(&session.connection, common, monitor);
         let budget = waits.budget_left(hot.write_budget, turn);
         let next = session.connection.send_plainly(budget, &mut 0, common);

@@ -30,7 +30,7 @@ impl Reactor {
         match self.admit_identified(listener, &peer) {
             Ok(None) => return true,
             Ok(Some(step)) => {
-                let now = self.time.latest();
+                let now = self.memory.common.latest.get();
                 let Self { sources, memory, .. } = self;
                 if let Some(session) = sources.session(key) {
                     session.connection.prepare(step, now, &mut memory.common);

@@ -118,7 +118,7 @@ impl Reactor {
         let time = Time::new(clock);
         // The rest cannot panic, so that nobody needs a second copy of the code that drops it.
         let (calls, timers) = (Calls::new(Shared::new(waker)), Box::new(Timers::new()));
-        let (memory, hot) = (Memory::new(&limits, time.now), HotLimits::from(&limits));
+        let (memory, hot) = (Memory::new(&limits, &time.clock), HotLimits::from(&limits));
         let (poller, limits) = (Box::new(poller), Box::new(limits));
         let (threads, extension) = (Box::default(), Box::default());
         Ok(Self {

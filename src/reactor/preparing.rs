@@ -21,9 +21,9 @@ impl Reactor {
         connector: Key,
         peer: &Address,
     ) -> Option<Result<Option<Step>, Reason>> {
-        let Self { sources, time, .. } = self;
+        let Self { sources, memory, .. } = self;
         let Source::Connector(found) = sources.get(connector)? else { return None };
-        let first = || found.connect.preparations.first(peer, || time.latest());
+        let first = || found.connect.preparations.first(peer, || memory.common.latest.get());
         Some(catch_unwind(AssertUnwindSafe(first)).unwrap_or_else(|payload| {
             let subject = Subject::Connector(ConnectorId(connector));
             self.note_panic(subject, Callback::TlsConfig, payload);

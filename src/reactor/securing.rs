@@ -18,7 +18,7 @@ impl Reactor {
                 return false;
             }
         };
-        let now = self.time.latest();
+        let now = self.memory.common.latest.get();
         self.command(id, Queue::Run, Command::StartTls, |connection, common| {
             connection.start_tls(engine, now, common)
         })

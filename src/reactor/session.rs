@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::monitor::Monitor;
 use super::source::{Attached, Session};
-use super::state::{Time, TimerAction};
+use super::state::TimerAction;
 use crate::address::Address;
 use crate::connection::{Common, Connection, Step};
 use crate::parts::arena::Key;
@@ -84,14 +84,6 @@ impl Session {
         }
         if let Some(timer) = self.timer.take() {
             timers.call_off(timer, monitor);
-        }
-    }
-
-    /// Has deadlines count from now, after the callbacks so far.
-    #[inline(always)]
-    pub(super) fn tell_the_time(&self, common: &mut Common, time: &Time) {
-        if self.connection.needs_the_time() {
-            common.latest = time.latest();
         }
     }
 

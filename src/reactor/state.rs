@@ -31,8 +31,6 @@ pub(crate) struct Time {
     /// The time of this turn. Outside of a turn it is not valid.
     pub(crate) now: Instant,
     pub(crate) in_turn: bool,
-    /// When the last callback ended, while the loop runs and callbacks are timed.
-    pub(crate) last_callback: Option<Instant>,
     /// Before this, no callback of the turn can have taken too long, since all of them together have
     /// not.
     pub(crate) slow_after: Instant,
@@ -52,8 +50,7 @@ pub(crate) struct Ticking {
 impl Time {
     pub(crate) fn new(clock: Clock) -> Self {
         let now = clock.now();
-        let (in_turn, last_callback, ticking) = (false, None, None);
-        Self { clock, now, in_turn, last_callback, slow_after: now, ticking }
+        Self { clock, now, in_turn: false, slow_after: now, ticking: None }
     }
 
     /// The moment so much later than now. Callbacks may have worked since the clock was read for the turn,
@@ -63,18 +60,10 @@ impl Time {
         later(self.clock.now(), delay)
     }
 
-    /// The time, at the latest after the last callback. Costs a reading of the clock only if callbacks are
-    /// not timed.
-    #[inline]
-    pub(crate) fn latest(&self) -> Instant {
-        self.last_callback.unwrap_or_else(|| self.clock.now())
-    }
-
     /// Reads the clock for a turn.
     pub(crate) fn read(&mut self, slow_callback: Option<Duration>) {
         self.now = self.clock.now();
         if let Some(limit) = slow_callback {
-            self.last_callback = Some(self.now);
             self.slow_after = later(self.now, limit);
         }
     }
@@ -200,10 +189,10 @@ const SPARE_ATTACHED: usize = 64;
         self.common.loan.end(); // that of a callback which has replaced its reactor has not ended
 
 impl Memory {
-    pub(crate) fn new(limits: &Limits, now: Instant) -> Self {
+    pub(crate) fn new(limits: &Limits, clock: &Clock) -> Self {
         let (buffer, datagram, attached) = (None, Box::default(), Vec::new());
         let Limits { closing_times, write_buffer_cap, lent_from, .. } = *limits;
-        let common = Common::new(closing_times, write_buffer_cap, lent_from, now);
+        let common = Common::new(closing_times, write_buffer_cap, lent_from, clock);
         Self { buffer, datagram, common, attached }
     }
 

@@ -160,7 +160,7 @@ impl Reactor {
 
     fn end_turn(&mut self) -> TurnReport {
         self.time.in_turn = false;
-        self.time.last_callback = None;
+        self.memory.common.latest.callback = None;
         self.calls.shared.fall_asleep();
         self.memory.end_turn();
         let report = self.monitor.report;
@@ -185,6 +185,7 @@ impl Reactor {
         self.time.read(self.limits.slow_callback);
         let now = self.time.now;
         self.memory.common.begin_turn(now);
+        self.memory.common.latest.callback = self.limits.slow_callback.map(|_| now);
         self.monitor.report.slept = began.map_or(Duration::ZERO, |began| now - began);
         self.monitor.woke(now, self.poller.ready.len());
         result

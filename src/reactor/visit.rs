@@ -96,7 +96,6 @@ impl Reactor {
         loop {
             let Visited { session, waits } = visited;
             let (common, monitor) = (&mut self.memory.common, &mut self.monitor);
-            session.tell_the_time(common, &self.time);
             let watched = Watched::begin(&session.connection, common, monitor);
             let notice = loop {
                 match session.connection.next(&mut io, common, buffer) {
