@@ -211,9 +211,9 @@ const DEFECTS: &[Defect] = &[
     (
         "call connection_lost twice",
         "src/reactor/visit.rs",
-        r#"                protocol.connection_lost(&mut Transport::new(reactor, id), &reason);"#,
-        r#"                protocol.connection_lost(&mut Transport::new(reactor, id), &reason);
-                protocol.connection_lost(&mut Transport::new(reactor, id), &reason);"#,
+        r#"                protocol.connection_lost(&mut Transport::new(reactor, id), reason);"#,
+        r#"                protocol.connection_lost(&mut Transport::new(reactor, id), reason);
+                protocol.connection_lost(&mut Transport::new(reactor, id), reason);"#,
     ),
     (
         "close without flushing",

@@ -110,7 +110,7 @@ impl<S> Connection<S> {
 /// Steps of `next`.
 impl<S: ByteStream> Connection<S> {
     /// The end of all preparations.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn announce(&mut self, common: &Common) -> Next {
         self.traffic.note_announced(common);
         self.told = Told::Made;

@@ -367,10 +367,10 @@ impl Driver {
 
     /// Asks until there is something to tell, or the visit is over.
     pub(super) fn ask(&mut self) -> Next {
+        self.common.loan.end();
         // As `reactor/flushing.rs` has it.
         let flushes = self.flushes_plainly && self.steps == 0 && !self.io.serves && self.registered;
         if let Some(budget) = self.io.write.filter(|_| flushes)
-        self.common.loan.end();
             && let Some(next) = self.connection.send_plainly(budget, &mut 0, &mut self.common)
         {
             self.io.write = Some(0);
@@ -411,10 +411,10 @@ impl Driver {
     fn note(&mut self, notice: Tell) {
         self.notices.push(notice);
         if notice == Tell::Data {
+            self.common.loan.begin(self.buffer.told());
             self.bytes.push_back(self.buffer.told().to_vec());
         }
     }
-            self.common.loan.begin(self.buffer.told());
 
     /// Whether this is a notice of so many bytes.
     #[cfg(test)]

@@ -186,7 +186,6 @@ pub(crate) struct Memory {
 
 /// How many used boxes of sessions are kept: as many may come and go in one turn.
 const SPARE_ATTACHED: usize = 64;
-        self.common.loan.end(); // that of a callback which has replaced its reactor has not ended
 
 impl Memory {
     pub(crate) fn new(limits: &Limits, clock: &Clock) -> Self {
@@ -198,6 +197,7 @@ impl Memory {
 
     /// Lends the buffer for a phase. It is made when it is first needed.
     pub(crate) fn lend_buffer(&mut self, size: usize) -> ReadBuffer {
+        self.common.loan.end(); // that of a callback which has replaced its reactor has not ended
         self.buffer.take().unwrap_or_else(|| ReadBuffer::new(size))
     }
 

@@ -237,8 +237,8 @@ impl Reactor {
         }
         let queue = self.queues.take(Queue::Run);
         let mut buffer = self.memory.lend_buffer(self.limits.read_buffer);
+        self.monitor.report.served += queue.len();
         for &key in &queue {
-            self.monitor.report.served += 1;
             if !self.visit(key, Queue::Run, &mut buffer)
                 && let Some(kind) = self.kind(key)
             {

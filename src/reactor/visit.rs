@@ -173,8 +173,8 @@ impl Reactor {
     ) {
         match tell {
             Tell::Data => {
-                self.memory.common.loan.begin(data);
                 let data = buffer.told();
+                self.memory.common.loan.begin(data);
                 self.tell_by(
                     ConnectionId(key),
                     Callback::DataReceived,
@@ -182,14 +182,23 @@ impl Reactor {
                     |transport| {
                         protocol.data_received(transport, data);
                     },
-                self.memory.common.loan.end();
                 );
+                self.memory.common.loan.end();
             }
+            Tell::Made => self.tell_made(ConnectionId(key), protocol),
             rarer => self.tell_rarer(key, rarer, protocol),
         }
     }
 
-    /// The notices that are rarer than bytes, out of line.
+    /// Out of line, for most visits tell of bytes.
+    #[inline(never)]
+    fn tell_made(&mut self, id: ConnectionId, protocol: &mut Box<dyn Protocol>) {
+        self.tell_by(id, Callback::ConnectionMade, None, |transport| {
+            protocol.connection_made(transport);
+        });
+    }
+
+    /// The notices that are rarer still.
     #[inline(never)]
     fn tell_rarer(&mut self, key: Key, tell: Tell, protocol: &mut Box<dyn Protocol>) {
         let id = ConnectionId(key);
@@ -274,15 +283,12 @@ impl Reactor {
         session.cancel_timers(timers, monitor);
         let reason = session.connection.reason();
         let announced = session.connection.was_announced();
-        let mut protocol = session.protocol.take();
+        let protocol = session.protocol.take();
         let unbuilt = HAS_STEPS && protocol.is_none() && !announced;
         let identified = session.is_identified();
-        if let Some(protocol) = protocol.as_mut().filter(|_| announced) {
-            self.call(Subject::Connection(id), Callback::ConnectionLost, |reactor| {
-                protocol.connection_lost(&mut Transport::new(reactor, id), &reason);
-            });
+        if let Some(protocol) = protocol {
+            self.tell_lost(id, protocol, announced.then_some(&reason));
         }
-        self.let_go(Subject::Connection(id), protocol);
         if !self.free(key, owner == Owner::None) {
             return; // `connection_lost` has replaced this reactor: nothing here is about this one
         }
@@ -308,6 +314,23 @@ impl Reactor {
             }
         }
         self.let_go_of_rest(Subject::Connection(id), reason);
+    }
+
+    /// Gives a protocol its last notice, if it had any other, and drops it.
+    #[inline(always)]
+    fn tell_lost(
+        &mut self,
+        id: ConnectionId,
+        mut protocol: Box<dyn Protocol>,
+        reason: Option<&Reason>,
+    ) {
+        if let Some(reason) = reason {
+            self.call(Subject::Connection(id), Callback::ConnectionLost, |reactor| {
+                protocol.connection_lost(&mut Transport::new(reactor, id), reason);
+            });
+        }
+        // As `let_go`, but in line: each connection comes here.
+        self.call(Subject::Connection(id), Callback::Drop, |_| drop(protocol));
     }
 
     /// Closes the socket and frees the slot; `false` if it is not there. A duplicate of an `adopted` socket may stay open
