@@ -189,7 +189,7 @@ fn http_in_clear_ends_with_an_alert_and_a_line_of_the_log() {
         let peer = client.local_addr().unwrap();
         drop(client);
         let expected = format!(
-            "a connection of {peer} has come to no protocol: TLS with {peer} in the handshake: \
+            "a connection has come to no protocol: TLS with {peer} in the handshake: \
              received corrupt message of type InvalidContentType (it does not seem to speak TLS)"
         );
         assert_eq!(logged_line(&server), expected);
