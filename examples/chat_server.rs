@@ -144,6 +144,11 @@ impl Protocol for Guest {
         transport.write(b"name? ");
     }
 
+    fn eof_received(&mut self, transport: &mut Transport<'_>) {
+        self.leave(transport, &"it hung up");
+        transport.lose_connection();
+    }
+
     fn connection_lost(&mut self, transport: &mut Transport<'_>, reason: &Reason) {
         self.leave(transport, reason);
     }
@@ -184,8 +189,47 @@ fn serve() -> Result<(), Exit> {
     let mut reactor = Reactor::builder().write_buffer_cap(BACKLOG).build()?;
     cli::observe(&mut reactor);
     let room = Rc::new(RefCell::new(Room::default()));
-    let guests = move |_peer| {
-        Framed::new(Lines::new().max_length(LONGEST_LINE), Guest { room: Rc::clone(&room) })
-    };
-    cli::serve_on(reactor, options.place(), guests)
+    cli::serve_on(reactor, options.place(), move |_peer| guest(&room))
+}
+
+fn guest(room: &Rc<RefCell<Room>>) -> Framed<Lines, Guest> {
+    Framed::new(Lines::new().max_length(LONGEST_LINE), Guest { room: Rc::clone(room) })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+mod tests {
+    use crocus::testing::{Peer, Simulation};
+
+    use super::*;
+
+    fn heard(peer: &mut Peer) -> String {
+        String::from_utf8(peer.received()).unwrap()
+    }
+
+    /// The connection of one who hangs up and does not read stays until the close timeout.
+    #[test]
+    fn a_user_who_hangs_up_has_left_at_once() {
+        let room = Rc::new(RefCell::new(Room::default()));
+        let mut simulation = Simulation::new();
+        simulation.set_window(LONGEST_LINE);
+        let [mut anna, mut bert] = ["anna\n", "bert\n"].map(|name| {
+            let mut peer = simulation.connect(guest(&room));
+            peer.send(name.as_bytes());
+            simulation.settle();
+            peer
+        });
+        for _ in 0..3 {
+            bert.send(&[&[b'x'; LONGEST_LINE - 1][..], b"\n"].concat());
+            simulation.settle();
+        }
+        anna.close_write();
+        simulation.settle();
+        assert_eq!((anna.end(), simulation.reactor().connections().len()), (None, 2));
+        assert!(heard(&mut bert).ends_with("* anna has left\n"));
+        let mut again = simulation.connect(guest(&room));
+        again.send(b"anna\n");
+        simulation.settle();
+        assert_eq!(heard(&mut again), "name? * welcome, anna; here: bert\n");
+    }
 }

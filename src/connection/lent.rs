@@ -72,12 +72,12 @@ impl<S: ByteStream> Connection<S> {
         if nothing_waits { 0 } else { self.begin_rarer_visit() }
     }
 
-    /// Ends it if a visit has not ended as it should, and bytes that were lent are lost: a callback has replaced its
+    /// Aborts it if a visit has not ended as it should, and bytes that were lent are lost: a callback has replaced its
     /// reactor by another. Returns how many bytes wait in memory.
     #[inline(never)]
     fn begin_rarer_visit(&mut self) -> usize {
         if self.is_lent() {
-            self.end_by_fault(Reason::Aborted);
+            self.abort(Reason::Aborted); // one that is gone keeps its reason
         }
         self.in_memory()
     }

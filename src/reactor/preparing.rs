@@ -81,6 +81,23 @@ impl Reactor {
         None
     }
 
+    /// An accepted connection has ended before it had a protocol.
+    pub(super) fn ended_unprepared(&mut self, listener: Key, peer: &Address, reason: &Reason) {
+        let names_the_peer = match reason {
+            #[cfg(feature = "tls")]
+            Reason::Tls { .. } => true,
+            #[cfg(feature = "proxy")]
+            Reason::Proxy { .. } => true,
+            _ => false,
+        };
+        if names_the_peer {
+            log::info!("a connection has come to no protocol: {reason}");
+        } else {
+            log::info!("a connection of {peer} has come to no protocol: {reason}");
+        }
+        self.listener_prepared(listener);
+    }
+
     /// Closes an accepted connection that has no protocol yet.
     pub(super) fn turn_away_prepared(&mut self, listener: Key, key: Key, reason: Reason) {
         self.monitor.stats.turned_away += 1;

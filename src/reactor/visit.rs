@@ -302,8 +302,7 @@ impl Reactor {
             Owner::None => {}
             Owner::Listener(listener) => {
                 if unbuilt {
-                    log::info!("a connection of {peer} has come to no protocol: {reason}");
-                    self.listener_prepared(listener);
+                    self.ended_unprepared(listener, &peer, &reason);
                 }
                 self.accepted_connection_gone(listener, &peer, identified);
             }

@@ -26,6 +26,9 @@ const HEADERS: usize = 28;
 const LONGEST_V4: usize = 65_507;
 const LONGEST_V6: usize = 65_527;
 
+/// IPv4 refuses a longer one before it looks at the address.
+const LONGEST: usize = 65_535;
+
 /// All datagram sockets and datagrams, and the faults of the network in percent.
 #[derive(Debug, Default)]
 pub(crate) struct Mail {
@@ -87,19 +90,47 @@ impl Mailbox {
         )
     }
 
-    /// The address from which a datagram leaves, and the one to which it goes.
-    ///
-    /// A socket of IPv6 sends to addresses of IPv4 as well.
-    fn route(&self, to: SocketAddr) -> Result<(SocketAddr, SocketAddr), Fault> {
-        let own = self.bound.addr;
-        let to = target(to, Some(own.ip()));
+    /// The route of a datagram of so many bytes. The errors come in the order of Linux's `udp_sendmsg` and
+    /// `udpv6_sendmsg`.
+    fn route_of(
+        &self,
+        to: Option<SocketAddr>,
+        len: usize,
+    ) -> Result<(SocketAddr, SocketAddr), Fault> {
+        if self.named.is_ipv4() && len > LONGEST {
+            return Err(Fault::TooLong);
+        }
+        let to = self.destination(to.or(self.peer).ok_or(Fault::NoDestination)?)?;
+        if to.is_ipv4() && len > LONGEST {
+            return Err(Fault::TooLong);
+        }
+        if to.port() == 0 {
+            return Err(Fault::Invalid);
+        }
+        let route = self.route(to)?;
+        if len > if to.is_ipv4() { LONGEST_V4 } else { LONGEST_V6 } {
+            return Err(Fault::TooLong);
+        }
+        Ok(route)
+    }
+
+    /// The address that is meant. A socket of IPv6 sends to addresses of IPv4 as well, unless it has an address of IPv6.
+    fn destination(&self, to: SocketAddr) -> Result<SocketAddr, Fault> {
+        let to = target(to, Some(self.bound.addr.ip()));
         if self.named.is_ipv4() && to.is_ipv6() {
             return Err(Fault::WrongFamily);
         }
         let to = canonical(to);
-        if self.named.is_ipv6() && to.is_ipv4() && self.bound.v6_only {
+        let v6_only = self.bound.v6_only || !self.named.is_unspecified();
+        if self.named.to_canonical().is_ipv6() && to.is_ipv4() && v6_only {
             return Err(Fault::NoNetwork);
         }
+        Ok(to)
+    }
+
+    /// The address from which a datagram leaves, and the one to which it goes.
+    fn route(&self, to: SocketAddr) -> Result<(SocketAddr, SocketAddr), Fault> {
+        let own = self.bound.addr;
         // A wildcard that was connected within IPv4 is of IPv4 now; within IPv6 it is as before.
         check_families(if own.is_ipv4() { own.ip() } else { self.named }, to.ip())?;
         if is_broadcast(to.ip()) && !self.broadcast {
@@ -176,15 +207,13 @@ impl Network {
     }
 
     /// Delivers a datagram; a full mailbox drops it, as the kernel's does.
-    ///
-    /// Only a connected sender learns that there is no mailbox.
     fn deliver(&mut self, letter: Letter) {
         if self.blackholes.contains(&letter.to) {
             return;
         }
         let window = self.window;
         let Some(mailbox) = self.post.find(letter.from, letter.to) else {
-            return self.refuse(letter.sender);
+            return self.refuse(&letter);
         };
         if mailbox.arrived.is_empty() || mailbox.unread + letter.weight() <= window {
             mailbox.unread += letter.weight();
@@ -194,9 +223,11 @@ impl Network {
         }
     }
 
-    fn refuse(&mut self, sender: u64) {
-        let Some(mailbox) = self.post.mailbox(sender) else { return };
-        if mailbox.peer.is_some() {
+    /// There is no mailbox. The sender learns that only if it is connected to the address, which is not that of many
+    /// hosts: the kernel looks for it as for the receiver of an answer.
+    fn refuse(&mut self, letter: &Letter) {
+        let Some(mailbox) = self.post.find(letter.to, letter.from) else { return };
+        if mailbox.peer.is_some() && !is_group(letter.to.ip()) {
             mailbox.unreachable = true;
             let token = mailbox.token;
             self.announce_all(token, Readiness::FAILED);
@@ -312,16 +343,9 @@ impl SimulatedDatagrams for MemoryDatagrams {
     fn send(&self, data: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
         let window = self.network.borrow().window;
         let (from, to) = self.with(|mailbox| {
+            let route = mailbox.route_of(to, data.len())?;
             if std::mem::take(&mut mailbox.unreachable) {
                 return Err(Fault::Refused);
-            }
-            let to = to.or(mailbox.peer).ok_or(Fault::NoDestination)?;
-            if to.port() == 0 {
-                return Err(Fault::Invalid);
-            }
-            let route = mailbox.route(to)?;
-            if data.len() > if route.1.is_ipv4() { LONGEST_V4 } else { LONGEST_V6 } {
-                return Err(Fault::TooLong);
             }
             if mailbox.under_way > 0 && mailbox.under_way + data.len() + HEADERS > window {
                 mailbox.waits = true;
@@ -338,7 +362,7 @@ impl SimulatedDatagrams for MemoryDatagrams {
 
     fn connect(&self, to: SocketAddr) -> io::Result<()> {
         self.with(|mailbox| {
-            let (from, to) = mailbox.route(to)?;
+            let (from, to) = mailbox.route(mailbox.destination(to)?)?;
             mailbox.bound.addr = from;
             mailbox.peer = Some(to);
             Ok(())
@@ -369,5 +393,32 @@ impl Drop for MemoryDatagrams {
         if let Some(token) = net.post.boxes.remove(place).token {
             net.ready.retain(|(ready, _)| *ready != token);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::clock::Clock;
+
+    /// A datagram that cannot be sent at all leaves the refusal there.
+    #[test]
+    fn a_refusal_waits_behind_the_faults_of_a_send_itself() {
+        let network = Network::new(Clock::manual(), 0);
+        let own = ([127, 0, 0, 1], 0).into();
+        let socket = MemoryDatagrams::bind_outside(&network, own).unwrap();
+        socket.connect(([127, 0, 0, 1], 9).into()).unwrap();
+        assert!(socket.send(b"x", None).is_ok());
+        network.borrow_mut().step();
+        let send = |len, to: Option<([u8; 4], u16)>| {
+            let sent = socket.send(&vec![0; len], to.map(SocketAddr::from));
+            sent.map_err(|error| error.raw_os_error())
+        };
+        let fault = |fault| Err(io::Error::from(fault).raw_os_error());
+        assert_eq!(send(LONGEST_V4 + 1, None), fault(Fault::TooLong));
+        assert_eq!(send(1, Some(([127, 0, 0, 1], 0))), fault(Fault::Invalid));
+        assert_eq!(send(1, Some(([255; 4], 9))), fault(Fault::Forbidden));
+        assert_eq!(send(1, None), fault(Fault::Refused));
+        assert_eq!(send(1, None), Ok(1));
     }
 }

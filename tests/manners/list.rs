@@ -233,6 +233,15 @@ const LIST: &[&str] = &[
     "bind U 127.0.0.1:0; join U [::1]:9",
     "bind U 127.0.0.1:0; send U 127.0.0.1:9 65508",
     "bind U 127.0.0.1:0; send U 5",
+    // Of two faults one is told.
+    "bind U 127.0.0.1:0; send U 65536",
+    "bind U [::]:0; send U 65536",
+    "bind U 127.0.0.1:0; send U [::1]:0 5; send U [::1]:9 65535; send U [::1]:9 65536",
+    "bind U 127.0.0.1:0; send U 127.0.0.1:0 65535; send U 127.0.0.1:0 65536; send U 255.255.255.255:9 65508",
+    "bind U [::1]:0; send U 127.0.0.1:0 5; send U 127.0.0.1:9 65536; send U [::1]:0 65536",
+    "bind U [::]:0 v6only; send U 127.0.0.1:0 5; send U 127.0.0.1:9 65536",
+    "bind U [::]:0; send U 127.0.0.1:0 5; send U 127.0.0.1:0 65536",
+    "bind U [::ffff:127.0.0.1]:0; send U [::1]:0 5; send U 127.0.0.1:0 65536",
     "bind U 0.0.0.0:0; bind V 127.0.0.1:0; send V 127.0.0.1:$U 5; settle; send V 127.0.0.3:$U 5; settle",
     "bind U 127.0.0.1:0; bind V 0.0.0.0:0; send V 0.0.0.0:$U 5; settle",
     "bind U 127.0.0.2:0; bind V 127.0.0.2:0; send V 0.0.0.0:$U 5; join V 0.0.0.0:$U; settle",
@@ -243,6 +252,15 @@ const LIST: &[&str] = &[
     "bind U 127.0.0.1:0; bind V 127.0.0.1:0; join U 127.0.0.1:$V; bind W 127.0.0.1:0; send W 127.0.0.1:$U 5; settle",
     "bind U 127.0.0.1:0; bind V 127.0.0.1:0; join U 127.0.0.1:$V; unbind V; settle; send U 5; settle; send U 5; settle",
     "bind U 127.0.0.1:0; bind V 127.0.0.1:0; unbind V; settle; send U 127.0.0.1:$V 5; settle",
+    // A socket is told that nobody is at an address only if it is connected to it.
+    "bind U 127.0.0.1:0; bind V 127.0.0.1:0; bind W 127.0.0.1:0; join U 127.0.0.1:$V; unbind W; settle; \
+     send U 127.0.0.1:$W 5; settle; unbind V; settle; send U 127.0.0.1:$V 5; settle",
+    "bind U 127.0.0.1:0; bind V 127.0.0.1:0; bind W 127.0.0.1:0; unbind V; settle; send U 127.0.0.1:$V 5; \
+     join U 127.0.0.1:$W; settle",
+    "bind U 127.0.0.1:0 reuse; bind V 127.0.0.1:$U reuse; bind W 127.0.0.1:0; join V 127.0.0.1:$W; unbind W; \
+     settle; send U 127.0.0.1:$W 5; settle",
+    "bind U 127.0.0.1:0; join U 224.0.0.1:9; send U 5; settle",
+    "bind U 127.0.0.1:0 broadcast; join U 255.255.255.255:9; send U 5; settle",
     "bind U 127.0.0.1:0; unbind U; settle; bind V 127.0.0.1:$U",
 ];
 

@@ -108,6 +108,7 @@ fn the_log_names_the_proxy_and_the_fault() {
     let mut world = World::simulated();
     let (_, _, addr) = served(&mut world, place());
     let mut far = world.dial(addr);
+    let proxy = far.addr();
     far.send(b"HELO\r\n");
     world.pass(SECOND);
     let (_, _, addr) = served(&mut world, Listen::at("127.0.0.1:0").proxy_protocol([strange()]));
@@ -115,7 +116,9 @@ fn the_log_names_the_proxy_and_the_fault() {
     world.pass(SECOND);
     let lines = logged_up_to(log::Level::Info);
     let has = |text: &str| lines.iter().any(|(_, line)| line.contains(text));
-    assert!(has(": there is none") && has("has come to no protocol"), "{lines:?}");
+    let once =
+        format!("a connection has come to no protocol: PROXY header of {proxy}: there is none");
+    assert!(has(&once), "{lines:?}");
     assert!(has(": not from a trusted proxy") && has("cannot serve 127.0.0.1:"), "{lines:?}");
 }
 

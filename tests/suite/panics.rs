@@ -631,6 +631,33 @@ fn an_error_that_a_panic_replaces_may_panic_when_dropped() {
     still_served(&mut world, &mut other);
 }
 
+/// A callback must not replace its reactor. If it does, the bytes that were lent are lost; the error stays.
+#[test]
+fn an_error_of_a_replaced_reactor_may_panic_when_dropped() {
+    struct Replaces;
+
+    impl Protocol for Replaces {
+        fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+            transport.write(data); // enough to be lent, and not copied
+            transport.abort_connection_because(Reason::protocol(ArmedError(Bomb::new())));
+            let former = std::mem::replace(transport.reactor(), Reactor::new().unwrap());
+            transport.reactor().call_soon(move |reactor| *reactor = former);
+        }
+    }
+
+    let mut world = World::real();
+    let log = Log::new();
+    let mut other = bystander(&mut world, &log);
+    let (_, addr) = world.listen(move |_| Replaces);
+    let mut far = world.dial(addr);
+    far.send(&[7; 8192]);
+    world.until("the error", |_| BOMBS.get().0 == 1);
+    far.reset();
+    world.until("the end", |world| world.reactor().stats().closed == 1);
+    assert_eq!((world.reactor().stats().panics, BOMBS.get()), (1, (1, 1)));
+    still_served(&mut world, &mut other);
+}
+
 /// The owner of bytes that are shared: the reactor may be the last to have them.
 struct ArmedOwner(#[allow(dead_code, reason = "it is dropped")] Bomb);
 

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http_server::head::{Method, Request};
 use http_server::status::Status;
-use http_server::target::Target;
+use http_server::target::{Scheme, Target};
 use httpdate::HttpDate;
 
 use crate::conditions::Version;
@@ -69,9 +69,10 @@ impl Answer {
         Self::new(status, Content::Text(text.into(), TEXT), allow.to_owned())
     }
 
-    /// Answers a request, with the files below `root` if there is one.
-    pub(crate) fn to(request: &Request<'_>, root: Option<&Root>) -> Self {
-        let answer = match (request.method, Target::of(request.method_name, request.target)) {
+    /// Answers a request that came by this scheme, with the files below `root` if there is one.
+    pub(crate) fn to(request: &Request<'_>, scheme: Scheme, root: Option<&Root>) -> Self {
+        let target = Target::of(scheme, request.method_name, request.target);
+        let answer = match (request.method, target) {
             (Method::Get | Method::Head, Ok(Target::Path { path, query })) => {
                 get(request, path, query, root)
             }

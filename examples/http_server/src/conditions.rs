@@ -13,6 +13,9 @@ use http_server::head::{Conditions, list};
 use http_server::status::Status;
 use httpdate::HttpDate;
 
+/// How exact a date is.
+const SECOND: Duration = Duration::from_secs(1);
+
 /// The first second that has no date in HTTP: the year 10,000.
 const END_OF_TIME: u64 = 253_402_300_800;
 
@@ -27,14 +30,20 @@ pub(crate) struct Version {
     tag: Range<usize>,
     /// In whole seconds, as HTTP has them; none for a file from the future.
     modified: Option<SystemTime>,
+    /// The date means this version only: its second is over, and no other version gets it (RFC 9110, section 8.8.2.2).
+    is_exact: bool,
 }
 
 impl Version {
     pub(crate) fn of(file: &Metadata) -> Self {
+        Self::seen_at(SystemTime::now(), file)
+    }
+
+    fn seen_at(now: SystemTime, file: &Metadata) -> Self {
         let (seconds, nanos) = (file.mtime(), file.mtime_nsec());
         let known = u64::try_from(seconds).ok().filter(|&seconds| seconds < END_OF_TIME);
         let modified = known.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
-        let modified = modified.filter(|&modified| modified <= SystemTime::now());
+        let modified = modified.filter(|&modified| modified <= now);
         let mut fields = String::with_capacity(FIELDS);
         fields.push_str("ETag: ");
         let start = fields.len();
@@ -47,7 +56,8 @@ impl Version {
         if let Some(time) = modified {
             let _ = write!(fields, "Last-Modified: {}\r\n", HttpDate::from(time)); // to a string: cannot fail
         }
-        Self { fields, tag, modified }
+        let is_exact = modified.is_some_and(|modified| modified + SECOND <= now);
+        Self { fields, tag, modified, is_exact }
     }
 
     fn tag(&self) -> &[u8] {
@@ -82,7 +92,7 @@ impl Version {
         len: u64,
     ) -> Result<Option<Range<u64>>, Status> {
         let is_meant = request.if_range.is_none_or(|version| {
-            version == self.tag() || self.modified.is_some() && date(version) == self.modified
+            version == self.tag() || self.is_exact && date(version) == self.modified
         });
         match request.range.filter(|_| is_meant).and_then(|range| parse(range, len)) {
             Some(range) if range.is_empty() => Err(Status::RANGE_NOT_SATISFIABLE),
@@ -144,6 +154,7 @@ fn number(digits: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
     use super::*;
 
     #[test]
@@ -153,6 +164,24 @@ mod tests {
             push_tag(&mut tag, [a, b, c, d]);
             assert_eq!(tag, format!("\"{a:x}-{b:x}-{c:x}.{d:x}\""));
         }
+    }
+
+    #[test]
+    fn a_date_whose_second_is_not_over_asks_for_no_part() {
+        let file = std::env::current_exe().unwrap().metadata().unwrap();
+        let written = UNIX_EPOCH + Duration::from_secs(file.mtime().unsigned_abs());
+        let date = HttpDate::from(written).to_string();
+        let request = Conditions {
+            range: Some(b"bytes=0-4"),
+            if_range: Some(date.as_bytes()),
+            ..Conditions::default()
+        };
+        let part = |later| {
+            let later = Duration::from_millis(later);
+            Version::seen_at(written + later, &file).part(&request, 10)
+        };
+        assert_eq!((part(0), part(999)), (Ok(None), Ok(None)), "it may change and keep the date");
+        assert_eq!(part(1000), Ok(Some(0..5)));
     }
 
     #[test]

@@ -30,6 +30,7 @@ use crocus::{Activity, Protocol, Reason, TimerId, Transport};
 use http_server::body::Body;
 use http_server::head::{self, Length, Request, Scan};
 use http_server::status::Status;
+use http_server::target::Scheme;
 
 use crate::answer::{Answer, Content, Date, Persistence};
 use crate::files::{self, Root};
@@ -186,7 +187,8 @@ impl Http {
     /// Answers a request, now or after its body.
     fn answer(&mut self, transport: &mut Transport<'_>, request: &Request<'_>) {
         self.history = History::Asked;
-        let answer = Answer::to(request, self.site.borrow().root.as_ref());
+        let scheme = if transport.is_encrypted() { Scheme::Https } else { Scheme::Http };
+        let answer = Answer::to(request, scheme, self.site.borrow().root.as_ref());
         let Request { method_name, target, .. } = request;
         log::info!("{}: {method_name} {target}: {}", transport.peer_addr(), answer.status.0);
         let persistence = match request {

@@ -12,7 +12,7 @@
 //! ```
 //! use http_server::body::Body;
 //! use http_server::head::{self, Length, Method, Scan};
-//! use http_server::target::Target;
+//! use http_server::target::{Scheme, Target};
 //!
 //! let bytes = b"GET /?a=b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhelloGET /next";
 //! let mut scan = Scan::default();
@@ -21,7 +21,7 @@
 //!
 //! let request = head::parse(&bytes[..len])?;
 //! assert_eq!((request.method, request.length), (Method::Get, Length::Bytes(5)));
-//! let target = Target::of(request.method_name, request.target)?;
+//! let target = Target::of(Scheme::Http, request.method_name, request.target)?;
 //! assert_eq!(target, Target::Path { path: "/", query: "?a=b" });
 //!
 //! let mut body = Body::of(request.length);

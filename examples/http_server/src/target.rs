@@ -4,12 +4,29 @@ use std::net::Ipv6Addr;
 
 use crate::status::Status;
 
-const SCHEME: &str = "http://";
+/// The scheme of what a connection serves: the same host and path mean something else by the other one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scheme {
+    /// `http`, in clear.
+    Http,
+    /// `https`, over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As a target in absolute form begins.
+    const fn start(self) -> &'static str {
+        match self {
+            Self::Http => "http://",
+            Self::Https => "https://",
+        }
+    }
+}
 
 /// The target of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Target<'a> {
-    /// `/path?query`, or `http://host/path?query` as in requests to a proxy.
+    /// `/path?query`, or `http://host/path?query` as in requests to a proxy; over TLS `https://host/path?query`.
     Path {
         /// From its first slash on, still encoded; `/` if it is empty. Each `%` has its two digits.
         path: &'a str,
@@ -23,20 +40,22 @@ pub enum Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Reads the target of a request with this method.
+    /// Reads the target of a request with this method, from a connection of this scheme.
     ///
     /// # Errors
     ///
-    /// `BAD_REQUEST` if it is none that the method may have. The end of the request is known all the same.
-    pub fn of(method: &str, text: &'a str) -> Result<Self, Status> {
+    /// `BAD_REQUEST` if it is none that the method may have, or of the other scheme. The end of the request is known
+    /// all the same.
+    pub fn of(scheme: Scheme, method: &str, text: &'a str) -> Result<Self, Status> {
         match (method, text) {
             ("CONNECT", _) if is_authority(text) => return Ok(Self::Authority(text)),
             ("CONNECT", _) => return Err(Status::BAD_REQUEST),
             ("OPTIONS", "*") => return Ok(Self::Asterisk),
             _ => {}
         }
-        let origin = match text.split_at_checked(SCHEME.len()) {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => {
+        let start = scheme.start();
+        let origin = match text.split_at_checked(start.len()) {
+            Some((begins, rest)) if begins.eq_ignore_ascii_case(start) => {
                 let (authority, origin) =
                     rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
                 let host = authority.rsplit_once('@').map_or(authority, |(_user, host)| host);
@@ -164,7 +183,7 @@ mod tests {
             ("CONNECT", "h:80", Ok(Target::Authority("h:80"))),
             ("OPTIONS", "*", Ok(Target::Asterisk)),
         ] {
-            assert_eq!(Target::of(method, text), expected, "{method} {text}");
+            assert_eq!(Target::of(Scheme::Http, method, text), expected, "{method} {text}");
         }
         for (method, text) in [
             ("GET", "*"),
@@ -187,7 +206,25 @@ mod tests {
             ("CONNECT", "a:b"),
             ("CONNECT", ":80"),
         ] {
-            assert_eq!(Target::of(method, text), Err(Status::BAD_REQUEST), "{method} {text}");
+            let target = Target::of(Scheme::Http, method, text);
+            assert_eq!(target, Err(Status::BAD_REQUEST), "{method} {text}");
+        }
+    }
+
+    #[test]
+    fn the_absolute_form_has_the_scheme_of_the_connection() {
+        let path = |path| Ok(Target::Path { path, query: "" });
+        let refused = Err(Status::BAD_REQUEST);
+        for (text, in_clear, over_tls) in [
+            ("http://h/a", path("/a"), refused),
+            ("https://h/a", refused, path("/a")),
+            ("HTTPS://h", refused, path("/")),
+            ("https://", refused, refused),
+            ("https://a:b/", refused, refused),
+            ("httpss://h/", refused, refused),
+        ] {
+            assert_eq!(Target::of(Scheme::Http, "GET", text), in_clear, "{text}");
+            assert_eq!(Target::of(Scheme::Https, "GET", text), over_tls, "{text}");
         }
     }
 }

@@ -10,7 +10,7 @@ use crocus::{Address, Listen, Protocol, Reason, SocketOptions, TimerId, Transpor
 
 use http_server::head::{self, Method, Scan};
 use http_server::status::Status;
-use http_server::target::Target;
+use http_server::target::{Scheme, Target};
 
 use crate::feed::{FRAME, Feed};
 
@@ -122,7 +122,7 @@ impl Page {
             Method::Head => true,
             Method::Other | Method::Unknown => return Err(Status::METHOD_NOT_ALLOWED),
         };
-        let wanted = match Target::of(request.method_name, request.target)? {
+        let wanted = match Target::of(Scheme::Http, request.method_name, request.target)? {
             Target::Path { path: "/", .. } => Wanted::Page,
             Target::Path { path: "/frames", .. } => Wanted::Frames,
             _ => return Err(Status::NOT_FOUND),

@@ -1,10 +1,10 @@
 //! Servers in processes of their own.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -25,6 +25,9 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// How often to try for a port that is free.
 const TRIES: usize = 100;
 
+/// How many of the last bytes that a server has said are looked at.
+const LAST_WORDS: u64 = 4096;
+
 /// Whether this process was started to be a server.
 pub(crate) fn is_server() -> bool {
     std::env::var_os(ROLE).is_some()
@@ -41,12 +44,6 @@ impl Process {
             Exit::Failed(format!("cannot start {name}: {error}; Debian has it in a package"))
         })
     }
-
-    /// Ends it by SIGTERM, and waits until it has ended.
-    pub(crate) fn stop(mut self) -> Result<ExitStatus, Exit> {
-        kill_process(Pid::from_child(&self.0), Signal::TERM).map_err(std::io::Error::from)?;
-        Ok(self.0.wait()?)
-    }
 }
 
 impl Drop for Process {
@@ -57,33 +54,70 @@ impl Drop for Process {
     }
 }
 
-/// Starts `activated_server`, and waits until it listens.
-pub(crate) fn start_server(addr: SocketAddr, options: &[String]) -> Result<Process, Exit> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--listen", &addr.to_string()]).args(options).stdin(Stdio::null());
-    wait_until_it_listens(&mut command)
+/// An `activated_server` that runs. Its standard error is kept, and told if it fails.
+#[derive(Debug)]
+pub(crate) struct Server {
+    process: Process,
+    said: File,
 }
 
-/// The same with a socket that it is to take over.
-pub(crate) fn hand_over(socket: &TcpListener, options: &[String]) -> Result<Process, Exit> {
-    let mut command = Command::new("sh");
-    command.args(["-c", HAND_OVER]).arg(std::env::current_exe()?).args(options);
-    command.stdin(OwnedFd::from(socket.try_clone()?));
-    wait_until_it_listens(&mut command)
-}
+impl Server {
+    /// Starts one, and waits until it listens.
+    pub(crate) fn start(addr: SocketAddr, options: &[String]) -> Result<Self, Exit> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["--listen", &addr.to_string()]).args(options).stdin(Stdio::null());
+        Self::wait_until_it_listens(&mut command)
+    }
 
-fn wait_until_it_listens(command: &mut Command) -> Result<Process, Exit> {
-    // The server's last words go nowhere: the tally says more.
-    let command = command.env(ROLE, "1").stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut process = Process::start(command)?;
-    let mut line = String::new();
-    if let Some(stdout) = process.0.stdout.take() {
-        BufReader::new(stdout).read_line(&mut line)?;
+    /// The same with a socket that it is to take over.
+    pub(crate) fn hand_over(socket: &TcpListener, options: &[String]) -> Result<Self, Exit> {
+        let mut command = Command::new("sh");
+        command.args(["-c", HAND_OVER]).arg(std::env::current_exe()?).args(options);
+        command.stdin(OwnedFd::from(socket.try_clone()?));
+        Self::wait_until_it_listens(&mut command)
     }
-    if !line.starts_with("listening on ") {
-        return Err(Exit::Failed(format!("a server did not start, it said {line:?}")));
+
+    fn wait_until_it_listens(command: &mut Command) -> Result<Self, Exit> {
+        let (path, said) = temporary("said")?;
+        fs::remove_file(path)?; // it stays as long as it is open
+        let command = command.env(ROLE, "1").stdout(Stdio::piped()).stderr(said.try_clone()?);
+        let mut server = Self { process: Process::start(command)?, said };
+        let mut line = String::new();
+        if let Some(stdout) = server.process.0.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        if line.is_empty() {
+            server.process.0.wait()?;
+            let words = server.last_words()?;
+            return Err(Exit::Failed(format!("a server did not start: {words}")));
+        }
+        if !line.starts_with("listening on ") {
+            return Err(Exit::Failed(format!("a server did not start, it said {line:?}")));
+        }
+        Ok(server)
     }
-    Ok(process)
+
+    /// Ends it by SIGTERM, and waits until it has ended.
+    pub(crate) fn stop(mut self) -> Result<(), Exit> {
+        let process = &mut self.process.0;
+        kill_process(Pid::from_child(process), Signal::TERM).map_err(std::io::Error::from)?;
+        let status = process.wait()?;
+        if status.success() {
+            return Ok(());
+        }
+        let words = self.last_words()?;
+        Err(Exit::Failed(format!("a server did not stop in order: {status}: {words}")))
+    }
+
+    /// The last line that it has said.
+    fn last_words(&mut self) -> std::io::Result<String> {
+        let start = self.said.metadata()?.len().saturating_sub(LAST_WORDS);
+        self.said.seek(SeekFrom::Start(start))?;
+        let mut words = Vec::new();
+        (&self.said).take(LAST_WORDS).read_to_end(&mut words)?;
+        let words = String::from_utf8_lossy(&words);
+        Ok(words.lines().last().unwrap_or("it said nothing").to_owned())
+    }
 }
 
 /// A port that is free now.
@@ -100,7 +134,8 @@ pub(crate) fn free_port() -> Result<SocketAddr, Exit> {
 /// A file of this process's own, in the folder for temporary ones, to be removed by the one who made it.
 pub(crate) fn temporary(name: &str) -> Result<(std::path::PathBuf, File), Exit> {
     let path = std::env::temp_dir().join(format!("crocus-{}-{name}", std::process::id()));
-    let file = File::create(&path)
-        .map_err(|error| Exit::Failed(format!("cannot write to {}: {error}", path.display())))?;
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+    let file =
+        file.map_err(|error| Exit::Failed(format!("cannot write to {}: {error}", path.display())))?;
     Ok((path, file))
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use crate::process::{Process, free_port, hand_over, start_server};
+use crate::process::{Server, free_port};
 use crate::proxy::{Extent, Proxy};
 use crate::shared::cli::Exit;
 
@@ -67,12 +67,13 @@ pub(crate) struct Site {
 }
 
 enum SetUp {
-    Alone(Option<Process>),
+    Alone(Option<Server>),
     /// With the socket, which the parent keeps.
-    Kept(TcpListener, Option<Process>),
-    Handed(TcpListener, Option<Process>),
-    Shared(Option<Process>),
-    Proxied(Proxy, [(SocketAddr, Option<Process>); 2]),
+    Kept(TcpListener, Option<Server>),
+    Handed(TcpListener, Option<Server>),
+    Shared(Option<Server>),
+    /// With its two servers.
+    Proxied(Proxy, Vec<(SocketAddr, Option<Server>)>),
 }
 
 impl Site {
@@ -85,7 +86,8 @@ impl Site {
             Way::Kept | Way::Handed => {
                 let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
                 rustix::net::listen(&socket, BACKLOG).map_err(std::io::Error::from)?;
-                let (addr, server) = (socket.local_addr()?, Some(hand_over(&socket, &options)?));
+                let (addr, server) =
+                    (socket.local_addr()?, Some(Server::hand_over(&socket, &options)?));
                 let set_up = match way {
                     Way::Kept => SetUp::Kept(socket, server),
                     _ => SetUp::Handed(socket, server),
@@ -94,22 +96,22 @@ impl Site {
             }
             Way::Alone => {
                 let addr = free_port()?;
-                let set_up = SetUp::Alone(Some(start_server(addr, &options)?));
+                let set_up = SetUp::Alone(Some(Server::start(addr, &options)?));
                 return Ok(Self { addr, options, away, set_up });
             }
             Way::Shared => {
                 options.push("--reuse-port".to_owned());
                 let addr = free_port()?;
-                let set_up = SetUp::Shared(Some(start_server(addr, &options)?));
+                let set_up = SetUp::Shared(Some(Server::start(addr, &options)?));
                 return Ok(Self { addr, options, away, set_up });
             }
             Way::ProxyPlain => Extent::Plain,
             Way::Proxy => Extent::Whole,
             Way::ProxyTold => Extent::HealthOnly,
         };
-        let mut servers = [(free_port()?, None), (free_port()?, None)];
+        let mut servers = vec![(free_port()?, None), (free_port()?, None)];
         for (addr, server) in &mut servers {
-            *server = Some(start_server(*addr, &options)?);
+            *server = Some(Server::start(*addr, &options)?);
         }
         let proxy = Proxy::start(extent, [servers[0].0, servers[1].0])?;
         Ok(Self { addr: proxy.addr, options, away, set_up: SetUp::Proxied(proxy, servers) })
@@ -122,20 +124,20 @@ impl Site {
             SetUp::Alone(server) => {
                 stop(server)?;
                 thread::sleep(*away);
-                *server = Some(start_server(*addr, options)?);
+                *server = Some(Server::start(*addr, options)?);
             }
             SetUp::Kept(socket, server) => {
                 stop(server)?;
                 thread::sleep(*away);
-                *server = Some(hand_over(socket, options)?);
+                *server = Some(Server::hand_over(socket, options)?);
             }
             SetUp::Handed(socket, server) => {
-                let successor = hand_over(socket, options)?;
+                let successor = Server::hand_over(socket, options)?;
                 stop(server)?;
                 *server = Some(successor);
             }
             SetUp::Shared(server) => {
-                let successor = start_server(*addr, options)?;
+                let successor = Server::start(*addr, options)?;
                 stop(server)?;
                 *server = Some(successor);
             }
@@ -143,7 +145,7 @@ impl Site {
                 for (place, (addr, server)) in servers.iter_mut().enumerate() {
                     stop(server)?;
                     thread::sleep(*away);
-                    *server = Some(start_server(*addr, options)?);
+                    *server = Some(Server::start(*addr, options)?);
                     proxy.wait_until_steady(place)?;
                 }
             }
@@ -153,11 +155,6 @@ impl Site {
 }
 
 /// Stops a server, and waits for its end.
-fn stop(server: &mut Option<Process>) -> Result<(), Exit> {
-    let Some(server) = server.take() else { return Ok(()) };
-    let status = server.stop()?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(Exit::Failed(format!("a server did not stop in order: {status}")))
+fn stop(server: &mut Option<Server>) -> Result<(), Exit> {
+    server.take().map_or(Ok(()), Server::stop)
 }

@@ -88,6 +88,18 @@ fn wrk_loses_no_request_behind_haproxy() {
     assert_eq!(number(&rows[0], FAILED), 0, "{rows:?}");
 }
 
+/// The servers take an hour at most.
+#[test]
+fn a_server_that_does_not_start_has_its_error_told() {
+    for way in ["alone", "kept"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_restart"));
+        let end = run(command.args(["--only", way, "--stop-delay", "4000"]));
+        assert_eq!(end.code, Some(1), "{end:?}");
+        assert!(end.stderr.starts_with("restart: a server did not start: "), "{end:?}");
+        assert!(end.stderr.contains("--stop-delay takes seconds, as in 5 or 0.5"), "{end:?}");
+    }
+}
+
 #[test]
 fn bad_usage_is_told_in_a_line() {
     for (args, complaint) in [

@@ -16,7 +16,7 @@ use crate::util::Folder;
 fn sink(folder: &Folder, certificate: &Certificate) -> Server {
     let mut command = example("smtp_sink");
     command.args(["--listen", "127.0.0.1:0", "--folder", folder.to_str().unwrap()]);
-    let log = "smtp_sink=info,crocus::reactor::visit=info";
+    let log = "smtp_sink=info,crocus::reactor::preparing=info";
     let server = Server::start(command.args(certificate.options()).env("RUST_LOG", log));
     assert!(server.program.error_line().contains("listening on"));
     server

@@ -161,6 +161,21 @@ fn a_certificate_is_exchanged_between_the_requests_of_a_connection() {
     server.stop_with_clients();
 }
 
+/// `http://h/` names something else, which is served in clear if at all (RFC 9110, section 4.2.2).
+#[test]
+fn a_target_in_absolute_form_has_the_scheme_https() {
+    over_tls(|| {
+        let server = server(&[]);
+        for target in ["https://h/", "HTTPS://h:443", "https://h?q", "/"] {
+            assert_eq!(get(&server, target).status, 200, "{target}");
+        }
+        for target in ["http://h/", "https://", "https://a:b/"] {
+            assert_eq!(get(&server, target).status, 400, "{target}");
+        }
+        server.stop_with_clients();
+    });
+}
+
 #[test]
 fn http_in_clear_ends_with_an_alert_and_a_line_of_the_log() {
     let folder = Folder::new();
@@ -174,7 +189,7 @@ fn http_in_clear_ends_with_an_alert_and_a_line_of_the_log() {
         let peer = client.local_addr().unwrap();
         drop(client);
         let expected = format!(
-            "a connection of {peer} has come to no protocol: TLS with {peer} in the handshake: \
+            "a connection has come to no protocol: TLS with {peer} in the handshake: \
              received corrupt message of type InvalidContentType (it does not seem to speak TLS)"
         );
         assert_eq!(logged_line(&server), expected);

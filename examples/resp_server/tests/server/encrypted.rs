@@ -13,7 +13,7 @@ use crate::{MIB, bulk, expect, is_sound, program, request, rest_of, start};
 fn start_encrypted(certificate: &Certificate) -> Server {
     let mut command = program();
     command.args(["--listen", "127.0.0.1:0"]).args(certificate.options());
-    Server::start(command.env("RUST_LOG", "resp_server=info,crocus::reactor::visit=info"))
+    Server::start(command.env("RUST_LOG", "resp_server=info,crocus::reactor::preparing=info"))
 }
 
 /// A server, and the first line of its log.
