@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use crate::status::Status;
 
-/// The scheme of what a connection serves: the same host and path mean something else by the other one.
+/// The scheme of what a connection serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scheme {
     /// `http`, in clear.
@@ -14,11 +14,12 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// As a target in absolute form begins.
-    const fn start(self) -> &'static str {
+    /// A target in absolute form begins with one of these. `https` must be refused in clear (RFC 9110, section 7.4);
+    /// `http` asks for nothing that TLS would not give.
+    const fn starts(self) -> &'static [&'static str] {
         match self {
-            Self::Http => "http://",
-            Self::Https => "https://",
+            Self::Http => &["http://"],
+            Self::Https => &["http://", "https://"],
         }
     }
 }
@@ -26,7 +27,7 @@ impl Scheme {
 /// The target of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Target<'a> {
-    /// `/path?query`, or `http://host/path?query` as in requests to a proxy; over TLS `https://host/path?query`.
+    /// `/path?query`, or `http://host/path?query` as in requests to a proxy; over TLS `https://host/path?query` too.
     Path {
         /// From its first slash on, still encoded; `/` if it is empty. Each `%` has its two digits.
         path: &'a str,
@@ -44,8 +45,8 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     ///
-    /// `BAD_REQUEST` if it is none that the method may have, or of the other scheme. The end of the request is known
-    /// all the same.
+    /// `BAD_REQUEST` if it is none that the method may have, or asks for `https` in clear. The end of the request is
+    /// known all the same.
     pub fn of(scheme: Scheme, method: &str, text: &'a str) -> Result<Self, Status> {
         match (method, text) {
             ("CONNECT", _) if is_authority(text) => return Ok(Self::Authority(text)),
@@ -53,9 +54,12 @@ impl<'a> Target<'a> {
             ("OPTIONS", "*") => return Ok(Self::Asterisk),
             _ => {}
         }
-        let start = scheme.start();
-        let origin = match text.split_at_checked(start.len()) {
-            Some((begins, rest)) if begins.eq_ignore_ascii_case(start) => {
+        let behind = |start: &&str| {
+            let (begins, rest) = text.split_at_checked(start.len())?;
+            begins.eq_ignore_ascii_case(start).then_some(rest)
+        };
+        let origin = match scheme.starts().iter().find_map(behind) {
+            Some(rest) => {
                 let (authority, origin) =
                     rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
                 let host = authority.rsplit_once('@').map_or(authority, |(_user, host)| host);
@@ -64,8 +68,8 @@ impl<'a> Target<'a> {
                 }
                 origin
             }
-            _ if text.starts_with('/') => text,
-            _ => return Err(Status::BAD_REQUEST),
+            None if text.starts_with('/') => text,
+            None => return Err(Status::BAD_REQUEST),
         };
         let (path, query) = origin.split_at(origin.find('?').unwrap_or(origin.len()));
         if !is_encoded(path) {
@@ -212,11 +216,11 @@ mod tests {
     }
 
     #[test]
-    fn the_absolute_form_has_the_scheme_of_the_connection() {
+    fn the_absolute_form_may_ask_for_https_over_tls_only() {
         let path = |path| Ok(Target::Path { path, query: "" });
         let refused = Err(Status::BAD_REQUEST);
         for (text, in_clear, over_tls) in [
-            ("http://h/a", path("/a"), refused),
+            ("http://h/a", path("/a"), path("/a")),
             ("https://h/a", refused, path("/a")),
             ("HTTPS://h", refused, path("/")),
             ("https://", refused, refused),

@@ -35,11 +35,6 @@ pub(crate) fn options() -> Vec<String> {
     CERTIFICATE.with_borrow(|it| it.as_ref().map_or_else(Vec::new, |it| it.options().into()))
 }
 
-/// The scheme of what they serve.
-pub(crate) fn scheme() -> &'static str {
-    CERTIFICATE.with_borrow(|it| if it.is_some() { "https" } else { "http" })
-}
-
 pub(crate) enum Wire {
     Clear(TcpStream),
     Tls(Box<TlsStream>),
