@@ -28,7 +28,7 @@ impl Reactor {
     #[inline]
     pub(crate) fn call<R>(
         &mut self,
-        subject: Subject,
+        subject: impl FnOnce() -> Subject + Copy,
         callback: Callback,
         code: impl FnOnce(&mut Self) -> R,
     ) -> Option<R> {
@@ -37,18 +37,18 @@ impl Reactor {
         let last = self.memory.common.latest.callback.take();
         let result = catch_unwind(AssertUnwindSafe(|| code(self)));
         if let Some(running) = running {
-            self.end_watched_call(subject, callback, &running, last);
+            self.end_watched_call(subject(), callback, &running, last);
         } else if let Some(began) = last {
             let ended = self.time.clock.now();
             if ended > self.time.slow_after {
-                self.judge_outermost(subject, callback, began, ended);
+                self.judge_outermost(subject(), callback, began, ended);
             }
             self.memory.common.latest.callback = Some(ended);
         }
         match result {
             Ok(value) => Some(value),
             Err(payload) => {
-                self.note_panic(subject, callback, payload);
+                self.note_panic(subject(), callback, payload);
                 None
             }
         }
@@ -98,7 +98,7 @@ impl Reactor {
         let source = self.sources.get_mut(key)?;
         let subject = source.subject(key);
         let mut value = place(source)?.take()?;
-        let result = self.call(subject, callback, |reactor| code(&mut value, reactor));
+        let result = self.call(move || subject, callback, |reactor| code(&mut value, reactor));
         match self.sources.get_mut(key).and_then(place) {
             Some(place @ None) => *place = Some(value),
             _ => if_gone(self, subject, value),
@@ -130,7 +130,7 @@ impl Reactor {
     /// six kilobytes more.
     #[inline(never)]
     pub(crate) fn call_to_drop(&mut self, subject: Subject, drop: &mut dyn FnMut()) {
-        self.call(subject, Callback::Drop, |_| drop());
+        self.call(move || subject, Callback::Drop, |_| drop());
     }
 
     /// Drops values of the user's one by one.

@@ -275,7 +275,7 @@ impl Reactor {
     ) -> Option<R> {
         let former = mem::replace(&mut self.extension.name, name);
         let subject = name.map_or(Subject::Reactor, Subject::Named);
-        let result = self.call(subject, callback, code);
+        let result = self.call(move || subject, callback, code);
         self.extension.name = former;
         result
     }

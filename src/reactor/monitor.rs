@@ -106,11 +106,11 @@ impl Monitor {
     #[inline(always)]
     pub(crate) fn begin_callback(
         &mut self,
-        subject: Subject,
+        subject: impl FnOnce() -> Subject,
         callback: Callback,
     ) -> Option<Running> {
         let watcher = self.watcher.as_mut()?;
-        Some(out_of_line(watcher, move |watcher| watcher.begin_callback(subject, callback)))
+        Some(out_of_line(watcher, move |watcher| watcher.begin_callback(subject(), callback)))
     }
 
     #[inline]

@@ -231,9 +231,14 @@ impl Reactor {
         buffer: Option<&ReadBuffer>,
         code: impl FnOnce(&mut Transport<'_>),
     ) -> bool {
-        let done = self.call(Subject::Connection(id), callback, |reactor| {
-            code(&mut Transport::telling(reactor, id, buffer));
-        });
+        let subject = Subject::Connection(id);
+        let done = self.call(
+            move || subject,
+            callback,
+            |reactor| {
+                code(&mut Transport::telling(reactor, id, buffer));
+            },
+        );
         if done.is_none() {
             self.end_by_panic(id, callback);
         }
@@ -324,12 +329,16 @@ impl Reactor {
         reason: Option<&Reason>,
     ) {
         if let Some(reason) = reason {
-            self.call(Subject::Connection(id), Callback::ConnectionLost, |reactor| {
-                protocol.connection_lost(&mut Transport::new(reactor, id), reason);
-            });
+            self.call(
+                move || Subject::Connection(id),
+                Callback::ConnectionLost,
+                |reactor| {
+                    protocol.connection_lost(&mut Transport::new(reactor, id), reason);
+                },
+            );
         }
         // As `let_go`, but in line: each connection comes here.
-        self.call(Subject::Connection(id), Callback::Drop, |_| drop(protocol));
+        self.call(move || Subject::Connection(id), Callback::Drop, |_| drop(protocol));
     }
 
     /// Closes the socket and frees the slot; `false` if it is not there. A duplicate of an `adopted` socket may stay open
