@@ -162,6 +162,8 @@ pub trait DatagramProtocol {
 
     /// The socket is closed, and its port is free.
     ///
+    /// The loop calls this once, if it has called `start_protocol`.
+    ///
     /// `reason` is `Closed` by [`stop_listening`](DatagramTransport::stop_listening), `Stopped` by the
     /// end of the reactor, or `Failed` when the system reported only errors for it.
     fn stop_protocol(&mut self, transport: &mut DatagramTransport<'_>, reason: &Reason) {}
