@@ -1356,6 +1356,25 @@ const DEFECTS_OF_RECORDS: &[Defect] = &[
         r#""#,
     ),
     (
+        "a recorder that leaves nothing out any more loses the marks of that turn",
+        "src/observe/recorder.rs",
+        r#"        if self.sifts {"#,
+        r#"        if !self.left_out.is_empty() {"#,
+    ),
+    (
+        "a trace keeps the attempts that have failed",
+        "src/observe/trace/lives.rs",
+        r#"                self.connectors.remove(connector);
+"#,
+        r#""#,
+    ),
+    (
+        "bytes that a closing connection refuses wait in a trace",
+        "src/observe/trace/lives.rs",
+        r#".filter(|life| life.stage == OPEN)"#,
+        r#""#,
+    ),
+    (
         "bytes that wait are counted twice in the trace",
         "src/observe/trace/lives.rs",
         r#"            self.buffered = self.buffered - life.waiting + waiting;"#,
@@ -1521,6 +1540,18 @@ const DEFECTS_OF_TASKS: &[Defect] = &[
         "src/extras/futures/halves.rs",
         r#"|transport| transport.lose_write_connection()"#,
         r#"|transport| transport.lose_connection()"#,
+    ),
+    (
+        "a listener that was never served does not tell its task of its end",
+        "src/extras/futures/making.rs",
+        r#"        self.queue.note(|queue| queue.ended = true);"#,
+        r#""#,
+    ),
+    (
+        "a datagram socket that was never served does not tell its task of its end",
+        "src/extras/futures/datagrams.rs",
+        r#"        self.end(&Reason::Closed);"#,
+        r#""#,
     ),
     (
         "an attempt goes on when its future is dropped",

@@ -18,6 +18,10 @@ pub(super) const MOST_DISCARDED: usize = 16 * 1024 * 1024;
 /// How many of them in one turn: less than of a connection that is served.
 const DISCARDED_AT_ONCE: usize = 64 * 1024;
 
+/// How many bytes that were put back are delivered again at once. A protocol that takes one message after another from
+/// many, and puts back the others each time, has no more than so many copied for each.
+const GIVEN_AGAIN: usize = 16 * 1024;
+
 /// The state of the input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Input {
@@ -153,7 +157,7 @@ impl<S: ByteStream> Connection<S> {
         let room = self.room(buffer, common);
         let Some(extras) = &mut self.extras else { return Next::Again };
         let kept = extras.kept.unsent();
-        let count = kept.len().min(room.len()).min(io.read);
+        let count = kept.len().min(room.len()).min(io.read).min(GIVEN_AGAIN);
         room[..count].copy_from_slice(&kept[..count]);
         extras.kept.advance(count, &mut common.spares.vectors);
         io.read -= count;

@@ -102,9 +102,15 @@ impl Reactor {
     /// assert_eq!(simulation.reactor().stats().failed, 1);
     /// ```
     pub fn cancel_connect(&mut self, id: ConnectorId) -> bool {
-        let trying = self.connector_mut(id.0).is_some_and(|connector| {
-            connector.is_trying() && !matches!(connector.progress, Progress::Failed(_))
-        });
+        let Some(connector) = self.connector_mut(id.0) else { return false };
+        let trying = match connector.progress {
+            Progress::Failed(_) => false,
+            // One that was given up is no longer open, and fails when it is gone.
+            Progress::Preparing(key) => {
+                self.session(ConnectionId(key)).is_some_and(|session| session.connection.is_open())
+            }
+            _ => connector.is_trying(),
+        };
         if trying {
             self.monitor.command(Subject::Connector(id), || Command::CancelConnect);
             self.give_up(id.0, Reason::Cancelled);

@@ -153,14 +153,16 @@ pub trait DatagramProtocol {
 
     /// The reactor [shuts down](Reactor::shutdown): finish, and close the socket.
     ///
-    /// It comes once, after the datagrams that wait in the socket: when none is left, or in the sixteenth turn
-    /// if more keep coming. By default the socket is closed. An override that does not close it keeps the shutdown waiting until its grace is
-    /// over.
+    /// It comes once, after the datagrams that wait in the socket: when none is left, or after sixteen turns
+    /// if more keep coming. By default the socket is closed. An override that does not close it keeps the
+    /// shutdown waiting until its grace is over.
     fn shutting_down(&mut self, transport: &mut DatagramTransport<'_>) {
         transport.stop_listening();
     }
 
     /// The socket is closed, and its port is free.
+    ///
+    /// The loop calls this once, if it has called `start_protocol`.
     ///
     /// `reason` is `Closed` by [`stop_listening`](DatagramTransport::stop_listening), `Stopped` by the
     /// end of the reactor, or `Failed` when the system reported only errors for it.

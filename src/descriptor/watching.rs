@@ -13,6 +13,7 @@ use crate::parts::arena::Key;
 use crate::reactor::Reactor;
 use crate::reactor::dispatch::discard;
 use crate::reactor::source::{Seated, Source, Watched};
+use crate::reactor::state::Ending;
 use crate::system::poller::Readiness;
 
 /// # Descriptors of your own
@@ -46,7 +47,8 @@ impl Reactor {
     /// `InvalidInput` for a regular file, a folder, or a device like `/dev/null`: these are always
     /// ready, and epoll(7) takes none (other systems may). Read them directly, or by
     /// [`call_in_thread`](Self::call_in_thread). `AlreadyExists` if this reactor watches the descriptor
-    /// already. `Unsupported` in a simulation. Else the system's error.
+    /// already. `ConnectionAborted` in the last notices of a [stop](Self::stop). `Unsupported` in a simulation.
+    /// Else the system's error.
     ///
     /// # Examples
     ///
@@ -80,6 +82,9 @@ impl Reactor {
         if self.simulated().is_some() {
             let message = "a simulated reactor watches no descriptors";
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
+        if self.ending == Ending::TearingDown {
+            self.check_takes_new()?;
         }
         // The poller would refuse it only if both watches have an interest.
         if self.sources.is_watched(source.as_fd()) {

@@ -78,7 +78,9 @@ pub struct Recorder {
     /// How many notices were recorded since it was made.
     count: u64,
     left_out: BTreeSet<Subject>,
-    /// The state of this turn, while something is left out.
+    /// Whether anything was ever left out.
+    sifts: bool,
+    /// The state of this turn, once something was left out.
     turn: Turn,
     /// The marks of a turn of which nothing else was recorded yet.
     marks: Vec<(Instant, Notice)>,
@@ -111,6 +113,7 @@ impl Recorder {
             next: 0,
             count: 0,
             left_out: BTreeSet::new(),
+            sifts: false,
             turn: Turn::Empty,
             marks: Vec::new(),
         }
@@ -146,7 +149,7 @@ impl Recorder {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn leave_out(&mut self, subject: Subject) {
-        if self.left_out.is_empty() {
+        if !std::mem::replace(&mut self.sifts, true) {
             self.turn = Turn::Recorded; // a turn that has begun is recorded to its end
         }
         self.left_out.insert(subject);
@@ -236,7 +239,7 @@ impl Recorder {
         }
     }
 
-    /// Records a notice while something is left out. The marks of a turn wait until it is known whether
+    /// Records a notice once something was left out. The marks of a turn wait until it is known whether
     /// anything else happens in it.
     #[inline(never)] // else each notice that is not sifted reserves the stack that this needs
     fn sift(&mut self, at: Instant, notice: &Notice) {
@@ -265,10 +268,11 @@ impl Recorder {
 
 impl Observer for Recorder {
     fn notice(&mut self, at: Instant, notice: &Notice) {
-        if self.left_out.is_empty() {
-            self.push(at, notice);
-        } else {
+        // To the end, also when all of it is gone: marks of this turn may wait.
+        if self.sifts {
             self.sift(at, notice);
+        } else {
+            self.push(at, notice);
         }
     }
 }

@@ -24,8 +24,8 @@ impl Reactor {
     /// with unsent bytes is reset. Every attempt to connect fails with the same reason; listeners and datagram sockets
     /// are closed; timers, queued calls, watched descriptors and the functions to call after work in threads
     /// are dropped. [`run`](Self::run) returns. It may be called again, with nothing left of the former run
-    /// but the timers and calls that these last notices set up. In them nothing can be opened: to listen or
-    /// to adopt is an error, and to connect fails with the same reason.
+    /// but the timers and calls that these last notices set up. In them nothing can be opened: to listen, to
+    /// adopt or to watch is an error, and to connect fails with the same reason.
     ///
     /// It may be called repeatedly. See [`shutdown`](Self::shutdown) for an orderly end. After a `stop` that
     /// cuts a shutdown short, connections are reset as when its grace is over.

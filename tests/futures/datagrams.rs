@@ -80,3 +80,15 @@ both! {
         }
     }
 }
+
+both! {
+    fn a_socket_that_is_closed_at_once_tells_its_task(world) {
+        let error = run_until(world.reactor(), async {
+            let socket = listen_udp("127.0.0.1:0").unwrap();
+            assert_eq!(socket.transport(|transport| transport.stop_listening()), Some(true));
+            socket.recv_from(&mut [0]).await.unwrap_err().kind()
+        });
+        assert_eq!(error.unwrap(), ErrorKind::NotConnected);
+        world.run().unwrap();
+    }
+}

@@ -5,8 +5,8 @@ use std::future::pending;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
-use crocus::Ended;
 use crocus::futures::*;
+use crocus::{Ended, Reactor};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
 use crate::util::{HOUR, MS, SECOND, World};
@@ -205,7 +205,7 @@ both! {
             client.read_in_shutdown();
             client.write_all(b"question").await.unwrap();
             sleep(10 * MS).await;
-            crocus::Reactor::with_lent(|reactor| reactor.shutdown(10 * SECOND)).unwrap();
+            Reactor::with_lent(|reactor| reactor.shutdown(10 * SECOND)).unwrap();
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();
             drop(client);
@@ -287,5 +287,18 @@ both! {
         world.run().unwrap();
         assert_eq!(world.reactor().ended(), Some(Ended::Stopped));
         assert!(matches!(task.take(), Some(Err(JoinError::Aborted))));
+    }
+}
+
+both! {
+    fn a_shutdown_ends_an_incoming_that_has_only_begun(world) {
+        let task = spawn(world.reactor(), async {
+            let mut incoming = listen("127.0.0.1:0").unwrap();
+            Reactor::with_lent(|reactor| reactor.shutdown(HOUR)); // before the loop has seen the listener
+            let _hold = closing().await;
+            timeout(SECOND, incoming.accept()).await.map(|peer| peer.is_none())
+        });
+        world.run().unwrap();
+        assert!(task.take().unwrap().unwrap().unwrap());
     }
 }

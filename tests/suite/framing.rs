@@ -1129,6 +1129,33 @@ mod unread {
         }
     }
 
+    /// Each message costs a copy of what is given again with it, so that shall not be all there is.
+    #[test]
+    fn one_that_takes_a_byte_of_many_is_given_few_again() {
+        let (log, told) = (Log::new(), Rc::new(RefCell::new(Vec::new())));
+        let seen = Rc::clone(&told);
+        let recorder = Recorder::new(&log, "a").on_data(move |transport, data| {
+            seen.borrow_mut().push((data[0], data.len()));
+            transport.unread(&data[1..]);
+            transport.pause_reading();
+            let id = transport.id();
+            transport.reactor().call_soon(move |reactor| {
+                reactor.transport(id).unwrap().resume_reading();
+            });
+        });
+        let mut simulation = Simulation::new();
+        let mut peer = simulation.connect(recorder);
+        let all: Vec<u8> = (0..60_000_u16).map(|place| (place % 251) as u8).collect();
+        peer.send(&all);
+        while told.borrow().len() < 1000 {
+            simulation.turn();
+        }
+        let (bytes, sizes): (Vec<u8>, Vec<usize>) = told.borrow().iter().copied().unzip();
+        assert_eq!(bytes, all[..1000]);
+        assert_eq!(sizes[0], all.len());
+        assert!(sizes[1..].iter().all(|&size| size <= 16 * 1024), "{sizes:?}");
+    }
+
     both! {
         fn while_reading_is_paused_they_wait(world) {
             for end in ["close", "abort", "resume"] {

@@ -214,3 +214,34 @@ fn a_notice_reaches_both_through_all_that_passes_it_on() {
     let (first, second) = (first.borrow().0, second.borrow().0);
     assert!(first > 5 && first == second, "{first} {second}");
 }
+
+/// A recorder that leaves nothing out any more, since the connection that it left out is gone.
+#[test]
+fn marks_stay_in_order_when_what_was_left_out_is_gone() {
+    let mut simulation = Simulation::new();
+    let recorder = watch(simulation.reactor(), 10_000);
+    let peer = simulation.connect(Plain::new(&Log::new(), "a"));
+    simulation.settle();
+    let id = simulation.reactor().connections()[0];
+    recorder.borrow_mut().leave_out(Subject::Connection(id));
+    simulation.settle();
+    peer.reset();
+    simulation.settle();
+    recorder.borrow_mut().leave_out(Subject::Named("nobody"));
+    simulation.settle();
+
+    let seen = recorder.borrow().since(0);
+    let marks: Vec<String> = seen
+        .iter()
+        .filter_map(|record| match record.notice {
+            Notice::TurnBegin { turn } => Some(format!("{turn} begins")),
+            Notice::TurnEnd(report) => Some(format!("{} ends", report.turn)),
+            _ => None,
+        })
+        .collect();
+    let before = u64::try_from(marks.len() / 2 - 1).unwrap();
+    let turns = (1..=before).chain([before + 2]); // one turn is about the connection alone
+    let wanted: Vec<String> =
+        turns.flat_map(|turn| ["begins", "ends"].map(|what| format!("{turn} {what}"))).collect();
+    assert_eq!(marks, wanted);
+}

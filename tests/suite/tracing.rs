@@ -238,3 +238,21 @@ fn an_error_of_the_writer_ends_the_trace_and_is_returned() {
     let trace = Rc::into_inner(trace).unwrap().into_inner();
     assert_eq!(trace.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
 }
+
+/// As one that writes to all connections may do: those that close are among them.
+#[test]
+fn bytes_that_a_closing_connection_refuses_do_not_wait() {
+    let mut simulation = Simulation::new();
+    let file = watch(simulation.reactor());
+    let _peer = simulation.connect(Recorder::new(&Log::new(), "a"));
+    simulation.settle();
+    let id = simulation.reactor().connections()[0];
+    simulation.reactor().transport(id).unwrap().lose_connection();
+    simulation.settle();
+    assert!(!simulation.reactor().transport(id).unwrap().write(b"too late"), "it lingers");
+    simulation.settle();
+    let text = text(&file);
+    let buffered: Vec<&str> =
+        text.lines().filter(|line| line.contains(r#""name":"buffered""#)).collect();
+    assert!(buffered.iter().all(|line| line.contains(r#""value":0"#)), "{buffered:?}");
+}

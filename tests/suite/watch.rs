@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use crate::util::{HOUR, Log, MS, Recorder, World, logged};
 use crocus::testing::Simulation;
-use crocus::{Notice, Observer, Reactor, Readiness, Ready, Subject, WatchId};
+use crocus::{
+    Notice, Observer, Protocol, Reactor, Readiness, Ready, Reason, Subject, Transport, WatchId,
+};
 
 /// Reads at most `most` bytes per call into `log`, and ends the watch at the end.
 fn reading<S: Read>(log: &Log, most: usize) -> impl FnMut(&mut Reactor, &mut S, Ready) + use<S> {
@@ -425,6 +427,28 @@ fn a_watch_keeps_run_going_and_a_stop_ends_it() {
     assert!(!world.reactor().unwatch(id));
     assert!(writer.write_all(b"x").is_err(), "nobody has the reading end");
     world.run().unwrap();
+}
+
+/// Watches a pipe in its last notice.
+struct Late(Log);
+
+impl Protocol for Late {
+    fn connection_lost(&mut self, transport: &mut Transport, _: &Reason) {
+        let (reader, _writer) = io::pipe().unwrap();
+        let watched = transport.reactor().watch(reader, Readiness::READABLE, |_, _, _| {});
+        self.0.push(watched.map_or_else(|error| error.kind().to_string(), |id| id.to_string()));
+    }
+}
+
+#[test]
+fn no_watch_begins_in_the_last_notices_of_a_stop() {
+    let (mut world, log) = (World::real(), Log::new());
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    world.reactor().adopt(ours, Late(log.clone())).unwrap();
+    world.reactor().stop();
+    world.run().unwrap();
+    assert_eq!(log.take(), [ErrorKind::ConnectionAborted.to_string()]);
+    assert!(!world.reactor().has_work(), "nothing is left of the former run");
 }
 
 #[test]

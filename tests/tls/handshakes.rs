@@ -585,6 +585,7 @@ fn attempts_can_be_cancelled_in_the_handshake() {
         let expected = match way {
             0 => {
                 assert!(world.reactor().cancel_connect(id));
+                assert!(!world.reactor().cancel_connect(id), "its outcome is still to be told");
                 "Cancelled"
             }
             1 => {

@@ -184,6 +184,13 @@ struct Guest {
     room: Rc<Shared<()>>,
 }
 
+impl Guest {
+    fn end(&self, reason: &Reason) {
+        self.mail.note(|mail| _ = mail.end.get_or_insert_with(|| reason.clone()));
+        self.room.note(|()| ());
+    }
+}
+
 impl DatagramProtocol for Guest {
     fn datagram_received(&mut self, _: &mut DatagramTransport<'_>, data: &[u8], from: SocketAddr) {
         self.mail.note(|mail| {
@@ -218,7 +225,13 @@ impl DatagramProtocol for Guest {
     }
 
     fn stop_protocol(&mut self, _: &mut DatagramTransport<'_>, reason: &Reason) {
-        self.mail.note(|mail| _ = mail.end.get_or_insert_with(|| reason.clone()));
-        self.room.note(|()| ());
+        self.end(reason);
+    }
+}
+
+impl Drop for Guest {
+    /// A socket that is closed before the loop has served it is not told.
+    fn drop(&mut self) {
+        self.end(&Reason::Closed);
     }
 }

@@ -232,8 +232,11 @@ impl Factory for Host {
         let queue: Rc<dyn Receive> = self.queue.clone();
         Some(Box::new(Guest::new(Link::new(&self.executor), Some(Rc::downgrade(&queue)))))
     }
+}
 
-    fn stopped(&mut self, _: &mut Reactor, _: ListenerId) {
+impl Drop for Host {
+    /// The listener is closed. It is dropped also if the loop has not served it before, and then `stopped` is not called.
+    fn drop(&mut self) {
         self.queue.note(|queue| queue.ended = true);
     }
 }

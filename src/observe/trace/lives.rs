@@ -94,6 +94,10 @@ impl Lives {
             }
             Notice::Command { to, command, .. } => self.command(*to, command, at),
             Notice::Timer { timer, event, .. } => self.timer(events, *timer, *event, at),
+            Notice::ConnectFailed { connector, reason } => {
+                self.connectors.remove(connector);
+                mark(events, "not connected", &[("why", Arg::Text(reason as _))], at);
+            }
             about => note_mark(events, about, at),
         }
     }
@@ -179,9 +183,12 @@ impl Lives {
         }
     }
 
+    /// A connection that closes refuses what is written.
     fn waits_for_more(&mut self, id: ConnectionId, bytes: u64) {
-        let waiting = self.connections.get(&id).map_or(0, |life| life.waiting);
-        self.waits(id, waiting + bytes);
+        let open = self.connections.get(&id).filter(|life| life.stage == OPEN);
+        if let Some(waiting) = open.map(|life| life.waiting) {
+            self.waits(id, waiting + bytes);
+        }
     }
 
     fn command(&mut self, to: Subject, command: &Command, at: u64) {
@@ -237,10 +244,12 @@ impl Life {
     }
 }
 
+fn mark<W: Write>(events: &mut Events<W>, name: &str, args: &[(&str, Arg<'_>)], at: u64) {
+    events.add(REACTOR, "mark", &name, at, args);
+}
+
 fn note_mark<W: Write>(events: &mut Events<W>, notice: &Notice, at: u64) {
-    let mut mark = |name: &str, args: &[(&str, Arg<'_>)]| {
-        events.add(REACTOR, "mark", &name, at, args);
-    };
+    let mut mark = |name: &str, args: &[(&str, Arg<'_>)]| mark(events, name, args, at);
     match notice {
         Notice::Pressure { connection, high, waiting } => {
             let name = if *high { "pressure" } else { "no more pressure" };
@@ -255,9 +264,6 @@ fn note_mark<W: Write>(events: &mut Events<W>, notice: &Notice, at: u64) {
             let refused = refused == Some(io::ErrorKind::ConnectionRefused);
             let name = if refused { "refused" } else { "attempt failed" };
             mark(name, &[("to", Arg::Text(to as _)), ("why", Arg::Text(reason as _))]);
-        }
-        Notice::ConnectFailed { reason, .. } => {
-            mark("not connected", &[("why", Arg::Text(reason as _))]);
         }
         Notice::TurnedAway { peer, reason, .. } => {
             mark("turned away", &[("peer", Arg::Text(peer as _)), ("why", Arg::Text(reason as _))]);
@@ -285,4 +291,23 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 #[cfg(not(unix))]
 fn is_out_of_descriptors(_: &io::Error) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Endpoint;
+    use crate::parts::arena::Arena;
+
+    #[test]
+    fn an_attempt_that_has_failed_is_forgotten() {
+        let (mut lives, mut events) = (Lives::default(), Events::new(io::sink()));
+        let (id, to) = (ConnectorId(Arena::new().insert(())), Endpoint::from("127.0.0.1:9"));
+        let (to, command) = (Subject::Connector(id), Command::Connect(to));
+        lives.note(&mut events, &Notice::Command { by: None, to, command }, 1);
+        assert_eq!(lives.connectors.len(), 1);
+        let (connector, reason) = (id, Reason::Refused);
+        lives.note(&mut events, &Notice::ConnectFailed { connector, reason }, 2);
+        assert_eq!(lives.connectors.len(), 0);
+    }
 }
