@@ -82,7 +82,7 @@ impl<S: ByteStream> Connection<S> {
                 self.shorten_linger(now, common);
                 true
             }
-            Life::Finishing | Life::Ending(End::Closing, _) | Life::Ending(End::Gone, _) => false,
+            Life::Finishing | Life::Ending(End::Closing | End::Gone, _) => false,
         }
     }
 
