@@ -37,13 +37,14 @@ impl Spares {
     /// Keeps a vector, or frees it if it is too large or enough are kept.
     #[inline(never)]
     fn give_back(&mut self, mut used: Box<Filled>) {
-        let bytes = self.bytes + used.memory();
-        if used.bytes.capacity() <= SPARE_CAPACITY && bytes <= SPARE_BYTES {
-            used.bytes.clear();
-            used.sent = 0;
-            self.vectors.push(used);
-            self.bytes = bytes;
+        let memory = used.memory();
+        if used.bytes.capacity() > SPARE_CAPACITY || self.bytes + memory > SPARE_BYTES {
+            return;
         }
+        self.bytes += memory;
+        used.bytes.clear();
+        used.sent = 0;
+        self.vectors.push(used);
     }
 }
 
