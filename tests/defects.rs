@@ -97,8 +97,8 @@ const DEFECTS: &[Defect] = &[
     (
         "a plain flush in a shutdown",
         "src/connection/plain.rs",
-        r#"            && !common.shutting_down;"#,
-        r#"            && (common.cap > 0 || !common.shutting_down);"#,
+        r#"            && !common.shutting_down"#,
+        r#"            && (common.cap > 0 || !common.shutting_down)"#,
     ),
     (
         "a write that the kernel took nothing of is tried again in its visit",

@@ -281,7 +281,7 @@ impl<S: ByteStream> Connection<S> {
 
     #[inline(always)]
     fn while_open(&mut self, io: &mut Io, common: &mut Common, buffer: &mut ReadBuffer) -> Next {
-        if let Some(next) = self.send_at_once(io, common) {
+        if let Some(next) = self.send_at_once(io, common, buffer) {
             return next;
         }
         let mut more = false;

@@ -206,7 +206,7 @@ impl<S: ByteStream> Connection<S> {
         }
         let filter = self.extras.as_ref().and_then(|extras| extras.filter());
         let wire = filter.map(Filter::wire);
-        let Some(unsent) = wire.unwrap_or(&self.outgoing).unsent() else {
+        let Some(unsent) = wire.unwrap_or(&self.outgoing).only_copied() else {
             return self.send_pieces(most, io, common, buffer);
         };
         if unsent.is_empty() {

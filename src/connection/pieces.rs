@@ -9,7 +9,7 @@ use super::filter::Filter;
 use super::securing::READ;
 use super::{Common, Connection, Io, ReadBuffer};
 use crate::parts::file_part::FilePart;
-use crate::parts::outgoing::Outgoing;
+use crate::parts::outgoing::{Outgoing, Slices};
 use crate::reason::{Activity, Reason};
 use crate::system::byte_stream::ByteStream;
 use crate::system::poller::Readiness;
@@ -98,7 +98,8 @@ impl<S: ByteStream> Connection<S> {
         most: usize,
         buffer: &ReadBuffer,
     ) -> io::Result<usize> {
-        let slices = queue.slices::<SLICES>(most, buffer.bytes());
+        let mut slices = Slices::<SLICES>::new();
+        queue.gather(&mut slices, most, buffer.bytes());
         let offered = slices.bytes;
         let rest = queue.len() - offered;
         let more = if rest == 0 { self.fin_follows() } else { offered < most };

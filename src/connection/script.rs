@@ -371,7 +371,8 @@ impl Driver {
         // As `reactor/flushing.rs` has it.
         let flushes = self.flushes_plainly && self.steps == 0 && !self.io.serves && self.registered;
         if let Some(budget) = self.io.write.filter(|_| flushes)
-            && let Some(next) = self.connection.send_plainly(budget, &mut 0, &mut self.common)
+            && let Some(next) =
+                self.connection.send_plainly(budget, &mut 0, &mut self.common, &self.buffer)
         {
             self.io.write = Some(0);
             if next == Next::Rest {

@@ -870,7 +870,7 @@ fn a_connection_that_has_only_to_send_does_so_in_a_step() {
 
 fn send_plainly(driver: &mut Driver) -> (Option<Next>, usize) {
     let mut sent = 0;
-    (driver.connection.send_plainly(5, &mut sent, &mut driver.common), sent)
+    (driver.connection.send_plainly(5, &mut sent, &mut driver.common, &driver.buffer), sent)
 }
 
 #[test]

@@ -95,6 +95,7 @@ enum Content {
 }
 
 /// The slices for a vectored write.
+#[derive(Debug)]
 pub(crate) struct Slices<'a, const MOST: usize> {
     slices: [IoSlice<'a>; MOST],
     used: usize,
@@ -103,6 +104,10 @@ pub(crate) struct Slices<'a, const MOST: usize> {
 }
 
 impl<'a, const MOST: usize> Slices<'a, MOST> {
+    pub(crate) fn new() -> Self {
+        Self { slices: [IoSlice::new(&[]); MOST], used: 0, bytes: 0 }
+    }
+
     pub(crate) fn as_slice(&self) -> &[IoSlice<'a>] {
         &self.slices[..self.used]
     }
@@ -183,11 +188,28 @@ impl Outgoing {
 
     /// All bytes, if they are copied ones: the usual case.
     #[inline]
-    pub(crate) fn unsent(&self) -> Option<&[u8]> {
+    pub(crate) fn only_copied(&self) -> Option<&[u8]> {
         match &self.pieces {
             None => Some(self.copied.unsent()),
             Some(_) => None,
         }
+    }
+
+    /// All bytes, if they are one piece in memory. If it is lent it lies in `buffer`.
+    pub(crate) fn only_piece<'a>(&'a self, buffer: &'a [u8]) -> Option<&'a [u8]> {
+        let queue = &self.pieces.as_ref()?.queue;
+        let first = queue.front().filter(|_| queue.len() == 1 && self.copied.is_empty())?;
+        match &first.content {
+            Content::Shared(bytes) => Some(bytes),
+            Content::Lent(place) => Some(&buffer[place.clone()]),
+            Content::File(_) => None,
+        }
+    }
+
+    /// The first of the copied bytes.
+    #[inline]
+    pub(crate) fn first_copied(&self) -> Option<u8> {
+        self.copied.unsent().first().copied()
     }
 
     /// The part of a file that is to be sent next, if no bytes in memory come before it.
@@ -198,30 +220,28 @@ impl Outgoing {
         }
     }
 
-    /// The bytes in memory that are to be sent next, up to the next file: so many at most, in so many slices.
-    /// Those that are lent lie in `buffer`.
-    pub(crate) fn slices<'a, const MOST: usize>(
+    /// Adds the bytes in memory that are to be sent next, up to the next file: so many at most, in as many slices as
+    /// there is room for. Those that are lent lie in `buffer`.
+    pub(crate) fn gather<'a, const MOST: usize>(
         &'a self,
+        all: &mut Slices<'a, MOST>,
         most: usize,
         buffer: &'a [u8],
-    ) -> Slices<'a, MOST> {
-        let slices = [IoSlice::new(&[]); MOST];
-        let mut all = Slices { slices, used: 0, bytes: 0 };
+    ) {
         let mut copied = self.copied.unsent();
         for piece in self.pieces.iter().flat_map(|pieces| &pieces.queue) {
             let (before, rest) = copied.split_at(piece.behind);
             copied = rest;
             if !all.add(before, most) {
-                return all;
+                return;
             }
             match &piece.content {
                 Content::Shared(bytes) if all.add(bytes, most) => {}
                 Content::Lent(place) if all.add(&buffer[place.clone()], most) => {}
-                Content::Shared(_) | Content::Lent(_) | Content::File(_) => return all,
+                Content::Shared(_) | Content::Lent(_) | Content::File(_) => return,
             }
         }
         all.add(copied, most);
-        all
     }
 
     /// The next bytes in a row, at most so many. Those of a file are read into `buffer`, at most as many as it has room
@@ -400,13 +420,23 @@ mod tests {
     use super::*;
     use crate::parts::random::Random;
 
+    fn gathered<'a, const MOST: usize>(
+        outgoing: &'a Outgoing,
+        most: usize,
+        buffer: &'a [u8],
+    ) -> Slices<'a, MOST> {
+        let mut slices = Slices::new();
+        outgoing.gather(&mut slices, most, buffer);
+        slices
+    }
+
     /// The bytes that a vectored write would get.
     fn slices_of<const MOST: usize>(
         outgoing: &Outgoing,
         most: usize,
         buffer: &[u8],
     ) -> (Vec<u8>, usize) {
-        let slices = outgoing.slices::<MOST>(most, buffer);
+        let slices = gathered::<MOST>(outgoing, most, buffer);
         let bytes: Vec<u8> = slices.as_slice().iter().flat_map(|slice| slice.to_vec()).collect();
         assert_eq!(bytes.len(), slices.bytes);
         assert!(slices.as_slice().iter().all(|slice| !slice.is_empty()));
@@ -495,13 +525,13 @@ mod tests {
         let mut outgoing = Outgoing::default();
         let bytes = Bytes::from(vec![7; SHARED_FROM]);
         outgoing.share(bytes.clone(), &mut spares);
-        let place = outgoing.slices::<1>(usize::MAX, &[]).as_slice()[0].as_ptr();
+        let place = gathered::<1>(&outgoing, usize::MAX, &[]).as_slice()[0].as_ptr();
         assert_eq!(place, bytes.as_ptr());
         assert!(!bytes.is_unique());
         outgoing.advance(SHARED_FROM - 1, &mut spares);
         assert_eq!(outgoing.len(), 1);
         outgoing.advance(1, &mut spares);
-        assert!(bytes.is_unique() && outgoing.is_empty() && outgoing.unsent() == Some(&[]));
+        assert!(bytes.is_unique() && outgoing.is_empty() && outgoing.only_copied() == Some(&[]));
         outgoing.share(bytes.clone(), &mut spares);
         outgoing.clear(&mut spares);
         assert!(bytes.is_unique() && outgoing.is_empty());
@@ -514,7 +544,7 @@ mod tests {
         let bytes = Bytes::from(vec![7; SHARED_FROM - 1]);
         outgoing.share(bytes.clone(), &mut spares);
         assert!(bytes.is_unique());
-        assert_eq!(outgoing.unsent(), Some(&bytes[..]));
+        assert_eq!(outgoing.only_copied(), Some(&bytes[..]));
     }
 
     #[test]
@@ -573,12 +603,12 @@ mod tests {
         outgoing.add_file(FilePart::new(file.into(), 1..len as u64).unwrap(), &mut spares);
         outgoing.push(b"tail", &mut spares);
         assert_eq!((outgoing.len(), outgoing.in_memory()), (8 + len - 1, 8));
-        let slices = outgoing.slices::<4>(usize::MAX, &[]);
+        let slices = gathered::<4>(&outgoing, usize::MAX, &[]);
         assert!(slices.bytes == 4 && outgoing.file().is_none());
         outgoing.advance(4, &mut spares);
         assert_eq!(outgoing.read(3, &mut [0; 9]).unwrap(), &content[1..4]);
-        assert!(outgoing.file().is_some() && outgoing.slices::<4>(9, &[]).bytes == 0);
+        assert!(outgoing.file().is_some() && gathered::<4>(&outgoing, 9, &[]).bytes == 0);
         outgoing.advance(len, &mut spares);
-        assert_eq!((outgoing.unsent(), outgoing.len()), (Some(&b"ail"[..]), 3));
+        assert_eq!((outgoing.only_copied(), outgoing.len()), (Some(&b"ail"[..]), 3));
     }
 }

@@ -6,7 +6,7 @@ use super::Reactor;
 use super::monitor::Watched;
 use super::queues::Queue;
 use super::source::{Slot, Source};
-use crate::connection::Next;
+use crate::connection::{Next, ReadBuffer};
 use crate::ids::ConnectionId;
 use crate::observe::Phase;
 use crate::parts::arena::Key;
@@ -29,7 +29,7 @@ impl Reactor {
             self.fetch(group);
             for &key in group {
                 self.monitor.report.flushed += 1;
-                if !self.flush_plainly(key) {
+                if !self.flush_plainly(key, &buffer) {
                     self.visit(key, Queue::Flush, &mut buffer);
                 }
                 self.monitor.worked();
@@ -52,7 +52,7 @@ impl Reactor {
     /// A visit in short, of a connection that has [only to send](crate::connection::Connection::send_plainly): of
     /// most that a broadcast goes to. `false`: it is still to be visited.
     #[inline]
-    fn flush_plainly(&mut self, key: Key) -> bool {
+    fn flush_plainly(&mut self, key: Key, buffer: &ReadBuffer) -> bool {
         let Self { sources, memory, monitor, hot, .. } = self;
         let Some(Slot { source: Source::Connection(session), waits, .. }) = sources.slot(key)
         else {
@@ -64,7 +64,7 @@ impl Reactor {
         let (common, turn) = (&mut memory.common, monitor.stats.turns);
         let watched = Watched::begin(&session.connection, common, monitor);
         let budget = waits.budget_left(hot.write_budget, turn);
-        let next = session.connection.send_plainly(budget, &mut 0, common);
+        let next = session.connection.send_plainly(budget, &mut 0, common, buffer);
         Watched::end(watched, ConnectionId(key), &session.connection, common, monitor);
         match next {
             Some(Next::Rest) => waits.leave(Queue::Flush), // its deadline has only moved away from its timer
