@@ -1194,8 +1194,28 @@ const DEFECTS_OF_PROXY: &[Defect] = &[
     ),
 ];
 
-/// The same for calls, what they write, and panics. Tests of their queue, of threads, silence and panics must find them.
+/// The same for calls, what they write and keep, and panics. Tests of their queue, of threads, silence, shared bytes and
+/// panics must find them.
 const DEFECTS_OF_CALLS: &[Defect] = &[
+    (
+        "bytes that were told count as lent after their callback",
+        "src/reactor/visit.rs",
+        r#"                self.memory.common.loan.end();
+"#,
+        "",
+    ),
+    (
+        "bytes that a replaced reactor told count as lent when it is back",
+        "src/reactor/state.rs",
+        r#"        self.common.loan.end(); //"#,
+        r#"        //"#,
+    ),
+    (
+        "progress counts from the beginning of a callback that is watched",
+        "src/reactor/dispatch.rs",
+        r#"callback = last.and(Some(ended));"#,
+        r#"callback = last;"#,
+    ),
     (
         "a panic of a drop within a connection is told to nobody",
         "src/parts/panics.rs",
@@ -1237,8 +1257,21 @@ const DEFECTS_OF_CALLS: &[Defect] = &[
     ),
 ];
 
-/// The same for the recorder and the trace. Tests of the suite must find them.
+/// The same for the recorder, the trace and the counters. Tests of the suite must find them.
 const DEFECTS_OF_RECORDS: &[Defect] = &[
+    (
+        "the time between two turns is that of a callback",
+        "src/reactor/turn.rs",
+        r#"        self.memory.common.latest.callback = None;
+"#,
+        "",
+    ),
+    (
+        "a report counts all sources that were served as one",
+        "src/reactor/turn.rs",
+        r#"report.served += queue.len();"#,
+        r#"report.served += 1;"#,
+    ),
     (
         "a slow callback behind another of its turn is not judged",
         "src/reactor/dispatch.rs",
@@ -1795,7 +1828,7 @@ impl Copy {
     /// The same with the tests of calls and of panics.
     fn first_failure_of_calls(&self) -> Option<String> {
         let tests = ["--no-fail-fast", "--lib", "--test", "suite"];
-        self.first_of(&tests, &["call_queue::", "panics::", "silence::", "threads::"])
+        self.first_of(&tests, &["call_queue::", "panics::", "sharing::", "silence::", "threads::"])
     }
 
     /// The same with the tests of observers.

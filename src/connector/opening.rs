@@ -10,6 +10,7 @@ use crate::reactor::Reactor;
 use crate::reason::{Activity, Reason};
 #[cfg(unix)]
 use crate::system::error::invalid;
+#[cfg(unix)]
 use crate::system::options::{Kind, Origin};
 use crate::system::stream::Stream;
 

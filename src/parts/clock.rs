@@ -56,7 +56,7 @@ impl Latest {
         Self { clock, callback: None }
     }
 
-    /// Costs a reading of the clock only if callbacks are not timed.
+    /// Reads the clock only within a callback, outside of the loop, and if callbacks are not timed.
     #[inline]
     pub(crate) fn get(&self) -> Instant {
         self.callback.unwrap_or_else(|| self.clock.now())

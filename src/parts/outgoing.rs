@@ -360,9 +360,10 @@ impl Outgoing {
         }
     }
 
-    /// Removes all copied bytes, of which all have left.
+    /// Removes all bytes when they have left and all were copied.
     #[inline]
     pub(crate) fn clear_copied(&mut self, spares: &mut Spares) {
+        debug_assert!(self.pieces.is_none(), "they would count copied bytes that are not there");
         self.copied.clear(&mut spares.vectors);
     }
 

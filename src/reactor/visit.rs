@@ -209,8 +209,8 @@ impl Reactor {
             Tell::Made | Tell::Data | Tell::Eof | Tell::TimedOut | Tell::ShuttingDown => {}
         }
         let done = self.tell_by(id, callback_of(tell), None, |transport| match tell {
-            Tell::Made | Tell::Handover => protocol.connection_made(transport),
-            Tell::Data => {} // told above
+            Tell::Made | Tell::Data => {} // told above
+            Tell::Handover => protocol.connection_made(transport),
             Tell::Eof => protocol.eof_received(transport),
             Tell::Pause => protocol.pause_writing(transport),
             Tell::Resume => protocol.resume_writing(transport),

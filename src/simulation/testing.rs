@@ -13,7 +13,9 @@ pub use crate::simulation::network::Cut;
 
 use super::culprit::culprits;
 use super::host::Host;
-use crate::address::{Endpoint, Place};
+use crate::address::Endpoint;
+#[cfg(unix)]
+use crate::address::Place;
 use crate::ids::ConnectionId;
 use crate::observe::TurnReport;
 use crate::parts::clock::{Clock, later};

@@ -5,6 +5,7 @@ use std::net::Shutdown;
 #[cfg(all(feature = "sendfile", any(target_os = "linux", target_os = "android")))]
 use std::os::fd::AsFd;
 
+#[cfg(all(unix, not(target_vendor = "apple")))]
 use socket2::SockRef;
 
 use super::stream::Stream;

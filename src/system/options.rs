@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 #[cfg(unix)]
 use std::panic::AssertUnwindSafe;
+#[cfg(unix)]
 use std::sync::Arc;
 
 use socket2::{Domain, Socket};

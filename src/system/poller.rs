@@ -113,10 +113,7 @@ impl Readiness {
 }
 
 fn is_urgent(event: &mio::event::Event) -> bool {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    return event.is_priority();
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    return false;
+    cfg!(any(target_os = "linux", target_os = "android")) && event.is_priority()
 }
 
 fn has_failed(event: &mio::event::Event) -> bool {

@@ -17,7 +17,9 @@ use super::binding::plain;
 use super::keep_alive::KeepAlive;
 use super::options::{Kind, Origin, SocketOptions};
 use super::simulated::{SimulatedHost, SimulatedStream};
-use crate::address::{Address, UnixAddress};
+use crate::address::Address;
+#[cfg(unix)]
+use crate::address::UnixAddress;
 
 /// One end of a connection, and how it is registered with the poller: in each kind, where it takes no room.
 #[derive(Debug)]

@@ -789,6 +789,30 @@ fn each_slow_callback_of_a_late_turn_is_counted() {
 }
 
 #[test]
+fn the_time_between_two_turns_is_no_callback_s() {
+    let mut simulation = Simulation::new();
+    simulation.reactor().call_soon(|_| {});
+    let timer = simulation.reactor().call_later(SECOND * 60, |_| {});
+    simulation.turn();
+    simulation.clock().advance(SECOND);
+    simulation.reactor().cancel_timer(timer); // drops its function
+    assert_eq!(simulation.reactor().stats().slow_callbacks, 0);
+}
+
+#[test]
+fn a_report_counts_each_source_that_was_served() {
+    let mut simulation = Simulation::new();
+    let log = Log::new();
+    let mut peers = ["a", "b", "c"].map(|name| simulation.connect(Recorder::new(&log, name)));
+    simulation.settle();
+    for peer in &mut peers {
+        peer.send(b"x");
+    }
+    let served: usize = (0..9).map(|_| simulation.turn().served).max().unwrap();
+    assert_eq!(served, 3);
+}
+
+#[test]
 fn nobody_else_is_blamed_for_a_slow_callback() {
     logged_up_to(Level::Trace);
     // So long that no other callback takes it, on a busy machine either.

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crocus::Bytes;
+use crocus::{Bytes, Protocol, Reactor, Transport};
 
 use crate::util::{Log, Recorder, World, pattern};
 
@@ -69,4 +69,64 @@ both! {
         assert!(kept.borrow().concat() == data);
         assert!(shared.get() >= 8, "{} pieces are shared", shared.get());
     }
+}
+
+/// Keeps what is told, without a copy if that is possible.
+fn keep(kept: &Rc<RefCell<Vec<Bytes>>>, transport: &mut Transport, data: &[u8]) {
+    let bytes = transport.share(data).unwrap_or_else(|| Bytes::copy_from_slice(data));
+    kept.borrow_mut().push(bytes);
+}
+
+both! {
+    /// They lie where the buffer was when they came, and not in what is read after them.
+    fn bytes_that_are_kept_may_be_written_in_a_later_notice(world) {
+        let kept: Rc<RefCell<Vec<Bytes>>> = Rc::default();
+        let (_, mut far) = world.served("a", |a| {
+            let keeping = Rc::clone(&kept);
+            a.on_data(move |transport, data| keep(&keeping, transport, data)).on_eof(
+                move |transport| {
+                    for bytes in kept.borrow_mut().drain(..) {
+                        assert!(transport.write(&bytes));
+                    }
+                    transport.lose_connection();
+                },
+            )
+        });
+        let data = pattern(8_000);
+        far.send(&data);
+        far.close_write(); // so that the end comes in the same visit
+        assert!(world.read_to_end(&mut far) == (data, Ok(())));
+    }
+}
+
+/// A callback must not replace its reactor. If it does, the bytes that it was told are not taken for those of a later read.
+#[test]
+fn bytes_that_a_replaced_reactor_told_may_be_written_later() {
+    struct Replaces(Rc<RefCell<Vec<Bytes>>>);
+
+    impl Protocol for Replaces {
+        fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+            keep(&self.0, transport, data);
+            let former = std::mem::replace(transport.reactor(), Reactor::new().unwrap());
+            transport.reactor().call_soon(move |reactor| *reactor = former);
+        }
+    }
+
+    let kept: Rc<RefCell<Vec<Bytes>>> = Rc::default();
+    let mut world = World::real();
+    let keeping = Rc::clone(&kept);
+    let (_, addr) = world.listen(move |_| Replaces(Rc::clone(&keeping)));
+    let mut far = world.dial(addr);
+    let data = pattern(8_000);
+    far.send(&data);
+    world.until("it to be told", |_| !kept.borrow().is_empty());
+    let told = kept.borrow().concat();
+    let (_log, mut other) = world.served("b", move |b| {
+        b.on_made(move |transport| {
+            for bytes in kept.borrow_mut().drain(..) {
+                assert!(transport.write(&bytes));
+            }
+        })
+    });
+    assert!(world.read(&mut other, told.len()) == told);
 }

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use crocus::testing::Simulation;
 use crocus::{
-    Connect, DatagramProtocol, DatagramTransport, Protocol, Reactor, Reason, TimerId, Transport,
+    Connect, DatagramProtocol, DatagramTransport, LogObserver, Protocol, Reactor, Reason, TimerId,
+    Transport,
 };
 use socket2::{Domain, Socket, Type};
 
@@ -162,6 +163,35 @@ fn bytes_that_a_call_wrote_count_from_when_they_leave() {
     simulation.turn();
     let idle_since = simulation.reactor().transport(id).unwrap().idle_since();
     assert_eq!(idle_since, begun + MS * 500);
+}
+
+/// An observer has each callback timed in another way.
+#[test]
+fn an_answer_counts_from_the_end_of_the_work_for_it() {
+    for watched in [false, true] {
+        let mut simulation = Simulation::new();
+        if watched {
+            simulation.reactor().set_observer(Some(Box::new(None::<LogObserver>)));
+        }
+        let (log, clock) = (Log::new(), simulation.clock());
+        let mut peer = simulation.connect(
+            Recorder::new(&log, "a")
+                .on_made(|transport| {
+                    transport.set_timeout(Some(SECOND * 10));
+                })
+                .on_data(move |transport, _| {
+                    clock.advance(SECOND * 4);
+                    transport.write(b"done");
+                }),
+        );
+        peer.send(b"do it");
+        simulation.settle();
+        assert_eq!(peer.received(), b"done");
+        simulation.advance(SECOND * 9);
+        assert!(!log.has("a timed out"), "watched: {watched}");
+        simulation.advance(SECOND);
+        assert!(log.has("a timed out"), "watched: {watched}");
+    }
 }
 
 /// Takes what has come, up to what Linux acknowledges at a time on the loopback interface, and waits for

@@ -30,7 +30,8 @@ pub(crate) struct Version {
     tag: Range<usize>,
     /// In whole seconds, as HTTP has them; none for a file from the future.
     modified: Option<SystemTime>,
-    /// The date means this version only: its second is over, and no other version gets it (RFC 9110, section 8.8.2.2).
+    /// No later version gets the same date, for its second is over. An earlier one may have had it: a client must not ask
+    /// by a date that it got in the same second (RFC 9110, section 13.1.5).
     is_exact: bool,
 }
 
