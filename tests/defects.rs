@@ -741,12 +741,6 @@ const DEFECTS: &[Defect] = &[
         r#"let now = self.now();"#,
     ),
     (
-        "progress counts from the beginning of the callback",
-        "src/reactor/dispatch.rs",
-        r#"self.memory.common.latest.callback = Some(ended);"#,
-        r#"self.memory.common.latest.callback = Some(began);"#,
-    ),
-    (
         "a rate earns by turns and not by the clock",
         "src/connection/timing.rs",
         r#"throttle.bucket.available(common.latest.get())"#,
@@ -1197,6 +1191,12 @@ const DEFECTS_OF_PROXY: &[Defect] = &[
 /// The same for calls, what they write and keep, and panics. Tests of their queue, of threads, silence, shared bytes and
 /// panics must find them.
 const DEFECTS_OF_CALLS: &[Defect] = &[
+    (
+        "progress counts from the beginning of the callback",
+        "src/reactor/dispatch.rs",
+        r#"self.memory.common.latest.callback = Some(ended);"#,
+        r#"self.memory.common.latest.callback = Some(began);"#,
+    ),
     (
         "bytes that were told count as lent after their callback",
         "src/reactor/visit.rs",

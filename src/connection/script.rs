@@ -43,8 +43,8 @@ pub(super) struct Wire {
     pub(super) written: Vec<u8>,
     pub(super) reads: usize,
     pub(super) writes: usize,
-    /// How many of them had several slices, or one that was not copied.
-    pub(super) vectored: usize,
+    /// Where the bytes of the last one lay.
+    pub(super) place: usize,
     pub(super) fins: usize,
     /// Whether the last bytes were written so that FIN goes along, and nothing came between.
     more: bool,
@@ -103,6 +103,7 @@ impl Wire {
     fn write(&mut self, data: &[u8], more: bool) -> io::Result<usize> {
         self.interrupt()?;
         self.writes += 1;
+        self.place = data.as_ptr().addr();
         self.mores.push(more);
         self.wrote_after_fin |= self.fins > 0;
         if let Some(left) = &mut self.fails_after {
@@ -233,9 +234,7 @@ impl ByteStream for Script {
 
     fn write_slices(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
         let data: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-        let mut wire = self.wire_mut();
-        wire.vectored += 1;
-        wire.write(&data, more)
+        self.wire_mut().write(&data, more)
     }
 
     fn send_file(&mut self, _: &FilePart, _: usize) -> io::Result<Option<usize>> {
