@@ -63,7 +63,7 @@ impl Time {
     /// Has turns refused as in a callback, while a protocol is out of its seat: what came would be told to nobody.
     /// Returns whether this is outside of a turn.
     pub(crate) fn refuse_turns(&mut self) -> bool {
-        let outside = !std::mem::replace(&mut self.in_turn, true);
+        let outside = !mem::replace(&mut self.in_turn, true);
         if outside {
             self.now = self.clock.now();
         }
