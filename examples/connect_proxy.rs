@@ -78,7 +78,7 @@ impl FrameHandler<Lines> for Client {
                 let to = Connect::to((&*request.host, request.port)).timeout(PATIENCE);
                 Tunnel::new(request).connect(transport, to.socket(pairs::keep_alive()));
             }
-            Some(_) if self.fields > MAX_FIELDS + 1 || !line.contains(&b':') => {
+            Some(_) if self.fields > MAX_FIELDS + 1 || !is_field(line) => {
                 refuse(transport, "400 Bad Request");
             }
             request => self.request = request,
@@ -88,6 +88,12 @@ impl FrameHandler<Lines> for Client {
     fn frame_failed(&mut self, transport: &mut Transport<'_>, _: FrameError) {
         refuse(transport, "431 Request Header Fields Too Large");
     }
+}
+
+/// Whether a line has a name, and no space in front of its colon (RFC 9112, section 5.1).
+fn is_field(line: &[u8]) -> bool {
+    let name = line.split(|&byte| byte == b':').next().filter(|name| name.len() < line.len());
+    name.is_some_and(|name| !name.is_empty() && !name.iter().any(u8::is_ascii_whitespace))
 }
 
 /// Answers that there will be no tunnel, and closes. The status says all, for HEAD must get no content.

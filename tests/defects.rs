@@ -1164,8 +1164,8 @@ const DEFECTS_OF_PROXY: &[Defect] = &[
     (
         "TLS behind a header is taken for data",
         "src/listener/accepting.rs",
-        r#"        let step = listener.preparations.after_header(peer);"#,
-        r#"        let step = listener.preparations.after_header(peer).map(|_| None);"#,
+        r#"        let begun = try_to_begin(|| listener.preparations.after_header(peer));"#,
+        r#"        let begun = try_to_begin(|| listener.preparations.after_header(peer).map(|_| None));"#,
     ),
     (
         "a wrong header is closed in order",

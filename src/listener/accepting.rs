@@ -13,6 +13,7 @@ use crate::observe::{Command, Notice, Origin, Subject};
 use crate::parts::arena::Key;
 use crate::protocol::{Factory, Protocol};
 use crate::reactor::Reactor;
+use crate::reactor::preparing::try_to_begin;
 use crate::reactor::queues::Queue;
 use crate::reactor::source::{Owner, Session, Source};
 use crate::reactor::state::TimerAction;
@@ -197,7 +198,9 @@ impl Reactor {
             match listener.accept() {
                 Ok((stream, peer)) => {
                     listener.skipped = 0;
-                    let first = listener.first_step(&peer, || memory.common.latest.get());
+                    let first = || listener.first_step(&peer, || memory.common.latest.get());
+                    let begun = try_to_begin(first);
+                    let first = self.begun(Subject::Listener(ListenerId(key)), begun);
                     self.admit(key, stream, peer, first, buffer);
                 }
                 Err(error) => match AcceptError::of(&error) {
@@ -290,10 +293,11 @@ impl Reactor {
         let was_full = listener.is_full();
         let stays = listener.identified(peer);
         let has_room = was_full && listener.can_accept();
-        let step = listener.preparations.after_header(peer);
-        if let Err(reason) = &step {
+        let begun = try_to_begin(|| listener.preparations.after_header(peer));
+        if let Ok(Err(reason)) = &begun {
             log::error!("listener at {} cannot serve a connection: {reason}", listener.local);
         }
+        let step = self.begun(Subject::Listener(ListenerId(key)), begun);
         if has_room {
             self.queue(key);
         }

@@ -54,7 +54,8 @@ impl Reactor {
     /// part of another, as the handler in a [`Framed`](crate::framing::Framed), is reached by way of that.
     ///
     /// Commands that `code` gives to a transport work as for any other caller: nothing is called back inside
-    /// of it. A panic in it is one of the calling code, and the connection goes on.
+    /// of it, and a [turn](Self::turn) in it is refused. A panic in it is one of the calling code, and the
+    /// connection goes on.
     ///
     /// # Examples
     ///
@@ -87,9 +88,11 @@ impl Reactor {
     ) -> Option<R> {
         let session = self.sources.session(id.0).filter(|session| session.connection.is_up())?;
         let mut protocol = session.protocol.take_if(|it| find::<P>(it.as_mut()).is_some())?;
+        let outside = self.time.refuse_turns();
         let result = catch_unwind(AssertUnwindSafe(|| {
             find(protocol.as_mut()).map(|it| code(it, &mut Transport::new(self, id)))
         }));
+        self.time.in_turn &= !outside;
         match self.sources.get_mut(id.0).and_then(Source::protocol) {
             Some(place @ None) => *place = Some(protocol),
             _ => self.let_go(Subject::Connection(id), protocol),

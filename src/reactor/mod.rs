@@ -33,7 +33,7 @@ mod kind;
 pub(crate) mod limits;
 pub(crate) mod monitor;
 pub(crate) mod preparations;
-mod preparing;
+pub(crate) mod preparing;
 pub(crate) mod queues;
 #[cfg(feature = "tls")]
 mod securing;

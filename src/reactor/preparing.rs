@@ -1,6 +1,7 @@
 //! Connections that are prepared before they have a protocol: by a PROXY header, by the handshake of TLS.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
 use super::Reactor;
 use super::source::{Owner, Source};
@@ -13,7 +14,23 @@ use crate::parts::arena::Key;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
 
+/// The beginning of a preparation: the first step if there is one, or a panic.
+type Begun = thread::Result<Result<Option<Step>, Reason>>;
+
+/// Begins a preparation. A config of TLS may be asked then, and its code may panic.
+pub(crate) fn try_to_begin(begin: impl FnOnce() -> Result<Option<Step>, Reason>) -> Begun {
+    if HAS_STEPS { catch_unwind(AssertUnwindSafe(begin)) } else { Ok(begin()) }
+}
+
 impl Reactor {
+    /// Notes the panic of a beginning, which then has failed.
+    pub(crate) fn begun(&mut self, subject: Subject, begun: Begun) -> Result<Option<Step>, Reason> {
+        begun.unwrap_or_else(|payload| {
+            self.note_panic(subject, Callback::TlsConfig, payload);
+            Err(Reason::config_panicked())
+        })
+    }
+
     /// The first step of the preparation of an outgoing connection. A client of TLS asks the store of its config for a
     /// session here, and a store is the user's code.
     pub(crate) fn first_step(
@@ -24,11 +41,8 @@ impl Reactor {
         let Self { sources, memory, .. } = self;
         let Source::Connector(found) = sources.get(connector)? else { return None };
         let first = || found.connect.preparations.first(peer, || memory.common.latest.get());
-        Some(catch_unwind(AssertUnwindSafe(first)).unwrap_or_else(|payload| {
-            let subject = Subject::Connector(ConnectorId(connector));
-            self.note_panic(subject, Callback::TlsConfig, payload);
-            Err(Reason::config_panicked())
-        }))
+        let begun = try_to_begin(first);
+        Some(self.begun(Subject::Connector(ConnectorId(connector)), begun))
     }
 
     /// A step of a connection's preparation is over: begins the next one, or has its owner make a protocol. `None`:

@@ -60,6 +60,16 @@ impl Time {
         later(self.clock.now(), delay)
     }
 
+    /// Has turns refused as in a callback, while a protocol is out of its seat: what came would be told to nobody.
+    /// Returns whether this is outside of a turn.
+    pub(crate) fn refuse_turns(&mut self) -> bool {
+        let outside = !mem::replace(&mut self.in_turn, true);
+        if outside {
+            self.now = self.clock.now();
+        }
+        outside
+    }
+
     /// Reads the clock for a turn.
     pub(crate) fn read(&mut self, slow_callback: Option<Duration>) {
         self.now = self.clock.now();

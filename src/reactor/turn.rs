@@ -77,7 +77,8 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// An error of the poller, and `ResourceBusy` inside a callback: the running turn goes on.
+    /// An error of the poller, and `ResourceBusy` inside a callback, where the running turn goes on, and in a call of
+    /// [`with_protocol`](Self::with_protocol).
     ///
     /// # Examples
     ///

@@ -78,6 +78,9 @@ fn heads_that_are_none_are_refused() {
         (b"CONNECT a:80 HTTP/1.10\r\n\r\n", "400 Bad Request"),
         (b"GET http://a/ HTTP/1.2\r\n\r\n", "405 Method Not Allowed"),
         (fields.as_bytes(), "400 Bad Request"),
+        // RFC 9112, section 5.1.
+        (b"CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost : a\r\n\r\n", "400 Bad Request"),
+        (b"CONNECT 127.0.0.1:1 HTTP/1.1\r\n: a\r\n\r\n", "400 Bad Request"),
         (b"GET http://a/ HTTP/1.1\r\n\r\n", "405 Method Not Allowed"),
         (long.as_bytes(), "431 Request Header Fields Too Large"),
     ] {

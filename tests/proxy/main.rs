@@ -14,6 +14,8 @@ mod child;
 #[path = "../tls/far.rs"]
 #[allow(dead_code, reason = "the tests of TLS use all of it")]
 mod far;
+#[path = "../tls/hasty.rs"]
+mod hasty;
 mod header;
 mod limits;
 #[cfg(unix)]

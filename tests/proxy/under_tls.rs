@@ -9,6 +9,7 @@ use crocus::{Address, Connect, Notice, Observer, Reason};
 
 use crate::certificates::{Configs, VERSIONS};
 use crate::far::TlsFar;
+use crate::hasty;
 use crate::header::{CLIENT, address, header, headers_of, place, served};
 use crate::util::{Log, MS, Recorder, SECOND, World};
 
@@ -36,6 +37,28 @@ both! {
             }
         }
     }
+}
+
+/// The connection ends behind its header.
+#[test]
+fn a_bug_of_a_server_config_stays_in_its_connection() {
+    let (mut world, configs) = (World::real(), hasty::configs());
+    let (log, _, addr) = served(&mut world, place().tls(Arc::clone(&configs.server)));
+    let hello = |world: &mut World| {
+        let mut far = TlsFar::client(world.dial(addr), &configs.client);
+        let all = [header(), far.take_out()].concat();
+        let mut bare = far.take_far();
+        world.send(&mut bare, &all);
+        far.put_far(bare);
+        far
+    };
+    let _far = hello(&mut world);
+    world.until("the end", |world| world.reactor().stats().closed == 1);
+    let stats = world.reactor().stats();
+    assert_eq!((log.len(), stats.panics, stats.turned_away), (0, 1, 1));
+    let mut far = hello(&mut world);
+    far.shake_hands(&mut world);
+    world.until("another", |_| log.has("s made"));
 }
 
 #[test]

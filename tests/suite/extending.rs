@@ -301,6 +301,25 @@ both! {
 }
 
 both! {
+    /// Its seat is empty, and what came would be told to nobody.
+    fn while_a_protocol_is_reached_from_outside_nothing_turns(world) {
+        let (_, addr) = world.listen(|_| Member(Vec::new()));
+        let mut far = world.dial(addr);
+        world.until("a connection", |world| !world.reactor().connections().is_empty());
+        let id = world.only().id();
+        world.send(&mut far, b"x");
+        let turned = world.reactor().with_protocol(id, |_: &mut Member, transport| {
+            let reactor = transport.reactor();
+            let nested = reactor.with_protocol(id, |_: &mut Member, _| ());
+            assert!(nested.is_none());
+            (0..3).any(|_| reactor.turn(Some(Duration::ZERO)).is_ok())
+        });
+        assert_eq!(world.read(&mut far, 1), b"x");
+        assert_eq!(turned, Some(false));
+    }
+}
+
+both! {
     fn a_frame_handler_is_reached_by_way_of_its_adaptor(world) {
         struct Count(usize);
 

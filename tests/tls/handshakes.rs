@@ -16,6 +16,7 @@ use crocus::{Address, Connect, Connector, Factory, Listen, Protocol, Reason, Tra
 
 use crate::certificates::{Configs, VERSIONS, distrustful, long_chain};
 use crate::far::TlsFar;
+use crate::hasty;
 use crate::util::{Log, MS, Recorder, RecordingClient, SECOND, World};
 
 /// The text of a reason of TLS.
@@ -305,6 +306,22 @@ fn a_bug_of_a_client_config_is_one_failure() {
     world.until("its end", |world| world.reactor().stats().closed == 1);
     assert_eq!((log.len(), world.reactor().stats().panics), (1, 1));
     world.reactor().connect(Connect::to(addr).tls(Arc::clone(&configs.client), None), client());
+    world.until("another", |_| log.has("s made") && log.has("c made"));
+}
+
+/// The connection ends in the turn in which it was accepted.
+#[test]
+fn a_bug_of_a_server_config_stays_in_its_connection() {
+    let mut world = World::real();
+    let (log, configs) = (Log::new(), hasty::configs());
+    let addr = served(&mut world, &log, &configs);
+    let client = || Watching { log: log.clone(), name: "c" };
+    let to = || Connect::to(addr).tls(Arc::clone(&configs.client), None);
+    world.reactor().connect(to(), client());
+    world.until("the failure", |_| log.count("c failed") == 1);
+    let stats = world.reactor().stats();
+    assert_eq!((log.len(), stats.panics, stats.turned_away), (1, 1, 1));
+    world.reactor().connect(to(), client());
     world.until("another", |_| log.has("s made") && log.has("c made"));
 }
 

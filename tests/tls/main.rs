@@ -22,6 +22,7 @@ mod gnutls;
 #[cfg(unix)]
 mod halves;
 mod handshakes;
+mod hasty;
 #[cfg(unix)]
 mod hostile;
 mod moving;

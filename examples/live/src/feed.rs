@@ -153,9 +153,13 @@ impl Feed {
         self.viewers.len() == 1
     }
 
-    /// A connection of the page is gone. Returns the one whose timer is the clock from now on, if that changes.
-    pub(crate) fn leave(&mut self, page: ConnectionId) -> Option<ConnectionId> {
+    /// A connection of the page is gone.
+    pub(crate) fn leave(&mut self, page: ConnectionId) {
         self.pages.remove(&page);
+    }
+
+    /// A page gets no more frames. Returns the one whose timer is the clock from now on, if that changes.
+    pub(crate) fn unjoin(&mut self, page: ConnectionId) -> Option<ConnectionId> {
         let place = self.viewers.iter().position(|&other| other == page)?;
         self.viewers.remove(place);
         self.viewers.first().copied().filter(|_| place == 0)

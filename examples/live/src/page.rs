@@ -130,6 +130,19 @@ impl Page {
         Ok(Some((head_only, wanted)))
     }
 
+    fn part(&self, transport: &mut Transport<'_>) {
+        self.stop_frames(transport);
+        transport.lose_connection();
+    }
+
+    /// It comes where a connection is closed: until `connection_lost` it has no timer, and could not be the clock.
+    fn stop_frames(&self, transport: &mut Transport<'_>) {
+        let next = self.site.feed.borrow_mut().unjoin(transport.id());
+        if let Some(mut clock) = next.and_then(|id| transport.reactor().transport(id)) {
+            clock.call_later(FRAME);
+        }
+    }
+
     fn refuse(transport: &mut Transport<'_>, Status(status): Status) {
         let allow =
             if Status(status) == Status::METHOD_NOT_ALLOWED { "Allow: GET, HEAD\r\n" } else { "" };
@@ -170,11 +183,17 @@ impl Protocol for Page {
         transport.call_later(FRAME);
     }
 
+    fn eof_received(&mut self, transport: &mut Transport<'_>) {
+        self.part(transport);
+    }
+
+    fn timed_out(&mut self, transport: &mut Transport<'_>) {
+        self.part(transport);
+    }
+
     fn connection_lost(&mut self, transport: &mut Transport<'_>, _: &Reason) {
-        let next = self.site.feed.borrow_mut().leave(transport.id());
-        if let Some(mut clock) = next.and_then(|id| transport.reactor().transport(id)) {
-            clock.call_later(FRAME);
-        }
+        self.stop_frames(transport);
+        self.site.feed.borrow_mut().leave(transport.id());
     }
 }
 
@@ -215,5 +234,43 @@ mod tests {
             simulation.advance(SECOND);
         }
         assert_eq!(peer.end(), Some(End::Closed));
+    }
+
+    /// The connection of a page that takes nothing stays until its close timeout; the others are not to wait for it.
+    #[test]
+    fn a_page_that_takes_nothing_does_not_stop_the_frames() {
+        let site = Site::new(&Rc::new(RefCell::new(Feed::new("echo", false))));
+        site.is_at("127.0.0.1:80");
+        let mut simulation = Simulation::new();
+        simulation.set_window(1024);
+        let [slow, mut other] = [1, 2].map(|port| {
+            let from = Address::Tcp(([127, 0, 0, 1], port).into());
+            let mut peer = simulation.connect(site.clone().factory()(from));
+            peer.send(b"GET /frames HTTP/1.1\r\nHost: localhost:80\r\n\r\n");
+            simulation.settle();
+            peer
+        });
+        let mut frames = |simulation: &mut Simulation| {
+            let mut seen = 0;
+            for _ in 0..20 {
+                simulation.advance(FRAME);
+                loop {
+                    let bytes = other.received();
+                    if bytes.is_empty() {
+                        break;
+                    }
+                    seen += bytes.windows(6).filter(|word| word == b"data: ").count();
+                    simulation.settle();
+                }
+            }
+            seen
+        };
+        assert!(frames(&mut simulation) > 15);
+        for _ in 0..PATIENCE.as_secs() / 2 {
+            frames(&mut simulation);
+        }
+        assert_eq!(simulation.reactor().connections().len(), 2, "it is closing");
+        assert!(frames(&mut simulation) > 15);
+        drop(slow);
     }
 }
