@@ -339,9 +339,12 @@ impl FrameHandler<DotStuffed> for Message {
 }
 
 /// Tells a client what became of its message, and goes back to the phase of commands.
-fn answer(reactor: &mut Reactor, id: ConnectionId, sink: Rc<Sink>, saved: io::Result<()>) {
+fn answer(reactor: &mut Reactor, id: ConnectionId, sink: Rc<Sink>, saved: io::Result<u64>) {
     let reply = match saved {
-        Ok(()) => "250 OK".to_owned(),
+        Ok(number) => {
+            sink.count.set(sink.count.get().max(number)); // or each message would pass all files of former runs
+            "250 OK".to_owned()
+        }
         Err(error) => {
             log::warn!("cannot save a message: {error}");
             "451 it cannot be saved".to_owned()

@@ -15,13 +15,13 @@ pub(crate) struct Envelope {
     pub(crate) tls: Option<String>,
 }
 
-/// Saves a message in the first file from this number on that is not there yet.
+/// Saves a message in the first file from this number on that is not there yet; returns its number.
 pub(crate) fn to_folder(
     folder: &Path,
     number: u64,
     envelope: &Envelope,
     message: &[u8],
-) -> io::Result<()> {
+) -> io::Result<u64> {
     for number in number.. {
         let path = folder.join(format!("{number}.eml"));
         let mut file = match File::create_new(&path) {
@@ -32,13 +32,13 @@ pub(crate) fn to_folder(
         if written.is_err() {
             let _ = fs::remove_file(path); // no half a message; the client is told
         }
-        return written;
+        return written.map(|()| number);
     }
     Err(io::Error::other("all numbers are taken"))
 }
 
-/// Prints a message, with control characters escaped, and those that could rearrange the text.
-pub(crate) fn to_output(number: u64, envelope: &Envelope, message: &[u8]) -> io::Result<()> {
+/// Prints a message, with control characters escaped, and those that could rearrange the text; returns its number.
+pub(crate) fn to_output(number: u64, envelope: &Envelope, message: &[u8]) -> io::Result<u64> {
     let text = String::from_utf8_lossy(message).replace("\r\n", "\n");
     let mut safe = format!("message {number}\n{}", head_of(envelope)).replace("\r\n", "\n");
     for char in text.chars() {
@@ -49,7 +49,7 @@ pub(crate) fn to_output(number: u64, envelope: &Envelope, message: &[u8]) -> io:
         }
     }
     match cli::print(&safe) {
-        Ok(true) => Ok(()),
+        Ok(true) => Ok(number),
         Ok(false) => Err(io::ErrorKind::BrokenPipe.into()),
         Err(exit) => Err(io::Error::other(format!("{exit:?}"))),
     }

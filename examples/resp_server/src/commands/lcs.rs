@@ -9,8 +9,9 @@ pub(super) const COMMANDS: &[Command] = &[command("lcs", -3, lcs).reads(TWO_KEYS
     "The longest common subsequence of two values.",
 )];
 
-/// How many pairs of bytes are compared at most: nobody else is served meanwhile, for some tenths of a
-/// second. Redis' limit is eight times as high.
+/// How many pairs of bytes are compared at most: nobody else is served meanwhile, for some hundredths of a second in a
+/// release. Redis' limit is eight times as high. Known weakness, as with Redis: the commands that a client sends at once
+/// run one after the other before anybody else is served, and each may take so long.
 const MOST_PAIRS: usize = 16 * 1024 * 1024;
 
 #[derive(Default)]
