@@ -37,7 +37,7 @@ fn curl_fetches_pages_through_a_tunnel() {
     let end = run(curl.args(common).args([&url, &url]));
     assert!(end.code == Some(0) && end.stderr.is_empty(), "{}", end.stderr);
     assert!(end.stdout == [&page[..], &page].concat(), "{} bytes", end.stdout.len());
-    proxy.stop();
+    proxy.stop_with_clients();
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn curl_is_told_what_fails() {
     };
     assert_eq!(code(&["--proxytunnel"], "%{http_connect}"), "502");
     assert_eq!(code(&[], "%{http_code}"), "405", "a plain GET");
-    proxy.stop();
+    proxy.stop_with_clients();
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn heads_that_are_none_are_refused() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 405 ") && answer.ends_with("\r\n\r\n"), "{answer}");
     drop(stream);
-    proxy.stop();
+    proxy.stop_with_clients();
 }
 
 #[test]
