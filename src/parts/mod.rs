@@ -15,6 +15,7 @@ pub(crate) mod owned_timers;
 pub(crate) mod panics;
 pub(crate) mod pool;
 pub(crate) mod random;
+pub(crate) mod slices;
 pub(crate) mod surplus;
 pub(crate) mod timer;
 pub(crate) mod timers;

@@ -4,13 +4,13 @@
 //! it. So a connection that is only ever given bytes to copy has no queue of pieces, and pays one look for it.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::file_part::FilePart;
 use super::panics::Panics;
+use super::slices::Slices;
 use super::write_buffer::{self, WriteBuffer};
 
 /// Fewer bytes are copied, which then costs less than to share them.
@@ -92,36 +92,6 @@ enum Content {
     /// Bytes of the buffer that connections are read into, at this place.
     Lent(Range<usize>),
     File(FilePart),
-}
-
-/// The slices for a vectored write.
-#[derive(Debug)]
-pub(crate) struct Slices<'a, const MOST: usize> {
-    slices: [IoSlice<'a>; MOST],
-    used: usize,
-    /// How many bytes they are.
-    pub(crate) bytes: usize,
-}
-
-impl<'a, const MOST: usize> Slices<'a, MOST> {
-    pub(crate) fn new() -> Self {
-        Self { slices: [IoSlice::new(&[]); MOST], used: 0, bytes: 0 }
-    }
-
-    pub(crate) fn as_slice(&self) -> &[IoSlice<'a>] {
-        &self.slices[..self.used]
-    }
-
-    /// Adds a slice, or as much of it as `most` bytes in all allow; returns whether more may be added.
-    fn add(&mut self, slice: &'a [u8], most: usize) -> bool {
-        let slice = &slice[..slice.len().min(most - self.bytes)];
-        if !slice.is_empty() {
-            self.slices[self.used] = IoSlice::new(slice);
-            self.used += 1;
-            self.bytes += slice.len();
-        }
-        self.used < MOST && self.bytes < most
-    }
 }
 
 impl Pieces {
