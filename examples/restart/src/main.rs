@@ -69,7 +69,7 @@ struct Options {
     seconds: u32,
     restarts: u32,
     keep_alive: bool,
-    stop_delay: Option<String>,
+    stop_delay: Option<Duration>,
     away: u32,
     wrk: bool,
 }
@@ -94,7 +94,7 @@ fn experiment(options: &Options) -> Result<(), Exit> {
 /// Sets the servers up, and restarts them while they are under load.
 fn trial(way: Way, options: &Options) -> Result<Tally, Exit> {
     let away = Duration::from_secs(options.away.into());
-    let site = Site::set_up(way, options.stop_delay.as_deref(), away)?;
+    let site = Site::set_up(way, options.stop_delay, away)?;
     let plan = Plan {
         server: site.addr,
         rate: options.rate,
@@ -197,8 +197,8 @@ fn count(option: &str, least: u32) -> impl Fn(&str) -> Result<u32, String> {
     }
 }
 
-/// Reads a time in seconds, which the servers get as it is.
-fn delay(text: &str) -> Result<String, &'static str> {
+/// Reads a time in seconds. The servers say which ones they take.
+fn delay(text: &str) -> Result<Duration, &'static str> {
     let seconds = text.parse().ok().and_then(|time| Duration::try_from_secs_f64(time).ok());
-    seconds.map(|_| text.to_owned()).ok_or("--stop-delay takes seconds, as in 2 or 0.5")
+    seconds.ok_or("--stop-delay takes seconds, as in 2 or 0.5")
 }

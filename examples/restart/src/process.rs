@@ -4,11 +4,14 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::shared::cli::Exit;
+use crate::shared::cli::{Exit, GRACE};
 
 /// Set for a process that is to be a server.
 const ROLE: &str = "CROCUS_RESTART_SERVER";
@@ -28,6 +31,12 @@ const TRIES: usize = 100;
 /// How many of the last bytes that a server has said are looked at.
 const LAST_WORDS: u64 = 4096;
 
+/// How long a program may take for what it does at once: many times what it needs on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often to look whether a program has ended: so often that a restart does not take longer by it.
+const LOOK: Duration = Duration::from_micros(200);
+
 /// Whether this process was started to be a server.
 pub(crate) fn is_server() -> bool {
     std::env::var_os(ROLE).is_some()
@@ -43,6 +52,17 @@ impl Process {
         command.spawn().map(Self).map_err(|error| {
             Exit::Failed(format!("cannot start {name}: {error}; Debian has it in a package"))
         })
+    }
+
+    /// Waits for its end; `None` if it has not come in time.
+    pub(crate) fn wait_until(&mut self, deadline: Instant) -> std::io::Result<Option<ExitStatus>> {
+        loop {
+            let status = self.0.try_wait()?;
+            if status.is_some() || Instant::now() >= deadline {
+                return Ok(status);
+            }
+            thread::sleep(LOOK);
+        }
     }
 }
 
@@ -66,7 +86,7 @@ impl Server {
     pub(crate) fn start(addr: SocketAddr, options: &[String]) -> Result<Self, Exit> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--listen", &addr.to_string()]).args(options).stdin(Stdio::null());
-        Self::wait_until_it_listens(&mut command)
+        Self::start_within(PATIENCE, &mut command)
     }
 
     /// The same with a socket that it is to take over.
@@ -74,39 +94,53 @@ impl Server {
         let mut command = Command::new("sh");
         command.args(["-c", HAND_OVER]).arg(std::env::current_exe()?).args(options);
         command.stdin(OwnedFd::from(socket.try_clone()?));
-        Self::wait_until_it_listens(&mut command)
+        Self::start_within(PATIENCE, &mut command)
     }
 
-    fn wait_until_it_listens(command: &mut Command) -> Result<Self, Exit> {
+    fn start_within(patience: Duration, command: &mut Command) -> Result<Self, Exit> {
         let (path, said) = temporary("said")?;
         fs::remove_file(path)?; // it stays as long as it is open
         let command = command.env(ROLE, "1").stdout(Stdio::piped()).stderr(said.try_clone()?);
         let mut server = Self { process: Process::start(command)?, said };
-        let mut line = String::new();
-        if let Some(stdout) = server.process.0.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line)?;
+        let deadline = Instant::now() + patience;
+        let stdout = server.process.0.stdout.take();
+        let line = stdout.map_or_else(|| Ok(String::new()), |stdout| first_line(stdout, patience));
+        let line = line?;
+        if line.starts_with("listening on ") {
+            return Ok(server);
         }
-        if line.is_empty() {
-            server.process.0.wait()?;
-            let words = server.last_words()?;
-            return Err(Exit::Failed(format!("a server did not start: {words}")));
-        }
-        if !line.starts_with("listening on ") {
+        if !line.is_empty() {
             return Err(Exit::Failed(format!("a server did not start, it said {line:?}")));
         }
-        Ok(server)
+        let ended = server.process.wait_until(deadline)?;
+        let words = server.last_words()?;
+        Err(Exit::Failed(match ended {
+            Some(_) => format!("a server did not start: {words}"),
+            None => format!(
+                "a server did not start: for {patience:?} it neither said where it listens nor \
+                 ended; its last words: {words}"
+            ),
+        }))
     }
 
-    /// Ends it by SIGTERM, and waits until it has ended.
-    pub(crate) fn stop(mut self) -> Result<(), Exit> {
-        let process = &mut self.process.0;
-        kill_process(Pid::from_child(process), Signal::TERM).map_err(std::io::Error::from)?;
-        let status = process.wait()?;
-        if status.success() {
-            return Ok(());
-        }
+    /// Ends it by SIGTERM, and waits until it has ended: for as long as it goes on by its options, and some time more.
+    pub(crate) fn stop(self, delay: Duration) -> Result<(), Exit> {
+        self.stop_within(delay + GRACE + PATIENCE) // it has started, so its delay is an hour at most
+    }
+
+    fn stop_within(mut self, patience: Duration) -> Result<(), Exit> {
+        let process = &mut self.process;
+        kill_process(Pid::from_child(&process.0), Signal::TERM).map_err(std::io::Error::from)?;
+        let ended = process.wait_until(Instant::now() + patience)?;
         let words = self.last_words()?;
-        Err(Exit::Failed(format!("a server did not stop in order: {status}: {words}")))
+        Err(Exit::Failed(match ended {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => format!("a server did not stop in order: {status}: {words}"),
+            None => format!(
+                "a server did not stop: it goes on {patience:?} after SIGTERM; its last words: \
+                 {words}"
+            ),
+        }))
     }
 
     /// The last line that it has said.
@@ -118,6 +152,18 @@ impl Server {
         let words = String::from_utf8_lossy(&words);
         Ok(words.lines().last().unwrap_or("it said nothing").to_owned())
     }
+}
+
+/// The first line of a program's output: empty if it closes its output before, or says nothing in time.
+fn first_line(stdout: ChildStdout, patience: Duration) -> std::io::Result<String> {
+    let (tell, told) = mpsc::channel();
+    // It ends with the program, if not before.
+    thread::spawn(move || {
+        let mut line = String::new();
+        let read = BufReader::new(stdout).read_line(&mut line).map(|_| line);
+        let _ = tell.send(read); // to nobody, if it took too long
+    });
+    told.recv_timeout(patience).unwrap_or_else(|_| Ok(String::new()))
 }
 
 /// A port that is free now.
@@ -138,4 +184,43 @@ pub(crate) fn temporary(name: &str) -> Result<(std::path::PathBuf, File), Exit> 
     let file =
         file.map_err(|error| Exit::Failed(format!("cannot write to {}: {error}", path.display())))?;
     Ok((path, file))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+    use super::*;
+
+    /// Shorter than the programs of these tests run, and longer than nothing.
+    const SHORT: Duration = Duration::from_millis(50);
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::null());
+        command
+    }
+
+    fn message<T>(result: Result<T, Exit>) -> String {
+        let Err(Exit::Failed(message)) = result else { panic!("it has not failed") };
+        message
+    }
+
+    #[test]
+    fn a_server_that_neither_listens_nor_ends_is_given_up() {
+        for script in
+            ["exec >&- 2>&-; exec sleep 20", "exec sleep 20", "printf list; exec sleep 20"]
+        {
+            let error = message(Server::start_within(SHORT, &mut shell(script)));
+            let words = "for 50ms it neither said where it listens nor ended; its last words: ";
+            assert!(error.contains(words), "{script}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_heed_sigterm_is_given_up() {
+        let mut command = shell("trap '' TERM; echo listening on nothing; exec sleep 20");
+        let server = Server::start_within(PATIENCE, &mut command).unwrap();
+        let error = message(server.stop_within(SHORT));
+        assert!(error.contains("it goes on 50ms after SIGTERM"), "{error}");
+    }
 }

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::process::{self, Process};
+use crate::process::{self, PATIENCE, Process};
 use crate::shared::cli::Exit;
 
 /// The page whose configuration is used.
@@ -20,9 +20,6 @@ const PAGE: &str = include_str!("../../../docs/production.md");
 const PUBLIC: &str = "bind :80";
 const SERVERS: [&str; 2] = ["127.0.0.1:5001", "127.0.0.1:5002"];
 const SOCKET: &str = "/run/haproxy/admin.sock";
-
-/// How long HAProxy may take to see that a server is well.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// For how long it has to see a server well before the next one is restarted: longer than two checks, for it may not have
 /// noticed yet that the server was away.
@@ -128,6 +125,7 @@ impl Proxy {
     /// Asks by the administrator's socket.
     fn ask(&self, command: &str) -> std::io::Result<String> {
         let mut socket = UnixStream::connect(&self.socket)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
         writeln!(socket, "{command}")?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer)?;

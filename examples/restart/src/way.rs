@@ -10,7 +10,7 @@ use crate::shared::cli::Exit;
 
 /// How long a server goes on that tells its proxy first: longer than the proxy takes to see it, which is two
 /// checks of half a second.
-const STOP_DELAY: &str = "2";
+const STOP_DELAY: Duration = Duration::from_secs(2);
 
 /// How many clients may wait in the socket that the parent keeps: as the unit file says. std has 128.
 const BACKLOG: i32 = 4096;
@@ -61,6 +61,8 @@ pub(crate) struct Site {
     pub(crate) addr: SocketAddr,
     /// The options of the servers, without their addresses.
     options: Vec<String>,
+    /// How long servers go on that were told to stop.
+    stop_delay: Duration,
     /// How long a server is away that stops before its successor starts.
     away: Duration,
     set_up: SetUp,
@@ -77,11 +79,17 @@ enum SetUp {
 }
 
 impl Site {
-    /// Starts the servers, which go on for `stop_delay` seconds once they were told to stop. Those that stop before their
+    /// Starts the servers, which go on for the delay once they were told to stop. Those that stop before their
     /// successors start are `away` for so long.
-    pub(crate) fn set_up(way: Way, stop_delay: Option<&str>, away: Duration) -> Result<Self, Exit> {
-        let stop_delay = stop_delay.unwrap_or(if way == Way::ProxyTold { STOP_DELAY } else { "0" });
-        let mut options = vec!["--stop-delay".to_owned(), stop_delay.to_owned()];
+    pub(crate) fn set_up(
+        way: Way,
+        stop_delay: Option<Duration>,
+        away: Duration,
+    ) -> Result<Self, Exit> {
+        let usual = if way == Way::ProxyTold { STOP_DELAY } else { Duration::ZERO };
+        let stop_delay = stop_delay.unwrap_or(usual);
+        let seconds = stop_delay.as_secs_f64().to_string();
+        let mut options = vec!["--stop-delay".to_owned(), seconds];
         let extent = match way {
             Way::Kept | Way::Handed => {
                 let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -92,18 +100,18 @@ impl Site {
                     Way::Kept => SetUp::Kept(socket, server),
                     _ => SetUp::Handed(socket, server),
                 };
-                return Ok(Self { addr, options, away, set_up });
+                return Ok(Self { addr, options, stop_delay, away, set_up });
             }
             Way::Alone => {
                 let addr = free_port()?;
                 let set_up = SetUp::Alone(Some(Server::start(addr, &options)?));
-                return Ok(Self { addr, options, away, set_up });
+                return Ok(Self { addr, options, stop_delay, away, set_up });
             }
             Way::Shared => {
                 options.push("--reuse-port".to_owned());
                 let addr = free_port()?;
                 let set_up = SetUp::Shared(Some(Server::start(addr, &options)?));
-                return Ok(Self { addr, options, away, set_up });
+                return Ok(Self { addr, options, stop_delay, away, set_up });
             }
             Way::ProxyPlain => Extent::Plain,
             Way::Proxy => Extent::Whole,
@@ -114,12 +122,14 @@ impl Site {
             *server = Some(Server::start(*addr, &options)?);
         }
         let proxy = Proxy::start(extent, [servers[0].0, servers[1].0])?;
-        Ok(Self { addr: proxy.addr, options, away, set_up: SetUp::Proxied(proxy, servers) })
+        let (addr, set_up) = (proxy.addr, SetUp::Proxied(proxy, servers));
+        Ok(Self { addr, options, stop_delay, away, set_up })
     }
 
     /// Restarts each server once.
     pub(crate) fn restart(&mut self) -> Result<(), Exit> {
-        let Self { addr, options, away, set_up } = self;
+        let Self { addr, options, stop_delay, away, set_up } = self;
+        let stop = |server: &mut Option<Server>| stop(server, *stop_delay);
         match set_up {
             SetUp::Alone(server) => {
                 stop(server)?;
@@ -155,6 +165,6 @@ impl Site {
 }
 
 /// Stops a server, and waits for its end.
-fn stop(server: &mut Option<Server>) -> Result<(), Exit> {
-    server.take().map_or(Ok(()), Server::stop)
+fn stop(server: &mut Option<Server>, delay: Duration) -> Result<(), Exit> {
+    server.take().map_or(Ok(()), |server| server.stop(delay))
 }
