@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::address::Address;
+use crate::parts::surplus::surplus;
 
 /// A limit for each peer. Behind a trait, so that a program without one links no map: that is six kilobytes.
 pub(crate) trait PeerLimit: fmt::Debug + Send + Sync {
@@ -29,6 +30,12 @@ impl Peers {
     pub(super) fn at_most(max: usize) -> Self {
         Self { max, connections: HashMap::new() }
     }
+
+    fn give_memory_back(&mut self) {
+        if let Some(room) = surplus(self.connections.len(), self.connections.capacity()) {
+            self.connections.shrink_to(room);
+        }
+    }
 }
 
 impl PeerLimit for Peers {
@@ -48,6 +55,7 @@ impl PeerLimit for Peers {
             *count -= 1;
             if *count == 0 {
                 self.connections.remove(&ip);
+                self.give_memory_back();
             }
         }
     }
@@ -56,4 +64,28 @@ impl PeerLimit for Peers {
 /// The address that a peer is counted by. IPv4 mapped to IPv6 is IPv4.
 fn counted(peer: &Address) -> Option<IpAddr> {
     peer.ip().map(|ip| ip.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    fn peer(number: u32) -> Address {
+        let ip = Ipv6Addr::from_bits(0x2001_0db8_u128 << 96 | u128::from(number));
+        Address::Tcp((ip, 1).into())
+    }
+
+    #[test]
+    fn the_memory_of_many_peers_is_given_back() {
+        const MANY: u32 = 100_000;
+        let mut peers = Peers::at_most(1);
+        (0..MANY).for_each(|number| peers.came(&peer(number)));
+        let peak = peers.connections.capacity();
+        (10..MANY).for_each(|number| peers.went(&peer(number)));
+        let left = peers.connections.capacity();
+        assert!(left < peak / 50, "room for {left} after {peak}");
+        assert!((0..20).all(|number| peers.is_reached(&peer(number)) == (number < 10)));
+    }
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::call_queue::give_back;
 use super::one_line::OneLine;
 
 /// How long an idle thread waits before it ends: longer than the pauses within a burst.
@@ -175,6 +176,7 @@ impl Workers {
             state.idle -= 1;
         }
         let job = state.jobs.pop_front();
+        give_back(&mut state.jobs);
         if job.is_none() {
             state.threads -= 1;
         }
@@ -246,6 +248,24 @@ mod tests {
         let (done, ends) = mpsc::channel();
         assert!(pool.submit(Box::new(move || done.send(()).unwrap())).is_ok());
         ends.recv().unwrap();
+    }
+
+    #[test]
+    fn the_memory_of_many_jobs_is_given_back() {
+        const MANY: usize = 100_000;
+        let pool = Pool::new("test", 1);
+        let (begun, beginnings) = mpsc::channel();
+        let release = held(&pool, &begun);
+        beginnings.recv().unwrap();
+        for _ in 0..MANY {
+            assert!(pool.submit(Box::new(|| ())).is_ok());
+        }
+        let last = held(&pool, &begun);
+        assert!(pool.workers.lock().jobs.capacity() > MANY);
+        drop(release);
+        beginnings.recv().unwrap();
+        assert!(pool.workers.lock().jobs.capacity() <= MANY / 50);
+        drop(last);
     }
 
     #[test]
