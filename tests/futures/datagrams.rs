@@ -64,6 +64,26 @@ both! {
 }
 
 both! {
+    fn what_waits_for_the_task_never_exceeds_its_limit(world) {
+        let got = run_until(world.reactor(), async {
+            let (one, two) = (listen_udp("127.0.0.1:0")?, listen_udp("127.0.0.1:0")?);
+            // The fifth does not fit into 256 KiB any more, and the last one does, to the byte.
+            let last = 256 * 1024 - 4 * (60_000 + 64) - 64;
+            for length in [60_000, 60_000, 60_000, 60_000, 60_000, last + 1, last, 0] {
+                one.send_to(&vec![0; length], two.local_addr()?).await?;
+                sleep(Duration::ZERO).await; // the other end is served
+            }
+            let (mut got, mut buf) = (Vec::new(), [0; 60_000]);
+            while let Ok(received) = timeout(5 * MS, two.recv_from(&mut buf)).await {
+                got.push(received?.0);
+            }
+            io::Result::Ok(got)
+        });
+        assert_eq!(got.unwrap().unwrap(), [60_000, 60_000, 60_000, 60_000, 21_824]);
+    }
+}
+
+both! {
     fn a_shutdown_closes_the_socket_and_tells_its_task(world) {
         let task = spawn(world.reactor(), async {
             let socket = listen_udp("127.0.0.1:0").unwrap();

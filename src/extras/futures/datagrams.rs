@@ -12,7 +12,8 @@ use super::outside;
 use super::shared::{Shared, Undo};
 use crate::{DatagramId, DatagramProtocol, DatagramTransport, Datagrams, Reactor, Reason};
 
-/// With so many bytes that wait for the task, further datagrams are dropped: as the kernel does, with a similar number.
+/// So many bytes wait for the task at most. A datagram that would be more is dropped: as the kernel does, with a similar
+/// number.
 const MOST_WAITING: usize = 256 * 1024;
 
 /// The number of bytes that a datagram counts for beside its own.
@@ -76,8 +77,8 @@ pub fn listen_udp(at: impl Into<Datagrams>) -> io::Result<DatagramSocket> {
 /// One task at a time waits to receive, and one to send: a second one that waits takes the place of the first, which is not
 /// woken.
 ///
-/// 256 KiB of datagrams wait for the task at most; those that come after that are dropped, as any router on the way may
-/// do. In a [shutdown](Reactor::shutdown) the socket is closed.
+/// 256 KiB of datagrams wait for the task at most, with 64 bytes more for each. One that does not fit is dropped, as any
+/// router on the way may do. In a [shutdown](Reactor::shutdown) the socket is closed.
 ///
 /// # Examples
 ///
@@ -194,7 +195,8 @@ impl Guest {
 impl DatagramProtocol for Guest {
     fn datagram_received(&mut self, _: &mut DatagramTransport<'_>, data: &[u8], from: SocketAddr) {
         self.mail.note(|mail| {
-            if mail.bytes.len() + mail.datagrams.len() * OVERHEAD < MOST_WAITING {
+            let waiting = mail.bytes.len() + mail.datagrams.len() * OVERHEAD;
+            if waiting + data.len() + OVERHEAD <= MOST_WAITING {
                 mail.bytes.extend(data);
                 mail.datagrams.push_back((data.len(), from));
             }
