@@ -10,6 +10,7 @@ use crate::connection::{Next, ReadBuffer};
 use crate::ids::ConnectionId;
 use crate::observe::Phase;
 use crate::parts::arena::Key;
+use crate::reason::Reason;
 use crate::system::stream::Registered;
 
 /// So many connections are looked at ahead: enough for their memory to be fetched at once, and few enough for it to
@@ -20,6 +21,10 @@ impl Reactor {
     /// Phase 6. Flushes the connections that were in the queue when the phase began, each once.
     pub(super) fn flush(&mut self) {
         self.begin_phase(Phase::Flush);
+        if let Some(key) = self.queues.visited.take() {
+            // This reactor is back: a callback had replaced it by another, and so has lost its protocol.
+            self.abort(ConnectionId(key), Reason::Aborted);
+        }
         if self.queues.is_empty(Queue::Flush) {
             return;
         }

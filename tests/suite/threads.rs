@@ -304,6 +304,30 @@ fn a_connection_lost_that_replaces_its_reactor_breaks_no_count() {
     assert_eq!((reactor.stats().accepted, reactor.stats().closed), (0, 0));
 }
 
+/// It must not either: its protocol is lost. If the former reactor comes back, the connection does not stay for ever.
+#[test]
+fn a_connection_whose_reactor_was_away_ends_with_its_protocol() {
+    struct Replaces;
+
+    impl Protocol for Replaces {
+        fn data_received(&mut self, transport: &mut Transport, _: &[u8]) {
+            let former = std::mem::replace(transport.reactor(), Reactor::new().unwrap());
+            transport.reactor().call_soon(move |reactor| *reactor = former);
+        }
+    }
+
+    let mut world = World::real();
+    let (_, addr) = world.listen(|_| Replaces);
+    let mut far = world.dial(addr);
+    far.send(b"x");
+    world.until("the end", |world| world.reactor().stats().closed == 1);
+    assert_eq!(world.reactor().connections(), []);
+    let (_log, mut other) = world.served("b", |b| b);
+    other.send(b"x");
+    world.quiet();
+    assert_eq!(world.reactor().connections().len(), 1, "the others go on");
+}
+
 /// Twisted's `testCallFromThreadStops`.
 #[test]
 fn a_thread_stops_the_reactor_and_everybody_is_told() {
