@@ -21,9 +21,12 @@ impl Reactor {
     /// Phase 6. Flushes the connections that were in the queue when the phase began, each once.
     pub(super) fn flush(&mut self) {
         self.begin_phase(Phase::Flush);
+        // This reactor is back: a callback had replaced it by another, and so has lost its protocol or function.
         if let Some(key) = self.queues.visited.take() {
-            // This reactor is back: a callback had replaced it by another, and so has lost its protocol.
             self.abort(ConnectionId(key), Reason::Aborted);
+        }
+        if let Some(lost) = self.time.ticking.take() {
+            self.timers.cancel(lost.timer);
         }
         if self.queues.is_empty(Queue::Flush) {
             return;

@@ -328,6 +328,20 @@ fn a_connection_whose_reactor_was_away_ends_with_its_protocol() {
     assert_eq!(world.reactor().connections().len(), 1, "the others go on");
 }
 
+/// The same for a repeated call, which is lost too.
+#[test]
+fn a_repeated_call_whose_reactor_was_away_is_over() {
+    let mut reactor = Reactor::new().unwrap();
+    let timer = reactor.call_every(Duration::ZERO, |reactor, _| {
+        let former = std::mem::replace(reactor, Reactor::new().unwrap());
+        reactor.call_soon(move |reactor| *reactor = former);
+    });
+    reactor.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(reactor.stats().timers, 1);
+    assert!(!reactor.has_work());
+    assert!(!reactor.reset_timer(timer, HOUR));
+}
+
 /// Twisted's `testCallFromThreadStops`.
 #[test]
 fn a_thread_stops_the_reactor_and_everybody_is_told() {
