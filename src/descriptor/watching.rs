@@ -38,7 +38,9 @@ impl Reactor {
     /// *Not* promised: that the descriptor is still ready. Another process that shares it may have read
     /// first, and then reading a blocking one blocks. The reactor does not see bytes in a buffer of
     /// `source`'s own, such as that of [`Stdin`](io::Stdin): read in large pieces, or use a
-    /// [`File`](std::fs::File) made of a duplicate.
+    /// [`File`](std::fs::File) made of a duplicate. And `function` must not put another value in the place of
+    /// `source`, or close its descriptor, before it has called [`unwatch`](Self::unwatch). Otherwise the watch ends,
+    /// and if the number of the descriptor has been given to a listener meanwhile, `unwatch` deafens that.
     ///
     /// Twisted's `addReader` and `addWriter`, asyncio's `add_reader` and `add_writer`.
     ///
