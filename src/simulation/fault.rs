@@ -19,6 +19,7 @@ pub(crate) enum Fault {
     WrongFamily,
     NoDestination,
     TooLong,
+    #[cfg_attr(not(unix), expect(dead_code, reason = "for paths of Unix sockets"))]
     NoSuchPath,
     NoSuchOption,
 }

@@ -30,6 +30,7 @@ const LONGEST_QUEUE: usize = 4096;
 pub(super) enum Place {
     /// With a number, for sockets that share their port.
     Inet(SocketAddr, usize),
+    #[cfg_attr(not(unix), expect(dead_code, reason = "for paths of Unix sockets"))]
     Unix(UnixAddress),
 }
 

@@ -205,7 +205,7 @@ impl Stream {
     pub(crate) fn await_room(
         &mut self,
         registry: Option<&Registry>,
-        token: Token,
+        #[cfg_attr(not(unix), expect(unused_variables, reason = "for Unix streams"))] token: Token,
         wait: bool,
     ) -> io::Result<()> {
         let wanted = if wait { Registered::ToWriteToo } else { Registered::ToRead };
