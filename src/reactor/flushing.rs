@@ -21,13 +21,7 @@ impl Reactor {
     /// Phase 6. Flushes the connections that were in the queue when the phase began, each once.
     pub(super) fn flush(&mut self) {
         self.begin_phase(Phase::Flush);
-        // This reactor is back: a callback had replaced it by another, and so has lost its protocol or function.
-        if let Some(key) = self.queues.visited.take() {
-            self.abort(ConnectionId(key), Reason::Aborted);
-        }
-        if let Some(lost) = self.time.ticking.take() {
-            self.timers.cancel(lost.timer);
-        }
+        self.end_what_was_lost();
         if self.queues.is_empty(Queue::Flush) {
             return;
         }
@@ -45,6 +39,16 @@ impl Reactor {
         }
         self.memory.give_back_buffer(buffer);
         self.queues.give_back(queue);
+    }
+
+    /// Ends what has lost its protocol or its function, for a callback had replaced this reactor by another until now.
+    fn end_what_was_lost(&mut self) {
+        if let Some(key) = self.queues.visited.take() {
+            self.abort(ConnectionId(key), Reason::Aborted);
+        }
+        if let Some(lost) = self.time.ticking.take() {
+            self.timers.cancel(lost.timer);
+        }
     }
 
     /// Reads something of these connections, and so has their memory in the processor's cache soon. After a broadcast it
