@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -177,9 +178,11 @@ pub(crate) fn free_port() -> Result<SocketAddr, Exit> {
     Err(Exit::Failed(format!("no port of {TRIES} from {PORTS:?} is free")))
 }
 
-/// A file of this process's own, in the folder for temporary ones, to be removed by the one who made it.
+/// A new file of this process's own, in the folder for temporary ones, to be removed by the one who made it.
 pub(crate) fn temporary(name: &str) -> Result<(std::path::PathBuf, File), Exit> {
-    let path = std::env::temp_dir().join(format!("crocus-{}-{name}", std::process::id()));
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("crocus-{}-{number}-{name}", std::process::id()));
     let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
     let file =
         file.map_err(|error| Exit::Failed(format!("cannot write to {}: {error}", path.display())))?;
