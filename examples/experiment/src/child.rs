@@ -1,9 +1,11 @@
 //! A server's process, as seen by the experiment: started, looked at, and ended.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cli::Exit;
@@ -14,6 +16,9 @@ use crate::server::Model;
 /// How often a server is looked at. The kernel keeps the peak of its memory; shorter peaks of
 /// threads and descriptors may be missed.
 pub(crate) const LOOK: Duration = Duration::from_millis(10);
+
+/// How long a server may take until it says where it listens: many times what it needs on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The thread with which a server notices that its parent is gone: not one of its own.
 const WATCHMAN: u64 = 1;
@@ -45,15 +50,13 @@ impl Server {
         let mut process =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)?;
         let lifeline = process.stdin.take();
-        let mut first = String::new();
-        if let Some(stdout) = process.stdout.take() {
-            BufReader::new(stdout).read_line(&mut first)?;
-        }
+        let first = process.stdout.take().map(|stdout| first_line(stdout, PATIENCE));
+        let first = first.transpose()?.unwrap_or_default();
         let addr =
             first.trim_end().strip_prefix("listening on ").and_then(|addr| addr.parse().ok());
         let looked = Instant::now();
         let Some(addr) = addr else {
-            let _ = process.kill(); // it has ended, or its first line is not an address
+            let _ = process.kill(); // it has ended, or its first line is not an address, or comes not
             let status = process.wait()?;
             return Err(Exit::Failed(format!("the server {model} does not start: {status}")));
         };
@@ -91,11 +94,19 @@ impl Drop for Server {
     }
 }
 
-fn command(
-    model: Model,
-    constraint: &Constraint,
-    seed: Option<u64>,
-) -> Result<Command, std::io::Error> {
+/// The first line of a server's output: empty if it says nothing in time.
+fn first_line(stdout: ChildStdout, patience: Duration) -> io::Result<String> {
+    let (tell, told) = mpsc::channel();
+    // It ends with the server, if not before.
+    thread::spawn(move || {
+        let mut line = String::new();
+        let read = BufReader::new(stdout).read_line(&mut line).map(|_| line);
+        let _ = tell.send(read); // to nobody, if it took too long
+    });
+    told.recv_timeout(patience).unwrap_or_else(|_| Ok(String::new()))
+}
+
+fn command(model: Model, constraint: &Constraint, seed: Option<u64>) -> io::Result<Command> {
     let task = constraint.task.to_string();
     let descriptors = constraint.descriptors.map(|limit| limit.to_string());
     let seed = seed.map(|seed| seed.to_string());
@@ -145,5 +156,22 @@ fn descriptors_of(process: u32) -> Option<u64> {
     match fs::metadata(&folder).ok()?.len() {
         0 => Some(fs::read_dir(&folder).ok()?.count() as u64),
         count => Some(count),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+    use super::*;
+
+    #[test]
+    fn a_server_that_says_nothing_is_not_waited_for() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "printf list; exec sleep 20"]).stdout(Stdio::piped());
+        let mut silent = shell.spawn().unwrap();
+        let first = first_line(silent.stdout.take().unwrap(), Duration::from_millis(50));
+        silent.kill().unwrap();
+        silent.wait().unwrap();
+        assert_eq!(first.unwrap(), "");
     }
 }
