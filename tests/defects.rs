@@ -1211,6 +1211,18 @@ const DEFECTS_OF_CALLS: &[Defect] = &[
         r#"        //"#,
     ),
     (
+        "a connection whose reactor was replaced stays for ever",
+        "src/reactor/flushing.rs",
+        r#"            self.abort(ConnectionId(key), Reason::Aborted);"#,
+        r#"            drop((key, Reason::Aborted));"#,
+    ),
+    (
+        "a repeated call whose reactor was replaced fires for ever",
+        "src/reactor/flushing.rs",
+        r#"            self.timers.cancel(lost.timer);"#,
+        r#"            let _ = lost.timer;"#,
+    ),
+    (
         "progress counts from the beginning of a callback that is watched",
         "src/reactor/dispatch.rs",
         r#"callback = last.and(Some(ended));"#,
@@ -1682,6 +1694,12 @@ const DEFECTS_OF_TASKS: &[Defect] = &[
         "src/extras/futures/making.rs",
         r#"undo: |reactor, id| _ = reactor.stop_listening(id) }"#,
         r#"undo: |_, _| {} }"#,
+    ),
+    (
+        "a datagram is kept for its task although it does not fit",
+        "src/extras/futures/datagrams.rs",
+        r#"if waiting + data.len() + OVERHEAD <= MOST_WAITING {"#,
+        r#"if waiting < MOST_WAITING {"#,
     ),
 ];
 
