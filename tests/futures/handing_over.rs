@@ -5,7 +5,7 @@ use crocus::{Protocol, Reason, Transport};
 use futures_lite::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
 use super::connections::{outcome, served};
-use crate::util::{Log, MS, Recorder, World, pattern, tag};
+use crate::util::{Far, Log, MS, Recorder, World, pattern, tag};
 
 /// Leaves all but the first byte to a task.
 struct First {
@@ -80,6 +80,61 @@ both! {
         }));
         let (got, end) = world.read_to_end(&mut far);
         assert!(got == data && end == Ok(()));
+    }
+}
+
+/// Has a task take over what somebody else has paused, and give it away before the exchange. Returns the outcome of that.
+fn passed_on(world: &mut World, log: &Log, ends: fn(&mut Transport)) -> (Far, bool) {
+    struct Pausing;
+
+    impl Protocol for Pausing {
+        fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+            transport.pause_reading();
+            transport.unread(&data[1..]);
+        }
+    }
+
+    let (_, addr) = world.listen(|_| Pausing);
+    let mut far = world.dial(addr);
+    far.send(b"hello");
+    far.close_write();
+    world.until("the bytes", |world| world.reactor().stats().bytes_read == 5);
+    let id = world.reactor().connections()[0];
+    let heir = Recorder::new(log, "b").with_data().on_eof(|transport| {
+        transport.write(b"goodbye");
+        transport.lose_connection();
+    });
+    let task = spawn(world.reactor(), async move {
+        let take_over = |it: &mut crocus::Reactor| {
+            let mut transport = it.transport(id).unwrap();
+            let taken = Connection::take_over(&mut transport).unwrap();
+            ends(&mut transport);
+            taken
+        };
+        crocus::Reactor::with_lent(take_over).unwrap().set_protocol(heir).is_ok()
+    });
+    let given = outcome(world, &task);
+    (far, given)
+}
+
+both! {
+    fn what_was_just_taken_over_can_be_given_away(world) {
+        let log = Log::new();
+        let (mut far, given) = passed_on(world, &log, |_| ());
+        assert!(given);
+        assert_eq!(world.read_to_end(&mut far), (b"goodbye".to_vec(), Ok(())));
+        world.until("the loss", |_| log.count("b lost") == 1);
+        assert_eq!(log.take()[..3], ["b made", "b data ello", "b eof"]);
+    }
+}
+
+both! {
+    fn what_was_just_taken_over_and_closes_is_given_to_nobody(world) {
+        let log = Log::new();
+        let (mut far, given) = passed_on(world, &log, |transport| transport.lose_connection());
+        assert!(!given);
+        assert_eq!(world.read_to_end(&mut far), (vec![], Ok(())));
+        assert_eq!(log.take(), [""; 0]);
     }
 }
 

@@ -123,6 +123,7 @@ impl Connection {
     /// ```
     pub fn take_over(transport: &mut Transport<'_>) -> Option<Self> {
         let link = Link::new(&Executor::of(transport.reactor()));
+        link.expect();
         let taken = transport.set_protocol(Guest::new(Rc::clone(&link), None));
         taken.then(|| Self::new(&link, transport))
     }
@@ -155,7 +156,7 @@ impl Connection {
     pub fn set_protocol(mut self, protocol: impl Protocol + 'static) -> io::Result<()> {
         let given = self.transport(|transport| {
             self.put_back(transport);
-            transport.set_protocol(protocol)
+            self.reader.link.hand_over(transport, protocol)
         });
         if given != Some(true) {
             return Err(self.reader.link.error());

@@ -1,6 +1,6 @@
 //! The protocol of a task's connection, and what it shares with the task.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::io;
 use std::mem;
@@ -31,6 +31,10 @@ pub(super) struct Link {
     lent_at: Cell<(usize, usize)>,
     /// Whether the peer is not read while it does not read, as with other protocols.
     stops_reading: Cell<bool>,
+    /// Whether the exchange is still to come by which the connection is taken over.
+    expected: Cell<bool>,
+    /// The protocol that the task has given it to before that.
+    successor: RefCell<Option<Box<dyn Protocol>>>,
 }
 
 #[derive(Default)]
@@ -58,7 +62,29 @@ impl Link {
             room: Shared::new(()),
             lent_at: Cell::default(),
             stops_reading: Cell::default(),
+            expected: Cell::default(),
+            successor: RefCell::default(),
         })
+    }
+
+    pub(super) fn expect(&self) {
+        self.expected.set(true);
+    }
+
+    /// Has a protocol take over, right after the exchange that is still to come if there is one. Returns whether it will.
+    pub(super) fn hand_over(
+        &self,
+        transport: &mut Transport<'_>,
+        protocol: impl Protocol + 'static,
+    ) -> bool {
+        if !self.expected.get() {
+            return transport.set_protocol(protocol);
+        }
+        let takes = !transport.is_closing();
+        if takes {
+            self.successor.replace(Some(Box::new(protocol)));
+        }
+        takes
     }
 
     pub(super) fn set_id(&self, id: ConnectionId) {
@@ -237,7 +263,11 @@ impl Protocol for Guest {
                 }
             }
             None => {
+                link.expected.set(false);
                 transport.resume_reading(); // the former protocol may have paused it
+                if let Some(protocol) = link.successor.take() {
+                    transport.set_protocol(protocol);
+                }
                 link.room.note(|()| ()); // during the exchange nobody was told of room
             }
         });
