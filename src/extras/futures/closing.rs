@@ -5,10 +5,9 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use slab::Slab;
-
 use super::executor::Executor;
 use super::in_task;
+use super::places::Places;
 use super::shared::Shared;
 use crate::{Hold, Reactor};
 
@@ -16,16 +15,16 @@ use crate::{Hold, Reactor};
 #[derive(Default)]
 pub(super) struct Waiting {
     pub(super) begun: bool,
-    waiters: Slab<Rc<Shared<Option<Hold>>>>,
+    waiters: Places<Rc<Shared<Option<Hold>>>>,
 }
 
 impl Waiting {
     /// A shutdown begins. It waits until each of these tasks has been polled.
     pub(super) fn tell(this: &RefCell<Self>, reactor: &Reactor) {
         this.borrow_mut().begun = true;
-        let waiters = this.borrow().waiters.clone();
+        let waiters: Vec<_> = this.borrow().waiters.iter().map(Rc::clone).collect();
         let mut panic = None;
-        for (_, waiter) in &waiters {
+        for waiter in &waiters {
             let tell = || waiter.note(|hold| *hold = Some(reactor.hold()));
             // A waker may be anybody's. If one panics, that goes on when all others are woken.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
@@ -43,7 +42,7 @@ struct Seat(Rc<Executor>, usize);
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let waiter = self.0.closing.borrow_mut().waiters.try_remove(self.1);
+        let waiter = self.0.closing.borrow_mut().waiters.remove(self.1);
         drop(waiter); // after the borrow
     }
 }

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::thread;
 
-use slab::Slab;
-
 use super::closing::Waiting;
 use super::outcome::{BoxedBody, Outcome};
+use super::places::Places;
 use super::ticket::{Inbox, Ticket};
 use crate::{Handle, Reactor, Transport};
 
@@ -29,7 +28,7 @@ const NAMELESS: &str = "task";
 pub(super) struct Executor {
     handle: Handle,
     inbox: Arc<Inbox>,
-    tasks: RefCell<Slab<Task>>,
+    tasks: RefCell<Places<Task>>,
     spawned: Cell<Spawned>,
     /// Whether it takes tasks, and in which turn it has ended: what a stop has dropped, its last notices
     /// cannot begin anew, for their calls are dropped too.
@@ -106,8 +105,8 @@ impl Executor {
     /// Drops the tasks one by one: two panics at once would end the process.
     fn clear(&self) {
         let tasks = self.tasks.take();
-        tasks.iter().for_each(|(_, task)| task.ticket.close());
-        for (_, task) in tasks {
+        tasks.iter().for_each(|task| task.ticket.close());
+        for task in tasks.into_values() {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(task))) {
                 log::error!("a task panicked when it was dropped");
                 mem::forget(payload); // its `Drop` might panic
@@ -124,11 +123,10 @@ impl Executor {
         outcome: Outcome,
     ) -> Arc<Ticket> {
         let mut tasks = self.tasks.borrow_mut();
-        let entry = tasks.vacant_entry();
-        let ticket = Ticket::new(entry.key(), &self.inbox, reactor.name().unwrap_or(NAMELESS));
+        let ticket = Ticket::new(tasks.next(), &self.inbox, reactor.name().unwrap_or(NAMELESS));
         let job = Job { future, waker: Waker::from(Arc::clone(&ticket)), outcome };
         if self.open.get() {
-            entry.insert(Task { ticket: Arc::clone(&ticket), job: Some(job) });
+            tasks.insert(Task { ticket: Arc::clone(&ticket), job: Some(job) });
             match self.spawned.take() {
                 Spawned::Wanted(name) if name == ticket.name => {
                     self.spawned.set(Spawned::Claimed(Arc::clone(&ticket)));
@@ -257,7 +255,7 @@ impl Executor {
 
 impl Ticket {
     /// The task, unless it is over and another has its place.
-    fn find<'a>(self: &Arc<Self>, tasks: &'a mut Slab<Task>) -> Option<&'a mut Task> {
+    fn find<'a>(self: &Arc<Self>, tasks: &'a mut Places<Task>) -> Option<&'a mut Task> {
         tasks.get_mut(self.key).filter(|task| Arc::ptr_eq(&task.ticket, self))
     }
 }

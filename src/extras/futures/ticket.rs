@@ -11,6 +11,9 @@ use std::task::Wake;
 use super::executor::poll_next;
 use crate::Handle;
 
+/// The inbox keeps room for so many tickets in any case.
+const SPARE: usize = 1024;
+
 /// The tickets of tasks that were woken, in this order. For each there is a call under way, which polls one.
 pub(super) struct Inbox {
     woken: Mutex<VecDeque<Arc<Ticket>>>,
@@ -41,7 +44,13 @@ impl Inbox {
     }
 
     pub(super) fn pop(&self) -> Option<Arc<Ticket>> {
-        self.lock().pop_front()
+        let mut woken = self.lock();
+        let first = woken.pop_front();
+        let left = woken.len();
+        if woken.capacity() > SPARE && left < woken.capacity() / 4 {
+            woken.shrink_to(2 * left); // after a peak
+        }
+        first
     }
 
     pub(super) fn clear(&self) {
@@ -138,5 +147,21 @@ impl Wake for Ticket {
         if !self.queued.swap(true, Ordering::AcqRel) && !self.is_claimed() {
             self.queue();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Reactor;
+
+    #[test]
+    fn after_a_peak_of_wakes_the_inbox_gives_memory_back() {
+        let reactor = Reactor::new().unwrap();
+        let inbox = Inbox::new(reactor.handle());
+        let ticket = Ticket::new(0, &inbox, "task");
+        (0..100_000).for_each(|_| ticket.queue());
+        while inbox.pop().is_some() {}
+        assert!(inbox.lock().capacity() <= SPARE, "{}", inbox.lock().capacity());
     }
 }
