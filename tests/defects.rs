@@ -1567,17 +1567,37 @@ const DEFECTS_OF_TASKS: &[Defect] = &[
     (
         "a connection is left open by the task that drops it",
         "src/extras/futures/connection.rs",
-        r#"        transport.lose_connection();
+        r#"        false => transport.lose_connection(),
 "#,
-        r#"        _ = transport.id();
+        r#"        false => drop(transport),
 "#,
     ),
     (
         "a task that panics closes its connection in order",
         "src/extras/futures/connection.rs",
-        r#"            self.undo.undo = reset;
+        r#"        true => transport.abort_connection(),
 "#,
-        r#"            let _ = reset;
+        r#"        true => transport.lose_connection(),
+"#,
+    ),
+    (
+        "a task closes a connection that another protocol has taken",
+        "src/extras/futures/connection.rs",
+        r#"            _ if self.is_given || link.is_over() =>"#,
+        r#"            _ if self.is_given =>"#,
+    ),
+    (
+        "a task closes a connection that is being taken from it",
+        "src/extras/futures/connection.rs",
+        r#" && !transport.set_protocol(Nobody) {"#,
+        r#" && transport.set_protocol(Nobody) {"#,
+    ),
+    (
+        "what a task has just taken over cannot be given away",
+        "src/extras/futures/guest.rs",
+        r#"        if !self.expected.get() {
+"#,
+        r#"        if true {
 "#,
     ),
     (

@@ -1,5 +1,7 @@
 //! From protocol to task, and from task to protocol.
 
+use std::time::Duration;
+
 use crocus::futures::*;
 use crocus::{Protocol, Reason, Transport};
 use futures_lite::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
@@ -222,5 +224,83 @@ both! {
         let (_, addr) = world.listen(move |_| Cut(making.clone()));
         let _far = world.dial(addr);
         world.until("the error", |_| log.has("ConnectionAborted"));
+    }
+}
+
+/// Other code takes the connection from its task, whose handle of it is dropped before or after the exchange.
+fn taken_away(world: &mut World, pauses: bool, drop_after: Duration) {
+    let log = Log::new();
+    let heir = Recorder::new(&log, "b").with_data().on_eof(|transport| {
+        transport.write(b"goodbye");
+        transport.lose_connection();
+    });
+    let (task, mut far) = served(world, move |peer| async move {
+        let give = |transport: &mut Transport| {
+            if pauses {
+                transport.pause_reading();
+            }
+            transport.set_protocol(heir)
+        };
+        assert_eq!(peer.transport(give), Some(true));
+        sleep(drop_after).await;
+        drop(peer);
+        sleep(MS).await;
+    });
+    outcome(world, &task);
+    let id = world.reactor().connections()[0];
+    world.reactor().transport(id).unwrap().resume_reading();
+    far.send(b"hello");
+    far.close_write();
+    assert_eq!(world.read_to_end(&mut far), (b"goodbye".to_vec(), Ok(())));
+    world.until("the loss", |_| log.count("b lost") == 1);
+    assert_eq!(log.take()[..3], ["b made", "b data hello", "b eof"]);
+}
+
+both! {
+    fn a_connection_that_a_task_has_lost_to_another_goes_on(world) {
+        taken_away(world, false, 2 * MS);
+    }
+}
+
+both! {
+    fn a_connection_that_is_being_taken_from_a_task_goes_on(world) {
+        taken_away(world, false, Duration::ZERO);
+    }
+}
+
+both! {
+    fn a_paused_connection_that_is_being_taken_goes_on(world) {
+        taken_away(world, true, Duration::ZERO);
+    }
+}
+
+both! {
+    fn a_task_closes_a_connection_whose_reading_is_paused(world) {
+        let (task, mut far) = served(world, |mut peer| async move {
+            peer.write_all(b"goodbye").await.unwrap();
+            peer.transport(|transport| transport.pause_reading());
+        });
+        outcome(world, &task);
+        assert_eq!(world.read_to_end(&mut far), (b"goodbye".to_vec(), Ok(())));
+    }
+}
+
+both! {
+    fn what_was_just_taken_over_and_is_dropped_is_closed(world) {
+        struct Idle;
+        impl Protocol for Idle {}
+
+        let (_, addr) = world.listen(|_| Idle);
+        let mut far = world.dial(addr);
+        world.until("it to be made", |world| !world.reactor().connections().is_empty());
+        let id = world.reactor().connections()[0];
+        let task = spawn(world.reactor(), async move {
+            let take_over = |it: &mut crocus::Reactor| {
+                drop(Connection::take_over(&mut it.transport(id).unwrap()).unwrap());
+            };
+            crocus::Reactor::with_lent(take_over).unwrap();
+        });
+        outcome(world, &task);
+        assert_eq!(world.read_to_end(&mut far), (vec![], Ok(())));
     }
 }

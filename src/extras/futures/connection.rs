@@ -27,7 +27,8 @@ use crate::{Address, ConnectionId, Protocol, Reactor, Transport};
 ///   the marks meanwhile: the task might not be told.
 /// - To *close* (`poll_close`) sends FIN behind the last byte, and reading goes on.
 /// - To *drop* it closes it in order, as by [`lose_connection`](Transport::lose_connection), also when the task is aborted
-///   or timed out. If the task panics, the connection is reset, for its peer shall not take a part for the whole.
+///   or timed out. If the task panics, the connection is reset, for its peer shall not take a part for the whole. A
+///   connection that another protocol has taken over goes on.
 /// - If it is [silent](Transport::set_timeout) for too long, it is reset, with the error `TimedOut`.
 ///
 /// # Examples
@@ -74,15 +75,17 @@ pub struct Connection {
     writer: Writer,
     peer: Address,
     undo: Undo<ConnectionId>,
+    /// Whether the task has given it to a protocol.
+    is_given: bool,
 }
 
 impl Connection {
     pub(super) fn new(link: &Rc<Link>, transport: &Transport<'_>) -> Self {
         let (id, peer) = (transport.id(), transport.peer_addr().clone());
         link.set_id(id);
-        let undo = Undo { executor: Rc::clone(&link.executor), id, undo: close };
+        let undo = Undo { executor: Rc::clone(&link.executor), id, undo: end::<false, false> };
         let (reader, writer) = (Reader::new(link), Writer { link: Rc::clone(link) });
-        Self { reader, writer, peer, undo }
+        Self { reader, writer, peer, undo, is_given: false }
     }
 
     /// Takes a connection over from its protocol, which [hands over](Transport::set_protocol): it hears nothing more, and
@@ -161,7 +164,7 @@ impl Connection {
         if given != Some(true) {
             return Err(self.reader.link.error());
         }
-        self.undo.undo = |_, _| {}; // it is the protocol's
+        self.is_given = true;
         Ok(())
     }
 
@@ -214,6 +217,9 @@ impl Connection {
 
     /// Lends the connection as a [`Transport`], for what this type has no method for: its addresses, limits, what TLS has
     /// agreed on. If `code` begins TLS, then as `start_tls` does (with the feature `tls`).
+    ///
+    /// If `code` hands it over, as a [`Tunnel`](crate::Tunnel) does, bytes that have come and were not read do not go along. To
+    /// keep them, [give](Self::set_protocol) it to a protocol that does so in its `connection_made`.
     ///
     /// `None`: it has ended, or this is no task of its reactor.
     ///
@@ -293,25 +299,34 @@ fn is_handshaking(_: &Transport<'_>) -> bool {
     false
 }
 
-/// Carries out the drop of a connection, unless its task panics.
-fn close(reactor: &mut Reactor, id: ConnectionId) {
-    if let Some(mut transport) = reactor.transport(id) {
-        transport.lose_connection();
-    }
-}
+/// Carries out the drop of a connection. If it `is_expected`, the task has not taken it over yet.
+fn end<const RESETS: bool, const IS_EXPECTED: bool>(reactor: &mut Reactor, id: ConnectionId) {
+    struct Nobody;
+    impl Protocol for Nobody {}
 
-fn reset(reactor: &mut Reactor, id: ConnectionId) {
-    if let Some(mut transport) = reactor.transport(id) {
-        transport.abort_connection();
+    let Some(mut transport) = reactor.transport(id) else { return };
+    // Other code may be handing it over. Not if it reads; else no further protocol can be given to it then, and one that is
+    // given to a connection that ends is never called.
+    if !IS_EXPECTED && !transport.is_reading() && !transport.set_protocol(Nobody) {
+        return;
+    }
+    match RESETS {
+        true => transport.abort_connection(),
+        false => transport.lose_connection(),
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        let link = &self.reader.link;
         // Asked now: if the reactor is in use, the command is carried out when nothing panics any more.
-        if std::thread::panicking() {
-            self.undo.undo = reset;
-        }
+        self.undo.undo = match (std::thread::panicking(), link.is_expected()) {
+            _ if self.is_given || link.is_over() => |_, _| {}, // it has ended, or a protocol has it
+            (false, false) => end::<false, false>,
+            (false, true) => end::<false, true>,
+            (true, false) => end::<true, false>,
+            (true, true) => end::<true, true>,
+        };
     }
 }
 

@@ -67,6 +67,10 @@ impl Link {
         })
     }
 
+    pub(super) fn is_expected(&self) -> bool {
+        self.expected.get()
+    }
+
     pub(super) fn expect(&self) {
         self.expected.set(true);
     }
@@ -197,6 +201,11 @@ impl Link {
         let end = self.input.look(|input| input.end.as_ref().map(io::Error::from));
         let here = self.executor.with(|_| ()).map(|()| io::ErrorKind::BrokenPipe.into());
         end.or(here).unwrap_or_else(outside)
+    }
+
+    /// Whether its protocol is gone.
+    pub(super) fn is_over(&self) -> bool {
+        self.input.look(|input| input.end.is_some())
     }
 
     /// Why the connection has failed, if it has.
