@@ -523,12 +523,11 @@ impl Line {
         let open = peer.transport(|transport| !transport.is_closing()).unwrap_or(false);
         let mut ledger = self.scene.ledger.borrow_mut();
         let number = ledger.new_successor(self.who);
-        let possible = open && ledger.has_one_protocol(self.who);
         drop(ledger);
         let actor = Actor { scene: Rc::clone(&self.scene), who: self.who, number };
         let given = peer.set_protocol(self.scene.dress(actor)).is_ok();
         let mut ledger = self.scene.ledger.borrow_mut();
-        ledger.demand(given == possible, || {
+        ledger.demand(given == open, || {
             format!("the task of {} gave its connection away: {given}", self.who)
         });
         if given {
@@ -778,8 +777,12 @@ impl Ledger {
         });
     }
 
-    /// A task gives its connection to a protocol.
+    /// A task gives its connection to a protocol, perhaps before it has taken over itself.
     pub fn task_hands_over(&mut self, who: usize, number: usize) {
+        if !self.has_one_protocol(who) {
+            self.parties[who].heir = Some(number);
+            return self.waits(who, Waits::Elsewhere);
+        }
         self.waits(who, Waits::ForBytes); // as a protocol does
         self.handed_over(who, number, 0);
         self.parties[who].awaits_successor = true; // nobody hears that the former one is dropped

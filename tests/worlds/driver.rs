@@ -734,7 +734,7 @@ impl World {
         let party = &ledger.parties[who];
         let (closing, waits, low) = (party.closing.is_some(), party.waits, party.marks.1);
         let other_side = party.other_side;
-        let given = party.awaits_successor;
+        let given = party.awaits_successor || party.heir.is_some();
         let in_vain = match waits {
             Waits::Elsewhere => false,
             Waits::ForBytes => ledger.shutdown_in.is_some(),

@@ -66,6 +66,8 @@ pub struct Party {
     pub successor: Option<usize>,
     /// The former protocol is gone, and the successor not told yet.
     pub awaits_successor: bool,
+    /// The task that is to take over has given the connection away already, to this protocol.
+    pub heir: Option<usize>,
     protocols: usize,
     /// How many bytes that were read before are to be given again.
     returned: usize,
@@ -836,6 +838,9 @@ impl Ledger {
         }
         if party.is_task && party.lost.is_none() {
             party.current = party.successor.take().unwrap_or(party.current);
+            if let Some(heir) = party.heir.take() {
+                self.task_hands_over(who, heir);
+            }
             return; // its task hears nothing of the exchange
         }
         if party.successor.is_some() && party.lost.is_none() {
