@@ -71,6 +71,14 @@ impl FilePart {
     }
 }
 
+#[cfg(test)]
+impl FilePart {
+    /// A part that its file need not have.
+    pub(super) fn claimed(file: File, rest: Range<u64>) -> Self {
+        Self { file: Arc::new(file), rest }
+    }
+}
+
 impl AsFd for FilePart {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()

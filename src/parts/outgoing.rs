@@ -73,8 +73,8 @@ struct Pieces {
     shared: usize,
     /// How many of these are lent.
     lent: usize,
-    /// How many bytes of files they are.
-    in_files: u64,
+    /// How many bytes of files they are. A sparse file may have 2^63, and may be sent several times.
+    in_files: u128,
     /// How many copied bytes leave before the last of them.
     before_last: usize,
 }
@@ -114,7 +114,7 @@ impl Pieces {
             }
             Content::File(part) => {
                 let gone = part.advance(count);
-                self.in_files -= gone as u64;
+                self.in_files -= gone as u128;
                 (gone, part.len() == 0)
             }
         };
@@ -313,7 +313,7 @@ impl Outgoing {
     /// Adds a part of a file.
     pub(crate) fn add_file(&mut self, part: FilePart, spares: &mut Spares) {
         if part.len() > 0 {
-            self.pieces_mut(spares).in_files += part.len();
+            self.pieces_mut(spares).in_files += u128::from(part.len());
             self.add(Content::File(part));
         }
     }
@@ -412,6 +412,26 @@ mod tests {
         assert_eq!(bytes.len(), slices.bytes);
         assert!(slices.as_slice().iter().all(|slice| !slice.is_empty()));
         (bytes, slices.as_slice().len())
+    }
+
+    #[test]
+    #[cfg(all(unix, feature = "sendfile"))]
+    fn files_of_more_bytes_than_can_be_counted_are_counted_down() {
+        let (mut outgoing, mut spares) = (Outgoing::default(), Spares::default());
+        let part = || {
+            let file = std::fs::File::open(env!("CARGO_MANIFEST_PATH")).unwrap();
+            FilePart::claimed(file, 0..i64::MAX as u64)
+        };
+        for parts in 1..=3 {
+            outgoing.add_file(part(), &mut spares);
+            assert_eq!(outgoing.len(), [0, i64::MAX as usize, usize::MAX - 1, usize::MAX][parts]);
+        }
+        outgoing.push(b"behind them", &mut spares);
+        assert_eq!(outgoing.len(), usize::MAX);
+        for _ in 0..3 {
+            outgoing.advance(i64::MAX as usize, &mut spares);
+        }
+        assert_eq!((outgoing.len(), outgoing.in_memory()), (11, 11));
     }
 
     #[test]

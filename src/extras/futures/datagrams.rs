@@ -19,6 +19,9 @@ const MOST_WAITING: usize = 256 * 1024;
 /// The number of bytes that a datagram counts for beside its own.
 const OVERHEAD: usize = 64;
 
+/// A socket whose datagrams are all taken keeps room for so many bytes: those of one or two.
+const SPARE: usize = 4096;
+
 /// The datagrams that have come to a socket, and that the task has not taken.
 #[derive(Default)]
 struct Mail {
@@ -34,6 +37,9 @@ impl Mail {
         if let Some((length, from)) = self.datagrams.pop_front() {
             let bytes = self.bytes.drain(..length);
             buf.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+            if self.datagrams.is_empty() && self.bytes.capacity() > SPARE {
+                (self.bytes, self.datagrams) = Default::default();
+            }
             return Poll::Ready(Ok((length.min(buf.len()), from)));
         }
         let end = || self.end.as_ref().map(io::Error::from);
@@ -235,5 +241,25 @@ impl Drop for Guest {
     /// A socket that is closed before the loop has served it is not told.
     fn drop(&mut self) {
         self.end(&Reason::Closed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_gives_memory_back_when_all_datagrams_are_taken() {
+        let mut mail = Mail::default();
+        let from = SocketAddr::from(([127, 0, 0, 1], 9));
+        for _ in 0..1000 {
+            mail.bytes.extend([b'x'; 100]);
+            mail.datagrams.push_back((100, from));
+        }
+        let mut buf = [0; 200];
+        while let Poll::Ready(Ok(taken)) = mail.take(&mut buf) {
+            assert_eq!((taken, &buf[..100]), ((100, from), &[b'x'; 100][..]));
+        }
+        assert_eq!((mail.bytes.capacity(), mail.datagrams.capacity()), (0, 0));
     }
 }
