@@ -577,6 +577,78 @@ fn a_client_lost_while_connecting_cancels_the_attempt() {
     assert!(simulation.reactor().connections().is_empty());
 }
 
+/// The connection of the reactor whose peer is this.
+fn connection_to(world: &mut World, far: &Far) -> ConnectionId {
+    let peer = Some(far.addr());
+    let ids = world.reactor().connections();
+    let has_peer = |id: &ConnectionId| {
+        world.reactor().transport(*id).unwrap().peer_addr().socket_addr() == peer
+    };
+    ids.into_iter().find(has_peer).unwrap()
+}
+
+both! {
+    /// What it has sent arrives before the reset, and it gets nothing more of the other.
+    fn a_side_that_another_protocol_takes_over_is_lost_to_the_tunnel(world) {
+        each_way(world, plain, |world, log, mut taken, mut other, near_first| {
+            world.send(&mut taken, b"the first half of");
+            assert_eq!(world.read(&mut other, 17), b"the first half of");
+            let id = connection_to(world, &taken);
+            let heir = Recorder::new(log, "heir").on_data(|transport, data| {
+                transport.write(data);
+                transport.lose_connection();
+            });
+            assert!(world.reactor().transport(id).unwrap().set_protocol(heir));
+            assert_eq!(world.read_to_end(&mut other), (vec![], Err(ErrorKind::ConnectionReset)));
+            world.until("the end", |_| log.count("ended") == 1);
+            let all = if near_first { "17 there, 0 back" } else { "0 there, 17 back" };
+            assert!(log.has(&format!("ended Aborted Aborted, {all}")), "{:?}", log.lines());
+            world.send(&mut taken, b"and you?");
+            assert_eq!(world.read_to_end(&mut taken), (b"and you?".to_vec(), Ok(())));
+        });
+    }
+}
+
+both! {
+    fn a_side_that_is_taken_over_when_it_has_finished_leaves_all_to_the_other(world) {
+        each_way(world, plain, |world, log, mut taken, mut other, _| {
+            world.send(&mut taken, b"all there is");
+            let id = connection_to(world, &taken);
+            taken.close_write();
+            assert_eq!(world.read_to_end(&mut other), (b"all there is".to_vec(), Ok(())));
+            assert!(world.reactor().transport(id).unwrap().set_protocol(Recorder::new(log, "heir")));
+            world.until("the heir", |_| log.has("heir made"));
+            world.quiet();
+            other.close_write();
+            world.until("the end", |_| log.count("ended") == 1);
+            assert_eq!(world.read_to_end(&mut taken), (vec![], Ok(())));
+        });
+    }
+}
+
+#[test]
+fn a_client_taken_over_while_connecting_cancels_the_attempt() {
+    let mut simulation = Simulation::new();
+    let silent: SocketAddr = "127.0.0.9:9".parse().unwrap();
+    simulation.set_blackhole(silent);
+    let log = Log::new();
+    let tunnel = Some(Tunnel::new(Heard::new(&log)));
+    let mut near = simulation.connect(Forward { tunnel, to: silent.into(), first_line: false });
+    simulation.settle();
+    let id = simulation.reactor().connections()[0];
+    let mut transport = simulation.reactor().transport(id).unwrap();
+    transport.write(b"504");
+    transport.resume_reading();
+    assert!(transport.set_protocol(Recorder::new(&log, "heir").with_data()));
+    near.send(b"hello");
+    simulation.settle();
+    assert_eq!(near.received(), b"504");
+    let lines = log.take();
+    assert_eq!(lines[..2], ["heir made", "heir data hello"]);
+    assert_eq!(lines[2..], ["ended Aborted Cancelled, 0 there, 0 back"]);
+    assert_eq!(simulation.reactor().next_deadline(), None);
+}
+
 both! {
     fn a_shutdown_while_connecting_is_a_failure(world) {
         let log = Log::new();

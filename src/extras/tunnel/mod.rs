@@ -48,7 +48,8 @@ const QUIET: Duration = Duration::from_secs(1);
 /// There are three ways to join: [`connect`](Self::connect) from a connection to another place,
 /// [`join`](Self::join) two connections of the reactor, [`adopt`](Self::adopt) two sockets. A
 /// [`TunnelHandler`] hears what happens; `()` is one that need not know. To end a tunnel,
-/// [abort](Transport::abort_connection) either connection: the other is reset.
+/// [abort](Transport::abort_connection) either connection: the other is reset. So it is if another protocol
+/// [takes over](Transport::set_protocol) either.
 ///
 /// # Examples
 ///

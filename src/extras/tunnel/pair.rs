@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{TunnelEnd, TunnelHandler, TunnelSide};
-use crate::{Address, Callback, ConnectionId, ConnectorId, Reactor, Reason, Transport};
+use crate::{Address, Callback, ConnectionId, ConnectorId, Handle, Reactor, Reason, Transport};
 
 /// How often a side that waits for the other half looks whether it is still to come.
 ///
@@ -34,6 +34,8 @@ pub(super) struct Pair {
     near: End,
     far: End,
     first: TunnelSide,
+    /// For a half that is dropped, which is told nothing.
+    reactor: Option<Handle>,
 }
 
 /// Where a tunnel is in its life.
@@ -93,6 +95,7 @@ impl Pair {
             near: End::default(),
             far: End::default(),
             first: TunnelSide::Near,
+            reactor: None,
         }))
     }
 
@@ -105,6 +108,7 @@ impl Pair {
     pub(super) fn made(&mut self, side: TunnelSide, transport: &mut Transport<'_>) {
         self.end(side).state = State::Up(transport.id());
         self.end(side).addr = Some(transport.peer_addr().clone());
+        self.reactor = Some(transport.reactor().handle());
         match &self.end(side.other()).state {
             State::Up(other) => {
                 let other = *other;
@@ -122,12 +126,39 @@ impl Pair {
         }
     }
 
-    /// A half was dropped. If it has taken over, its end was told already, or it was handed over.
+    /// A half was dropped: its end was told already, or it has never taken over, or another protocol has taken over from it.
     pub(super) fn dropped(&mut self, side: TunnelSide) {
-        let end = self.end(side);
-        if matches!(end.state, State::Expected) {
-            end.state = State::Dropped;
+        let failed = self.stage == Stage::Failed;
+        match &mut self.end(side).state {
+            state @ State::Expected => *state = State::Dropped,
+            State::Up(_) if !failed => self.replaced(side),
+            State::Up(_) | State::Lost(_) | State::Dropped => {}
         }
+    }
+
+    /// The connection of a side is another protocol's: as if it were lost.
+    fn replaced(&mut self, side: TunnelSide) {
+        self.note_end(side, &Reason::Aborted);
+        let (finished, stage) = (self.end(side).finished, self.stage);
+        let other = match self.end(side.other()).state {
+            State::Up(id) => Some(id),
+            _ => None,
+        };
+        if stage == Stage::Open && !finished {
+            self.stage = Stage::Resetting;
+        }
+        let Some(reactor) = &self.reactor else { return };
+        reactor.call_from_thread(move |reactor| {
+            if let Stage::Waiting(Some(connector)) = stage {
+                reactor.cancel_connect(connector);
+            }
+            match other.and_then(|id| reactor.transport(id)) {
+                Some(mut other) if stage == Stage::Open && finished => other.lose_connection(),
+                Some(mut other) if stage == Stage::Open => reset_behind_the_last_byte(&mut other),
+                Some(mut other) if matches!(stage, Stage::Waiting(_)) => other.abort_connection(),
+                _ => {}
+            }
+        });
     }
 
     pub(super) fn pass(&mut self, side: TunnelSide, transport: &mut Transport<'_>, data: &[u8]) {
