@@ -1,9 +1,8 @@
 //! One reactor per core, all listening at the same port.
 //!
-//! A reactor uses one thread. To use more cores, run more reactors that share nothing: each has its
-//! own listening socket at the same address (SO_REUSEPORT), its own connections and its own
-//! protocols, so no callback needs a lock. [`Cores`] starts and stops them together. A program can
-//! do the same with threads, [`SocketOptions::reuse_port`] and [`Handle`].
+//! A reactor uses one thread. To use more cores, run more reactors that share nothing: each has its own listening
+//! socket at the same address (SO_REUSEPORT), its own connections and its own protocols, so no callback needs a lock.
+//! [`Cores`] starts and stops them together. A program can do the same with [`SocketOptions::reuse_port`].
 
 use std::fmt;
 use std::io;
@@ -18,18 +17,16 @@ use crate::{
 
 /// Several reactors, each in a thread of its own.
 ///
-/// One function sets them up; it is called once in each thread. The kernel spreads connections to a
-/// shared address over the reactors. It looks at the addresses of both ends and not at the load:
-/// the balance is good over many connections and may be bad over few. A connection stays with the
-/// reactor that accepted it. The reactors share no state unless the program shares it (`Arc`,
-/// atomics); a [`CoresHandle`] reaches all of them.
+/// One function sets them up; it is called once in each thread. The kernel spreads connections to a shared address over
+/// the reactors. It looks at the addresses of both ends and not at the load: the balance is good over many connections
+/// and may be bad over few. A connection stays with the reactor that accepted it. The reactors share no state unless the
+/// program shares it (`Arc`, atomics); a [`CoresHandle`] reaches all of them.
 ///
-/// Not promised: that a thread stays on one processor; nor that no connection is lost when one
-/// reactor stops listening while others go on, since the kernel resets the connections in its
-/// queue.
+/// Not promised: that a thread stays on one processor; nor that no connection is lost when one reactor stops listening
+/// while others go on, since the kernel resets the connections in its queue.
 ///
 /// Dropping this stops all reactors and waits for their threads, as [`stop`](CoresHandle::stop) and
-/// [`join`](Self::join) do.
+/// [`join`](Self::join) do; on one of these threads, for the others.
 ///
 /// # Examples
 ///
@@ -64,13 +61,13 @@ pub struct Cores {
 impl Cores {
     /// Starts `count` reactors with the default limits; 0 means one for each available processor.
     ///
-    /// `setup` is called in each thread in turn, from the first to the last, before that reactor
-    /// turns. The values that it makes there need not be `Send`.
+    /// `setup` is called in each thread in turn, from the first to the last, before that reactor turns. The values that it
+    /// makes there need not be `Send`.
     ///
     /// # Errors
     ///
-    /// The first error of a `setup`, or of starting a thread or a reactor; a panic in `setup` is an
-    /// error too. Reactors that have started are stopped before this returns.
+    /// The first error of a `setup`, or of starting a thread or a reactor; a panic in `setup` is an error too. Reactors
+    /// that have started are stopped before this returns.
     pub fn start(
         count: usize,
         setup: impl Fn(&mut Core<'_>) -> io::Result<()> + Send + Sync + 'static,
@@ -117,10 +114,11 @@ impl Cores {
     ///
     /// # Errors
     ///
-    /// The first failure: the error of [`Reactor::run`], or the panic that ended a thread. (A panic
-    /// in a callback ends no thread; one in an [`Observer`](crate::Observer) does.)
+    /// The first failure: the error of [`Reactor::run`], or the panic that ended a thread. (A panic in a callback ends no
+    /// thread; one in an [`Observer`](crate::Observer) does.) `Deadlock` on one of these threads, and then this is dropped.
     pub fn join(mut self) -> io::Result<()> {
-        self.wait()
+        let own = self.threads.iter().any(is_this);
+        if own { Err(io::ErrorKind::Deadlock.into()) } else { self.wait() }
     }
 
     fn start_one(
@@ -152,14 +150,13 @@ impl Cores {
                 self.threads.push(thread);
                 Ok(())
             }
-            // The thread ended before it sent its places.
-            Err(mpsc::RecvError) => end_of(thread),
+            Err(mpsc::RecvError) => end_of(thread), // it ended before it sent its places
         }
     }
 
-    /// Waits for all threads, and returns the first failure.
+    /// Waits for all threads but this one, and returns the first failure.
     fn wait(&mut self) -> io::Result<()> {
-        let ends: Vec<_> = self.threads.drain(..).map(end_of).collect();
+        let ends: Vec<_> = self.threads.drain(..).filter(|it| !is_this(it)).map(end_of).collect();
         ends.into_iter().collect()
     }
 }
@@ -180,6 +177,10 @@ impl fmt::Debug for Cores {
             .field("threads", &self.threads.len())
             .finish_non_exhaustive()
     }
+}
+
+fn is_this(it: &JoinHandle<io::Result<()>>) -> bool {
+    it.thread().id() == thread::current().id()
 }
 
 /// Waits for a thread, and returns how it ended.
@@ -263,16 +264,16 @@ impl Core<'_> {
         self.handle.clone()
     }
 
-    /// Listens at a TCP address together with the other reactors, or at a place of this reactor alone: a
-    /// Unix socket, or a socket that is bound already.
+    /// Listens at a TCP address together with the other reactors, or at a place of this reactor alone: a Unix socket, or
+    /// a socket that is bound already.
     ///
-    /// Reactors that ask for the same address share it. With port 0 the system chooses a port for the first
-    /// reactor that asks, and the others take the same; the second time that one reactor asks for the same
-    /// address with port 0 is for another port, which is shared likewise.
+    /// Reactors that ask for the same address share it. With port 0 the system chooses a port for the first reactor that
+    /// asks, and the others take the same; the second time that one reactor asks for the same address with port 0 is for
+    /// another port, which is shared likewise.
     ///
-    /// The first also checks that no other program listens there. Otherwise a second instance of a
-    /// server would silently take half of the connections. (The check misses a program of the same
-    /// user that starts to listen, with `reuse_port`, between the check and the listening.)
+    /// The first also checks that no other program listens there. Otherwise a second instance of a server would silently
+    /// take half of the connections. (The check misses a program of the same user that starts to listen, with
+    /// `reuse_port`, between the check and the listening.)
     ///
     /// # Errors
     ///
@@ -288,7 +289,7 @@ impl Core<'_> {
         let shared = self.places.iter().filter(|place| place.asked == asked).nth(before);
         let shared = shared.map(|place| place.local);
         let options = at.socket_options().clone();
-        // Without the option, the error of listening says why the address is not available.
+        // Without it, the error of listening says why the address is not available.
         let reuse = shared.is_some() || self.is_free(asked.clone(), options.clone());
         if let Some(local) = shared {
             at = at.with_port(local.port());
@@ -347,8 +348,7 @@ struct Members {
 impl CoresHandle {
     /// Runs `call` on each reactor in its own thread, and returns how many were reached.
     ///
-    /// Works as [`Handle::call_from_thread`] does, and leaves out
-    /// reactors that are being set up.
+    /// Works as [`Handle::call_from_thread`] does, and leaves out reactors that are being set up.
     pub fn call_on_each(&self, call: impl Fn(&mut Reactor) + Send + Sync + 'static) -> usize {
         let call = Arc::new(call);
         let reactors = self.lock().reactors.clone();

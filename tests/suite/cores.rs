@@ -368,3 +368,42 @@ fn the_limits_given_are_those_of_each() {
     join(cores).unwrap();
     assert_eq!(told.iter().collect::<Vec<_>>(), [1, 1]);
 }
+
+/// Gives the cores to the first of them, which ends them in a callback. Returns what that gave.
+fn ended_by_one_of_them(end: fn(Cores) -> Option<io::Error>) -> Option<io::Error> {
+    let _watchdog = Watchdog::new("the cores to end");
+    let (over, ends) = mpsc::channel();
+    let cores = Cores::start(3, move |core| {
+        let over = over.clone();
+        core.reactor().on_stop(move |_| over.send(()).unwrap());
+        listen(core, "127.0.0.1:0")
+    });
+    let cores = cores.unwrap();
+    let (all, (tell, told)) = (cores.handle(), mpsc::channel());
+    let place = Mutex::new(Some(cores));
+    all.call_on_each(move |_| {
+        // Not held while it ends them: others look whether there is anything to do.
+        let cores = place.lock().unwrap().take();
+        if let Some(cores) = cores {
+            tell.send(end(cores)).unwrap();
+        }
+    });
+    let error = told.recv().unwrap();
+    (0..3).for_each(|_| ends.recv().unwrap());
+    error
+}
+
+#[test]
+fn one_of_the_threads_may_drop_them_all() {
+    let dropped = ended_by_one_of_them(|cores| {
+        drop(cores);
+        None
+    });
+    assert!(dropped.is_none());
+}
+
+#[test]
+fn one_of_the_threads_cannot_wait_for_itself() {
+    let error = ended_by_one_of_them(|cores| cores.join().err());
+    assert_eq!(error.unwrap().kind(), ErrorKind::Deadlock);
+}
