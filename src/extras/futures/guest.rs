@@ -31,6 +31,7 @@ pub(super) struct Link {
     lent_at: Cell<(usize, usize)>,
     /// Whether the peer is not read while it does not read, as with other protocols.
     stops_reading: Cell<bool>,
+    over: Cell<bool>,
     /// Whether the exchange is still to come by which the connection is taken over.
     expected: Cell<bool>,
     /// The protocol that the task has given it to before that.
@@ -62,6 +63,7 @@ impl Link {
             room: Shared::new(()),
             lent_at: Cell::default(),
             stops_reading: Cell::default(),
+            over: Cell::default(),
             expected: Cell::default(),
             successor: RefCell::default(),
         })
@@ -203,9 +205,9 @@ impl Link {
         end.or(here).unwrap_or_else(outside)
     }
 
-    /// Whether its protocol is gone.
+    /// Whether its protocol is gone. A cell, for a connection may be dropped while its input is looked at, with a waker.
     pub(super) fn is_over(&self) -> bool {
-        self.input.look(|input| input.end.is_some())
+        self.over.get()
     }
 
     /// Why the connection has failed, if it has.
@@ -218,6 +220,7 @@ impl Link {
     }
 
     fn end(&self, reason: &Reason) {
+        self.over.set(true);
         self.input.note(|input| _ = input.end.get_or_insert_with(|| reason.clone()));
         self.room.note(|()| ());
     }

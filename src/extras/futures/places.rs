@@ -76,7 +76,7 @@ mod tests {
             if round == 1 {
                 others.reverse();
             }
-            others.into_iter().for_each(|place| drop(places.remove(place)));
+            others.into_iter().for_each(|place| _ = places.remove(place));
             assert!(places.slab.capacity() <= SPARE, "{}", places.slab.capacity());
         }
         assert_eq!((places.remove(first), places.len()), (Some(0), 0));
@@ -86,7 +86,7 @@ mod tests {
     fn one_that_stays_at_a_high_place_costs_the_others_nothing() {
         let mut places = Places::default();
         let all: Vec<_> = (0..MANY).map(|value| places.insert(value)).collect();
-        all[..MANY - 1].iter().for_each(|&place| drop(places.remove(place)));
+        all[..MANY - 1].iter().for_each(|&place| _ = places.remove(place));
         assert_eq!(places.few, 0);
         for round in 0..100 {
             let place = places.insert(round);
