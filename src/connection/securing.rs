@@ -85,7 +85,7 @@ impl<S> Connection<S> {
     /// How many bytes wait to be handed to the kernel, encrypted or still to be, in memory or in a file.
     #[inline(always)]
     pub(crate) fn buffered(&self) -> usize {
-        self.outgoing.len().saturating_add(self.filter().map_or(0, |filter| filter.wire().len()))
+        self.outgoing.len() + self.filter().map_or(0, |filter| filter.wire().len())
     }
 
     /// How many of them are in memory.
