@@ -128,6 +128,10 @@ pub fn listen(at: impl Into<Listen>) -> io::Result<Incoming> {
 /// A connection that waits to be taken is open, and what its peer sends is kept for it. With 64 of them no more are
 /// [accepted](Reactor::pause_accepting). To drop this closes the listener, and the connections that were not taken.
 ///
+/// A [shutdown](Reactor::shutdown) that comes while no more are accepted takes none of those that wait in the kernel, which
+/// resets them. So take connections as they come. To serve few at once, [limit](Listen::max_connections) them: then a
+/// shutdown takes all that wait, and they are served when there is room.
+///
 /// # Examples
 ///
 /// ```
