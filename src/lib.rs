@@ -126,7 +126,7 @@
 //!
 //! * `signals` (off): `Reactor::on_signal` and `Reactor::drain_on_signals`, and `Simulation::signal` to test
 //!   what they do.
-//! * `tls` (off): encrypted connections, `crocus::tls`, by rustls with ring: ten crates more.
+//! * `tls` (off): encrypted connections, `crocus::tls`, by rustls with ring: thirteen crates more.
 //! * `activation` (off): sockets that systemd or a parent has opened, `Listen::inherited` and `Datagrams::inherited`:
 //!   one crate more.
 //! * `sendfile` (off): `Transport::send_file`, by which the kernel sends files; on Unix: three crates more.

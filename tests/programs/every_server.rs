@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
@@ -76,34 +76,72 @@ fn a_server_that_cannot_listen_logs_no_counts() {
     assert!(end.complaint(1).contains("cannot listen"), "{end:?}");
 }
 
+/// A row of the README's table of programs.
+struct Row {
+    name: String,
+    file: PathBuf,
+    says: String,
+    lines: usize,
+}
+
+/// The rows of the programs that are here: the package of the library has no examples that are packages of their own.
+fn rows_of_the_readme() -> Vec<Row> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let mut rows = Vec::new();
+    for line in readme.lines().filter_map(|line| line.strip_prefix("| [`")) {
+        let Some((name, rest)) = line.split_once("`](examples/") else { continue };
+        let (path, rest) = rest.split_once(") | ").unwrap();
+        let (says, rest) = rest.split_once(" | ").unwrap();
+        let (_, lines) = rest.trim_end_matches(" |").rsplit_once(" | ").unwrap();
+        let file = root.join("examples").join(path);
+        if file.exists() || !path.contains("/src/") {
+            let lines = lines.replace(',', "").parse().unwrap();
+            rows.push(Row { name: name.to_owned(), file, says: says.to_owned(), lines });
+        }
+    }
+    rows
+}
+
 /// The documentation of a program begins with the sentence that the README's table says of it.
 #[test]
 fn the_readme_says_what_each_program_begins_with() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let rows =
-        readme.lines().filter_map(|line| line.strip_prefix("| [`")?.split_once("`](examples/"));
     let mut shown = Vec::new();
-    for (name, rest) in rows {
-        let (path, rest) = rest.split_once(") | ").unwrap();
-        let (says, _) = rest.split_once(" | ").unwrap();
-        let file = root.join("examples").join(path);
-        if path.contains("/src/") && !file.exists() {
-            continue; // a package of its own, which is not in the package of the library
-        }
+    for Row { name, file, says, .. } in rows_of_the_readme() {
         let source = fs::read_to_string(file).unwrap();
         let paragraph: Vec<_> =
             source.lines().map_while(|line| line.strip_prefix("//! ")).collect();
         let paragraph = paragraph.join(" ");
         let sentence = paragraph.split_once(". ").map_or(&*paragraph, |(sentence, _)| sentence);
         assert_eq!(says, sentence.trim_end_matches('.'), "{name}");
-        shown.push(name.to_owned());
+        shown.push(name);
     }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for entry in fs::read_dir(root.join("examples")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
         let is_program = path.is_file() || path.join("main.rs").is_file();
         assert!(!is_program || shown.iter().any(|shown| shown == name), "{name} is not shown");
+    }
+}
+
+/// The lines of a program: of its file, or of all files in its folder and below.
+fn lines_of(path: &Path) -> usize {
+    if path.is_dir() {
+        return fs::read_dir(path).unwrap().map(|entry| lines_of(&entry.unwrap().path())).sum();
+    }
+    let counts = path.extension().is_some_and(|extension| extension == "rs" || extension == "html");
+    if counts { fs::read_to_string(path).unwrap().lines().count() } else { 0 }
+}
+
+#[test]
+fn the_readme_knows_the_lines_to_within_a_tenth() {
+    let rows = rows_of_the_readme();
+    assert!(rows.len() >= 15, "the rows are found");
+    for Row { name, file, lines, .. } in rows {
+        let is_a_folder = file.ends_with("main.rs");
+        let are = lines_of(if is_a_folder { file.parent().unwrap() } else { &file });
+        assert!(lines.abs_diff(are) * 10 <= are, "{name} has {are} lines, not {lines}");
     }
 }
 
