@@ -70,7 +70,7 @@ async fn play(mut peer: Connection, secret: u64) -> io::Result<()> {
     for guesses in 1.. {
         let guess: u64 = ask(&mut peer, &question).await?.parse().unwrap_or(0);
         question = match guess {
-            0 => "That is no number.\n".to_owned(),
+            0 | 101.. => "That is no number from 1 to 100.\n".to_owned(),
             guess if guess < secret => format!("More than {guess}.\n"),
             guess if guess > secret => format!("Less than {guess}.\n"),
             _ => {
@@ -125,6 +125,21 @@ mod tests {
         let count = said.rsplit_once("after ").and_then(|(_, rest)| rest.split_once(' '));
         assert!(count.unwrap().0.parse::<u32>().unwrap() <= 7, "{said}");
         assert_eq!(player.end(), Some(End::Closed));
+    }
+
+    #[test]
+    fn a_guess_outside_of_the_range_is_told_so() {
+        let mut simulation = Simulation::new();
+        let mut player = simulation.connect(Player);
+        player.send(b"Ada\n");
+        simulation.settle();
+        player.received();
+        for guess in ["0", "101", "-1", "many", ""] {
+            player.send(format!("{guess}\n").as_bytes());
+            simulation.settle();
+            let said = String::from_utf8(player.received()).unwrap();
+            assert_eq!(said, "That is no number from 1 to 100.\n", "{guess}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A listening socket: its state, and the meaning of accept's errors.
+//! Listening sockets: the files of this folder, and the meaning of accept's errors.
 
 // The order is that of the methods on the page of `Reactor`, as in `reactor/mod.rs`.
 mod opening;

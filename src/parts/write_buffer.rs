@@ -1,4 +1,4 @@
-//! The bytes that are still to be sent to a peer.
+//! Bytes that were copied and are still to be sent to a peer.
 //!
 //! A vector with an offset: bytes are appended at the end and leave from the front. An empty buffer
 //! owns no memory, and is one word. The reactor lends it a used vector, in its box, with the first byte
@@ -48,7 +48,7 @@ impl Spares {
     }
 }
 
-/// The outgoing bytes of one connection.
+/// The copied bytes of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBuffer {
     /// `None`: there are none.
