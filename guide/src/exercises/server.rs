@@ -81,9 +81,9 @@ pub(super) fn rests_between_turns(program: &Path) -> Checked {
     if turned <= elapsed + 2 * asked + 2 {
         return Ok(());
     }
-    let expected =
-        format!("about {elapsed} turns in {elapsed} ms, and {asked} with something in them");
-    Err(Finding::new(expected, format!("{turned} turns")))
+    let expected = format!("at most {elapsed} turns for nothing in {elapsed} ms");
+    let seen = format!("{turned} turns, in which {asked} lines were answered");
+    Err(Finding::new(expected, seen))
 }
 
 /// Sends more than is read at once, and looks whether the rest is read before another client's line.
