@@ -3,7 +3,7 @@
 //! It grows by doubling, and shrinks to twice of what is in it when three quarters are empty. So a load that
 //! goes up and down costs a bounded number of moves for each entry, and small collections never shrink.
 
-/// Room for so many entries is kept in any case.
+/// A collection with room for no more entries than this stays as it is, and one that shrinks keeps room for half of it.
 const SPARE: usize = 1024;
 
 /// For how many entries there should be room, if there is far too much.
