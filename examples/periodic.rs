@@ -5,9 +5,10 @@
 //! nc 127.0.0.1 5000                      # beside it: the echo answers at once, during all jobs
 //! ```
 //!
-//! All of it runs beside a server that echoes. The loop serves no connection while a callback runs. So a timer calls later (`call_every`) and
-//! no callback sleeps; a long calculation runs in slices (`call_soon`), and the loop serves
-//! connections between two slices; a thread does work that may wait for a disk (`call_in_thread`).
+//! All of it runs beside a server that echoes. The loop serves no connection while a callback runs. So a
+//! timer calls later (`call_every`) and no callback sleeps; a long calculation runs in slices (`call_soon`),
+//! and the loop serves connections between two slices; a thread does work that may wait for a disk
+//! (`call_in_thread`).
 
 mod shared;
 

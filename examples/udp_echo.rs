@@ -6,8 +6,9 @@
 //! echo hello | socat -t 1 - UDP:127.0.0.1:5000
 //! ```
 //!
-//! It sends each datagram back to its source (RFC 862). The source may be forged: it may be the address of another echo, or our own. The two would
-//! send the datagram to and fro for ever. So one source gets a limited number of answers in a second.
+//! It sends each datagram back to its source (RFC 862). The source may be forged: it may be the address of
+//! another echo, or our own. The two would send the datagram to and fro for ever. So one source gets a
+//! limited number of answers in a second.
 //!
 //! To see each datagram: `RUST_LOG=udp_echo=debug cargo run --example udp_echo`
 
