@@ -1,5 +1,5 @@
-//! Rules of the source tree: which folder imports which, how large a circle of imports may be, and how
-//! long files and functions may be.
+//! Rules of the source tree: which folder imports which, how large a circle of imports may be, how long files and
+//! functions may be, and what the page about it names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -312,4 +312,36 @@ fn every_method_of_a_trait_is_passed_on() {
             assert!(names.is_superset(&all[0]), "{passed}: {:?}", all[0].difference(&names));
         }
     }
+}
+
+/// Words of `ARCHITECTURE.md` in code that name nothing of the code.
+const NO_NAMES: [&str; 2] = ["cargo doc", "unsafe"];
+
+/// Whether a piece of code in the text of a page names what is there: files and folders, or words of the code.
+fn is_there(span: &str, files: &[String], words: &BTreeSet<&str>) -> bool {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join(span).exists()
+        || root.join("src").join(span).exists()
+        || files.iter().any(|file| file.ends_with(&format!("/{span}")))
+        || span.split(is_between_words).all(|word| word.is_empty() || words.contains(word))
+}
+
+fn is_between_words(letter: char) -> bool {
+    !letter.is_alphanumeric() && letter != '_'
+}
+
+#[test]
+fn the_page_on_architecture_names_what_is_there() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
+    let page = fs::read_to_string(page).unwrap();
+    let tree = tree();
+    let code: Vec<_> = tree.values().map(|text| code(text)).collect();
+    let words = code.iter().flat_map(|text| text.split(is_between_words)).collect();
+    let paths = tree.keys().map(|module| format!("/{}", module.replace("::", "/")));
+    let files: Vec<_> = paths.flat_map(|path| [format!("{path}.rs"), path + "/mod.rs"]).collect();
+    let prose: String = page.split("```").step_by(2).collect(); // without the picture
+    let spans: Vec<_> = prose.split('`').skip(1).step_by(2).collect();
+    assert!(spans.len() > 400, "the names are found");
+    let gone = spans.iter().filter(|span| !is_there(span, &files, &words));
+    assert_eq!(gone.copied().collect::<Vec<_>>(), NO_NAMES);
 }
