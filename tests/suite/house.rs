@@ -345,3 +345,17 @@ fn the_page_on_architecture_names_what_is_there() {
     let gone = spans.iter().filter(|span| !is_there(span, &files, &words));
     assert_eq!(gone.copied().collect::<Vec<_>>(), NO_NAMES);
 }
+
+/// A package that is no default member is tested neither by the README's command nor by the gate.
+#[test]
+fn cargo_test_runs_the_tests_of_every_package() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let manifest = fs::read_to_string(manifest).unwrap();
+    let packages = |list: &str| {
+        let line = manifest.lines().find_map(|line| line.strip_prefix(list))?;
+        Some(line.split('"').skip(1).step_by(2).collect::<Vec<_>>())
+    };
+    let Some(members) = packages("members = ") else { return }; // in the package of the library, which is alone
+    let tested = packages("default-members = ").unwrap();
+    assert_eq!(tested, [vec!["."], members].concat());
+}
