@@ -171,6 +171,9 @@ fn lower_folders_do_not_know_the_reactor() {
     for (folder, allowed) in [
         ("parts", &[][..]),
         ("address", &["parts"]),
+        ("ids", &["parts"]),
+        ("callback", &[]),
+        ("reason", &["parts", "callback", "tls", "proxy"]),
         ("system", &["parts", "simulation", "address"]),
         ("tls", &["address"]),
         ("proxy", &["address"]),
