@@ -187,11 +187,11 @@ impl Connection {
     /// use std::sync::Arc;
     /// use crocus::futures::Connection;
     /// use crocus::tls::rustls::ServerConfig;
-    /// use futures_lite::{AsyncBufReadExt, AsyncWriteExt};
+    /// use futures_lite::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
     ///
     /// async fn greet(mut peer: Connection, tls: Arc<ServerConfig>) -> io::Result<()> {
     ///     let mut line = String::new();
-    ///     peer.read_line(&mut line).await?;
+    ///     (&mut peer).take(512).read_line(&mut line).await?;
     ///     if line == "STARTTLS\r\n" {
     ///         peer.write_all(b"220 go ahead\r\n").await?; // in clear
     ///         peer.start_tls(tls)?;

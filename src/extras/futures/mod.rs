@@ -19,7 +19,7 @@
 //! async fn serve(mut peer: Connection) -> io::Result<()> {
 //!     peer.write_all(b"your name?\n").await?;
 //!     let mut name = String::new();
-//!     peer.read_line(&mut name).await?;
+//!     (&mut peer).take(80).read_line(&mut name).await?; // a longer line is cut
 //!     peer.write_all(format!("hello, {}!\n", name.trim()).as_bytes()).await
 //! } // here the connection is closed, behind the last byte
 //!
