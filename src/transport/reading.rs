@@ -138,6 +138,8 @@ impl Transport<'_> {
     ///         if let Some(end) = self.0.iter().position(|&byte| byte == b'\n') {
     ///             transport.set_protocol(Echo);
     ///             transport.unread(&self.0[end + 1..]);
+    ///         } else if self.0.len() > 80 {
+    ///             transport.lose_connection(); // so long a greeting is none
     ///         }
     ///     }
     /// }

@@ -128,6 +128,8 @@ pub struct Tunnel {
 ///             transport.unread(&self.0[end + 1..]);
 ///             // A pair: text from a peer could name a Unix socket of this machine.
 ///             Tunnel::new(Answer).connect(transport, (host, port.parse().unwrap_or(0)));
+///         } else if self.0.len() > 300 {
+///             transport.lose_connection(); // no place has so long a name
 ///         }
 ///     }
 /// }
