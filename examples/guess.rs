@@ -82,11 +82,14 @@ async fn play(mut peer: Connection, secret: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// One question and its answer.
+/// One question and its answer. A player who reads no questions has no time to answer either.
 async fn ask(peer: &mut Connection, question: &str) -> io::Result<String> {
-    peer.write_all(question.as_bytes()).await?;
     let mut line = Vec::new();
-    timeout(PATIENCE, peer.take(LONGEST).read_until(b'\n', &mut line)).await??;
+    let answer = async {
+        peer.write_all(question.as_bytes()).await?;
+        peer.take(LONGEST).read_until(b'\n', &mut line).await
+    };
+    timeout(PATIENCE, answer).await??;
     if line.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
@@ -140,6 +143,21 @@ mod tests {
             let said = String::from_utf8(player.received()).unwrap();
             assert_eq!(said, "That is no number from 1 to 100.\n", "{guess}");
         }
+    }
+
+    /// The answers that it does not read hold up the next question.
+    #[test]
+    fn a_player_who_reads_nothing_does_not_stay() {
+        let mut simulation = Simulation::new();
+        simulation.set_window(100);
+        let mut player = simulation.connect(Player);
+        for _ in 0..4000 {
+            player.send(b"?\n");
+            simulation.settle();
+        }
+        assert_eq!(simulation.reactor().connections().len(), 1);
+        simulation.advance(PATIENCE + Duration::from_secs(60)); // longer than a close waits
+        assert_eq!(simulation.reactor().connections().len(), 0);
     }
 
     #[test]
