@@ -377,7 +377,7 @@ pub(crate) fn drain_cores_on_signals(core: &mut Core<'_>) -> io::Result<()> {
 }
 
 /// Logs what a reactor has done. Connections that are open still are those that a shutdown drops.
-fn log_counts(reactor: &mut Reactor) {
+pub(crate) fn log_counts(reactor: &mut Reactor) {
     let (stats, open) = (reactor.stats(), reactor.connections().len());
     if stats.turns == 0 {
         return; // it could not listen, and has not begun

@@ -135,6 +135,7 @@ fn load(file: Option<&PathBuf>) -> Result<Page, Exit> {
 
 impl Server {
     fn heed_signals(self: &Rc<Self>, reactor: &mut Reactor) -> Result<(), Exit> {
+        reactor.on_stop(cli::log_counts);
         for signal in [SIGINT, SIGTERM] {
             let server = Rc::clone(self);
             reactor.on_signal(signal, move |reactor| server.leave(reactor))?;

@@ -387,6 +387,15 @@ fn a_page_that_cannot_be_served_is_named() {
     assert!(end.complaint(2).contains("--stop-delay takes seconds"), "{end:?}");
 }
 
+#[test]
+fn the_log_counts_what_was_served() {
+    let server = Server::start(listening().env("RUST_LOG", "info"));
+    assert_serves(&get(server.addr, "/"));
+    server.program.signal("TERM");
+    let end = server.program.finish();
+    assert!(end.stderr.contains("stopped: 1 accepted, 1 closed, "), "{end:?}");
+}
+
 /// The unit files, by the names of systemd.
 const UNITS: [&str; 2] = ["activated_server.socket", "activated_server.service"];
 
