@@ -113,5 +113,5 @@ use std::time::Duration;
 /// How long a handshake may take, from the moment that the connection stands or
 /// [`start_tls`](crate::Transport::start_tls) is called.
 ///
-/// A handshake takes two round trips, and the work of a signature; half of nginx's default for a whole request.
+/// A handshake takes two round trips, and the work of a signature; a sixth of nginx's default for a whole request.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
