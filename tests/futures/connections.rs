@@ -254,6 +254,20 @@ both! {
 }
 
 both! {
+    fn a_connection_that_was_closing_when_its_task_panics_is_reset(world) {
+        let (task, mut far) = served(world, |peer| async move {
+            peer.transport(|transport| {
+                transport.write(&[7; 32 << 20]); // more than the kernel takes
+                transport.lose_connection();
+            });
+            panic!("on purpose");
+        });
+        world.until("the task to be over", |_| task.is_finished());
+        assert_eq!(world.read_to_end(&mut far).1, Err(ErrorKind::ConnectionReset));
+    }
+}
+
+both! {
     fn a_connection_of_a_part_that_did_not_panic_is_reset_too(world) {
         let (task, mut far) = served(world, |mut peer| async move {
             peer.write_all(b"the first half").await.unwrap();

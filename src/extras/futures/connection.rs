@@ -305,9 +305,10 @@ fn end<const RESETS: bool, const IS_EXPECTED: bool>(reactor: &mut Reactor, id: C
     impl Protocol for Nobody {}
 
     let Some(mut transport) = reactor.transport(id) else { return };
-    // Other code may be handing it over. Not if it reads; else no further protocol can be given to it then, and one that is
-    // given to a connection that ends is never called.
-    if !IS_EXPECTED && !transport.is_reading() && !transport.set_protocol(Nobody) {
+    // Other code may be handing it over. Not if it reads or closes; else no further protocol can be given to it then, and
+    // one that is given to a connection that ends is never called.
+    let may_be_handed_over = !IS_EXPECTED && !transport.is_reading() && !transport.is_closing();
+    if may_be_handed_over && !transport.set_protocol(Nobody) {
         return;
     }
     match RESETS {
