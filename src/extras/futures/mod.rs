@@ -88,7 +88,7 @@
 //!   ([`read_buffer`](crate::ReactorBuilder::read_buffer)). A task that writes waits while more than the high mark is unsent.
 //!   It may write back more in the callback in which it has read that; then no more is read until the peer has caught up.
 //!   Beside all that, eight read buffers are kept. Those of which nobody has bytes are given back after 500 turns that needed
-//!   none of them. After a peak of tasks their memory is given back.
+//!   none of them. After a peak of tasks their memory is given back, once the last of them is over.
 //! - *To drop a future undoes it*, at any `.await`: its timer, its attempt to connect, its connection, its socket are
 //!   gone. No byte is lost: a read that is dropped has taken nothing.
 //! - *A panic costs its task only*, and is the [`JoinError`] of the handle. If nobody has the handle, the loop reports it like any

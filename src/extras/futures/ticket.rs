@@ -11,7 +11,7 @@ use std::task::Wake;
 use super::executor::poll_next;
 use crate::Handle;
 
-/// The inbox keeps room for so many tickets in any case.
+/// With room for no more than so many tickets the inbox does not shrink.
 const SPARE: usize = 1024;
 
 /// The tickets of tasks that were woken, in this order. For each there is a call under way, which polls one.
@@ -48,7 +48,7 @@ impl Inbox {
         let first = woken.pop_front();
         let left = woken.len();
         if woken.capacity() > SPARE && left < woken.capacity() / 4 {
-            woken.shrink_to(2 * left); // after a peak
+            woken.shrink_to((2 * left).max(SPARE / 2)); // after a peak
         }
         first
     }
