@@ -12,15 +12,16 @@ use super::outside;
 use super::shared::{Shared, Undo};
 use crate::{DatagramId, DatagramProtocol, DatagramTransport, Datagrams, Reactor, Reason};
 
-/// So many bytes wait for the task at most. A datagram that would be more is dropped: as the kernel does, with a similar
-/// number.
+/// So many bytes wait for the task at most. A datagram for which there is no room is dropped: as the kernel does, with a
+/// similar number.
 const MOST_WAITING: usize = 256 * 1024;
 
 /// The number of bytes that a datagram counts for beside its own.
 const OVERHEAD: usize = 64;
 
-/// A socket whose datagrams are all taken keeps room for so many bytes: those of one or two.
-const SPARE: usize = 4096;
+/// A socket whose datagrams are all taken keeps room for so many bytes, and for as many datagrams as count for them: more
+/// than a turn mostly brings.
+const SPARE: usize = 32 * 1024;
 
 /// The datagrams that have come to a socket, and that the task has not taken.
 #[derive(Default)]
@@ -37,13 +38,22 @@ impl Mail {
         if let Some((length, from)) = self.datagrams.pop_front() {
             let bytes = self.bytes.drain(..length);
             buf.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
-            if self.datagrams.is_empty() && self.bytes.capacity() > SPARE {
-                (self.bytes, self.datagrams) = Default::default();
+            if self.datagrams.is_empty() {
+                self.give_memory_back();
             }
             return Poll::Ready(Ok((length.min(buf.len()), from)));
         }
         let end = || self.end.as_ref().map(io::Error::from);
         self.error.take().or_else(end).map_or(Poll::Pending, |error| Poll::Ready(Err(error)))
+    }
+
+    fn give_memory_back(&mut self) {
+        if self.bytes.capacity() > SPARE {
+            self.bytes = VecDeque::new();
+        }
+        if self.datagrams.capacity() > SPARE / OVERHEAD {
+            self.datagrams = VecDeque::new();
+        }
     }
 }
 
@@ -83,8 +93,8 @@ pub fn listen_udp(at: impl Into<Datagrams>) -> io::Result<DatagramSocket> {
 /// One task at a time waits to receive, and one to send: a second one that waits takes the place of the first, which is not
 /// woken.
 ///
-/// 256 KiB of datagrams wait for the task at most, with 64 bytes more for each. One that does not fit is dropped, as any
-/// router on the way may do. In a [shutdown](Reactor::shutdown) the socket is closed.
+/// At most 256 KiB wait for the task, where each datagram counts for 64 bytes more than it has. One that does not fit is
+/// dropped, as any router on the way may do. In a [shutdown](Reactor::shutdown) the socket is closed.
 ///
 /// # Examples
 ///
@@ -248,18 +258,29 @@ impl Drop for Guest {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_socket_gives_memory_back_when_all_datagrams_are_taken() {
+    /// The room for bytes and for datagrams when so many of one length have come and are taken.
+    fn room_after(count: usize, length: usize) -> (usize, usize) {
         let mut mail = Mail::default();
         let from = SocketAddr::from(([127, 0, 0, 1], 9));
-        for _ in 0..1000 {
-            mail.bytes.extend([b'x'; 100]);
-            mail.datagrams.push_back((100, from));
+        for _ in 0..count {
+            mail.bytes.extend(std::iter::repeat_n(b'x', length));
+            mail.datagrams.push_back((length, from));
         }
-        let mut buf = [0; 200];
-        while let Poll::Ready(Ok(taken)) = mail.take(&mut buf) {
-            assert_eq!((taken, &buf[..100]), ((100, from), &[b'x'; 100][..]));
+        let mut buf = [0; 2000];
+        let mut taken = 0;
+        while let Poll::Ready(Ok(one)) = mail.take(&mut buf) {
+            assert_eq!((one, &buf[..length]), ((length, from), &*vec![b'x'; length]));
+            taken += 1;
         }
-        assert_eq!((mail.bytes.capacity(), mail.datagrams.capacity()), (0, 0));
+        assert_eq!(taken, count);
+        (mail.bytes.capacity(), mail.datagrams.capacity())
+    }
+
+    #[test]
+    fn a_socket_gives_memory_back_when_all_datagrams_are_taken() {
+        assert_eq!(room_after(1000, 100), (0, 0));
+        assert_eq!(room_after(4000, 0), (0, 0));
+        let (bytes, datagrams) = room_after(8, 1400);
+        assert!(bytes >= 8 * 1400 && datagrams >= 8, "those of a usual turn need none anew");
     }
 }
