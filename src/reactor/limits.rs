@@ -36,8 +36,8 @@ const HIGH_WATER: usize = 64 * 1024;
 /// called to write more.
 const LOW_WATER: usize = HIGH_WATER / 4;
 
-/// Fewer bytes that a protocol writes back are copied. What it was lent takes as many instructions to send as some 2.5 KiB
-/// to copy, and more if copied bytes are in front of it, for then both leave by a vectored write.
+/// Fewer bytes that a protocol writes back are copied. To send bytes that it was lent takes as many instructions more as to
+/// copy some 2.5 KiB, and still more if copied ones are in front of them, for then both leave by a vectored write.
 const LENT_FROM: usize = 4 * 1024;
 
 /// The hard cap of one outgoing buffer: Redis's limit for a subscriber that does not read.

@@ -28,11 +28,12 @@ fn every_test_and_defect_in_the_table_exists() {
     let has_all = package.join("examples/restart").exists();
     let mut named = 0;
     for (file, name) in table.split('`').filter_map(|piece| piece.split_once("::")) {
-        let there = sources.iter().any(|path| {
-            path.file_stem().is_some_and(|stem| stem == file)
-                && read_to_string(path).unwrap().contains(&format!("fn {name}("))
-        });
-        assert!(there || !has_all, "{file}::{name} does not exist");
+        let named_so =
+            || sources.iter().filter(|path| path.file_stem().is_some_and(|it| it == file));
+        let there =
+            named_so().any(|path| read_to_string(path).unwrap().contains(&format!("fn {name}(")));
+        let is_elsewhere = !has_all && named_so().next().is_none();
+        assert!(there || is_elsewhere, "{file}::{name} does not exist");
         named += 1;
     }
     let defects = read_to_string(package.join("tests/defects.rs")).unwrap();
