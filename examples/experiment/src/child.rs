@@ -51,14 +51,18 @@ impl Server {
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)?;
         let lifeline = process.stdin.take();
         let first = process.stdout.take().map(|stdout| first_line(stdout, PATIENCE));
-        let first = first.transpose()?.unwrap_or_default();
-        let addr =
-            first.trim_end().strip_prefix("listening on ").and_then(|addr| addr.parse().ok());
+        let first = first.transpose()?.flatten();
+        let addr = first.as_deref().and_then(|it| it.strip_prefix("listening on ")?.parse().ok());
         let looked = Instant::now();
         let Some(addr) = addr else {
-            let _ = process.kill(); // it has ended, or its first line is not an address, or comes not
+            let _ = process.kill(); // unless it has ended
             let status = process.wait()?;
-            return Err(Exit::Failed(format!("the server {model} does not start: {status}")));
+            let why = match first.as_deref() {
+                Some("") => status.to_string(),
+                Some(line) => format!("its first line is {line:?}"),
+                None => format!("it says nothing for {PATIENCE:?}"),
+            };
+            return Err(Exit::Failed(format!("the server {model} does not start: {why}")));
         };
         Ok(Self { process, _lifeline: lifeline, addr, usage: Usage::default(), looked })
     }
@@ -94,16 +98,16 @@ impl Drop for Server {
     }
 }
 
-/// The first line of a server's output: empty if it says nothing in time.
-fn first_line(stdout: ChildStdout, patience: Duration) -> io::Result<String> {
+/// The first line of a server's output: empty if it closes its output before, `None` if it says nothing in time.
+fn first_line(stdout: ChildStdout, patience: Duration) -> io::Result<Option<String>> {
     let (tell, told) = mpsc::channel();
     // It ends with the server, if not before.
     thread::spawn(move || {
         let mut line = String::new();
-        let read = BufReader::new(stdout).read_line(&mut line).map(|_| line);
-        let _ = tell.send(read); // to nobody, if it took too long
+        let read = BufReader::new(stdout).read_line(&mut line);
+        let _ = tell.send(read.map(|_| line.trim_end().to_owned())); // to nobody, if it took too long
     });
-    told.recv_timeout(patience).unwrap_or_else(|_| Ok(String::new()))
+    told.recv_timeout(patience).ok().transpose()
 }
 
 fn command(model: Model, constraint: &Constraint, seed: Option<u64>) -> io::Result<Command> {
@@ -172,6 +176,6 @@ mod tests {
         let first = first_line(silent.stdout.take().unwrap(), Duration::from_millis(50));
         silent.kill().unwrap();
         silent.wait().unwrap();
-        assert_eq!(first.unwrap(), "");
+        assert_eq!(first.unwrap(), None);
     }
 }

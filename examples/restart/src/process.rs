@@ -183,7 +183,7 @@ pub(crate) fn temporary(name: &str) -> Result<(std::path::PathBuf, File), Exit> 
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let path = std::env::temp_dir().join(format!("crocus-{}-{number}-{name}", std::process::id()));
-    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+    let file = File::options().read(true).write(true).create_new(true).open(&path);
     let file =
         file.map_err(|error| Exit::Failed(format!("cannot write to {}: {error}", path.display())))?;
     Ok((path, file))
