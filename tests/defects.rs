@@ -1188,9 +1188,23 @@ const DEFECTS_OF_PROXY: &[Defect] = &[
     ),
 ];
 
-/// The same for calls, what they write and keep, and panics. Tests of their queue, of threads, silence, shared bytes and
-/// panics must find them.
+/// The same for calls, what they write and keep, and panics. Tests of their queue, of threads, silence, shared bytes,
+/// tunnels and panics must find them.
 const DEFECTS_OF_CALLS: &[Defect] = &[
+    (
+        "a tunnel that is taken apart resets the connection of an heir",
+        "src/extras/tunnel/pair.rs",
+        r#"                .filter(|(_, gone)| !gone.load(Ordering::Relaxed))
+"#,
+        "",
+    ),
+    (
+        "a tunnel that is taken apart resets a connection before its heir is there",
+        "src/extras/tunnel/pair.rs",
+        r#"
+                .filter(|other| !other.is_handing_over());"#,
+        r#";"#,
+    ),
     (
         "progress counts from the beginning of the callback",
         "src/reactor/dispatch.rs",
@@ -1866,7 +1880,8 @@ impl Copy {
     /// The same with the tests of calls and of panics.
     fn first_failure_of_calls(&self) -> Option<String> {
         let tests = ["--no-fail-fast", "--lib", "--test", "suite"];
-        self.first_of(&tests, &["call_queue::", "panics::", "sharing::", "silence::", "threads::"])
+        let names = ["call_queue::", "panics::", "sharing::", "silence::", "threads::", "tunnel::"];
+        self.first_of(&tests, &names)
     }
 
     /// The same with the tests of observers.

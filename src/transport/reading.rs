@@ -162,6 +162,11 @@ impl Transport<'_> {
         self.reactor.set_protocol(self.id, Box::new(protocol))
     }
 
+    /// Whether another protocol is to take over, and has not yet.
+    pub(crate) fn is_handing_over(&self) -> bool {
+        self.connection().is_some_and(|connection| connection.is_open() && !connection.hears())
+    }
+
     /// Stops delivering what the peer sends; once the kernel's buffers are full, TCP stops the peer.
     ///
     /// A reset by the peer is noticed nevertheless; an orderly close is noticed after `resume_reading`,

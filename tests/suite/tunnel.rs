@@ -588,7 +588,7 @@ fn connection_to(world: &mut World, far: &Far) -> ConnectionId {
 }
 
 both! {
-    /// What it has sent arrives before the reset, and it gets nothing more of the other.
+    /// The bytes that it has sent arrive before the reset, and it gets nothing more of the other.
     fn a_side_that_another_protocol_takes_over_is_lost_to_the_tunnel(world) {
         each_way(world, plain, |world, log, mut taken, mut other, near_first| {
             world.send(&mut taken, b"the first half of");
@@ -623,6 +623,71 @@ both! {
             world.until("the end", |_| log.count("ended") == 1);
             assert_eq!(world.read_to_end(&mut taken), (vec![], Ok(())));
         });
+    }
+}
+
+/// A protocol that takes over a side.
+fn echo(log: &Log) -> Recorder {
+    Recorder::new(log, "heir").on_data(|transport, data| {
+        transport.write(data);
+    })
+}
+
+/// Both ends speak with heirs, which nothing disturbs.
+fn check_heirs(world: &mut World, log: &Log, mut ends: [Far; 2]) {
+    world.until("both heirs", |_| log.count("heir made") == 2);
+    world.quiet();
+    for end in &mut ends {
+        world.send(end, b"and you?");
+        assert_eq!(world.read(end, 8), b"and you?");
+    }
+    for end in &mut ends {
+        end.close_write();
+        assert_eq!(world.read_to_end(end), (vec![], Ok(())));
+    }
+    world.until("nothing to be left", |world| world.reactor().connections().is_empty());
+    assert_eq!(log.count("ended"), 0, "{:?}", log.lines());
+}
+
+both! {
+    fn a_tunnel_that_is_taken_apart_leaves_both_connections_alone(world) {
+        for near_first in [true, false] {
+            let (log, mut near, mut far) = tunnel(world, plain);
+            world.send(&mut near, b"the first half of");
+            assert_eq!(world.read(&mut far, 17), b"the first half of");
+            let ends = if near_first { [near, far] } else { [far, near] };
+            for end in &ends {
+                let id = connection_to(world, end);
+                assert!(world.reactor().transport(id).unwrap().set_protocol(echo(&log)));
+            }
+            check_heirs(world, &log, ends);
+        }
+    }
+}
+
+/// Takes the tunnel apart as soon as it is one.
+struct Apart(Log);
+
+impl TunnelHandler for Apart {
+    fn joined(&mut self, near: &mut Transport, far: ConnectionId) {
+        assert!(near.set_protocol(echo(&self.0)));
+        assert!(near.reactor().transport(far).unwrap().set_protocol(echo(&self.0)));
+    }
+
+    fn ended(&mut self, _: &mut Reactor, _: &TunnelEnd) {
+        self.0.push("ended");
+    }
+}
+
+both! {
+    /// The far heir takes over at once, and the near one a turn later.
+    fn a_tunnel_that_is_taken_apart_when_joined_leaves_both_alone(world) {
+        let log = Log::new();
+        let mut server = world.listen_outside();
+        let addr = forwarder(world, false, server.addr(), Tunnel::new(Apart(log.clone())));
+        let near = world.dial(addr);
+        let far = world.accept(&mut server);
+        check_heirs(world, &log, [near, far]);
     }
 }
 

@@ -48,8 +48,9 @@ const QUIET: Duration = Duration::from_secs(1);
 /// There are three ways to join: [`connect`](Self::connect) from a connection to another place,
 /// [`join`](Self::join) two connections of the reactor, [`adopt`](Self::adopt) two sockets. A
 /// [`TunnelHandler`] hears what happens; `()` is one that need not know. To end a tunnel,
-/// [abort](Transport::abort_connection) either connection: the other is reset. So it is if another protocol
-/// [takes over](Transport::set_protocol) either.
+/// [abort](Transport::abort_connection) either connection: the other is reset. If another protocol
+/// [takes over](Transport::set_protocol) either, the other is reset too, or closed in order if the one taken over had
+/// finished. If other protocols take over both in one turn, both connections go on.
 ///
 /// # Examples
 ///
@@ -171,8 +172,10 @@ pub trait TunnelHandler: 'static {
     /// For a relay that shows what passes, as in the example of [`TunnelEnd`]. They cannot be changed here.
     fn passing(&mut self, from: TunnelSide, data: &[u8]) {}
 
-    /// Both sides have ended, as the [`TunnelEnd`] says. It also comes, without `joined`, if the near side was lost while the far one was
-    /// being connected.
+    /// Both sides have ended, as the [`TunnelEnd`] says. It also comes, without `joined`, if the near side was lost
+    /// while the far one was being connected.
+    ///
+    /// It does not come if other protocols have taken over both sides.
     fn ended(&mut self, reactor: &mut Reactor, end: &TunnelEnd) {}
 }
 

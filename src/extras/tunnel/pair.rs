@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{TunnelEnd, TunnelHandler, TunnelSide};
@@ -66,6 +68,8 @@ struct End {
     pressed: bool,
     /// The address of its peer.
     addr: Option<Address>,
+    /// Its half was dropped: if the connection goes on, it is another protocol's.
+    gone: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -129,6 +133,7 @@ impl Pair {
     /// A half was dropped: its end was told already, or it has never taken over, or another protocol has taken over from it.
     pub(super) fn dropped(&mut self, side: TunnelSide) {
         let failed = self.stage == Stage::Failed;
+        self.end(side).gone.store(true, Ordering::Relaxed);
         match &mut self.end(side).state {
             state @ State::Expected => *state = State::Dropped,
             State::Up(_) if !failed => self.replaced(side),
@@ -140,8 +145,8 @@ impl Pair {
     fn replaced(&mut self, side: TunnelSide) {
         self.note_end(side, &Reason::Aborted);
         let (finished, stage) = (self.end(side).finished, self.stage);
-        let other = match self.end(side.other()).state {
-            State::Up(id) => Some(id),
+        let other = match self.end(side.other()) {
+            End { state: State::Up(id), gone, .. } => Some((*id, Arc::clone(gone))),
             _ => None,
         };
         if stage == Stage::Open && !finished {
@@ -152,7 +157,12 @@ impl Pair {
             if let Stage::Waiting(Some(connector)) = stage {
                 reactor.cancel_connect(connector);
             }
-            match other.and_then(|id| reactor.transport(id)) {
+            // A program that takes a tunnel apart has given the other to a protocol, too, or does so next.
+            let other = other
+                .filter(|(_, gone)| !gone.load(Ordering::Relaxed))
+                .and_then(|(id, _)| reactor.transport(id))
+                .filter(|other| !other.is_handing_over());
+            match other {
                 Some(mut other) if stage == Stage::Open && finished => other.lose_connection(),
                 Some(mut other) if stage == Stage::Open => reset_behind_the_last_byte(&mut other),
                 Some(mut other) if matches!(stage, Stage::Waiting(_)) => other.abort_connection(),
