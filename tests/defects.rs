@@ -1603,8 +1603,8 @@ const DEFECTS_OF_TASKS: &[Defect] = &[
     (
         "a task closes a connection that is being taken from it",
         "src/extras/futures/connection.rs",
-        r#" && !transport.set_protocol(Nobody) {"#,
-        r#" && transport.set_protocol(Nobody) {"#,
+        r#"if !IS_EXPECTED && transport.is_handing_over() {"#,
+        r#"if IS_EXPECTED && transport.is_handing_over() {"#,
     ),
     (
         "what a task has just taken over cannot be given away",

@@ -301,15 +301,9 @@ fn is_handshaking(_: &Transport<'_>) -> bool {
 
 /// Carries out the drop of a connection. If it `is_expected`, the task has not taken it over yet.
 fn end<const RESETS: bool, const IS_EXPECTED: bool>(reactor: &mut Reactor, id: ConnectionId) {
-    struct Nobody;
-    impl Protocol for Nobody {}
-
     let Some(mut transport) = reactor.transport(id) else { return };
-    // Other code may be handing it over. Not if it reads or closes; else no further protocol can be given to it then, and
-    // one that is given to a connection that ends is never called.
-    let may_be_handed_over = !IS_EXPECTED && !transport.is_reading() && !transport.is_closing();
-    if may_be_handed_over && !transport.set_protocol(Nobody) {
-        return;
+    if !IS_EXPECTED && transport.is_handing_over() {
+        return; // other code gives it to a protocol
     }
     match RESETS {
         true => transport.abort_connection(),
