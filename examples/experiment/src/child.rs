@@ -1,16 +1,15 @@
 //! A server's process, as seen by the experiment: started, looked at, and ended.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::cli::Exit;
 use crate::constraint::Constraint;
 use crate::figures::Usage;
+use crate::first_line::first_line;
 use crate::server::Model;
 
 /// How often a server is looked at. The kernel keeps the peak of its memory; shorter peaks of
@@ -96,18 +95,6 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// The first line of a server's output: empty if it closes its output before, `None` if it says nothing in time.
-fn first_line(stdout: ChildStdout, patience: Duration) -> io::Result<Option<String>> {
-    let (tell, told) = mpsc::channel();
-    // It ends with the server, if not before.
-    thread::spawn(move || {
-        let mut line = String::new();
-        let read = BufReader::new(stdout).read_line(&mut line);
-        let _ = tell.send(read.map(|_| line.trim_end().to_owned())); // to nobody, if it took too long
-    });
-    told.recv_timeout(patience).ok().transpose()
 }
 
 fn command(model: Model, constraint: &Constraint, seed: Option<u64>) -> io::Result<Command> {

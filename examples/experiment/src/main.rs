@@ -14,6 +14,8 @@ mod child;
 mod client;
 mod constraint;
 mod figures;
+#[path = "../../shared/first_line.rs"]
+mod first_line;
 mod json;
 mod options;
 mod picture;

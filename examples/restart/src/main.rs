@@ -10,6 +10,8 @@
 //! one of `docs/production.md`, word for word but for its addresses. Read the modules in this order: `way` knows
 //! the seven ways; `load` asks and counts; `process` and `proxy` start what runs; `wrk` is another client.
 
+#[path = "../../shared/first_line.rs"]
+mod first_line;
 mod load;
 mod process;
 mod proxy;

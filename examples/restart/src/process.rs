@@ -1,17 +1,17 @@
 //! Servers in processes of their own.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::first_line::first_line;
 use crate::shared::cli::{Exit, GRACE};
 
 /// Set for a process that is to be a server.
@@ -105,8 +105,8 @@ impl Server {
         let mut server = Self { process: Process::start(command)?, said };
         let deadline = Instant::now() + patience;
         let stdout = server.process.0.stdout.take();
-        let line = stdout.map_or_else(|| Ok(String::new()), |stdout| first_line(stdout, patience));
-        let line = line?;
+        let line = stdout.map(|stdout| first_line(stdout, patience)).transpose()?;
+        let line = line.flatten().unwrap_or_default();
         if line.starts_with("listening on ") {
             return Ok(server);
         }
@@ -153,18 +153,6 @@ impl Server {
         let words = String::from_utf8_lossy(&words);
         Ok(words.lines().last().unwrap_or("it said nothing").to_owned())
     }
-}
-
-/// The first line of a program's output: empty if it closes its output before, or says nothing in time.
-fn first_line(stdout: ChildStdout, patience: Duration) -> std::io::Result<String> {
-    let (tell, told) = mpsc::channel();
-    // It ends with the program, if not before.
-    thread::spawn(move || {
-        let mut line = String::new();
-        let read = BufReader::new(stdout).read_line(&mut line).map(|_| line);
-        let _ = tell.send(read); // to nobody, if it took too long
-    });
-    told.recv_timeout(patience).unwrap_or_else(|_| Ok(String::new()))
 }
 
 /// A port that is free now.

@@ -31,6 +31,7 @@ pub(super) struct Link {
     lent_at: Cell<(usize, usize)>,
     /// Whether the peer is not read while it does not read, as with other protocols.
     stops_reading: Cell<bool>,
+    /// Whether its protocol is gone. Not in `input`: a connection may be dropped while that is looked at, with a waker.
     over: Cell<bool>,
     /// Whether the exchange is still to come by which the connection is taken over.
     expected: Cell<bool>,
@@ -205,7 +206,6 @@ impl Link {
         end.or(here).unwrap_or_else(outside)
     }
 
-    /// Whether its protocol is gone. A cell, for a connection may be dropped while its input is looked at, with a waker.
     pub(super) fn is_over(&self) -> bool {
         self.over.get()
     }
